@@ -1,0 +1,320 @@
+"""All settings, read top to bottom, from the environment.
+
+`make run` writes what it generated (secret key, addresses of the servers it started) to `var/env`;
+real environment variables win over that file. Production sets the variables itself: what has no
+default here must be given.
+"""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import environ
+from csp.constants import NONE, SELF
+from django.utils.translation import gettext_lazy as _
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = environ.Env()
+env.read_env(BASE_DIR / "var" / "env")
+
+# Addresses -------------------------------------------------------------------------------------
+
+SECRET_KEY = env.str("SECRET_KEY")
+DEBUG = env.bool("DEBUG", default=False)
+
+# Where guests reach SNAP: what QR codes, emails and allowed origins are made from.
+PUBLIC_URL = env.str("PUBLIC_URL").rstrip("/")
+HTTPS = PUBLIC_URL.startswith("https://")
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[urlsplit(PUBLIC_URL).hostname])
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+
+# Behind a proxy /ws/ goes to the `ws` process under the same address. Without one the page is told
+# the port on which that process listens.
+WEBSOCKET_PORT = env.int("WEBSOCKET_PORT", default=0)
+
+# How many proxies in front of us add themselves to X-Forwarded-For. 0: the header is not read.
+TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
+if TRUSTED_PROXIES and HTTPS:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+# Applications ----------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "snap",
+    "promo",
+    "guests",
+    "accounts",
+    "notifications",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "django.forms",
+    "anymail",
+    "channels",
+    "csp",
+    "django_countries",
+    "django_htmx",
+    "django_prometheus",
+    "rest_framework",
+    "template_partials",
+]
+
+MIDDLEWARE = [
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "snap.middleware.RefuseNullBytesMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
+]
+
+ROOT_URLCONF = "snap.urls"
+WSGI_APPLICATION = "snap.wsgi.application"
+ASGI_APPLICATION = "snap.asgi.application"
+FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "builtins": ["template_partials.templatetags.partials"],
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# PostgreSQL ------------------------------------------------------------------------------------
+
+# Milliseconds after which PostgreSQL itself ends a statement or a wait for a lock.
+DATABASE_STATEMENT_TIMEOUT = env.int("DATABASE_STATEMENT_TIMEOUT", default=5_000)
+
+DATABASES = {
+    "default": {
+        **env.db_url("DATABASE_URL", engine="django.db.backends.postgresql"),
+        "CONN_MAX_AGE": 0,
+        "CONN_HEALTH_CHECKS": True,
+        # Safe behind PgBouncer in transaction mode.
+        "DISABLE_SERVER_SIDE_CURSORS": True,
+    }
+}
+DATABASES["default"]["OPTIONS"] = {
+    "connect_timeout": 2,
+    "options": (
+        f"-c statement_timeout={DATABASE_STATEMENT_TIMEOUT} -c lock_timeout=3000"
+        " -c idle_in_transaction_session_timeout=15000"
+    ),
+    "pool": {
+        "min_size": 0,
+        "max_size": env.int("DATABASE_POOL_SIZE", default=8),
+        "timeout": 2,
+        "max_idle": 30,
+    },
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Redis: four roles, one server by default --------------------------------------------------------
+
+REDIS_URL = env.str("REDIS_URL").rstrip("/")
+CACHE_URL = env.str("CACHE_URL", default=f"{REDIS_URL}/0")
+LIMITS_URL = env.str("LIMITS_URL", default=f"{REDIS_URL}/1")
+CHANNELS_URL = env.str("CHANNELS_URL", default=f"{REDIS_URL}/2")
+BROKER_URL = env.str("BROKER_URL", default=f"{REDIS_URL}/3")
+
+# Seconds the web side waits for Redis before it goes on without.
+REDIS_TIMEOUT = 0.5
+
+CACHES = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": CACHE_URL,
+        "KEY_PREFIX": "snap",
+        "OPTIONS": {
+            "SOCKET_CONNECT_TIMEOUT": REDIS_TIMEOUT,
+            "SOCKET_TIMEOUT": REDIS_TIMEOUT,
+            "IGNORE_EXCEPTIONS": True,
+        },
+    },
+}
+
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [CHANNELS_URL], "prefix": "snap"},
+    },
+}
+
+CELERY_BROKER_URL = BROKER_URL
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 600,
+    "socket_connect_timeout": 2,
+    "health_check_interval": 10,
+}
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_TIME_LIMIT = 120
+CELERY_TASK_SOFT_TIME_LIMIT = 90
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_ROUTES = {
+    "guests.tasks.*": {"queue": "guests"},
+    "notifications.tasks.*": {"queue": "emails"},
+}
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_MAX_TASKS_PER_CHILD = 10_000
+CELERY_WORKER_MAX_MEMORY_PER_CHILD = 400_000
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 5
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+
+# People ----------------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "accounts.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    },
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "/admin/login/"
+DEFAULT_COUNTRY = env.str("DEFAULT_COUNTRY", default="PT")
+
+# Sessions live in a signed cookie: no store to lose, nothing to read.
+SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
+SESSION_COOKIE_AGE = 60 * 60 * 24 * 30
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_NAME = "__Host-session" if HTTPS else "session"
+CSRF_COOKIE_NAME = "__Host-csrf" if HTTPS else "csrf"
+CSRF_COOKIE_HTTPONLY = True
+CSRF_FAILURE_VIEW = "snap.errors.csrf_failure"
+LANGUAGE_COOKIE_SAMESITE = "Lax"
+LANGUAGE_COOKIE_SECURE = HTTPS
+
+# One-time codes: seconds they live, wrong tries they allow, codes sent in ten minutes.
+LOGIN_CODE_AGE = env.int("LOGIN_CODE_AGE", default=600)
+LOGIN_CODE_TRIES = env.int("LOGIN_CODE_TRIES", default=5)
+LOGIN_CODES_PER_PHONE = env.int("LOGIN_CODES_PER_PHONE", default=5)
+LOGIN_CODES_PER_ADDRESS = env.int("LOGIN_CODES_PER_ADDRESS", default=50)
+
+# Guest lists -----------------------------------------------------------------------------------
+
+# Rows one worker turns into guests in one transaction.
+GUEST_BATCH_SIZE = env.int("GUEST_BATCH_SIZE", default=50)
+GUEST_REQUEST_ATTEMPTS = 3
+GUEST_REQUEST_BACKOFF = 2  # seconds, doubled by each attempt
+SWEEP_INTERVAL = env.float("SWEEP_INTERVAL", default=1.0)
+
+# Emails ----------------------------------------------------------------------------------------
+
+EMAIL_BACKENDS = {
+    "console": "notifications.inbox.InboxBackend",
+    "smtp": "django.core.mail.backends.smtp.EmailBackend",
+    "resend": "anymail.backends.resend.EmailBackend",
+    "sendgrid": "anymail.backends.sendgrid.EmailBackend",
+    "mailgun": "anymail.backends.mailgun.EmailBackend",
+}
+EMAIL_PROVIDER = env.str("EMAIL_PROVIDER", default="smtp")
+EMAIL_BACKEND = EMAIL_BACKENDS[EMAIL_PROVIDER]
+EMAIL_HOST = env.str("EMAIL_HOST", default="localhost")
+EMAIL_PORT = env.int("EMAIL_PORT", default=25)
+EMAIL_HOST_USER = env.str("EMAIL_HOST_USER", default="")
+EMAIL_HOST_PASSWORD = env.str("EMAIL_HOST_PASSWORD", default="")
+EMAIL_USE_TLS = env.bool("EMAIL_USE_TLS", default=False)
+EMAIL_TIMEOUT = 5
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="SNAP <no-reply@snap.example>")
+# A sender of its own for a kind of email, as JSON: {"login_code": "SNAP <codes@snap.example>"}.
+EMAIL_SENDERS = env.json("EMAIL_SENDERS", default={})
+EMAIL_ATTEMPTS = 3
+EMAIL_BACKOFF = 5  # seconds, doubled by each attempt
+EMAIL_LEASE = 60  # seconds a worker has for one batch of emails
+# Where the console provider keeps what it "sent", and whether /inbox/ shows it.
+INBOX_DIR = Path(env.str("INBOX_DIR", default=str(BASE_DIR / "var" / "inbox")))
+INBOX_PAGE = EMAIL_PROVIDER == "console"
+
+# Languages and time ----------------------------------------------------------------------------
+
+LANGUAGE_CODE = "pt-pt"
+LANGUAGES = [("pt-pt", _("Portuguese")), ("en", _("English"))]
+LOCALE_PATHS = [BASE_DIR / "snap" / "locale"]
+TIME_ZONE = "Europe/Lisbon"
+USE_TZ = True
+
+# Files -----------------------------------------------------------------------------------------
+
+STATIC_URL = "/static/"
+STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(BASE_DIR / "var" / "static")))
+STATICFILES_DIRS = [BASE_DIR / "static"]
+MEDIA_URL = "/media/"
+MEDIA_ROOT = Path(env.str("MEDIA_ROOT", default=str(BASE_DIR / "var" / "media")))
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+
+# Browsers --------------------------------------------------------------------------------------
+
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "manifest-src": [SELF],
+        "connect-src": [SELF, *([f"ws://*:{WEBSOCKET_PORT}"] if WEBSOCKET_PORT else [])],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+        "base-uri": [NONE],
+    },
+}
+
+# Seeing what goes on -----------------------------------------------------------------------------
+
+# /metrics asks for this as a bearer token; empty: only the machine itself may read.
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+PROMETHEUS_EXPORT_MIGRATIONS = False
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"()": "snap.logs.PlainFormatter"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "loggers": {
+        "django": {"handlers": [], "level": "INFO", "propagate": True},
+        "django.server": {"handlers": [], "propagate": True},
+    },
+}
+
+SILENCED_SYSTEM_CHECKS = [
+    "auth.W004",  # phones are unique where they are not null; phones are removed on request
+]
