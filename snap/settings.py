@@ -5,6 +5,7 @@ real environment variables win over that file. Production sets the variables its
 default here must be given.
 """
 
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -68,7 +69,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
-    "snap.middleware.RefuseNullBytesMiddleware",
+    "snap.middleware.refuse_null_bytes",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -116,6 +117,7 @@ DATABASES = {
     }
 }
 DATABASES["default"]["OPTIONS"] = {
+    "application_name": f"snap-{Path(sys.argv[0]).stem}",
     "connect_timeout": 2,
     "options": (
         f"-c statement_timeout={DATABASE_STATEMENT_TIMEOUT} -c lock_timeout=3000"
@@ -224,6 +226,8 @@ GUEST_BATCH_SIZE = env.int("GUEST_BATCH_SIZE", default=50)
 GUEST_REQUEST_ATTEMPTS = 3
 GUEST_REQUEST_BACKOFF = 2  # seconds, doubled by each attempt
 SWEEP_INTERVAL = env.float("SWEEP_INTERVAL", default=1.0)
+# Seconds between two messages that wake a worker: what comes in between is one batch.
+WAKE_UP_INTERVAL = env.float("WAKE_UP_INTERVAL", default=0.03)
 
 # Emails ----------------------------------------------------------------------------------------
 
@@ -316,5 +320,5 @@ LOGGING = {
 }
 
 SILENCED_SYSTEM_CHECKS = [
-    "auth.W004",  # phones are unique where they are not null; phones are removed on request
+    "auth.E003",  # phones are unique where they are not null; phones are removed on request
 ]

@@ -1,0 +1,10 @@
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class GuestsConfig(AppConfig):
+    name = "guests"
+    verbose_name = _("guest lists")
+
+    def ready(self) -> None:
+        from . import emails  # noqa: F401  (registers the kinds of email that guest lists send)

@@ -1,0 +1,58 @@
+"""What goes into the emails about a place on a list, gathered when they are sent."""
+
+from django.conf import settings
+from django.core.files.storage import default_storage
+from django.urls import reverse
+
+from notifications.kinds import EmailContent, email_kind
+
+from . import qr
+from .models import Guest
+
+
+@email_kind("qr_code")
+def qr_code(cause: str) -> EmailContent | None:
+    guest = _guest_of(cause)
+    if guest is None or guest.qr_token is None:
+        return None
+    event = guest.event
+    with default_storage.open(qr.image_name(guest.qr_token)) as image:
+        png = image.read()
+    return EmailContent(
+        {
+            "first_name": guest.account.first_name,
+            "event_title": event.title,
+            "venue": event.venue,
+            "address": event.address,
+            "starts_at": event.local_start,
+            "guest_url": qr.pass_url(guest.qr_token),
+            "qr_url": settings.PUBLIC_URL + qr.image_url(guest.qr_token),
+            "from_waiting_list": guest.has_waited(),
+        },
+        inline_images={"qr": png},
+    )
+
+
+@email_kind("waitlisted")
+def waitlisted(cause: str) -> EmailContent | None:
+    guest = _guest_of(cause)
+    if guest is None or guest.state != Guest.State.WAITING:
+        return None
+    return EmailContent(
+        {
+            "first_name": guest.account.first_name,
+            "event_title": guest.event.title,
+            "position": guest.position(),
+            "event_url": settings.PUBLIC_URL + reverse("promo:event", args=[guest.event.slug]),
+        }
+    )
+
+
+def _guest_of(cause: str) -> Guest | None:
+    """Return the guest of a cause `guest:<id>/<listing>`, None once it has moved on from there."""
+    guest_id, _, listing = cause.removeprefix("guest:").partition("/")
+    return (
+        Guest.objects.filter(pk=guest_id, listings=listing)
+        .select_related("event", "account")
+        .first()
+    )

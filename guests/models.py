@@ -1,0 +1,421 @@
+"""Events, who promotes them, the requests for a place and the guests themselves."""
+
+from datetime import datetime
+from typing import Any, Self
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo, available_timezones
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models.functions import Now
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+code_validator = RegexValidator(
+    r"^[a-z0-9][a-z0-9-]*$", _("Use small letters, digits and hyphens, beginning with a letter.")
+)
+
+
+def validate_time_zone(name: str) -> None:
+    if name not in available_timezones():
+        raise ValidationError(_("Write a zone like Europe/Lisbon."))
+
+
+class Team(models.Model):
+    """A group of promoters."""
+
+    name = models.CharField(_("name"), max_length=80, unique=True)
+    members = models.ManyToManyField(
+        settings.AUTH_USER_MODEL, through="TeamMember", related_name="teams", verbose_name=_("members")
+    )
+
+    class Meta:
+        verbose_name = _("team")
+        verbose_name_plural = _("teams")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TeamMember(models.Model):
+    """An account that belongs to a team."""
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, verbose_name=_("team"))
+    account = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, verbose_name=_("account")
+    )
+
+    class Meta:
+        verbose_name = _("team member")
+        verbose_name_plural = _("team members")
+        constraints = [
+            # The index behind it also serves look-ups by (account, team).
+            models.UniqueConstraint(fields=["account", "team"], name="guests_member_once_a_team"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.account} · {self.team}"
+
+
+class Promoter(models.Model):
+    """Somebody with a code that appears in promo links."""
+
+    code = models.CharField(_("code"), max_length=40, unique=True, validators=[code_validator])
+    name = models.CharField(_("name"), max_length=80)
+    account = models.OneToOneField(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        verbose_name=_("account"),
+    )
+
+    class Meta:
+        verbose_name = _("promoter")
+        verbose_name_plural = _("promoters")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class EventQuerySet(models.QuerySet["Event"]):
+    def published(self) -> Self:
+        return self.filter(is_published=True)
+
+    def listed(self) -> Self:
+        """Published events that are not over yet, the next one first."""
+        return self.published().filter(ends_at__gt=Now()).order_by("starts_at", "pk")
+
+    def locked(self, event_id: int, *, skip_locked: bool = False) -> Self:
+        """The event, locked until the transaction ends: whoever changes its list takes this first.
+
+        Requests that refer to the event are still accepted meanwhile.
+        """
+        return self.filter(pk=event_id).select_for_update(no_key=True, skip_locked=skip_locked)
+
+
+class Event(models.Model):
+    """What people want to enter, and the state of its list."""
+
+    slug = models.CharField(_("address"), max_length=60, unique=True, validators=[code_validator])
+    title = models.CharField(_("title"), max_length=120)
+    description = models.TextField(_("description"), max_length=2000, blank=True)
+    venue = models.CharField(_("venue"), max_length=120)
+    address = models.CharField(_("street address"), max_length=200, blank=True)
+    poster = models.ImageField(_("poster"), upload_to="posters/", blank=True)
+    time_zone = models.CharField(
+        _("time zone"),
+        max_length=40,
+        default=settings.TIME_ZONE,
+        validators=[validate_time_zone],
+        help_text=_("A name like Europe/Lisbon."),
+    )
+    starts_at = models.DateTimeField(_("starts at"))
+    ends_at = models.DateTimeField(_("ends at"))
+    list_opens_at = models.DateTimeField(_("list opens at"))
+    list_closes_at = models.DateTimeField(_("list closes at"))
+    capacity = models.PositiveIntegerField(_("capacity"))
+    places_taken = models.PositiveIntegerField(_("places taken"), default=0, editable=False)
+    has_waiting_list = models.BooleanField(_("waiting list"), default=True)
+    shows_places_left = models.BooleanField(_("shows places left"), default=False)
+    is_published = models.BooleanField(_("published"), default=False)
+    cancelled_at = models.DateTimeField(_("cancelled at"), null=True, blank=True)
+
+    objects = EventQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("event")
+        verbose_name_plural = _("events")
+        indexes = [models.Index(fields=["ends_at"], name="guests_event_by_end")]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(places_taken__lte=models.F("capacity")),
+                name="guests_never_over_capacity",
+                violation_error_message=_("More places are taken already than that."),
+            ),
+            models.CheckConstraint(
+                condition=models.Q(ends_at__gt=models.F("starts_at")),
+                name="guests_event_ends_after_start",
+                violation_error_message=_("The event must end after it starts."),
+            ),
+            models.CheckConstraint(
+                condition=models.Q(list_closes_at__gt=models.F("list_opens_at")),
+                name="guests_list_closes_after_opening",
+                violation_error_message=_("The list must close after it opens."),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone)
+
+    @property
+    def local_start(self) -> datetime:
+        return self.starts_at.astimezone(self.zone)
+
+    @property
+    def local_end(self) -> datetime:
+        return self.ends_at.astimezone(self.zone)
+
+    @property
+    def local_list_opening(self) -> datetime:
+        return self.list_opens_at.astimezone(self.zone)
+
+    @property
+    def places_left(self) -> int:
+        return max(0, self.capacity - self.places_taken)
+
+    def list_state(self, now: datetime | None = None) -> str:
+        """Say what one can do with the list now: open, full, not_open_yet, closed or cancelled.
+
+        `full` still takes requests, for the waiting list, when the event has one.
+        """
+        now = now or timezone.now()
+        if self.cancelled_at:
+            return "cancelled"
+        if now >= min(self.list_closes_at, self.ends_at):
+            return "closed"
+        if now < self.list_opens_at:
+            return "not_open_yet"
+        return "full" if self.places_left == 0 else "open"
+
+
+class EventPromoter(models.Model):
+    """A promoter works for an event, for themselves or for a team."""
+
+    event = models.ForeignKey(Event, on_delete=models.CASCADE, verbose_name=_("event"))
+    promoter = models.ForeignKey(Promoter, on_delete=models.CASCADE, verbose_name=_("promoter"))
+    team = models.ForeignKey(
+        Team, on_delete=models.CASCADE, null=True, blank=True, verbose_name=_("team")
+    )
+
+    class Meta:
+        verbose_name = _("event promoter")
+        verbose_name_plural = _("event promoters")
+        constraints = [
+            # The index behind it is the one for look-ups by (event, promoter, team).
+            models.UniqueConstraint(
+                fields=["event", "promoter", "team"],
+                nulls_distinct=False,
+                name="guests_promoter_once_an_event",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.promoter} · {self.event}"
+
+
+class Guest(models.Model):
+    """A place on one event's list, or in its waiting line."""
+
+    class State(models.TextChoices):
+        ON_LIST = "on_list", _("on the list")
+        WAITING = "waiting", _("waiting list")
+        CANCELLED = "cancelled", _("cancelled")
+
+    event = models.ForeignKey(Event, on_delete=models.PROTECT, verbose_name=_("event"))
+    account = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, verbose_name=_("account")
+    )
+    phone = models.CharField(_("phone"), max_length=16)
+    name = models.CharField(_("name"), max_length=121)
+    promoter = models.ForeignKey(
+        Promoter, on_delete=models.PROTECT, null=True, blank=True, verbose_name=_("promoter")
+    )
+    team = models.ForeignKey(
+        Team, on_delete=models.PROTECT, null=True, blank=True, verbose_name=_("team")
+    )
+    state = models.CharField(_("state"), max_length=10, choices=State)
+    # The request that asked for this place last: its number is the order of the waiting line.
+    queue_number = models.BigIntegerField(_("queue number"))
+    # How often this guest has been given a place: each time is a cause for a QR email of its own.
+    listings = models.PositiveSmallIntegerField(default=0, editable=False)
+    qr_token = models.CharField(max_length=32, null=True, unique=True, editable=False)
+    checked_in_at = models.DateTimeField(_("checked in at"), null=True, blank=True)
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
+
+    class Meta:
+        verbose_name = _("guest")
+        verbose_name_plural = _("guests")
+        indexes = [
+            models.Index(
+                fields=["event", "queue_number"],
+                condition=models.Q(state="waiting"),
+                name="guests_waiting_line",
+            ),
+            models.Index(fields=["event", "state"], name="guests_by_event_and_state"),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["event", "account"], name="guests_one_place_per_account"
+            ),
+            models.UniqueConstraint(fields=["event", "phone"], name="guests_one_place_per_phone"),
+            models.CheckConstraint(
+                condition=models.Q(state__in=["on_list", "waiting", "cancelled"]),
+                name="guests_guest_state_is_known",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(state="on_list", qr_token__isnull=False)
+                | (~models.Q(state="on_list") & models.Q(qr_token__isnull=True)),
+                name="guests_qr_token_while_on_list",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_on_list(self) -> bool:
+        return self.state == self.State.ON_LIST
+
+    def has_waited(self) -> bool:
+        """Say whether this place came from the waiting line. One query."""
+        return StateChange.objects.filter(
+            guest=self, from_state=self.State.WAITING, to_state=self.State.ON_LIST
+        ).exists()
+
+    def position(self) -> int:
+        """Return the place in the waiting line, 1 being the next to get in. One query."""
+        ahead = Guest.objects.filter(
+            event_id=self.event_id, state=self.State.WAITING, queue_number__lt=self.queue_number
+        )
+        return ahead.count() + 1
+
+
+class GuestRequestQuerySet(models.QuerySet["GuestRequest"]):
+    def pending(self) -> Self:
+        return self.filter(state=GuestRequest.State.PENDING)
+
+    def due(self) -> Self:
+        """Pending requests whose time has come, by the database's clock."""
+        return self.pending().filter(next_attempt_at__lte=Now())
+
+
+class GuestRequest(models.Model):
+    """An accepted wish to be on a list. Its ticket id is what the person holds until it ends."""
+
+    class State(models.TextChoices):
+        PENDING = "pending", _("in progress")
+        CREATED = "created", _("on the list")
+        WAITLISTED = "waitlisted", _("waiting list")
+        REFUSED = "refused", _("refused")
+        DEAD = "dead", _("failed")
+
+    ticket_id = models.UUIDField(_("ticket"), default=uuid4, unique=True, editable=False)
+    event = models.ForeignKey(Event, on_delete=models.PROTECT, verbose_name=_("event"))
+    account = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, verbose_name=_("account")
+    )
+    phone = models.CharField(_("phone"), max_length=16)
+    name = models.CharField(_("name"), max_length=121)
+    promoter = models.ForeignKey(
+        Promoter, on_delete=models.PROTECT, null=True, blank=True, verbose_name=_("promoter")
+    )
+    team = models.ForeignKey(
+        Team, on_delete=models.PROTECT, null=True, blank=True, verbose_name=_("team")
+    )
+    state = models.CharField(
+        _("state"), max_length=10, choices=State, default=State.PENDING, db_default="pending"
+    )
+    refusal = models.CharField(_("reason"), max_length=20, blank=True)
+    guest = models.ForeignKey(
+        Guest, on_delete=models.PROTECT, null=True, blank=True, verbose_name=_("guest")
+    )
+    attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
+    next_attempt_at = models.DateTimeField(_("next attempt at"), db_default=Now())
+    error = models.CharField(_("error"), max_length=500, blank=True)
+    accepted_at = models.DateTimeField(_("accepted at"), db_default=Now(), editable=False)
+    ended_at = models.DateTimeField(_("ended at"), null=True, blank=True)
+
+    objects = GuestRequestQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("guest request")
+        verbose_name_plural = _("guest requests")
+        indexes = [
+            models.Index(
+                fields=["event", "id"],
+                condition=models.Q(state="pending"),
+                name="guests_pending_requests",
+            ),
+            models.Index(fields=["event", "account", "-id"], name="guests_requests_by_account"),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["event", "account"],
+                condition=models.Q(state="pending"),
+                name="guests_one_pending_request_per_account",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(state__in=["pending", "created", "waitlisted", "refused", "dead"]),
+                name="guests_request_state_is_known",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(state="pending", ended_at=None)
+                | (~models.Q(state="pending") & models.Q(ended_at__isnull=False)),
+                name="guests_request_ends_once",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(state__in=["created", "waitlisted"])
+                | models.Q(guest__isnull=False),
+                name="guests_ended_request_has_its_guest",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(state="refused") | ~models.Q(refusal=""),
+                name="guests_refusal_has_a_reason",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.ticket_id)
+
+
+class PooledQr(models.Model):
+    """A QR token whose image lies in storage already, waiting for a guest."""
+
+    token = models.CharField(max_length=32, primary_key=True)
+
+    def __str__(self) -> str:
+        return self.token[:4] + "…"
+
+
+class StateChange(models.Model):
+    """One line of the history: who changed what, when, from which state to which.
+
+    Written by database triggers (migration 0002), so that no way of changing a row goes round it;
+    rows can be added and never changed.
+    """
+
+    at = models.DateTimeField(_("when"), db_default=Now())
+    request = models.ForeignKey(
+        GuestRequest, on_delete=models.PROTECT, null=True, verbose_name=_("request")
+    )
+    guest = models.ForeignKey(Guest, on_delete=models.PROTECT, null=True, verbose_name=_("guest"))
+    from_state = models.CharField(_("from"), max_length=10, blank=True)
+    to_state = models.CharField(_("to"), max_length=10)
+    # "account:<id>" of the staff who acted, else the process: its connection's application_name.
+    actor = models.CharField(_("who"), max_length=60)
+
+    class Meta:
+        verbose_name = _("state change")
+        verbose_name_plural = _("history")
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.from_state or '–'} → {self.to_state}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        raise TypeError("The history is written by the database.")
+
+
+def parse_ticket_id(text: str) -> UUID | None:
+    """Return the ticket id that a text holds, or None."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

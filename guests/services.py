@@ -1,0 +1,189 @@
+"""Asking for a place on a list, giving a place back, and what follows from either."""
+
+import logging
+
+from django.db import transaction
+from django.db.models import F
+
+from accounts.models import User
+from accounts.services import is_blocked
+from notifications.push import push_many
+from notifications.services import EmailToQueue, queue_emails
+from prometheus_client import Counter
+from snap.wakeup import WakeUp
+
+from . import qr
+from .errors import GuestError
+from .history import acting_as
+from .models import Event, EventPromoter, Guest, GuestRequest, Promoter, Team
+from .tickets import Ticket, describe
+
+log = logging.getLogger(__name__)
+
+wake_guests_worker = WakeUp("guests.tasks.create_guests")
+
+duplicate_requests = Counter(
+    "duplicate_guest_requests", "Requests by somebody who had one for that event already"
+)
+
+
+def find_promoter(
+    event: Event, *, code: str = "", promoter_id: int | None = None, team_id: int | None = None
+) -> tuple[Promoter | None, Team | None]:
+    """Return the promoter and team a request is attributed to, both None when none was named.
+
+    Raises GuestError `promoter_not_at_event` for a promoter who does not work at the event, or not
+    for that team.
+    """
+    if not code and promoter_id is None:
+        if team_id is not None:
+            raise GuestError("promoter_not_at_event")
+        return None, None
+    at_event = EventPromoter.objects.filter(event=event).select_related("promoter", "team")
+    at_event = at_event.filter(promoter__code=code) if code else at_event.filter(promoter=promoter_id)
+    if team_id is not None:
+        at_event = at_event.filter(team=team_id)
+    found = at_event.order_by("pk").first()
+    if found is None:
+        raise GuestError("promoter_not_at_event")
+    return found.promoter, found.team
+
+
+def latest_request(event: Event, account: User) -> GuestRequest | None:
+    """Return the account's last request for the event, with event and guest. One query."""
+    return (
+        GuestRequest.objects.filter(event=event, account=account)
+        .select_related("event", "guest")
+        .order_by("-pk")
+        .first()
+    )
+
+
+def request_place(
+    event: Event,
+    account: User,
+    *,
+    promoter: Promoter | None = None,
+    team: Team | None = None,
+    name: str = "",
+) -> GuestRequest:
+    """Accept an account's wish to be on an event's list and return the request, committed.
+
+    Asking again returns the request there is: pending, or ended with a place. Raises GuestError
+    `not_open_yet`, `closed`, `cancelled`, `list_full` (no waiting list) or `refused`. Inside a
+    transaction the request is accepted when that commits.
+    """
+    earlier = latest_request(event, account)
+    if earlier and _still_stands(earlier):
+        duplicate_requests.inc()
+        return earlier
+    check_list_takes_requests(event)
+    if not account.is_active or account.phone is None or is_blocked(account.phone):
+        log.warning("guest_request_refused", extra={"account_id": account.pk})
+        raise GuestError("refused")
+    request = GuestRequest(
+        event=event,
+        account=account,
+        phone=account.phone,
+        name=name or account.name,
+        promoter=promoter,
+        team=team,
+    )
+    # Of two at once the database lets one in; the other one's ticket is then the first one's.
+    GuestRequest.objects.bulk_create([request], ignore_conflicts=True)
+    stored = latest_request(event, account)
+    assert stored is not None
+    if stored.ticket_id == request.ticket_id:
+        log.info("guest_request_accepted", extra={"ticket_id": str(request.ticket_id)})
+        transaction.on_commit(wake_guests_worker)
+    else:
+        duplicate_requests.inc()
+    return stored
+
+
+def _still_stands(request: GuestRequest) -> bool:
+    if request.guest is not None:
+        return request.guest.state != Guest.State.CANCELLED
+    return request.state == GuestRequest.State.PENDING
+
+
+def check_list_takes_requests(event: Event) -> None:
+    """Raise GuestError when nobody can ask for a place now."""
+    state = event.list_state()
+    if state == "full":
+        if event.has_waiting_list:
+            return
+        raise GuestError("list_full")
+    if state != "open":
+        raise GuestError(state)
+
+
+def cancel_guest(guest: Guest, *, acting_user: User) -> None:
+    """Take a guest off the list or out of the waiting line; the first in line gets the place.
+
+    The guest's QR code stops working. Cancelling twice does nothing.
+    """
+    qr.fill_pool(1)
+    with acting_as(acting_user):
+        event = Event.objects.locked(guest.event_id).get()
+        guest.refresh_from_db()
+        if guest.state == Guest.State.CANCELLED:
+            return
+        if guest.is_on_list:
+            Event.objects.filter(pk=event.pk).update(places_taken=F("places_taken") - 1)
+            event.places_taken -= 1
+        token, guest.qr_token, guest.state = guest.qr_token, None, Guest.State.CANCELLED
+        guest.save(update_fields=["qr_token", "state"])
+        if token:
+            transaction.on_commit(lambda: qr.delete_image(token), robust=True)
+        log.info("guest_cancelled", extra={"guest_id": guest.pk})
+        _give_places_to_waiting(event)
+
+
+def fill_free_places(event: Event, *, acting_user: User) -> int:
+    """Give an event's free places to those who wait, in order. Return how many got one."""
+    waiting = Guest.objects.filter(event=event, state=Guest.State.WAITING)
+    qr.fill_pool(min(event.places_left, waiting.count()))
+    with acting_as(acting_user):
+        return _give_places_to_waiting(Event.objects.locked(event.pk).get())
+
+
+def _give_places_to_waiting(event: Event) -> int:
+    """Move the first in the waiting line up while there are places. The event must be locked."""
+    waiting = Guest.objects.filter(event=event, state=Guest.State.WAITING).order_by("queue_number")
+    first = list(waiting[: event.places_left])
+    lucky = []
+    for guest, token in zip(first, qr.take_from_pool(len(first)), strict=False):
+        guest.state, guest.qr_token, guest.listings = Guest.State.ON_LIST, token, guest.listings + 1
+        guest.save(update_fields=["state", "qr_token", "listings"])
+        lucky.append(guest)
+    Event.objects.filter(pk=event.pk).update(places_taken=F("places_taken") + len(lucky))
+    requests = GuestRequest.objects.select_related("event", "account").in_bulk(
+        [guest.queue_number for guest in lucky]
+    )
+    tell_guests([(requests[guest.queue_number], guest) for guest in lucky])
+    return len(lucky)
+
+
+def tell_guests(told: list[tuple[GuestRequest, Guest]]) -> None:
+    """Queue the email about each guest's place, and tell their open pages after the commit.
+
+    Requests come with event and account.
+    """
+    queue_emails([_email_about(request, guest) for request, guest in told if request.account.email])
+    tell_pages([describe(request, guest) for request, guest in told])
+
+
+def tell_pages(tickets: list[Ticket]) -> None:
+    """Push the new states of tickets to whoever has them open, after the commit."""
+    messages = [(ticket.group, ticket.as_message()) for ticket in tickets]
+    transaction.on_commit(lambda: push_many(messages), robust=True)
+
+
+def _email_about(request: GuestRequest, guest: Guest) -> EmailToQueue:
+    return EmailToQueue(
+        kind="qr_code" if guest.is_on_list else "waitlisted",
+        cause=f"guest:{guest.pk}/{guest.listings}",
+        to=request.account.email,
+        language=request.account.language,
+    )

@@ -1,0 +1,107 @@
+"""What somebody who holds a ticket is told: one shape for pages, JSON, pushes and polling."""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Self
+from zoneinfo import ZoneInfo
+
+from .models import Guest, GuestRequest
+from .qr import image_url, pass_url
+
+ROWS_A_SECOND = 100  # A low guess at what one worker ends, for the time people are told.
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """The present state of a guest request, plain enough to travel as JSON.
+
+    `state`: processing, created, waitlisted, refused (with `refusal`, a GuestError code),
+    cancelled, or failed (staff look after it). `starts_at` is ISO 8601 in UTC.
+    """
+
+    ticket_id: str
+    state: str
+    event_slug: str
+    event_title: str
+    venue: str
+    time_zone: str
+    starts_at: str
+    name: str
+    guest_id: int | None = None
+    qr_code_url: str = ""
+    pass_url: str = ""
+    position: int | None = None
+    refusal: str = ""
+
+    @property
+    def is_final(self) -> bool:
+        return self.state not in {"processing", "failed"}
+
+    @property
+    def local_start(self) -> datetime:
+        return datetime.fromisoformat(self.starts_at).astimezone(ZoneInfo(self.time_zone))
+
+    @property
+    def group(self) -> str:
+        """The channel group that hears of this ticket."""
+        return group_of(self.ticket_id)
+
+    def as_message(self) -> dict[str, Any]:
+        return {"type": "ticket.changed", "ticket": asdict(self)}
+
+    @classmethod
+    def from_message(cls, message: dict[str, Any]) -> Self:
+        return cls(**message["ticket"])
+
+
+def group_of(ticket_id: str) -> str:
+    return "ticket." + ticket_id.replace("-", "")
+
+
+def ticket_of(request: GuestRequest) -> Ticket:
+    """Describe a request, which must come with its event and guest. One query for waiting guests."""
+    return describe(request, request.guest)
+
+
+def describe(request: GuestRequest, guest: Guest | None, *, position: int | None = None) -> Ticket:
+    state, refusal = _state_of(request, guest)
+    shown = guest if state in {"created", "waitlisted"} else None
+    if shown and state == "waitlisted" and position is None:
+        position = shown.position()
+    token = shown.qr_token if shown else None
+    event = request.event
+    return Ticket(
+        ticket_id=str(request.ticket_id),
+        state=state,
+        event_slug=event.slug,
+        event_title=event.title,
+        venue=event.venue,
+        time_zone=event.time_zone,
+        starts_at=event.starts_at.isoformat(),
+        name=guest.name if guest else request.name,
+        guest_id=shown.pk if shown else None,
+        qr_code_url=image_url(token) if token else "",
+        pass_url=pass_url(token) if token else "",
+        position=position,
+        refusal=refusal,
+    )
+
+
+def _state_of(request: GuestRequest, guest: Guest | None) -> tuple[str, str]:
+    if guest is not None:
+        return {
+            Guest.State.ON_LIST.value: "created",
+            Guest.State.WAITING.value: "waitlisted",
+            Guest.State.CANCELLED.value: "cancelled",
+        }[guest.state], ""
+    if request.state == GuestRequest.State.PENDING:
+        return "processing", ""
+    if request.state == GuestRequest.State.REFUSED:
+        return "refused", request.refusal
+    return "failed", ""
+
+
+def estimated_seconds(event_id: int) -> int:
+    """Return how long a request made now takes to end, in seconds, at least 1. One query."""
+    pending = GuestRequest.objects.pending().filter(event_id=event_id)[:10_000].count()
+    return 1 + pending // ROWS_A_SECOND

@@ -1,0 +1,22 @@
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import RedirectView
+
+from . import health
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="promo:events")),
+    path("promo/", include("promo.urls")),
+    path("", include("guests.urls")),
+    path("inbox/", include("notifications.urls")),
+    path("i18n/", include("django.conf.urls.i18n")),
+    path("admin/", admin.site.urls),
+    path("healthz", health.healthz),
+    path("readyz", health.readyz),
+    path("metrics", health.metrics),
+]
+
+handler400 = "snap.errors.bad_request"
+handler403 = "snap.errors.forbidden"
+handler404 = "snap.errors.not_found"
+handler500 = "snap.errors.server_error"

@@ -1,0 +1,61 @@
+"""Waking workers up. The rows in PostgreSQL are the record; a message only says "look"."""
+
+import logging
+import os
+import threading
+from time import monotonic, sleep
+
+from django.conf import settings
+from kombu.exceptions import OperationalError
+
+from .celery import app
+
+log = logging.getLogger(__name__)
+
+
+class WakeUp:
+    """One message for many rows, sent from a thread of its own.
+
+    Whoever committed a row calls the object and goes on at once: neither a burst nor a broker that
+    hangs costs a request anything. A burst becomes a message every WAKE_UP_INTERVAL seconds, the
+    first one without delay. A message that is lost costs at most one sweep interval.
+    """
+
+    def __init__(self, task: str) -> None:
+        self.task = task
+        self._reset()
+        os.register_at_fork(after_in_child=self._reset)
+
+    def _reset(self) -> None:
+        self._wanted = threading.Event()
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+        # When the broker last failed us, on the monotonic clock; None when it took the last message.
+        self.failed_at: float | None = None
+
+    def __call__(self) -> None:
+        self._wanted.set()
+        if self._thread is None:
+            with self._starting:
+                if self._thread is None:
+                    self._thread = threading.Thread(
+                        target=self._publish_forever, name=f"wake-up {self.task}", daemon=True
+                    )
+                    self._thread.start()
+
+    def _publish_forever(self) -> None:
+        while True:
+            self._wanted.wait()
+            self._wanted.clear()
+            self._publish()
+            sleep(settings.WAKE_UP_INTERVAL)
+
+    def _publish(self) -> None:
+        try:
+            app.send_task(self.task, ignore_result=True, expires=60)
+        except (OperationalError, OSError):
+            if self.failed_at is None:
+                log.warning("wake_up_failed", extra={"task": self.task})
+            self.failed_at = monotonic()
+        else:
+            self.failed_at = None
