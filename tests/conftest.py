@@ -1,0 +1,123 @@
+"""Fixtures that every test may use: clean servers, the real processes, a real browser."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from pytest_django import DjangoDbBlocker
+
+from tests import servers
+from tests.stack import Stack
+
+PHONE: dict[str, Any] = {
+    "viewport": {"width": 390, "height": 844},
+    "device_scale_factor": 2,
+    "is_mobile": True,
+    "has_touch": True,
+    "locale": "pt-PT",
+}
+# No network but ours: a fresh Chromium asks its maker for updates, lists and experiments.
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run browser tests last.
+
+    Playwright's synchronous interface leaves an event loop running in this thread for as long as
+    the browser lives, and `async_to_sync` and `asyncio.run` refuse to work beside one.
+    """
+    items.sort(key=lambda item: "browser" in getattr(item, "fixturenames", ()))
+
+
+# Servers ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def _fresh_servers() -> None:
+    """Start what the test before has stopped, and leave it no cache, limit or message."""
+    servers.freshen()
+
+
+# Processes -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def _stack(
+    django_db_setup: None,
+    django_db_blocker: DjangoDbBlocker,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Stack]:
+    with django_db_blocker.unblock():
+        stack = Stack(tmp_path_factory.mktemp("stack"))
+    try:
+        stack.open()
+        yield stack
+    finally:
+        stack.close()
+
+
+@pytest.fixture
+def stack(_stack: Stack, transactional_db: None) -> Iterator[Stack]:
+    """The Procfile's processes, all running, over the test's own (committed) rows."""
+    _stack.wake()
+    yield _stack
+    _stack.sleep()
+
+
+# Browsers --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    """Where Chromium is. Without one a browser test is skipped, and fails in CI."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if path := shutil.which(name):
+            return path
+    message = "BROWSER TESTS NEED CHROMIUM: install it with `apt-get install chromium`"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def browser(chromium_path: str) -> Iterator[Browser]:
+    """One Chromium for all tests."""
+    # Playwright keeps an event loop in the thread that its synchronous interface is called from,
+    # so Django takes every query of a browser test for one made in a coroutine. None of them is.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=chromium_path, args=CHROMIUM_ARGUMENTS
+        )
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def phone(browser: Browser, stack: Stack) -> Iterator[BrowserContext]:
+    """A phone of its own (cookies, storage) that resolves paths against the stack's address."""
+    with browser.new_context(**PHONE, base_url=stack.url) as context:
+        yield context
+
+
+@pytest.fixture
+def page(phone: BrowserContext) -> Page:
+    """An empty page on a phone."""
+    return phone.new_page()
+
+
+@pytest.fixture
+def page_without_js(browser: Browser, stack: Stack) -> Iterator[Page]:
+    """An empty page on a phone whose owner has turned JavaScript off."""
+    with browser.new_context(**PHONE, base_url=stack.url, java_script_enabled=False) as context:
+        yield context.new_page()

@@ -1,0 +1,75 @@
+"""The servers and the environment that the tests run with, before Django reads its settings."""
+
+import atexit
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from redis import Redis
+
+from snap.embedded import PostgreSQL, Valkey
+
+# What settings must be given, and what `make run` may have left in var/env: tests look at neither.
+ENVIRONMENT = {
+    "SECRET_KEY": "only-for-tests-and-long-enough-to-be-taken-for-a-real-one-0123456789",
+    "PUBLIC_URL": "http://localhost:8000",
+    "ALLOWED_HOSTS": "localhost,127.0.0.1,testserver",
+    "WEBSOCKET_PORT": "0",
+    "EMAIL_PROVIDER": "console",
+}
+UNUSED = {"DATABASE_URL": "postgres://localhost/snap", "REDIS_URL": "redis://localhost"}
+
+# The servers that were started here; tests that break one take it from this module.
+postgresql: PostgreSQL | None = None
+valkey: Valkey | None = None
+
+
+def start() -> None:
+    """Set the environment, and start what DATABASE_URL and REDIS_URL do not name already."""
+    os.environ.update(ENVIRONMENT)
+    if "PYTEST_VERSION" in os.environ:
+        _start_servers()
+    # mypy reads the settings too; it asks no server.
+    for name, value in UNUSED.items():
+        os.environ.setdefault(name, value)
+
+
+def _start_servers() -> None:
+    global postgresql, valkey
+    folder = Path(tempfile.mkdtemp(prefix="snap-tests-"))
+    # PostgreSQL's own user must be able to pass when the tests run as root.
+    folder.chmod(0o711)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for variable in ("MEDIA_ROOT", "INBOX_DIR", "STATIC_ROOT"):
+        place = folder / variable.lower()
+        place.mkdir()
+        os.environ[variable] = str(place)
+    if "DATABASE_URL" not in os.environ:
+        # A crash of the machine may cost these data; a crash of the server may not, and does not.
+        postgresql = PostgreSQL(folder / "postgresql", settings={"fsync": "off"})
+        atexit.register(postgresql.stop)
+        postgresql.start()
+        os.environ["DATABASE_URL"] = postgresql.url
+    if "REDIS_URL" not in os.environ:
+        valkey = Valkey(folder / "valkey")
+        atexit.register(valkey.stop)
+        valkey.start()
+        os.environ["REDIS_URL"] = valkey.url
+
+
+def freshen() -> None:
+    """Start our servers again if a test has stopped them, and empty our Valkey."""
+    if postgresql is not None and not postgresql.is_running():
+        postgresql.start()
+    if valkey is None:
+        return
+    if not valkey.is_running():
+        valkey.start()
+    for database in ("0", "1", "2"):
+        with Redis.from_url(f"{valkey.url}/{database}") as redis:
+            redis.flushdb()
+    with Redis.from_url(f"{valkey.url}/3") as broker:
+        # Workers write down once, when they start, which queues they read; that stays.
+        if keys := [key for key in broker.scan_iter() if not key.startswith(b"_kombu.")]:
+            broker.delete(*keys)

@@ -1,0 +1,14 @@
+"""What tests change. Everything else is `snap.settings`, with servers that are real."""
+
+from tests import servers
+
+# These settings are the first thing of ours that pytest-django loads.
+servers.start()
+
+from snap.settings import *  # noqa: E402, F403
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}

@@ -1,0 +1,94 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.test import Client, RequestFactory
+from pytest_django import Settings
+
+from snap import health
+from tests import servers
+
+own_servers = pytest.mark.skipif(
+    "servers.postgresql is None or servers.valkey is None",
+    reason="only servers that the tests started may be stopped",
+)
+
+
+def test_alive_without_asking_any_server(client: Client) -> None:
+    answer = client.get("/healthz")
+    assert (answer.status_code, answer.content) == (200, b"ok")
+    assert "no-store" in answer["Cache-Control"]
+
+
+@pytest.mark.django_db
+def test_ready_when_both_servers_answer(client: Client) -> None:
+    answer = client.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json() == {"ready": True, "level": 1, "database": "ok", "redis": "ok"}
+
+
+@own_servers
+@pytest.mark.django_db
+def test_ready_at_level_2_without_redis(client: Client) -> None:
+    assert servers.valkey is not None
+    servers.valkey.stop("immediate")
+    answer = client.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json() == {"ready": True, "level": 2, "database": "ok", "redis": "away"}
+
+
+@own_servers
+def test_not_ready_without_the_database(client: Client) -> None:
+    assert servers.postgresql is not None
+    servers.postgresql.stop("immediate")
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json() == {"ready": False, "level": 3, "database": "away", "redis": "ok"}
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+def test_nothing_can_be_posted(client: Client, path: str) -> None:
+    assert client.post(path).status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("address", "forwarded", "status"),
+    [
+        ("127.0.0.1", None, 200),
+        ("::1", None, 200),
+        ("192.0.2.7", None, 403),
+        ("127.0.0.1", "192.0.2.7", 403),
+        ("", None, 403),
+    ],
+)
+def test_without_a_token_only_this_machine_reads_metrics(
+    rf: RequestFactory, address: str, forwarded: str | None, status: int
+) -> None:
+    headers = {"X-Forwarded-For": forwarded} if forwarded else {}
+    request = rf.get("/metrics", headers=headers, REMOTE_ADDR=address)
+    assert health.metrics(request).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("authorization", "status"),
+    [("Bearer right", 200), ("Bearer wrong", 403), ("right", 403), ("Bearer ü", 403), ("", 403)],
+)
+def test_with_a_token_only_its_holders_read_metrics(
+    rf: RequestFactory, settings: Settings, authorization: str, status: int
+) -> None:
+    settings.METRICS_TOKEN = "right"
+    request = rf.get("/metrics", headers={"Authorization": authorization}, REMOTE_ADDR="127.0.0.1")
+    assert health.metrics(request).status_code == status
+
+
+def test_metrics_add_up_what_several_processes_counted(
+    rf: RequestFactory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    program = "from prometheus_client import Counter; Counter('seen', 'Seen.').inc()"
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", program], check=True, env=dict(os.environ))
+    answer = health.metrics(rf.get("/metrics"))
+    assert b"\nseen_total 2.0\n" in answer.content

@@ -1,0 +1,228 @@
+"""The Procfile's processes, run against the test database, to be driven and broken by tests."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+from django.db import connection
+
+from snap import processes
+from snap.embedded import free_port
+from snap.processes import BASE_DIR, Process
+
+START_TIMEOUT = 40.0
+STOP_TIMEOUT = 15.0
+
+
+class Stack:
+    """All processes of the Procfile: `web`, `ws`, `worker`, `emails`, `sweeper`.
+
+    They read the test database, the tests' Valkey, and the folders that the tests' settings name.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.web_port, self.ws_port = free_port(), free_port()
+        self.url = f"http://localhost:{self.web_port}"
+        self.emails_dir = Path(os.environ["INBOX_DIR"])
+        self.env = self._environment()
+        self._processes = {each.name: each for each in processes.read_procfile(self.env)}
+        self._guards: dict[str, subprocess.Popen[bytes]] = {}
+        self._log_starts: dict[str, int] = {}
+
+    def _environment(self) -> dict[str, str]:
+        prometheus = self.folder / "prometheus"
+        prometheus.mkdir()
+        given = {name: value for name, value in os.environ.items() if name != "PYTEST_VERSION"}
+        return given | {
+            "DJANGO_SETTINGS_MODULE": "snap.settings",
+            "DJANGO_ALLOW_ASYNC_UNSAFE": "",
+            "DATABASE_URL": _test_database_url(),
+            "PUBLIC_URL": self.url,
+            "WEB_HOST": "127.0.0.1",
+            "WEB_PORT": str(self.web_port),
+            "WS_PORT": str(self.ws_port),
+            "WEBSOCKET_PORT": str(self.ws_port),
+            "WORKER_CONCURRENCY": "4",
+            "EMAILS_CONCURRENCY": "2",
+            "PROMETHEUS_MULTIPROC_DIR": str(prometheus),
+            "PYTHONUNBUFFERED": "1",
+            "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
+        }
+
+    def open(self) -> None:
+        """Collect static files and start everything."""
+        self.manage("collectstatic", "--no-input", "--verbosity", "0")
+        for name in self._processes:
+            self._launch(name)
+        for name in self._processes:
+            self._wait_until_ready(name)
+
+    def close(self) -> None:
+        self._signal_all(signal.SIGCONT)
+        processes.stop(self._processes.values(), STOP_TIMEOUT)
+        for guard in self._guards.values():
+            _end(guard)
+
+    def manage(self, *arguments: str) -> str:
+        """Run a management command in the stack's environment and return what it printed."""
+        command = [sys.executable, "manage.py", *arguments]
+        return subprocess.run(
+            command, cwd=BASE_DIR, env=self.env, check=True, stdout=subprocess.PIPE, text=True
+        ).stdout
+
+    # One process -------------------------------------------------------------------------------
+
+    def start(self, name: str) -> None:
+        """Start it if it does not run, and wait until it does its work."""
+        if not self._processes[name].is_running():
+            self._launch(name)
+            self._wait_until_ready(name)
+
+    def stop(self, name: str) -> None:
+        """Ask it to stop and wait until it has."""
+        processes.stop([self._processes[name]], STOP_TIMEOUT)
+
+    def kill(self, name: str) -> None:
+        """Kill it and all its children at once, as a power cut would."""
+        self._processes[name].kill()
+
+    def freeze(self, name: str) -> None:
+        self._processes[name].signal(signal.SIGSTOP)
+
+    def thaw(self, name: str) -> None:
+        self._processes[name].signal(signal.SIGCONT)
+
+    def pid(self, name: str) -> int:
+        return self._processes[name].pid
+
+    @contextmanager
+    def without(self, name: str) -> Iterator[None]:
+        """Stop it for the length of a block."""
+        self.stop(name)
+        try:
+            yield
+        finally:
+            self.start(name)
+
+    @contextmanager
+    def frozen(self, name: str) -> Iterator[None]:
+        """Freeze it for the length of a block: it holds what it holds, and does nothing."""
+        self.freeze(name)
+        try:
+            yield
+        finally:
+            self.thaw(name)
+
+    def log(self, name: str) -> str:
+        """Return all that it has written since the tests began."""
+        return self._log_path(name).read_text(errors="replace")
+
+    def _log_path(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
+
+    def _launch(self, name: str) -> None:
+        process = self._processes[name]
+        with self._log_path(name).open("ab") as log:
+            self._log_starts[name] = log.tell()
+            process.kill()  # Children of an earlier life, if any.
+            process.start(log)
+        _end(self._guards.pop(name, None))
+        self._guards[name] = _guard(process)
+
+    def _wait_until_ready(self, name: str) -> None:
+        deadline = time.monotonic() + START_TIMEOUT
+        while not self._is_ready(name):
+            running = self._processes[name].is_running()
+            assert running, f"{name} ended:\n{self.log(name)[-4000:]}"
+            assert time.monotonic() < deadline, f"{name} is not ready:\n{self.log(name)[-4000:]}"
+            time.sleep(0.1)
+
+    def _is_ready(self, name: str) -> bool:
+        if name == "web":
+            return _answers(f"{self.url}/healthz")
+        said = self._log_path(name).read_bytes()[self._log_starts[name] :]
+        words = {"ws": b"Uvicorn running", "worker": b" ready.", "emails": b" ready."}
+        return words.get(name, b"") in said
+
+    # All together ------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Have every process running, whatever the test before has done to it."""
+        self._signal_all(signal.SIGCONT)
+        for name in self._processes:
+            self.start(name)
+
+    def sleep(self) -> None:
+        """Freeze all outside any transaction.
+
+        Tests that do not use the stack then have their rows to themselves, and tables can be
+        emptied without waiting for anybody's lock.
+        """
+        deadline = time.monotonic() + 10
+        self._signal_all(signal.SIGSTOP)
+        while _others_in_a_transaction():
+            assert time.monotonic() < deadline, "a process stays in its transaction"
+            self._signal_all(signal.SIGCONT)
+            time.sleep(0.05)
+            self._signal_all(signal.SIGSTOP)
+            time.sleep(0.02)
+
+    def _signal_all(self, signum: signal.Signals) -> None:
+        for process in self._processes.values():
+            if process.is_running():
+                process.signal(signum)
+
+
+T = TypeVar("T")
+
+
+def wait_for(find: Callable[[], T], timeout: float = 10.0) -> T:
+    """Return the first true value that `find` gives, asking every 50 ms for `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while not (found := find()):
+        assert time.monotonic() < deadline, f"it did not happen within {timeout} seconds"
+        time.sleep(0.05)
+    return found
+
+
+def _test_database_url() -> str:
+    given = urlsplit(os.environ["DATABASE_URL"])
+    return given._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=2).status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False
+
+
+def _others_in_a_transaction() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND pid <> pg_backend_pid() AND backend_type = 'client backend' AND state <> 'idle'"
+        )
+        (busy,) = cursor.fetchone()
+    return bool(busy)
+
+
+def _guard(process: Process) -> subprocess.Popen[bytes]:
+    """Start a shell that kills the process when the tests die: a frozen one hears no SIGTERM."""
+    command = ["/bin/sh", "-c", f"cat; kill -KILL -- -{process.pid}"]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+
+
+def _end(guard: subprocess.Popen[bytes] | None) -> None:
+    if guard is not None:
+        guard.kill()
+        guard.communicate()
