@@ -32,6 +32,8 @@ CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 # Behind a proxy /ws/ goes to the `ws` process under the same address. Without one the page is told
 # the port on which that process listens.
 WEBSOCKET_PORT = env.int("WEBSOCKET_PORT", default=0)
+# Pages of these origins may open a socket: ours, and in development every name of this machine.
+WEBSOCKET_ORIGINS = env.list("WEBSOCKET_ORIGINS", default=[PUBLIC_URL])
 
 # How many proxies in front of us add themselves to X-Forwarded-For. 0: the header is not read.
 TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)

@@ -2,6 +2,8 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from accounts.views import sign_out
+
 from . import health
 
 urlpatterns = [
@@ -9,6 +11,7 @@ urlpatterns = [
     path("promo/", include("promo.urls")),
     path("", include("guests.urls")),
     path("inbox/", include("notifications.urls")),
+    path("sign-out/", sign_out, name="sign_out"),
     path("i18n/", include("django.conf.urls.i18n")),
     path("admin/", admin.site.urls),
     path("healthz", health.healthz),

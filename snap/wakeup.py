@@ -30,7 +30,7 @@ class WakeUp:
         self._wanted = threading.Event()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
-        # When the broker last failed us, on the monotonic clock; None when it took the last message.
+        # When the broker last failed us (monotonic clock); None once it has taken a message.
         self.failed_at: float | None = None
 
     def __call__(self) -> None:

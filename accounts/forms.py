@@ -1,0 +1,113 @@
+"""What people type about themselves, and one sentence for each way in which it can be wrong."""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.utils.functional import lazy
+from django.utils.translation import gettext_lazy as _
+from django_countries import countries
+
+from .phones import PhoneError, dial_code, parse_phone
+
+PHONE_MESSAGES = {
+    "empty": _("Write your phone number."),
+    "too_long": _("This is too long for a phone number."),
+    "no_country": _("Choose the country, or begin with + and its code."),
+    "invalid": _("This is not a phone number. Check the digits and the country."),
+}
+
+NAME = re.compile(r"^[^\W_]([^\W_]|[ '’ʼ.·-])*$")
+ADDRESS_IN_NAME = re.compile(r"[^\W\d_]{2,}\.[^\W\d_]{2,}")
+
+
+def country_choices() -> Iterable[tuple[str, str]]:
+    """Countries with their calling code, the default one first, for the phone form."""
+    named = [(code, f"{name} +{dial}") for code, name in countries if (dial := dial_code(code))]
+    return sorted(named, key=lambda choice: choice[0] != settings.DEFAULT_COUNTRY)
+
+
+class PhoneForm(forms.Form):
+    country = forms.ChoiceField(
+        label=_("Country"), choices=lazy(country_choices, list)(), required=False
+    )
+    phone = forms.CharField(
+        label=_("Phone"),
+        required=False,
+        strip=False,
+        widget=forms.TextInput(
+            attrs={"type": "tel", "autocomplete": "tel", "inputmode": "tel", "required": True}
+        ),
+    )
+
+    def clean(self) -> dict[str, Any]:
+        """Put the E.164 form of the phone into `phone`."""
+        data = super().clean() or {}
+        if "country" in self.errors or "phone" in self.errors:
+            return data
+        try:
+            data["phone"] = parse_phone(data["phone"], data.get("country") or None)
+        except PhoneError as error:
+            self.add_error("phone", PHONE_MESSAGES[error.code])
+        return data
+
+
+def clean_name(typed: str) -> str:
+    """Return a name as people write it: composed, single spaces. Raises ValidationError.
+
+    Invisible direction marks, as pasted from elsewhere, are dropped; anything that is not part of a
+    name (an emoji, an address, a control character) is refused, because names go into emails.
+    """
+    visible = "".join(c for c in typed if unicodedata.category(c) != "Cf")
+    name = " ".join(unicodedata.normalize("NFC", visible).split())
+    letters = "".join(
+        c for c in name if not unicodedata.combining(c) and unicodedata.category(c) != "Mc"
+    )
+    if not NAME.match(letters) or ADDRESS_IN_NAME.search(letters):
+        raise ValidationError(_("Use letters only, please."), code="not_a_name")
+    return name
+
+
+class RegisterForm(forms.Form):
+    first_name = forms.CharField(
+        label=_("First name"),
+        max_length=60,
+        widget=forms.TextInput(attrs={"autocomplete": "given-name"}),
+    )
+    last_name = forms.CharField(
+        label=_("Last name"),
+        max_length=60,
+        widget=forms.TextInput(attrs={"autocomplete": "family-name"}),
+    )
+    email = forms.EmailField(
+        label=_("Email"),
+        max_length=254,
+        widget=forms.EmailInput(attrs={"autocomplete": "email", "inputmode": "email"}),
+    )
+
+    def clean_first_name(self) -> str:
+        return clean_name(self.cleaned_data["first_name"])
+
+    def clean_last_name(self) -> str:
+        return clean_name(self.cleaned_data["last_name"])
+
+
+class CodeForm(forms.Form):
+    code = forms.CharField(
+        label=_("Code"),
+        max_length=20,
+        widget=forms.TextInput(
+            attrs={"autocomplete": "one-time-code", "inputmode": "numeric", "pattern": "[0-9 ]*"}
+        ),
+    )
+
+    def clean_code(self) -> str:
+        """Return six ASCII digits, whatever script they were typed in."""
+        typed = "".join(self.cleaned_data["code"].split())
+        if len(typed) != 6 or not typed.isdecimal():
+            raise ValidationError(_("The code has six digits."), code="not_a_code")
+        return "".join(str(unicodedata.decimal(digit)) for digit in typed)

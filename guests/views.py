@@ -1,0 +1,57 @@
+"""A guest's pass and the images, as they are served where no CDN stands before the storage."""
+
+import mimetypes
+
+from django.core.files.storage import default_storage
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import render
+from django.utils.cache import patch_cache_control
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from accounts.sessions import account_of
+
+from . import qr
+from .models import Guest
+
+ONE_YEAR = 31_536_000
+
+
+@never_cache
+@require_safe
+def guest_pass(request: HttpRequest, token: str) -> HttpResponse:
+    """Show the holder their pass; anybody else only learns that the pass exists."""
+    guest = Guest.objects.filter(qr_token=token).select_related("event").first()
+    if guest is None:
+        raise Http404("no such pass")
+    account = account_of(request)
+    is_holder = account is not None and account.pk == guest.account_id
+    context = {"guest": guest, "event": guest.event, "qr_code_url": qr.image_url(token)}
+    template = "guests/pass.html" if is_holder else "guests/pass_of_another.html"
+    return render(request, template, context if is_holder else {})
+
+
+@require_safe
+def qr_image(request: HttpRequest, token: str) -> HttpResponseBase:
+    """Serve a QR image for ever. One that storage lost is drawn again for its guest."""
+    name = qr.image_name(token)
+    if not default_storage.exists(name):
+        if not Guest.objects.filter(qr_token=token).exists():
+            raise Http404("no such code")
+        qr.store_image(token)
+    return _immutable(name)
+
+
+@require_safe
+def poster(request: HttpRequest, name: str) -> HttpResponseBase:
+    stored = f"posters/{name}"
+    if not default_storage.exists(stored):
+        raise Http404("no such poster")
+    return _immutable(stored)
+
+
+def _immutable(name: str) -> HttpResponseBase:
+    content_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    answer = FileResponse(default_storage.open(name), content_type=content_type)
+    patch_cache_control(answer, public=True, max_age=ONE_YEAR, immutable=True)
+    return answer

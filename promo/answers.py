@@ -1,0 +1,78 @@
+"""How a step or a ticket is shown: the whole page, or for HTMX the partial in it."""
+
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+
+from guests.tickets import Ticket
+
+from .links import PromoLink
+
+# Statuses of a step's form when it was filled in wrongly and nothing else was said.
+OK, INVALID = 200, 422
+
+
+def show_step(
+    request: HttpRequest,
+    link: PromoLink,
+    step: str,
+    context: dict[str, Any],
+    *,
+    status: int | None = None,
+) -> HttpResponse:
+    """Show a step of the guest's way: a partial of `promo/steps.html`, alone or in its page."""
+    form = context.get("form")
+    if status is None:
+        status = INVALID if form is not None and form.is_bound and not form.is_valid() else OK
+    partial = f"promo/steps.html#{step}"
+    context = {"link": link, "event": link.event, "step": step, "partial": partial, **context}
+    if not is_htmx(request):
+        return render(request, "promo/step_page.html", context, status=status)
+    answer = render(request, partial, context, status=status)
+    if step in {"phone", "code", "register"}:
+        answer["HX-Push-Url"] = link.step_url(step)
+    return answer
+
+
+def show_ticket(request: HttpRequest, ticket: Ticket, *, wait: int) -> HttpResponse:
+    """Show a ticket's state. A form sent without HTMX is first redirected to the ticket's page."""
+    url = ticket_url(ticket)
+    if request.method == "POST" and not is_htmx(request):
+        return HttpResponseRedirect(url, status=303)
+    template = "promo/ticket.html#ticket" if is_htmx(request) else "promo/ticket.html"
+    context = ticket_context(ticket, wait=wait, host=request.get_host())
+    answer = render(request, template, context)
+    if request.method == "POST":
+        answer["HX-Push-Url"] = url
+    return answer
+
+
+def ticket_context(ticket: Ticket, *, wait: int, host: str) -> dict[str, Any]:
+    """Return what the ticket partial shows; `wait` in seconds, `host` as in the Host header."""
+    return {
+        "ticket": ticket,
+        "wait": wait,
+        "ticket_url": ticket_url(ticket),
+        "event_url": reverse("promo:event", args=[ticket.event_slug]),
+        "calendar_url": reverse("promo:calendar", args=[ticket.event_slug]),
+        "websocket_url": websocket_url("promo", ticket.ticket_id, host),
+    }
+
+
+def ticket_url(ticket: Ticket) -> str:
+    return reverse("promo:ticket", args=[ticket.event_slug, ticket.ticket_id])
+
+
+def websocket_url(kind: str, ticket_id: str, host: str) -> str:
+    """Return where a page opens its socket: behind a proxy a path, else the ws process itself."""
+    path = f"/ws/{kind}/{ticket_id}/"
+    if not settings.WEBSOCKET_PORT:
+        return path
+    return f"ws://{host.rsplit(':', 1)[0]}:{settings.WEBSOCKET_PORT}{path}"
+
+
+def is_htmx(request: HttpRequest) -> bool:
+    return bool(getattr(request, "htmx", False))

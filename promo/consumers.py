@@ -1,0 +1,157 @@
+"""Websockets: a page joins the group of its ticket, hears its present state, then what comes."""
+
+import json
+from http.cookies import CookieError, SimpleCookie
+from importlib import import_module
+from typing import Any
+from uuid import UUID
+
+from asgiref.sync import sync_to_async
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
+from django.template.loader import render_to_string
+from django.utils import translation
+from django.utils.crypto import constant_time_compare
+from django.utils.translation.trans_real import (
+    get_supported_language_variant,
+    parse_accept_lang_header,
+)
+
+from accounts.models import User
+from guests.models import GuestRequest
+from guests.tickets import Ticket, estimated_seconds, group_of, ticket_of
+
+from .answers import ticket_context
+from .errors import refusal_text
+
+NORMAL_CLOSE = 1000
+SessionStore = import_module(settings.SESSION_ENGINE).SessionStore
+
+
+class TicketConsumer(AsyncWebsocketConsumer):
+    """What both kinds of socket do; they differ in how they put a state into words."""
+
+    ticket_id: str
+    joined = False
+
+    async def connect(self) -> None:
+        """Authenticate and authorise before accepting; join the group before reading the ticket."""
+        self.ticket_id = str(self.scope["url_route"]["kwargs"]["ticket_id"])
+        session = read_session(self.scope)
+        if SESSION_KEY not in session:
+            await self.close()
+            return
+        await self.channel_layer.group_add(group_of(self.ticket_id), self.channel_name)
+        self.joined = True
+        found = await find_ticket(UUID(self.ticket_id), session)
+        if found is None:
+            await self.close()
+            return
+        await self.accept()
+        await self.tell(*found)
+
+    async def disconnect(self, code: int) -> None:
+        if self.joined:
+            await self.channel_layer.group_discard(group_of(self.ticket_id), self.channel_name)
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """Pages have nothing to say."""
+
+    async def ticket_changed(self, message: dict[str, Any]) -> None:
+        await self.tell(Ticket.from_message(message), 1)
+
+    async def tell(self, ticket: Ticket, wait: int) -> None:
+        await self.send(text_data=await sync_to_async(self.put)(ticket, wait))
+        if ticket.is_final:
+            await self.close(NORMAL_CLOSE)
+
+    def put(self, ticket: Ticket, wait: int) -> str:
+        raise NotImplementedError
+
+
+class PageConsumer(TicketConsumer):
+    """`/ws/promo/<ticket>/`: states as HTML, to be swapped in by HTMX."""
+
+    def put(self, ticket: Ticket, wait: int) -> str:
+        host = header(self.scope, b"host")
+        with translation.override(language_of(self.scope)):
+            context = {**ticket_context(ticket, wait=wait, host=host), "oob": True}
+            return render_to_string("promo/ticket.html#ticket", context)
+
+
+class UpdatesConsumer(TicketConsumer):
+    """`/ws/guest-updates/<ticket>/`: states as JSON (spec section 6)."""
+
+    def put(self, ticket: Ticket, wait: int) -> str:
+        with translation.override(language_of(self.scope)):
+            return json.dumps(message_about(ticket, wait))
+
+
+def message_about(ticket: Ticket, wait: int) -> dict[str, Any]:
+    """Return the JSON message for a state, in the words of spec section 6."""
+    match ticket.state:
+        case "created":
+            data = {"id": ticket.guest_id, "qr_code_url": ticket.qr_code_url}
+            return {"type": "guest_created", "success": True, "data": data}
+        case "waitlisted":
+            data = {"position": ticket.position}
+            return {"type": "guest_waitlisted", "success": True, "data": data}
+        case "refused" | "cancelled" | "failed":
+            code = ticket.refusal or ticket.state
+            error = str(refusal_text(code))
+            return {"type": "guest_creation_failed", "success": False, "error": error, "code": code}
+        case _:
+            return {"type": "guest_processing", "estimated_completion": wait}
+
+
+def read_session(scope: dict[str, Any]) -> Any:
+    """Return the session in the cookie of the handshake, empty without a valid one."""
+    cookies: SimpleCookie = SimpleCookie()
+    try:
+        cookies.load(header(scope, b"cookie"))
+    except CookieError:
+        return SessionStore()
+    morsel = cookies.get(settings.SESSION_COOKIE_NAME)
+    return SessionStore(morsel.value if morsel else None)
+
+
+def header(scope: dict[str, Any], name: bytes) -> str:
+    values = (value for key, value in scope["headers"] if key == name)
+    return next(values, b"").decode("latin-1")
+
+
+def language_of(scope: dict[str, Any]) -> str:
+    """Return the language of the page that opened the socket, as LocaleMiddleware would."""
+    cookies: SimpleCookie = SimpleCookie()
+    cookies.load(header(scope, b"cookie"))
+    chosen = cookies.get(settings.LANGUAGE_COOKIE_NAME)
+    wanted = [chosen.value] if chosen else []
+    accepted = parse_accept_lang_header(header(scope, b"accept-language"))
+    wanted += [code for code, _ in accepted if code != "*"]
+    for code in wanted:
+        try:
+            return get_supported_language_variant(code)
+        except LookupError:
+            continue
+    return settings.LANGUAGE_CODE
+
+
+@database_sync_to_async
+def find_ticket(ticket_id: UUID, session: Any) -> tuple[Ticket, int] | None:
+    """Return a ticket and seconds to wait, if the session is that of the account that owns it."""
+    request = (
+        GuestRequest.objects.filter(ticket_id=ticket_id, account=session[SESSION_KEY])
+        .select_related("event", "guest", "account")
+        .first()
+    )
+    if request is None or not _is_valid(session, request.account):
+        return None
+    ticket = ticket_of(request)
+    return ticket, 1 if ticket.is_final else estimated_seconds(request.event_id)
+
+
+def _is_valid(session: Any, account: User) -> bool:
+    expected = account.get_session_auth_hash()
+    return account.is_active and constant_time_compare(session.get(HASH_SESSION_KEY, ""), expected)

@@ -1,0 +1,20 @@
+"""The words for every refusal that people can meet."""
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+REFUSALS: dict[str, Promise] = {
+    "not_open_yet": _("The list is not open yet."),
+    "closed": _("The list is closed."),
+    "cancelled": _("This place was cancelled."),
+    "list_full": _("The list is full."),
+    "refused": _("We cannot take this request."),
+    "phone_on_list": _("This phone is on the list already, under another account."),
+    "promoter_not_at_event": _("This promoter does not work at this event."),
+    "failed": _("Something went wrong on our side. We are looking into it and keep your request."),
+}
+
+
+def refusal_text(code: str) -> Promise:
+    """Return the sentence for a GuestError or AccountError code."""
+    return REFUSALS.get(code, REFUSALS["refused"])

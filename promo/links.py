@@ -1,0 +1,57 @@
+"""What a promo link leads to: an event, and whom its guests are attributed to."""
+
+from dataclasses import dataclass
+
+from django.http import Http404
+from django.urls import reverse
+
+from guests.errors import GuestError
+from guests.models import Event, Promoter, Team
+from guests.services import find_promoter
+
+
+@dataclass(frozen=True)
+class PromoLink:
+    event: Event
+    promoter: Promoter | None
+    team: Team | None
+
+    @property
+    def code(self) -> str:
+        return self.promoter.code if self.promoter else ""
+
+    @property
+    def url(self) -> str:
+        args = [self.event.slug, self.code] if self.code else [self.event.slug]
+        return reverse("promo:event", args=args)
+
+    def step_url(self, step: str) -> str:
+        return reverse(f"promo:{step}", args=[self.event.slug, self.code])
+
+    @property
+    def phone_url(self) -> str:
+        return self.step_url("phone")
+
+    @property
+    def code_url(self) -> str:
+        return self.step_url("code")
+
+    @property
+    def register_url(self) -> str:
+        return self.step_url("register")
+
+    @property
+    def request_url(self) -> str:
+        return self.step_url("request")
+
+
+def open_link(event_slug: str, promoter_code: str) -> PromoLink:
+    """Return what a link leads to. Raises Http404 for unknown events and promoters not at one."""
+    event = Event.objects.published().filter(slug=event_slug).first()
+    if event is None:
+        raise Http404("no such event")
+    try:
+        promoter, team = find_promoter(event, code=promoter_code)
+    except GuestError as error:
+        raise Http404("no such promoter at this event") from error
+    return PromoLink(event, promoter, team)

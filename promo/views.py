@@ -1,0 +1,212 @@
+"""The guest's way, screen by screen: ordinary pages and forms, and with HTMX their partials."""
+
+from uuid import UUID
+
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect, render
+from django.utils.translation import get_language
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from accounts.errors import AccountError
+from accounts.forms import CodeForm, PhoneForm, RegisterForm
+from accounts.models import User
+from accounts.phones import readable_phone
+from accounts.services import find_account, send_login_code, verify_login_code
+from accounts.services import register as register_account
+from accounts.sessions import account_of, browser_of, sign_in
+from guests.errors import GuestError
+from guests.models import Event, GuestRequest
+from guests.services import check_list_takes_requests, latest_request, request_place
+from guests.tickets import estimated_seconds, ticket_of
+
+from .answers import is_htmx, show_step, show_ticket
+from .calendars import calendar_of
+from .links import PromoLink, open_link
+
+PHONE_KEY = "phone"
+
+
+@require_GET
+def events(request: HttpRequest) -> HttpResponse:
+    return render(request, "promo/events.html", {"events": Event.objects.listed()})
+
+
+@never_cache
+@require_GET
+def event(request: HttpRequest, event: str, promoter: str = "") -> HttpResponse:
+    """Show an event, and the place on its list of whoever is signed in."""
+    link = open_link(event, promoter)
+    account = account_of(request)
+    held = latest_request(link.event, account) if account else None
+    return render(
+        request,
+        "promo/event.html",
+        {
+            "link": link,
+            "event": link.event,
+            "list_state": link.event.list_state(),
+            "ticket": ticket_of(held) if held else None,
+        },
+    )
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+def phone(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
+    """Ask for the phone: a known one leads to a code, an unknown one to registration."""
+    link = open_link(event, promoter)
+    if refusal := _refusal_of_list(link):
+        return show_step(request, link, "unavailable", {"refusal": refusal}, status=409)
+    form = PhoneForm(request.POST or None)
+    if request.method == "GET" or not form.is_valid():
+        return show_step(request, link, "phone", {"form": form})
+    number = form.cleaned_data["phone"]
+    account = account_of(request)
+    if account and account.phone == number:
+        return _request_access(request, link, account)
+    request.session[PHONE_KEY] = number
+    known = find_account(number)
+    if known is None:
+        return _go(request, link, "register", {"form": RegisterForm()})
+    return _send_code(request, link, known)
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+def code(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
+    """Take the one-time code, sign in and request access in the same round trip."""
+    link = open_link(event, promoter)
+    number = request.session.get(PHONE_KEY)
+    if not number:
+        return _go(request, link, "phone", {"form": PhoneForm()})
+    if "resend" in request.POST and (known := find_account(number)):
+        return _send_code(request, link, known)
+    form = CodeForm(request.POST or None)
+    context = {"form": form, "phone": readable_phone(number)}
+    if request.method == "GET" or not form.is_valid():
+        return show_step(request, link, "code", context)
+    try:
+        account = verify_login_code(
+            phone=number, browser=browser_of(request), typed=form.cleaned_data["code"]
+        )
+    except AccountError as error:
+        return show_step(request, link, "code", {**context, "error": error.code}, status=422)
+    sign_in(request, account)
+    return _request_access(request, link, account)
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
+    """Take the names and email of an unknown phone; account and request are made together."""
+    link = open_link(event, promoter)
+    number = request.session.get(PHONE_KEY)
+    if not number:
+        return _go(request, link, "phone", {"form": PhoneForm()})
+    form = RegisterForm(request.POST or None)
+    if request.method == "GET" or not form.is_valid():
+        return show_step(request, link, "register", {"form": form, "phone": readable_phone(number)})
+    try:
+        with transaction.atomic():
+            account = register_account(
+                phone=number,
+                first_name=form.cleaned_data["first_name"],
+                last_name=form.cleaned_data["last_name"],
+                email=form.cleaned_data["email"],
+                language=get_language() or "",
+            )
+            stored = _request_place(link, account)
+    except AccountError as error:
+        known = find_account(number)
+        if error.code == "phone_taken" and known:
+            return _send_code(request, link, known)
+        return show_step(request, link, "unavailable", {"refusal": error.code}, status=403)
+    except GuestError as error:
+        return show_step(request, link, "unavailable", {"refusal": error.code}, status=409)
+    sign_in(request, account)
+    return show_ticket(request, ticket_of(stored), wait=estimated_seconds(link.event.pk))
+
+
+@never_cache
+@require_POST
+def request_access(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
+    """One tap for whoever is signed in."""
+    link = open_link(event, promoter)
+    account = account_of(request)
+    if account is None:
+        return _go(request, link, "phone", {"form": PhoneForm()})
+    return _request_access(request, link, account)
+
+
+@never_cache
+@require_GET
+def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
+    """Show the present state of a ticket to its owner; pages poll this."""
+    account = account_of(request)
+    if account is None:
+        return redirect("promo:event", event)
+    stored = (
+        GuestRequest.objects.filter(ticket_id=ticket_id, account=account, event__slug=event)
+        .select_related("event", "guest")
+        .first()
+    )
+    if stored is None:
+        raise Http404("no such ticket")
+    return show_ticket(request, ticket_of(stored), wait=estimated_seconds(stored.event_id))
+
+
+@require_GET
+def calendar(request: HttpRequest, event: str) -> HttpResponse:
+    link = open_link(event, "")
+    body = calendar_of(link.event, request.build_absolute_uri(link.url))
+    answer = HttpResponse(body, content_type="text/calendar; charset=utf-8")
+    answer["Content-Disposition"] = f'attachment; filename="{link.event.slug}.ics"'
+    return answer
+
+
+def _refusal_of_list(link: PromoLink) -> str:
+    try:
+        check_list_takes_requests(link.event)
+    except GuestError as error:
+        return error.code
+    return ""
+
+
+def _send_code(request: HttpRequest, link: PromoLink, account: User) -> HttpResponse:
+    try:
+        send_login_code(
+            account, browser=browser_of(request), address=request.META.get("REMOTE_ADDR", "")
+        )
+    except AccountError as error:
+        if error.code == "too_many_codes":
+            context = {"retry_after": error.retry_after}
+            answer = show_step(request, link, "too_many", context, status=429)
+            answer["Retry-After"] = str(error.retry_after)
+            return answer
+        return show_step(request, link, "unavailable", {"refusal": error.code}, status=403)
+    phone = readable_phone(account.phone or "")
+    return _go(request, link, "code", {"form": CodeForm(), "phone": phone})
+
+
+def _request_place(link: PromoLink, account: User) -> GuestRequest:
+    return request_place(link.event, account, promoter=link.promoter, team=link.team)
+
+
+def _request_access(request: HttpRequest, link: PromoLink, account: User) -> HttpResponse:
+    try:
+        stored = _request_place(link, account)
+    except GuestError as error:
+        status = 403 if error.code == "refused" else 409
+        return show_step(request, link, "unavailable", {"refusal": error.code}, status=status)
+    return show_ticket(request, ticket_of(stored), wait=estimated_seconds(link.event.pk))
+
+
+def _go(
+    request: HttpRequest, link: PromoLink, step: str, context: dict[str, object]
+) -> HttpResponse:
+    """Lead on to another step: its partial for HTMX, a redirect for everybody else."""
+    if is_htmx(request):
+        return show_step(request, link, step, context)
+    return HttpResponseRedirect(link.step_url(step), status=303)
