@@ -46,7 +46,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     verified_at = models.DateTimeField(_("proven at"), null=True, blank=True)
     session_nonce = models.CharField(max_length=32, default=make_nonce, editable=False)
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
-    last_login = None  # type: ignore[assignment]  # Nobody reads it, and it would cost a write.
+    last_login = None  # Nobody reads it, and it would cost a write.
 
     objects: ClassVar[UserManager] = UserManager()
 
@@ -78,7 +78,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         for key in settings.SECRET_KEY_FALLBACKS:
             yield self._session_hash(key)
 
-    def _session_hash(self, key: str) -> str:
+    def _session_hash(self, key: str | bytes) -> str:
         return salted_hmac(
             "accounts.session", f"{self.password}:{self.session_nonce}", secret=key
         ).hexdigest()
@@ -91,9 +91,7 @@ class User(AbstractBaseUser, PermissionsMixin):
 
 class LoginCodeQuerySet(models.QuerySet["LoginCode"]):
     def usable(self) -> Self:
-        return self.filter(
-            used_at=None, expires_at__gt=Now(), tries__lt=settings.LOGIN_CODE_TRIES
-        )
+        return self.filter(used_at=None, expires_at__gt=Now(), tries__lt=settings.LOGIN_CODE_TRIES)
 
 
 class LoginCode(models.Model):

@@ -19,7 +19,8 @@ def parse_phone(text: str, country: str | None = None) -> str:
     """Return the E.164 form (`+351912345678`) of a number as typed.
 
     `country` is the ISO 3166 code used when the number has no `+` or `00` prefix. Digits of any
-    script and invisible direction marks, as pasted from contacts, are understood. Raises PhoneError.
+    script and invisible direction marks, as pasted from contacts, are understood.
+    Raises PhoneError.
     """
     if len(text) > MAX_TYPED_LENGTH:
         raise PhoneError("too_long")

@@ -95,7 +95,8 @@ def verify_login_code(*, phone: str, browser: str, typed: str) -> User:
     """Return the account that proved itself with the code sent to this browser.
 
     At most LOGIN_CODE_TRIES wrong codes are ever compared, however many come at once. Raises
-    AccountError: `wrong_code`, `code_expired` (or used, or voided by a newer one), `too_many_tries`.
+    AccountError: `wrong_code`, `code_expired` (also when used or voided by a newer one),
+    `too_many_tries`.
     """
     code = (
         LoginCode.objects.filter(account__phone=phone, browser=browser)

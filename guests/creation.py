@@ -152,7 +152,9 @@ def _ended_as(guest: Guest) -> str:
 
 def _refuse(request: GuestRequest, code: str) -> None:
     request.state, request.refusal = GuestRequest.State.REFUSED, code
-    log.info("guest_request_ended_refused", extra={"ticket_id": str(request.ticket_id), "code": code})
+    log.info(
+        "guest_request_ended_refused", extra={"ticket_id": str(request.ticket_id), "code": code}
+    )
 
 
 def _new_guest(request: GuestRequest, token: str | None) -> Guest:
@@ -170,6 +172,18 @@ def _new_guest(request: GuestRequest, token: str | None) -> Guest:
     )
 
 
+COLUMNS = (
+    "event_id",
+    "account_id",
+    "phone",
+    "name",
+    "promoter_id",
+    "team_id",
+    "state",
+    "queue_number",
+    "listings",
+    "qr_token",
+)
 UPSERT = """
 INSERT INTO guests_guest AS guest (
     event_id, account_id, phone, name, promoter_id, team_id, state, queue_number, listings, qr_token
@@ -192,11 +206,8 @@ def _upsert(guests: list[Guest]) -> dict[int, Guest]:
     """Insert guests, or list again those who had cancelled. Return them by account, with ids."""
     if not guests:
         return {}
-    columns = (
-        "event_id account_id phone name promoter_id team_id state queue_number listings qr_token"
-    ).split()
     with connection.cursor() as cursor:
-        cursor.execute(UPSERT, [[getattr(g, column) for g in guests] for column in columns])
+        cursor.execute(UPSERT, [[getattr(g, column) for g in guests] for column in COLUMNS])
         stored = {row[0]: row[1:] for row in cursor.fetchall()}
     for guest in guests:
         guest.pk, guest.listings = stored[guest.account_id]

@@ -28,7 +28,10 @@ class Team(models.Model):
 
     name = models.CharField(_("name"), max_length=80, unique=True)
     members = models.ManyToManyField(
-        settings.AUTH_USER_MODEL, through="TeamMember", related_name="teams", verbose_name=_("members")
+        settings.AUTH_USER_MODEL,
+        through="TeamMember",
+        related_name="teams",
+        verbose_name=_("members"),
     )
 
     class Meta:
@@ -352,7 +355,9 @@ class GuestRequest(models.Model):
                 name="guests_one_pending_request_per_account",
             ),
             models.CheckConstraint(
-                condition=models.Q(state__in=["pending", "created", "waitlisted", "refused", "dead"]),
+                condition=models.Q(
+                    state__in=["pending", "created", "waitlisted", "refused", "dead"]
+                ),
                 name="guests_request_state_is_known",
             ),
             models.CheckConstraint(

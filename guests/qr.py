@@ -36,7 +36,7 @@ def make_token() -> str:
 
 def pass_url(token: str) -> str:
     """Return what the QR encodes: the address of a guest's pass."""
-    return settings.PUBLIC_URL + reverse("guests:pass", args=[token])
+    return f"{settings.PUBLIC_URL}{reverse('guests:pass', args=[token])}"
 
 
 def image_name(token: str) -> str:
@@ -44,7 +44,8 @@ def image_name(token: str) -> str:
 
 
 def image_url(token: str) -> str:
-    return default_storage.url(image_name(token))
+    url: str = default_storage.url(image_name(token))
+    return url
 
 
 @lru_cache
@@ -52,7 +53,8 @@ def _version_for(length: int) -> int:
     """Return the smallest QR version that holds so many bytes at level M."""
     code = qrcode.QRCode(error_correction=ERROR_CORRECT_M)
     code.add_data(QRData(b"x" * length))
-    return code.best_fit()
+    version: int = code.best_fit()
+    return version
 
 
 def draw(text: str) -> bytes:

@@ -4,12 +4,12 @@ import logging
 
 from django.db import transaction
 from django.db.models import F
+from prometheus_client import Counter
 
 from accounts.models import User
 from accounts.services import is_blocked
 from notifications.push import push_many
 from notifications.services import EmailToQueue, queue_emails
-from prometheus_client import Counter
 from snap.wakeup import WakeUp
 
 from . import qr
@@ -40,7 +40,9 @@ def find_promoter(
             raise GuestError("promoter_not_at_event")
         return None, None
     at_event = EventPromoter.objects.filter(event=event).select_related("promoter", "team")
-    at_event = at_event.filter(promoter__code=code) if code else at_event.filter(promoter=promoter_id)
+    at_event = (
+        at_event.filter(promoter__code=code) if code else at_event.filter(promoter=promoter_id)
+    )
     if team_id is not None:
         at_event = at_event.filter(team=team_id)
     found = at_event.order_by("pk").first()

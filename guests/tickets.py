@@ -59,7 +59,7 @@ def group_of(ticket_id: str) -> str:
 
 
 def ticket_of(request: GuestRequest) -> Ticket:
-    """Describe a request, which must come with its event and guest. One query for waiting guests."""
+    """Describe a request that comes with its event and guest. One query if the guest waits."""
     return describe(request, request.guest)
 
 

@@ -19,4 +19,5 @@ def calendar_of(event: Event, url: str) -> bytes:
     calendar.add("version", "2.0")
     calendar.add_component(entry)
     calendar.add_missing_timezones()
-    return calendar.to_ical()
+    body: bytes = calendar.to_ical()
+    return body

@@ -106,7 +106,7 @@ def message_about(ticket: Ticket, wait: int) -> dict[str, Any]:
             return {"type": "guest_processing", "estimated_completion": wait}
 
 
-def read_session(scope: dict[str, Any]) -> Any:
+def read_session(scope: Any) -> Any:
     """Return the session in the cookie of the handshake, empty without a valid one."""
     cookies: SimpleCookie = SimpleCookie()
     try:
@@ -117,12 +117,12 @@ def read_session(scope: dict[str, Any]) -> Any:
     return SessionStore(morsel.value if morsel else None)
 
 
-def header(scope: dict[str, Any], name: bytes) -> str:
+def header(scope: Any, name: bytes) -> str:
     values = (value for key, value in scope["headers"] if key == name)
     return next(values, b"").decode("latin-1")
 
 
-def language_of(scope: dict[str, Any]) -> str:
+def language_of(scope: Any) -> str:
     """Return the language of the page that opened the socket, as LocaleMiddleware would."""
     cookies: SimpleCookie = SimpleCookie()
     cookies.load(header(scope, b"cookie"))
