@@ -148,7 +148,7 @@ class Stack:
 
     def _is_ready(self, name: str) -> bool:
         if name == "web":
-            return _answers(f"{self.url}/healthz")
+            return answers(f"{self.url}/healthz")
         said = self._log_path(name).read_bytes()[self._log_starts[name] :]
         words = {"ws": b"Uvicorn running", "worker": b" ready.", "emails": b" ready."}
         return words.get(name, b"") in said
@@ -199,7 +199,7 @@ def _test_database_url() -> str:
     return given._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
     try:
         return httpx.get(url, timeout=2).status_code == httpx.codes.OK
     except httpx.TransportError:

@@ -63,8 +63,11 @@ class Command(BaseCommand):
         try:
             with ExitStack() as cleanup:
                 self.run(cleanup)
-        except (CannotStart, EmbeddedError, OperationalError) as error:
-            sys.exit(f"SNAP cannot start: {' '.join(str(error).split())}")
+        except (CannotStart, EmbeddedError) as error:
+            sys.exit(f"SNAP cannot start: {error}")
+        except OperationalError as error:
+            reason = " ".join(str(error).split())
+            sys.exit(f"SNAP cannot start: the database at DATABASE_URL does not answer: {reason}")
         except OSError as error:
             sys.exit(f"SNAP cannot start: {error.strerror}: {error.filename}")
 
@@ -276,6 +279,8 @@ def process_environment() -> dict[str, str]:
     folder.mkdir()
     return os.environ | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
+        # Celery says it on eight lines each time; on one's own machine root is nobody special.
+        "PYTHONWARNINGS": "ignore:You're running the worker with superuser privileges",
         "PROMETHEUS_MULTIPROC_DIR": str(folder),
         "PYTHONUNBUFFERED": "1",
     }

@@ -1,0 +1,53 @@
+import httpx
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connection
+from playwright.sync_api import Page
+
+from tests.stack import Stack
+
+pytestmark = pytest.mark.processes
+
+
+def test_processes_work_on_the_database_of_the_tests(stack: Stack) -> None:
+    get_user_model().objects.count()
+    name = connection.settings_dict["NAME"]
+    assert name.startswith("test_")
+    asked = "from django.db import connection; print(connection.settings_dict['NAME'])"
+    assert stack.manage("shell", "--verbosity", "0", "--command", asked).strip() == name
+    assert httpx.get(f"{stack.url}/readyz").json()["level"] == 1
+
+
+def test_a_killed_process_is_gone_and_comes_back(stack: Stack) -> None:
+    stack.kill("web")
+    with pytest.raises(httpx.TransportError):
+        httpx.get(f"{stack.url}/healthz")
+    stack.start("web")
+    assert httpx.get(f"{stack.url}/healthz").text == "ok"
+
+
+def test_a_frozen_process_answers_once_it_is_thawed(stack: Stack) -> None:
+    with stack.frozen("web"), pytest.raises(httpx.TimeoutException):
+        httpx.get(f"{stack.url}/healthz", timeout=0.5)
+    assert httpx.get(f"{stack.url}/healthz").text == "ok"
+
+
+def test_workers_can_be_away_for_a_while(stack: Stack) -> None:
+    with stack.without("worker"):
+        assert "ready." in stack.log("emails")
+    assert stack.log("worker").count(" ready.") >= 2
+
+
+@pytest.mark.browser
+def test_a_phone_opens_a_page(page: Page) -> None:
+    assert page.goto("/healthz")
+    assert page.inner_text("body") == "ok"
+    assert page.evaluate("[screen.width, devicePixelRatio, navigator.language]") == [390, 2, "pt-PT"]
+    # Queries are allowed beside Playwright's event loop.
+    assert get_user_model().objects.count() == 0
+
+
+@pytest.mark.browser
+def test_a_phone_without_javascript_runs_none(page_without_js: Page) -> None:
+    page_without_js.set_content("<body>kept<script>document.body.remove()</script>")
+    assert page_without_js.inner_text("body") == "kept"

@@ -1,0 +1,210 @@
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import psycopg
+import pytest
+
+from snap.embedded import free_port
+from snap.management.commands import up
+from snap.processes import BASE_DIR
+from tests import servers
+from tests.stack import answers, wait_for
+
+NOT_COPIED = shutil.ignore_patterns(".git", ".venv", "var", "__pycache__", ".*_cache", "docs")
+GIVEN_BY_TESTS = (
+    "DATABASE_URL",
+    "REDIS_URL",
+    "PYTEST_VERSION",
+    "DJANGO_SETTINGS_MODULE",
+    "MEDIA_ROOT",
+    "INBOX_DIR",
+    "STATIC_ROOT",
+    *servers.ENVIRONMENT,
+)
+
+
+class Run:
+    """A `manage.py up` in a copy of the checkout, leader of a process group like a shell's job."""
+
+    def __init__(self, checkout: Path, **variables: str) -> None:
+        self.web_port = free_port()
+        self.url = f"http://localhost:{self.web_port}"
+        env = {name: value for name, value in os.environ.items() if name not in GIVEN_BY_TESTS}
+        env |= {
+            "WEB_HOST": "127.0.0.1",
+            "WEB_PORT": str(self.web_port),
+            "WS_PORT": str(free_port()),
+            "WORKER_CONCURRENCY": "2",
+            "EMAILS_CONCURRENCY": "1",
+            **variables,
+        }
+        self.log = checkout / f"up-{self.web_port}.log"
+        with self.log.open("wb") as output:
+            self.popen = subprocess.Popen(
+                [sys.executable, "manage.py", "up"],
+                cwd=checkout,
+                env=env,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def text(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def wait_until_ready(self) -> None:
+        wait_for(lambda: "SNAP is running" in self.text() or self.popen.poll() is not None, 90)
+        assert self.popen.poll() is None, self.text()
+
+    def family(self) -> list[psutil.Process]:
+        return list(psutil.Process(self.popen.pid).children(recursive=True))
+
+    def child(self, words: str) -> psutil.Process:
+        return next(
+            process
+            for process in psutil.Process(self.popen.pid).children()
+            if words in " ".join(process.cmdline())
+        )
+
+
+def is_alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def none_is_left(family: list[psutil.Process]) -> bool:
+    return not any(is_alive(process) for process in family)
+
+
+@pytest.fixture(scope="module")
+def checkout() -> Iterator[Path]:
+    """A copy of the project, with a `var` of its own."""
+    with tempfile.TemporaryDirectory(prefix="snap-up-") as folder:
+        # PostgreSQL's own user must be able to pass when the tests run as root.
+        Path(folder).chmod(0o711)
+        copy = Path(folder) / "snap"
+        shutil.copytree(BASE_DIR, copy, ignore=NOT_COPIED)
+        yield copy
+
+
+@pytest.mark.processes
+def test_it_starts_restarts_what_dies_stops_whole_and_finds_its_data_again(checkout: Path) -> None:
+    run = Run(checkout)
+    run.wait_until_ready()
+    assert f"http://localhost:{run.web_port}/promo/" in run.text()
+    assert httpx.get(f"{run.url}/readyz").json()["level"] == 1
+    before = up.read_environment(checkout / "var" / "env")
+    with psycopg.connect(before["DATABASE_URL"]) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
+
+    web = run.child("granian")
+    web.kill()
+    wait_for(lambda: not is_alive(web))
+    wait_for(lambda: answers(f"{run.url}/healthz"), 30)
+
+    family = run.family()
+    os.killpg(run.popen.pid, signal.SIGINT)
+    os.killpg(run.popen.pid, signal.SIGINT)
+    assert run.popen.wait(30) == 0
+    assert none_is_left(family)
+
+    again = Run(checkout)
+    again.wait_until_ready()
+    after = up.read_environment(checkout / "var" / "env")
+    assert after["SECRET_KEY"] == before["SECRET_KEY"]
+    with psycopg.connect(after["DATABASE_URL"]) as connection:
+        assert connection.execute("SELECT one FROM kept").fetchone() == (1,)
+
+    second = Run(checkout)
+    assert second.popen.wait(30) == 1
+    assert f"already runs in this folder (process {again.popen.pid})" in second.text()
+
+    family = again.family()
+    again.popen.kill()
+    again.popen.wait()
+    wait_for(lambda: none_is_left(family), 30)
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP])
+def test_it_stops_whole_while_it_is_still_starting(checkout: Path, signum: signal.Signals) -> None:
+    run = Run(checkout)
+    wait_for(lambda: len(run.family()) >= 2, 30)
+    family = run.family()
+    run.popen.send_signal(signum)
+    assert run.popen.wait(30) == 0
+    assert none_is_left(family)
+    assert "Traceback" not in run.text()
+
+
+@pytest.mark.parametrize("variable", ["WEB_PORT", "WS_PORT"])
+def test_a_port_that_is_taken_is_one_clear_line(checkout: Path, variable: str) -> None:
+    with socket.create_server(("127.0.0.1", free_port())) as taken:
+        port = taken.getsockname()[1]
+        run = Run(checkout, **{variable: str(port)})
+        assert run.popen.wait(30) == 1
+    assert run.text() == (
+        f"SNAP cannot start: port {port} cannot be used (address already in use);"
+        f" choose another one: {variable}={port + 10} make run\n"
+    )
+
+
+def test_a_port_that_is_none_is_one_clear_line(checkout: Path) -> None:
+    run = Run(checkout, WS_PORT="eight")
+    assert run.popen.wait(30) == 1
+    assert run.text() == "SNAP cannot start: WS_PORT=eight is not a port number.\n"
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_line(checkout: Path, tmp_path: Path) -> None:
+    place = tmp_path / "snap"
+    shutil.copytree(checkout, place, ignore=NOT_COPIED)
+    (place / "var").touch()
+    run = Run(place)
+    assert run.popen.wait(30) == 1
+    assert run.text() == f"SNAP cannot start: File exists: {place}/var\n"
+
+
+@pytest.mark.skipif(servers.postgresql is None, reason="would write to a database that was given")
+def test_it_starts_no_server_where_an_address_is_given(checkout: Path) -> None:
+    assert servers.postgresql is not None
+    run = Run(checkout, DATABASE_URL=servers.postgresql.url)
+    run.wait_until_ready()
+    commands = [" ".join(process.cmdline()) for process in run.family()]
+    run.popen.terminate()
+    assert run.popen.wait(30) == 0
+    assert not any("/bin/postgres" in command for command in commands)
+    assert any("valkey-server" in command for command in commands)
+    assert "DATABASE_URL" not in up.read_environment(checkout / "var" / "env")
+
+
+def test_an_unreachable_database_is_one_clear_line(checkout: Path) -> None:
+    run = Run(checkout, DATABASE_URL=f"postgres://nobody@127.0.0.1:{free_port()}/none")
+    assert run.popen.wait(30) == 1
+    assert "Traceback" not in run.text()
+    assert "SNAP cannot start: the database at DATABASE_URL does not answer" in run.text()
+
+
+def test_what_people_added_to_the_environment_file_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "env"
+    path.write_text("EMAIL_PROVIDER=smtp\nEMAIL_HOST=mail\nREDIS_URL=old\n")
+    environment = {"DATABASE_URL": "given"}
+    monkeypatch.setattr(os, "environ", environment)
+    up.write_environment(path, {"DATABASE_URL": "made", "REDIS_URL": "new"})
+    written = up.read_environment(path)
+    assert environment == written | {"DATABASE_URL": "given"}
+    assert len(written.pop("SECRET_KEY")) > 50
+    assert written == {"EMAIL_PROVIDER": "smtp", "EMAIL_HOST": "mail", "REDIS_URL": "new"}
+    assert path.stat().st_mode & 0o777 == 0o600
