@@ -1,0 +1,97 @@
+"""Delivering one email, and telling whose fault it is when that fails.
+
+What is stored and logged about a failure names the error and where it arose, never its text: mail
+servers like to repeat the address, and an exception may quote what it was given.
+"""
+
+import smtplib
+import traceback
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+
+from anymail.exceptions import AnymailAPIError, AnymailInvalidAddress, AnymailRecipientsRefused
+from django.core.exceptions import ValidationError
+from django.core.mail import BadHeaderError
+from django.core.mail.backends.base import BaseEmailBackend
+from django.db import InterfaceError, OperationalError
+from django.utils import translation
+
+from .kinds import build_content
+from .messages import make_message
+from .models import Email
+
+
+class Result(Enum):
+    SENT = auto()
+    NOT_WANTED = auto()  # its cause has gone
+    REFUSED = auto()  # this address will never take it
+    FAILED = auto()  # something about this email
+    AWAY = auto()  # the mail server, the database or the network
+
+
+@dataclass(frozen=True)
+class Outcome:
+    result: Result
+    provider_id: str = ""
+    error: str = ""
+
+
+def deliver(email: Email, backend: BaseEmailBackend) -> Outcome:
+    """Send one email over the backend, opening it when it is closed. Never raises for one email."""
+    try:
+        with translation.override(email.language):
+            content = build_content(email.kind, email.cause)
+        if content is None:
+            return Outcome(Result.NOT_WANTED)
+        message = make_message(email, content)
+    except (ValidationError, BadHeaderError) as error:
+        return Outcome(Result.REFUSED, error=describe(error))
+    except (InterfaceError, OperationalError, ConnectionError, TimeoutError) as error:
+        return Outcome(Result.AWAY, error=describe(error))
+    except Exception as error:  # noqa: BLE001 (one bad email must not hold up the others)
+        return Outcome(Result.FAILED, error=describe(error))
+    try:
+        backend.open()
+        backend.send_messages([message])
+    except Exception as error:  # noqa: BLE001 (one bad email must not hold up the others)
+        return Outcome(_blame(error), error=describe(error))
+    status = getattr(message, "anymail_status", None)
+    return Outcome(Result.SENT, provider_id=getattr(status, "message_id", None) or "")
+
+
+def _blame(error: Exception) -> Result:
+    match error:
+        case AnymailRecipientsRefused() | AnymailInvalidAddress() | BadHeaderError():
+            return Result.REFUSED
+        case AnymailAPIError(status_code=status):
+            ours = status is None or status >= 500 or status in {401, 403, 408, 429}
+            return Result.AWAY if ours else Result.FAILED
+        case smtplib.SMTPRecipientsRefused():
+            return _blame_for_reply(max(code for code, _ in error.recipients.values()))
+        case smtplib.SMTPDataError(smtp_code=code):
+            return Result.AWAY if code == 421 else Result.FAILED
+        case smtplib.SMTPNotSupportedError():
+            return Result.FAILED
+        case OSError():
+            # No connection, none any more, no login, or a sender that is not ours to use: every
+            # SMTP error is an OSError, and these would meet any other email just the same.
+            return Result.AWAY
+        case _:
+            return Result.FAILED
+
+
+def _blame_for_reply(code: int) -> Result:
+    if code == 421:
+        return Result.AWAY
+    return Result.REFUSED if code >= 500 else Result.FAILED
+
+
+def describe(error: Exception) -> str:
+    """Name an error and where it arose, without its text: `SMTPDataError 554 (smtplib.py:887)`."""
+    status = getattr(error, "smtp_code", None) or getattr(error, "status_code", None) or ""
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        status = max(code for code, _ in error.recipients.values())
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"({Path(frame.filename).name}:{frame.lineno})"
+    return " ".join(str(part) for part in (type(error).__name__, status, where) if part)

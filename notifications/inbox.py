@@ -1,0 +1,132 @@
+"""The console provider: emails as files, and a page to read them on. For development only."""
+
+import logging
+import os
+import re
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from email import message_from_bytes, policy
+from email.message import EmailMessage as ParsedMessage
+from heapq import nlargest
+from pathlib import Path
+
+from csp.constants import NONE, SELF, UNSAFE_INLINE
+from csp.decorators import csp, csp_replace
+from django.conf import settings
+from django.core.mail import EmailMessage
+from django.core.mail.backends.base import BaseEmailBackend
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.clickjacking import xframe_options_sameorigin
+from django.views.decorators.http import require_safe
+
+log = logging.getLogger(__name__)
+
+SHOWN = 100
+NAME = re.compile(r"[0-9]{8}T[0-9]{12}-[0-9a-f]{8}")
+CONTENT_ID = re.compile(r"cid:([A-Za-z0-9@._-]+)")
+
+
+class InboxBackend(BaseEmailBackend):
+    """Keep each message as a file in INBOX_DIR instead of sending it."""
+
+    def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
+        for message in email_messages:
+            name = _keep(message.message().as_bytes())
+            log.info("email_in_inbox", extra={"inbox_name": name})
+        return len(email_messages)
+
+
+def _keep(content: bytes) -> str:
+    name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}"
+    settings.INBOX_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
+    unfinished = settings.INBOX_DIR / f".{name}"
+    unfinished.write_bytes(content)
+    unfinished.rename(_path(name))
+    return name
+
+
+def _path(name: str) -> Path:
+    path: Path = settings.INBOX_DIR / f"{name}.eml"
+    return path
+
+
+@require_safe
+@never_cache
+def inbox(request: HttpRequest) -> HttpResponse:
+    """List the newest emails."""
+    _require_page()
+    emails = [(name, _read(name)) for name in _newest_names()]
+    return render(request, "notifications/inbox.html", {"emails": emails})
+
+
+@require_safe
+@never_cache
+@csp_replace({"frame-src": [SELF]})  # type: ignore[arg-type]  # its types know no URL arguments
+def inbox_message(request: HttpRequest, name: str) -> HttpResponse:
+    """Show one email: its headers, its HTML in a frame, its text."""
+    _require_page()
+    message = _read(name)
+    context = {"name": name, "message": message, "text": _part(message, "plain")}
+    return render(request, "notifications/inbox_message.html", context)
+
+
+@require_safe
+@never_cache
+@xframe_options_sameorigin
+@csp(  # type: ignore[arg-type]  # its types know no URL arguments
+    {
+        "default-src": [NONE],
+        "style-src": [UNSAFE_INLINE],
+        "img-src": [SELF],
+        "frame-ancestors": [SELF],
+        "sandbox": ["allow-popups", "allow-popups-to-escape-sandbox"],
+    }
+)
+def inbox_html(_request: HttpRequest, name: str) -> HttpResponse:
+    """Show an email's HTML by itself, its links opening in new windows."""
+    _require_page()
+    html = _part(_read(name), "html")
+    shown = CONTENT_ID.sub(lambda match: reverse("inbox_image", args=[name, match[1]]), html)
+    return HttpResponse(shown.replace("<head>", '<head><base target="_blank">', 1))
+
+
+@require_safe
+@never_cache
+def inbox_image(_request: HttpRequest, name: str, content_id: str) -> HttpResponse:
+    """Serve an email's inline image."""
+    _require_page()
+    for part in _read(name).walk():
+        if part["Content-ID"] == f"<{content_id}>" and part.get_content_type() == "image/png":
+            return HttpResponse(part.get_payload(decode=True), content_type="image/png")
+    raise Http404
+
+
+def _require_page() -> None:
+    if not settings.INBOX_PAGE:
+        raise Http404
+
+
+def _newest_names() -> list[str]:
+    if not settings.INBOX_DIR.is_dir():
+        return []
+    names = (entry.removesuffix(".eml") for entry in os.listdir(settings.INBOX_DIR))
+    return nlargest(SHOWN, filter(NAME.fullmatch, names))
+
+
+def _read(name: str) -> ParsedMessage:
+    if not NAME.fullmatch(name):
+        raise Http404
+    try:
+        content = _path(name).read_bytes()
+    except FileNotFoundError:
+        raise Http404 from None
+    return message_from_bytes(content, policy=policy.default)
+
+
+def _part(message: ParsedMessage, subtype: str) -> str:
+    part = message.get_body((subtype,))
+    return part.get_content() if part is not None else ""

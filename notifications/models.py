@@ -1,0 +1,88 @@
+from typing import Self
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from .kinds import known_kinds
+
+
+class EmailQuerySet(models.QuerySet["Email"]):
+    def due(self) -> Self:
+        """Emails to send now, by the database's clock, of the kinds this process knows.
+
+        While two releases run side by side, the older one leaves the newer one's kinds alone.
+        """
+        return self.filter(
+            Q(leased_until=None) | Q(leased_until__lte=Now()),
+            state=Email.State.QUEUED,
+            next_attempt_at__lte=Now(),
+            kind__in=known_kinds(),
+        )
+
+
+class Email(models.Model):
+    """One email to one address: each kind goes out once per cause."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued", _("queued")
+        SENT = "sent", _("sent")
+        DELIVERED = "delivered", _("delivered")
+        OPENED = "opened", _("opened")
+        BOUNCED = "bounced", _("bounced")
+        CANCELLED = "cancelled", _("no longer wanted")
+        DEAD = "dead", _("dead")
+
+    kind = models.CharField(_("kind"), max_length=50)
+    cause = models.CharField(_("cause"), max_length=100)
+    to = models.EmailField(_("to"))
+    language = models.CharField(_("language"), max_length=10)
+    state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.QUEUED)
+    fast = models.BooleanField(_("fast lane"), default=False)
+    attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
+    next_attempt_at = models.DateTimeField(_("next attempt"), db_default=Now())
+    leased_until = models.DateTimeField(_("leased until"), null=True, blank=True)
+    provider_id = models.CharField(_("provider's id"), max_length=255, blank=True)
+    error = models.CharField(_("error"), max_length=200, blank=True)
+    created_at = models.DateTimeField(_("created"), db_default=Now())
+    sent_at = models.DateTimeField(_("sent"), null=True, blank=True)
+
+    objects = EmailQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("email")
+        verbose_name_plural = _("emails")
+        constraints = [
+            models.UniqueConstraint(fields=["kind", "cause"], name="email_once_per_cause"),
+            models.CheckConstraint(
+                condition=Q(
+                    state__in=[
+                        "queued",
+                        "sent",
+                        "delivered",
+                        "opened",
+                        "bounced",
+                        "cancelled",
+                        "dead",
+                    ]
+                ),
+                name="email_state_is_known",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                models.F("fast").desc(),
+                "next_attempt_at",
+                condition=Q(state="queued"),
+                name="email_due",
+            ),
+            models.Index(
+                fields=["provider_id"],
+                condition=~Q(provider_id=""),
+                name="email_by_provider_id",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.cause}"

@@ -1,0 +1,212 @@
+"""Queueing emails, and sending those that are due.
+
+The row is the record and the message to the worker only a wake-up. Rows are claimed with a lease
+in a short transaction; the sending happens outside of any, and each outcome is recorded at once.
+"""
+
+import logging
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from time import monotonic
+from typing import Any
+
+from django.conf import settings
+from django.core.mail import get_connection
+from django.core.mail.backends.base import BaseEmailBackend
+from django.db import transaction
+from django.db.models import QuerySet
+from django.db.models.expressions import CombinedExpression
+from django.db.models.functions import Now
+
+from snap.wakeup import WakeUp
+
+from .delivery import Outcome, Result, deliver
+from .kinds import require_known
+from .models import Email
+
+log = logging.getLogger(__name__)
+
+wake_emails_worker = WakeUp("notifications.tasks.send_emails")
+
+# With the mail server away an email waits as long again as it has waited, within these bounds.
+LONGEST_WAIT_FOR_SERVER = timedelta(seconds=60)
+
+# So many emails in a row that the mail server would not take mean that it is away for all.
+AWAY_FOR_ALL = 2
+
+
+@dataclass(frozen=True)
+class EmailToQueue:
+    kind: str
+    cause: str
+    to: str
+    language: str
+    fast: bool = False
+
+
+def queue_email(kind: str, cause: str, *, to: str, language: str, fast: bool = False) -> None:
+    """Queue one email, once per kind and cause. Raise LookupError for an unknown kind."""
+    queue_emails([EmailToQueue(kind, cause, to, language, fast)])
+
+
+def queue_emails(emails: Iterable[EmailToQueue]) -> None:
+    """Queue emails in one INSERT; one whose kind and cause are there already is left as it is.
+
+    They go out after the surrounding transaction's commit. Raise LookupError for an unknown kind.
+    """
+    # In one order everywhere, so that two batches with common rows wait instead of deadlocking.
+    ordered = sorted(emails, key=lambda email: (email.kind, email.cause))
+    if not ordered:
+        return
+    for kind in {email.kind for email in ordered}:
+        require_known(kind)
+    Email.objects.bulk_create(
+        [
+            Email(
+                kind=email.kind,
+                cause=email.cause,
+                to=email.to,
+                language=email.language,
+                fast=email.fast,
+            )
+            for email in ordered
+        ],
+        ignore_conflicts=True,
+    )
+    transaction.on_commit(wake_emails_worker, robust=True)
+
+
+def requeue_emails(emails: QuerySet[Email], *, to: str | None = None) -> int:
+    """Send dead, bounced and cancelled emails again, to a corrected address if one is given.
+
+    Return how many were queued; emails in other states are left alone.
+    """
+    changes: dict[str, Any] = {} if to is None else {"to": to}
+    again = [Email.State.DEAD, Email.State.BOUNCED, Email.State.CANCELLED]
+    queued = emails.filter(state__in=again).update(
+        state=Email.State.QUEUED,
+        attempts=0,
+        next_attempt_at=Now(),
+        leased_until=None,
+        error="",
+        **changes,
+    )
+    log.info("emails_requeued", extra={"emails": queued})
+    transaction.on_commit(wake_emails_worker, robust=True)
+    return queued
+
+
+def send_due_emails(limit: int = 20) -> int:
+    """Claim up to `limit` due emails, the fast lane first, and send them over one connection.
+
+    Return how many were dealt with: 0 when nothing is due or the mail server is away.
+    """
+    claimed = _claim(limit)
+    if len(claimed) == limit:
+        # There may be more than this process can send quickly: let another one help.
+        wake_emails_worker()
+    backend = get_connection()
+    try:
+        return _send(claimed, backend) if claimed else 0
+    finally:
+        _close(backend)
+
+
+def _claim(limit: int) -> list[Email]:
+    order = ("-fast", "next_attempt_at", "pk")
+    with transaction.atomic():
+        due = Email.objects.due().order_by(*order).select_for_update(skip_locked=True)
+        claimed = list(due.values_list("pk", flat=True)[:limit])
+        if not claimed:
+            return []
+        emails = Email.objects.filter(pk__in=claimed)
+        emails.update(leased_until=Now() + timedelta(seconds=settings.EMAIL_LEASE))
+        return list(emails.order_by(*order))
+
+
+def _send(claimed: list[Email], backend: BaseEmailBackend) -> int:
+    # One email can take several timeouts: nothing is begun in the second half of the lease.
+    stop_at = monotonic() + settings.EMAIL_LEASE / 2
+    away = 0
+    for done, email in enumerate(claimed):
+        if monotonic() > stop_at:
+            _give_back(claimed[done:])
+            return done
+        outcome = deliver(email, backend)
+        _record(email, outcome)
+        if outcome.result not in {Result.SENT, Result.NOT_WANTED}:
+            _close(backend)
+        away = away + 1 if outcome.result is Result.AWAY else 0
+        if away == AWAY_FOR_ALL:
+            _put_off(claimed[done + 1 :])
+            return 0
+    return len(claimed) - away
+
+
+def _record(email: Email, outcome: Outcome) -> None:
+    level = logging.INFO if outcome.result in {Result.SENT, Result.NOT_WANTED} else logging.WARNING
+    log.log(
+        level,
+        f"email_{outcome.result.name.lower()}",
+        extra={"email_id": email.pk, "kind": email.kind, "error": outcome.error},
+    )
+    match outcome.result:
+        case Result.SENT:
+            # Even if the lease has run out meanwhile: sent is sent.
+            Email.objects.filter(pk=email.pk, state=Email.State.QUEUED).update(
+                state=Email.State.SENT,
+                sent_at=Now(),
+                provider_id=outcome.provider_id,
+                leased_until=None,
+                error="",
+            )
+        case Result.NOT_WANTED:
+            _update_leased(email, state=Email.State.CANCELLED)
+        case Result.REFUSED:
+            _update_leased(email, state=Email.State.DEAD, error=outcome.error)
+        case Result.FAILED:
+            _use_up_attempt(email, outcome.error)
+        case Result.AWAY:
+            _update_leased(email, next_attempt_at=_after_waiting(email), error=outcome.error)
+
+
+def _use_up_attempt(email: Email, error: str) -> None:
+    backoff = timedelta(seconds=settings.EMAIL_BACKOFF * 2**email.attempts)
+    attempts = email.attempts + 1
+    state = Email.State.DEAD if attempts >= settings.EMAIL_ATTEMPTS else Email.State.QUEUED
+    _update_leased(
+        email, state=state, attempts=attempts, next_attempt_at=Now() + backoff, error=error
+    )
+
+
+def _put_off(emails: list[Email]) -> None:
+    for email in emails:
+        _update_leased(email, next_attempt_at=_after_waiting(email))
+
+
+def _give_back(emails: list[Email]) -> None:
+    for email in emails:
+        _update_leased(email)
+
+
+def _after_waiting(email: Email) -> CombinedExpression:
+    """Say when to try again: after as long as the email has waited already, within bounds."""
+    assert email.leased_until is not None
+    claimed_at = email.leased_until - timedelta(seconds=settings.EMAIL_LEASE)
+    shortest = timedelta(seconds=settings.EMAIL_BACKOFF)
+    longest = shortest if email.fast else LONGEST_WAIT_FOR_SERVER
+    return Now() + min(max(claimed_at - email.created_at, shortest), longest)
+
+
+def _update_leased(email: Email, **changes: Any) -> None:
+    """Record a change and end the lease, unless another worker has the email by now."""
+    Email.objects.filter(
+        pk=email.pk, state=Email.State.QUEUED, leased_until=email.leased_until
+    ).update(leased_until=None, **changes)
+
+
+def _close(backend: BaseEmailBackend) -> None:
+    with suppress(OSError):
+        backend.close()

@@ -1,0 +1,191 @@
+"""Emails as they arrive: their parts, their languages, and a QR code that scans."""
+
+import logging
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from io import BytesIO
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+import qrcode
+import zxingcpp
+from django.core.mail import get_connection
+from PIL import Image
+from pytest_django import Settings
+
+from notifications.kinds import EmailContent
+from notifications.messages import make_message
+from notifications.models import Email
+
+from .conftest import Sink
+
+NOW = datetime(2027, 6, 1, tzinfo=UTC)
+GUEST_URL = "https://snap.example/guest/tHiSiSaToKeN-0123456789"
+
+CONTEXTS: dict[str, dict[str, Any]] = {
+    "welcome": {"first_name": "Inês", "promo_url": "https://snap.example/promo/"},
+    "login_code": {"first_name": "Inês", "code": "048213", "minutes": 10},
+    "qr_code": {
+        "first_name": "Inês",
+        "event_title": "Noite de São João",
+        "venue": "Armazém do Cais",
+        "address": "Rua do Ouro 12, Porto",
+        "starts_at": datetime(2027, 6, 23, 23, 30, tzinfo=ZoneInfo("Atlantic/Azores")),
+        "guest_url": GUEST_URL,
+        "qr_url": "https://snap.example/media/qr/tHiSiSaToKeN-0123456789.png",
+    },
+    "waitlisted": {
+        "first_name": "Inês",
+        "event_title": "Noite de São João",
+        "position": 7,
+        "event_url": "https://snap.example/promo/sao-joao/",
+    },
+}
+
+
+def qr_png() -> bytes:
+    buffer = BytesIO()
+    qrcode.make(GUEST_URL, border=4).get_image().save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def receive(sink: Sink, kind: str, language: str = "pt-pt", **context: Any) -> EmailMessage:
+    """Send one email through the mail server and return it as it arrived."""
+    email = Email(pk=1, kind=kind, to="ines@example.pt", language=language, created_at=NOW)
+    images = {"qr": qr_png()} if kind == "qr_code" else {}
+    message = make_message(email, EmailContent(CONTEXTS[kind] | context, images))
+    get_connection().send_messages([message])
+    return sink.messages[-1]
+
+
+def body(message: EmailMessage, subtype: str) -> str:
+    part = message.get_body((subtype,))
+    assert part is not None
+    content: str = part.get_content()
+    return content
+
+
+@pytest.mark.parametrize("language", ["pt-pt", "en"])
+@pytest.mark.parametrize("kind", CONTEXTS)
+def test_every_kind_arrives_as_text_and_html(sink: Sink, kind: str, language: str) -> None:
+    message = receive(sink, kind, language)
+    text, html = body(message, "plain"), body(message, "html")
+    assert message["To"] == "ines@example.pt"
+    assert message["From"] == "SNAP <no-reply@snap.example>"
+    assert message["Auto-Submitted"] == "auto-generated"
+    greeting = "Olá, Inês," if language == "pt-pt" else "Hi Inês,"
+    assert greeting in text
+    assert greeting in html
+    assert f'<html lang="{language}">' in html
+    for url in (value for value in CONTEXTS[kind].values() if str(value).startswith("https:")):
+        assert url in html
+    assert "data:" not in html
+
+
+def test_subjects_are_in_the_rows_language(sink: Sink) -> None:
+    subjects = {
+        (kind, language): receive(sink, kind, language)["Subject"].strip()
+        for kind in CONTEXTS
+        for language in ("pt-pt", "en")
+    }
+    assert subjects == {
+        ("welcome", "pt-pt"): "Damos-te as boas-vindas ao SNAP",
+        ("welcome", "en"): "Welcome to SNAP",
+        ("login_code", "pt-pt"): "O teu código de acesso ao SNAP",
+        ("login_code", "en"): "Your SNAP sign-in code",
+        ("qr_code", "pt-pt"): "O teu código QR para Noite de São João",
+        ("qr_code", "en"): "Your QR code for Noite de São João",
+        ("waitlisted", "pt-pt"): "Estás na lista de espera para Noite de São João",
+        ("waitlisted", "en"): "You are on the waiting list for Noite de São João",
+    }
+
+
+def test_the_qr_code_is_an_inline_image_that_scans(sink: Sink) -> None:
+    message = receive(sink, "qr_code")
+    assert message.get_content_type() == "multipart/related"
+    alternative, image = message.iter_parts()
+    assert alternative.get_content_type() == "multipart/alternative"
+    assert [part.get_content_type() for part in alternative.iter_parts()] == [
+        "text/plain",
+        "text/html",
+    ]
+    assert image["Content-ID"] == "<qr@snap>"
+    assert image.get_content_disposition() == "inline"
+    assert image.get_filename() == "qr.png"
+    assert 'src="cid:qr@snap"' in body(message, "html")
+    shown = Image.open(BytesIO(image.get_content())).resize((240, 240))
+    (code,) = zxingcpp.read_barcodes(shown)
+    assert code.text == GUEST_URL
+
+
+def test_the_qr_email_says_what_to_do_and_when_in_the_events_own_zone(sink: Sink) -> None:
+    portuguese, english = receive(sink, "qr_code"), receive(sink, "qr_code", "en")
+    for subtype in ("plain", "html"):
+        text = body(english, subtype)
+        for line in (
+            "Show this code at the entrance.",
+            "Come 15 minutes early.",
+            "Bring identification.",
+            "Wednesday, June 23, 2027",
+            "23:30 · Armazém do Cais",
+        ):
+            assert line in text
+        text = body(portuguese, subtype)
+        for line in (
+            "Mostra este código à entrada.",
+            "Chega 15 minutos antes.",
+            "Traz um documento de identificação.",
+            "Quarta-feira, 23 de Junho de 2027",
+        ):
+            assert line in text
+
+
+def test_a_place_freed_from_the_waiting_list_is_said(sink: Sink) -> None:
+    said = "A place has become free, and it is yours."
+    freed = receive(sink, "qr_code", "en", from_waiting_list=True)
+    straight = receive(sink, "qr_code", "en")
+    for subtype in ("plain", "html"):
+        assert said in body(freed, subtype)
+        assert said not in body(straight, subtype)
+
+
+def test_the_code_is_in_the_body_but_not_on_the_lock_screen(sink: Sink) -> None:
+    message = receive(sink, "login_code")
+    html = body(message, "html")
+    assert "048213" not in message["Subject"]
+    assert "048213" in body(message, "plain")
+    preview = html[html.index("display:none") : html.index("<table")]
+    assert "048213" not in preview
+
+
+def test_names_and_titles_are_escaped_once(sink: Sink) -> None:
+    hostile = "<script>alert(1)</script> & co"
+    message = receive(sink, "qr_code", first_name=hostile, event_title=hostile)
+    html = body(message, "html")
+    assert "<script>" not in html
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; co" in html
+    assert "&amp;amp;" not in html
+    assert "&amp;lt;" not in html
+    assert hostile in body(message, "plain")
+    assert hostile in message["Subject"]
+
+
+def test_names_and_titles_cannot_inject_headers(sink: Sink) -> None:
+    hostile = "Festa\r\nBcc: rui@example.pt\r\n\r\n<h1>"
+    message = receive(sink, "qr_code", first_name=hostile, event_title=hostile)
+    assert message["Bcc"] is None
+    assert sink.recipients == ["ines@example.pt"]
+    assert "\n" not in message["Subject"]
+
+
+def test_a_kind_can_have_a_sender_of_its_own(sink: Sink, settings: Settings) -> None:
+    settings.EMAIL_SENDERS = {"login_code": "SNAP codes <codes@snap.example>"}
+    assert receive(sink, "login_code")["From"] == "SNAP codes <codes@snap.example>"
+    assert receive(sink, "welcome")["From"] == "SNAP <no-reply@snap.example>"
+
+
+def test_rendering_logs_nothing(sink: Sink, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    receive(sink, "login_code")
+    assert not caplog.records

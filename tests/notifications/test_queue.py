@@ -1,0 +1,291 @@
+"""Queueing and sending emails: once per cause, whatever fails meanwhile."""
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from django.core.mail import get_connection
+from django.db import IntegrityError, connection, transaction
+from django.db.models.functions import Now
+from pytest_django import Settings
+from redis import Redis
+
+from notifications.delivery import deliver
+from notifications.models import Email
+from notifications.services import (
+    EmailToQueue,
+    queue_email,
+    queue_emails,
+    requeue_emails,
+    send_due_emails,
+)
+from notifications.tasks import send_emails
+
+from .conftest import Sink
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def queue(cause: str, to: str = "ana@example.pt", *, fast: bool = False) -> Email:
+    queue_email("note", cause, to=to, language="en", fast=fast)
+    return Email.objects.get(kind="note", cause=cause)
+
+
+def make_due() -> None:
+    Email.objects.filter(state="queued").update(next_attempt_at=Now())
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> str:
+    """Return all that was logged, fields included."""
+    return " ".join(str(vars(record)) for record in caplog.records)
+
+
+def in_threads(count: int, work: Callable[[], object]) -> None:
+    """Run the same work at the same moment in several threads, each with its own connection."""
+    start = threading.Barrier(count)
+
+    def run(_number: int) -> None:
+        start.wait()
+        try:
+            work()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(count) as pool:
+        list(pool.map(run, range(count)))
+
+
+def test_it_sends_what_is_queued(sink: Sink) -> None:
+    email = queue("note:1")
+    assert send_due_emails() == 1
+    email.refresh_from_db()
+    assert (email.state, email.attempts, email.leased_until) == ("sent", 0, None)
+    assert email.sent_at is not None
+    assert sink.recipients == ["ana@example.pt"]
+    assert send_due_emails() == 0
+
+
+def test_it_sends_each_kind_once_per_cause(sink: Sink) -> None:
+    for _ in range(3):
+        queue("note:1")
+        send_due_emails()
+    assert len(sink.messages) == 1
+
+
+def test_threads_that_queue_and_send_at_once_send_each_cause_once(sink: Sink) -> None:
+    causes = [f"note:{number}" for number in range(30)]
+
+    def work() -> None:
+        queue_emails([EmailToQueue("note", cause, "ana@example.pt", "en") for cause in causes])
+        while send_due_emails(limit=3):
+            pass
+
+    in_threads(6, work)  # as many as the pool has connections for
+    in_threads(6, work)
+    assert Counter(message["Subject"] for message in sink.messages) == Counter(causes)
+    assert Email.objects.filter(state="sent").count() == len(causes)
+
+
+def test_without_the_claim_two_workers_send_the_same_email(sink: Sink) -> None:
+    """Show what the claim is there to prevent."""
+    queue("note:1")
+    both_have_looked = threading.Barrier(2)
+
+    def send_without_claiming() -> None:
+        due = list(Email.objects.due())
+        both_have_looked.wait()
+        with get_connection() as backend:
+            for email in due:
+                deliver(email, backend)
+
+    in_threads(2, send_without_claiming)
+    assert len(sink.messages) == 2
+
+
+def test_the_database_refuses_a_second_row_for_a_cause() -> None:
+    queue("note:1")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Email.objects.create(kind="note", cause="note:1", to="rui@example.pt", language="pt-pt")
+
+
+def test_an_unknown_kind_is_an_error_when_queueing() -> None:
+    with pytest.raises(LookupError):
+        queue_email("postcard", "note:1", to="ana@example.pt", language="en")
+
+
+def test_a_kind_of_another_release_is_left_alone(sink: Sink) -> None:
+    Email.objects.create(kind="newer", cause="x:1", to="ana@example.pt", language="en")
+    assert send_due_emails() == 0
+    assert Email.objects.get().attempts == 0
+
+
+def test_nothing_goes_out_when_the_transaction_rolls_back(sink: Sink) -> None:
+    with pytest.raises(RuntimeError), transaction.atomic():  # noqa: PT012
+        queue("note:1")
+        raise RuntimeError
+    assert send_due_emails() == 0
+
+
+def test_queueing_wakes_the_worker_after_the_commit(settings: Settings) -> None:
+    with Redis.from_url(settings.BROKER_URL) as broker:
+        with transaction.atomic():
+            queue("note:1")
+            time.sleep(0.2)
+            assert broker.llen("emails") == 0
+        for _ in range(100):
+            if broker.llen("emails"):
+                break
+            time.sleep(0.02)
+        assert broker.llen("emails") == 1
+
+
+def test_the_fast_lane_goes_first(sink: Sink) -> None:
+    for number in range(3):
+        queue(f"note:{number}")
+    queue("code:1", fast=True)
+    send_due_emails(limit=1)
+    assert [message["Subject"] for message in sink.messages] == ["code:1"]
+
+
+def test_an_email_no_longer_wanted_is_cancelled(sink: Sink) -> None:
+    email = queue("gone:1")
+    send_due_emails()
+    email.refresh_from_db()
+    assert (email.state, sink.messages) == ("cancelled", [])
+
+
+def test_a_leased_email_is_sent_again_when_its_worker_has_died(sink: Sink) -> None:
+    email = queue("note:1")
+    Email.objects.update(leased_until=Now() + timedelta(seconds=30))
+    assert send_due_emails() == 0
+    Email.objects.update(leased_until=Now() - timedelta(seconds=1))
+    assert send_due_emails() == 1
+    email.refresh_from_db()
+    assert email.state == "sent"
+
+
+def test_two_tries_of_one_row_carry_the_same_message_id(sink: Sink) -> None:
+    queue("note:1")
+    queue("note:2")
+    send_due_emails()
+    Email.objects.filter(cause="note:1").update(state="queued")
+    send_due_emails()
+    first, other, second = (message["Message-ID"] for message in sink.messages)
+    assert first == second != other
+
+
+def test_one_bad_row_does_not_hold_up_the_others(sink: Sink) -> None:
+    bad = [queue("broken:1"), queue("note:header", to="ana@example.pt\nBcc: rui@example.pt")]
+    good = [queue(f"note:{number}") for number in range(3)]
+    send_emails()
+    assert Email.objects.filter(pk__in=[e.pk for e in good], state="sent").count() == 3
+    assert Email.objects.filter(pk__in=[e.pk for e in bad], state="sent").count() == 0
+    assert sink.recipients == ["ana@example.pt"] * 3
+
+
+def test_a_failing_email_backs_off_and_ends_as_dead(sink: Sink, settings: Settings) -> None:
+    email = queue("broken:1")
+    for attempt in range(1, settings.EMAIL_ATTEMPTS + 1):
+        send_due_emails()
+        email.refresh_from_db()
+        wait = (email.next_attempt_at - email.created_at).total_seconds()
+        assert email.attempts == attempt
+        assert wait >= settings.EMAIL_BACKOFF * 2 ** (attempt - 1)
+        make_due()
+    assert email.state == "dead"
+    assert email.error.startswith("KeyError (conftest.py:")
+    assert send_due_emails() == 0
+
+
+def test_a_mail_server_that_is_away_uses_up_no_attempts(sink: Sink) -> None:
+    email = queue("note:1")
+    others = [queue(f"note:other {number}") for number in range(4)]
+    sink.stop()
+    for _ in range(5):
+        assert send_due_emails() == 0
+        make_due()
+    email.refresh_from_db()
+    assert (email.state, email.attempts, email.leased_until) == ("queued", 0, None)
+    sink.start()
+    assert send_due_emails() == 1 + len(others)
+    assert Email.objects.filter(state="sent").count() == 1 + len(others)
+
+
+def test_a_mail_server_that_is_away_is_left_alone_for_a_while(sink: Sink) -> None:
+    email = queue("note:1")
+    sink.stop()
+    send_due_emails()
+    email.refresh_from_db()
+    assert 4 < (email.next_attempt_at - email.created_at).total_seconds() < 8
+    assert email.error.startswith("ConnectionRefusedError")
+    Email.objects.update(created_at=Now() - timedelta(hours=5), next_attempt_at=Now())
+    send_due_emails()
+    email.refresh_from_db()
+    wait = email.next_attempt_at - email.created_at - timedelta(hours=5)
+    assert 55 < wait.total_seconds() < 65
+
+
+def test_a_refused_recipient_is_dead_at_once(sink: Sink, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    sink.replies["rui@example.pt"] = "550 5.1.1 <rui@example.pt>: no such user"
+    email, good = queue("note:1", to="rui@example.pt"), queue("note:2")
+    send_due_emails()
+    email.refresh_from_db()
+    good.refresh_from_db()
+    assert (email.state, good.state) == ("dead", "sent")
+    assert email.error.startswith("SMTPRecipientsRefused 550")
+    assert "example.pt" not in email.error + logged(caplog)
+
+
+def test_a_recipient_put_off_uses_up_an_attempt(sink: Sink) -> None:
+    sink.replies["rui@example.pt"] = "450 later"
+    email = queue("note:1", to="rui@example.pt")
+    send_due_emails()
+    email.refresh_from_db()
+    assert (email.state, email.attempts) == ("queued", 1)
+
+
+@pytest.mark.parametrize(
+    "to", ["ana@example.pt, rui@example.pt", "ana@example.pt\r\nBcc: rui@example.pt", "", "ana"]
+)
+def test_what_is_not_one_address_is_dead_at_once(sink: Sink, to: str) -> None:
+    email = queue("note:1", to=to)
+    send_due_emails()
+    email.refresh_from_db()
+    assert (email.state, sink.recipients) == ("dead", [])
+
+
+def test_a_title_cannot_inject_a_header(sink: Sink) -> None:
+    queue("note\r\nBcc: rui@example.pt\r\n\r\nNew body")
+    send_due_emails()
+    (message,) = sink.messages
+    assert message["Subject"] == "note Bcc: rui@example.pt New body"
+    assert message["Bcc"] is None
+    assert sink.recipients == ["ana@example.pt"]
+
+
+def test_no_address_and_no_code_is_stored_or_logged(
+    sink: Sink, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    queue("broken:1")
+    queue("note:1")
+    send_due_emails()
+    stored = " ".join(Email.objects.values_list("error", flat=True))
+    for secret in ("example.pt", "123456"):
+        assert secret not in stored + logged(caplog)
+    assert "email_failed" in logged(caplog)
+
+
+def test_dead_emails_are_sent_again_to_a_corrected_address(sink: Sink) -> None:
+    dead, sent = queue("broken:1"), queue("note:2")
+    Email.objects.filter(pk=dead.pk).update(state="dead", attempts=3, cause="note:1")
+    Email.objects.filter(pk=sent.pk).update(state="sent")
+    assert requeue_emails(Email.objects.all(), to="rui@example.pt") == 1
+    assert send_due_emails() == 1
+    assert sink.recipients == ["rui@example.pt"]
