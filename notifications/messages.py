@@ -53,12 +53,12 @@ def make_message(email: Email, content: EmailContent) -> RelatedMessage:
 
 
 def message_id(email: Email) -> str:
-    """The same for every try of one row, so that a second copy is recognisable as one.
+    """Name what is sent: the same for every try, so that a second copy is recognisable as one.
 
-    The time of creation tells rows apart whose ids start again, as in a database set up anew.
+    The time of queueing makes it new when staff send an email again, and in a database set up anew.
     """
     host = urlsplit(settings.PUBLIC_URL).hostname
-    return f"<email.{email.pk}.{email.created_at.timestamp():.0f}@{host}>"
+    return f"<email.{email.pk}.{email.queued_at.timestamp():.0f}@{host}>"
 
 
 def _inline_image(name: str, png: bytes) -> MIMEImage:

@@ -45,6 +45,7 @@ class Email(models.Model):
     leased_until = models.DateTimeField(_("leased until"), null=True, blank=True)
     provider_id = models.CharField(_("provider's id"), max_length=255, blank=True)
     error = models.CharField(_("error"), max_length=200, blank=True)
+    queued_at = models.DateTimeField(_("queued"), db_default=Now())
     created_at = models.DateTimeField(_("created"), db_default=Now())
     sent_at = models.DateTimeField(_("sent"), null=True, blank=True)
 

@@ -88,6 +88,7 @@ def requeue_emails(emails: QuerySet[Email], *, to: str | None = None) -> int:
     queued = emails.filter(state__in=again).update(
         state=Email.State.QUEUED,
         attempts=0,
+        queued_at=Now(),
         next_attempt_at=Now(),
         leased_until=None,
         error="",
@@ -103,13 +104,13 @@ def send_due_emails(limit: int = 20) -> int:
 
     Return how many were dealt with: 0 when nothing is due or the mail server is away.
     """
+    backend = get_connection()
     claimed = _claim(limit)
     if len(claimed) == limit:
         # There may be more than this process can send quickly: let another one help.
         wake_emails_worker()
-    backend = get_connection()
     try:
-        return _send(claimed, backend) if claimed else 0
+        return _send(claimed, backend)
     finally:
         _close(backend)
 
@@ -197,7 +198,7 @@ def _after_waiting(email: Email) -> CombinedExpression:
     claimed_at = email.leased_until - timedelta(seconds=settings.EMAIL_LEASE)
     shortest = timedelta(seconds=settings.EMAIL_BACKOFF)
     longest = shortest if email.fast else LONGEST_WAIT_FOR_SERVER
-    return Now() + min(max(claimed_at - email.created_at, shortest), longest)
+    return Now() + min(max(claimed_at - email.queued_at, shortest), longest)
 
 
 def _update_leased(email: Email, **changes: Any) -> None:

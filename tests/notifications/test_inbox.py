@@ -35,7 +35,7 @@ def keep(message: EmailMultiAlternatives, folder: Path) -> str:
 
 
 def keep_qr(folder: Path) -> str:
-    email = Email(pk=1, kind="qr_code", to="ines@example.pt", language="en", created_at=NOW)
+    email = Email(pk=1, kind="qr_code", to="ines@example.pt", language="en", queued_at=NOW)
     content = EmailContent(CONTEXTS["qr_code"], {"qr": qr_png()})
     return keep(make_message(email, content), folder)
 

@@ -52,7 +52,7 @@ def qr_png() -> bytes:
 
 def receive(sink: Sink, kind: str, language: str = "pt-pt", **context: Any) -> EmailMessage:
     """Send one email through the mail server and return it as it arrived."""
-    email = Email(pk=1, kind=kind, to="ines@example.pt", language=language, created_at=NOW)
+    email = Email(pk=1, kind=kind, to="ines@example.pt", language=language, queued_at=NOW)
     images = {"qr": qr_png()} if kind == "qr_code" else {}
     message = make_message(email, EmailContent(CONTEXTS[kind] | context, images))
     get_connection().send_messages([message])

@@ -179,6 +179,16 @@ def test_two_tries_of_one_row_carry_the_same_message_id(sink: Sink) -> None:
     assert first == second != other
 
 
+def test_an_email_sent_again_by_staff_is_a_new_message(sink: Sink) -> None:
+    email = queue("note:1")
+    Email.objects.update(queued_at=email.queued_at - timedelta(minutes=1))
+    send_due_emails()
+    Email.objects.update(state="bounced")
+    requeue_emails(Email.objects.all())
+    send_due_emails()
+    assert len({message["Message-ID"] for message in sink.messages}) == 2
+
+
 def test_one_bad_row_does_not_hold_up_the_others(sink: Sink) -> None:
     bad = [queue("broken:1"), queue("note:header", to="ana@example.pt\nBcc: rui@example.pt")]
     good = [queue(f"note:{number}") for number in range(3)]
@@ -193,7 +203,7 @@ def test_a_failing_email_backs_off_and_ends_as_dead(sink: Sink, settings: Settin
     for attempt in range(1, settings.EMAIL_ATTEMPTS + 1):
         send_due_emails()
         email.refresh_from_db()
-        wait = (email.next_attempt_at - email.created_at).total_seconds()
+        wait = (email.next_attempt_at - email.queued_at).total_seconds()
         assert email.attempts == attempt
         assert wait >= settings.EMAIL_BACKOFF * 2 ** (attempt - 1)
         make_due()
@@ -221,12 +231,12 @@ def test_a_mail_server_that_is_away_is_left_alone_for_a_while(sink: Sink) -> Non
     sink.stop()
     send_due_emails()
     email.refresh_from_db()
-    assert 4 < (email.next_attempt_at - email.created_at).total_seconds() < 8
+    assert 4 < (email.next_attempt_at - email.queued_at).total_seconds() < 8
     assert email.error.startswith("ConnectionRefusedError")
-    Email.objects.update(created_at=Now() - timedelta(hours=5), next_attempt_at=Now())
+    Email.objects.update(queued_at=Now() - timedelta(hours=5), next_attempt_at=Now())
     send_due_emails()
     email.refresh_from_db()
-    wait = email.next_attempt_at - email.created_at - timedelta(hours=5)
+    wait = email.next_attempt_at - email.queued_at - timedelta(hours=5)
     assert 55 < wait.total_seconds() < 65
 
 

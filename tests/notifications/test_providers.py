@@ -1,0 +1,163 @@
+"""Mail providers over HTTP, played by a server on loopback; and a mail server that hangs."""
+
+import json
+import socket
+import threading
+import time
+from base64 import b64encode
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote_plus
+
+import pytest
+from django.core.mail import get_connection
+from pytest_django import Settings
+
+from notifications.kinds import EmailContent
+from notifications.messages import make_message
+from notifications.models import Email
+from notifications.services import queue_email, send_due_emails
+
+from .test_messages import CONTEXTS, NOW, qr_png
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    # anymail's authors can no longer try SendGrid themselves; these tests say that it works here.
+    pytest.mark.filterwarnings("ignore:django-anymail has dropped official support for SendGrid"),
+]
+
+ANSWERS = {"resend": {"id": "r-1"}, "mailgun": {"id": "<m-1@example>", "message": "Queued."}}
+
+
+class Provider(ThreadingHTTPServer):
+    """Answers every request alike and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.status = 200
+        self.answer: dict[str, str] = {}
+        self.bodies: list[bytes] = []
+        self.keys: list[str | None] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/"
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Provider
+
+    def do_POST(self) -> None:
+        self.server.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.keys.append(self.headers["Idempotency-Key"])
+        answer = json.dumps(self.server.answer).encode()
+        self.send_response(self.server.status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_arguments: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    with Provider() as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def use(provider: Provider, settings: Settings, name: str) -> None:
+    settings.EMAIL_BACKEND = {
+        "resend": "notifications.providers.ResendBackend",
+        "sendgrid": "anymail.backends.sendgrid.EmailBackend",
+        "mailgun": "anymail.backends.mailgun.EmailBackend",
+    }[name]
+    settings.ANYMAIL = {
+        f"{name.upper()}_API_KEY": "key",
+        f"{name.upper()}_API_URL": provider.url,
+    }
+    provider.answer = ANSWERS.get(name, {})
+
+
+def send_through(provider: Provider, settings: Settings, name: str) -> Email:
+    use(provider, settings, name)
+    queue_email("note", "note:1", to="ana@example.pt", language="en")
+    send_due_emails()
+    return Email.objects.get()
+
+
+@pytest.mark.parametrize("name", ["resend", "sendgrid", "mailgun"])
+def test_every_provider_takes_an_email_and_its_id_is_kept(
+    provider: Provider, settings: Settings, name: str
+) -> None:
+    email = send_through(provider, settings, name)
+    assert email.state == "sent"
+    assert email.provider_id
+    (body,) = provider.bodies
+    assert "ana@example.pt" in unquote_plus(body.decode())
+    assert "note:1" in unquote_plus(body.decode())
+
+
+@pytest.mark.parametrize("name", ["resend", "sendgrid", "mailgun"])
+def test_every_provider_takes_the_inline_qr_code(
+    provider: Provider, settings: Settings, name: str
+) -> None:
+    use(provider, settings, name)
+    email = Email(pk=1, kind="qr_code", to="ines@example.pt", language="en", queued_at=NOW)
+    message = make_message(email, EmailContent(CONTEXTS["qr_code"], {"qr": qr_png()}))
+    assert get_connection().send_messages([message]) == 1
+    (body,) = provider.bodies
+    assert b"cid:qr@snap" in body.replace(b"cid:qr.png", b"cid:qr@snap")
+    assert (b64encode(qr_png()) in body) or (qr_png() in body)
+
+
+def test_a_try_after_a_lost_answer_carries_the_same_idempotency_key(
+    provider: Provider, settings: Settings
+) -> None:
+    send_through(provider, settings, "resend")
+    Email.objects.update(state="queued")
+    send_through(provider, settings, "resend")
+    first, second = provider.keys
+    assert first is not None
+    assert first == second
+
+
+@pytest.mark.parametrize(("status", "attempts"), [(500, 0), (503, 0), (429, 0), (401, 0), (422, 1)])
+def test_only_what_is_the_emails_own_fault_uses_up_an_attempt(
+    provider: Provider, settings: Settings, status: int, attempts: int
+) -> None:
+    provider.status = status
+    email = send_through(provider, settings, "resend")
+    assert (email.state, email.attempts) == ("queued", attempts)
+    assert email.error.startswith(f"AnymailRequestsAPIError {status}")
+
+
+def test_a_provider_that_is_away_uses_up_no_attempts(
+    provider: Provider, settings: Settings
+) -> None:
+    provider.server_close()
+    email = send_through(provider, settings, "resend")
+    assert (email.state, email.attempts) == ("queued", 0)
+
+
+def test_a_mail_server_that_hangs_uses_up_no_attempts_and_holds_up_little(
+    settings: Settings,
+) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_TIMEOUT = 0.3
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings.EMAIL_HOST, settings.EMAIL_PORT = silent.getsockname()
+        for number in range(20):
+            queue_email("note", f"note:{number}", to="ana@example.pt", language="en")
+        started = time.monotonic()
+        assert send_due_emails() == 0
+        assert time.monotonic() - started < 2
+    assert Email.objects.filter(state="queued", attempts=0, leased_until=None).count() == 20
+    assert not Email.objects.due().exists()
