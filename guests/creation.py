@@ -7,6 +7,7 @@ holds it looks again after letting go, and so sees every request whose wake-up c
 
 import logging
 from datetime import timedelta
+from time import monotonic, sleep
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
@@ -15,9 +16,11 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from prometheus_client import Counter, Histogram
 
+from notifications.delivery import describe as named
+
 from . import qr
 from .models import Event, Guest, GuestRequest
-from .services import tell_guests, tell_pages
+from .services import give_places_to_waiting, tell_guests, tell_pages
 from .tickets import describe
 
 log = logging.getLogger(__name__)
@@ -31,20 +34,21 @@ creation_duration = Histogram(
 
 
 def create_due_guests() -> int:
-    """End every request that is due, event by event. Return how many ended."""
-    ended = 0
+    """End every request that is due, event by event. Return how many were taken up."""
+    taken_up = 0
     while True:
         due = GuestRequest.objects.due().order_by().values_list("event_id", flat=True).distinct()
         batch = sum(create_guests_of(event_id) for event_id in due)
         if not batch:
-            return ended
-        ended += batch
+            return taken_up
+        taken_up += batch
 
 
 def create_guests_of(event_id: int) -> int:
-    """End up to GUEST_BATCH_SIZE due requests of one event. Return how many were dealt with.
+    """End up to GUEST_BATCH_SIZE due requests of one event. Return how many were taken up.
 
-    0 means that nothing was due or that somebody else is at work on this list.
+    0 means that nothing was due or that somebody else is at work on this list. A request that was
+    taken up may be due still: it ends in the next round when QR codes had run out.
     """
     due = GuestRequest.objects.due().filter(event_id=event_id).order_by("pk")
     expected = due[: settings.GUEST_BATCH_SIZE].count()
@@ -56,30 +60,47 @@ def create_guests_of(event_id: int) -> int:
         event = Event.objects.locked(event_id, skip_locked=True).first()
         if event is None:
             return 0
+        if not give_places_to_waiting(event):
+            return expected
         locked = due.select_for_update(skip_locked=True).values_list("pk", flat=True)
         batch = list(locked[: settings.GUEST_BATCH_SIZE])
         try:
             with transaction.atomic():
-                return _end_requests(event, batch)
+                _end_requests(event, batch)
         except (OperationalError, InterfaceError):
             raise
-        except Exception:
-            # One of them is bad. Which one shows when each goes alone.
-            log.exception("guest_batch_failed", extra={"event_id": event_id})
-            return sum(_end_alone(event, pk) for pk in batch)
+        except Exception as error:  # noqa: BLE001 (one bad row must not hold up its batch)
+            # Which one is bad shows when each goes alone.
+            log.warning("guest_batch_failed", extra={"event_id": event_id, "error": named(error)})
+            for pk in batch:
+                _end_alone(event, pk)
+        return len(batch)
 
 
-def _end_alone(event: Event, pk: int) -> int:
+def create_directly(request: GuestRequest) -> GuestRequest:
+    """End a committed request here and now, for when no worker can be woken. Return it anew.
+
+    Still pending after a second of trying, because others hold the list: the sweeper ends it.
+    """
+    give_up_at = monotonic() + 1
+    while True:
+        create_guests_of(request.event_id)
+        request = GuestRequest.objects.select_related("event", "guest").get(pk=request.pk)
+        if request.state != GuestRequest.State.PENDING or monotonic() > give_up_at:
+            return request
+        sleep(0.01)
+
+
+def _end_alone(event: Event, pk: int) -> None:
     event.refresh_from_db(fields=["places_taken"])
     try:
         with transaction.atomic():
-            return _end_requests(event, [pk])
+            _end_requests(event, [pk])
     except (OperationalError, InterfaceError):
         raise
-    except Exception as error:
-        log.exception("guest_request_failed", extra={"request": pk})
-        _count_attempt(GuestRequest.objects.get(pk=pk), type(error).__name__)
-        return 1
+    except Exception as error:  # noqa: BLE001 (one bad row must not hold up its batch)
+        log.warning("guest_request_failed", extra={"request_id": pk, "error": named(error)})
+        _count_attempt(GuestRequest.objects.get(pk=pk), named(error))
 
 
 def _count_attempt(request: GuestRequest, error: str) -> None:
@@ -91,11 +112,10 @@ def _count_attempt(request: GuestRequest, error: str) -> None:
         rows.update(state=GuestRequest.State.DEAD, ended_at=Now())
 
 
-def _end_requests(event: Event, batch: list[int]) -> int:
+def _end_requests(event: Event, batch: list[int]) -> None:
     """End requests in their order: a place while there are any, then the waiting line.
 
-    The event is locked by the caller. A constant number of queries, whatever the batch. Return how
-    many ended.
+    The event is locked by the caller. A constant number of queries, whatever the batch.
     """
     requests = list(
         GuestRequest.objects.filter(pk__in=batch).select_related("account").order_by("pk")
@@ -136,7 +156,6 @@ def _end_requests(event: Event, batch: list[int]) -> int:
     tell_guests([(r, r.guest) for r in ended if r.guest and r.account_id in stored])
     tell_pages([describe(r, r.guest) for r in ended if r.account_id not in stored])
     _count(fresh, ended)
-    return len(ended)
 
 
 def _guests_known(event: Event, requests: list[GuestRequest]) -> QuerySet[Guest]:

@@ -87,6 +87,10 @@ class EventQuerySet(models.QuerySet["Event"]):
     def published(self) -> Self:
         return self.filter(is_published=True)
 
+    def at_database_time(self) -> Self:
+        """Have each event say its list's state by the database's clock, not this host's."""
+        return self.annotate(read_at=Now())
+
     def listed(self) -> Self:
         """Published events that are not over yet, the next one first."""
         return self.published().filter(ends_at__gt=Now()).order_by("starts_at", "pk")
@@ -178,7 +182,7 @@ class Event(models.Model):
 
         `full` still takes requests, for the waiting list, when the event has one.
         """
-        now = now or timezone.now()
+        now = now or getattr(self, "read_at", None) or timezone.now()
         if self.cancelled_at:
             return "cancelled"
         if now >= min(self.list_closes_at, self.ends_at):
@@ -332,6 +336,11 @@ class GuestRequest(models.Model):
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
     next_attempt_at = models.DateTimeField(_("next attempt at"), db_default=Now())
     error = models.CharField(_("error"), max_length=500, blank=True)
+    # The level of service at which it was accepted (1 normal, 2 direct, 3 emergency).
+    level = models.PositiveSmallIntegerField(_("level"), default=1, db_default=1)
+    # The browser that registered its account while the database was away, and may have it back.
+    browser = models.CharField(max_length=32, blank=True, db_default="", editable=False)
+    idempotency_key = models.CharField(max_length=64, blank=True, db_default="", editable=False)
     accepted_at = models.DateTimeField(_("accepted at"), db_default=Now(), editable=False)
     ended_at = models.DateTimeField(_("ended at"), null=True, blank=True)
 

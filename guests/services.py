@@ -1,9 +1,12 @@
 """Asking for a place on a list, giving a place back, and what follows from either."""
 
 import logging
+from datetime import datetime
+from itertools import count
 
 from django.db import transaction
 from django.db.models import F
+from django.utils import timezone
 from prometheus_client import Counter
 
 from accounts.models import User
@@ -109,9 +112,9 @@ def _still_stands(request: GuestRequest) -> bool:
     return request.state == GuestRequest.State.PENDING
 
 
-def check_list_takes_requests(event: Event) -> None:
-    """Raise GuestError when nobody can ask for a place now."""
-    state = event.list_state()
+def check_list_takes_requests(event: Event, at: datetime | None = None) -> None:
+    """Raise GuestError when nobody can ask for a place now, or could not at that time."""
+    state = event.list_state(at)
     if state == "full":
         if event.has_waiting_list:
             return
@@ -139,19 +142,30 @@ def cancel_guest(guest: Guest, *, acting_user: User) -> None:
         if token:
             transaction.on_commit(lambda: qr.delete_image(token), robust=True)
         log.info("guest_cancelled", extra={"guest_id": guest.pk})
-        _give_places_to_waiting(event)
+        give_places_to_waiting(event)
+        # Workers leave a list alone while it is locked: what came meanwhile is still due.
+        transaction.on_commit(wake_guests_worker)
 
 
-def fill_free_places(event: Event, *, acting_user: User) -> int:
-    """Give an event's free places to those who wait, in order. Return how many got one."""
+def fill_free_places(event: Event, *, acting_user: User | None = None) -> None:
+    """Give an event's free places to those who wait, in order.
+
+    Without an acting user the history names the process.
+    """
     waiting = Guest.objects.filter(event=event, state=Guest.State.WAITING)
     qr.fill_pool(min(event.places_left, waiting.count()))
-    with acting_as(acting_user):
-        return _give_places_to_waiting(Event.objects.locked(event.pk).get())
+    with acting_as(acting_user) if acting_user else transaction.atomic():
+        give_places_to_waiting(Event.objects.locked(event.pk).get())
+        transaction.on_commit(wake_guests_worker)
 
 
-def _give_places_to_waiting(event: Event) -> int:
-    """Move the first in the waiting line up while there are places. The event must be locked."""
+def give_places_to_waiting(event: Event) -> bool:
+    """Move the first in the waiting line up while there are places. The event must be locked.
+
+    Return whether all got one who can: False when QR codes ran out, and nobody may overtake them.
+    """
+    if event.cancelled_at or event.ends_at <= timezone.now() or not event.places_left:
+        return True
     waiting = Guest.objects.filter(event=event, state=Guest.State.WAITING).order_by("queue_number")
     first = list(waiting[: event.places_left])
     lucky = []
@@ -159,12 +173,18 @@ def _give_places_to_waiting(event: Event) -> int:
         guest.state, guest.qr_token, guest.listings = Guest.State.ON_LIST, token, guest.listings + 1
         guest.save(update_fields=["state", "qr_token", "listings"])
         lucky.append(guest)
-    Event.objects.filter(pk=event.pk).update(places_taken=F("places_taken") + len(lucky))
+    if lucky:
+        _tell_the_lucky(event, lucky)
+    return len(lucky) == len(first)
+
+
+def _tell_the_lucky(event: Event, lucky: list[Guest]) -> None:
+    event.places_taken += len(lucky)
+    Event.objects.filter(pk=event.pk).update(places_taken=event.places_taken)
     requests = GuestRequest.objects.select_related("event", "account").in_bulk(
         [guest.queue_number for guest in lucky]
     )
     tell_guests([(requests[guest.queue_number], guest) for guest in lucky])
-    return len(lucky)
 
 
 def tell_guests(told: list[tuple[GuestRequest, Guest]]) -> None:
@@ -173,7 +193,18 @@ def tell_guests(told: list[tuple[GuestRequest, Guest]]) -> None:
     Requests come with event and account.
     """
     queue_emails([_email_about(request, guest) for request, guest in told if request.account.email])
-    tell_pages([describe(request, guest) for request, guest in told])
+    positions = _positions([guest for _, guest in told if guest.state == Guest.State.WAITING])
+    tell_pages([describe(r, guest, position=positions.get(guest.pk)) for r, guest in told])
+
+
+def _positions(waiting: list[Guest]) -> dict[int, int]:
+    """Return the places in the waiting line, by guest, of guests of one event. Two queries."""
+    if not waiting:
+        return {}
+    first = min(waiting, key=lambda guest: guest.queue_number)
+    line = Guest.objects.filter(event=first.event_id, state=Guest.State.WAITING)
+    from_first = line.filter(queue_number__gte=first.queue_number).order_by("queue_number")
+    return dict(zip(from_first.values_list("pk", flat=True), count(first.position())))
 
 
 def tell_pages(tickets: list[Ticket]) -> None:

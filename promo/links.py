@@ -47,7 +47,7 @@ class PromoLink:
 
 def open_link(event_slug: str, promoter_code: str) -> PromoLink:
     """Return what a link leads to. Raises Http404 for unknown events and promoters not at one."""
-    event = Event.objects.published().filter(slug=event_slug).first()
+    event = Event.objects.published().at_database_time().filter(slug=event_slug).first()
     if event is None:
         raise Http404("no such event")
     try:

@@ -13,6 +13,8 @@ import environ
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
+from snap.connections import BoundedConnection
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env()
@@ -109,6 +111,15 @@ TEMPLATES = [
 # Milliseconds after which PostgreSQL itself ends a statement or a wait for a lock.
 DATABASE_STATEMENT_TIMEOUT = env.int("DATABASE_STATEMENT_TIMEOUT", default=5_000)
 
+# Seconds after which a silent PostgreSQL counts as away: for any answer, and for all the answers
+# that one page or API call needs together.
+DATABASE_SILENCE_TIMEOUT = env.float("DATABASE_SILENCE_TIMEOUT", default=8.0)
+DATABASE_REQUEST_SECONDS = env.float("DATABASE_REQUEST_SECONDS", default=2.5)
+
+# Failures in a row that open a circuit breaker, and seconds until it lets one call try again.
+BREAKER_THRESHOLD = env.int("BREAKER_THRESHOLD", default=5)
+BREAKER_PAUSE = env.float("BREAKER_PAUSE", default=60.0)
+
 DATABASES = {
     "default": {
         **env.db_url("DATABASE_URL", engine="django.db.backends.postgresql"),
@@ -126,6 +137,7 @@ DATABASES["default"]["OPTIONS"] = {
         " -c idle_in_transaction_session_timeout=15000"
     ),
     "pool": {
+        "connection_class": BoundedConnection,
         "min_size": 0,
         "max_size": env.int("DATABASE_POOL_SIZE", default=8),
         "timeout": 2,
@@ -170,6 +182,7 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 600,
     "socket_connect_timeout": 2,
+    "socket_timeout": 5,
     "health_check_interval": 10,
 }
 CELERY_TASK_IGNORE_RESULT = True
@@ -230,6 +243,13 @@ GUEST_REQUEST_BACKOFF = 2  # seconds, doubled by each attempt
 SWEEP_INTERVAL = env.float("SWEEP_INTERVAL", default=1.0)
 # Seconds between two messages that wake a worker: what comes in between is one batch.
 WAKE_UP_INTERVAL = env.float("WAKE_UP_INTERVAL", default=0.03)
+
+# Requests that are accepted while the database is away; on a disk that outlives the process.
+JOURNAL_PATH = Path(
+    env.str("JOURNAL_PATH", default=str(BASE_DIR / "var" / "journal" / "emergency.sqlite3"))
+)
+JOURNAL_ATTEMPTS = 10
+JOURNAL_BACKOFF = 5  # seconds, doubled by each attempt
 
 # Emails ----------------------------------------------------------------------------------------
 

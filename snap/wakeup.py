@@ -32,6 +32,13 @@ class WakeUp:
         self._thread: threading.Thread | None = None
         # When the broker last failed us (monotonic clock); None once it has taken a message.
         self.failed_at: float | None = None
+        self._publishing_since: float | None = None
+
+    def is_failing(self) -> bool:
+        """Say whether the broker has failed us last, or keeps a message waiting now."""
+        since = self._publishing_since
+        is_stuck = since is not None and monotonic() > since + settings.REDIS_TIMEOUT
+        return self.failed_at is not None or is_stuck
 
     def __call__(self) -> None:
         self._wanted.set()
@@ -51,6 +58,7 @@ class WakeUp:
             sleep(settings.WAKE_UP_INTERVAL)
 
     def _publish(self) -> None:
+        self._publishing_since = monotonic()
         try:
             app.send_task(self.task, ignore_result=True, expires=60)
         except (OperationalError, OSError):
@@ -59,3 +67,5 @@ class WakeUp:
             self.failed_at = monotonic()
         else:
             self.failed_at = None
+        finally:
+            self._publishing_since = None

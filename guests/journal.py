@@ -1,0 +1,230 @@
+"""The emergency journal: whole requests, kept on this host's own disk while the database is away.
+
+SQLite in WAL mode with `synchronous=FULL`: an entry is on the disk before anybody is told of it. It
+needs neither the database nor Redis. `guests.draining` carries the entries into the database.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from django.conf import settings
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS entry (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    ticket_id TEXT NOT NULL UNIQUE,
+    event_id INTEGER NOT NULL,
+    phone TEXT NOT NULL,
+    body TEXT NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    next_attempt_at REAL NOT NULL DEFAULT 0,
+    state TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'dead')),
+    error TEXT NOT NULL DEFAULT '',
+    UNIQUE (event_id, phone)
+);
+CREATE TABLE IF NOT EXISTS history (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    ticket_id TEXT NOT NULL,
+    at TEXT NOT NULL,
+    what TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS event (
+    slug TEXT PRIMARY KEY,
+    body TEXT NOT NULL
+);
+"""
+LOCK_TIMEOUT = 2.0  # seconds to wait for another writer
+
+
+class JournalError(Exception):
+    """The journal cannot be written or read: the disk is full, away or broken."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A request as it was accepted, the registration it may need included.
+
+    `account_id` and `session_hash` are those of the session, if there was one. `browser` is the
+    browser's own random id, by which it recognises the account it registered.
+    """
+
+    event_id: int
+    event_slug: str
+    phone: str
+    promoter_id: int | None = None
+    team_id: int | None = None
+    account_id: int | None = None
+    session_hash: str = ""
+    first_name: str = ""
+    last_name: str = ""
+    email: str = ""
+    language: str = ""
+    browser: str = ""
+    ticket_id: str = field(default_factory=lambda: str(uuid4()))
+    accepted_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
+
+
+@dataclass(frozen=True)
+class StoredEntry:
+    """An entry with the state of its draining."""
+
+    id: int
+    entry: Entry
+    attempts: int
+    state: str
+    error: str
+
+
+class Journal:
+    """The journal in one SQLite file. Each call opens it afresh, so any thread or process may."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def accept(self, entry: Entry) -> str:
+        """Write an entry and return its ticket id once it is on the disk.
+
+        A phone that has an entry for the event gets that one's ticket. Raises JournalError.
+        """
+        with self._open() as journal:
+            added = journal.execute(
+                "INSERT INTO entry (ticket_id, event_id, phone, body) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT DO NOTHING",
+                [entry.ticket_id, entry.event_id, entry.phone, json.dumps(asdict(entry))],
+            )
+            if added.rowcount:
+                _note(journal, entry.ticket_id, "accepted")
+                return entry.ticket_id
+            row = journal.execute(
+                "SELECT ticket_id FROM entry WHERE event_id = ? AND phone = ?",
+                [entry.event_id, entry.phone],
+            ).fetchone()
+            return str(row[0])
+
+    def due(self, now: float, limit: int = 100) -> list[StoredEntry]:
+        """Return waiting entries whose time (seconds since 1970) has come, the oldest first."""
+        return self._find("state = 'waiting' AND next_attempt_at <= ?", now, limit)
+
+    def in_state(self, state: str, limit: int = 1000) -> list[StoredEntry]:
+        return self._find("state = ?", state, limit)
+
+    def find(self, ticket_id: str) -> StoredEntry | None:
+        return next(iter(self._find("ticket_id = ?", ticket_id, 1)), None)
+
+    def count(self) -> dict[str, int]:
+        """Return how many entries wait and how many are dead."""
+        with self._open() as journal:
+            counts = dict(journal.execute("SELECT state, count(*) FROM entry GROUP BY state"))
+        return {"waiting": counts.get("waiting", 0), "dead": counts.get("dead", 0)}
+
+    def drained(self, stored: StoredEntry, outcome: str) -> None:
+        """Remove an entry that is in the database now; its history stays."""
+        with self._open() as journal:
+            journal.execute("DELETE FROM entry WHERE id = ?", [stored.id])
+            _note(journal, stored.entry.ticket_id, outcome)
+
+    def failed(self, stored: StoredEntry, error: str, *, retry_at: float | None) -> None:
+        """Count an attempt: try again at `retry_at` (seconds since 1970), or None: it is dead."""
+        with self._open() as journal:
+            journal.execute(
+                "UPDATE entry SET attempts = attempts + 1, next_attempt_at = ?, state = ?,"
+                " error = ? WHERE id = ?",
+                [retry_at or 0, "dead" if retry_at is None else "waiting", error, stored.id],
+            )
+            _note(journal, stored.entry.ticket_id, f"failed: {error}")
+
+    def revive(self, ticket_id: str) -> bool:
+        """Give a dead entry all its attempts again. False when there is no such dead entry."""
+        with self._open() as journal:
+            changed = journal.execute(
+                "UPDATE entry SET state = 'waiting', attempts = 0, next_attempt_at = 0"
+                " WHERE ticket_id = ? AND state = 'dead'",
+                [ticket_id],
+            )
+            if changed.rowcount:
+                _note(journal, ticket_id, "revived")
+            return bool(changed.rowcount)
+
+    def history(self, ticket_id: str) -> list[tuple[str, str]]:
+        """Return (when, what) of everything that happened to a ticket here, in order."""
+        with self._open() as journal:
+            return list(
+                journal.execute(
+                    "SELECT at, what FROM history WHERE ticket_id = ? ORDER BY id", [ticket_id]
+                )
+            )
+
+    def remember_event(self, slug: str, body: dict[str, Any]) -> None:
+        """Keep what an event's page needs, for when the database is away."""
+        with self._open() as journal:
+            journal.execute(
+                "INSERT INTO event (slug, body) VALUES (?, ?)"
+                " ON CONFLICT (slug) DO UPDATE SET body = excluded.body",
+                [slug, json.dumps(body)],
+            )
+
+    def recall_event(self, slug: str) -> dict[str, Any] | None:
+        with self._open() as journal:
+            row = journal.execute("SELECT body FROM event WHERE slug = ?", [slug]).fetchone()
+        body: dict[str, Any] | None = json.loads(row[0]) if row else None
+        return body
+
+    def recall_events(self) -> list[dict[str, Any]]:
+        with self._open() as journal:
+            return [json.loads(row[0]) for row in journal.execute("SELECT body FROM event")]
+
+    def is_writable(self) -> bool:
+        """Say whether an entry could be kept now, by taking the right to write."""
+        try:
+            with self._open():
+                return True
+        except JournalError:
+            return False
+
+    def _find(self, condition: str, value: object, limit: int) -> list[StoredEntry]:
+        with self._open() as journal:
+            rows = journal.execute(
+                f"SELECT id, body, attempts, state, error FROM entry WHERE {condition}"  # noqa: S608
+                " ORDER BY id LIMIT ?",
+                [value, limit],
+            ).fetchall()
+        return [StoredEntry(row[0], Entry(**json.loads(row[1])), *row[2:]) for row in rows]
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        """Open the file for one transaction, committed and synced at the end of the block."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            journal = sqlite3.connect(self.path, timeout=LOCK_TIMEOUT, isolation_level=None)
+        except (sqlite3.Error, OSError) as error:
+            raise JournalError(str(error)) from error
+        try:
+            journal.execute("PRAGMA journal_mode = WAL")
+            journal.execute("PRAGMA synchronous = FULL")
+            journal.executescript(SCHEMA)
+            journal.execute("BEGIN IMMEDIATE")
+            yield journal
+            journal.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise JournalError(str(error)) from error
+        finally:
+            journal.close()
+
+
+def _note(journal: sqlite3.Connection, ticket_id: str, what: str) -> None:
+    journal.execute(
+        "INSERT INTO history (ticket_id, at, what) VALUES (?, ?, ?)",
+        [ticket_id, datetime.now(UTC).isoformat(), what],
+    )
+
+
+def the_journal() -> Journal:
+    """Return this host's journal, at JOURNAL_PATH."""
+    return Journal(settings.JOURNAL_PATH)

@@ -1,0 +1,49 @@
+"""Connections to PostgreSQL that give up on a server that is silent: stopped, frozen, cut off.
+
+PostgreSQL's own statement_timeout cannot help there, and neither can TCP's, because the peer's
+kernel goes on to acknowledge.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from time import monotonic
+from typing import Any
+
+import psycopg
+from django.conf import settings
+from psycopg import errors
+
+# Until when (monotonic clock) the work at hand may wait for the database; None: no limit here.
+_deadline: ContextVar[float | None] = ContextVar("database_deadline", default=None)
+
+# Seconds that a wait still gets after its deadline: an answer that is there already is read.
+LAST_MOMENT = 0.05
+
+
+class BoundedConnection(psycopg.Connection[Any]):
+    """Waits DATABASE_SILENCE_TIMEOUT seconds for each answer, or less within `deadline`."""
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        limit = settings.DATABASE_SILENCE_TIMEOUT
+        deadline = _deadline.get()
+        if deadline is not None:
+            limit = min(limit, max(LAST_MOMENT, deadline - monotonic()))
+        try:
+            return super().wait(gen, interval, timeout or limit)
+        except errors._WaitTimeout:
+            if timeout is not None:
+                raise
+            # What is left of the answer may come any time: nobody can use this connection again.
+            self.close()
+            raise psycopg.OperationalError("the server is silent") from None
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Let all waits for the database in this block take no longer than so many seconds together."""
+    token = _deadline.set(monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
