@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from pytest_django import DjangoDbBlocker
 
-from tests import servers
+from accounts.models import User
+from guests.models import Guest, Promoter
+from tests import factories, servers
 from tests.stack import Stack
 
 PHONE: dict[str, Any] = {
@@ -43,8 +46,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _fresh_servers() -> None:
-    """Start what the test before has stopped, and leave it no cache, limit or message."""
+def _fresh_servers() -> Iterator[None]:
+    """Start what the test has stopped, and leave no cache, limit or message to the next one."""
+    yield
     servers.freshen()
 
 
@@ -121,3 +125,39 @@ def page_without_js(browser: Browser, stack: Stack) -> Iterator[Page]:
     """An empty page on a phone whose owner has turned JavaScript off."""
     with browser.new_context(**PHONE, base_url=stack.url, java_script_enabled=False) as context:
         yield context.new_page()
+
+
+# The cast --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def guest(db: None) -> Guest:
+    """Somebody on the list of an event that is open."""
+    return factories.make_guest()
+
+
+@pytest.fixture
+def promoter(db: None) -> Promoter:
+    """A promoter with an account of their own."""
+    return factories.make_promoter(account=factories.make_account())
+
+
+@pytest.fixture
+def door_staff(db: None) -> User:
+    """An account that may look at events and guests in admin, and change nothing."""
+    account = factories.make_account(is_staff=True)
+    may = Permission.objects.filter(codename__in=["view_event", "view_guest"])
+    account.user_permissions.set(may)
+    return account
+
+
+@pytest.fixture
+def manager(db: None) -> User:
+    """An account that may do everything."""
+    return factories.make_staff()
+
+
+@pytest.fixture
+def stranger(db: None) -> User:
+    """An account that has nothing to do with any event."""
+    return factories.make_account()

@@ -1,0 +1,117 @@
+"""Proving that nobody who was told "accepted" is forgotten: what the rows say, set against itself.
+
+Each check is one statement, so it sees one moment even while workers go on.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.core.files.storage import default_storage
+from django.db.models import Count, F, Q, QuerySet
+from django.db.models.functions import Now
+from django.utils import timezone
+from PIL import Image, UnidentifiedImageError
+
+from notifications.models import Email
+
+from . import qr
+from .models import Event, Guest, GuestRequest
+
+
+@dataclass(frozen=True)
+class InFlight:
+    """A request that has not ended yet, and how long ago it was accepted, in seconds."""
+
+    ticket_id: str
+    event: str
+    age: float
+    attempts: int
+    error: str
+
+
+def failures() -> Iterator[str]:
+    """Yield a sentence for everything that is wrong. Reads the image of each guest to come."""
+    yield from _doubled_guests()
+    yield from _wrong_counts()
+    yield from _lost_requests()
+    yield from _doubled_emails()
+    yield from _missing_images()
+
+
+def in_flight() -> list[InFlight]:
+    """Return the requests that have not ended yet, the oldest first. One query."""
+    now = timezone.now()
+    pending = GuestRequest.objects.pending().select_related("event").order_by("accepted_at")
+    return [
+        InFlight(
+            ticket_id=str(request.ticket_id),
+            event=request.event.slug,
+            age=_seconds(request.accepted_at, now),
+            attempts=request.attempts,
+            error=request.error,
+        )
+        for request in pending.iterator()
+    ]
+
+
+def _seconds(start: datetime, end: datetime) -> float:
+    return round(max(0.0, (end - start).total_seconds()), 1)
+
+
+def _doubled_guests() -> Iterator[str]:
+    for whose in ("account", "phone"):
+        doubled = Guest.objects.values("event", whose).annotate(guests=Count("pk"))
+        for row in doubled.filter(guests__gt=1):
+            yield f"event {row['event']}: {row['guests']} guests with one {whose}"
+
+
+def _wrong_counts() -> Iterator[str]:
+    on_list = Count("guest", filter=Q(guest__state=Guest.State.ON_LIST))
+    events = Event.objects.annotate(on_list=on_list)
+    for slug, listed, counted, capacity in events.values_list(
+        "slug", "on_list", "places_taken", "capacity"
+    ):
+        if listed != counted:
+            yield f"event {slug}: {listed} on the list, {counted} counted"
+        if listed > capacity:
+            yield f"event {slug}: {listed} on the list for {capacity} places"
+
+
+def _lost_requests() -> Iterator[str]:
+    for request in GuestRequest.objects.filter(state=GuestRequest.State.DEAD):
+        yield f"request {request.ticket_id}: failed {request.attempts} times ({request.error})"
+    given = GuestRequest.objects.filter(
+        state__in=[GuestRequest.State.CREATED, GuestRequest.State.WAITLISTED]
+    )
+    somebody_elses = ~Q(guest__account=F("account")) | ~Q(guest__event=F("event"))
+    for request in given.filter(Q(guest=None) | somebody_elses):
+        yield f"request {request.ticket_id}: ended as {request.state} without its guest"
+
+
+def _doubled_emails() -> Iterator[str]:
+    doubled = Email.objects.values("kind", "cause").annotate(emails=Count("pk"))
+    for row in doubled.filter(emails__gt=1):
+        yield f"email {row['kind']} for {row['cause']}: queued {row['emails']} times"
+
+
+def _missing_images() -> Iterator[str]:
+    for guest in _guests_to_come().iterator():
+        token = guest.qr_token
+        if token is None:
+            yield f"guest {guest.pk}: on the list without a QR code"
+        elif not _is_readable(token) and _guests_to_come().filter(qr_token=token).exists():
+            yield f"guest {guest.pk}: the image of the QR code cannot be read"
+
+
+def _guests_to_come() -> QuerySet[Guest]:
+    return Guest.objects.filter(state=Guest.State.ON_LIST, event__ends_at__gt=Now())
+
+
+def _is_readable(token: str) -> bool:
+    try:
+        with default_storage.open(qr.image_name(token)) as file, Image.open(file) as image:
+            image.verify()
+    except (OSError, SyntaxError, UnidentifiedImageError):
+        return False
+    return True

@@ -1,0 +1,87 @@
+"""Rows for tests: fictitious people and events, each different from the last."""
+
+from datetime import timedelta
+from itertools import count
+from typing import Any
+
+from django.utils import timezone
+
+from accounts.models import User
+from guests.creation import create_due_guests
+from guests.models import Event, EventPromoter, Guest, GuestRequest, Promoter, Team
+from guests.services import request_place
+
+_numbers = count(1)
+
+
+def make_account(**fields: Any) -> User:
+    """Make an account with a Portuguese mobile number and an email address of its own."""
+    number = next(_numbers)
+    given = {
+        "phone": f"+3519{20_000_000 + number}",
+        "first_name": "Rita",
+        "last_name": f"Exemplo {number}",
+        "email": f"rita{number}@example.com",
+    }
+    return User.objects.create_user(**given | fields)
+
+
+def make_accounts(size: int) -> list[User]:
+    return [make_account() for _ in range(size)]
+
+
+def make_staff(**fields: Any) -> User:
+    """Make an account that may do everything in admin. Its password is `a long password`."""
+    account = make_account(is_staff=True, is_superuser=True, **fields)
+    account.set_password("a long password")
+    account.save()
+    return account
+
+
+def make_event(**fields: Any) -> Event:
+    """Make a published event in a week whose list is open, with 50 places and a waiting list."""
+    number, now = next(_numbers), timezone.now()
+    given = {
+        "slug": f"festa-{number}",
+        "title": f"Festa {number}",
+        "venue": "Sala Exemplo",
+        "starts_at": now + timedelta(days=7),
+        "ends_at": now + timedelta(days=7, hours=6),
+        "list_opens_at": now - timedelta(hours=1),
+        "list_closes_at": now + timedelta(days=6),
+        "capacity": 50,
+        "is_published": True,
+    }
+    return Event.objects.create(**given | fields)
+
+
+def make_team(**fields: Any) -> Team:
+    return Team.objects.create(**{"name": f"Equipa {next(_numbers)}"} | fields)
+
+
+def make_promoter(**fields: Any) -> Promoter:
+    number = next(_numbers)
+    return Promoter.objects.create(
+        **{"code": f"promotora-{number}", "name": f"Promotora {number}"} | fields
+    )
+
+
+def make_event_promoter(event: Event | None = None, **fields: Any) -> EventPromoter:
+    given = {"event": event or make_event(), "promoter": fields.get("promoter") or make_promoter()}
+    return EventPromoter.objects.create(**given | fields)
+
+
+def make_request(
+    event: Event | None = None, account: User | None = None, **fields: Any
+) -> GuestRequest:
+    """Ask for a place and leave the request pending, as it is before a worker comes."""
+    return request_place(event or make_event(), account or make_account(), **fields)
+
+
+def make_guest(event: Event | None = None, account: User | None = None, **fields: Any) -> Guest:
+    """Ask for a place and let it be given: on the list, or waiting when the event is full."""
+    request = make_request(event, account, **fields)
+    create_due_guests()
+    request.refresh_from_db()
+    assert request.guest is not None, request.refusal or request.error
+    return request.guest

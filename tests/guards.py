@@ -1,0 +1,120 @@
+"""Races, and switching off what guards against them, at the database's edge.
+
+A race test runs the same work twice: with a guard off, where it must go wrong, and with it on.
+Nothing of ours is replaced: statements lose a clause on their way to PostgreSQL, a constraint is
+away for a while, a trigger makes a statement take longer.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Barrier
+from typing import Any, TypeVar
+
+from django.db import connection
+
+T = TypeVar("T")
+
+# As many as the pool has connections for, less the test's own.
+THREADS = 6
+
+LOCK = re.compile(r" FOR (NO KEY )?UPDATE( SKIP LOCKED)?")
+UPSERT = re.compile(r"ON CONFLICT.*?(?=RETURNING|$)", re.DOTALL)
+
+
+def at_once(works: Sequence[Callable[[], T]]) -> list[T]:
+    """Run works in threads of their own, each with its own connection, from the same moment on.
+
+    Return what they returned, in order. Raises what the first one that failed has raised.
+    """
+    start = Barrier(len(works))
+
+    def run(work: Callable[[], T]) -> T:
+        start.wait(timeout=10)
+        try:
+            return work()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(works)) as threads:
+        return list(threads.map(run, works))
+
+
+def without_locks(work: Callable[[], T], table: str = "") -> Callable[[], T]:
+    """Return the work done without row locks (on one table, if named)."""
+    return _rewriting(work, LOCK, table)
+
+
+def without_upserts(work: Callable[[], T]) -> Callable[[], T]:
+    """Return the work done with plain INSERTs where it said ON CONFLICT."""
+    return _rewriting(work, UPSERT, "")
+
+
+def _rewriting(work: Callable[[], T], clause: re.Pattern[str], table: str) -> Callable[[], T]:
+    def rewrite(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if not table or f'FROM "{table}"' in sql:
+            sql = clause.sub("", sql)
+        return execute(sql, params, many, context)
+
+    def rewritten() -> T:
+        with connection.execute_wrapper(rewrite):
+            return work()
+
+    return rewritten
+
+
+@contextmanager
+def without_constraint(table: str, name: str) -> Iterator[None]:
+    """Take a constraint or unique index away. Afterwards the table is emptied, and it is back."""
+    made = _definition(table, name)
+    dropped = f"ALTER TABLE {table} DROP CONSTRAINT {name}"
+    if made.startswith("CREATE"):
+        dropped = f"DROP INDEX {name}"
+    _execute(dropped)
+    try:
+        yield
+    finally:
+        _execute(f"TRUNCATE {table} CASCADE")
+        _execute(made)
+
+
+def _definition(table: str, name: str) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname=%s", [name]
+        )
+        if row := cursor.fetchone():
+            return f"ALTER TABLE {table} ADD CONSTRAINT {name} {row[0]}"
+        cursor.execute("SELECT indexdef FROM pg_indexes WHERE indexname = %s", [name])
+        (definition,) = cursor.fetchone()
+        return str(definition)
+
+
+@contextmanager
+def slow(table: str, event: str, *, seconds: float = 0.2) -> Iterator[None]:
+    """Make every INSERT or UPDATE on a table take longer, which widens the window of a race."""
+    with trigger(table, event, f"PERFORM pg_sleep({seconds}); RETURN NULL;", each="STATEMENT"):
+        yield
+
+
+@contextmanager
+def trigger(table: str, event: str, body: str, *, each: str = "ROW") -> Iterator[None]:
+    """Have a trigger run before an INSERT or UPDATE on a table."""
+    _execute(
+        f"CREATE FUNCTION tests_trigger() RETURNS trigger LANGUAGE plpgsql AS"
+        f" $$ BEGIN {body} END $$"
+    )
+    _execute(
+        f"CREATE TRIGGER tests_trigger BEFORE {event} ON {table}"
+        f" FOR EACH {each} EXECUTE FUNCTION tests_trigger()"
+    )
+    try:
+        yield
+    finally:
+        _execute("DROP FUNCTION tests_trigger() CASCADE")
+
+
+def _execute(sql: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
