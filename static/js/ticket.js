@@ -1,0 +1,90 @@
+// Follows a ticket until it has ended. The websocket only brings the news sooner: the page asks as
+// well, often while it has no socket and seldom while it has one.
+
+const WITHOUT_SOCKET = 1500;
+const WITH_SOCKET = 15000;
+const IN_LINE = 30000;
+
+let socketIsOpen = false;
+let timer = 0;
+
+function watch() {
+  return document.getElementById("watch");
+}
+
+function shownState() {
+  return document.getElementById("ticket")?.dataset.state ?? "";
+}
+
+function stateIn(html) {
+  return /data-state="([^"]*)"/.exec(html)?.[1] ?? "";
+}
+
+function delay() {
+  if (shownState().startsWith("waitlisted")) {
+    return IN_LINE;
+  }
+  return socketIsOpen ? WITH_SOCKET : WITHOUT_SOCKET;
+}
+
+function plan() {
+  clearTimeout(timer);
+  if (!watch()) {
+    return;
+  }
+  if (!/^(processing|failed|waitlisted)/.test(shownState())) {
+    htmx.swap(watch(), "", { swapStyle: "delete" });
+    return;
+  }
+  // Spread out, so that a thousand phones do not ask in step.
+  timer = setTimeout(ask, delay() * (0.8 + 0.4 * Math.random()));
+}
+
+function ask() {
+  if (document.hidden) {
+    plan();
+  } else if (watch()) {
+    htmx.trigger(watch(), "poll");
+  }
+}
+
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden && watch()) {
+    ask();
+  }
+});
+
+document.body.addEventListener("htmx:wsOpen", () => {
+  socketIsOpen = true;
+  plan();
+});
+
+document.body.addEventListener("htmx:wsClose", () => {
+  socketIsOpen = false;
+  plan();
+});
+
+// The same state again is no news; swapping it in would restart what moves and be read out twice.
+document.body.addEventListener("htmx:wsBeforeMessage", (event) => {
+  if (stateIn(event.detail.message) === shownState()) {
+    event.preventDefault();
+  }
+});
+
+document.body.addEventListener("htmx:wsAfterMessage", plan);
+
+document.body.addEventListener("htmx:beforeSwap", (event) => {
+  if (event.detail.requestConfig.elt.id !== "watch") {
+    return;
+  }
+  const state = stateIn(event.detail.serverResponse);
+  if (!state) {
+    // Signed out meanwhile, most likely: the page itself knows what to show.
+    location.reload();
+  }
+  event.detail.shouldSwap = event.detail.shouldSwap && state !== "" && state !== shownState();
+});
+
+document.body.addEventListener("htmx:afterRequest", plan);
+document.body.addEventListener("htmx:afterSettle", plan);
+plan();
