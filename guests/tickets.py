@@ -32,6 +32,7 @@ class Ticket:
     pass_url: str = ""
     position: int | None = None
     refusal: str = ""
+    email_follows: bool = False
 
     @property
     def is_final(self) -> bool:
@@ -84,6 +85,7 @@ def describe(request: GuestRequest, guest: Guest | None, *, position: int | None
         pass_url=pass_url(token) if token else "",
         position=position,
         refusal=refusal,
+        email_follows=bool(request.account.email),
     )
 
 

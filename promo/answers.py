@@ -3,12 +3,14 @@
 from typing import Any
 
 from django.conf import settings
+from django.forms import Form
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 
 from guests.tickets import Ticket
 
+from .errors import refusal_text
 from .links import PromoLink
 
 # Statuses of a step's form when it was filled in wrongly and nothing else was said.
@@ -25,8 +27,12 @@ def show_step(
 ) -> HttpResponse:
     """Show a step of the guest's way: a partial of `promo/steps.html`, alone or in its page."""
     form = context.get("form")
+    if form is not None:
+        focus(form)
     if status is None:
         status = INVALID if form is not None and form.is_bound and not form.is_valid() else OK
+    if refusal := context.get("refusal"):
+        context = {**context, "refusal_text": refusal_text(refusal)}
     partial = f"promo/steps.html#{step}"
     context = {"link": link, "event": link.event, "step": step, "partial": partial, **context}
     if not is_htmx(request):
@@ -35,6 +41,13 @@ def show_step(
     if step in {"phone", "code", "register"}:
         answer["HX-Push-Url"] = link.step_url(step)
     return answer
+
+
+def focus(form: Form) -> None:
+    """Have the first wrong field focused, or the field that one writes in first."""
+    wrong = [name for name in form.fields if form.is_bound and name in form.errors]
+    first = next((name for name in form.fields if name != "country"), "")
+    form.fields[wrong[0] if wrong else first].widget.attrs["autofocus"] = True
 
 
 def show_ticket(request: HttpRequest, ticket: Ticket, *, wait: int) -> HttpResponse:
@@ -54,6 +67,7 @@ def ticket_context(ticket: Ticket, *, wait: int, host: str) -> dict[str, Any]:
     """Return what the ticket partial shows; `wait` in seconds, `host` as in the Host header."""
     return {
         "ticket": ticket,
+        "refusal_text": refusal_text(ticket.refusal or ticket.state),
         "wait": wait,
         "ticket_url": ticket_url(ticket),
         "event_url": reverse("promo:event", args=[ticket.event_slug]),

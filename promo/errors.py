@@ -11,6 +11,9 @@ REFUSALS: dict[str, Promise] = {
     "refused": _("We cannot take this request."),
     "phone_on_list": _("This phone is on the list already, under another account."),
     "promoter_not_at_event": _("This promoter does not work at this event."),
+    "wrong_code": _("This is not the code. Check the email and try again."),
+    "code_expired": _("This code no longer counts. Ask for another one."),
+    "too_many_tries": _("Too many wrong codes. Ask for another one."),
     "failed": _("Something went wrong on our side. We are looking into it and keep your request."),
 }
 

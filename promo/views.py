@@ -1,13 +1,16 @@
 """The guest's way, screen by screen: ordinary pages and forms, and with HTMX their partials."""
 
+from math import ceil
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.utils.translation import get_language
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.errors import AccountError
 from accounts.forms import CodeForm, PhoneForm, RegisterForm
@@ -21,8 +24,9 @@ from guests.models import Event, GuestRequest
 from guests.services import check_list_takes_requests, latest_request, request_place
 from guests.tickets import estimated_seconds, ticket_of
 
-from .answers import is_htmx, show_step, show_ticket
+from .answers import is_htmx, show_step, show_ticket, ticket_context
 from .calendars import calendar_of
+from .errors import refusal_text
 from .links import PromoLink, open_link
 
 PHONE_KEY = "phone"
@@ -40,16 +44,16 @@ def event(request: HttpRequest, event: str, promoter: str = "") -> HttpResponse:
     link = open_link(event, promoter)
     account = account_of(request)
     held = latest_request(link.event, account) if account else None
-    return render(
-        request,
-        "promo/event.html",
-        {
-            "link": link,
-            "event": link.event,
-            "list_state": link.event.list_state(),
-            "ticket": ticket_of(held) if held else None,
-        },
-    )
+    context: dict[str, Any] = {
+        "link": link,
+        "event": link.event,
+        "list_state": link.event.list_state(),
+        "opens_in": _seconds_until_opening(link.event),
+    }
+    if held:
+        wait = estimated_seconds(link.event.pk)
+        context |= ticket_context(ticket_of(held), wait=wait, host=request.get_host())
+    return render(request, "promo/event.html", context)
 
 
 @never_cache
@@ -69,7 +73,8 @@ def phone(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     request.session[PHONE_KEY] = number
     known = find_account(number)
     if known is None:
-        return _go(request, link, "register", {"form": RegisterForm()})
+        context = {"form": RegisterForm(), "phone": readable_phone(number)}
+        return _go(request, link, "register", context)
     return _send_code(request, link, known)
 
 
@@ -92,7 +97,8 @@ def code(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
             phone=number, browser=browser_of(request), typed=form.cleaned_data["code"]
         )
     except AccountError as error:
-        return show_step(request, link, "code", {**context, "error": error.code}, status=422)
+        form.add_error("code", refusal_text(error.code))
+        return show_step(request, link, "code", context)
     sign_in(request, account)
     return _request_access(request, link, account)
 
@@ -130,10 +136,12 @@ def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
 
 
 @never_cache
-@require_POST
+@require_http_methods(["GET", "POST"])
 def request_access(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
-    """One tap for whoever is signed in."""
+    """One tap for whoever is signed in; a reloaded answer leads back to the event."""
     link = open_link(event, promoter)
+    if request.method == "GET":
+        return redirect(link.url)
     account = account_of(request)
     if account is None:
         return _go(request, link, "phone", {"form": PhoneForm()})
@@ -149,7 +157,7 @@ def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
         return redirect("promo:event", event)
     stored = (
         GuestRequest.objects.filter(ticket_id=ticket_id, account=account, event__slug=event)
-        .select_related("event", "guest")
+        .select_related("event", "guest", "account")
         .first()
     )
     if stored is None:
@@ -164,6 +172,11 @@ def calendar(request: HttpRequest, event: str) -> HttpResponse:
     answer = HttpResponse(body, content_type="text/calendar; charset=utf-8")
     answer["Content-Disposition"] = f'attachment; filename="{link.event.slug}.ics"'
     return answer
+
+
+def _seconds_until_opening(event: Event) -> int:
+    now = getattr(event, "read_at", None) or timezone.now()
+    return max(0, ceil((event.list_opens_at - now).total_seconds()))
 
 
 def _refusal_of_list(link: PromoLink) -> str:
