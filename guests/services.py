@@ -55,10 +55,10 @@ def find_promoter(
 
 
 def latest_request(event: Event, account: User) -> GuestRequest | None:
-    """Return the account's last request for the event, with event and guest. One query."""
+    """Return the account's last request for the event, with event, guest and account. One query."""
     return (
         GuestRequest.objects.filter(event=event, account=account)
-        .select_related("event", "guest")
+        .select_related("event", "guest", "account")
         .order_by("-pk")
         .first()
     )
