@@ -16,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from notifications.models import Email
 
 from . import qr
+from .journal import the_journal
 from .models import Event, Guest, GuestRequest
 
 
@@ -40,10 +41,22 @@ def failures() -> Iterator[str]:
 
 
 def in_flight() -> list[InFlight]:
-    """Return the requests that have not ended yet, the oldest first. One query."""
+    """Return the requests that have not ended yet, the oldest first: this host's journal's, then
+    the database's. One query. Raises JournalError.
+    """
     now = timezone.now()
     pending = GuestRequest.objects.pending().select_related("event").order_by("accepted_at")
-    return [
+    journalled = [
+        InFlight(
+            ticket_id=stored.entry.ticket_id,
+            event=stored.entry.event_slug,
+            age=_seconds(datetime.fromisoformat(stored.entry.accepted_at), now),
+            attempts=stored.attempts,
+            error=stored.error,
+        )
+        for stored in the_journal().in_state("waiting")
+    ]
+    return journalled + [
         InFlight(
             ticket_id=str(request.ticket_id),
             event=request.event.slug,
@@ -79,6 +92,8 @@ def _wrong_counts() -> Iterator[str]:
 
 
 def _lost_requests() -> Iterator[str]:
+    for stored in the_journal().in_state("dead"):
+        yield f"entry {stored.entry.ticket_id}: failed {stored.attempts} times ({stored.error})"
     for request in GuestRequest.objects.filter(state=GuestRequest.State.DEAD):
         yield f"request {request.ticket_id}: failed {request.attempts} times ({request.error})"
     given = GuestRequest.objects.filter(

@@ -95,6 +95,16 @@ class EventQuerySet(models.QuerySet["Event"]):
         """Published events that are not over yet, the next one first."""
         return self.published().filter(ends_at__gt=Now()).order_by("starts_at", "pk")
 
+    def owing_places(self) -> Self:
+        """Events ahead with free places for which people wait: normally there are none."""
+        waiting = Guest.objects.filter(event=models.OuterRef("pk"), state=Guest.State.WAITING)
+        return self.filter(
+            models.Exists(waiting),
+            cancelled_at=None,
+            ends_at__gt=Now(),
+            places_taken__lt=models.F("capacity"),
+        )
+
     def locked(self, event_id: int, *, skip_locked: bool = False) -> Self:
         """The event, locked until the transaction ends: whoever changes its list takes this first.
 

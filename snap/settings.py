@@ -142,6 +142,9 @@ DATABASES["default"]["OPTIONS"] = {
         "max_size": env.int("DATABASE_POOL_SIZE", default=8),
         "timeout": 2,
         "max_idle": 30,
+        # After an outage the next caller connects anew, instead of waiting for a pause to end that
+        # has doubled with every try.
+        "reconnect_timeout": 2,
     },
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -241,6 +244,8 @@ GUEST_BATCH_SIZE = env.int("GUEST_BATCH_SIZE", default=50)
 GUEST_REQUEST_ATTEMPTS = 3
 GUEST_REQUEST_BACKOFF = 2  # seconds, doubled by each attempt
 SWEEP_INTERVAL = env.float("SWEEP_INTERVAL", default=1.0)
+# Seconds that workers have to take up what is due before the sweeper does it itself.
+SWEEP_TAKES_OVER = env.float("SWEEP_TAKES_OVER", default=10.0)
 # Seconds between two messages that wake a worker: what comes in between is one batch.
 WAKE_UP_INTERVAL = env.float("WAKE_UP_INTERVAL", default=0.03)
 

@@ -45,6 +45,7 @@ def _start_servers() -> None:
         place = folder / variable.lower()
         place.mkdir()
         os.environ[variable] = str(place)
+    os.environ["JOURNAL_PATH"] = str(folder / "journal.sqlite3")
     if "DATABASE_URL" not in os.environ:
         # A crash of the machine may cost these data; a crash of the server may not, and does not.
         postgresql = PostgreSQL(folder / "postgresql", settings={"fsync": "off"})

@@ -1,0 +1,134 @@
+"""`manage.py sweeper`: a process of its own that picks up what nobody else has, broker or not."""
+
+import logging
+import signal
+import threading
+from argparse import ArgumentParser
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+from django.db import close_old_connections
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+
+from guests.creation import create_guests_of
+from guests.draining import drain
+from guests.journal import the_journal
+from guests.models import Event, GuestRequest
+from guests.services import fill_free_places, wake_guests_worker
+from notifications.delivery import describe
+from notifications.models import Email
+from notifications.services import send_due_emails, wake_emails_worker
+from snap.wakeup import WakeUp
+
+log = logging.getLogger(__name__)
+
+LONGEST_PAUSE = 5.0  # seconds between two tries while something is away
+SIGNALS = {signal.SIGTERM, signal.SIGINT}
+
+Stopping = Callable[[], bool]
+
+
+class Command(BaseCommand):
+    help = (
+        "Every SWEEP_INTERVAL seconds wake the workers for what they have missed, and do their work"
+        " when the broker is away or they have not come for SWEEP_TAKES_OVER seconds."
+    )
+    requires_system_checks = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--once", action="store_true", help="sweep once and end")
+
+    def handle(self, *args: Any, once: bool, **options: Any) -> None:
+        if once:
+            for sweep in SWEEPS:
+                sweep(lambda: False)
+        else:
+            sweep_until_told_to_stop()
+
+
+def sweep_until_told_to_stop() -> None:
+    """Run each sweep in a thread of its own until SIGTERM or SIGINT; a batch begun is finished."""
+    # Blocked signals wait for sigwait, so that they cannot come between two instructions here.
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    stop = threading.Event()
+    threads = [threading.Thread(target=keep_up, args=(sweep, stop)) for sweep in SWEEPS]
+    for thread in threads:
+        thread.start()
+    signal.sigwait(SIGNALS)
+    stop.set()
+    for thread in threads:
+        thread.join()
+
+
+def keep_up(sweep: Callable[[Stopping], None], stop: threading.Event) -> None:
+    """Sweep again and again, whatever goes wrong; a failure is logged once, until it is over."""
+    pause, is_failing = settings.SWEEP_INTERVAL, False
+    while not stop.wait(pause):
+        try:
+            sweep(stop.is_set)
+        except Exception as error:  # noqa: BLE001 (whatever it is, the next sweep must come)
+            if not is_failing:
+                log.warning(
+                    "sweep_failed", extra={"sweep": sweep.__name__, "error": describe(error)}
+                )
+            pause, is_failing = min(pause * 2, LONGEST_PAUSE), True
+        else:
+            if is_failing:
+                log.info("sweep_works_again", extra={"sweep": sweep.__name__})
+            pause, is_failing = settings.SWEEP_INTERVAL, False
+        finally:
+            close_old_connections()
+
+
+def sweep_requests(stopping: Stopping) -> None:
+    """Have guests made of requests that are due."""
+    if not was_left(GuestRequest.objects.due(), wake_guests_worker):
+        return
+    due = GuestRequest.objects.due().order_by().values_list("event_id", flat=True).distinct()
+    for event_id in due:
+        while not stopping() and create_guests_of(event_id):
+            log.info("sweeper_did_requests", extra={"event_id": event_id})
+
+
+def sweep_waiting(stopping: Stopping) -> None:
+    """Give places that are free, as after a capacity was raised by hand, to those who wait."""
+    for event in Event.objects.owing_places():
+        if not stopping():
+            fill_free_places(event)
+
+
+def sweep_emails(stopping: Stopping) -> None:
+    """Have emails sent that are due."""
+    if was_left(Email.objects.due(), wake_emails_worker):
+        while not stopping() and send_due_emails():
+            log.info("sweeper_did_emails")
+
+
+def sweep_journal(stopping: Stopping) -> None:
+    """Carry what this host accepted while the database was away into it."""
+    while not stopping() and drain(the_journal()):
+        pass
+
+
+SWEEPS: list[Callable[[Stopping], None]] = [
+    sweep_journal,
+    sweep_requests,
+    sweep_waiting,
+    sweep_emails,
+]
+
+
+def was_left(due: QuerySet[Any], wake_worker: WakeUp) -> bool:
+    """Wake the worker for rows that are overdue, and say whether to do its work here instead."""
+    if not _for_longer_than(settings.SWEEP_INTERVAL, due):
+        return False
+    wake_worker()
+    return wake_worker.is_failing() or _for_longer_than(settings.SWEEP_TAKES_OVER, due)
+
+
+def _for_longer_than(seconds: float, due: QuerySet[Any]) -> bool:
+    return due.filter(next_attempt_at__lte=Now() - timedelta(seconds=seconds)).exists()

@@ -1,0 +1,166 @@
+"""The sweeper: what workers miss is done all the same, with the broker or the database away."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.core.mail import EmailMessage
+from django.core.management import call_command
+from django.db import connection
+from django.db.models.functions import Now
+from redis import Redis
+
+from guests.models import Event, Guest, GuestRequest
+from notifications.models import Email
+from notifications.services import queue_email
+from snap.processes import BASE_DIR
+from tests.factories import make_account, make_event, make_guest, make_request
+from tests.invariants import broken_invariants
+from tests.stack import wait_for
+
+pytestmark = pytest.mark.django_db
+committed = pytest.mark.django_db(transaction=True)
+
+
+def overdue_request(seconds: float) -> GuestRequest:
+    request = make_request()
+    GuestRequest.objects.update(next_attempt_at=Now() - timedelta(seconds=seconds))
+    return request
+
+
+def guests_made() -> int:
+    return Guest.objects.count()
+
+
+def test_what_is_due_just_now_is_left_to_the_workers() -> None:
+    overdue_request(0.1)
+    call_command("sweeper", once=True)
+    assert guests_made() == 0
+
+
+@committed
+def test_for_what_is_overdue_the_worker_is_woken() -> None:
+    overdue_request(2)
+    with Redis.from_url(settings.BROKER_URL) as broker:
+        broker.blpop(["guests"], timeout=5)
+        call_command("sweeper", once=True)
+        assert broker.blpop(["guests"], timeout=5) is not None
+    assert guests_made() == 0
+
+
+def test_what_no_worker_takes_up_is_done_here() -> None:
+    overdue_request(settings.SWEEP_TAKES_OVER + 1)
+    call_command("sweeper", once=True)
+    assert guests_made() == 1
+    assert broken_invariants() == []
+
+
+def test_a_request_in_its_backoff_is_left_alone() -> None:
+    request = overdue_request(60)
+    GuestRequest.objects.update(next_attempt_at=Now() + timedelta(seconds=1))
+    call_command("sweeper", once=True)
+    request.refresh_from_db()
+    assert request.state == "pending"
+
+
+def test_places_that_became_free_by_hand_go_to_those_who_wait() -> None:
+    event = make_event(capacity=1)
+    make_guest(event)
+    waiting = make_guest(event)
+    Event.objects.update(capacity=2)
+    call_command("sweeper", once=True)
+    waiting.refresh_from_db()
+    assert waiting.state == "on_list"
+    assert broken_invariants() == []
+
+
+def test_emails_that_nobody_sends_are_sent_here(mailoutbox: list[EmailMessage]) -> None:
+    account = make_account()
+    queue_email("welcome", f"account:{account.pk}", to=account.email, language="pt-pt")
+    call_command("sweeper", once=True)
+    assert mailoutbox == []
+    Email.objects.update(next_attempt_at=Now() - timedelta(minutes=1))
+    call_command("sweeper", once=True)
+    assert [message.to for message in mailoutbox] == [[account.email]]
+    assert Email.objects.get().state == "sent"
+
+
+# The process -------------------------------------------------------------------------------------
+
+
+@contextmanager
+def running_sweeper(log: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    url = os.environ["DATABASE_URL"].rpartition("/")[0]
+    given = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "snap.settings",
+        "DATABASE_URL": f"{url}/{connection.settings_dict['NAME']}",
+        "SWEEP_INTERVAL": "0.2",
+        **environment,
+    }
+    given.pop("PYTEST_VERSION", None)
+    command = [sys.executable, "manage.py", "sweeper"]
+    with log.open("wb") as output:
+        sweeper = subprocess.Popen(
+            command, cwd=BASE_DIR, env=given, stdout=output, stderr=subprocess.STDOUT
+        )
+        try:
+            yield sweeper
+        finally:
+            sweeper.kill()
+            sweeper.wait()
+
+
+@contextmanager
+def database_away() -> Iterator[None]:
+    """Have PostgreSQL refuse new connections, and cut those of others."""
+    name = connection.settings_dict["NAME"]
+    parameters = connection.get_connection_params() | {"dbname": "postgres"}
+    with psycopg.connect(**parameters, autocommit=True) as server:
+        server.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+        try:
+            server.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = 'snap-manage' AND datname = %s",
+                [name],
+            )
+            yield
+        finally:
+            server.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+
+
+@committed
+def test_it_outlives_the_database_and_the_broker_and_stops_when_told(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    says: Callable[[str], bool] = lambda text: text in log.read_text()  # noqa: E731
+    overdue_request(1)
+    # Nobody listens on port 1: the broker is away from the beginning.
+    with running_sweeper(log, BROKER_URL="redis://127.0.0.1:1/3") as sweeper:
+        wait_for(guests_made, timeout=20)
+        with database_away():
+            wait_for(lambda: says("sweep_failed"))
+            assert sweeper.poll() is None
+        overdue_request(1)
+        wait_for(lambda: guests_made() == 2, timeout=20)
+        sweeper.send_signal(signal.SIGTERM)
+        assert sweeper.wait(timeout=10) == 0
+    assert log.read_text().count("sweep=sweep_requests") <= 2
+    assert "Traceback" not in log.read_text()
+    assert broken_invariants() == []
+
+
+@committed
+def test_ctrl_c_stops_it_at_once(tmp_path: Path) -> None:
+    overdue_request(60)
+    with running_sweeper(tmp_path / "log", SWEEP_INTERVAL="0.1") as sweeper:
+        wait_for(guests_made, timeout=20)
+        sweeper.send_signal(signal.SIGINT)
+        assert sweeper.wait(timeout=5) == 0
