@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
@@ -161,24 +160,23 @@ class Journal:
                 )
             )
 
-    def remember_event(self, slug: str, body: dict[str, Any]) -> None:
+    def remember_event(self, slug: str, body: str) -> None:
         """Keep what an event's page needs, for when the database is away."""
         with self._open() as journal:
             journal.execute(
                 "INSERT INTO event (slug, body) VALUES (?, ?)"
                 " ON CONFLICT (slug) DO UPDATE SET body = excluded.body",
-                [slug, json.dumps(body)],
+                [slug, body],
             )
 
-    def recall_event(self, slug: str) -> dict[str, Any] | None:
+    def recall_event(self, slug: str) -> str | None:
         with self._open() as journal:
             row = journal.execute("SELECT body FROM event WHERE slug = ?", [slug]).fetchone()
-        body: dict[str, Any] | None = json.loads(row[0]) if row else None
-        return body
+        return str(row[0]) if row else None
 
-    def recall_events(self) -> list[dict[str, Any]]:
+    def recall_events(self) -> list[str]:
         with self._open() as journal:
-            return [json.loads(row[0]) for row in journal.execute("SELECT body FROM event")]
+            return [str(row[0]) for row in journal.execute("SELECT body FROM event")]
 
     def is_writable(self) -> bool:
         """Say whether an entry could be kept now, by taking the right to write."""

@@ -373,6 +373,11 @@ class GuestRequest(models.Model):
                 condition=models.Q(state="pending"),
                 name="guests_one_pending_request_per_account",
             ),
+            models.UniqueConstraint(
+                fields=["account", "idempotency_key"],
+                condition=~models.Q(idempotency_key=""),
+                name="guests_idempotency_key_once",
+            ),
             models.CheckConstraint(
                 condition=models.Q(
                     state__in=["pending", "created", "waitlisted", "refused", "dead"]

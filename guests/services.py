@@ -71,13 +71,18 @@ def request_place(
     promoter: Promoter | None = None,
     team: Team | None = None,
     name: str = "",
+    idempotency_key: str = "",
 ) -> GuestRequest:
     """Accept an account's wish to be on an event's list and return the request, committed.
 
     Asking again returns the request there is: pending, or ended with a place. Raises GuestError
-    `not_open_yet`, `closed`, `cancelled`, `list_full` (no waiting list) or `refused`. Inside a
-    transaction the request is accepted when that commits.
+    `not_open_yet`, `closed`, `cancelled`, `list_full` (no waiting list) or `refused`, and
+    `key_reused` for an idempotency key that was used for another event: with the same one the same
+    request comes back, however it ended. Inside a transaction the request is accepted when that
+    commits.
     """
+    if idempotency_key and (replayed := _replayed(event, account, idempotency_key)):
+        return replayed
     earlier = latest_request(event, account)
     if earlier and _still_stands(earlier):
         duplicate_requests.inc()
@@ -93,6 +98,7 @@ def request_place(
         name=name or account.name,
         promoter=promoter,
         team=team,
+        idempotency_key=idempotency_key,
     )
     # Of two at once the database lets one in; the other one's ticket is then the first one's.
     GuestRequest.objects.bulk_create([request], ignore_conflicts=True)
@@ -104,6 +110,18 @@ def request_place(
     else:
         duplicate_requests.inc()
     return stored
+
+
+def _replayed(event: Event, account: User, key: str) -> GuestRequest | None:
+    """Return the request that an account made with this key. Raises GuestError `key_reused`."""
+    found = (
+        GuestRequest.objects.filter(account=account, idempotency_key=key)
+        .select_related("event", "guest", "account")
+        .first()
+    )
+    if found and found.event_id != event.pk:
+        raise GuestError("key_reused")
+    return found
 
 
 def _still_stands(request: GuestRequest) -> bool:

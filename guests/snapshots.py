@@ -1,6 +1,7 @@
 """Events as they were last seen: what their pages are made of while the database is away."""
 
 import logging
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
@@ -20,8 +21,28 @@ MAX_REMEMBERED = 1000
 _taken_at: dict[str, float] = {}
 
 
+@dataclass(frozen=True)
+class Snapshot:
+    """An event and those who promote it."""
+
+    event: Event
+    at_event: list[EventPromoter]
+
+    def find_promoter(
+        self, *, code: str = "", promoter_id: int | None = None, team_id: int | None = None
+    ) -> tuple[Promoter | None, Team | None]:
+        """Do what services.find_promoter does, without the database."""
+        if not code and promoter_id is None and team_id is None:
+            return None, None
+        for row in self.at_event:
+            named = row.promoter.code == code if code else row.promoter_id == promoter_id
+            if named and team_id in {None, row.team_id}:
+                return row.promoter, row.team
+        raise GuestError("promoter_not_at_event")
+
+
 def remember(event: Event) -> None:
-    """Keep an event and its promoters on this host's disk, at most every 30 s. Two queries."""
+    """Keep an event and its promoters on this host's disk, at most every 30 s. One query then."""
     now = monotonic()
     if now < _taken_at.get(event.slug, -FRESH_FOR) + FRESH_FOR:
         return
@@ -29,43 +50,31 @@ def remember(event: Event) -> None:
         _taken_at.clear()
     _taken_at[event.slug] = now
     at_event = list(EventPromoter.objects.filter(event=event).select_related("promoter", "team"))
-    related: list[Model] = [row.promoter for row in at_event]
-    related += [row.team for row in at_event if row.team]
-    rows: list[Model] = [event, *related, *at_event]
+    rows: list[Model] = [event, *at_event, *(row.promoter for row in at_event)]
+    rows += [row.team for row in at_event if row.team]
     try:
-        the_journal().remember_event(event.slug, {"rows": serializers.serialize("json", rows)})
+        the_journal().remember_event(event.slug, serializers.serialize("json", rows))
     except JournalError:
         log.warning("event_not_remembered", extra={"event_id": event.pk})
 
 
-def recall(slug: str, promoter_code: str) -> tuple[Event, Promoter | None, Team | None] | None:
-    """Return an event as last seen, and the promoter of a code, without asking the database.
-
-    None for an event that this host has not seen. Raises GuestError `promoter_not_at_event`, and
-    JournalError.
-    """
+def recall(slug: str) -> Snapshot | None:
+    """Return an event as this host last saw it, or None. Raises JournalError."""
     body = the_journal().recall_event(slug)
-    if body is None:
-        return None
-    rows: list[Any] = [row.object for row in serializers.deserialize("json", body["rows"])]
-    event = next(row for row in rows if isinstance(row, Event))
-    if not promoter_code:
-        return event, None, None
-    promoters = {row.pk: row for row in rows if isinstance(row, Promoter)}
-    teams = {row.pk: row for row in rows if isinstance(row, Team)}
-    for row in rows:
-        if isinstance(row, EventPromoter) and promoters[row.promoter_id].code == promoter_code:
-            return event, promoters[row.promoter_id], teams.get(row.team_id or 0)
-    raise GuestError("promoter_not_at_event")
+    return _read(body) if body else None
 
 
-def recall_all() -> list[Event]:
+def recall_all() -> list[Snapshot]:
     """Return every event that this host has seen, the next one first. Raises JournalError."""
-    bodies = the_journal().recall_events()
-    events: list[Event] = [
-        row.object
-        for body in bodies
-        for row in serializers.deserialize("json", body["rows"])
-        if isinstance(row.object, Event)
-    ]
-    return sorted(events, key=lambda event: event.starts_at)
+    snapshots = [_read(body) for body in the_journal().recall_events()]
+    return sorted(snapshots, key=lambda snapshot: snapshot.event.starts_at)
+
+
+def _read(body: str) -> Snapshot:
+    rows: list[Any] = [row.object for row in serializers.deserialize("json", body)]
+    by_key = {(type(row), row.pk): row for row in rows}
+    at_event = [row for row in rows if isinstance(row, EventPromoter)]
+    for row in at_event:
+        row.promoter = by_key[Promoter, row.promoter_id]
+        row.team = by_key[Team, row.team_id] if row.team_id else None
+    return Snapshot(next(row for row in rows if isinstance(row, Event)), at_event)

@@ -36,7 +36,7 @@ class Ticket:
 
     @property
     def is_final(self) -> bool:
-        return self.state not in {"processing", "failed"}
+        return self.state not in {"processing", "queued", "failed"}
 
     @property
     def local_start(self) -> datetime:

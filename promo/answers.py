@@ -1,5 +1,6 @@
 """How a step or a ticket is shown: the whole page, or for HTMX the partial in it."""
 
+from math import ceil
 from typing import Any
 
 from django.conf import settings
@@ -7,7 +8,9 @@ from django.forms import Form
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils import timezone
 
+from guests.models import Event
 from guests.tickets import Ticket
 
 from .errors import refusal_text
@@ -15,6 +18,8 @@ from .links import PromoLink
 
 # Statuses of a step's form when it was filled in wrongly and nothing else was said.
 OK, INVALID = 200, 422
+
+RETRY_AFTER = 5  # seconds, when nothing is left that could keep a request
 
 
 def show_step(
@@ -43,6 +48,26 @@ def show_step(
     return answer
 
 
+def go(request: HttpRequest, link: PromoLink, step: str, context: dict[str, Any]) -> HttpResponse:
+    """Lead on to another step: its partial for HTMX, a redirect for everybody else."""
+    if is_htmx(request):
+        return show_step(request, link, step, context)
+    return HttpResponseRedirect(link.step_url(step), status=303)
+
+
+def show_nothing_left(request: HttpRequest) -> HttpResponse:
+    """Answer 503: nothing was accepted. A page with scripts keeps its form and tries by itself."""
+    answer = render(request, "promo/nothing_left.html", {"retry_after": RETRY_AFTER}, status=503)
+    answer["Retry-After"] = str(RETRY_AFTER)
+    return answer
+
+
+def seconds_until_opening(event: Event) -> int:
+    """Return the whole seconds until an event's list opens, by the database's clock if known."""
+    now = getattr(event, "read_at", None) or timezone.now()
+    return max(0, ceil((event.list_opens_at - now).total_seconds()))
+
+
 def focus(form: Form) -> None:
     """Have the first wrong field focused, or the field that one writes in first."""
     wrong = [name for name in form.fields if form.is_bound and name in form.errors]
@@ -50,14 +75,16 @@ def focus(form: Form) -> None:
     form.fields[wrong[0] if wrong else first].widget.attrs["autofocus"] = True
 
 
-def show_ticket(request: HttpRequest, ticket: Ticket, *, wait: int) -> HttpResponse:
+def show_ticket(
+    request: HttpRequest, ticket: Ticket, *, wait: int, status: int = OK
+) -> HttpResponse:
     """Show a ticket's state. A form sent without HTMX is first redirected to the ticket's page."""
     url = ticket_url(ticket)
     if request.method == "POST" and not is_htmx(request):
         return HttpResponseRedirect(url, status=303)
     template = "promo/ticket.html#ticket" if is_htmx(request) else "promo/ticket.html"
     context = ticket_context(ticket, wait=wait, host=request.get_host())
-    answer = render(request, template, context)
+    answer = render(request, template, context, status=status)
     if request.method == "POST":
         answer["HX-Push-Url"] = url
     return answer

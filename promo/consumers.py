@@ -100,7 +100,7 @@ def message_about(ticket: Ticket, wait: int) -> dict[str, Any]:
             return {"type": "guest_waitlisted", "success": True, "data": data}
         case "refused" | "cancelled" | "failed":
             code = ticket.refusal or ticket.state
-            error = str(refusal_text(code))
+            error = refusal_text(code)
             return {"type": "guest_creation_failed", "success": False, "error": error, "code": code}
         case _:
             return {"type": "guest_processing", "estimated_completion": wait}

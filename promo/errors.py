@@ -11,6 +11,7 @@ REFUSALS: dict[str, Promise] = {
     "refused": _("We cannot take this request."),
     "phone_on_list": _("This phone is on the list already, under another account."),
     "promoter_not_at_event": _("This promoter does not work at this event."),
+    "key_reused": _("This Idempotency-Key was used for another event."),
     "wrong_code": _("This is not the code. Check the email and try again."),
     "code_expired": _("This code no longer counts. Ask for another one."),
     "too_many_tries": _("Too many wrong codes. Ask for another one."),
@@ -18,6 +19,6 @@ REFUSALS: dict[str, Promise] = {
 }
 
 
-def refusal_text(code: str) -> Promise:
-    """Return the sentence for a GuestError or AccountError code."""
-    return REFUSALS.get(code, REFUSALS["refused"])
+def refusal_text(code: str) -> str:
+    """Return the sentence for a GuestError or AccountError code, in the language at hand."""
+    return str(REFUSALS.get(code, REFUSALS["refused"]))

@@ -1,13 +1,11 @@
 """The guest's way, screen by screen: ordinary pages and forms, and with HTMX their partials."""
 
-from math import ceil
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.utils import timezone
 from django.utils.translation import get_language
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
@@ -18,37 +16,47 @@ from accounts.models import User
 from accounts.phones import readable_phone
 from accounts.services import find_account, send_login_code, verify_login_code
 from accounts.services import register as register_account
-from accounts.sessions import account_of, browser_of, sign_in
+from accounts.sessions import BROWSER_KEY, PHONE_KEY, account_of, browser_of, sign_in
+from guests.creation import create_directly
 from guests.errors import GuestError
 from guests.models import Event, GuestRequest
-from guests.services import check_list_takes_requests, latest_request, request_place
+from guests.services import (
+    check_list_takes_requests,
+    latest_request,
+    request_place,
+    wake_guests_worker,
+)
+from guests.snapshots import remember
 from guests.tickets import estimated_seconds, ticket_of
 
-from .answers import is_htmx, show_step, show_ticket, ticket_context
+from . import emergency
+from .answers import go, seconds_until_opening, show_step, show_ticket, ticket_context
 from .calendars import calendar_of
+from .emergency import or_in_emergency, was_given_here
 from .errors import refusal_text
 from .links import PromoLink, open_link
 
-PHONE_KEY = "phone"
-
 
 @require_GET
+@or_in_emergency(emergency.events)
 def events(request: HttpRequest) -> HttpResponse:
     return render(request, "promo/events.html", {"events": Event.objects.listed()})
 
 
 @never_cache
 @require_GET
+@or_in_emergency(emergency.event)
 def event(request: HttpRequest, event: str, promoter: str = "") -> HttpResponse:
     """Show an event, and the place on its list of whoever is signed in."""
     link = open_link(event, promoter)
+    remember(link.event)
     account = account_of(request)
     held = latest_request(link.event, account) if account else None
     context: dict[str, Any] = {
         "link": link,
         "event": link.event,
         "list_state": link.event.list_state(),
-        "opens_in": _seconds_until_opening(link.event),
+        "opens_in": seconds_until_opening(link.event),
     }
     if held:
         wait = estimated_seconds(link.event.pk)
@@ -58,6 +66,7 @@ def event(request: HttpRequest, event: str, promoter: str = "") -> HttpResponse:
 
 @never_cache
 @require_http_methods(["GET", "POST"])
+@or_in_emergency(emergency.phone)
 def phone(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     """Ask for the phone: a known one leads to a code, an unknown one to registration."""
     link = open_link(event, promoter)
@@ -74,18 +83,19 @@ def phone(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     known = find_account(number)
     if known is None:
         context = {"form": RegisterForm(), "phone": readable_phone(number)}
-        return _go(request, link, "register", context)
+        return go(request, link, "register", context)
     return _send_code(request, link, known)
 
 
 @never_cache
 @require_http_methods(["GET", "POST"])
+@or_in_emergency(emergency.code)
 def code(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     """Take the one-time code, sign in and request access in the same round trip."""
     link = open_link(event, promoter)
     number = request.session.get(PHONE_KEY)
     if not number:
-        return _go(request, link, "phone", {"form": PhoneForm()})
+        return go(request, link, "phone", {"form": PhoneForm()})
     if "resend" in request.POST and (known := find_account(number)):
         return _send_code(request, link, known)
     form = CodeForm(request.POST or None)
@@ -105,12 +115,13 @@ def code(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
 
 @never_cache
 @require_http_methods(["GET", "POST"])
+@or_in_emergency(emergency.register)
 def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     """Take the names and email of an unknown phone; account and request are made together."""
     link = open_link(event, promoter)
     number = request.session.get(PHONE_KEY)
     if not number:
-        return _go(request, link, "phone", {"form": PhoneForm()})
+        return go(request, link, "phone", {"form": PhoneForm()})
     form = RegisterForm(request.POST or None)
     if request.method == "GET" or not form.is_valid():
         return show_step(request, link, "register", {"form": form, "phone": readable_phone(number)})
@@ -132,11 +143,12 @@ def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     except GuestError as error:
         return show_step(request, link, "unavailable", {"refusal": error.code}, status=409)
     sign_in(request, account)
-    return show_ticket(request, ticket_of(stored), wait=estimated_seconds(link.event.pk))
+    return _show(request, stored)
 
 
 @never_cache
 @require_http_methods(["GET", "POST"])
+@or_in_emergency(emergency.request_access)
 def request_access(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     """One tap for whoever is signed in; a reloaded answer leads back to the event."""
     link = open_link(event, promoter)
@@ -144,39 +156,54 @@ def request_access(request: HttpRequest, event: str, promoter: str) -> HttpRespo
         return redirect(link.url)
     account = account_of(request)
     if account is None:
-        return _go(request, link, "phone", {"form": PhoneForm()})
+        return go(request, link, "phone", {"form": PhoneForm()})
     return _request_access(request, link, account)
 
 
 @never_cache
 @require_GET
+@or_in_emergency(emergency.ticket)
 def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
-    """Show the present state of a ticket to its owner; pages poll this."""
+    """Show the present state of a ticket to its owner; pages poll this.
+
+    A browser that registered in an emergency has its account back here. One that asked for a phone
+    whose account it cannot prove only learns that the answer went to that account's email.
+    """
     account = account_of(request)
-    if account is None:
+    given_here = was_given_here(request, ticket_id)
+    if account is None and not given_here:
         return redirect("promo:event", event)
     stored = (
-        GuestRequest.objects.filter(ticket_id=ticket_id, account=account, event__slug=event)
+        GuestRequest.objects.filter(ticket_id=ticket_id, event__slug=event)
         .select_related("event", "guest", "account")
         .first()
     )
     if stored is None:
+        if given_here:
+            return emergency.ticket(request, event, ticket_id)
         raise Http404("no such ticket")
-    return show_ticket(request, ticket_of(stored), wait=estimated_seconds(stored.event_id))
+    if stored.account != account and stored.browser and stored.browser == _browser(request):
+        sign_in(request, stored.account)
+        account = stored.account
+    if stored.account == account:
+        return show_ticket(request, ticket_of(stored), wait=estimated_seconds(stored.event_id))
+    if given_here:
+        return show_ticket(request, emergency.sent_by_email(stored), wait=0)
+    raise Http404("no such ticket")
+
+
+def _browser(request: HttpRequest) -> str | None:
+    return request.session.get(BROWSER_KEY)
 
 
 @require_GET
+@or_in_emergency(emergency.calendar)
 def calendar(request: HttpRequest, event: str) -> HttpResponse:
     link = open_link(event, "")
     body = calendar_of(link.event, request.build_absolute_uri(link.url))
     answer = HttpResponse(body, content_type="text/calendar; charset=utf-8")
     answer["Content-Disposition"] = f'attachment; filename="{link.event.slug}.ics"'
     return answer
-
-
-def _seconds_until_opening(event: Event) -> int:
-    now = getattr(event, "read_at", None) or timezone.now()
-    return max(0, ceil((event.list_opens_at - now).total_seconds()))
 
 
 def _refusal_of_list(link: PromoLink) -> str:
@@ -200,7 +227,7 @@ def _send_code(request: HttpRequest, link: PromoLink, account: User) -> HttpResp
             return answer
         return show_step(request, link, "unavailable", {"refusal": error.code}, status=403)
     phone = readable_phone(account.phone or "")
-    return _go(request, link, "code", {"form": CodeForm(), "phone": phone})
+    return go(request, link, "code", {"form": CodeForm(), "phone": phone})
 
 
 def _request_place(link: PromoLink, account: User) -> GuestRequest:
@@ -213,13 +240,11 @@ def _request_access(request: HttpRequest, link: PromoLink, account: User) -> Htt
     except GuestError as error:
         status = 403 if error.code == "refused" else 409
         return show_step(request, link, "unavailable", {"refusal": error.code}, status=status)
-    return show_ticket(request, ticket_of(stored), wait=estimated_seconds(link.event.pk))
+    return _show(request, stored)
 
 
-def _go(
-    request: HttpRequest, link: PromoLink, step: str, context: dict[str, object]
-) -> HttpResponse:
-    """Lead on to another step: its partial for HTMX, a redirect for everybody else."""
-    if is_htmx(request):
-        return show_step(request, link, step, context)
-    return HttpResponseRedirect(link.step_url(step), status=303)
+def _show(request: HttpRequest, stored: GuestRequest) -> HttpResponse:
+    """Show the ticket of a request just made; where no worker can be woken, end it here first."""
+    if stored.state == GuestRequest.State.PENDING and wake_guests_worker.is_failing():
+        stored = create_directly(stored)
+    return show_ticket(request, ticket_of(stored), wait=estimated_seconds(stored.event_id))

@@ -52,8 +52,6 @@ class Breaker:
 
     def allows(self) -> bool:
         """Say whether a call may be made now; when half-open, to one caller at a time."""
-        if self._opened_at is None:
-            return True
         with self._lock:
             if self._opened_at is None:
                 return True

@@ -182,6 +182,7 @@ CHANNEL_LAYERS = {
 
 CELERY_BROKER_URL = BROKER_URL
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 600,
     "socket_connect_timeout": 2,
@@ -237,6 +238,16 @@ LOGIN_CODE_TRIES = env.int("LOGIN_CODE_TRIES", default=5)
 LOGIN_CODES_PER_PHONE = env.int("LOGIN_CODES_PER_PHONE", default=5)
 LOGIN_CODES_PER_ADDRESS = env.int("LOGIN_CODES_PER_ADDRESS", default=50)
 
+# JSON API --------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["promo.api_answers.Session"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "EXCEPTION_HANDLER": "promo.api_answers.answer_error",
+    "UNAUTHENTICATED_USER": None,
+}
+
 # Guest lists -----------------------------------------------------------------------------------
 
 # Rows one worker turns into guests in one transaction.
@@ -261,7 +272,7 @@ JOURNAL_BACKOFF = 5  # seconds, doubled by each attempt
 EMAIL_BACKENDS = {
     "console": "notifications.inbox.InboxBackend",
     "smtp": "django.core.mail.backends.smtp.EmailBackend",
-    "resend": "anymail.backends.resend.EmailBackend",
+    "resend": "notifications.providers.ResendBackend",
     "sendgrid": "anymail.backends.sendgrid.EmailBackend",
     "mailgun": "anymail.backends.mailgun.EmailBackend",
 }
@@ -273,6 +284,14 @@ EMAIL_HOST_USER = env.str("EMAIL_HOST_USER", default="")
 EMAIL_HOST_PASSWORD = env.str("EMAIL_HOST_PASSWORD", default="")
 EMAIL_USE_TLS = env.bool("EMAIL_USE_TLS", default=False)
 EMAIL_TIMEOUT = 5
+ANYMAIL = {
+    "REQUESTS_TIMEOUT": EMAIL_TIMEOUT,
+    "RESEND_API_KEY": env.str("RESEND_API_KEY", default=""),
+    "SENDGRID_API_KEY": env.str("SENDGRID_API_KEY", default=""),
+    "MAILGUN_API_KEY": env.str("MAILGUN_API_KEY", default=""),
+    "MAILGUN_SENDER_DOMAIN": env.str("MAILGUN_SENDER_DOMAIN", default=""),
+    "MAILGUN_API_URL": env.str("MAILGUN_API_URL", default="https://api.eu.mailgun.net/v3"),
+}
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="SNAP <no-reply@snap.example>")
 # A sender of its own for a kind of email, as JSON: {"login_code": "SNAP <codes@snap.example>"}.
 EMAIL_SENDERS = env.json("EMAIL_SENDERS", default={})

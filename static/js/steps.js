@@ -50,6 +50,15 @@ document.body.addEventListener("htmx:beforeRequest", (event) => {
   flow?.querySelector(".problem")?.remove();
 });
 
+// Nothing could keep the request: the form stays as it is and is sent again.
+document.body.addEventListener("htmx:responseError", (event) => {
+  const { xhr, elt, target } = event.detail;
+  const wait = Number(xhr.getResponseHeader("Retry-After"));
+  if (target === flow && xhr.status === 503 && wait && elt instanceof HTMLFormElement) {
+    setTimeout(() => elt.isConnected && dialog.open && elt.requestSubmit(), wait * 1000);
+  }
+});
+
 for (const name of ["htmx:sendError", "htmx:timeout", "htmx:responseError"]) {
   document.body.addEventListener(name, (event) => {
     if (event.detail.target === flow) {

@@ -1,0 +1,138 @@
+"""`manage.py seed_demo`: events to try SNAP with. A second run changes nothing but past dates."""
+
+import secrets
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.models import User
+from accounts.phones import readable_phone
+from guests.creation import create_due_guests
+from guests.demo import EVENTS, PROMOTERS, TEAMS, DemoEvent, draw_poster, people
+from guests.models import Event, EventPromoter, GuestRequest, Promoter, Team
+from guests.services import request_place
+
+STAFF_PHONE = "+351910000000"
+GUEST_PHONE = "+351910000001"
+
+
+class Command(BaseCommand):
+    help = "Load demo events, promoters, guests and a staff account; give past events new dates."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        with transaction.atomic():
+            new = [event for event in EVENTS if seed_event(event)]
+            seed_promoters(new)
+            password = seed_staff()
+            seed_guest()
+        for event in new:
+            seed_requests(event)
+        create_due_guests()
+        for event in EVENTS:
+            give_new_dates(event)
+        self.say(password)
+
+    def say(self, password: str | None) -> None:
+        self.stdout.write("Promo link   /promo/noite-de-abertura/ana/")
+        self.stdout.write(
+            f"Demo guest   {readable_phone(GUEST_PHONE)} (its codes are in the inbox)"
+        )
+        if password:
+            self.stdout.write(f"Staff        {readable_phone(STAFF_PHONE)}, password {password}")
+            self.stdout.write("             (shown this once: keep it)")
+        else:
+            self.stdout.write(
+                f"Staff        {readable_phone(STAFF_PHONE)} (a new password:"
+                f" .venv/bin/python manage.py changepassword {STAFF_PHONE})"
+            )
+
+
+def seed_event(demo: DemoEvent) -> bool:
+    """Make an event unless it is there. Return whether it was made."""
+    if Event.objects.filter(slug=demo.slug).exists():
+        return False
+    event = Event(
+        slug=demo.slug,
+        title=demo.title,
+        description=demo.description,
+        venue=demo.venue,
+        address=demo.address,
+        capacity=demo.capacity,
+        has_waiting_list=demo.has_waiting_list,
+        shows_places_left=demo.shows_places_left,
+        is_published=True,
+        **demo.times(timezone.now()),
+    )
+    poster = draw_poster(demo)
+    event.poster.save(poster.name, poster, save=False)
+    event.save()
+    return True
+
+
+def seed_promoters(events: list[DemoEvent]) -> None:
+    """Have the demo's promoters work for the events that are new."""
+    for name in TEAMS:
+        Team.objects.get_or_create(name=name)
+    new = {event.slug for event in events}
+    for code, name, team, slugs in PROMOTERS:
+        promoter, _ = Promoter.objects.get_or_create(code=code, defaults={"name": name})
+        for event in Event.objects.filter(slug__in=new.intersection(slugs)):
+            EventPromoter.objects.get_or_create(
+                event=event, promoter=promoter, team=Team.objects.get(name=team)
+            )
+
+
+def seed_staff() -> str | None:
+    """Make the staff account unless it is there. Return its password if it is new."""
+    if User.objects.filter(phone=STAFF_PHONE).exists():
+        return None
+    password = secrets.token_urlsafe(12)
+    User.objects.create_superuser(
+        STAFF_PHONE,
+        password,
+        first_name="Equipa",
+        last_name="SNAP",
+        email="equipa@example.com",
+        verified_at=timezone.now(),
+    )
+    return password
+
+
+def seed_guest() -> None:
+    """Make an account to sign in with, which is on no list yet."""
+    if not User.objects.filter(phone=GUEST_PHONE).exists():
+        User.objects.create_user(
+            GUEST_PHONE,
+            first_name="Carolina",
+            last_name="Convidada",
+            email="carolina@example.com",
+            verified_at=timezone.now(),
+        )
+
+
+def seed_requests(demo: DemoEvent) -> None:
+    """Have people ask for places at an event. They have no address, so no emails go out."""
+    event = Event.objects.get(slug=demo.slug)
+    at_event = EventPromoter.objects.filter(event=event).select_related("promoter", "team").first()
+    for phone, first_name, last_name in people(demo.people):
+        account = User.objects.filter(phone=phone).first() or User.objects.create_user(
+            phone, first_name=first_name, last_name=last_name
+        )
+        if not GuestRequest.objects.filter(event=event, account=account).exists():
+            request_place(
+                event,
+                account,
+                promoter=at_event.promoter if at_event else None,
+                team=at_event.team if at_event else None,
+            )
+
+
+def give_new_dates(demo: DemoEvent) -> None:
+    """Announce an event anew once it is over, or its list has closed that should be open."""
+    now = timezone.now()
+    event = Event.objects.get(slug=demo.slug)
+    over = event.ends_at <= now or (demo.list != "closed" and event.list_closes_at <= now)
+    if over:
+        Event.objects.filter(pk=event.pk).update(**demo.times(now))

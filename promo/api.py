@@ -1,0 +1,90 @@
+"""The JSON API (spec section 5), thin over the same services as the pages."""
+
+from uuid import UUID
+
+from django.db.models import Q
+from django.http import Http404
+from rest_framework.decorators import api_view
+from rest_framework.exceptions import NotAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.models import User
+from accounts.sessions import BROWSER_KEY
+from guests.creation import create_directly
+from guests.models import Event, GuestRequest
+from guests.services import find_promoter, request_place, wake_guests_worker
+from guests.tickets import estimated_seconds, ticket_of
+
+from . import api_emergency
+from .api_answers import accepted, ended, state_of
+from .emergency import or_in_emergency
+from .serializers import read_place
+
+
+@or_in_emergency(api_emergency.create, api_emergency.nothing_left)
+@api_view(["POST"])
+def create(request: Request) -> Response:
+    """Ask for a place and answer with the QR code, made in this call."""
+    return _create(request, directly=True)
+
+
+@or_in_emergency(api_emergency.create, api_emergency.nothing_left)
+@api_view(["POST"])
+def create_async(request: Request) -> Response:
+    """Ask for a place and answer at once with a ticket, to be followed by websocket or polling."""
+    return _create(request, directly=wake_guests_worker.is_failing())
+
+
+def _create(request: Request, *, directly: bool) -> Response:
+    account = _signed_in(request)
+    data = read_place(request, account.pk)
+    event = Event.objects.published().at_database_time().filter(pk=data["event_id"]).first()
+    if event is None:
+        raise Http404("no such event")
+    promoter, team = find_promoter(
+        event, promoter_id=data.get("promoter_id"), team_id=data.get("team_id")
+    )
+    stored = request_place(
+        event,
+        account,
+        promoter=promoter,
+        team=team,
+        name=data.get("name", ""),
+        idempotency_key=request.headers.get("Idempotency-Key", ""),
+    )
+    was_there = stored.state != GuestRequest.State.PENDING
+    if directly and not was_there:
+        stored = create_directly(stored)
+    ticket = ticket_of(stored)
+    if ticket.state == "processing":
+        return accepted(request, ticket, estimated_seconds(event.pk))
+    return ended(ticket, is_existing=was_there)
+
+
+@or_in_emergency(api_emergency.ticket, api_emergency.nothing_left)
+@api_view(["GET"])
+def ticket(request: Request, ticket_id: UUID) -> Response:
+    """Tell a ticket's owner its present state."""
+    stored = (
+        GuestRequest.objects.filter(ticket_id=ticket_id)
+        .filter(_theirs(request))
+        .select_related("event", "guest", "account")
+        .first()
+    )
+    if stored is None:
+        raise Http404("no such ticket")
+    return state_of(ticket_of(stored))
+
+
+def _signed_in(request: Request) -> User:
+    if not isinstance(request.user, User):
+        raise NotAuthenticated
+    return request.user
+
+
+def _theirs(request: Request) -> Q:
+    """Tickets of the account, and of an account that this browser registered in an emergency."""
+    browser = request._request.session.get(BROWSER_KEY)
+    theirs = Q(browser=browser) if browser else Q(pk=None)
+    return theirs | Q(account=request.user) if isinstance(request.user, User) else theirs

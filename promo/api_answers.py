@@ -1,0 +1,163 @@
+"""How the JSON API answers: one shape for all that goes well, one place for all that does not."""
+
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.middleware.csrf import CsrfViewMiddleware
+from django.utils.translation import gettext as _
+from rest_framework import exceptions
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.errors import AccountError
+from accounts.models import User
+from accounts.sessions import RememberedAccount, account_of, remembered_account
+from guests.errors import GuestError
+from guests.tickets import Ticket
+
+from .answers import websocket_url
+from .errors import refusal_text
+
+STATUSES = {"refused": 403, "promoter_not_at_event": 400}
+CODES = {
+    400: "invalid",
+    401: "not_signed_in",
+    403: "not_allowed",
+    404: "not_found",
+    405: "method_not_allowed",
+    406: "not_acceptable",
+    413: "too_large",
+    415: "unsupported_media_type",
+    429: "too_many",
+}
+
+
+class CsrfCheck(CsrfViewMiddleware):
+    def _reject(self, request: Any, reason: str) -> Any:
+        return reason
+
+
+class Session(BaseAuthentication):
+    """The page's own session; every unsafe call must carry its CSRF token, signed in or not."""
+
+    def authenticate(self, request: Request) -> tuple[User | RememberedAccount, None] | None:
+        check_csrf(request)
+        account = self.find(request._request)
+        return (account, None) if account else None
+
+    def find(self, request: HttpRequest) -> User | RememberedAccount | None:
+        return account_of(request)
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Session"
+
+
+class SignedSession(Session):
+    """The same, by the session's signature alone, while the database cannot confirm it."""
+
+    def find(self, request: HttpRequest) -> User | RememberedAccount | None:
+        return remembered_account(request)
+
+
+def check_csrf(request: Request) -> None:
+    """Raise PermissionDenied for an unsafe call without a valid CSRF token."""
+    check = CsrfCheck(_no_view)
+    check.process_request(request._request)
+    if reason := check.process_view(request._request, _no_view, (), {}):
+        raise exceptions.PermissionDenied(f"CSRF: {reason}", code="csrf")
+
+
+def _no_view(request: HttpRequest) -> HttpResponse:
+    raise NotImplementedError
+
+
+def accepted(request: Request, ticket: Ticket, wait: int) -> Response:
+    """Return the 202 of an accepted request, with the time it will take in seconds."""
+    return Response(
+        {
+            "success": True,
+            "jobId": ticket.ticket_id,
+            "ticketId": ticket.ticket_id,
+            "websocketId": ticket.ticket_id,
+            "websocketUrl": websocket_url(
+                "guest-updates", ticket.ticket_id, request._request.get_host()
+            ),
+            "message": _("Your request is in. The QR code follows by itself."),
+            "estimated_time": wait,
+            "estimatedTime": wait,
+        },
+        status=202,
+    )
+
+
+def ended(ticket: Ticket, *, is_existing: bool) -> Response:
+    """Return the answer to a create call whose request has ended."""
+    if ticket.state not in {"created", "waitlisted"}:
+        code = ticket.refusal or ticket.state
+        return refusal(GuestError(code))
+    body: dict[str, Any] = {"success": True, "data": data_of(ticket)}
+    if is_existing:
+        body |= {"message": _("You are on the list already."), "isExisting": True}
+    return Response(body)
+
+
+def state_of(ticket: Ticket) -> Response:
+    """Return a ticket's present state."""
+    return Response({"success": True, "state": ticket.state, "data": data_of(ticket)})
+
+
+def data_of(ticket: Ticket) -> dict[str, Any] | None:
+    """Return what there is to say about an ended request, None before that."""
+    match ticket.state:
+        case "created":
+            return {"id": ticket.guest_id, "qr_code_url": ticket.qr_code_url}
+        case "waitlisted":
+            return {"id": ticket.guest_id, "position": ticket.position}
+        case "refused" | "cancelled":
+            code = ticket.refusal or ticket.state
+            return {"code": code, "error": refusal_text(code)}
+        case _:
+            return None
+
+
+def refusal(error: GuestError | AccountError) -> Response:
+    """Return the answer to a refusal: its stable code, and a sentence."""
+    body = {"success": False, "error": refusal_text(error.code), "code": error.code}
+    return Response(body, status=STATUSES.get(error.code, 409))
+
+
+def answer_error(error: Exception, context: dict[str, Any]) -> Response | None:
+    """Turn an exception into the shape of spec section 5; None lets the rest be a real error."""
+    if isinstance(error, (GuestError, AccountError)):
+        return refusal(error)
+    if isinstance(error, Http404):
+        error = exceptions.NotFound()
+    elif isinstance(error, PermissionDenied):
+        error = exceptions.PermissionDenied()
+    if not isinstance(error, exceptions.APIException):
+        return None
+    body: dict[str, Any] = {
+        "success": False,
+        "error": _sentence(error),
+        "code": CODES.get(error.status_code, "error"),
+    }
+    if isinstance(error, exceptions.ValidationError):
+        body["fields"] = _fields(error.detail)
+    elif error.get_codes() in {"csrf", "not_yours"}:
+        body["code"] = error.get_codes()
+    answer = Response(body, status=error.status_code)
+    if isinstance(error, exceptions.NotAuthenticated):
+        answer["WWW-Authenticate"] = "Session"
+    return answer
+
+
+def _sentence(error: exceptions.APIException) -> str:
+    if isinstance(error, exceptions.ValidationError):
+        return _("Some fields are wrong.")
+    return str(error.detail)
+
+
+def _fields(detail: Any) -> dict[str, Any]:
+    return detail if isinstance(detail, dict) else {"body": detail}
