@@ -5,6 +5,7 @@ needs neither the database nor Redis. `guests.draining` carries the entries into
 """
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +40,7 @@ CREATE TABLE IF NOT EXISTS event (
     body TEXT NOT NULL
 );
 """
+ROOM = 1_000_000  # bytes below which a disk counts as full
 LOCK_TIMEOUT = 2.0  # seconds to wait for another writer
 
 
@@ -179,11 +181,11 @@ class Journal:
             return [str(row[0]) for row in journal.execute("SELECT body FROM event")]
 
     def is_writable(self) -> bool:
-        """Say whether an entry could be kept now, by taking the right to write."""
+        """Say whether an entry could be kept now: there is room, and the right to write."""
         try:
             with self._open():
-                return True
-        except JournalError:
+                return shutil.disk_usage(self.path.parent).free > ROOM
+        except (JournalError, OSError):
             return False
 
     def _find(self, condition: str, value: object, limit: int) -> list[StoredEntry]:

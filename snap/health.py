@@ -3,6 +3,7 @@
 import hmac
 import ipaddress
 import os
+from collections.abc import Callable
 
 import psycopg
 from django.conf import settings
@@ -17,7 +18,14 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from .database import breaker
+
 DATABASE_TIMEOUT = 1  # second
+NOTHING_LEFT = 4
+
+
+# What the app that keeps the emergency journal puts here: can it be written?
+journal_checks: list[Callable[[], bool]] = []
 
 
 @never_cache
@@ -32,16 +40,24 @@ def healthz(request: HttpRequest) -> HttpResponse:
 def readyz(request: HttpRequest) -> JsonResponse:
     """Say whether requests can be accepted, and at which level; 503 if they cannot.
 
-    Asks both servers anew each time: about 5 ms, at most 1.5 s.
+    Asks both servers anew each time: about 5 ms, at most 1.5 s. `breaker` is that of the process
+    which happens to answer.
     """
-    database, redis = database_answers(), redis_answers()
+    database, redis, journal = (
+        database_answers(),
+        redis_answers(),
+        all(check() for check in journal_checks),
+    )
+    now = level(database=database and breaker.state != "open", redis=redis, journal=journal)
     answer = {
-        "ready": database,
-        "level": level(database=database, redis=redis),
+        "ready": now < NOTHING_LEFT,
+        "level": now,
         "database": "ok" if database else "away",
         "redis": "ok" if redis else "away",
+        "journal": "ok" if journal else "away",
+        "breaker": breaker.state,
     }
-    return JsonResponse(answer, status=200 if database else 503)
+    return JsonResponse(answer, status=503 if now == NOTHING_LEFT else 200)
 
 
 @never_cache
@@ -53,11 +69,11 @@ def metrics(request: HttpRequest) -> HttpResponse:
     return HttpResponse(generate_latest(_registry()), content_type=CONTENT_TYPE_LATEST)
 
 
-def level(*, database: bool, redis: bool) -> int:
-    """Return 1 (normal), 2 (direct: no broker) or 3 (emergency: no database)."""
-    if not database:
-        return 3
-    return 1 if redis else 2
+def level(*, database: bool, redis: bool, journal: bool) -> int:
+    """Return 1 (normal), 2 (direct: no broker), 3 (emergency: no database) or 4 (nothing left)."""
+    if database:
+        return 1 if redis else 2
+    return 3 if journal else NOTHING_LEFT
 
 
 def database_answers() -> bool:

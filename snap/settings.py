@@ -256,7 +256,7 @@ GUEST_REQUEST_ATTEMPTS = 3
 GUEST_REQUEST_BACKOFF = 2  # seconds, doubled by each attempt
 SWEEP_INTERVAL = env.float("SWEEP_INTERVAL", default=1.0)
 # Seconds that workers have to take up what is due before the sweeper does it itself.
-SWEEP_TAKES_OVER = env.float("SWEEP_TAKES_OVER", default=10.0)
+SWEEP_TAKES_OVER = env.float("SWEEP_TAKES_OVER", default=4.0)
 # Seconds between two messages that wake a worker: what comes in between is one batch.
 WAKE_UP_INTERVAL = env.float("WAKE_UP_INTERVAL", default=0.03)
 

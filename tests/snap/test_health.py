@@ -10,6 +10,15 @@ from pytest_django import Settings
 from snap import health
 from tests import servers
 
+WELL = {
+    "ready": True,
+    "level": 1,
+    "database": "ok",
+    "redis": "ok",
+    "journal": "ok",
+    "breaker": "closed",
+}
+
 own_servers = pytest.mark.skipif(
     "servers.postgresql is None or servers.valkey is None",
     reason="only servers that the tests started may be stopped",
@@ -26,7 +35,7 @@ def test_alive_without_asking_any_server(client: Client) -> None:
 def test_ready_when_both_servers_answer(client: Client) -> None:
     answer = client.get("/readyz")
     assert answer.status_code == 200
-    assert answer.json() == {"ready": True, "level": 1, "database": "ok", "redis": "ok"}
+    assert answer.json() == WELL
 
 
 @own_servers
@@ -36,16 +45,30 @@ def test_ready_at_level_2_without_redis(client: Client) -> None:
     servers.valkey.stop("immediate")
     answer = client.get("/readyz")
     assert answer.status_code == 200
-    assert answer.json() == {"ready": True, "level": 2, "database": "ok", "redis": "away"}
+    assert answer.json() == WELL | {"level": 2, "redis": "away"}
 
 
 @own_servers
-def test_not_ready_without_the_database(client: Client) -> None:
+def test_ready_at_level_3_without_the_database(client: Client) -> None:
     assert servers.postgresql is not None
     servers.postgresql.stop("immediate")
     answer = client.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json() == WELL | {"level": 3, "database": "away"}
+
+
+@own_servers
+def test_not_ready_with_nowhere_to_keep_a_request(
+    client: Client, settings: Settings, tmp_path: Path
+) -> None:
+    assert servers.postgresql is not None
+    servers.postgresql.stop("immediate")
+    settings.JOURNAL_PATH = tmp_path / "a file" / "journal.sqlite3"
+    settings.JOURNAL_PATH.parent.touch()
+    answer = client.get("/readyz")
     assert answer.status_code == 503
-    assert answer.json() == {"ready": False, "level": 3, "database": "away", "redis": "ok"}
+    away = {"ready": False, "level": 4, "database": "away", "journal": "away"}
+    assert answer.json() == WELL | away
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
