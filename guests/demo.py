@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from io import BytesIO
 from typing import Literal
 
-from django.core.files.base import ContentFile
 from django.utils import timezone
 from PIL import Image, ImageDraw, ImageFont
 
@@ -13,20 +12,23 @@ POSTER_SIZE = (1200, 1500)
 # Drawn larger and scaled down, which smooths the edges.
 SCALE = 2
 
-List = Literal["open", "opens_tomorrow", "closed"]
+ListState = Literal["open", "opens_tomorrow", "closed"]
 Shape = Literal["rings", "sun", "bars", "tiles", "waves"]
 
 
 @dataclass(frozen=True)
 class DemoEvent:
-    """An event relative to now: in so many days, at an hour of its own zone."""
+    """An event relative to now: in so many days, at an hour of its own zone.
+
+    Title and venue have no accents: they are written on the poster, in Pillow's own font.
+    """
 
     slug: str
     title: str
     description: str
     venue: str
     address: str
-    list: List
+    list_state: ListState
     days: int
     hour: int
     hours: int
@@ -42,9 +44,9 @@ class DemoEvent:
         midnight = timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
         starts_at = midnight + timedelta(days=self.days, hours=self.hour)
         opens_at, closes_at = midnight - timedelta(days=2), starts_at
-        if self.list == "opens_tomorrow":
+        if self.list_state == "opens_tomorrow":
             opens_at = midnight + timedelta(days=1, hours=12)
-        if self.list == "closed":
+        if self.list_state == "closed":
             closes_at = midnight - timedelta(hours=1)
         return {
             "starts_at": starts_at,
@@ -62,9 +64,9 @@ EVENTS = [
             "A temporada começa aqui: duas salas, som até de manhã e a primeira bebida por nossa"
             " conta para quem chegar antes da uma.\n\nEntrada pela lista até às 2h00."
         ),
-        venue="Armazém 27",
+        venue="Cave 27",
         address="Rua da Cordoaria Velha 27, Lisboa",
-        list="open",
+        list_state="open",
         days=9,
         hour=23,
         hours=7,
@@ -75,12 +77,12 @@ EVENTS = [
         shape="rings",
     ),
     DemoEvent(
-        slug="por-do-sol-no-terraco",
-        title="Pôr do Sol no Terraço",
-        description="Música ao vivo, petiscos e o Douro lá em baixo. Traz um casaco.",
-        venue="Terraço das Virtudes Altas",
-        address="Passeio das Virtudes Altas 3, Porto",
-        list="opens_tomorrow",
+        slug="tarde-de-vinil",
+        title="Tarde de Vinil",
+        description="Discos antigos, petiscos e o Douro lá em baixo. Traz um casaco.",
+        venue="Jardim da Encosta",
+        address="Calçada da Encosta 3, Porto",
+        list_state="opens_tomorrow",
         days=12,
         hour=18,
         hours=5,
@@ -93,9 +95,9 @@ EVENTS = [
         slug="baile-da-baixa",
         title="Baile da Baixa",
         description="Um baile como os de antigamente, com banda, pista pequena e lista curta.",
-        venue="Salão Estrela Polar",
+        venue="Estrela Polar",
         address="Travessa do Forno Novo 8, Lisboa",
-        list="open",
+        list_state="open",
         days=5,
         hour=22,
         hours=5,
@@ -105,12 +107,12 @@ EVENTS = [
         shape="tiles",
     ),
     DemoEvent(
-        slug="jantar-as-escuras",
-        title="Jantar às Escuras",
+        slug="jantar-no-escuro",
+        title="Jantar no Escuro",
         description="Oito lugares, sete pratos e nenhuma luz. Quando esgota, esgota.",
         venue="Cozinha Sem Janelas",
         address="Rua do Poço Antigo 41, Porto",
-        list="open",
+        list_state="open",
         days=7,
         hour=20,
         hours=4,
@@ -127,7 +129,7 @@ EVENTS = [
         description="A última festa do verão, à beira da água. A lista já fechou.",
         venue="Cais Dez",
         address="Cais da Pedra Solta 10, Lisboa",
-        list="closed",
+        list_state="closed",
         days=2,
         hour=21,
         hours=8,
@@ -141,11 +143,24 @@ TEAMS = ["Equipa Lisboa", "Equipa Porto"]
 # Code, name, team, and the events they work for.
 PROMOTERS = [
     ("ana", "Ana Meireles", "Equipa Lisboa", ["noite-de-abertura", "baile-da-baixa"]),
-    ("tiago", "Tiago Fontes", "Equipa Porto", ["noite-de-abertura", "por-do-sol-no-terraco"]),
-    ("joana", "Joana Salgueiro", "Equipa Lisboa", ["festa-do-rio", "jantar-as-escuras"]),
+    ("tiago", "Tiago Fontes", "Equipa Porto", ["noite-de-abertura", "tarde-de-vinil"]),
+    ("joana", "Joana Salgueiro", "Equipa Lisboa", ["festa-do-rio", "jantar-no-escuro"]),
 ]
-FIRST_NAMES = "Marta Duarte Inês Rui Leonor Tomás Beatriz Hugo Clara Nuno Sofia Vasco".split()
-LAST_NAMES = "Valadares Seixas Monteverde Quintela".split()
+FIRST_NAMES = [
+    "Marta",
+    "Duarte",
+    "Inês",
+    "Rui",
+    "Leonor",
+    "Tomás",
+    "Beatriz",
+    "Hugo",
+    "Clara",
+    "Nuno",
+    "Sofia",
+    "Vasco",
+]
+LAST_NAMES = ["Valadares", "Seixas", "Monteverde", "Quintela"]
 
 
 def people(size: int) -> list[tuple[str, str, str]]:
@@ -163,7 +178,7 @@ def people(size: int) -> list[tuple[str, str, str]]:
 # Posters -----------------------------------------------------------------------------------------
 
 
-def draw_poster(event: DemoEvent) -> ContentFile[bytes]:
+def draw_poster(event: DemoEvent) -> bytes:
     """Return a JPEG for a phone's screen: an abstract shape, the title and the place. 0.3 s."""
     width, height = (side * SCALE for side in POSTER_SIZE)
     dark, middle, light = event.colours
@@ -177,7 +192,7 @@ def draw_poster(event: DemoEvent) -> ContentFile[bytes]:
     _write(image, event, light)
     jpeg = BytesIO()
     image.resize(POSTER_SIZE, Image.Resampling.LANCZOS).save(jpeg, "JPEG", quality=82)
-    return ContentFile(jpeg.getvalue(), f"{event.slug}.jpg")
+    return jpeg.getvalue()
 
 
 def _draw_shape(draw: ImageDraw.ImageDraw, shape: Shape, width: int) -> None:
@@ -208,9 +223,8 @@ def _draw_shape(draw: ImageDraw.ImageDraw, shape: Shape, width: int) -> None:
                     start = 90 * ((row * 3 + column * 5) % 4)
                     box = (left - 2 * step, top - 2 * step, left + 6 * step, top + 6 * step)
                     cell = (left, top, left + 4 * step, top + 4 * step)
-                    draw.pieslice(
-                        cell, start, start + 180, fill=60 + (row * 50 + column * 30) % 160
-                    )
+                    shade = 60 + (row * 50 + column * 30) % 160
+                    draw.pieslice(cell, start, start + 180, fill=shade)
                     if (row + column) % 3 == 0:
                         draw.arc(box, start, start + 90, fill=40, width=step // 5)
         case "waves":

@@ -3,6 +3,7 @@
 import secrets
 from typing import Any
 
+from django.core.files.base import ContentFile
 from django.core.management.base import BaseCommand
 from django.db import transaction
 from django.utils import timezone
@@ -36,9 +37,7 @@ class Command(BaseCommand):
 
     def say(self, password: str | None) -> None:
         self.stdout.write("Promo link   /promo/noite-de-abertura/ana/")
-        self.stdout.write(
-            f"Demo guest   {readable_phone(GUEST_PHONE)} (its codes are in the inbox)"
-        )
+        self.stdout.write(f"Demo guest   {readable_phone(GUEST_PHONE)} (codes: see the inbox)")
         if password:
             self.stdout.write(f"Staff        {readable_phone(STAFF_PHONE)}, password {password}")
             self.stdout.write("             (shown this once: keep it)")
@@ -65,8 +64,7 @@ def seed_event(demo: DemoEvent) -> bool:
         is_published=True,
         **demo.times(timezone.now()),
     )
-    poster = draw_poster(demo)
-    event.poster.save(poster.name, poster, save=False)
+    event.poster.save(f"{demo.slug}.jpg", ContentFile(draw_poster(demo)), save=False)
     event.save()
     return True
 
@@ -133,6 +131,6 @@ def give_new_dates(demo: DemoEvent) -> None:
     """Announce an event anew once it is over, or its list has closed that should be open."""
     now = timezone.now()
     event = Event.objects.get(slug=demo.slug)
-    over = event.ends_at <= now or (demo.list != "closed" and event.list_closes_at <= now)
+    over = event.ends_at <= now or (demo.list_state != "closed" and event.list_closes_at <= now)
     if over:
         Event.objects.filter(pk=event.pk).update(**demo.times(now))

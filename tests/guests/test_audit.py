@@ -1,0 +1,76 @@
+"""The audit: silent while all is well, loud about each thing that is not."""
+
+import json
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.files.storage import default_storage
+from django.core.management import call_command
+from django.db.models.functions import Now
+
+from guests import qr
+from guests.models import Event, Guest, GuestRequest
+from tests.factories import make_account, make_event, make_guest, make_request
+
+pytestmark = pytest.mark.django_db
+
+
+def audit() -> dict[str, Any]:
+    said, ended_with = StringIO(), 0
+    try:
+        call_command("audit", "--json", stdout=said)
+    except SystemExit as end:
+        ended_with = int(end.code or 0)
+    found: dict[str, Any] = json.loads(said.getvalue())
+    assert ended_with == (1 if found["failures"] else 0)
+    return found
+
+
+def test_all_is_well_with_guests_and_people_who_wait() -> None:
+    event = make_event(capacity=1)
+    for _ in range(3):
+        make_guest(event)
+    assert audit() == {"failures": [], "in_flight": []}
+
+
+def test_what_is_in_flight_is_listed_with_its_age_and_is_no_failure() -> None:
+    request = make_request()
+    (going,) = audit()["in_flight"]
+    assert going["ticket_id"] == str(request.ticket_id)
+    assert 0 <= going["age"] < 10
+    said = StringIO()
+    call_command("audit", stdout=said)
+    assert f"in flight: {request.ticket_id}" in said.getvalue()
+    assert "0 wrong, 1 in flight" in said.getvalue()
+
+
+def test_a_dead_request_is_a_failure() -> None:
+    request = make_request()
+    GuestRequest.objects.update(state="dead", ended_at=Now(), attempts=3, error="ValueError")
+    assert audit()["failures"] == [f"request {request.ticket_id}: failed 3 times (ValueError)"]
+
+
+def test_a_wrong_count_is_a_failure(guest: Guest) -> None:
+    Event.objects.update(places_taken=2)
+    assert audit()["failures"] == [f"event {guest.event.slug}: 1 on the list, 2 counted"]
+
+
+def test_somebody_elses_guest_is_a_failure(guest: Guest) -> None:
+    GuestRequest.objects.update(account=make_account())
+    (failure,) = audit()["failures"]
+    assert failure.endswith("ended as created without its guest")
+
+
+def test_a_code_without_its_image_is_a_failure(guest: Guest) -> None:
+    assert guest.qr_token is not None
+    default_storage.delete(qr.image_name(guest.qr_token))
+    assert audit()["failures"] == [f"guest {guest.pk}: the image of the QR code cannot be read"]
+
+
+def test_in_words_it_ends_with_one_as_well(guest: Guest) -> None:
+    Event.objects.update(places_taken=2)
+    said = StringIO()
+    with pytest.raises(SystemExit, match="1"):
+        call_command("audit", stdout=said)
+    assert "wrong: event" in said.getvalue()
