@@ -14,7 +14,7 @@ from accounts.services import is_blocked, register
 
 from .errors import GuestError
 from .journal import Entry, Journal, StoredEntry
-from .models import Event, GuestRequest
+from .models import DeadEntry, Event, GuestRequest
 from .services import check_list_takes_requests, find_promoter, wake_guests_worker
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ def drain(journal: Journal) -> int:
     nothing. Stops, without using up an attempt, when the database is away. Raises JournalError.
     """
     carried = 0
+    _revive_wanted(journal)
     for stored in journal.due(time.time()):
         try:
             outcome = carry(stored.entry)
@@ -49,14 +50,38 @@ def drain(journal: Journal) -> int:
     return carried
 
 
+def _revive_wanted(journal: Journal) -> None:
+    """Give those entries another life that staff want to have replayed."""
+    try:
+        for dead in DeadEntry.objects.exclude(replay_by=""):
+            if journal.revive(str(dead.ticket_id), actor=dead.replay_by):
+                dead.delete()
+    except (OperationalError, InterfaceError):
+        return
+
+
 def _count_attempt(journal: Journal, stored: StoredEntry, error: str) -> None:
     """Try again later, after JOURNAL_ATTEMPTS never: the entry is dead then, and kept."""
     if stored.attempts + 1 >= settings.JOURNAL_ATTEMPTS:
         log.error("entry_dead", extra={"ticket_id": stored.entry.ticket_id})
+        _show_to_staff(stored.entry, stored.attempts + 1, error)
         journal.failed(stored, error, retry_at=None)
     else:
         wait = settings.JOURNAL_BACKOFF * 2**stored.attempts
         journal.failed(stored, error, retry_at=time.time() + wait)
+
+
+def _show_to_staff(entry: Entry, attempts: int, error: str) -> None:
+    DeadEntry.objects.get_or_create(
+        ticket_id=entry.ticket_id,
+        defaults={
+            "event_slug": entry.event_slug,
+            "phone": entry.phone,
+            "error": error,
+            "attempts": attempts,
+            "accepted_at": datetime.fromisoformat(entry.accepted_at),
+        },
+    )
 
 
 @transaction.atomic

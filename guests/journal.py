@@ -141,7 +141,7 @@ class Journal:
             )
             _note(journal, stored.entry.ticket_id, f"failed: {error}")
 
-    def revive(self, ticket_id: str) -> bool:
+    def revive(self, ticket_id: str, *, actor: str) -> bool:
         """Give a dead entry all its attempts again. False when there is no such dead entry."""
         with self._open() as journal:
             changed = journal.execute(
@@ -150,7 +150,7 @@ class Journal:
                 [ticket_id],
             )
             if changed.rowcount:
-                _note(journal, ticket_id, "revived")
+                _note(journal, ticket_id, f"revived by {actor}")
             return bool(changed.rowcount)
 
     def history(self, ticket_id: str) -> list[tuple[str, str]]:
@@ -206,9 +206,7 @@ class Journal:
         except (sqlite3.Error, OSError) as error:
             raise JournalError(str(error)) from error
         try:
-            journal.execute("PRAGMA journal_mode = WAL")
-            journal.execute("PRAGMA synchronous = FULL")
-            journal.executescript(SCHEMA)
+            self._prepare(journal)
             journal.execute("BEGIN IMMEDIATE")
             yield journal
             journal.execute("COMMIT")
@@ -216,6 +214,11 @@ class Journal:
             raise JournalError(str(error)) from error
         finally:
             journal.close()
+
+    def _prepare(self, journal: sqlite3.Connection) -> None:
+        journal.execute("PRAGMA journal_mode = WAL")
+        journal.execute("PRAGMA synchronous = FULL")
+        journal.executescript(SCHEMA)
 
 
 def _note(journal: sqlite3.Connection, ticket_id: str, what: str) -> None:

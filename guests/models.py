@@ -404,6 +404,29 @@ class GuestRequest(models.Model):
         return str(self.ticket_id)
 
 
+class DeadEntry(models.Model):
+    """An entry of a host's emergency journal that could not be carried over, for staff to see.
+
+    The entry itself stays on its host, which tries again once `replay_by` says who wants that.
+    """
+
+    ticket_id = models.UUIDField(_("ticket"), unique=True, editable=False)
+    event_slug = models.CharField(_("event"), max_length=60, editable=False)
+    phone = models.CharField(_("phone"), max_length=16, editable=False)
+    error = models.CharField(_("error"), max_length=500, editable=False)
+    attempts = models.PositiveSmallIntegerField(_("attempts"), editable=False)
+    accepted_at = models.DateTimeField(_("accepted at"), editable=False)
+    died_at = models.DateTimeField(_("failed at"), db_default=Now(), editable=False)
+    replay_by = models.CharField(_("replay wanted by"), max_length=60, blank=True, editable=False)
+
+    class Meta:
+        verbose_name = _("failed emergency request")
+        verbose_name_plural = _("failed emergency requests")
+
+    def __str__(self) -> str:
+        return str(self.ticket_id)
+
+
 class PooledQr(models.Model):
     """A QR token whose image lies in storage already, waiting for a guest."""
 

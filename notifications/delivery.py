@@ -11,15 +11,25 @@ from enum import Enum, auto
 from pathlib import Path
 
 from anymail.exceptions import AnymailAPIError, AnymailInvalidAddress, AnymailRecipientsRefused
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.mail import BadHeaderError
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db import InterfaceError, OperationalError
 from django.utils import translation
 
+from snap.breaker import Breaker
+
 from .kinds import build_content
 from .messages import make_message
 from .models import Email
+
+# Around the mail provider. While it is open nothing is tried, and no attempt is used up.
+provider = Breaker(
+    f"mail_{settings.EMAIL_PROVIDER}",
+    threshold=settings.BREAKER_THRESHOLD,
+    pause=settings.BREAKER_PAUSE,
+)
 
 
 class Result(Enum):
@@ -55,7 +65,13 @@ def deliver(email: Email, backend: BaseEmailBackend) -> Outcome:
         backend.open()
         backend.send_messages([message])
     except Exception as error:  # noqa: BLE001 (one bad email must not hold up the others)
-        return Outcome(_blame(error), error=describe(error))
+        result = _blame(error)
+        if result is Result.AWAY:
+            provider.failed()
+        else:
+            provider.succeeded()
+        return Outcome(result, error=describe(error))
+    provider.succeeded()
     status = getattr(message, "anymail_status", None)
     return Outcome(Result.SENT, provider_id=getattr(status, "message_id", None) or "")
 

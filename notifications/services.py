@@ -22,7 +22,7 @@ from django.db.models.functions import Now
 
 from snap.wakeup import WakeUp
 
-from .delivery import Outcome, Result, deliver
+from .delivery import Outcome, Result, deliver, provider
 from .kinds import require_known
 from .models import Email
 
@@ -135,6 +135,9 @@ def _send(claimed: list[Email], backend: BaseEmailBackend) -> int:
         if monotonic() > stop_at:
             _give_back(claimed[done:])
             return done
+        if not provider.allows():
+            _put_off(claimed[done:])
+            return 0
         outcome = deliver(email, backend)
         _record(email, outcome)
         if outcome.result not in {Result.SENT, Result.NOT_WANTED}:
