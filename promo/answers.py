@@ -18,6 +18,7 @@ from .links import PromoLink
 
 # Statuses of a step's form when it was filled in wrongly and nothing else was said.
 OK, INVALID = 200, 422
+FORMS = {"phone", "code", "register"}
 
 RETRY_AFTER = 5  # seconds, when nothing is left that could keep a request
 
@@ -43,8 +44,8 @@ def show_step(
     if not is_htmx(request):
         return render(request, "promo/step_page.html", context, status=status)
     answer = render(request, partial, context, status=status)
-    if step in {"phone", "code", "register"}:
-        answer["HX-Push-Url"] = link.step_url(step)
+    if step in FORMS:
+        give_address(request, answer, link.step_url(step))
     return answer
 
 
@@ -68,6 +69,14 @@ def seconds_until_opening(event: Event) -> int:
     return max(0, ceil((event.list_opens_at - now).total_seconds()))
 
 
+def give_address(request: HttpRequest, answer: HttpResponse, url: str) -> None:
+    """Have the page take the address of what it shows now, and Back lead from every step to the
+    event: one form replaces the other in the browser's history."""
+    current = request.headers.get("HX-Current-URL", "")
+    is_form = current.rstrip("/").rpartition("/")[2] in FORMS
+    answer["HX-Replace-Url" if is_form else "HX-Push-Url"] = url
+
+
 def focus(form: Form) -> None:
     """Have the first wrong field focused, or the field that one writes in first."""
     wrong = [name for name in form.fields if form.is_bound and name in form.errors]
@@ -86,7 +95,7 @@ def show_ticket(
     context = ticket_context(ticket, wait=wait, host=request.get_host())
     answer = render(request, template, context, status=status)
     if request.method == "POST":
-        answer["HX-Push-Url"] = url
+        give_address(request, answer, url)
     return answer
 
 

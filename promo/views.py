@@ -227,7 +227,8 @@ def _send_code(request: HttpRequest, link: PromoLink, account: User) -> HttpResp
             return answer
         return show_step(request, link, "unavailable", {"refusal": error.code}, status=403)
     phone = readable_phone(account.phone or "")
-    return go(request, link, "code", {"form": CodeForm(), "phone": phone})
+    context = {"form": CodeForm(), "phone": phone, "resent": "resend" in request.POST}
+    return go(request, link, "code", context)
 
 
 def _request_place(link: PromoLink, account: User) -> GuestRequest:

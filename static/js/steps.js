@@ -26,11 +26,11 @@ function afterClosing() {
 
 function tellProblem() {
   flow.querySelector(".problem")?.remove();
-  const form = flow.querySelector("form");
-  (form ?? flow).prepend(copyOf("problem"));
-  const loading = flow.querySelector(".loading");
-  if (loading) {
-    loading.replaceWith(copyOf("retry"));
+  const button = flow.querySelector("form .button");
+  if (button) {
+    button.before(copyOf("problem"));
+  } else {
+    flow.replaceChildren(copyOf("problem"), copyOf("retry"));
   }
 }
 
@@ -55,7 +55,7 @@ document.body.addEventListener("htmx:responseError", (event) => {
   const { xhr, elt, target } = event.detail;
   const wait = Number(xhr.getResponseHeader("Retry-After"));
   if (target === flow && xhr.status === 503 && wait && elt instanceof HTMLFormElement) {
-    setTimeout(() => elt.isConnected && dialog.open && elt.requestSubmit(), wait * 1000);
+    setTimeout(() => elt.isConnected && (!dialog || dialog.open) && elt.requestSubmit(), wait * 1000);
   }
 });
 

@@ -3,7 +3,7 @@
 
 const WITHOUT_SOCKET = 1500;
 const WITH_SOCKET = 15000;
-const IN_LINE = 30000;
+const SLOW = { queued: 10000, waitlisted: 30000 };
 
 let socketIsOpen = false;
 let timer = 0;
@@ -21,10 +21,8 @@ function stateIn(html) {
 }
 
 function delay() {
-  if (shownState().startsWith("waitlisted")) {
-    return IN_LINE;
-  }
-  return socketIsOpen ? WITH_SOCKET : WITHOUT_SOCKET;
+  const slow = SLOW[shownState().split("-")[0]];
+  return slow ?? (socketIsOpen ? WITH_SOCKET : WITHOUT_SOCKET);
 }
 
 function plan() {
@@ -32,7 +30,7 @@ function plan() {
   if (!watch()) {
     return;
   }
-  if (!/^(processing|failed|waitlisted)/.test(shownState())) {
+  if (!/^(processing|queued|failed|waitlisted)/.test(shownState())) {
     htmx.swap(watch(), "", { swapStyle: "delete" });
     return;
   }
