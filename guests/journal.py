@@ -12,11 +12,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic, sleep
 from uuid import uuid4
 
 from django.conf import settings
 
 SCHEMA = """
+BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS entry (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     ticket_id TEXT NOT NULL UNIQUE,
@@ -39,7 +41,10 @@ CREATE TABLE IF NOT EXISTS event (
     slug TEXT PRIMARY KEY,
     body TEXT NOT NULL
 );
+PRAGMA user_version = 1;
+COMMIT;
 """
+SCHEMA_VERSION = 1
 ROOM = 1_000_000  # bytes below which a disk counts as full
 LOCK_TIMEOUT = 2.0  # seconds to wait for another writer
 
@@ -216,9 +221,17 @@ class Journal:
             journal.close()
 
     def _prepare(self, journal: sqlite3.Connection) -> None:
-        journal.execute("PRAGMA journal_mode = WAL")
         journal.execute("PRAGMA synchronous = FULL")
-        journal.executescript(SCHEMA)
+        give_up_at = monotonic() + LOCK_TIMEOUT
+        while journal.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
+            try:
+                journal.execute("PRAGMA journal_mode = WAL")
+                journal.executescript(SCHEMA)
+            except sqlite3.OperationalError:
+                # Several make the file at once, and SQLite waits for nobody while it becomes WAL.
+                if monotonic() > give_up_at:
+                    raise
+                sleep(0.01)
 
 
 def _note(journal: sqlite3.Connection, ticket_id: str, what: str) -> None:
