@@ -10,6 +10,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from accounts.sessions import account_of
+from snap.database import asking
 
 from . import qr
 from .models import Guest
@@ -19,6 +20,7 @@ ONE_YEAR = 31_536_000
 
 @never_cache
 @require_safe
+@asking()
 def guest_pass(request: HttpRequest, token: str) -> HttpResponse:
     """Show the holder their pass; anybody else only learns that the pass exists."""
     guest = Guest.objects.filter(qr_token=token).select_related("event").first()

@@ -1,5 +1,6 @@
 """How a step or a ticket is shown: the whole page, or for HTMX the partial in it."""
 
+from collections.abc import Iterable
 from math import ceil
 from typing import Any
 
@@ -20,7 +21,12 @@ from .links import PromoLink
 OK, INVALID = 200, 422
 FORMS = {"phone", "code", "register"}
 
-RETRY_AFTER = 5  # seconds, when nothing is left that could keep a request
+
+def show_events(request: HttpRequest, events: Iterable[Event]) -> HttpResponse:
+    """Show events, those whose list one can join first, else in their order."""
+    best_first = ["open", "full", "not_open_yet", "closed", "cancelled"]
+    ordered = sorted(events, key=lambda event: best_first.index(event.list_state()))
+    return render(request, "promo/events.html", {"events": ordered})
 
 
 def show_step(
@@ -54,13 +60,6 @@ def go(request: HttpRequest, link: PromoLink, step: str, context: dict[str, Any]
     if is_htmx(request):
         return show_step(request, link, step, context)
     return HttpResponseRedirect(link.step_url(step), status=303)
-
-
-def show_nothing_left(request: HttpRequest) -> HttpResponse:
-    """Answer 503: nothing was accepted. A page with scripts keeps its form and tries by itself."""
-    answer = render(request, "promo/nothing_left.html", {"retry_after": RETRY_AFTER}, status=503)
-    answer["Retry-After"] = str(RETRY_AFTER)
-    return answer
 
 
 def seconds_until_opening(event: Event) -> int:

@@ -13,8 +13,8 @@ from rest_framework.response import Response
 from accounts.sessions import RememberedAccount, account_phone
 from guests import snapshots
 from guests.journal import JournalError
+from snap.errors import RETRY_AFTER
 
-from .answers import RETRY_AFTER
 from .api_answers import SignedSession, accepted
 from .emergency import QUEUED_SECONDS, journal, was_given_here
 from .links import PromoLink

@@ -26,8 +26,15 @@ from guests.models import Event, GuestRequest
 from guests.services import check_list_takes_requests
 from guests.tickets import Ticket
 from snap.database import DatabaseAwayError, asking
+from snap.errors import unavailable
 
-from .answers import go, seconds_until_opening, show_nothing_left, show_step, show_ticket
+from .answers import (
+    go,
+    seconds_until_opening,
+    show_events,
+    show_step,
+    show_ticket,
+)
 from .links import PromoLink
 
 log = logging.getLogger(__name__)
@@ -42,7 +49,7 @@ QUEUED_SECONDS = 300
 
 
 def or_in_emergency(
-    emergency_view: View[P], nothing_left: Callable[[HttpRequest], HttpResponse] = show_nothing_left
+    emergency_view: View[P], nothing_left: Callable[[HttpRequest], HttpResponse] = unavailable
 ) -> Callable[[View[P]], View[P]]:
     """Have another view answer while the database is away, and a 503 when that cannot either."""
 
@@ -70,7 +77,7 @@ def or_in_emergency(
 def events(request: HttpRequest) -> HttpResponse:
     seen = (snapshot.event for snapshot in snapshots.recall_all())
     known = [event for event in seen if event.list_state() != "closed"]
-    return render(request, "promo/events.html", {"events": known})
+    return show_events(request, known)
 
 
 def event(request: HttpRequest, event: str, promoter: str = "") -> HttpResponse:
@@ -137,7 +144,7 @@ def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
 
 
 def calendar(request: HttpRequest, event: str) -> HttpResponse:
-    return show_nothing_left(request)
+    return unavailable(request)
 
 
 def was_given_here(request: HttpRequest, ticket_id: UUID) -> bool:

@@ -30,7 +30,14 @@ from guests.snapshots import remember
 from guests.tickets import estimated_seconds, ticket_of
 
 from . import emergency
-from .answers import go, seconds_until_opening, show_step, show_ticket, ticket_context
+from .answers import (
+    go,
+    seconds_until_opening,
+    show_events,
+    show_step,
+    show_ticket,
+    ticket_context,
+)
 from .calendars import calendar_of
 from .emergency import or_in_emergency, was_given_here
 from .errors import refusal_text
@@ -40,7 +47,7 @@ from .links import PromoLink, open_link
 @require_GET
 @or_in_emergency(emergency.events)
 def events(request: HttpRequest) -> HttpResponse:
-    return render(request, "promo/events.html", {"events": Event.objects.listed()})
+    return show_events(request, Event.objects.listed().at_database_time())
 
 
 @never_cache
@@ -221,8 +228,8 @@ def _send_code(request: HttpRequest, link: PromoLink, account: User) -> HttpResp
         )
     except AccountError as error:
         if error.code == "too_many_codes":
-            context = {"retry_after": error.retry_after}
-            answer = show_step(request, link, "too_many", context, status=429)
+            wait = {"retry_after": error.retry_after}
+            answer = show_step(request, link, "too_many", wait, status=429)
             answer["Retry-After"] = str(error.retry_after)
             return answer
         return show_step(request, link, "unavailable", {"refusal": error.code}, status=403)

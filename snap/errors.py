@@ -1,30 +1,43 @@
 """Error pages: a sentence for people, the right status, and nothing that can fail in turn."""
 
+from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import reverse
-from django.utils.http import url_has_allowed_host_and_scheme
+
+RETRY_AFTER = 5  # seconds
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return render(request, "errors/400.html", status=400)
+    return _page(request, 400)
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return render(request, "errors/403.html", status=403)
+    return _page(request, 403)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """The form is too old, or cookies are off: offer the way back to it."""
-    came_from = request.META.get("HTTP_REFERER", "")
-    ours = url_has_allowed_host_and_scheme(came_from, {request.get_host()})
-    back = came_from if ours else reverse("promo:events")
-    return render(request, "errors/csrf.html", {"back": back}, status=403)
+    return _page(request, 403, "csrf", back=request.path)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return render(request, "errors/404.html", status=404)
+    return _page(request, 404)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    return render(request, "errors/500.html", status=500)
+    return _page(request, 500)
+
+
+def unavailable(request: HttpRequest) -> HttpResponse:
+    """Answer 503: nothing was accepted. A page with scripts keeps its form and tries by itself."""
+    answer = _page(request, 503, retry_after=RETRY_AFTER)
+    answer["Retry-After"] = str(RETRY_AFTER)
+    return answer
+
+
+def _page(
+    request: HttpRequest, status: int, name: str | int | None = None, **context: object
+) -> HttpResponse:
+    # Nobody is looked up for an error page: the database may be what is wrong.
+    request.user = AnonymousUser()
+    return render(request, f"errors/{name or status}.html", context, status=status)

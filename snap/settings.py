@@ -82,6 +82,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "snap.middleware.DatabaseAwayMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
 
@@ -111,9 +112,10 @@ TEMPLATES = [
 # Milliseconds after which PostgreSQL itself ends a statement or a wait for a lock.
 DATABASE_STATEMENT_TIMEOUT = env.int("DATABASE_STATEMENT_TIMEOUT", default=5_000)
 
-# Seconds after which a silent PostgreSQL counts as away: for any answer, and for all the answers
-# that one page or API call needs together.
+# Seconds after which a silent PostgreSQL counts as away: for any answer; for all the answers that
+# one page needs together; and for those of a page or call that can go on in an emergency.
 DATABASE_SILENCE_TIMEOUT = env.float("DATABASE_SILENCE_TIMEOUT", default=8.0)
+DATABASE_PAGE_SECONDS = env.float("DATABASE_PAGE_SECONDS", default=5.0)
 DATABASE_REQUEST_SECONDS = env.float("DATABASE_REQUEST_SECONDS", default=2.5)
 
 # Failures in a row that open a circuit breaker, and seconds until it lets one call try again.

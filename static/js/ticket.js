@@ -1,7 +1,7 @@
 // Follows a ticket until it has ended. The websocket only brings the news sooner: the page asks as
 // well, often while it has no socket and seldom while it has one.
 
-const WITHOUT_SOCKET = 1500;
+const WITHOUT_SOCKET = 1000;
 const WITH_SOCKET = 15000;
 const SLOW = { queued: 10000, waitlisted: 30000 };
 

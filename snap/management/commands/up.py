@@ -37,7 +37,14 @@ from snap.processes import BASE_DIR, Process
 
 VAR = BASE_DIR / "var"
 # What is worked out anew by each run; the rest of var/env is kept as it is.
-WORKED_OUT = ("DATABASE_URL", "REDIS_URL", "PUBLIC_URL", "ALLOWED_HOSTS", "WEBSOCKET_PORT")
+WORKED_OUT = (
+    "DATABASE_URL",
+    "REDIS_URL",
+    "PUBLIC_URL",
+    "ALLOWED_HOSTS",
+    "WEBSOCKET_PORT",
+    "WEBSOCKET_ORIGINS",
+)
 ANY_ADDRESS = "0.0.0.0"  # noqa: S104 (phones on the same network are meant to come in)
 
 READY_TIMEOUT = 60.0
@@ -79,9 +86,11 @@ class Command(BaseCommand):
         web_port, ws_port = free_port_of("WEB_PORT", 8000), free_port_of("WS_PORT", 8001)
         servers = self.start_servers(cleanup)
         own = lan_address() if host == ANY_ADDRESS else host
+        names = list(dict.fromkeys(["localhost", "127.0.0.1", own or "localhost"]))
         addresses = {
             "PUBLIC_URL": f"http://{own or 'localhost'}:{web_port}",
-            "ALLOWED_HOSTS": ",".join({"localhost": 1, "127.0.0.1": 1, own or "localhost": 1}),
+            "ALLOWED_HOSTS": ",".join(names),
+            "WEBSOCKET_ORIGINS": ",".join(f"http://{name}:{web_port}" for name in names),
             "WEBSOCKET_PORT": str(ws_port),
         }
         write_environment(VAR / "env", servers | addresses)

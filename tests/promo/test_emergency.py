@@ -1,0 +1,217 @@
+"""The guest's way while the broker or the database is really away."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import close_old_connections
+from django.test import Client
+from pytest_django import Settings
+
+from accounts.models import User
+from accounts.sessions import ACCOUNT_PHONE_KEY, BACKEND
+from guests import snapshots
+from guests.creation import create_due_guests
+from guests.draining import drain
+from guests.journal import the_journal
+from guests.models import Event, Guest, GuestRequest
+from guests.services import wake_guests_worker
+from snap.database import breaker
+from tests import servers
+from tests.factories import make_account, make_event, make_event_promoter
+
+pytestmark = pytest.mark.skipif(
+    "servers.postgresql is None or servers.valkey is None",
+    reason="only servers that the tests started may be stopped",
+)
+
+PHONE = {"country": "PT", "phone": "920 999 999"}
+PERSON = {"first_name": "Rui", "last_name": "Exemplo", "email": "rui@example.com"}
+CREATE = "/api/client-auth/guests/create-async"
+
+
+@pytest.fixture(autouse=True)
+def all_well(transactional_db: None, tmp_path: Any, settings: Settings) -> Iterator[None]:
+    """Begin with a closed breaker and an empty journal, and leave a server that answers."""
+    settings.JOURNAL_PATH = tmp_path / "journal.sqlite3"
+    snapshots._taken_at.clear()
+    breaker.succeeded()
+    yield
+    breaker.succeeded()
+    servers.freshen()
+    close_old_connections()
+
+
+@pytest.fixture
+def event(client: Client) -> Event:
+    """An open event whose page was seen while all was well."""
+    event = make_event(slug="festa")
+    make_event_promoter(event)
+    assert client.get("/promo/festa/").status_code == 200
+    return event
+
+
+def take_database_away() -> None:
+    assert servers.postgresql is not None
+    servers.postgresql.stop("immediate")
+
+
+def bring_database_back() -> None:
+    assert servers.postgresql is not None
+    servers.postgresql.start()
+    close_old_connections()
+    breaker.succeeded()
+
+
+def sign_in(client: Client, account: User) -> None:
+    client.force_login(account, backend=BACKEND)
+    session = client.session
+    session[ACCOUNT_PHONE_KEY] = account.phone
+    session.save()
+    client.cookies["session"] = session.session_key  # Signed cookies are their own key.
+
+
+def test_the_event_page_stays_up(client: Client, event: Event) -> None:
+    take_database_away()
+    for path in ("/promo/", "/promo/festa/"):
+        answer = client.get(path)
+        assert answer.status_code == 200
+        assert event.title in answer.content.decode()
+
+
+def test_a_promoter_who_was_not_at_the_event_is_still_not(client: Client, event: Event) -> None:
+    take_database_away()
+    assert client.get("/promo/festa/nobody/").status_code == 404
+
+
+def test_a_stranger_registers_and_is_told_queued_and_gets_in_later(
+    client: Client, event: Event
+) -> None:
+    take_database_away()
+    step = client.post("/promo/festa/-/phone/", PHONE)
+    assert step.headers["Location"] == "/promo/festa/-/register/"
+    answer = client.post("/promo/festa/-/register/", PERSON, headers={"HX-Request": "true"})
+    assert answer.status_code == 202
+    assert 'data-state="queued' in answer.content.decode()
+    ticket_url = answer.headers["HX-Push-Url"]
+    assert 'data-state="queued' in client.get(ticket_url).content.decode()
+
+    bring_database_back()
+    assert 'data-state="queued' in client.get(ticket_url).content.decode()
+    drain(the_journal())
+    create_due_guests()
+    page = client.get(ticket_url)
+    assert 'data-state="created' in page.content.decode()
+    assert page.wsgi_request.user == Guest.objects.get().account
+
+
+def test_somebody_elses_browser_learns_nothing_of_the_guest(client: Client, event: Event) -> None:
+    account = make_account(phone="+351920999999")
+    take_database_away()
+    client.post("/promo/festa/-/phone/", PHONE)
+    answer = client.post("/promo/festa/-/register/", PERSON, headers={"HX-Request": "true"})
+    ticket_url = answer.headers["HX-Push-Url"]
+    bring_database_back()
+    drain(the_journal())
+    create_due_guests()
+    page = client.get(ticket_url).content.decode()
+    assert 'data-state="by_email' in page
+    assert account.last_name not in page
+    assert Guest.objects.get().account == account
+
+
+def test_a_session_asks_with_one_tap(client: Client, event: Event) -> None:
+    account = make_account()
+    sign_in(client, account)
+    take_database_away()
+    answer = client.post("/promo/festa/-/request/", headers={"HX-Request": "true"})
+    assert answer.status_code == 202
+    bring_database_back()
+    drain(the_journal())
+    assert GuestRequest.objects.get().account == account
+
+
+def test_the_api_says_202_and_a_retry_gets_the_stored_ticket(client: Client, event: Event) -> None:
+    sign_in(client, make_account())
+    take_database_away()
+    body = {"event_id": event.pk}
+    first = client.post(CREATE, body, content_type="application/json")
+    assert first.status_code == 202
+    again = client.post(CREATE, body, content_type="application/json")
+    assert again.json()["ticketId"] == first.json()["ticketId"]
+    state = client.get(f"/api/client-auth/guests/requests/{first.json()['ticketId']}")
+    assert state.json() == {"success": True, "state": "queued", "data": None}
+
+
+def test_without_a_session_the_api_takes_nothing(client: Client, event: Event) -> None:
+    take_database_away()
+    answer = client.post(CREATE, {"event_id": event.pk}, content_type="application/json")
+    assert answer.status_code == 401
+    assert the_journal().count() == {"waiting": 0, "dead": 0}
+
+
+@pytest.mark.parametrize("path", [CREATE, "/promo/festa/-/request/"])
+def test_csrf_is_checked_in_an_emergency_too(event: Event, path: str) -> None:
+    strict = Client(enforce_csrf_checks=True)
+    sign_in(strict, make_account())
+    take_database_away()
+    assert strict.post(path, {}, content_type="application/json").status_code == 403
+    assert the_journal().count() == {"waiting": 0, "dead": 0}
+
+
+def test_with_nowhere_to_write_it_is_a_503_and_nothing_was_accepted(
+    client: Client, event: Event, settings: Settings
+) -> None:
+    sign_in(client, make_account())
+    take_database_away()
+    settings.JOURNAL_PATH.unlink()
+    settings.JOURNAL_PATH.mkdir()
+    page = client.post("/promo/festa/-/request/")
+    api = client.post(CREATE, {"event_id": event.pk}, content_type="application/json")
+    assert (page.status_code, api.status_code) == (503, 503)
+    assert int(page.headers["Retry-After"]) > 0
+    assert api.json()["code"] == "unavailable"
+    assert api.json()["retryAfter"] == int(api.headers["Retry-After"])
+
+
+def test_a_code_that_cannot_be_checked_leaves_the_request_to_the_phones_own_account(
+    client: Client, event: Event
+) -> None:
+    account = make_account(phone="+351920999999")
+    step = client.post("/promo/festa/-/phone/", PHONE)
+    assert step.headers["Location"] == "/promo/festa/-/code/"
+    take_database_away()
+    answer = client.post("/promo/festa/-/code/", {"code": "123456"}, headers={"HX-Request": "true"})
+    assert answer.status_code == 202
+    bring_database_back()
+    drain(the_journal())
+    create_due_guests()
+    assert Guest.objects.get().account == account
+    page = client.get(answer.headers["HX-Push-Url"])
+    assert 'data-state="by_email' in page.content.decode()
+    assert not page.wsgi_request.user.is_authenticated
+
+
+def test_without_a_broker_the_answer_has_the_qr_code(client: Client, event: Event) -> None:
+    assert servers.valkey is not None
+    sign_in(client, make_account())
+    servers.valkey.stop("immediate")
+    wake_guests_worker.failed_at = 1.0  # What its thread finds out by itself within a second.
+    try:
+        answer = client.post(CREATE, {"event_id": event.pk}, content_type="application/json")
+        assert answer.status_code == 200
+        assert answer.json()["data"]["qr_code_url"].startswith("/media/qr/")
+    finally:
+        wake_guests_worker.failed_at = None
+
+
+def test_it_is_back_by_itself(client: Client, event: Event) -> None:
+    sign_in(client, make_account())
+    take_database_away()
+    assert client.post("/promo/festa/-/request/").status_code == 303
+    assert the_journal().count()["waiting"] == 1
+    bring_database_back()
+    sign_in(client, make_account())
+    answer = client.post(CREATE, {"event_id": event.pk}, content_type="application/json")
+    assert answer.status_code == 202
+    assert GuestRequest.objects.count() == 1
