@@ -21,7 +21,8 @@ PHONE_MESSAGES = {
     "invalid": _("This is not a phone number. Check the digits and the country."),
 }
 
-NAME = re.compile(r"^[^\W_]([^\W_]|[ '’ʼ.·-])*$")
+MAX_NAME_LENGTH = 60
+NAME = re.compile(r"^[^\W_]([^\W_]|[ '’ʼ.·\u05be\u2010\u2011-])*$")
 ADDRESS_IN_NAME = re.compile(r"[^\W\d_]{2,}\.[^\W\d_]{2,}")
 
 
@@ -56,31 +57,35 @@ class PhoneForm(forms.Form):
         return data
 
 
+def without_marks(typed: str) -> str:
+    """Drop invisible signs (directions, joiners), as they come with what is pasted."""
+    return "".join(c for c in typed if unicodedata.category(c) != "Cf")
+
+
 def clean_name(typed: str) -> str:
     """Return a name as people write it: composed, single spaces. Raises ValidationError.
 
     Invisible direction marks, as pasted from elsewhere, are dropped; anything that is not part of a
     name (an emoji, an address, a control character) is refused, because names go into emails.
     """
-    visible = "".join(c for c in typed if unicodedata.category(c) != "Cf")
-    name = " ".join(unicodedata.normalize("NFC", visible).split())
-    letters = "".join(
-        c for c in name if not unicodedata.combining(c) and unicodedata.category(c) != "Mc"
-    )
+    name = " ".join(unicodedata.normalize("NFC", without_marks(typed)).split())
+    letters = "".join(c for c in name if not unicodedata.category(c).startswith("M"))
     if not NAME.match(letters) or ADDRESS_IN_NAME.search(letters):
         raise ValidationError(_("Use letters only, please."), code="not_a_name")
+    if len(name) > MAX_NAME_LENGTH:
+        raise ValidationError(_("This is too long."), code="max_length")
     return name
 
 
 class RegisterForm(forms.Form):
     first_name = forms.CharField(
         label=_("First name"),
-        max_length=60,
+        max_length=MAX_NAME_LENGTH,
         widget=forms.TextInput(attrs={"autocomplete": "given-name"}),
     )
     last_name = forms.CharField(
         label=_("Last name"),
-        max_length=60,
+        max_length=MAX_NAME_LENGTH,
         widget=forms.TextInput(attrs={"autocomplete": "family-name"}),
     )
     email = forms.EmailField(
@@ -107,7 +112,7 @@ class CodeForm(forms.Form):
 
     def clean_code(self) -> str:
         """Return six ASCII digits, whatever script they were typed in."""
-        typed = "".join(self.cleaned_data["code"].split())
+        typed = "".join(without_marks(self.cleaned_data["code"]).split())
         if len(typed) != 6 or not typed.isdecimal():
             raise ValidationError(_("The code has six digits."), code="not_a_code")
         return "".join(str(unicodedata.decimal(digit)) for digit in typed)

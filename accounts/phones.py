@@ -51,3 +51,9 @@ def readable_phone(phone: str) -> str:
     """Return an E.164 phone in groups, for people: `+351 912 345 678`."""
     number = phonenumbers.parse(phone)
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+
+
+def masked_phone(phone: str) -> str:
+    """Return an E.164 phone with its middle hidden, for lists: `+351 912 … 78`."""
+    start = " ".join(readable_phone(phone).split()[:2])
+    return f"{start} … {phone[-2:]}"

@@ -1,6 +1,7 @@
 """QR codes: tokens, their images, and the pool of those made ahead."""
 
 import secrets
+from base64 import b64encode
 from functools import lru_cache
 from io import BytesIO
 from time import perf_counter
@@ -77,6 +78,11 @@ def draw(text: str) -> bytes:
     png = BytesIO()
     matrix.resize((side * MODULE_PIXELS,) * 2, Image.Resampling.NEAREST).save(png, "PNG")
     return png.getvalue()
+
+
+def data_uri(token: str) -> str:
+    """Return a token's image as an address of its own, for pages that no cache may keep."""
+    return "data:image/png;base64," + b64encode(draw(pass_url(token))).decode()
 
 
 def store_image(token: str) -> None:

@@ -1,4 +1,4 @@
-from django.urls import path
+from django.urls import path, re_path
 
 from . import views
 
@@ -6,5 +6,5 @@ app_name = "guests"
 urlpatterns = [
     path("guest/<str:token>", views.guest_pass, name="pass"),
     path("media/qr/<str:token>.png", views.qr_image, name="qr_image"),
-    path("media/posters/<str:name>", views.poster, name="poster"),
+    re_path(r"^media/posters/(?P<name>\w[\w.-]*)$", views.poster, name="poster"),
 ]

@@ -8,7 +8,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import get_language
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.errors import AccountError
 from accounts.forms import CodeForm, PhoneForm, RegisterForm
@@ -44,14 +44,14 @@ from .errors import refusal_text
 from .links import PromoLink, open_link
 
 
-@require_GET
+@require_safe
 @or_in_emergency(emergency.events)
 def events(request: HttpRequest) -> HttpResponse:
     return show_events(request, Event.objects.listed().at_database_time())
 
 
 @never_cache
-@require_GET
+@require_safe
 @or_in_emergency(emergency.event)
 def event(request: HttpRequest, event: str, promoter: str = "") -> HttpResponse:
     """Show an event, and the place on its list of whoever is signed in."""
@@ -103,6 +103,8 @@ def code(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     number = request.session.get(PHONE_KEY)
     if not number:
         return go(request, link, "phone", {"form": PhoneForm()})
+    if account := _sent_again(request, number):
+        return _request_access(request, link, account)
     if "resend" in request.POST and (known := find_account(number)):
         return _send_code(request, link, known)
     form = CodeForm(request.POST or None)
@@ -129,6 +131,8 @@ def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     number = request.session.get(PHONE_KEY)
     if not number:
         return go(request, link, "phone", {"form": PhoneForm()})
+    if account := _sent_again(request, number):
+        return _request_access(request, link, account)
     form = RegisterForm(request.POST or None)
     if request.method == "GET" or not form.is_valid():
         return show_step(request, link, "register", {"form": form, "phone": readable_phone(number)})
@@ -168,7 +172,7 @@ def request_access(request: HttpRequest, event: str, promoter: str) -> HttpRespo
 
 
 @never_cache
-@require_GET
+@require_safe
 @or_in_emergency(emergency.ticket)
 def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
     """Show the present state of a ticket to its owner; pages poll this.
@@ -203,7 +207,7 @@ def _browser(request: HttpRequest) -> str | None:
     return request.session.get(BROWSER_KEY)
 
 
-@require_GET
+@require_safe
 @or_in_emergency(emergency.calendar)
 def calendar(request: HttpRequest, event: str) -> HttpResponse:
     link = open_link(event, "")
@@ -219,6 +223,12 @@ def _refusal_of_list(link: PromoLink) -> str:
     except GuestError as error:
         return error.code
     return ""
+
+
+def _sent_again(request: HttpRequest, phone: str) -> User | None:
+    """Return the account that a form has signed in already, which is now sent once more."""
+    account = account_of(request)
+    return account if request.method == "POST" and account and account.phone == phone else None
 
 
 def _send_code(request: HttpRequest, link: PromoLink, account: User) -> HttpResponse:

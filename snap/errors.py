@@ -3,6 +3,8 @@
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
 
 RETRY_AFTER = 5  # seconds
 
@@ -17,7 +19,9 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """The form is too old, or cookies are off: offer the way back to it."""
-    return _page(request, 403, "csrf", back=request.path)
+    came_from = request.META.get("HTTP_REFERER", "")
+    ours = url_has_allowed_host_and_scheme(came_from, {request.get_host()})
+    return _page(request, 403, "csrf", back=came_from if ours else reverse("promo:events"))
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

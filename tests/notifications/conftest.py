@@ -12,6 +12,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from pytest_django import Settings
 
+from notifications.delivery import provider
 from notifications.kinds import EmailContent, email_kind
 
 # The sink's own log repeats whole messages; the tests look at what SNAP logs.
@@ -93,3 +94,11 @@ def _note_templates(settings: Settings) -> None:
     engine = settings.TEMPLATES[0]
     templates = Path(__file__).parent / "templates"
     settings.TEMPLATES = [{**engine, "DIRS": [*engine["DIRS"], templates]}]
+
+
+@pytest.fixture(autouse=True)
+def _closed_breaker() -> Iterator[None]:
+    """Let no test find the breaker open that another one has opened."""
+    provider.succeeded()
+    yield
+    provider.succeeded()

@@ -136,7 +136,7 @@ def test_the_qr_email_says_what_to_do_and_when_in_the_events_own_zone(sink: Sink
             "Mostra este código à entrada.",
             "Chega 15 minutos antes.",
             "Traz um documento de identificação.",
-            "Quarta-feira, 23 de Junho de 2027",
+            "quarta-feira, 23 de junho de 2027",
         ):
             assert line in text
 

@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 from pytest_django import Settings
 from redis import Redis
 
-from notifications.delivery import deliver
+from notifications.delivery import deliver, provider
 from notifications.models import Email
 from notifications.services import (
     EmailToQueue,
@@ -221,6 +221,7 @@ def test_a_mail_server_that_is_away_uses_up_no_attempts(sink: Sink) -> None:
         make_due()
     email.refresh_from_db()
     assert (email.state, email.attempts, email.leased_until) == ("queued", 0, None)
+    provider.succeeded()  # The breaker's pause is over.
     sink.start()
     assert send_due_emails() == 1 + len(others)
     assert Email.objects.filter(state="sent").count() == 1 + len(others)
@@ -299,3 +300,24 @@ def test_dead_emails_are_sent_again_to_a_corrected_address(sink: Sink) -> None:
     assert requeue_emails(Email.objects.all(), to="rui@example.pt") == 1
     assert send_due_emails() == 1
     assert sink.recipients == ["rui@example.pt"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_provider_that_fails_again_and_again_is_left_alone_by_the_breaker(
+    sink: Sink, settings: Settings
+) -> None:
+    for number in range(8):
+        queue_email("note", f"{number}", to="ana@example.com", language="en")
+    settings.EMAIL_PORT = 1  # Nobody listens there.
+    for _ in range(4):
+        Email.objects.update(next_attempt_at=Now())
+        send_due_emails()
+    assert provider.state == "open"
+    settings.EMAIL_PORT = sink.port
+    Email.objects.update(next_attempt_at=Now())
+    assert send_due_emails() == 0
+    assert sink.messages == []
+    provider.succeeded()
+    Email.objects.update(next_attempt_at=Now())
+    assert send_due_emails() == 8
+    assert set(Email.objects.values_list("attempts", flat=True)) == {0}

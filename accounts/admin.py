@@ -1,0 +1,151 @@
+"""Accounts and blocked phones, as staff see them."""
+
+from contextlib import suppress
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.contrib import admin, messages
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.forms import UserChangeForm
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from .models import BlockedPhone, User
+from .phones import PhoneError, masked_phone, parse_phone
+
+POWERS = ["is_staff", "is_superuser", "groups", "user_permissions"]
+
+
+class ChangesOnly(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
+    """Saves what was changed in the form and nothing else: others write to the same rows."""
+
+    def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
+        columns = {field.name for field in obj._meta.concrete_fields}
+        changed = columns.intersection(form.changed_data)
+        if changed or not change:
+            obj.save(update_fields=changed if change else None)
+
+
+class FindsPhones(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Finds a phone however it is written: `912 345 678`, `00351…`."""
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        with suppress(PhoneError):
+            search_term = parse_phone(search_term, settings.DEFAULT_COUNTRY)
+        return super().get_search_results(request, queryset, search_term)
+
+
+class AccountForm(UserChangeForm):  # type: ignore[type-arg]
+    class Meta:
+        model = User
+        fields = "__all__"
+
+    def clean_phone(self) -> str:
+        return cleaned_phone(self.cleaned_data["phone"] or "")
+
+
+class NewAccountForm(forms.ModelForm):  # type: ignore[type-arg]
+    """An account as registration makes it: without a password, until staff give it one."""
+
+    class Meta:
+        model = User
+        fields = ["phone", "first_name", "last_name", "email", "language", "is_staff"]
+
+    def clean_phone(self) -> str:
+        return cleaned_phone(self.cleaned_data["phone"] or "")
+
+    def save(self, commit: bool = True) -> User:
+        account: User = super().save(commit=False)
+        account.set_unusable_password()
+        if commit:
+            account.save()
+        return account
+
+
+def cleaned_phone(text: str) -> str:
+    """Return a phone as typed in its E.164 form. Raises forms.ValidationError."""
+    try:
+        return parse_phone(text, settings.DEFAULT_COUNTRY)
+    except PhoneError as error:
+        raise forms.ValidationError(_("This is not a phone number.")) from error
+
+
+@admin.register(User)
+class AccountAdmin(FindsPhones, ChangesOnly, UserAdmin):  # type: ignore[type-arg]
+    form = AccountForm
+    add_form = NewAccountForm
+    list_display = ["name", "phone_masked", "email", "verified_at", "is_staff", "created_at"]
+    list_filter = ["is_staff", "is_active", ("verified_at", admin.EmptyFieldListFilter)]
+    search_fields = ["phone__startswith", "first_name", "last_name", "email__istartswith"]
+    ordering = ["-pk"]
+    show_full_result_count = False
+    actions = ["sign_out_everywhere"]
+    readonly_fields = ["verified_at", "created_at"]
+    fieldsets = [
+        (None, {"fields": ["phone", "first_name", "last_name", "email", "language"]}),
+        (_("History"), {"fields": ["verified_at", "created_at"]}),
+        (_("Access"), {"fields": ["is_active", *POWERS]}),
+    ]
+    add_fieldsets = [(None, {"classes": ["wide"], "fields": NewAccountForm.Meta.fields})]
+
+    @admin.display(description=_("name"), ordering="first_name")
+    def name(self, account: User) -> str:
+        return account.name
+
+    @admin.display(description=_("phone"), ordering="phone")
+    def phone_masked(self, account: User) -> str:
+        return masked_phone(account.phone) if account.phone else "–"
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        """Show the password of staff; guests sign in with codes and have none."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or not obj.is_staff:
+            return fieldsets
+        return [*fieldsets, (_("Password"), {"fields": ["password"]})]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
+        """Only a superuser gives powers, so that nobody else can take some."""
+        fixed = super().get_readonly_fields(request, obj)
+        return fixed if _is_superuser(request) else [*fixed, *POWERS]
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        if obj is not None and obj.is_superuser and not _is_superuser(request):
+            return False
+        return super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Personal data are removed by `purge_personal_data`, which leaves the lists right."""
+        return False
+
+    def user_change_password(
+        self, request: HttpRequest, id: str, form_url: str = ""
+    ) -> HttpResponse:
+        account = self.get_object(request, id)
+        if account is not None and not account.is_staff:
+            raise PermissionDenied
+        return super().user_change_password(request, id, form_url)
+
+    @admin.action(description=_("Sign out everywhere"), permissions=["change"])
+    def sign_out_everywhere(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        for account in queryset:
+            account.sign_out_everywhere()
+        text = ngettext("%(n)d account signed out.", "%(n)d accounts signed out.", len(queryset))
+        self.message_user(request, text % {"n": len(queryset)}, messages.SUCCESS)
+
+
+def _is_superuser(request: HttpRequest) -> bool:
+    return isinstance(request.user, User) and request.user.is_superuser
+
+
+@admin.register(BlockedPhone)
+class BlockedPhoneAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ["phone", "is_prefix", "reason", "expires_at", "created_at"]
+    list_filter = ["is_prefix"]
+    search_fields = ["phone__startswith", "reason"]
+    ordering = ["-pk"]

@@ -1,0 +1,420 @@
+"""Events, guest lists and requests, as staff see them."""
+
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.contrib import admin, messages
+from django.db import transaction
+from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from accounts.admin import ChangesOnly, FindsPhones
+from accounts.models import User
+from accounts.phones import masked_phone, readable_phone
+from notifications.models import Email
+
+from . import qr
+from .models import (
+    Event,
+    EventPromoter,
+    Guest,
+    GuestRequest,
+    Promoter,
+    StateChange,
+    Team,
+    TeamMember,
+)
+from .replay import replay_requests
+from .services import cancel_guest, fill_free_places
+
+LIST_STATES = {
+    "open": _("open"),
+    "full": _("full"),
+    "not_open_yet": _("not open yet"),
+    "closed": _("closed"),
+    "cancelled": _("cancelled"),
+}
+NOTHING = "–"
+
+
+def link_to(url_name: str, text: object, *, pk: object = None, query: str = "") -> SafeString:
+    """Return a link to an admin page: a list with a query, or the page of one row."""
+    url = reverse(f"admin:{url_name}", args=[pk] if pk else None)
+    return format_html('<a href="{}{}">{}</a>', url, query, text)
+
+
+def counted(related: QuerySet[Any], key: str) -> Coalesce:
+    """Return how many related rows each row has, by their foreign key: a subquery of its own."""
+    rows = related.order_by().values(key).annotate(size=Count("pk")).values("size")
+    return Coalesce(Subquery(rows, output_field=IntegerField()), 0)
+
+
+def acting_user(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)
+    return request.user
+
+
+class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
+    """Shows what happened. Nothing is added, edited or removed by hand."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+# Events ------------------------------------------------------------------------------------------
+
+
+class EventForm(forms.ModelForm):  # type: ignore[type-arg]
+    def clean_capacity(self) -> int:
+        capacity: int = self.cleaned_data["capacity"]
+        if capacity < self.instance.places_taken:
+            raise forms.ValidationError(
+                _("%(taken)d places are taken already: cancel guests first."),
+                params={"taken": self.instance.places_taken},
+            )
+        return capacity
+
+
+class EventPromoterInline(admin.TabularInline):  # type: ignore[type-arg]
+    model = EventPromoter
+    autocomplete_fields = ["promoter", "team"]
+    extra = 0
+
+
+@admin.register(Event)
+class EventAdmin(ChangesOnly):
+    form = EventForm
+    list_display = ["title", "starts", "list_state", "places", "waiting", "guest_list"]
+    list_filter = ["is_published", "has_waiting_list"]
+    search_fields = ["title", "venue", "slug"]
+    ordering = ["-starts_at"]
+    prepopulated_fields = {"slug": ["title"]}
+    inlines = [EventPromoterInline]
+    fieldsets = [
+        (None, {"fields": ["title", "slug", "description", "poster", "is_published"]}),
+        (_("Where"), {"fields": ["venue", "address"]}),
+        (
+            _("When"),
+            {
+                "fields": [
+                    "time_zone",
+                    "starts_at",
+                    "ends_at",
+                    "list_opens_at",
+                    "list_closes_at",
+                    "cancelled_at",
+                ],
+                "description": _("Write times as clocks show them in %(zone)s.")
+                % {"zone": settings.TIME_ZONE},
+            },
+        ),
+        (_("List"), {"fields": ["capacity", "has_waiting_list", "shows_places_left"]}),
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
+        line = Guest.objects.filter(event=OuterRef("pk"), state=Guest.State.WAITING)
+        events: QuerySet[Event] = super().get_queryset(request)
+        return events.annotate(waiting_now=counted(line, "event"))
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Event | None:
+        """Hold the event's lock while it is edited: its places are then what the form thinks."""
+        if request.method == "POST" and object_id.isdecimal():
+            Event.objects.locked(int(object_id)).first()
+        event: Event | None = super().get_object(request, object_id, from_field)
+        return event
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        event, user = form.instance, acting_user(request)
+        transaction.on_commit(lambda: fill_free_places(event, acting_user=user))
+
+    @admin.display(description=_("starts at"), ordering="starts_at")
+    def starts(self, event: Event) -> str:
+        local = event.local_start
+        return f"{date_format(local, 'SHORT_DATE_FORMAT')} {local:%H:%M} {local.tzname()}"
+
+    @admin.display(description=_("list"))
+    def list_state(self, event: Event) -> str:
+        return str(LIST_STATES[event.list_state()])
+
+    @admin.display(description=_("places"), ordering="places_taken")
+    def places(self, event: Event) -> str:
+        return f"{event.places_taken}/{event.capacity}"
+
+    @admin.display(description=_("waiting list"), ordering="waiting_now")
+    def waiting(self, event: Any) -> int:
+        return int(event.waiting_now)
+
+    @admin.display(description=_("guests"))
+    def guest_list(self, event: Event) -> SafeString:
+        return link_to(
+            "guests_guest_changelist", _("Guests"), query=f"?event__id__exact={event.pk}"
+        )
+
+
+# Teams and promoters -----------------------------------------------------------------------------
+
+
+class TeamMemberInline(admin.TabularInline):  # type: ignore[type-arg]
+    model = TeamMember
+    autocomplete_fields = ["account"]
+    extra = 0
+
+
+@admin.register(Team)
+class TeamAdmin(ChangesOnly):
+    list_display = ["name", "member_count"]
+    search_fields = ["name"]
+    ordering = ["name"]
+    inlines = [TeamMemberInline]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Team]:
+        teams: QuerySet[Team] = super().get_queryset(request)
+        return teams.annotate(member_count=Count("teammember"))
+
+    @admin.display(description=_("members"), ordering="member_count")
+    def member_count(self, team: Any) -> int:
+        return int(team.member_count)
+
+
+@admin.register(Promoter)
+class PromoterAdmin(ChangesOnly):
+    list_display = ["name", "code", "guest_count", "promo_links"]
+    search_fields = ["name", "code"]
+    ordering = ["name"]
+    autocomplete_fields = ["account"]
+    prepopulated_fields = {"code": ["name"]}
+    readonly_fields = ["promo_links"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Promoter]:
+        promoters: QuerySet[Promoter] = super().get_queryset(request)
+        brought = Guest.objects.filter(promoter=OuterRef("pk")).exclude(state=Guest.State.CANCELLED)
+        return promoters.annotate(guest_count=counted(brought, "promoter")).prefetch_related(
+            "eventpromoter_set__event"
+        )
+
+    @admin.display(description=_("guests"), ordering="guest_count")
+    def guest_count(self, promoter: Any) -> int:
+        return int(promoter.guest_count)
+
+    @admin.display(description=_("promo links"))
+    def promo_links(self, promoter: Promoter) -> str:
+        """The addresses to share, of events that are not over."""
+        if promoter._state.adding:
+            return NOTHING
+        now = timezone.now()
+        ahead = {
+            at_event.event
+            for at_event in promoter.eventpromoter_set.all()
+            if at_event.event.ends_at > now
+        }
+        links = [
+            settings.PUBLIC_URL + reverse("promo:event", args=[event.slug, promoter.code])
+            for event in sorted(ahead, key=lambda event: event.starts_at)
+        ]
+        return format_html_join(SafeString("<br>"), '<a href="{0}">{0}</a>', [(x,) for x in links])
+
+
+# Guests ------------------------------------------------------------------------------------------
+
+
+def history_of(changes: QuerySet[StateChange]) -> str:
+    """Return the lines of a history, the newest first, with the names of those who acted."""
+    lines = list(changes)
+    keys = [line.actor.removeprefix("account:") for line in lines if "account:" in line.actor]
+    names = {f"account:{user.pk}": user.name for user in User.objects.filter(pk__in=keys)}
+    return format_html_join(
+        SafeString("<br>"),
+        "{} · {} → {} · {}",
+        [
+            (
+                date_format(timezone.localtime(line.at), "SHORT_DATETIME_FORMAT"),
+                line.from_state or NOTHING,
+                line.to_state,
+                names.get(line.actor, line.actor),
+            )
+            for line in lines
+        ],
+    )
+
+
+@admin.register(Guest)
+class GuestAdmin(FindsPhones, ChangesOnly, ReadOnly):
+    list_display = [
+        "name",
+        "phone_masked",
+        "event",
+        "promoter",
+        "team",
+        "state",
+        "checked_in_at",
+        "created_at",
+    ]
+    list_select_related = ["event", "promoter", "team"]
+    list_filter = [
+        "state",
+        ("checked_in_at", admin.EmptyFieldListFilter),
+        ("event", admin.RelatedOnlyFieldListFilter),
+        ("promoter", admin.RelatedOnlyFieldListFilter),
+    ]
+    # How many guests are in each state, of the event that is chosen.
+    show_facets = admin.ShowFacets.ALWAYS
+    show_full_result_count = False
+    search_fields = ["name", "phone__startswith", "account__email__istartswith"]
+    ordering = ["-pk"]
+    actions = ["cancel"]
+    fields = [
+        "name",
+        "account_link",
+        "phone_readable",
+        "event_link",
+        "promoter",
+        "team",
+        "state",
+        "queue_number",
+        "checked_in_at",
+        "created_at",
+        "qr_image",
+        "emails",
+        "history",
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Guest]:
+        return super().get_queryset(request).select_related("event", "account", "promoter", "team")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Guest | None = None) -> list[str]:
+        return [str(field) for field in self.fields if field != "name"]
+
+    @admin.display(description=_("phone"), ordering="phone")
+    def phone_masked(self, guest: Guest) -> str:
+        return masked_phone(guest.phone)
+
+    @admin.display(description=_("phone"))
+    def phone_readable(self, guest: Guest) -> str:
+        return readable_phone(guest.phone)
+
+    @admin.display(description=_("account"))
+    def account_link(self, guest: Guest) -> SafeString:
+        return link_to("accounts_user_change", guest.account, pk=guest.account_id)
+
+    @admin.display(description=_("event"))
+    def event_link(self, guest: Guest) -> SafeString:
+        return link_to("guests_event_change", guest.event, pk=guest.event_id)
+
+    @admin.display(description=_("QR code"))
+    def qr_image(self, guest: Guest) -> str:
+        if guest.qr_token is None:
+            return NOTHING
+        image = qr.data_uri(guest.qr_token)
+        return format_html('<img src="{}" width="200" height="200" alt="">', image)
+
+    @admin.display(description=_("emails"))
+    def emails(self, guest: Guest) -> str:
+        """What was queued because of this guest, how far each got, and the way to send it again."""
+        cause = f"guest:{guest.pk}/"
+        queued = Email.objects.filter(cause__startswith=cause).order_by("pk")
+        lines = [(email.kind, email.get_state_display(), email.to, email.error) for email in queued]
+        if not lines:
+            return NOTHING
+        shown = format_html_join(SafeString("<br>"), "{}: {} · {} {}", lines)
+        there = link_to("notifications_email_changelist", _("Emails"), query=f"?q={cause}")
+        return format_html("{}<br>{}", shown, there)
+
+    @admin.display(description=_("history"))
+    def history(self, guest: Guest) -> str:
+        return history_of(StateChange.objects.filter(guest=guest))
+
+    @admin.action(description=_("Cancel: take off the list"), permissions=["change"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Guest]) -> HttpResponse | None:
+        """Ask first: the place goes to somebody else at once."""
+        guests = queryset.exclude(state=Guest.State.CANCELLED)
+        if "confirmed" not in request.POST:
+            context = {
+                **self.admin_site.each_context(request),
+                "title": _("Take off the list?"),
+                "guests": guests,
+                "opts": self.opts,
+            }
+            return TemplateResponse(request, "admin/guests/guest/cancel.html", context)
+        for guest in guests:
+            cancel_guest(guest, acting_user=acting_user(request))
+        text = ngettext("%(n)d guest cancelled.", "%(n)d guests cancelled.", len(guests))
+        self.message_user(request, text % {"n": len(guests)}, messages.SUCCESS)
+        return None
+
+
+# Requests ----------------------------------------------------------------------------------------
+
+
+@admin.register(GuestRequest)
+class GuestRequestAdmin(FindsPhones, ReadOnly):
+    list_display = ["name", "phone_masked", "event", "state", "took", "attempts", "level", "why"]
+    list_select_related = ["event"]
+    list_filter = ["state", "level", ("event", admin.RelatedOnlyFieldListFilter)]
+    show_full_result_count = False
+    search_fields = ["=ticket_id", "name", "phone__startswith"]
+    ordering = ["-pk"]
+    actions = ["replay"]
+    fields = [
+        "ticket_id",
+        "name",
+        "phone_masked",
+        "event",
+        "promoter",
+        "team",
+        "state",
+        "refusal",
+        "guest",
+        "level",
+        "attempts",
+        "next_attempt_at",
+        "error",
+        "accepted_at",
+        "ended_at",
+        "history",
+    ]
+
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: GuestRequest | None = None
+    ) -> list[str]:
+        return [str(field) for field in self.fields]
+
+    @admin.display(description=_("phone"), ordering="phone")
+    def phone_masked(self, request: GuestRequest) -> str:
+        return masked_phone(request.phone)
+
+    @admin.display(description=_("time taken"), ordering="accepted_at")
+    def took(self, request: GuestRequest) -> str:
+        """From being accepted to the end, or until now while it is in progress."""
+        took = (request.ended_at or timezone.now()) - request.accepted_at
+        return f"{max(took, timedelta()).total_seconds():.1f} s"
+
+    @admin.display(description=_("reason"))
+    def why(self, request: GuestRequest) -> str:
+        return request.refusal or request.error or NOTHING
+
+    @admin.display(description=_("history"))
+    def history(self, request: GuestRequest) -> str:
+        return history_of(StateChange.objects.filter(request=request))
+
+    @admin.action(description=_("Try failed requests again"), permissions=["change"])
+    def replay(self, request: HttpRequest, queryset: QuerySet[GuestRequest]) -> None:
+        replayed = replay_requests(queryset, acting_user=acting_user(request))
+        text = ngettext("%(n)d request tried again.", "%(n)d requests tried again.", replayed)
+        self.message_user(request, text % {"n": replayed}, messages.SUCCESS)

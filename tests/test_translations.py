@@ -1,0 +1,88 @@
+"""Every text has its Portuguese, and what is compiled is what was written."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import polib
+import pytest
+from django.utils.translation.template import templatize
+
+ROOT = Path(__file__).resolve().parent.parent
+APPS = ("snap", "promo", "guests", "accounts", "notifications")
+CATALOGUES = sorted(path for app in APPS for path in (ROOT / app).glob("locale/*/*/django.po"))
+GETTEXTS = {"_", "gettext", "gettext_lazy", "gettext_noop", "ngettext", "ngettext_lazy"}
+# What `templatize` makes of {% translate %} and {% blocktranslate %}.
+IN_TEMPLATE = re.compile(
+    r"\bn?gettext\(u?('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")|_\((\".*?\"|'.*?')\)"
+)
+
+by_name = pytest.mark.parametrize("path", CATALOGUES, ids=lambda path: path.parts[-5])
+
+
+def texts_of_template(path: Path) -> Iterator[str]:
+    source = templatize(path.read_text(), origin=str(path))
+    for match in IN_TEMPLATE.finditer(source):
+        yield ast.literal_eval(match[1] or match[2])
+
+
+def texts_of_module(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.Call) or not node.args:
+            continue
+        name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+        first = node.args[0]
+        if name in GETTEXTS and isinstance(first, ast.Constant) and isinstance(first.value, str):
+            yield first.value
+
+
+def all_texts() -> Iterator[tuple[str, str]]:
+    for path in (ROOT / "templates").rglob("*.*"):
+        yield from ((text, str(path.relative_to(ROOT))) for text in texts_of_template(path))
+    for app in APPS:
+        for path in (ROOT / app).rglob("*.py"):
+            yield from ((text, str(path.relative_to(ROOT))) for text in texts_of_module(path))
+
+
+def test_there_are_texts_to_translate() -> None:
+    found = {text for text, _ in all_texts()}
+    assert {"The list is full.", "One place left", "Write your phone number."} <= found
+
+
+def test_every_text_is_translated() -> None:
+    translated = {entry.msgid for path in CATALOGUES for entry in polib.pofile(str(path))}
+    missing = {text: where for text, where in all_texts() if text not in translated}
+    assert missing == {}
+
+
+@by_name
+def test_no_translation_is_empty_fuzzy_or_obsolete(path: Path) -> None:
+    catalogue = polib.pofile(str(path))
+    assert catalogue.untranslated_entries() == []
+    assert catalogue.fuzzy_entries() == []
+    assert catalogue.obsolete_entries() == []
+
+
+@by_name
+def test_a_translation_names_the_same_values(path: Path) -> None:
+    for entry in polib.pofile(str(path)):
+        translations = [entry.msgstr] if entry.msgstr else entry.msgstr_plural.values()
+        # A singular may say "one" instead of its number.
+        allowed = set(re.findall(r"%\(\w+\)s|<\w+>", entry.msgid + entry.msgid_plural))
+        for translation in translations:
+            named = set(re.findall(r"%\(\w+\)s|<\w+>", translation))
+            assert named <= allowed, entry.msgid
+        assert set(re.findall(r"<\w+>", entry.msgid)) <= set(re.findall(r"<\w+>", translation))
+
+
+@by_name
+def test_the_compiled_catalogue_is_the_written_one(path: Path) -> None:
+    def content(catalogue: polib.POFile | polib.MOFile) -> dict[object, object]:
+        return {
+            (entry.msgctxt, entry.msgid, entry.msgid_plural): (entry.msgstr, entry.msgstr_plural)
+            for entry in catalogue
+        }
+
+    written, compiled = polib.pofile(str(path)), polib.mofile(str(path.with_suffix(".mo")))
+    assert content(compiled) == content(written)
