@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +31,14 @@ CHROMIUM_ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what `make faults` says to tests/faults."""
+    faults = parser.getgroup("faults")
+    faults.addoption("--long", action="store_true", help="break things for as long as issue 3 says")
+    faults.addoption("--soak", type=float, metavar="MINUTES", help="the length of the soak")
+    faults.addoption("--report", type=Path, metavar="PATH", help="write down what was measured")
 
 
 @pytest.hookimpl(trylast=True)

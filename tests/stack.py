@@ -91,6 +91,12 @@ class Stack:
         """Ask it to stop and wait until it has."""
         processes.stop([self._processes[name]], STOP_TIMEOUT)
 
+    def restart(self, name: str, **env: str) -> None:
+        """Kill it, and start it with these variables beside the usual ones: none means as ever."""
+        self.kill(name)
+        self._processes[name].env = self.env | env
+        self.start(name)
+
     def kill(self, name: str) -> None:
         """Kill it and all its children at once, as a power cut would."""
         self._processes[name].kill()

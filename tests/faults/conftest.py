@@ -1,0 +1,123 @@
+"""Fixtures of the scenarios: how long they last, who comes, and where their results go."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from django.db import connection
+
+from guests.journal import the_journal
+from guests.models import Event
+from snap.embedded import PostgreSQL, Valkey
+from tests import servers
+from tests.factories import make_event
+from tests.stack import Stack
+
+from .report import Result, write_report
+from .storm import Storm, make_people
+from .verdict import Verdict, judge
+
+# A line for every request of a storm would bury what matters, and slow the storm down.
+logging.getLogger("httpx").setLevel(logging.WARNING)
+
+RESULTS = pytest.StashKey[list[Result]]()
+
+
+@dataclass(frozen=True)
+class Form:
+    """How hard a scenario is: `make test` runs the short form, `make faults` the long one."""
+
+    is_long: bool
+
+    def __call__(self, short: float, long: float) -> float:
+        return long if self.is_long else short
+
+
+@pytest.fixture(scope="session")
+def form(pytestconfig: pytest.Config) -> Form:
+    return Form(pytestconfig.getoption("long"))
+
+
+@pytest.fixture(scope="package")
+def _quick_breaker(_stack: Stack, form: Form) -> Iterator[None]:
+    """Let the breaker try again after 2 s in the short form; the long one has the usual 60 s."""
+    if form.is_long:
+        yield
+        return
+    _stack.env["BREAKER_PAUSE"] = "2"
+    _stack.restart("web")
+    yield
+    del _stack.env["BREAKER_PAUSE"]
+    _stack.restart("web")
+
+
+@pytest.fixture
+def faulty(_quick_breaker: None, stack: Stack) -> Iterator[Stack]:
+    """The processes, to be broken by a scenario, with an empty journal before and after."""
+    _empty_journal()
+    yield stack
+    connection.close()
+    _empty_journal()
+
+
+@pytest.fixture
+def postgresql(faulty: Stack) -> PostgreSQL:
+    if servers.postgresql is None:
+        pytest.skip("A PostgreSQL THAT DATABASE_URL NAMES IS NOT OURS TO BREAK")
+    return servers.postgresql
+
+
+@pytest.fixture
+def valkey(faulty: Stack) -> Valkey:
+    if servers.valkey is None:
+        pytest.skip("A VALKEY THAT REDIS_URL NAMES IS NOT OURS TO BREAK")
+    return servers.valkey
+
+
+MakeStorm = Callable[..., Storm]
+
+
+@pytest.fixture
+def make_storm(faulty: Stack) -> MakeStorm:
+    """Return a function that prepares a storm on an event with places for two in three."""
+
+    def make(people: int, *, event: Event | None = None, **options: float) -> Storm:
+        event = event or make_event(capacity=max(1, people * 2 // 3))
+        return Storm(faulty.url, event, make_people(people), **options)
+
+    return make
+
+
+Conclude = Callable[..., Verdict]
+
+
+@pytest.fixture
+def conclude(request: pytest.FixtureRequest) -> Conclude:
+    """Return a function that judges the storms, notes the result and fails if anything is wrong."""
+
+    def note(*storms: Storm, broken: str, healed_at: float | None = None, dead: int = 0) -> Verdict:
+        verdict = judge(list(storms), healed_at=healed_at or time.time(), dead=dead)
+        results = request.config.stash.setdefault(RESULTS, [])
+        scenario = request.node.name.removeprefix("test_").replace("_", " ")
+        results.append(Result(scenario, broken, verdict))
+        print(f"\n{scenario}: {verdict}")
+        assert not verdict.wrong, "\n".join(verdict.wrong)
+        return verdict
+
+    return note
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    path: Path | None = session.config.getoption("report")
+    if path is not None and (results := session.config.stash.get(RESULTS, [])):
+        write_report(path, results, is_long=session.config.getoption("long"))
+
+
+def _empty_journal() -> None:
+    the_journal().path.unlink(missing_ok=True)
+    for suffix in ("-wal", "-shm"):
+        path = the_journal().path
+        path.with_name(path.name + suffix).unlink(missing_ok=True)

@@ -1,0 +1,75 @@
+"""Writing docs/reliability.md from what was measured."""
+
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from .verdict import Verdict
+
+HEADER = "| scenario | accepted | lost | doubled | over capacity | slowest answer | time to heal |"
+LINE = "|---|--:|--:|--:|--:|--:|--:|"
+
+
+@dataclass(frozen=True)
+class Result:
+    """A scenario by its name, how things were broken, and what came of it."""
+
+    scenario: str
+    broken: str
+    verdict: Verdict
+
+
+def write_report(path: Path, results: list[Result], *, is_long: bool) -> None:
+    """Write the document anew."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join([*_introduction(is_long), *_table(results), *_how(results)]) + "\n")
+
+
+def _introduction(is_long: bool) -> list[str]:
+    form = "the long form (`make faults`)" if is_long else "the short form (`make test`)"
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    machine = f"{os.cpu_count()} cores and {memory:.0f} GB of memory, {platform.machine()}"
+    packages = ", ".join(f"{name} {version(name)}" for name in ("django", "celery", "psycopg"))
+    python = ".".join(str(part) for part in sys.version_info[:3])
+    return [
+        "# What happens when things break",
+        "",
+        "Written by the tests in `tests/faults`, never by hand. While a storm of people asks for"
+        " places over real HTTP, one thing is broken for real; then it is healed, and what every"
+        " person was told is set against the rows, the journal and the history.",
+        "",
+        f"Measured in {form}, with everything (servers, processes, storm) on one machine with"
+        f" {machine}: Python {python}, {packages}.",
+        "",
+        "- **lost**: accepted (a `202`, or a `200` with the place in it), and neither guest, nor in"
+        " the waiting list, nor refused, nor kept as a failed request that staff see",
+        "- **doubled**: two guests of one person, a guest who never asked; an email twice fails the"
+        " scenario",
+        "- **slowest answer**: what anybody waited for one, in seconds; more than 6 fails",
+        "- **time to heal**: seconds from the healing (or a later acceptance) to the end of the"
+        " last ticket; more than 15 fails",
+        "",
+    ]
+
+
+def _table(results: list[Result]) -> list[str]:
+    rows = [HEADER, LINE]
+    for result in results:
+        v = result.verdict
+        failed = " **failed**" if v.wrong else ""
+        numbers = f"{v.accepted:,} | {v.lost} | {v.doubled} | {v.over_capacity}"
+        seconds = f"{v.slowest:.2f} | {v.healing:.1f}"
+        rows.append(f"| {result.scenario}{failed} | {numbers} | {seconds} |")
+    return [*rows, ""]
+
+
+def _how(results: list[Result]) -> list[str]:
+    lines = ["## What was broken, and how", ""]
+    for result in results:
+        levels = result.verdict.by_level.items()
+        at_levels = ", ".join(f"{count:,} at level {level}" for level, count in levels)
+        lines.append(f"- **{result.scenario}**: {result.broken} Accepted: {at_levels or 'none'}.")
+    return lines

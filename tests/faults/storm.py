@@ -1,0 +1,323 @@
+"""The storm client: many people who want in at once, by real HTTP, and a log of all they were told.
+
+A person goes on with the same idempotency key until somebody has accepted their request, and then
+asks for the ticket until it has ended. Most use the JSON API with a session they had before; some
+come by the pages and register.
+"""
+
+import asyncio
+import random
+import re
+import threading
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from http.cookies import SimpleCookie
+from importlib import import_module
+from types import TracebackType
+from typing import Any, Self
+from uuid import uuid4
+
+import httpx
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.utils.crypto import get_random_string
+
+from accounts.models import User
+from accounts.sessions import ACCOUNT_PHONE_KEY, BACKEND
+from guests.models import Event
+from promo.emergency import QUEUED_SECONDS
+from tests.factories import make_accounts
+
+CLIENT_TIMEOUT = 10.0  # seconds: above the 6 that nobody may wait, so that a failure shows
+RETRY_AFTER = 0.5  # seconds; more impatient than the page, which waits as long as it is told
+POLL_EVERY = 1.0  # seconds
+TICKET_IN_ADDRESS = re.compile(r"/ticket/([0-9a-f-]{36})/")
+FINAL = {"created", "waitlisted", "refused", "cancelled", "failed"}
+
+SessionStore = import_module(settings.SESSION_ENGINE).SessionStore
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back to one request, or why nothing did.
+
+    `said` is accepted, ended (with a place at once), refused, code (prove the phone first), state
+    (of a ticket), unavailable (503), error (any other status) or nothing (no answer). `at` is
+    seconds since 1970, `seconds` how long it took, `level` that at which it was accepted.
+    """
+
+    person: str
+    key: str
+    call: str
+    said: str
+    status: int
+    at: float
+    seconds: float
+    ticket_id: str = ""
+    guest_id: int = 0
+    level: int = 0
+    detail: str = ""
+
+    @property
+    def timed_out(self) -> bool:
+        return self.detail.endswith("Timeout")
+
+
+@dataclass
+class Person:
+    """One phone and its browser. Who has no account yet comes by the pages."""
+
+    phone: str
+    cookies: dict[str, str] = field(default_factory=dict)
+    comes_by_pages: bool = False
+
+    def headers(self, **more: str) -> dict[str, str]:
+        pairs = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        return {"Cookie": pairs, "X-CSRFToken": self.cookies[settings.CSRF_COOKIE_NAME], **more}
+
+    def keep_cookies(self, answer: httpx.Response) -> None:
+        for header in answer.headers.get_list("set-cookie"):
+            for name, morsel in SimpleCookie(header).items():
+                self.cookies[name] = morsel.value
+
+
+def sign_in(account: User) -> Person:
+    """Return the account's person with the session that accounts.sessions.sign_in leaves."""
+    session = SessionStore()
+    session[SESSION_KEY] = str(account.pk)
+    session[BACKEND_SESSION_KEY] = BACKEND
+    session[HASH_SESSION_KEY] = account.get_session_auth_hash()
+    session[ACCOUNT_PHONE_KEY] = account.phone
+    session.save()
+    person = newcomer(account.phone or "")
+    person.cookies[settings.SESSION_COOKIE_NAME] = session.session_key
+    return person
+
+
+def newcomer(phone: str, *, comes_by_pages: bool = False) -> Person:
+    return Person(phone, {settings.CSRF_COOKIE_NAME: get_random_string(32)}, comes_by_pages)
+
+
+def make_people(size: int, *, newcomers: int = 10) -> list[Person]:
+    """Return people, most with an account and a session; one in `newcomers` has to register."""
+    accounts = iter(make_accounts(size))
+    people = []
+    for number, account in enumerate(accounts):
+        if newcomers and number % newcomers == newcomers - 1:
+            phone, account.phone = account.phone or "", None
+            account.delete()
+            people.append(newcomer(phone, comes_by_pages=True))
+        else:
+            people.append(sign_in(account))
+    return people
+
+
+class Storm:
+    """People who arrive at `rate` a second for as long as the block lasts.
+
+    At its end no more come, and those who are there get `patience` seconds to have their answer.
+    When all have come, those with an account come again and ask with a new key.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        event: Event,
+        people: list[Person],
+        *,
+        rate: float = 20.0,
+        patience: float = 30.0,
+    ) -> None:
+        self.url = url
+        self.event = event
+        self.people = people
+        self.rate = rate
+        self.patience = patience
+        self.answers: list[Answer] = []
+        self.keys: dict[str, str] = {}
+        self._over = threading.Event()
+        self._give_up = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="storm")
+        self._failure: BaseException | None = None
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        if kind is None:
+            self._thread.join(self.patience)
+        self._give_up.set()
+        self._thread.join()
+        if kind is None and self._failure is not None:
+            raise self._failure
+
+    # What was heard -----------------------------------------------------------------------------
+
+    def heard(self, *said: str) -> list[Answer]:
+        """Return the answers so far that said one of these, in order."""
+        return [answer for answer in list(self.answers) if answer.said in said]
+
+    def slowest(self) -> float:
+        """Return the longest that anybody waited for an answer, in vain included, in seconds.
+
+        A connection that a killed process has reset is no answer, and nobody waits any longer.
+        """
+        return max((a.seconds for a in list(self.answers) if a.status or a.timed_out), default=0.0)
+
+    # The people ---------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._storm())
+        except BaseException as error:  # noqa: BLE001 (raised again where the block ends)
+            self._failure = error
+
+    async def _storm(self) -> None:
+        no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
+        async with httpx.AsyncClient(
+            base_url=self.url, cookies=no_cookies, limits=limits, timeout=CLIENT_TIMEOUT
+        ) as client:
+            self._client = client
+            await client.get(f"/promo/{self.event.slug}/")
+            going: set[asyncio.Task[None]] = set()
+            began, come = time.monotonic(), 0
+            while not self._over.is_set():
+                while come < (time.monotonic() - began) * self.rate:
+                    person = self.people[come % len(self.people)]
+                    if come < len(self.people) or not person.comes_by_pages:
+                        going.add(asyncio.create_task(self._come(person)))
+                    come += 1
+                await asyncio.sleep(0.02)
+            while going and not self._give_up.is_set():
+                _, going = await asyncio.wait(going, timeout=0.1)
+            for task in going:
+                task.cancel()
+            for result in await asyncio.gather(*going, return_exceptions=True):
+                if isinstance(result, Exception):
+                    raise result
+
+    async def _come(self, person: Person) -> None:
+        key = str(uuid4())
+        self.keys[key] = person.phone
+        ask = self._register if person.comes_by_pages else self._ask
+        while True:
+            answer = await ask(person, key)
+            if answer.said not in {"unavailable", "nothing", "error"}:
+                break
+            await asyncio.sleep(RETRY_AFTER * random.uniform(0.5, 1.5))
+        if answer.said == "accepted":
+            await self._follow(person, answer)
+
+    async def _ask(self, person: Person, key: str) -> Answer:
+        return await self._call(
+            person,
+            key,
+            "create",
+            self._client.post(
+                "/api/client-auth/guests/create-async",
+                json={"event_id": self.event.pk},
+                headers=person.headers(**{"Idempotency-Key": key}),
+            ),
+        )
+
+    async def _register(self, person: Person, key: str) -> Answer:
+        """Go from the phone form on, as HTMX does, to whatever step the server leads to."""
+        steps = f"/promo/{self.event.slug}/-"
+        answer = await self._submit(person, key, f"{steps}/phone/", {"phone": person.phone})
+        if answer.said != "register":
+            return answer
+        names = {"first_name": "Rui", "last_name": "Exemplo"}
+        email = {"email": f"rui{person.phone[4:]}@example.com"}
+        return await self._submit(person, key, f"{steps}/register/", names | email)
+
+    async def _submit(self, person: Person, key: str, url: str, form: dict[str, str]) -> Answer:
+        headers = person.headers(**{"HX-Request": "true"})
+        return await self._call(
+            person, key, "page", self._client.post(url, data=form, headers=headers)
+        )
+
+    async def _follow(self, person: Person, accepted: Answer) -> None:
+        """Ask for the ticket until it has ended."""
+        while True:
+            await asyncio.sleep(POLL_EVERY * random.uniform(0.5, 1.5))
+            url = f"/api/client-auth/guests/requests/{accepted.ticket_id}"
+            poll = self._client.get(url, headers=person.headers())
+            answer = await self._call(
+                person, accepted.key, "poll", poll, ticket_id=accepted.ticket_id
+            )
+            if answer.said == "state" and answer.detail in FINAL:
+                return
+
+    async def _call(
+        self,
+        person: Person,
+        key: str,
+        call: str,
+        request: Coroutine[Any, Any, httpx.Response],
+        **known: Any,
+    ) -> Answer:
+        began = time.monotonic()
+        try:
+            response = await request
+        except httpx.TransportError as error:
+            heard: dict[str, Any] = {"said": "nothing", "status": 0, "detail": type(error).__name__}
+        else:
+            person.keep_cookies(response)
+            heard = {**known, **_read(call, response)}
+        answer = Answer(
+            person=person.phone,
+            key=key,
+            call=call,
+            at=time.time(),
+            seconds=time.monotonic() - began,
+            **(known | heard),
+        )
+        self.answers.append(answer)
+        return answer
+
+
+def _read(call: str, response: httpx.Response) -> dict[str, Any]:
+    """Say what an answer means, as the fields of an Answer."""
+    status = response.status_code
+    if status == httpx.codes.SERVICE_UNAVAILABLE:
+        return {"said": "unavailable", "status": status}
+    if status >= 500 or status in {401, 404}:
+        return {"said": "error", "status": status, "detail": response.text[:200]}
+    read = {"create": _read_create, "poll": _read_poll, "page": _read_page}[call]
+    return {"status": status, **read(response)}
+
+
+def _read_create(response: httpx.Response) -> dict[str, Any]:
+    body = response.json()
+    if response.status_code == httpx.codes.ACCEPTED:
+        level = 3 if body["estimated_time"] == QUEUED_SECONDS else 1
+        return {"said": "accepted", "ticket_id": body["ticketId"], "level": level}
+    if response.status_code == httpx.codes.OK:
+        level = 1 if body.get("isExisting") else 2
+        return {"said": "ended", "guest_id": body["data"]["id"], "level": level}
+    return {"said": "refused", "detail": body["code"]}
+
+
+def _read_poll(response: httpx.Response) -> dict[str, Any]:
+    return {"said": "state", "detail": response.json().get("state", "")}
+
+
+def _read_page(response: httpx.Response) -> dict[str, Any]:
+    address = response.headers.get("HX-Push-Url", "")
+    if found := TICKET_IN_ADDRESS.search(address):
+        level = 3 if response.status_code == httpx.codes.ACCEPTED else 1
+        return {"said": "accepted", "ticket_id": found[1], "level": level}
+    for step in ("register", "code"):
+        if address.endswith(f"/{step}/"):
+            return {"said": step}
+    return {"said": "refused", "detail": re.sub(r"\s+", " ", response.text)[:200]}

@@ -1,0 +1,62 @@
+"""More people than places, one of them very impatient; and a row that nobody can work on."""
+
+import pytest
+
+from guests.models import Guest, GuestRequest
+from tests.factories import make_event, make_request
+from tests.guards import trigger
+from tests.stack import Stack, wait_for
+
+from .breaking import pause
+from .conftest import Conclude, Form, MakeStorm
+from .storm import Storm, make_people
+
+pytestmark = pytest.mark.processes
+
+
+def test_a_crowd_for_few_places_with_one_person_many_times(
+    faulty: Stack, conclude: Conclude, form: Form
+) -> None:
+    """All come within a second; the places go once each, and the impatient one has one.
+
+    The protections are the lock of the event's row and the unique constraints;
+    tests/guests/test_creation.py switches each off to see places doubled.
+    """
+    people, places, times = (int(form(*each)) for each in ((100, 500), (20, 50), (20, 100)))
+    event = make_event(capacity=places)
+    crowd = make_people(people)
+    impatient = crowd[0]
+    mixed = crowd[1:]
+    for number in range(times):
+        mixed.insert(number * (people // times), impatient)
+    storm = Storm(faulty.url, event, mixed, rate=len(mixed), patience=60)
+    with storm:
+        pause(0.99)
+    assert Guest.objects.filter(event=event, phone=impatient.phone).count() == 1
+    assert Guest.objects.filter(event=event, state=Guest.State.ON_LIST).count() == places
+    conclude(
+        storm,
+        broken=f"{people} people asked for {places} places within a second, one of them {times}"
+        " times.",
+    )
+
+
+def test_a_poison_row_in_a_batch(
+    faulty: Stack, make_storm: MakeStorm, conclude: Conclude, form: Form
+) -> None:
+    """A row that no worker can end fails alone, three times, and is then dead and visible.
+
+    The protection is the savepoint per row after a batch has failed: without `_end_alone` the
+    whole event would wait for it for ever.
+    """
+    event = make_event(capacity=100)
+    storm = make_storm(int(form(60, 600)), event=event)
+    body = "IF NEW.phone = '+351999999999' THEN RAISE 'poison'; END IF; RETURN NEW;"
+    with trigger("guests_guest", "INSERT", body):
+        poison = make_request(event)
+        GuestRequest.objects.filter(pk=poison.pk).update(phone="+351999999999")
+        with storm:
+            pause(form(3, 30))
+        wait_for(lambda: GuestRequest.objects.filter(pk=poison.pk, state="dead").exists(), 15)
+    assert not Guest.objects.filter(account=poison.account).exists()
+    conclude(storm, broken="A trigger refused the guest of one request in a batch.", dead=1)

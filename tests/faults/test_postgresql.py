@@ -1,0 +1,114 @@
+"""PostgreSQL dies, hangs, or loses the connection at the commit."""
+
+import time
+
+import pytest
+
+from guests.models import GuestRequest
+from snap.embedded import PostgreSQL, Valkey
+from tests.stack import Stack, wait_for
+
+from .breaking import commits_held, frozen, pause, terminate, waiting_commits
+from .conftest import Conclude, Form, MakeStorm
+
+pytestmark = pytest.mark.processes
+
+
+def test_postgresql_stopped_immediately(
+    postgresql: PostgreSQL, make_storm: MakeStorm, conclude: Conclude, form: Form
+) -> None:
+    """Requests go to the journal until it is back, and from there into the database.
+
+    The protection is level 3. Without it (JOURNAL_PATH where nobody can write) people hear 503.
+    """
+    seconds = form(3, 60)
+    storm = make_storm(int(form(150, 1500)))
+    with storm:
+        pause(1)
+        postgresql.stop("immediate")
+        pause(seconds)
+        postgresql.start()
+        healed_at = time.time()
+        pause(1)
+    assert any(answer.level == 3 for answer in storm.heard("accepted"))
+    broken = f"PostgreSQL was stopped with `-m immediate` and away for {seconds:g} s."
+    conclude(storm, broken=broken, healed_at=healed_at)
+
+
+def test_postgresql_frozen(
+    postgresql: PostgreSQL, make_storm: MakeStorm, conclude: Conclude, form: Form
+) -> None:
+    """Its connections stay open and nothing answers; the kernel goes on to acknowledge.
+
+    The protection is BoundedConnection: with psycopg's own nobody is answered before the thaw.
+    """
+    seconds = form(5, 60)
+    storm = make_storm(int(form(150, 1500)))
+    with storm:
+        pause(1)
+        with frozen(postgresql):
+            pause(seconds)
+        healed_at = time.time()
+        pause(1)
+    assert any(answer.level == 3 for answer in storm.heard("accepted"))
+    broken = f"All processes of PostgreSQL were frozen (SIGSTOP) for {seconds:g} s."
+    conclude(storm, broken=broken, healed_at=healed_at)
+
+
+def test_both_stores_down(
+    postgresql: PostgreSQL, valkey: Valkey, make_storm: MakeStorm, conclude: Conclude, form: Form
+) -> None:
+    """The journal needs neither.
+
+    The protection is that level 3 asks nobody: the session is known by its signature, the event
+    from this host's disk.
+    """
+    seconds = form(3, 60)
+    storm = make_storm(int(form(150, 1500)))
+    with storm:
+        pause(1)
+        postgresql.stop("immediate")
+        valkey.stop("immediate")
+        pause(seconds)
+        valkey.start()
+        postgresql.start()
+        healed_at = time.time()
+        pause(1)
+    assert any(answer.level == 3 for answer in storm.heard("accepted"))
+    broken = f"PostgreSQL and Valkey were both killed and away for {seconds:g} s."
+    conclude(storm, broken=broken, healed_at=healed_at)
+
+
+def test_connections_cut_at_commit(
+    faulty: Stack,
+    postgresql: PostgreSQL,
+    make_storm: MakeStorm,
+    conclude: Conclude,
+    form: Form,
+) -> None:
+    """The commit is durable and nobody knows: web journals the request again, workers begin anew.
+
+    The protection is that both are idempotent: the entry ends with the guest there is already, by
+    (event, account). Without that (see `_end_requests`) the constraint would make it a dead row.
+    """
+    times, cut = int(form(3, 20)), 0
+    storm = make_storm(int(form(200, 1500)), rate=30)
+    with storm:
+        for _ in range(times):
+            pause(0.5)
+            with commits_held(postgresql):
+                backends = wait_for(lambda: waiting_commits(postgresql), 5)
+                pause(0.3)
+                backends = waiting_commits(postgresql)
+                terminate(postgresql, backends)
+                cut += len(backends)
+        healed_at = time.time()
+        pause(1)
+    assert cut >= times
+    assert GuestRequest.objects.exists()
+    conclude(
+        storm,
+        broken=f"PostgreSQL held all commits (it waited for a standby that does not exist) {times}"
+        f" times, and {cut} connections were cut there, after the commit and before its answer.",
+        healed_at=healed_at,
+    )

@@ -1,0 +1,91 @@
+"""The web processes die; who asked has no answer, and asks again."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from guests.models import GuestRequest
+from snap.embedded import PostgreSQL
+from tests.factories import make_event
+from tests.stack import Stack, wait_for
+
+from .breaking import commits_held, pause, waiting_commits
+from .conftest import Conclude, Form, MakeStorm
+from .storm import Person, make_people
+
+pytestmark = pytest.mark.processes
+
+
+def ask(stack: Stack, event_id: int, person: Person, key: str) -> httpx.Response | None:
+    """Ask for a place with a key; None when the connection broke."""
+    try:
+        return httpx.post(
+            f"{stack.url}/api/client-auth/guests/create-async",
+            json={"event_id": event_id},
+            headers=person.headers(**{"Idempotency-Key": key}),
+            timeout=10,
+        )
+    except httpx.TransportError:
+        return None
+
+
+def test_web_killed_between_commit_and_answer(
+    faulty: Stack,
+    postgresql: PostgreSQL,
+    make_storm: MakeStorm,
+    conclude: Conclude,
+) -> None:
+    """A retry finds the request that was stored, and returns its ticket.
+
+    The protection is that a request is found by its key and by (event, account). Without both, in
+    `request_place`, a person who retries has a second request.
+    """
+    event = make_event()
+    asking = [(person, str(uuid4())) for person in make_people(8, newcomers=0)]
+    with ThreadPoolExecutor(len(asking)) as threads:
+        with commits_held(postgresql):
+            first = [threads.submit(ask, faulty, event.pk, *each) for each in asking]
+            wait_for(lambda: len(waiting_commits(postgresql, "granian")) == len(asking), 2.4)
+            faulty.kill("web")
+            assert [answer.result() for answer in first] == [None] * len(asking)
+        faulty.start("web")
+        storm = make_storm(60)
+        with storm:
+            again = [threads.submit(ask, faulty, event.pk, *each) for each in asking]
+            pause(2)
+    stored = GuestRequest.objects.filter(event=event)
+    by_key = dict(stored.values_list("idempotency_key", "ticket_id"))
+    assert len(by_key) == stored.count() == len(asking)
+    for (_, key), answer in zip(asking, again, strict=True):
+        told = answer.result()
+        assert told is not None
+        assert told.status_code in {200, 202}
+        if told.status_code == 202:
+            assert told.json()["ticketId"] == str(by_key[key])
+    conclude(
+        storm,
+        broken="PostgreSQL held the commits of 8 requests (it waited for a standby that does not"
+        " exist), the web group was killed there (SIGKILL), and all 8 asked again.",
+    )
+
+
+def test_web_killed_again_and_again(
+    faulty: Stack, make_storm: MakeStorm, conclude: Conclude, form: Form
+) -> None:
+    """Whatever was answered is stored, and whoever was not answered asks again.
+
+    The protection is that the answer follows the commit: a 202 before it would be lost here.
+    """
+    times = int(form(2, 20))
+    storm = make_storm(int(form(160, 1200)))
+    with storm:
+        for _ in range(times):
+            pause(1)
+            faulty.kill("web")
+            faulty.start("web")
+        healed_at = time.time()
+        pause(1)
+    conclude(storm, broken=f"The web group was killed {times} times.", healed_at=healed_at)

@@ -1,0 +1,74 @@
+"""Workers die and restart; what they had begun is rolled back, and due again."""
+
+import time
+
+import pytest
+
+from tests.stack import Stack
+
+from .breaking import children_of, kill_one_child, pause
+from .conftest import Conclude, Form, MakeStorm
+
+pytestmark = pytest.mark.processes
+
+
+def test_worker_group_killed_again_and_again(
+    faulty: Stack, make_storm: MakeStorm, conclude: Conclude, form: Form
+) -> None:
+    """A batch is one transaction: killed anywhere, all of it is due again.
+
+    The protection is that transaction, and that requests are found by their state and not in a
+    message. With requests marked as taken before the batch (and no lease) they would stay so.
+    """
+    times = int(form(2, 60))
+    storm = make_storm(int(form(200, 3000)), rate=30)
+    with storm:
+        for _ in range(times):
+            pause(0.3)
+            faulty.kill("worker")
+            faulty.start("worker")
+        healed_at = time.time()
+    broken = f"The worker and all its children were killed (SIGKILL) {times} times."
+    conclude(storm, broken=broken, healed_at=healed_at)
+
+
+def test_rolling_restarts(
+    faulty: Stack, make_storm: MakeStorm, conclude: Conclude, form: Form
+) -> None:
+    """Each process in turn is asked to stop (SIGTERM), and started again.
+
+    The protection is that each finishes what it has begun, and web answers whom it has accepted;
+    people who find the door closed come again.
+    """
+    names = ("worker", "emails", "sweeper", "ws", "web")
+    times = int(form(5, 60))
+    storm = make_storm(int(form(200, 3000)))
+    with storm:
+        for number in range(times):
+            name = names[number % len(names)]
+            faulty.stop(name)
+            faulty.start(name)
+        healed_at = time.time()
+    broken = f"One process after the other was restarted (SIGTERM), {times} times in all."
+    conclude(storm, broken=broken, healed_at=healed_at)
+
+
+def test_worker_child_killed(
+    faulty: Stack, make_storm: MakeStorm, conclude: Conclude, form: Form
+) -> None:
+    """As the kernel does when memory runs out: the biggest child dies alone.
+
+    The protections are `acks_late` with `reject_on_worker_lost`, and the sweeper behind them: with
+    all off, requests whose wake-up the child had taken wait for the next person to come.
+    """
+    times = int(form(5, 60))
+    storm = make_storm(int(form(150, 2000)), rate=30)
+    with storm:
+        for _ in range(times):
+            pause(0.6)
+            kill_one_child(faulty, "worker")
+        healed_at = time.time()
+        pause(1)
+        assert children_of(faulty, "worker"), "the worker has no children any more"
+    broken = f"The biggest child of the worker was killed (SIGKILL) {times} times."
+    conclude(storm, broken=broken, healed_at=healed_at)

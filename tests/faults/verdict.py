@@ -1,0 +1,161 @@
+"""After a storm: what everybody was told against what the rows, the journal and the history say."""
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from django.db import Error, connection
+from django.db.models import Count, Max
+
+from guests.audit import in_flight
+from guests.journal import JournalError, the_journal
+from guests.models import Event, Guest, GuestRequest, StateChange
+from tests.invariants import broken_invariants
+
+from .storm import Answer, Storm
+
+MOST_SECONDS_FOR_AN_ANSWER = 6.0
+MOST_SECONDS_TO_HEAL = 15.0
+PATIENCE = 90.0  # seconds after which what is still in flight counts as lost
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one scenario came to. `healing` and `slowest` are seconds."""
+
+    accepted: int
+    lost: int
+    doubled: int
+    over_capacity: int
+    slowest: float
+    healing: float
+    by_level: dict[int, int] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
+
+
+def judge(storms: list[Storm], *, healed_at: float, dead: int = 0) -> Verdict:
+    """Wait until nothing is in flight any more, and say what became of everybody.
+
+    `healed_at` is seconds since 1970. `dead` rows are allowed, visible to staff as they are.
+    """
+    left = wait_until_nothing_is_in_flight()
+    accepted = [a for storm in storms for a in storm.heard("accepted", "ended")]
+    slowest = max(storm.slowest() for storm in storms)
+    healing = _seconds_to_heal(accepted, healed_at)
+    lost = [*_lost(accepted), *(f"still in flight: {ticket}" for ticket in left)]
+    doubled = [*_doubled_guests(), *_guests_without_request()]
+    over = sum(_over_capacity(event) for event in Event.objects.all())
+    wrong = [*lost, *doubled, *_backwards(), *_other_errors(storms), *_broken(dead)]
+    if slowest > MOST_SECONDS_FOR_AN_ANSWER:
+        wrong.append(f"somebody waited {slowest:.1f} s for an answer")
+    if healing > MOST_SECONDS_TO_HEAL:
+        wrong.append(f"the last ticket ended {healing:.1f} s after the healing")
+    levels = [answer.level for answer in accepted]
+    return Verdict(
+        accepted=len(accepted),
+        lost=len(lost),
+        doubled=len(doubled),
+        over_capacity=over,
+        slowest=round(slowest, 2),
+        healing=round(healing, 1),
+        by_level={level: levels.count(level) for level in sorted(set(levels))},
+        wrong=wrong,
+    )
+
+
+def wait_until_nothing_is_in_flight(patience: float = PATIENCE) -> list[str]:
+    """Return the tickets that are in flight still when the patience (seconds) is over."""
+    give_up_at = time.monotonic() + patience
+    # The connection of before the fault may be one to a server that is no more.
+    connection.close()
+    while True:
+        left = ["unknown: the database or the journal does not answer"]
+        with suppress(Error, JournalError):
+            left = [each.ticket_id for each in in_flight()]
+        if not left or time.monotonic() > give_up_at:
+            return left
+        time.sleep(0.1)
+
+
+def _lost(accepted: list[Answer]) -> Iterator[str]:
+    """Name the tickets, and the guests told of at once, that are nowhere."""
+    ended = set(
+        GuestRequest.objects.exclude(state=GuestRequest.State.PENDING).values_list(
+            "ticket_id", flat=True
+        )
+    )
+    dead = {UUID(stored.entry.ticket_id) for stored in the_journal().in_state("dead")}
+    guests = set(Guest.objects.values_list("pk", flat=True))
+    for answer in accepted:
+        if answer.ticket_id and UUID(answer.ticket_id) not in ended | dead:
+            yield f"lost: {answer.ticket_id}, accepted at level {answer.level}"
+        if answer.said == "ended" and answer.guest_id not in guests:
+            yield f"lost: guest {answer.guest_id}, told of at level {answer.level}"
+
+
+def _seconds_to_heal(accepted: list[Answer], healed_at: float) -> float:
+    """Return how long a ticket took at most, counted from the healing or its later acceptance."""
+    ended = {
+        change["request__ticket_id"]: change["last"].timestamp()
+        for change in StateChange.objects.exclude(request=None)
+        .values("request__ticket_id")
+        .annotate(last=Max("at"))
+    }
+    return max(
+        (
+            ended[ticket] - max(healed_at, answer.at)
+            for answer in accepted
+            if answer.ticket_id and (ticket := UUID(answer.ticket_id)) in ended
+        ),
+        default=0.0,
+    )
+
+
+def _doubled_guests() -> Iterator[str]:
+    for who in ("account", "phone"):
+        places = Guest.objects.values("event", who).annotate(places=Count("pk"))
+        for row in places.filter(places__gt=1):
+            yield f"doubled: {row['places']} guests with one {who} at event {row['event']}"
+
+
+def _guests_without_request() -> Iterator[str]:
+    for guest in Guest.objects.filter(guestrequest=None):
+        yield f"guest {guest.pk} never asked"
+
+
+def _over_capacity(event: Event) -> int:
+    on_list = Guest.objects.filter(event=event, state=Guest.State.ON_LIST).count()
+    return max(0, on_list - event.capacity)
+
+
+def _backwards() -> Iterator[str]:
+    """Name the requests that left a final state, and the guests who fell back."""
+    final = set(GuestRequest.State.values) - {GuestRequest.State.PENDING.value}
+    for change in StateChange.objects.filter(request__isnull=False, from_state__in=final):
+        yield f"request {change.request_id} went from {change.from_state} to {change.to_state}"
+    gone = StateChange.objects.filter(guest__isnull=False, from_state=Guest.State.ON_LIST)
+    for change in gone.exclude(to_state="checked_in"):
+        yield f"guest {change.guest_id} went from {change.from_state} to {change.to_state}"
+
+
+def _other_errors(storms: list[Storm]) -> Iterator[str]:
+    """Name the answers that nobody should ever get: errors, and refusals of what is in order."""
+    for storm in storms:
+        wrong = storm.heard("error", "refused")
+        for answer in wrong[:5]:
+            yield f"{answer.call} was answered {answer.status}: {answer.detail}"
+        if len(wrong) > 5:
+            yield f"and {len(wrong) - 5} more like that"
+        served = {a.key for a in storm.heard("accepted", "ended", "refused", "code")}
+        if waiting := len(set(storm.keys) - served):
+            yield f"{waiting} people were still not accepted at the end"
+
+
+def _broken(dead: int) -> list[str]:
+    """Return what breaks the invariants, without that many rows which are dead and visible."""
+    broken = broken_invariants()
+    are_dead = [sentence for sentence in broken if sentence.startswith(("request", "entry"))]
+    rest = [sentence for sentence in broken if sentence not in are_dead]
+    return rest + are_dead[dead:]
