@@ -1,0 +1,192 @@
+"""Sockets of the real ws process: who may open one, and what it hears."""
+
+import json
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.sessions.backends.signed_cookies import SessionStore
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from accounts.models import User
+from accounts.sessions import BACKEND
+from guests.creation import create_due_guests
+from guests.models import GuestRequest
+from tests.factories import make_account, make_event, make_guest, make_request
+from tests.stack import Stack
+
+pytestmark = pytest.mark.processes
+
+
+def session_of(account: User) -> str:
+    """Return the cookie of a browser in which the account is signed in."""
+    session = SessionStore()
+    session[SESSION_KEY] = str(account.pk)
+    session[BACKEND_SESSION_KEY] = BACKEND
+    session[HASH_SESSION_KEY] = account.get_session_auth_hash()
+    session.save()
+    return f"session={session.session_key}"
+
+
+@contextmanager
+def socket(
+    stack: Stack,
+    ticket_id: object,
+    *,
+    cookie: str = "",
+    kind: str = "guest-updates",
+    origin: str | None = "",
+    **headers: str,
+) -> Iterator[ClientConnection]:
+    given = {"Cookie": cookie} | headers
+    with connect(
+        f"ws://localhost:{stack.ws_port}/ws/{kind}/{ticket_id}/",
+        origin=stack.url if origin == "" else origin,  # type: ignore[arg-type]
+        additional_headers={name: value for name, value in given.items() if value},
+        open_timeout=10,
+        proxy=None,
+    ) as opened:
+        yield opened
+
+
+def status_of_refusal(stack: Stack, ticket_id: object, **how: str) -> int:
+    with pytest.raises(InvalidStatus) as refused, socket(stack, ticket_id, **how):
+        pytest.fail("the socket was opened")
+    return refused.value.response.status_code
+
+
+def hear(opened: ClientConnection) -> dict[str, object]:
+    message: dict[str, object] = json.loads(opened.recv(timeout=10))
+    return message
+
+
+@pytest.fixture
+def idle(stack: Stack) -> Iterator[Stack]:
+    """The processes without anybody who would end a request."""
+    with stack.frozen("worker"), stack.frozen("sweeper"):
+        yield stack
+
+
+def test_the_owner_hears_the_present_state_and_then_the_news(idle: Stack) -> None:
+    request = make_request()
+    with socket(idle, request.ticket_id, cookie=session_of(request.account)) as opened:
+        first = hear(opened)
+        assert (first["type"], type(first["estimated_completion"])) == ("guest_processing", int)
+        create_due_guests()
+        guest = GuestRequest.objects.get(pk=request.pk).guest
+        assert guest is not None
+        assert hear(opened) == {
+            "type": "guest_created",
+            "success": True,
+            "data": {"id": guest.pk, "qr_code_url": f"/media/qr/{guest.qr_token}.png"},
+        }
+        with pytest.raises(ConnectionClosed):
+            opened.recv(timeout=10)
+        assert opened.close_code == 1000
+
+
+def test_a_result_that_came_before_the_socket_is_not_missed(idle: Stack) -> None:
+    guest = make_guest()
+    request = GuestRequest.objects.get(guest=guest)
+    with socket(idle, request.ticket_id, cookie=session_of(guest.account)) as opened:
+        assert hear(opened)["type"] == "guest_created"
+
+
+def test_a_place_in_line_is_told_with_its_position(idle: Stack) -> None:
+    event = make_event(capacity=1)
+    make_guest(event)
+    make_guest(event)
+    second = make_guest(event)
+    request = GuestRequest.objects.get(guest=second)
+    with socket(idle, request.ticket_id, cookie=session_of(second.account)) as opened:
+        assert hear(opened) == {
+            "type": "guest_waitlisted",
+            "success": True,
+            "data": {"position": 2},
+        }
+
+
+def test_a_refusal_is_told_with_its_code(idle: Stack) -> None:
+    event = make_event(capacity=1, has_waiting_list=False)
+    request = make_request(event)
+    late = make_request(event)
+    create_due_guests()
+    cookie = session_of(late.account)
+    with socket(idle, late.ticket_id, cookie=cookie, **{"Accept-Language": "en"}) as opened:
+        assert hear(opened) == {
+            "type": "guest_creation_failed",
+            "success": False,
+            "error": "The list is full.",
+            "code": "list_full",
+        }
+    assert GuestRequest.objects.get(pk=request.pk).state == "created"
+
+
+@pytest.mark.parametrize(("language", "word"), [("en", "on the list"), ("pt-PT", "na lista")])
+def test_pages_get_their_partial_in_their_language(idle: Stack, language: str, word: str) -> None:
+    guest = make_guest()
+    request = GuestRequest.objects.get(guest=guest)
+    cookie = session_of(guest.account)
+    headers = {"Accept-Language": language}
+    with socket(idle, request.ticket_id, cookie=cookie, kind="promo", **headers) as opened:
+        html = opened.recv(timeout=10)
+    assert 'hx-swap-oob="true"' in html
+    assert word in html
+    assert "<html" not in html
+
+
+def test_others_are_refused_before_the_socket_opens(stack: Stack) -> None:
+    request, stranger = make_request(), make_account()
+    own = session_of(request.account)
+    assert status_of_refusal(stack, request.ticket_id) == 403
+    assert status_of_refusal(stack, request.ticket_id, cookie=session_of(stranger)) == 403
+    assert status_of_refusal(stack, uuid.uuid4(), cookie=own) == 403
+    assert status_of_refusal(stack, "no-ticket", cookie=own) in {403, 404, 500}
+    evil = "https://evil.example"
+    assert status_of_refusal(stack, request.ticket_id, cookie=own, origin=evil) == 403
+
+
+def test_a_session_that_was_ended_everywhere_opens_nothing(stack: Stack) -> None:
+    request = make_request()
+    cookie = session_of(request.account)
+    request.account.sign_out_everywhere()
+    assert status_of_refusal(stack, request.ticket_id, cookie=cookie) == 403
+
+
+@pytest.mark.parametrize(
+    "cookie", ["session=garbage", "session=", "=;=;;", "session=a:b:c", "session=" + "x" * 3000]
+)
+def test_garbage_for_a_session_is_refused(stack: Stack, cookie: str) -> None:
+    assert status_of_refusal(stack, make_request().ticket_id, cookie=cookie) == 403
+
+
+def test_what_a_page_says_is_not_listened_to_and_harms_nobody(idle: Stack) -> None:
+    request = make_request()
+    cookie = session_of(request.account)
+    with socket(idle, request.ticket_id, cookie=cookie) as opened:
+        hear(opened)
+        for said in ["{", "\0", "x" * 4000, b"\xff\xfe", '{"type": "ticket.changed"}'] * 20:
+            opened.send(said)
+        create_due_guests()
+        assert hear(opened)["type"] == "guest_created"
+
+
+def send_much(opened: ClientConnection) -> None:
+    for _ in range(50):
+        opened.send("x" * 1_000_000)
+
+
+def test_a_frame_beyond_all_measure_ends_only_its_own_socket(idle: Stack) -> None:
+    request = make_request()
+    cookie = session_of(request.account)
+    with socket(idle, request.ticket_id, cookie=cookie) as bad:
+        hear(bad)
+        with socket(idle, request.ticket_id, cookie=cookie) as good:
+            hear(good)
+            with pytest.raises(ConnectionClosed):
+                send_much(bad)
+            create_due_guests()
+            assert hear(good)["type"] == "guest_created"

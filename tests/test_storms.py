@@ -1,0 +1,132 @@
+"""Many at once over HTTP, against the real processes."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import TypeVar
+
+import httpx
+import pytest
+
+from accounts.models import User
+from guests.models import Guest, GuestRequest
+from notifications.models import Email
+from tests.factories import make_account, make_event
+from tests.invariants import broken_invariants
+from tests.promo.test_websocket import session_of
+from tests.stack import Stack, wait_for
+
+pytestmark = pytest.mark.processes
+
+T = TypeVar("T")
+PERSON = {"first_name": "Rui", "last_name": "Exemplo", "email": "rui@example.com"}
+
+
+def at_once(number: int, act: Callable[[int], T]) -> list[T]:
+    """Do something in so many threads that begin together; return what each got."""
+    barrier = Barrier(number)
+
+    def begin(which: int) -> T:
+        barrier.wait(timeout=30)
+        return act(which)
+
+    with ThreadPoolExecutor(number) as threads:
+        return list(threads.map(begin, range(number)))
+
+
+def browser(stack: Stack, account: User | None = None) -> httpx.Client:
+    """Return a browser that has a CSRF token, and a session if an account is given."""
+    client = httpx.Client(base_url=stack.url, timeout=20, headers={"Accept-Language": "en"})
+    if account:
+        client.headers["Cookie"] = session_of(account)
+    return client
+
+
+def token_of(client: httpx.Client, path: str) -> str:
+    """Open a form's page and return its token; its cookie stays with the browser."""
+    html = client.get(path).text
+    token: str = html.split('name="csrfmiddlewaretoken" value="')[1].split('"')[0]
+    return token
+
+
+def all_have_ended() -> bool:
+    return not GuestRequest.objects.pending().exists()
+
+
+def test_twenty_requests_of_one_person_are_one_guest_with_one_qr(stack: Stack) -> None:
+    event, account = make_event(), make_account()
+    path = f"/promo/{event.slug}/-/request/"
+    with httpx.Client(base_url=stack.url, timeout=20) as client:
+        client.cookies.set("session", session_of(account).removeprefix("session="))
+        token = token_of(client, f"/promo/{event.slug}/")
+        cookies = dict(client.cookies)
+
+    def ask(_: int) -> str:
+        answer = httpx.post(
+            stack.url + path, data={"csrfmiddlewaretoken": token}, cookies=cookies, timeout=20
+        )
+        assert answer.status_code == 303
+        return answer.headers["location"]
+
+    tickets = at_once(20, ask)
+    wait_for(all_have_ended)
+    assert len(set(tickets)) == 1
+    guest = Guest.objects.get()
+    assert GuestRequest.objects.count() == 1
+    assert guest.qr_token
+    assert Email.objects.filter(kind="qr_code").count() == 1
+    assert broken_invariants() == []
+
+
+def test_twenty_registrations_of_one_phone_are_one_account(stack: Stack) -> None:
+    event = make_event()
+    step = f"/promo/{event.slug}/-"
+    clients = []
+    for _ in range(20):
+        client = httpx.Client(base_url=stack.url, timeout=20)
+        token = token_of(client, f"{step}/phone/")
+        data = {"csrfmiddlewaretoken": token, "country": "PT", "phone": "961 234 567"}
+        assert client.post(f"{step}/phone/", data=data).headers["location"].endswith("/register/")
+        clients.append((client, token_of(client, f"{step}/register/")))
+
+    def register(which: int) -> str:
+        client, token = clients[which]
+        answer = client.post(f"{step}/register/", data=PERSON | {"csrfmiddlewaretoken": token})
+        assert answer.status_code in {303, 429}, answer.text[:300]
+        return answer.headers.get("location", "")
+
+    answers = at_once(20, register)
+    wait_for(all_have_ended)
+    assert sum("/ticket/" in answer for answer in answers) == 1
+    assert User.objects.filter(phone="+351961234567").count() == 1
+    assert Guest.objects.count() == 1
+    assert Email.objects.filter(kind="welcome").count() == 1
+    assert broken_invariants() == []
+    for client, _ in clients:
+        client.close()
+
+
+def test_sixty_for_fifty_places(stack: Stack) -> None:
+    event = make_event(capacity=50)
+    sessions = [session_of(make_account()).removeprefix("session=") for _ in range(60)]
+    path = f"/promo/{event.slug}/"
+    with httpx.Client(base_url=stack.url, timeout=20) as client:
+        token = token_of(client, f"{path}-/phone/")
+        csrf = client.cookies["csrf"]
+
+    def ask(which: int) -> int:
+        answer = httpx.post(
+            f"{stack.url}{path}-/request/",
+            data={"csrfmiddlewaretoken": token},
+            cookies={"session": sessions[which], "csrf": csrf},
+            timeout=30,
+        )
+        return answer.status_code
+
+    assert set(at_once(60, ask)) == {303}
+    wait_for(all_have_ended)
+    event.refresh_from_db()
+    assert event.places_taken == 50
+    requests = GuestRequest.objects.order_by("pk").values_list("state", flat=True)
+    assert list(requests) == ["created"] * 50 + ["waitlisted"] * 10
+    assert broken_invariants() == []
