@@ -108,6 +108,11 @@ def state_of(ticket: Ticket) -> Response:
     return Response({"success": True, "state": ticket.state, "data": data_of(ticket)})
 
 
+def queued() -> Response:
+    """Return the state of a ticket that the journal has: nothing is known of it but that."""
+    return Response({"success": True, "state": "queued", "data": None})
+
+
 def data_of(ticket: Ticket) -> dict[str, Any] | None:
     """Return what there is to say about an ended request, None before that."""
     match ticket.state:

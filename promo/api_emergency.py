@@ -15,7 +15,7 @@ from guests import snapshots
 from guests.journal import JournalError
 from snap.errors import RETRY_AFTER
 
-from .api_answers import SignedSession, accepted
+from .api_answers import SignedSession, accepted, queued
 from .emergency import QUEUED_SECONDS, journal, was_given_here
 from .links import PromoLink
 from .serializers import read_place
@@ -47,7 +47,7 @@ def ticket(request: Request, ticket_id: UUID) -> Response:
     """Say that the ticket is queued, to whom it was given here or who is signed in."""
     if not was_given_here(request._request, ticket_id) and not request.user:
         raise Http404("no such ticket")
-    return Response({"success": True, "state": "queued", "data": None})
+    return queued()
 
 
 def nothing_left(request: HttpRequest) -> JsonResponse:
