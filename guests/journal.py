@@ -97,9 +97,12 @@ class Journal:
     def accept(self, entry: Entry) -> str:
         """Write an entry and return its ticket id once it is on the disk.
 
-        A phone that has an entry for the event gets that one's ticket. Raises JournalError.
+        A phone that has an entry for the event gets that one's ticket. Raises JournalError, on a
+        full disk before the last room is gone: without any, no entry could be removed either.
         """
         with self._open() as journal:
+            if not self._has_room():
+                raise JournalError("the disk is full")
             added = journal.execute(
                 "INSERT INTO entry (ticket_id, event_id, phone, body) VALUES (?, ?, ?, ?)"
                 " ON CONFLICT DO NOTHING",
@@ -189,9 +192,12 @@ class Journal:
         """Say whether an entry could be kept now: there is room, and the right to write."""
         try:
             with self._open():
-                return shutil.disk_usage(self.path.parent).free > ROOM
+                return self._has_room()
         except (JournalError, OSError):
             return False
+
+    def _has_room(self) -> bool:
+        return shutil.disk_usage(self.path.parent).free > ROOM
 
     def _find(self, condition: str, value: object, limit: int) -> list[StoredEntry]:
         with self._open() as journal:
