@@ -140,7 +140,7 @@ def send_raw(visitor: Visitor, step: str, **fields: str) -> Answer:
     )
 
 
-# Fields --------------------------------------------------------------------------------------------
+# Fields ------------------------------------------------
 
 
 @browsers
@@ -321,7 +321,7 @@ def test_the_language_switch_leads_nowhere_else(back: str) -> None:
     assert not answer.get("Location", "/").startswith("javascript")
 
 
-# Steps without what they need, and again -----------------------------------------------------------------
+# Steps without what they need, and again ------------------------------------------------
 
 
 @pytest.mark.parametrize("step", ["code", "register"])
@@ -398,7 +398,7 @@ def test_a_reloaded_step_shows_its_form_again() -> None:
         assert "errorlist" not in html_of(shown)
 
 
-# Tokens ------------------------------------------------------------------------------------------------
+# Tokens ------------------------------------------------
 
 
 def token_in(answer: Answer) -> str:
@@ -449,7 +449,7 @@ def test_the_way_back_from_an_old_form_stays_here() -> None:
         assert MARKUP.encode() not in answer.content
 
 
-# Paths ---------------------------------------------------------------------------------------------------
+# Paths ------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -560,7 +560,7 @@ def test_head_is_a_get_without_a_body() -> None:
         assert (answer.status_code, answer.content) == (200, b"")
 
 
-# Bodies --------------------------------------------------------------------------------------------------
+# Bodies ------------------------------------------------
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -614,7 +614,7 @@ def test_a_field_sent_twice_counts_once() -> None:
     assert location_of(answer) == visitor.step_url("register")
 
 
-# Headers -------------------------------------------------------------------------------------------------
+# Headers ------------------------------------------------
 
 COOKIES = [
     "session=garbage",
@@ -708,7 +708,7 @@ def test_headers_that_make_no_sense(name: str, value: str) -> None:
         assert MARKUP.encode() not in answer.content
 
 
-# What is stored is shown as text ----------------------------------------------------------------------------
+# What is stored is shown as text ------------------------------------------------
 
 
 def test_texts_of_staff_are_shown_as_text() -> None:
