@@ -129,7 +129,7 @@ class Journal:
 
     def count(self) -> dict[str, int]:
         """Return how many entries wait and how many are dead."""
-        with self._open() as journal:
+        with self._open(to_write=False) as journal:
             counts = dict(journal.execute("SELECT state, count(*) FROM entry GROUP BY state"))
         return {"waiting": counts.get("waiting", 0), "dead": counts.get("dead", 0)}
 
@@ -163,7 +163,7 @@ class Journal:
 
     def history(self, ticket_id: str) -> list[tuple[str, str]]:
         """Return (when, what) of everything that happened to a ticket here, in order."""
-        with self._open() as journal:
+        with self._open(to_write=False) as journal:
             return list(
                 journal.execute(
                     "SELECT at, what FROM history WHERE ticket_id = ? ORDER BY id", [ticket_id]
@@ -180,12 +180,12 @@ class Journal:
             )
 
     def recall_event(self, slug: str) -> str | None:
-        with self._open() as journal:
+        with self._open(to_write=False) as journal:
             row = journal.execute("SELECT body FROM event WHERE slug = ?", [slug]).fetchone()
         return str(row[0]) if row else None
 
     def recall_events(self) -> list[str]:
-        with self._open() as journal:
+        with self._open(to_write=False) as journal:
             return [str(row[0]) for row in journal.execute("SELECT body FROM event")]
 
     def is_writable(self) -> bool:
@@ -200,7 +200,7 @@ class Journal:
         return shutil.disk_usage(self.path.parent).free > ROOM
 
     def _find(self, condition: str, value: object, limit: int) -> list[StoredEntry]:
-        with self._open() as journal:
+        with self._open(to_write=False) as journal:
             rows = journal.execute(
                 f"SELECT id, body, attempts, state, error FROM entry WHERE {condition}"  # noqa: S608
                 " ORDER BY id LIMIT ?",
@@ -209,8 +209,11 @@ class Journal:
         return [StoredEntry(row[0], Entry(**json.loads(row[1])), *row[2:]) for row in rows]
 
     @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        """Open the file for one transaction, committed and synced at the end of the block."""
+    def _open(self, *, to_write: bool = True) -> Iterator[sqlite3.Connection]:
+        """Open the file for one transaction, committed and synced at the end of the block.
+
+        One that only reads waits for no writer, and keeps none waiting.
+        """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             journal = sqlite3.connect(self.path, timeout=LOCK_TIMEOUT, isolation_level=None)
@@ -218,7 +221,7 @@ class Journal:
             raise JournalError(str(error)) from error
         try:
             self._prepare(journal)
-            journal.execute("BEGIN IMMEDIATE")
+            journal.execute("BEGIN IMMEDIATE" if to_write else "BEGIN")
             yield journal
             journal.execute("COMMIT")
         except sqlite3.Error as error:
