@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint types requirements
+.PHONY: run test faults lint types requirements
 
 .venv/.run: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "SNAP needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another one: make run PYTHON=python3.12")'
@@ -22,6 +22,11 @@ run: .venv/.run
 
 test: .venv/.dev
 	$(BIN)/python -m pytest
+
+# An hour and a half; `make faults SOAK=5` has a shorter soak.
+SOAK ?= 30
+faults: .venv/.dev
+	$(BIN)/python -m pytest tests/faults --long --soak $(SOAK) --report docs/reliability.md
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

@@ -25,7 +25,9 @@ def frozen(server: PostgreSQL | Valkey) -> Iterator[None]:
     """Stop all of a server's processes (SIGSTOP): connections stay open, and nothing answers."""
     stopped = processes_of(server)
     for process in stopped:
-        process.send_signal(signal.SIGSTOP)
+        # PostgreSQL's own helpers come and go.
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGSTOP)
     try:
         yield
     finally:

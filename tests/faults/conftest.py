@@ -1,10 +1,12 @@
 """Fixtures of the scenarios: how long they last, who comes, and where their results go."""
 
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from django.db import connection
@@ -18,11 +20,12 @@ from tests.stack import Stack
 
 from .report import Result, write_report
 from .storm import Storm, make_people
-from .verdict import Verdict, judge
+from .verdict import LENIENT, PROMISED, Verdict, judge
 
 # A line for every request of a storm would bury what matters, and slow the storm down.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
+SOAK_MINUTES = 30.0  # in the long form, unless --soak says otherwise
 RESULTS = pytest.StashKey[list[Result]]()
 
 
@@ -31,6 +34,7 @@ class Form:
     """How hard a scenario is: `make test` runs the short form, `make faults` the long one."""
 
     is_long: bool
+    soak_minutes: float
 
     def __call__(self, short: float, long: float) -> float:
         return long if self.is_long else short
@@ -38,7 +42,24 @@ class Form:
 
 @pytest.fixture(scope="session")
 def form(pytestconfig: pytest.Config) -> Form:
-    return Form(pytestconfig.getoption("long"))
+    minutes = pytestconfig.getoption("soak") or SOAK_MINUTES
+    return Form(pytestconfig.getoption("long"), minutes)
+
+
+def loud_skip(message: str) -> NoReturn:
+    """Skip a test for want of something, in a way that nobody overlooks; in CI it fails."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give the long form the time that it needs."""
+    if config.getoption("long"):
+        soak = config.getoption("soak") or SOAK_MINUTES
+        for item in items:
+            if Path(__file__).parent in item.path.parents:
+                item.add_marker(pytest.mark.timeout(600 + soak * 60))
 
 
 @pytest.fixture(scope="package")
@@ -95,11 +116,13 @@ Conclude = Callable[..., Verdict]
 
 
 @pytest.fixture
-def conclude(request: pytest.FixtureRequest) -> Conclude:
+def conclude(request: pytest.FixtureRequest, form: Form) -> Conclude:
     """Return a function that judges the storms, notes the result and fails if anything is wrong."""
 
     def note(*storms: Storm, broken: str, healed_at: float | None = None, dead: int = 0) -> Verdict:
-        verdict = judge(list(storms), healed_at=healed_at or time.time(), dead=dead)
+        limits = PROMISED if form.is_long else LENIENT
+        at = healed_at or time.time()
+        verdict = judge(list(storms), healed_at=at, limits=limits, dead=dead)
         results = request.config.stash.setdefault(RESULTS, [])
         scenario = request.node.name.removeprefix("test_").replace("_", " ")
         results.append(Result(scenario, broken, verdict))

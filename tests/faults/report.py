@@ -32,17 +32,19 @@ def _introduction(is_long: bool) -> list[str]:
     form = "the long form (`make faults`)" if is_long else "the short form (`make test`)"
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     machine = f"{os.cpu_count()} cores and {memory:.0f} GB of memory, {platform.machine()}"
+    load = os.getloadavg()[2]
     packages = ", ".join(f"{name} {version(name)}" for name in ("django", "celery", "psycopg"))
     python = ".".join(str(part) for part in sys.version_info[:3])
     return [
         "# What happens when things break",
         "",
         "Written by the tests in `tests/faults`, never by hand. While a storm of people asks for"
-        " places over real HTTP, one thing is broken for real; then it is healed, and what every"
+        " places over real HTTP, something is broken for real; then it is healed, and what every"
         " person was told is set against the rows, the journal and the history.",
         "",
         f"Measured in {form}, with everything (servers, processes, storm) on one machine with"
-        f" {machine}: Python {python}, {packages}.",
+        f" {machine}: Python {python}, {packages}. The load average was {load:.1f} at the end; on a"
+        " machine that is busy with other work the seconds are those of that work too.",
         "",
         "- **lost**: accepted (a `202`, or a `200` with the place in it), and neither guest, nor in"
         " the waiting list, nor refused, nor kept as a failed request that staff see",

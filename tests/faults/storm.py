@@ -130,7 +130,8 @@ class Storm:
         rate: float = 20.0,
         patience: float = 30.0,
     ) -> None:
-        self.url = url
+        # Names are looked up by few threads, and thousands of connections would wait for those.
+        self.url = url.replace("localhost", "127.0.0.1")
         self.event = event
         self.people = people
         self.rate = rate
@@ -166,12 +167,13 @@ class Storm:
         """Return the answers so far that said one of these, in order."""
         return [answer for answer in list(self.answers) if answer.said in said]
 
-    def slowest(self) -> float:
-        """Return the longest that anybody waited for an answer, in vain included, in seconds.
+    def slowest(self) -> Answer | None:
+        """Return the answer that somebody waited longest for, in vain included.
 
         A connection that a killed process has reset is no answer, and nobody waits any longer.
         """
-        return max((a.seconds for a in list(self.answers) if a.status or a.timed_out), default=0.0)
+        waited_for = [a for a in list(self.answers) if a.status or a.timed_out]
+        return max(waited_for, key=lambda answer: answer.seconds, default=None)
 
     # The people ---------------------------------------------------------------------------------
 

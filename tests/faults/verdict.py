@@ -16,8 +16,18 @@ from tests.invariants import broken_invariants
 
 from .storm import Answer, Storm
 
-MOST_SECONDS_FOR_AN_ANSWER = 6.0
-MOST_SECONDS_TO_HEAL = 15.0
+
+@dataclass(frozen=True)
+class Limits:
+    """Seconds that anybody may wait for an answer, and that it may take to heal."""
+
+    answer: float
+    healing: float
+
+
+# What is promised, and what shows that something hangs on a machine that is busy with other work.
+PROMISED = Limits(answer=6.0, healing=15.0)
+LENIENT = Limits(answer=20.0, healing=45.0)
 PATIENCE = 90.0  # seconds after which what is still in flight counts as lost
 
 
@@ -35,22 +45,23 @@ class Verdict:
     wrong: list[str] = field(default_factory=list)
 
 
-def judge(storms: list[Storm], *, healed_at: float, dead: int = 0) -> Verdict:
+def judge(storms: list[Storm], *, healed_at: float, limits: Limits, dead: int = 0) -> Verdict:
     """Wait until nothing is in flight any more, and say what became of everybody.
 
     `healed_at` is seconds since 1970. `dead` rows are allowed, visible to staff as they are.
     """
     left = wait_until_nothing_is_in_flight()
     accepted = [a for storm in storms for a in storm.heard("accepted", "ended")]
-    slowest = max(storm.slowest() for storm in storms)
+    answers = [answer for storm in storms if (answer := storm.slowest())]
+    slowest = max(answers, key=lambda answer: answer.seconds)
     healing = _seconds_to_heal(accepted, healed_at)
     lost = [*_lost(accepted), *(f"still in flight: {ticket}" for ticket in left)]
     doubled = [*_doubled_guests(), *_guests_without_request()]
     over = sum(_over_capacity(event) for event in Event.objects.all())
     wrong = [*lost, *doubled, *_backwards(), *_other_errors(storms), *_broken(dead)]
-    if slowest > MOST_SECONDS_FOR_AN_ANSWER:
-        wrong.append(f"somebody waited {slowest:.1f} s for an answer")
-    if healing > MOST_SECONDS_TO_HEAL:
+    if slowest.seconds > limits.answer:
+        wrong.append(f"somebody waited too long: {slowest}")
+    if healing > limits.healing:
         wrong.append(f"the last ticket ended {healing:.1f} s after the healing")
     levels = [answer.level for answer in accepted]
     return Verdict(
@@ -58,7 +69,7 @@ def judge(storms: list[Storm], *, healed_at: float, dead: int = 0) -> Verdict:
         lost=len(lost),
         doubled=len(doubled),
         over_capacity=over,
-        slowest=round(slowest, 2),
+        slowest=round(slowest.seconds, 2),
         healing=round(healing, 1),
         by_level={level: levels.count(level) for level in sorted(set(levels))},
         wrong=wrong,

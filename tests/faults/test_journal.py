@@ -1,0 +1,166 @@
+"""The emergency journal: its disk fills up, and its drainer dies at each step."""
+
+import os
+import sqlite3
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+from django.db import connection
+from pytest_django import Settings
+
+from guests.journal import the_journal
+from snap.embedded import PostgreSQL
+from snap.processes import BASE_DIR
+from tests.stack import Stack, wait_for
+
+from .breaking import changed, commits_held, pause, waiting_commits
+from .conftest import Conclude, Form, MakeStorm, loud_skip
+from .storm import Storm
+
+pytestmark = pytest.mark.processes
+
+ENTRIES = 12
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 1.3 MB: some hundred kilobytes more than the journal wants to have left."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1300k", "tmpfs", str(place)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
+        loud_skip("A SMALL DISK CAN ONLY BE MOUNTED BY ROOT")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def test_disk_full_for_the_journal(
+    faulty: Stack,
+    postgresql: PostgreSQL,
+    small_disk: Path,
+    make_storm: MakeStorm,
+    conclude: Conclude,
+    form: Form,
+    settings: Settings,
+) -> None:
+    """Whoever hears 202 is in the journal; when no more can be kept people hear 503 (level 4).
+
+    The protections are that a failed write is no 202, and that some room is always left: without
+    `_has_room` the journal fills the disk so that nothing can be removed from it either.
+    """
+    settings.JOURNAL_PATH = small_disk / "journal.sqlite3"
+    with changed(faulty, "web", "sweeper", JOURNAL_PATH=str(settings.JOURNAL_PATH)):
+        storm = make_storm(int(form(400, 3000)), rate=60)
+        with storm:
+            pause(0.5)
+            postgresql.stop("immediate")
+            wait_for(lambda: storm.heard("unavailable"), 40)
+            pause(form(1, 30))
+            postgresql.start()
+            healed_at = time.time()
+        journalled = [answer for answer in storm.heard("accepted") if answer.level == 3]
+        assert journalled
+        conclude(
+            storm,
+            broken="PostgreSQL was away until the journal had filled its disk (a tmpfs of 1.3 MB):"
+            f" {len(journalled)} people were accepted, then all heard 503 and asked again.",
+            healed_at=healed_at,
+        )
+
+
+@pytest.fixture
+def journalled(faulty: Stack, postgresql: PostgreSQL, make_storm: MakeStorm) -> Storm:
+    """A storm whose last people are in the journal, with PostgreSQL back and nobody who drains."""
+    faulty.kill("sweeper")
+    storm = make_storm(200, rate=30, patience=1)
+    with storm:
+        pause(0.5)
+        postgresql.stop("immediate")
+        wait_for(lambda: the_journal().count()["waiting"] >= ENTRIES, 30)
+    postgresql.start()
+    connection.close()
+    storm.keys = {a.key: a.person for a in storm.heard("accepted", "ended")}
+    return storm
+
+
+def waiting() -> int:
+    return the_journal().count()["waiting"]
+
+
+def test_drainer_killed_at_each_step(
+    faulty: Stack, postgresql: PostgreSQL, journalled: Storm, conclude: Conclude
+) -> None:
+    """Before its commit, in it, and between it and the journal's own: then another one drains.
+
+    The protections are that the entry goes last, and that carrying it again finds the ticket: with
+    the entry removed first it would be lost in the third step.
+    """
+    before = waiting()
+    # In the transaction: it waits for a lock that somebody else has.
+    with psycopg.connect(postgres_url(postgresql)) as other:
+        other.execute("LOCK TABLE guests_guestrequest IN ACCESS EXCLUSIVE MODE")
+        faulty.start("sweeper")
+        wait_for(lambda: waits_for_lock(other), 30)
+        faulty.kill("sweeper")
+    assert waiting() == before
+    # In the commit: it is durable, and the drainer does not hear of it any more.
+    with commits_held(postgresql):
+        faulty.start("sweeper")
+        wait_for(lambda: waiting_commits(postgresql, "manage"), 30)
+        faulty.kill("sweeper")
+    assert waiting() == before
+    # After the commit: the journal is held, so that the entry cannot be removed.
+    with closing(sqlite3.connect(the_journal().path, isolation_level=None)) as journal:
+        with commits_held(postgresql):
+            faulty.start("sweeper")
+            wait_for(lambda: waiting_commits(postgresql, "manage"), 30)
+            journal.execute("BEGIN IMMEDIATE")
+        wait_for(lambda: not waiting_commits(postgresql), 10)
+        pause(0.3)
+        faulty.kill("sweeper")
+        journal.execute("ROLLBACK")
+    assert waiting() >= before - 1
+    faulty.start("sweeper")
+    conclude(
+        journalled,
+        broken="The sweeper was killed while it drained the journal: in its transaction (a lock was"
+        " held), in its commit (held for a standby that does not exist), and after that, before it"
+        " could remove the entry (the journal was locked).",
+    )
+
+
+def test_two_drainers(faulty: Stack, journalled: Storm, conclude: Conclude) -> None:
+    """They carry the same entries at the same time, each once into the database.
+
+    The protection is the unique ticket id. Without it the second one would make another request,
+    and with the constraint on (event, account) gone as well, another guest.
+    """
+    command = ["python", "manage.py", "sweeper", "--once"]
+    drainers = [
+        subprocess.Popen(command, cwd=BASE_DIR, env=faulty.env, stderr=subprocess.DEVNULL)
+        for _ in range(2)
+    ]
+    faulty.start("sweeper")
+    for drainer in drainers:
+        drainer.wait(60)
+    broken = "Three processes drained the journal at the same time."
+    conclude(journalled, broken=broken)
+
+
+def waits_for_lock(other: "psycopg.Connection[tuple[object, ...]]") -> bool:
+    row = other.execute(
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        " AND application_name LIKE '%manage%'"
+    ).fetchone()
+    # What a transaction has seen of this view stays the same until it is cleared.
+    other.execute("SELECT pg_stat_clear_snapshot()")
+    return bool(row and row[0])
+
+
+def postgres_url(postgresql: PostgreSQL) -> str:
+    return postgresql.url.removesuffix("/snap") + f"/{connection.settings_dict['NAME']}"

@@ -1,0 +1,115 @@
+"""The mail provider misbehaves: guests have their places all the same, and their emails later."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from notifications.models import Email
+from tests.stack import Stack, wait_for
+
+from .breaking import changed, pause
+from .conftest import Conclude, Form, MakeStorm
+
+pytestmark = pytest.mark.processes
+
+DONE = [Email.State.SENT, Email.State.CANCELLED]
+
+
+class Provider(ThreadingHTTPServer):
+    """Speaks as Mailgun does, and misbehaves as told: well, slow, 500, 429 or reset."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.mood = "well"
+        self.asked = 0
+        self.taken = 0
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Provider
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.asked += 1
+        mood = self.server.mood
+        if mood == "slow":
+            time.sleep(8)
+        if mood in {"500", "429"}:
+            self.answer(int(mood), b'{"message": "not now"}')
+            return
+        self.server.taken += 1
+        if mood == "reset":
+            self.connection.close()
+            return
+        self.answer(200, b'{"id": "<taken@mail.example>", "message": "Queued."}')
+
+    def answer(self, status: int, body: bytes) -> None:
+        try:
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+        except OSError:
+            return  # Whoever asked has given up.
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Be quiet."""
+
+
+@contextmanager
+def provider() -> Iterator[Provider]:
+    with Provider() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_mail_provider_misbehaves(
+    faulty: Stack, make_storm: MakeStorm, conclude: Conclude, form: Form
+) -> None:
+    """Slow (8 s), 500, 429, accepting and then cutting the connection; then well again.
+
+    The protections are that sending happens outside of any transaction and any request, and that
+    failures of the provider use up no attempt: counted as `FAILED`, emails would be dead rows.
+    """
+    seconds = form(2.5, 30)
+    with provider() as mailgun:
+        env = {
+            "EMAIL_PROVIDER": "mailgun",
+            "MAILGUN_API_URL": f"http://127.0.0.1:{mailgun.server_port}/v3",
+            "MAILGUN_API_KEY": "key-for-tests",
+            "MAILGUN_SENDER_DOMAIN": "mail.example",
+            "BREAKER_PAUSE": "2",
+        }
+        with changed(faulty, "emails", "sweeper", **env):
+            storm = make_storm(int(form(150, 2000)), rate=15)
+            with storm:
+                for mood in ("slow", "500", "429", "reset", "well"):
+                    mailgun.mood = mood
+                    pause(seconds)
+                    assert mailgun.asked, "nobody asked the mail provider"
+            healed_at = time.time()
+            all_sent = "every email was sent"
+            wait_for(lambda: not Email.objects.exclude(state__in=DONE).exists(), form(60, 180))
+        emails = Email.objects.filter(state=Email.State.SENT).count()
+        assert not Email.objects.filter(state=Email.State.DEAD).exists()
+    conclude(
+        storm,
+        broken=f"A local HTTP server in the mail provider's place was slow (8 s), then answered"
+        f" 500, then 429, then took emails and cut the connection, {seconds:g} s each. In the end"
+        f" {all_sent}: {emails}, {time.time() - healed_at:.0f} s after the last person came;"
+        f" {mailgun.taken - emails} copies more than that were taken before a connection was cut,"
+        " each with the Message-ID of the first.",
+        healed_at=healed_at,
+    )
