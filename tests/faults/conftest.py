@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from django.db import connection
@@ -105,7 +105,7 @@ MakeStorm = Callable[..., Storm]
 def make_storm(faulty: Stack) -> MakeStorm:
     """Return a function that prepares a storm on an event with places for two in three."""
 
-    def make(people: int, *, event: Event | None = None, **options: float) -> Storm:
+    def make(people: int, *, event: Event | None = None, **options: Any) -> Storm:
         event = event or make_event(capacity=max(1, people * 2 // 3))
         return Storm(faulty.url, event, make_people(people), **options)
 

@@ -118,6 +118,7 @@ class Storm:
     """People who arrive at `rate` a second for as long as the block lasts.
 
     At its end no more come, and those who are there get `patience` seconds to have their answer.
+    No more than `at_once` are there together: what is measured is SNAP, not a queue before it.
     When all have come, those with an account come again and ask with a new key.
     """
 
@@ -127,7 +128,8 @@ class Storm:
         event: Event,
         people: list[Person],
         *,
-        rate: float = 20.0,
+        rate: float = 12.0,
+        at_once: int = 80,
         patience: float = 30.0,
     ) -> None:
         # Names are looked up by few threads, and thousands of connections would wait for those.
@@ -135,6 +137,7 @@ class Storm:
         self.event = event
         self.people = people
         self.rate = rate
+        self.at_once = at_once
         self.patience = patience
         self.answers: list[Answer] = []
         self.keys: dict[str, str] = {}
@@ -194,7 +197,11 @@ class Storm:
             going: set[asyncio.Task[None]] = set()
             began, come = time.monotonic(), 0
             while not self._over.is_set():
-                while come < (time.monotonic() - began) * self.rate:
+                done = {task for task in going if task.done()}
+                for task in done:
+                    task.result()
+                going -= done
+                while come < (time.monotonic() - began) * self.rate and len(going) < self.at_once:
                     person = self.people[come % len(self.people)]
                     if come < len(self.people) or not person.comes_by_pages:
                         going.add(asyncio.create_task(self._come(person)))

@@ -29,10 +29,10 @@ ENTRIES = 12
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 1.3 MB: some hundred kilobytes more than the journal wants to have left."""
+    """A disk of 1.1 MB: some kilobytes more than the journal wants to have left."""
     place = tmp_path / "small"
     place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1300k", "tmpfs", str(place)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1120k", "tmpfs", str(place)]
     if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
         loud_skip("A SMALL DISK CAN ONLY BE MOUNTED BY ROOT")
     yield place
@@ -55,7 +55,7 @@ def test_disk_full_for_the_journal(
     """
     settings.JOURNAL_PATH = small_disk / "journal.sqlite3"
     with changed(faulty, "web", "sweeper", JOURNAL_PATH=str(settings.JOURNAL_PATH)):
-        storm = make_storm(int(form(400, 3000)), rate=60)
+        storm = make_storm(int(form(200, 2000)))
         with storm:
             pause(0.5)
             postgresql.stop("immediate")
@@ -67,7 +67,7 @@ def test_disk_full_for_the_journal(
         assert journalled
         conclude(
             storm,
-            broken="PostgreSQL was away until the journal had filled its disk (a tmpfs of 1.3 MB):"
+            broken="PostgreSQL was away until the journal had filled its disk (a tmpfs of 1.1 MB):"
             f" {len(journalled)} people were accepted, then all heard 503 and asked again.",
             healed_at=healed_at,
         )
@@ -77,7 +77,7 @@ def test_disk_full_for_the_journal(
 def journalled(faulty: Stack, postgresql: PostgreSQL, make_storm: MakeStorm) -> Storm:
     """A storm whose last people are in the journal, with PostgreSQL back and nobody who drains."""
     faulty.kill("sweeper")
-    storm = make_storm(200, rate=30, patience=1)
+    storm = make_storm(200, rate=20, patience=1)
     with storm:
         pause(0.5)
         postgresql.stop("immediate")

@@ -92,7 +92,7 @@ def test_connections_cut_at_commit(
     (event, account). Without that (see `_end_requests`) the constraint would make it a dead row.
     """
     times, cut = int(form(3, 20)), 0
-    storm = make_storm(int(form(200, 1500)), rate=30)
+    storm = make_storm(int(form(200, 1500)), rate=20)
     with storm:
         for _ in range(times):
             pause(0.5)

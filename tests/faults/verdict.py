@@ -116,7 +116,7 @@ def _seconds_to_heal(accepted: list[Answer], healed_at: float) -> float:
     }
     return max(
         (
-            ended[ticket] - max(healed_at, answer.at)
+            max(0.0, ended[ticket] - max(healed_at, answer.at))
             for answer in accepted
             if answer.ticket_id and (ticket := UUID(answer.ticket_id)) in ended
         ),
