@@ -126,6 +126,7 @@ def conclude(request: pytest.FixtureRequest, form: Form) -> Conclude:
         results = request.config.stash.setdefault(RESULTS, [])
         scenario = request.node.name.removeprefix("test_").replace("_", " ")
         results.append(Result(scenario, broken, verdict))
+        report(request.config, has_ended=False)
         print(f"\n{scenario}: {verdict}")
         assert not verdict.wrong, "\n".join(verdict.wrong)
         return verdict
@@ -134,9 +135,20 @@ def conclude(request: pytest.FixtureRequest, form: Form) -> Conclude:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    path: Path | None = session.config.getoption("report")
-    if path is not None and (results := session.config.stash.get(RESULTS, [])):
-        write_report(path, results, is_long=session.config.getoption("long"))
+    report(session.config, has_ended=True)
+
+
+def report(config: pytest.Config, *, has_ended: bool) -> None:
+    """Write down the results there are, if that is wanted."""
+    path: Path | None = config.getoption("report")
+    results = config.stash.get(RESULTS, [])
+    if path is None or not results:
+        return
+    form = "the short form (that of `make test`)"
+    if config.getoption("long"):
+        soak = config.getoption("soak") or SOAK_MINUTES
+        form = f"the long form (`pytest tests/faults --long`, with a soak of {soak:g} minutes)"
+    write_report(path, results, form=form, has_ended=has_ended)
 
 
 def _empty_journal() -> None:

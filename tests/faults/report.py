@@ -22,14 +22,17 @@ class Result:
     verdict: Verdict
 
 
-def write_report(path: Path, results: list[Result], *, is_long: bool) -> None:
-    """Write the document anew."""
+def write_report(path: Path, results: list[Result], *, form: str, has_ended: bool) -> None:
+    """Write the document anew; it says so when the run that it is of has not ended."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join([*_introduction(is_long), *_table(results), *_how(results)]) + "\n")
+    path.write_text(
+        "\n".join([*_introduction(form, has_ended=has_ended), *_table(results), *_how(results)])
+        + "\n"
+    )
 
 
-def _introduction(is_long: bool) -> list[str]:
-    form = "the long form (`make faults`)" if is_long else "the short form (`make test`)"
+def _introduction(form: str, *, has_ended: bool) -> list[str]:
+    so_far = "" if has_ended else "**This run was not over: more scenarios follow.** "
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     machine = f"{os.cpu_count()} cores and {memory:.0f} GB of memory, {platform.machine()}"
     load = os.getloadavg()[2]
@@ -42,8 +45,8 @@ def _introduction(is_long: bool) -> list[str]:
         " places over real HTTP, something is broken for real; then it is healed, and what every"
         " person was told is set against the rows, the journal and the history.",
         "",
-        f"Measured in {form}, with everything (servers, processes, storm) on one machine with"
-        f" {machine}: Python {python}, {packages}. The load average was {load:.1f} at the end; on a"
+        f"{so_far}Measured in {form}, with everything (servers, processes, storm) on one machine"
+        f" with {machine}: Python {python}, {packages}. The load average was {load:.1f} at the end; on a"
         " machine that is busy with other work the seconds are those of that work too.",
         "",
         "- **lost**: accepted (a `202`, or a `200` with the place in it), and neither guest, nor in"
