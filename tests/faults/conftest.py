@@ -85,17 +85,21 @@ def faulty(_quick_breaker: None, stack: Stack) -> Iterator[Stack]:
 
 
 @pytest.fixture
-def postgresql(faulty: Stack) -> PostgreSQL:
+def postgresql(faulty: Stack) -> Iterator[PostgreSQL]:
+    """PostgreSQL, running again when the test has ended, however that was."""
     if servers.postgresql is None:
         pytest.skip("A PostgreSQL THAT DATABASE_URL NAMES IS NOT OURS TO BREAK")
-    return servers.postgresql
+    yield servers.postgresql
+    servers.freshen()
 
 
 @pytest.fixture
-def valkey(faulty: Stack) -> Valkey:
+def valkey(faulty: Stack) -> Iterator[Valkey]:
+    """Valkey, running again when the test has ended, however that was."""
     if servers.valkey is None:
         pytest.skip("A VALKEY THAT REDIS_URL NAMES IS NOT OURS TO BREAK")
-    return servers.valkey
+    yield servers.valkey
+    servers.freshen()
 
 
 MakeStorm = Callable[..., Storm]
