@@ -1,6 +1,5 @@
 """How things are broken here: for real, and at the instruction where it hurts most."""
 
-import os
 import signal
 import time
 from collections.abc import Iterator
@@ -92,8 +91,9 @@ def children_of(stack: Stack, name: str) -> list[psutil.Process]:
 def kill_one_child(stack: Stack, name: str) -> None:
     """Kill the biggest child, as the kernel does when memory runs out."""
     children = children_of(stack, name)
-    biggest = max(children, key=lambda child: child.memory_info().rss)
-    os.kill(biggest.pid, signal.SIGKILL)
+    with suppress(psutil.NoSuchProcess):
+        for child in sorted(children, key=lambda child: child.memory_info().rss)[-1:]:
+            child.kill()
 
 
 def pause(seconds: float) -> None:

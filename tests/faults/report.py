@@ -46,8 +46,8 @@ def _introduction(form: str, *, has_ended: bool) -> list[str]:
         " person was told is set against the rows, the journal and the history.",
         "",
         f"{so_far}Measured in {form}, with everything (servers, processes, storm) on one machine"
-        f" with {machine}: Python {python}, {packages}. The load average was {load:.1f} at the end; on"
-        " a machine that is busy with other work the seconds are those of that work too.",
+        f" with {machine}: Python {python}, {packages}. The load average was {load:.1f} at the end;"
+        " on a machine that is busy with other work the seconds are those of that work too.",
         "",
         "- **lost**: accepted (a `202`, or a `200` with the place in it), and neither guest, nor in"
         " the waiting list, nor refused, nor kept as a failed request that staff see",
