@@ -25,7 +25,8 @@ from .verdict import LENIENT, PROMISED, Verdict, judge
 # A line for every request of a storm would bury what matters, and slow the storm down.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
-SOAK_MINUTES = 30.0  # in the long form, unless --soak says otherwise
+# Unless --soak says otherwise.
+SOAK_MINUTES, SHORT_SOAK_MINUTES = 30.0, 1 / 3
 RESULTS = pytest.StashKey[list[Result]]()
 
 
@@ -42,8 +43,9 @@ class Form:
 
 @pytest.fixture(scope="session")
 def form(pytestconfig: pytest.Config) -> Form:
-    minutes = pytestconfig.getoption("soak") or SOAK_MINUTES
-    return Form(pytestconfig.getoption("long"), minutes)
+    is_long = pytestconfig.getoption("long")
+    minutes = pytestconfig.getoption("soak") or (SOAK_MINUTES if is_long else SHORT_SOAK_MINUTES)
+    return Form(is_long, minutes)
 
 
 def loud_skip(message: str) -> NoReturn:
@@ -120,7 +122,7 @@ Conclude = Callable[..., Verdict]
 
 
 @pytest.fixture
-def conclude(request: pytest.FixtureRequest, form: Form) -> Conclude:
+def conclude(request: pytest.FixtureRequest, faulty: Stack, form: Form) -> Conclude:
     """Return a function that judges the storms, notes the result and fails if anything is wrong."""
 
     def note(*storms: Storm, broken: str, healed_at: float | None = None, dead: int = 0) -> Verdict:
@@ -132,6 +134,8 @@ def conclude(request: pytest.FixtureRequest, form: Form) -> Conclude:
         results.append(Result(scenario, broken, verdict))
         report(request.config, has_ended=False)
         print(f"\n{scenario}: {verdict}")
+        if verdict.wrong:
+            print(faulty.log("web")[-4000:])
         assert not verdict.wrong, "\n".join(verdict.wrong)
         return verdict
 
