@@ -26,6 +26,7 @@ from notifications.models import Email
 
 from . import qr
 from .models import (
+    DeadEntry,
     Event,
     EventPromoter,
     Guest,
@@ -35,7 +36,7 @@ from .models import (
     Team,
     TeamMember,
 )
-from .replay import replay_requests
+from .replay import replay_entries, replay_requests
 from .services import cancel_guest, fill_free_places
 
 LIST_STATES = {
@@ -416,5 +417,39 @@ class GuestRequestAdmin(FindsPhones, ReadOnly):
     @admin.action(description=_("Try failed requests again"), permissions=["change"])
     def replay(self, request: HttpRequest, queryset: QuerySet[GuestRequest]) -> None:
         replayed = replay_requests(queryset, acting_user=acting_user(request))
+        text = ngettext("%(n)d request tried again.", "%(n)d requests tried again.", replayed)
+        self.message_user(request, text % {"n": replayed}, messages.SUCCESS)
+
+
+@admin.register(DeadEntry)
+class DeadEntryAdmin(ReadOnly):
+    """What a host's emergency journal could not carry over."""
+
+    list_display = ["ticket_id", "event_slug", "phone_masked", "error", "died_at", "replay_by"]
+    list_filter = ["event_slug"]
+    search_fields = ["=ticket_id", "phone__startswith"]
+    ordering = ["-pk"]
+    actions = ["replay"]
+    fields = [
+        "ticket_id",
+        "event_slug",
+        "phone_masked",
+        "error",
+        "attempts",
+        "accepted_at",
+        "died_at",
+        "replay_by",
+    ]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: DeadEntry | None = None) -> list[str]:
+        return [str(field) for field in self.fields]
+
+    @admin.display(description=_("phone"), ordering="phone")
+    def phone_masked(self, entry: DeadEntry) -> str:
+        return masked_phone(entry.phone)
+
+    @admin.action(description=_("Try failed requests again"), permissions=["change"])
+    def replay(self, request: HttpRequest, queryset: QuerySet[DeadEntry]) -> None:
+        replayed = replay_entries(queryset, actor=f"account:{acting_user(request).pk}")
         text = ngettext("%(n)d request tried again.", "%(n)d requests tried again.", replayed)
         self.message_user(request, text % {"n": replayed}, messages.SUCCESS)

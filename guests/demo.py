@@ -6,7 +6,7 @@ from io import BytesIO
 from typing import Literal
 
 from django.utils import timezone
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 POSTER_SIZE = (1200, 1500)
 # Drawn larger and scaled down, which smooths the edges.
@@ -179,7 +179,7 @@ def people(size: int) -> list[tuple[str, str, str]]:
 
 
 def draw_poster(event: DemoEvent) -> bytes:
-    """Return a JPEG for a phone's screen: an abstract shape, the title and the place. 0.3 s."""
+    """Return a JPEG for a phone's screen: an abstract shape, for the page writes the title."""
     width, height = (side * SCALE for side in POSTER_SIZE)
     dark, middle, light = event.colours
     fade = Image.linear_gradient("L").resize((width, height))
@@ -189,7 +189,6 @@ def draw_poster(event: DemoEvent) -> bytes:
     shape = Image.new("L", (width, height), 0)
     _draw_shape(ImageDraw.Draw(shape), event.shape, width)
     image.paste(Image.new("RGB", (width, height), light), mask=shape)
-    _write(image, event, light)
     jpeg = BytesIO()
     image.resize(POSTER_SIZE, Image.Resampling.LANCZOS).save(jpeg, "JPEG", quality=82)
     return jpeg.getvalue()
@@ -241,35 +240,3 @@ def _arch(x: int, step: int) -> float:
     """Return the height of a half circle over each stretch of two steps, from 0 to 1."""
     along = (x % (2 * step)) / step - 1
     return float((1 - along * along) ** 0.5)
-
-
-def _write(image: Image.Image, event: DemoEvent, colour: str) -> None:
-    draw = ImageDraw.Draw(image)
-    left = image.width // 12
-    title = ImageFont.load_default(image.width // 9)
-    small = ImageFont.load_default(image.width // 26)
-    words = _lines(event.title.upper(), draw, title, image.width - 2 * left)
-    top = image.height - left * 2 - int(image.width / 8 * len(words))
-    for number, line in enumerate(words):
-        place = (left, top + number * image.width // 8)
-        draw.text(place, line, fill=colour, font=title, stroke_width=SCALE, stroke_fill=colour)
-    city = event.address.rpartition(", ")[2]
-    draw.text(
-        (left, image.height - left * 3 // 2), f"{event.venue} · {city}", fill=colour, font=small
-    )
-
-
-def _lines(
-    text: str,
-    draw: ImageDraw.ImageDraw,
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
-    width: int,
-) -> list[str]:
-    lines: list[str] = []
-    for word in text.split():
-        longer = f"{lines[-1]} {word}" if lines else word
-        if lines and draw.textlength(longer, font=font) <= width:
-            lines[-1] = longer
-        else:
-            lines.append(word)
-    return lines

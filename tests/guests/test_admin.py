@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import zxingcpp
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Permission
 from django.core.files.storage import default_storage
 from django.forms.models import model_to_dict
@@ -17,7 +19,16 @@ from playwright.sync_api import Browser, Page
 from pytest_django.fixtures import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks
 
 from accounts.models import BlockedPhone, User
-from guests.models import Event, Guest, GuestRequest, Promoter, StateChange, Team, TeamMember
+from guests.models import (
+    DeadEntry,
+    Event,
+    Guest,
+    GuestRequest,
+    Promoter,
+    StateChange,
+    Team,
+    TeamMember,
+)
 from guests.qr import image_name, pass_url
 from notifications.models import Email
 from tests.factories import (
@@ -368,12 +379,36 @@ def test_emails_are_listed_for_staff(admin: Client, guest: Guest) -> None:
     assert answer.context["cl"].result_list[0] == Email.objects.get()
 
 
+def test_a_dead_entry_of_the_journal_is_shown_and_tried_again(admin: Client, manager: User) -> None:
+    dead = DeadEntry.objects.create(
+        ticket_id=uuid4(),
+        event_slug="festa",
+        phone="+351912345678",
+        error="LookupError",
+        attempts=10,
+        accepted_at=timezone.now(),
+    )
+    listed = admin.get(at("guests_deadentry_changelist")).content.decode()
+    assert str(dead.ticket_id) in listed
+    assert "+351912345678" not in listed
+    data = {"action": "replay", "_selected_action": [dead.pk]}
+    admin.post(at("guests_deadentry_changelist"), data)
+    dead.refresh_from_db()
+    assert dead.replay_by == f"account:{manager.pk}"
+
+
+def test_door_staff_see_nothing_of_dead_entries(client: Client, door_staff: User) -> None:
+    client.force_login(door_staff)
+    assert client.get(at("guests_deadentry_changelist")).status_code == 403
+
+
 # In a browser ------------------------------------------------------------------------------------
 
 
 @pytest.mark.browser
 def test_admin_works_under_the_content_security_policy(browser: Browser, stack: Stack) -> None:
-    make_staff(phone="+351912000999")
+    password = make_password("a long password", hasher="pbkdf2_sha256")
+    User.objects.filter(pk=make_staff(phone="+351912000999").pk).update(password=password)
     guest = make_guest(make_event_promoter().event)
     with browser.new_context(base_url=stack.url, locale="pt-PT") as context:
         page = context.new_page()
@@ -382,7 +417,7 @@ def test_admin_works_under_the_content_security_policy(browser: Browser, stack: 
         page.fill("[name=username]", "912 000 999")
         page.fill("[name=password]", "a long password")
         page.click("[type=submit]")
-        page.wait_for_selector("#content-main")
+        page.wait_for_selector("#user-tools")
         for path in (
             at("guests_guest_changelist"),
             at("guests_guest_change", guest.pk),
