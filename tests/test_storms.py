@@ -66,7 +66,7 @@ def test_twenty_requests_of_one_person_are_one_guest_with_one_qr(stack: Stack) -
             stack.url + path, data={"csrfmiddlewaretoken": token}, cookies=cookies, timeout=20
         )
         assert answer.status_code == 303
-        return answer.headers["location"]
+        return str(answer.headers["location"])
 
     tickets = at_once(20, ask)
     wait_for(all_have_ended)
@@ -93,7 +93,7 @@ def test_twenty_registrations_of_one_phone_are_one_account(stack: Stack) -> None
         client, token = clients[which]
         answer = client.post(f"{step}/register/", data=PERSON | {"csrfmiddlewaretoken": token})
         assert answer.status_code in {303, 429}, answer.text[:300]
-        return answer.headers.get("location", "")
+        return str(answer.headers.get("location", ""))
 
     answers = at_once(20, register)
     wait_for(all_have_ended)

@@ -68,7 +68,7 @@ def sign_in(client: Client, account: User) -> None:
     session = client.session
     session[ACCOUNT_PHONE_KEY] = account.phone
     session.save()
-    client.cookies["session"] = session.session_key  # Signed cookies are their own key.
+    client.cookies["session"] = session.session_key or ""  # Signed cookies are their own key.
 
 
 def test_the_event_page_stays_up(client: Client, event: Event) -> None:

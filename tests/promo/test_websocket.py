@@ -168,7 +168,14 @@ def test_what_a_page_says_is_not_listened_to_and_harms_nobody(idle: Stack) -> No
     cookie = session_of(request.account)
     with socket(idle, request.ticket_id, cookie=cookie) as opened:
         hear(opened)
-        for said in ["{", "\0", "x" * 4000, b"\xff\xfe", '{"type": "ticket.changed"}'] * 20:
+        noise: list[str | bytes] = [
+            "{",
+            "\0",
+            "x" * 4000,
+            b"\xff\xfe",
+            '{"type": "ticket.changed"}',
+        ]
+        for said in noise * 20:
             opened.send(said)
         create_due_guests()
         assert hear(opened)["type"] == "guest_created"

@@ -12,7 +12,9 @@ from guests.models import Event, Guest, GuestRequest
 from notifications.models import Email
 
 if TYPE_CHECKING:
-    from django.test.client import _MonkeyPatchedWSGIResponse as Answer
+    from django.test.client import _MonkeyPatchedWSGIResponse
+
+    Answer = _MonkeyPatchedWSGIResponse
 else:
     Answer = Any
 
