@@ -38,7 +38,12 @@ def test_application_clock_an_hour_wrong(
     """
 
     def wrong(by: str) -> dict[str, str]:
-        return {"LD_PRELOAD": faketime, "FAKETIME": by, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+        return {
+            "LD_PRELOAD": faketime,
+            "FAKETIME": by,
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "PYTHONPATH": str(Path(__file__).parent / "wrong_clock"),
+        }
 
     with (
         changed(faulty, "web", **wrong(web)),
