@@ -142,8 +142,8 @@ def conclude(request: pytest.FixtureRequest, faulty: Stack, form: Form) -> Concl
     return note
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    report(session.config, has_ended=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    report(session.config, has_ended=exitstatus != pytest.ExitCode.INTERRUPTED)
 
 
 def report(config: pytest.Config, *, has_ended: bool) -> None:
