@@ -53,9 +53,10 @@ def _introduction(form: str, *, has_ended: bool) -> list[str]:
         " the waiting list, nor refused, nor kept as a failed request that staff see",
         "- **doubled**: two guests of one person, a guest who never asked; an email twice fails the"
         " scenario",
-        "- **slowest answer**: what anybody waited for one, in seconds; more than 6 fails",
+        "- **slowest answer**: what anybody waited for one, in seconds; more than 6 fails the"
+        " long form, more than 20 the short one",
         "- **time to heal**: seconds from the healing (or a later acceptance) to the end of the"
-        " last ticket; more than 15 fails",
+        " last ticket; more than 15 fails the long form, more than 45 the short one",
         "",
     ]
 

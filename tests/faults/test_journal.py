@@ -57,7 +57,8 @@ def test_disk_full_for_the_journal(
     with changed(faulty, "web", "sweeper", JOURNAL_PATH=str(settings.JOURNAL_PATH)):
         storm = make_storm(int(form(200, 2000)), at_once=2000)
         with storm:
-            pause(0.5)
+            # Web has seen the event by then, and so can take requests for it without PostgreSQL.
+            wait_for(lambda: storm.heard("accepted", "ended"), 20)
             postgresql.stop("immediate")
             wait_for(lambda: storm.heard("unavailable"), 40)
             pause(form(1, 30))
