@@ -146,7 +146,7 @@ DATABASES["default"]["OPTIONS"] = {
         "max_idle": 30,
         # After an outage the next caller connects anew, instead of waiting for a pause to end that
         # has doubled with every try.
-        "reconnect_timeout": 2,
+        "reconnect_timeout": 0.01,
     },
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -53,6 +53,7 @@ class Stack:
             "WEBSOCKET_PORT": str(self.ws_port),
             "WORKER_CONCURRENCY": "4",
             "EMAILS_CONCURRENCY": "2",
+            "BREAKER_PAUSE": "2",
             "PROMETHEUS_MULTIPROC_DIR": str(prometheus),
             "PYTHONUNBUFFERED": "1",
             "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
@@ -166,6 +167,14 @@ class Stack:
         self._signal_all(signal.SIGCONT)
         for name in self._processes:
             self.start(name)
+        wait_for(self._web_is_well, 60)
+
+    def _web_is_well(self) -> bool:
+        """Say whether each of web's processes works at level 1, the breaker of each closed again.
+
+        Who answers is chance: so many answers in a row come from all of them.
+        """
+        return all(level_at(f"{self.url}/readyz") == 1 for _ in range(8))
 
     def sleep(self) -> None:
         """Freeze all outside any transaction.
@@ -210,6 +219,14 @@ def answers(url: str) -> bool:
         return httpx.get(url, timeout=2).status_code == httpx.codes.OK
     except httpx.TransportError:
         return False
+
+
+def level_at(url: str) -> int:
+    try:
+        level: int = httpx.get(url, timeout=5).json()["level"]
+    except httpx.TransportError:
+        return 0
+    return level
 
 
 def _others_in_a_transaction() -> bool:
