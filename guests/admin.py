@@ -124,6 +124,7 @@ class EventAdmin(ChangesOnly):
             },
         ),
         (_("List"), {"fields": ["capacity", "has_waiting_list", "shows_places_left"]}),
+        (_("Crowds"), {"fields": ["limit_per_minute", "venue_networks"]}),
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:

@@ -27,7 +27,8 @@ from guests.services import (
     wake_guests_worker,
 )
 from guests.snapshots import remember
-from guests.tickets import estimated_seconds, ticket_of
+from guests.tickets import seconds_left, ticket_of
+from snap.addresses import client_address
 
 from . import emergency
 from .answers import (
@@ -66,7 +67,7 @@ def event(request: HttpRequest, event: str, promoter: str = "") -> HttpResponse:
         "opens_in": seconds_until_opening(link.event),
     }
     if held:
-        wait = estimated_seconds(link.event.pk)
+        wait = seconds_left(held)
         context |= ticket_context(ticket_of(held), wait=wait, host=request.get_host())
     return render(request, "promo/event.html", context)
 
@@ -197,7 +198,7 @@ def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
         sign_in(request, stored.account)
         account = stored.account
     if stored.account == account:
-        return show_ticket(request, ticket_of(stored), wait=estimated_seconds(stored.event_id))
+        return show_ticket(request, ticket_of(stored), wait=seconds_left(stored))
     if given_here:
         return show_ticket(request, emergency.sent_by_email(stored), wait=0)
     raise Http404("no such ticket")
@@ -233,9 +234,7 @@ def _sent_again(request: HttpRequest, phone: str) -> User | None:
 
 def _send_code(request: HttpRequest, link: PromoLink, account: User) -> HttpResponse:
     try:
-        send_login_code(
-            account, browser=browser_of(request), address=request.META.get("REMOTE_ADDR", "")
-        )
+        send_login_code(account, browser=browser_of(request), address=client_address(request))
     except AccountError as error:
         if error.code == "too_many_codes":
             wait = {"retry_after": error.retry_after}
@@ -265,4 +264,4 @@ def _show(request: HttpRequest, stored: GuestRequest) -> HttpResponse:
     """Show the ticket of a request just made; where no worker can be woken, end it here first."""
     if stored.state == GuestRequest.State.PENDING and wake_guests_worker.is_failing():
         stored = create_directly(stored)
-    return show_ticket(request, ticket_of(stored), wait=estimated_seconds(stored.event_id))
+    return show_ticket(request, ticket_of(stored), wait=seconds_left(stored))
