@@ -71,6 +71,22 @@ def test_a_request_in_its_backoff_is_left_alone() -> None:
     assert request.state == "pending"
 
 
+def test_who_stands_in_line_is_taken_up_when_their_turn_comes() -> None:
+    event = make_event(limit_per_minute=1)
+    make_request(event)
+    request = make_request(event)
+    GuestRequest.objects.filter(pk__lt=request.pk).update(
+        next_attempt_at=Now() - timedelta(hours=1)
+    )
+    call_command("sweeper", once=True)
+    request.refresh_from_db()
+    assert (guests_made(), request.state) == (1, "pending")
+    turn_came = Now() - timedelta(seconds=settings.SWEEP_TAKES_OVER + 1)
+    GuestRequest.objects.filter(pk=request.pk).update(next_attempt_at=turn_came)
+    call_command("sweeper", once=True)
+    assert guests_made() == 2
+
+
 def test_places_that_became_free_by_hand_go_to_those_who_wait() -> None:
     event = make_event(capacity=1)
     make_guest(event)

@@ -70,6 +70,16 @@ def idle(stack: Stack) -> Iterator[Stack]:
         yield stack
 
 
+def test_who_stands_in_line_hears_their_place(idle: Stack) -> None:
+    event = make_event(limit_per_minute=1)
+    make_request(event)
+    request = make_request(event)
+    with socket(idle, request.ticket_id, cookie=session_of(request.account)) as opened:
+        heard = hear(opened)
+    assert (heard["type"], heard["position"]) == ("guest_processing", 2)
+    assert int(str(heard["estimated_completion"])) > 30
+
+
 def test_the_owner_hears_the_present_state_and_then_the_news(idle: Stack) -> None:
     request = make_request()
     with socket(idle, request.ticket_id, cookie=session_of(request.account)) as opened:

@@ -17,6 +17,7 @@ from django.test import Client, RequestFactory
 from pytest_django import Settings
 from redis import Redis
 
+from guests.admission import venues
 from guests.models import GuestRequest
 from snap import limits
 from snap.addresses import client_address
@@ -25,7 +26,7 @@ from snap.processes import BASE_DIR
 from tests import servers
 from tests.factories import make_event
 from tests.promo.test_limits import challenge_for, solution_of, solve
-from tests.promo.visitors import Visitor
+from tests.promo.visitors import Visitor, location_of, state_in
 from tests.stack import Stack
 
 _numbers = count()
@@ -95,7 +96,7 @@ def test_refused_by_one_layer_nothing_is_counted_in_the_others() -> None:
 def redis_time() -> float:
     with Redis.from_url(django_settings.LIMITS_URL) as store:
         seconds, micro = store.time()
-    return float(seconds) + micro / 1e6
+    return int(seconds) + int(micro) / 1e6
 
 
 def put(layer: Layer, slice_: int, hits: int) -> None:
@@ -182,6 +183,28 @@ def test_a_forged_header_gets_nobody_past_a_limit(settings: Settings) -> None:
     lies = [{"x-forwarded-for": f"203.0.113.{number}"} for number in range(5)]
     seen = [Client(headers=lie).get("/promo/").status_code for lie in lies]
     assert seen == [200, 200, 429, 429, 429]
+
+
+# Crowds ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+@pytest.mark.timeout(300)
+def test_a_thousand_guests_on_one_venues_wifi_get_through(settings: Settings) -> None:
+    """With the limits that production has by default, apart from the line at the event."""
+    settings.LIMIT_IP, settings.LIMIT_PHONE, settings.LIMIT_VENUE = 100, 5, 6000
+    settings.LIMIT_ROUTES = {"phone_check": 10, "guest_create": 3, "promo_pages": 30, "emails": 5}
+    event = make_event(capacity=1000, venue_networks="198.51.100.0/24")
+    venues.forget()
+    for number in range(1000):
+        visitor = Visitor(event)
+        visitor.browser.defaults["REMOTE_ADDR"] = "198.51.100.1"
+        if number % 20 == 0:
+            assert visitor.give_phone("12").status_code == 422, "some people mistype"
+        location_of(visitor.give_phone(f"961 {number // 100:03} {200 + number % 100:03}"))
+        ticket = location_of(visitor.register(email=f"ines{number}@example.com"))
+        assert state_in(visitor.get(ticket)) == "processing"
+    assert GuestRequest.objects.count() == 1000
 
 
 # The challenge -----------------------------------------------------------------------------------
