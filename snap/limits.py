@@ -314,6 +314,11 @@ class LocalLimiter:
             self._slices.popitem(last=False)
         return count
 
+    def clear(self) -> None:
+        with self._lock:
+            self._slices.clear()
+            self._through.clear()
+
     def __len__(self) -> int:
         return len(self._slices)
 

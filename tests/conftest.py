@@ -12,7 +12,9 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from pytest_django import DjangoDbBlocker
 
 from accounts.models import User
+from guests.admission import venues
 from guests.models import Guest, Promoter
+from snap import limits
 from tests import factories, servers
 from tests.stack import Stack
 
@@ -59,6 +61,9 @@ def _fresh_servers() -> Iterator[None]:
     """Start what the test has stopped, and leave no cache, limit or message to the next one."""
     yield
     servers.freshen()
+    limits.breaker.succeeded()
+    limits.local.clear()
+    venues.forget()
 
 
 # Processes -------------------------------------------------------------------------------------

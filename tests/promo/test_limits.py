@@ -14,7 +14,6 @@ from django.utils import timezone
 from prometheus_client import REGISTRY
 from pytest_django import Settings
 
-from guests.admission import venues
 from guests.creation import create_due_guests
 from guests.models import Guest, GuestRequest
 from tests.factories import make_account, make_event, make_request
@@ -26,7 +25,6 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def _quick(settings: Settings) -> None:
     settings.CHALLENGE_COST = 1
-    venues.forget()
 
 
 def solution_of(challenge: dict[str, Any]) -> str:
