@@ -116,3 +116,18 @@ class CodeForm(forms.Form):
         if len(typed) != 6 or not typed.isdecimal():
             raise ValidationError(_("The code has six digits."), code="not_a_code")
         return "".join(str(unicodedata.decimal(digit)) for digit in typed)
+
+
+class SecondFactorForm(forms.Form):
+    """Six digits of an authenticator app, or a backup code, spaces or not."""
+
+    code = forms.CharField(
+        label=_("Code"),
+        max_length=20,
+        widget=forms.TextInput(
+            attrs={"autocomplete": "one-time-code", "autofocus": True, "autocapitalize": "none"}
+        ),
+    )
+
+    def clean_code(self) -> str:
+        return "".join(self.cleaned_data["code"].split()).lower()

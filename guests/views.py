@@ -55,5 +55,7 @@ def poster(request: HttpRequest, name: str) -> HttpResponseBase:
 def _immutable(name: str) -> HttpResponseBase:
     content_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
     answer = FileResponse(default_storage.open(name), content_type=content_type)
+    # A front end on another host of the same site may show them.
+    answer["Cross-Origin-Resource-Policy"] = "same-site"
     patch_cache_control(answer, public=True, max_age=ONE_YEAR, immutable=True)
     return answer

@@ -1,5 +1,7 @@
 """Error pages: a sentence for people, the right status, and nothing that can fail in turn."""
 
+from math import ceil
+
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -26,6 +28,18 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _page(request, 404)
+
+
+def too_large(request: HttpRequest) -> HttpResponse:
+    """Refuse a body that is longer than anything we ask for."""
+    return _page(request, 413)
+
+
+def locked_out(request: HttpRequest, retry_after: int) -> HttpResponse:
+    """Answer 429 to whoever tried too many passwords; `retry_after` in seconds."""
+    answer = _page(request, 429, "locked_out", minutes=ceil(retry_after / 60))
+    answer["Retry-After"] = str(retry_after)
+    return answer
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

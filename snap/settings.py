@@ -6,6 +6,7 @@ default here must be given.
 """
 
 import sys
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -50,7 +51,7 @@ INSTALLED_APPS = [
     "guests",
     "accounts",
     "notifications",
-    "django.contrib.admin",
+    "accounts.admin_config.StaffAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -59,10 +60,14 @@ INSTALLED_APPS = [
     "django.contrib.postgres",
     "django.forms",
     "anymail",
+    "axes",
     "channels",
     "csp",
     "django_countries",
     "django_htmx",
+    "django_otp",
+    "django_otp.plugins.otp_static",
+    "django_otp.plugins.otp_totp",
     "django_prometheus",
     "rest_framework",
     "template_partials",
@@ -71,18 +76,22 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "snap.middleware.add_browser_headers",
     "csp.middleware.CSPMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "snap.middleware.refuse_large_bodies",
     "snap.middleware.refuse_null_bytes",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "snap.middleware.DatabaseAwayMiddleware",
+    "axes.middleware.AxesMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
 
@@ -219,6 +228,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 LOGIN_URL = "/admin/login/"
+LOGIN_REDIRECT_URL = "/admin/"
 DEFAULT_COUNTRY = env.str("DEFAULT_COUNTRY", default="PT")
 
 # Sessions live in a signed cookie: no store to lose, nothing to read.
@@ -231,14 +241,50 @@ SESSION_COOKIE_NAME = "__Host-session" if HTTPS else "session"
 CSRF_COOKIE_NAME = "__Host-csrf" if HTTPS else "csrf"
 CSRF_COOKIE_HTTPONLY = True
 CSRF_FAILURE_VIEW = "snap.errors.csrf_failure"
+LANGUAGE_COOKIE_NAME = "__Host-language" if HTTPS else "language"
+LANGUAGE_COOKIE_HTTPONLY = True
 LANGUAGE_COOKIE_SAMESITE = "Lax"
 LANGUAGE_COOKIE_SECURE = HTTPS
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
 # One-time codes: seconds they live, wrong tries they allow, codes sent in ten minutes.
 LOGIN_CODE_AGE = env.int("LOGIN_CODE_AGE", default=600)
 LOGIN_CODE_TRIES = env.int("LOGIN_CODE_TRIES", default=5)
 LOGIN_CODES_PER_PHONE = env.int("LOGIN_CODES_PER_PHONE", default=5)
 LOGIN_CODES_PER_ADDRESS = env.int("LOGIN_CODES_PER_ADDRESS", default=50)
+
+# Staff -----------------------------------------------------------------------------------------
+
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+    "accounts.backends.CodeBackend",
+]
+
+# Whether admin asks for a code of an authenticator app after the password.
+STAFF_SECOND_FACTOR = env.bool("STAFF_SECOND_FACTOR", default=HTTPS)
+OTP_TOTP_ISSUER = "SNAP"
+OTP_ADMIN_HIDE_SENSITIVE_DATA = True
+
+# Seconds after which staff sign in anew: from the password on, and without doing anything.
+STAFF_SESSION_AGE = env.int("STAFF_SESSION_AGE", default=12 * 60 * 60)
+STAFF_SESSION_IDLE = env.int("STAFF_SESSION_IDLE", default=2 * 60 * 60)
+
+# Wrong passwords for one account from one address, and minutes until it may try again.
+AXES_FAILURE_LIMIT = env.int("STAFF_SIGN_IN_TRIES", default=5)
+AXES_COOLOFF_TIME = timedelta(minutes=env.int("STAFF_SIGN_IN_PAUSE", default=15))
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_RESET_ON_SUCCESS = True
+AXES_DISABLE_ACCESS_LOG = True
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+AXES_HANDLER = "accounts.throttle.StaffSignIns"
+AXES_USERNAME_FORM_FIELD = "username"
+AXES_USERNAME_CALLABLE = "accounts.throttle.name_of"
+AXES_CLIENT_IP_CALLABLE = "accounts.throttle.client_address"
+AXES_CLIENT_STR_CALLABLE = "accounts.throttle.describe_client"
+AXES_LOCKOUT_CALLABLE = "accounts.throttle.show_locked_out"
 
 # JSON API --------------------------------------------------------------------------------------
 
@@ -332,7 +378,15 @@ SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
+
+# Bytes of a form or JSON body; of a body with a file (staff's posters); fields and files in it.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 250_000
+BODY_MAX_SIZE = 8_000_000
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
+DATA_UPLOAD_MAX_NUMBER_FILES = 5
+# Posters: bytes, and pixels before they are made smaller.
+POSTER_MAX_SIZE = 6_000_000
+POSTER_MAX_PIXELS = 30_000_000
 
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -343,6 +397,7 @@ CONTENT_SECURITY_POLICY = {
         "font-src": [SELF],
         "manifest-src": [SELF],
         "connect-src": [SELF, *([f"ws://*:{WEBSOCKET_PORT}"] if WEBSOCKET_PORT else [])],
+        "object-src": [NONE],
         "form-action": [SELF],
         "frame-ancestors": [NONE],
         "base-uri": [NONE],
@@ -367,6 +422,8 @@ LOGGING = {
         # A line for each wake-up says nothing; what was done is logged by whoever did it.
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
+        # Each wrong password is a warning; who got in, staff sign-in says itself.
+        "axes": {"level": "WARNING"},
     },
 }
 
