@@ -42,6 +42,7 @@ UNUSED_FEATURES = (
 )
 PERMISSIONS_POLICY = ", ".join(f"{feature}=()" for feature in UNUSED_FEATURES)
 FILES = "multipart/form-data"
+LONGEST_LENGTH = 18  # digits
 
 
 def add_browser_headers(get_response: Handler) -> Handler:
@@ -67,7 +68,7 @@ def refuse_large_bodies(get_response: Handler) -> Handler:
         length = request.META.get("CONTENT_LENGTH") or "0"
         has_files = request.content_type == FILES and request.path.startswith("/admin/")
         most = settings.BODY_MAX_SIZE if has_files else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        if not length.isdecimal() or int(length) > most:
+        if not length.isdecimal() or len(length) > LONGEST_LENGTH or int(length) > most:
             return too_large(request)
         return get_response(request)
 

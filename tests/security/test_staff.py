@@ -50,7 +50,7 @@ def set_session(client: Client, **values: Any) -> None:
     session = client.session
     session.update(values)
     session.save()
-    client.cookies["session"] = session.session_key
+    client.cookies["session"] = session.session_key or ""
 
 
 # Passwords ---------------------------------------------------------------------------------------
