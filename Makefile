@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test faults lint types requirements
+.PHONY: run test faults lint types security requirements
 
 .venv/.run: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "SNAP needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another one: make run PYTHON=python3.12")'
@@ -35,6 +35,9 @@ lint: .venv/.dev
 
 types: .venv/.dev
 	$(BIN)/mypy .
+
+security: .venv/.dev
+	.ci/security
 
 # For every Python from 3.11.0 on: Debian 12's is older than the one that some packages assume.
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --extra embedded

@@ -6,6 +6,7 @@ from django.core.exceptions import BadRequest
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 
+from .bodies import announced_length
 from .connections import within
 from .database import DatabaseAwayError
 from .errors import too_large, unavailable
@@ -41,8 +42,6 @@ UNUSED_FEATURES = (
     "xr-spatial-tracking",
 )
 PERMISSIONS_POLICY = ", ".join(f"{feature}=()" for feature in UNUSED_FEATURES)
-FILES = "multipart/form-data"
-LONGEST_LENGTH = 18  # digits
 
 
 def add_browser_headers(get_response: Handler) -> Handler:
@@ -59,16 +58,10 @@ def add_browser_headers(get_response: Handler) -> Handler:
 
 
 def refuse_large_bodies(get_response: Handler) -> Handler:
-    """Answer 413 by the length that a body announces, before anything of it is read.
-
-    Django itself counts what is in memory, and not the files that it would write to the disk.
-    """
+    """Answer 413 by the length that a body announces, before anything of it is read."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
-        length = request.META.get("CONTENT_LENGTH") or "0"
-        has_files = request.content_type == FILES and request.path.startswith("/admin/")
-        most = settings.BODY_MAX_SIZE if has_files else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        if not length.isdecimal() or len(length) > LONGEST_LENGTH or int(length) > most:
+        if announced_length(request.META) is None:
             return too_large(request)
         return get_response(request)
 

@@ -24,6 +24,8 @@ env.read_env(BASE_DIR / "var" / "env")
 # Addresses -------------------------------------------------------------------------------------
 
 SECRET_KEY = env.str("SECRET_KEY")
+# Keys of before, while sessions that they signed are still to be read.
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 DEBUG = env.bool("DEBUG", default=False)
 
 # Where guests reach SNAP: what QR codes, emails and allowed origins are made from.
@@ -378,6 +380,9 @@ SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+
+# Requests that one web process works on at a time; its server's other threads wait for bodies.
+WEB_THREADS = env.int("WEB_THREADS", default=8)
 
 # Bytes of a form or JSON body; of a body with a file (staff's posters); fields and files in it.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 250_000
