@@ -433,5 +433,6 @@ LOGGING = {
 }
 
 SILENCED_SYSTEM_CHECKS = [
-    "auth.E003",  # phones are unique where they are not null; phones are removed on request
+    "auth.E003",
+    "auth.W004",  # phones are unique where they are not null; phones are removed on request
 ]

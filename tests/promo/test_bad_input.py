@@ -623,8 +623,8 @@ COOKIES = [
     "session=\xff\xfe",
     "=;;==,,",
     "session",
-    "django_language=" + "a" * 5000,
-    "django_language=../../etc/passwd; messages=garbage",
+    "language=" + "a" * 5000,
+    "language=../../etc/passwd; messages=garbage",
     'a="\\"; session="',
 ]
 
