@@ -25,7 +25,7 @@ PARTS: dict[str, Callable[[Bench], Figures]] = {
 
 
 def run(stack: ProductionStack, options: argparse.Namespace) -> bool:
-    """Measure; keep the figures after each part. Return whether all were measured and the audit is clean."""
+    """Measure, keeping the figures after each part. Say if all went well, the audit included."""
     bench, all_measured = Bench(stack, options.seconds, options.quick), True
     for number in range(options.runs):
         for part in options.parts:

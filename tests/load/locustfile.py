@@ -14,7 +14,6 @@ from urllib.parse import urljoin, urlsplit
 import gevent
 from locust import FastHttpUser, LoadTestShape, events, task
 from locust.env import Environment
-from locust.exception import StopUser
 from requests.cookies import create_cookie
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
@@ -40,7 +39,7 @@ class Tally:
     def __init__(self) -> None:
         self.numbers = count()
         # A start of its own for each run against the same address.
-        self.phones = count(random.randrange(920_000, 969_000) * 1000)
+        self.phones = count(930_000_000 + random.randrange(9_000) * 1000)
         self.sessions: dict[str, deque[str]] = {"known": deque(), "returning": deque()}
         self.event_path = ""
         self.begun = self.ended = self.counted = 0
@@ -83,6 +82,7 @@ class Guest(FastHttpUser):
         self.client.cookiejar.clear()
         kind = kind_of(next(tally.numbers))
         began, error = time.perf_counter(), None
+        self.phone = str(next(tally.phones))
         tally.begun += 1
         try:
             getattr(self, kind)()
@@ -92,8 +92,9 @@ class Guest(FastHttpUser):
         finally:
             tally.ended += 1
         self._report("journey", kind, began, error=error)
-        if not IS_CLOSED:
-            raise StopUser
+        while not IS_CLOSED:
+            # A user that stopped would be replaced, and the shape counts all who ever came.
+            gevent.sleep(PATIENCE)
 
     # The kinds of guests ------------------------------------------------------------------------
 
@@ -121,17 +122,17 @@ class Guest(FastHttpUser):
         return None
 
     def impatient(self) -> None:
-        """Reloads, opens the form twice, sends everything twice at once, and reloads again."""
+        """Reloads, sends the phone twice at once, begins again when signed in, and reloads."""
         self._look()
         token = self._open_form(self._look())
-        self._open_form(token)
-        token = self._give_phone(token)
-        both = [gevent.spawn(self._register_or_not, token) for _ in range(2)]
+        both = [gevent.spawn(self._give_phone, token) for _ in range(2)]
         gevent.joinall(both)
-        answers = [one.value for one in both if one.value]
-        if not answers:
-            raise LostError("register: neither of two led to a ticket")
-        # The page shows the ticket, whichever answer the browser has kept.
+        tokens = [one.value for one in both if one.value]
+        if not tokens:
+            raise LostError("phone: neither of two led on")
+        self._register(tokens[-1])
+        # The way from its beginning, already signed in: it leads to the same ticket.
+        self._submit("phone", self._look(), {"country": "PT", "phone": self.phone})
         self._see_code(self._get(tally.event_path, "event, reloaded"))
 
     # Steps --------------------------------------------------------------------------------------
@@ -144,7 +145,6 @@ class Guest(FastHttpUser):
         return self._token(answer) or token
 
     def _give_phone(self, token: str) -> str:
-        self.phone = str(next(tally.phones))
         fields = {"country": "PT", "phone": self.phone}
         answer = self._submit("phone", token, fields)
         if b'name="first_name"' not in answer:
@@ -152,20 +152,15 @@ class Guest(FastHttpUser):
         return self._token(answer)
 
     def _register(self, token: str) -> bytes:
-        answer = self._register_or_not(token)
-        if answer is None:
-            raise LostError("register: no ticket")
-        return answer
-
-    def _register_or_not(self, token: str) -> bytes | None:
-        """Register; of two at once, one may be told that the phone has an account now."""
         person = {
             "first_name": random.choice(NAMES),
             "last_name": "Exemplo",
             "email": f"g{self.phone}@example.com",
         }
         answer = self._submit("register", token, person)
-        return answer if TICKET.search(answer) else None
+        if not TICKET.search(answer):
+            raise LostError("register: no ticket")
+        return answer
 
     def _see_code(self, answer: bytes) -> None:
         """Follow the ticket in an answer until its code is on the screen."""
@@ -282,7 +277,7 @@ class Opening(LoadTestShape):
         over = now > QUIET + SCENARIO.seconds
         if over and (tally.ended >= SCENARIO.people or now > QUIET + SCENARIO.seconds + PATIENCE):
             return None
-        # Who has ended is not replaced, so the number of users is that of all who ever came.
+        # Who has ended stays as a user, so their number is that of all who ever came.
         return SCENARIO.arrived(now), 500.0
 
 

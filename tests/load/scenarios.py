@@ -35,7 +35,7 @@ class Scenario:
 
     def arrived(self, seconds: float) -> int:
         """Return how many have come so long after the start, quiet time included."""
-        early = int(self.people * EARLY)
+        early = max(1, int(self.people * EARLY))
         if seconds < QUIET:
             return max(1, int(early * seconds / QUIET))
         gone = min(1.0, (seconds - QUIET) / self.seconds)
