@@ -41,7 +41,7 @@ def _steps(axes: Axes, figures: Figures) -> None:
         axes.bar(places, heights, width=0.2, label=LOADS[load])
     middle = (len(there) - 1) * 0.1
     axes.set_xticks([number + middle for number in range(len(STEPS))], STEPS)
-    if any(patch.get_height() > 0 for patch in axes.patches):
+    if any(figures.get(f"{load}/{step}/p95") for load in there for step in STEPS):
         axes.set_yscale("log")
     axes.set_ylabel("p95, ms")
     axes.legend()
