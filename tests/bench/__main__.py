@@ -51,7 +51,7 @@ def main() -> int:
         return 0
     with ProductionStack(BASE_DIR / "var" / "bench") as stack:
         # Settings are read from the environment that the stack has just made.
-        os.environ.update(stack.env)
+        os.environ.update(stack.own_env)
         django.setup()
         good: bool = importlib.import_module("tests.bench.run").run(stack, options)
     return 0 if good else 1

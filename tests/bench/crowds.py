@@ -60,16 +60,13 @@ def fill_list(event: Event, size: int) -> None:
     accounts = make_accounts(size)
     prefix = f"bench-{event.pk}-"
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SET LOCAL statement_timeout = 0")
         cursor.execute("SET LOCAL session_replication_role = replica")
         given = {"first": accounts[0], "last": accounts[-1], "event": event.pk}
         for statement in ROWS.split(";\n"):
             if statement.strip():
                 cursor.execute(statement, given | {"prefix": prefix, "size": size})
     with connection.cursor() as cursor:
-        cursor.execute("SET statement_timeout = 0")
         cursor.execute(f"VACUUM ANALYZE {TABLES}")
-        cursor.execute("RESET statement_timeout")
     _give_images(prefix, size)
 
 

@@ -36,6 +36,13 @@ LIMITS_OF_ROUTES = (
 )
 CODE_LIMITS = ("LOGIN_CODES_PER_ADDRESS", "LOGIN_CODES_PER_PREFIX", "LOGIN_CODES_IN_ALL")
 
+# Whoever makes a million rows waits for them; SNAP's own processes keep their usual patience.
+PATIENT = {
+    "DATABASE_STATEMENT_TIMEOUT": "0",
+    "DATABASE_SILENCE_TIMEOUT": "3600",
+    "DATABASE_PAGE_SECONDS": "3600",
+}
+
 START_TIMEOUT = 90.0
 STOP_TIMEOUT = 15.0
 
@@ -125,6 +132,11 @@ class ProductionStack:
             }
             | self.given
         )
+
+    @property
+    def own_env(self) -> dict[str, str]:
+        """The environment for this process, which makes the rows."""
+        return self.env | PATIENT
 
     # Commands ----------------------------------------------------------------------------------
 

@@ -52,7 +52,7 @@ def main() -> int:
     if options.host:
         return play(options, dict(os.environ))
     with ProductionStack(FOLDER / "stack") as stack:
-        os.environ.update(stack.env)
+        os.environ.update(stack.own_env)
         django.setup()
         scenario = Scenario.named(options.scenario)
         sessions = stack.folder / "sessions"
