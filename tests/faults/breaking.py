@@ -62,7 +62,9 @@ def waiting_commits(postgresql: PostgreSQL, application: str = "") -> list[int]:
 
 def terminate(postgresql: PostgreSQL, backends: list[int]) -> None:
     with _administrator(postgresql) as administrator:
-        administrator.execute("SELECT pg_terminate_backend(pid) FROM unnest(%s) AS pid", [backends])
+        administrator.execute(
+            "SELECT pg_terminate_backend(pid) FROM unnest(%s::int[]) AS pid", [backends]
+        )
 
 
 def _administrator(postgresql: PostgreSQL) -> "psycopg.Connection[tuple[int]]":

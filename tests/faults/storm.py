@@ -32,7 +32,10 @@ from tests.factories import make_accounts
 
 CLIENT_TIMEOUT = 10.0  # seconds: above the 6 that nobody may wait, so that a failure shows
 RETRY_AFTER = 0.5  # seconds; more impatient than the page, which waits as long as it is told
-POLL_EVERY = 1.0  # seconds
+# Seconds between two looks at a ticket: as a page without a socket asks. Of more people than one
+# generator can play that way, most have their socket, and ask seldom.
+POLL_EVERY = 1.0
+POLLS_A_SECOND = 60
 TICKET_IN_ADDRESS = re.compile(r"/ticket/([0-9a-f-]{36})/")
 FINAL = {"created", "waitlisted", "refused", "cancelled", "failed"}
 
@@ -258,7 +261,8 @@ class Storm:
     async def _follow(self, person: Person, accepted: Answer) -> None:
         """Ask for the ticket until it has ended."""
         while True:
-            await asyncio.sleep(POLL_EVERY * random.uniform(0.5, 1.5))
+            every = max(POLL_EVERY, min(self.at_once, len(self.people)) / POLLS_A_SECOND)
+            await asyncio.sleep(every * random.uniform(0.5, 1.5))
             url = f"/api/client-auth/guests/requests/{accepted.ticket_id}"
             poll = self._client.get(url, headers=person.headers())
             answer = await self._call(
