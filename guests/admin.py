@@ -123,7 +123,10 @@ class EventAdmin(ChangesOnly):
                 % {"zone": settings.TIME_ZONE},
             },
         ),
-        (_("List"), {"fields": ["capacity", "has_waiting_list", "shows_places_left"]}),
+        (
+            _("List"),
+            {"fields": ["capacity", "has_waiting_list", "shows_places_left", "requires_proof"]},
+        ),
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
