@@ -16,7 +16,8 @@ class Ticket:
     """The present state of a guest request, plain enough to travel as JSON.
 
     `state`: processing, created, unproven (the QR code waits for a proof), waitlisted, refused
-    (with `refusal`, a GuestError code), cancelled, or failed (staff look after it). `starts_at` is ISO 8601 in UTC.
+    (with `refusal`, a GuestError code), cancelled, or failed (staff look after it). `starts_at` is
+    ISO 8601 in UTC.
     """
 
     ticket_id: str

@@ -1,8 +1,10 @@
 """Somebody who wants into an account that is not theirs, or our messages sent for nothing."""
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from itertools import chain
 from statistics import median
 from time import perf_counter
 
@@ -58,7 +60,7 @@ def test_of_200_parallel_guesses_five_are_looked_at() -> None:
         return [guess(account, typed) for _ in range(40)]
 
     with slow("accounts_logincode", "UPDATE", seconds=0.01):
-        answers = Counter(sum(at_once([forty] * 5), []))
+        answers = Counter(chain.from_iterable(at_once([forty] * 5)))
     assert answers["wrong_code"] == django_settings.LOGIN_CODE_TRIES == 5
     assert answers["too_many_tries"] == 195
     code.refresh_from_db()
@@ -174,7 +176,7 @@ def test_a_blocked_phone_is_refused_like_any_other() -> None:
 
     def answer_to(account: User) -> tuple[int, str]:
         shown = Visitor(event).give_phone(account.phone or "")
-        return shown.status_code, html_of(shown).split("<body")[1]
+        return shown.status_code, re.sub(r'value="\w{64}"', "", html_of(shown).split("<body")[1])
 
     assert answer_to(blocked) == answer_to(off)
     assert answer_to(blocked)[0] == 403
