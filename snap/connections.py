@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 from django.conf import settings
 from psycopg import errors
+from psycopg_pool import ConnectionPool
 
 # Until when (monotonic clock) the work at hand may wait for the database; None: no limit here.
 _deadline: ContextVar[float | None] = ContextVar("database_deadline", default=None)
@@ -22,7 +23,11 @@ LAST_MOMENT = 0.05
 
 
 class BoundedConnection(psycopg.Connection[Any]):
-    """Waits DATABASE_SILENCE_TIMEOUT seconds for each answer, or less within `deadline`."""
+    """Waits DATABASE_SILENCE_TIMEOUT seconds for each answer, or less within `deadline`.
+
+    One that the server has cut takes the idle ones of its pool with it: they went the same way, and
+    the pool would hand them out one by one, with a pause after each.
+    """
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         limit = settings.DATABASE_SILENCE_TIMEOUT
@@ -37,6 +42,10 @@ class BoundedConnection(psycopg.Connection[Any]):
             # What is left of the answer may come any time: nobody can use this connection again.
             self.close()
             raise psycopg.OperationalError("the server is silent") from None
+        except psycopg.OperationalError:
+            if self.closed and isinstance(self._pool, ConnectionPool):
+                self._pool.drain()
+            raise
 
 
 @contextmanager

@@ -56,12 +56,22 @@ def watched(page: Page) -> list[str]:
     return errors
 
 
+def wait_until(page: Page, expression: str) -> None:
+    """Wait until an expression is true in the page.
+
+    Playwright's own `wait_for_function` evaluates text in the page when it asks again, which our
+    content security policy forbids.
+    """
+    wait_for(lambda: page.evaluate(expression))
+
+
 def assert_accessible(page: Page) -> None:
     # Contrast is judged as it stays, not while it fades in.
-    page.wait_for_function(
+    wait_until(
+        page,
         """document.getAnimations().every(each =>
             each.playState !== "running" ||
-            each.effect.getComputedTiming().iterations === Infinity)"""
+            each.effect.getComputedTiming().iterations === Infinity)""",
     )
     found = Axe().run(page)
     assert found.violations_count == 0, found.generate_report()
@@ -100,7 +110,7 @@ def expect_qr(page: Page, timeout: float = 20_000) -> None:
     expect(page.locator("#ticket[data-state=created] .pass-code img")).to_be_visible(
         timeout=timeout
     )
-    page.wait_for_function("document.querySelector('#ticket .pass-code img').naturalWidth > 0")
+    wait_until(page, "document.querySelector('#ticket .pass-code img').naturalWidth > 0")
 
 
 def pass_of_only_guest(stack: Stack) -> str:

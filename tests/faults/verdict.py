@@ -108,8 +108,12 @@ def _lost(accepted: list[Answer]) -> Iterator[str]:
 
 def _seconds_to_heal(accepted: list[Answer], healed_at: float) -> float:
     """Return how long a ticket took at most, counted from the healing or its later acceptance."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT extract(epoch FROM now())::float")
+        (database_time,) = cursor.fetchone()
+    ahead = database_time - time.time()
     ended = {
-        change["request__ticket_id"]: change["last"].timestamp()
+        change["request__ticket_id"]: change["last"].timestamp() - ahead
         for change in StateChange.objects.exclude(request=None)
         .values("request__ticket_id")
         .annotate(last=Max("at"))

@@ -13,6 +13,7 @@ from pytest_django import Settings
 from accounts.models import User
 from snap.database import DatabaseAwayError, asking, breaker
 from tests import servers
+from tests.guards import THREADS, at_once
 
 pytestmark = pytest.mark.skipif(
     "servers.postgresql is None", reason="only a server that the tests started may be stopped"
@@ -84,3 +85,21 @@ def test_the_connection_works_again_after_a_restart(transactional_db: None) -> N
     with asking():
         assert User.objects.count() == 0
     assert connection.in_atomic_block is False
+
+
+def ask_slowly() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(0.3)")
+
+
+def test_connections_that_a_restart_has_broken_keep_nobody_waiting(transactional_db: None) -> None:
+    """Whoever asks first would find them broken one by one, and the pool pauses after each.
+
+    The protection is `drain` in BoundedConnection: without it the pool's 2 s are over first.
+    """
+    assert servers.postgresql is not None
+    at_once([ask_slowly] * THREADS)  # So many connections are idle in the pool now.
+    servers.postgresql.stop("immediate")
+    servers.postgresql.start()
+    connection.close()
+    assert User.objects.count() == 0
