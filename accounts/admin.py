@@ -14,8 +14,9 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from .models import BlockedPhone, User
+from .models import BlockedPhone, SuspiciousActivity, User
 from .phones import PhoneError, masked_phone, parse_phone
+from .suspicious import last_day
 
 POWERS = ["is_staff", "is_superuser", "groups", "user_permissions"]
 
@@ -149,3 +150,33 @@ class BlockedPhoneAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_filter = ["is_prefix"]
     search_fields = ["phone__startswith", "reason"]
     ordering = ["-pk"]
+
+
+@admin.register(SuspiciousActivity)
+class SuspiciousActivityAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """What looked like an attack, with the sums of the last day above the list. Nobody edits it."""
+
+    change_list_template = "admin/accounts/suspicious_activity.html"
+    list_display = ["hour", "reason", "count", "address", "phone_hash", "last_seen"]
+    list_filter = ["reason", "hour"]
+    search_fields = ["address__startswith", "phone_hash"]
+    ordering = ["-last_seen"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(
+        self, request: HttpRequest, obj: SuspiciousActivity | None = None
+    ) -> bool:
+        return False
+
+    def has_delete_permission(
+        self, request: HttpRequest, obj: SuspiciousActivity | None = None
+    ) -> bool:
+        return False
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        context: dict[str, Any] = {**(extra_context or {}), **last_day()}
+        return super().changelist_view(request, context)

@@ -137,7 +137,10 @@ class EventAdmin(ChangesOnly):
                 % {"zone": settings.TIME_ZONE},
             },
         ),
-        (_("List"), {"fields": ["capacity", "has_waiting_list", "shows_places_left"]}),
+        (
+            _("List"),
+            {"fields": ["capacity", "has_waiting_list", "shows_places_left", "requires_proof"]},
+        ),
     ]
 
     def get_urls(self) -> list[Any]:

@@ -20,7 +20,7 @@ from guests.tickets import Ticket
 from .answers import websocket_url
 from .errors import refusal_text
 
-STATUSES = {"refused": 403, "promoter_not_at_event": 400}
+STATUSES = {"refused": 403, "unproven": 403, "promoter_not_at_event": 400}
 CODES = {
     400: "invalid",
     401: "not_signed_in",
@@ -120,7 +120,7 @@ def data_of(ticket: Ticket) -> dict[str, Any] | None:
             return {"id": ticket.guest_id, "qr_code_url": ticket.qr_code_url}
         case "waitlisted":
             return {"id": ticket.guest_id, "position": ticket.position}
-        case "refused" | "cancelled":
+        case "refused" | "cancelled" | "unproven":
             code = ticket.refusal or ticket.state
             return {"code": code, "error": refusal_text(code)}
         case _:

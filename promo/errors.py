@@ -12,9 +12,10 @@ REFUSALS: dict[str, Promise] = {
     "phone_on_list": _("This phone is on the list already, under another account."),
     "promoter_not_at_event": _("This promoter does not work at this event."),
     "key_reused": _("This Idempotency-Key was used for another event."),
-    "wrong_code": _("This is not the code. Check the email and try again."),
+    "wrong_code": _("This is not the code. Check the message and try again."),
     "code_expired": _("This code no longer counts. Ask for another one."),
     "too_many_tries": _("Too many wrong codes. Ask for another one."),
+    "unproven": _("You are on the list. Prove that it is you to see the QR code."),
     "failed": _("Something went wrong on our side. We are looking into it and keep your request."),
 }
 

@@ -254,6 +254,20 @@ LOGIN_CODE_AGE = env.int("LOGIN_CODE_AGE", default=600)
 LOGIN_CODE_TRIES = env.int("LOGIN_CODE_TRIES", default=5)
 LOGIN_CODES_PER_PHONE = env.int("LOGIN_CODES_PER_PHONE", default=5)
 LOGIN_CODES_PER_ADDRESS = env.int("LOGIN_CODES_PER_ADDRESS", default=50)
+# The same for all phones that begin alike, by so many digits, as numbers made for pumping do; and
+# for everybody together.
+LOGIN_CODES_PREFIX_DIGITS = env.int("LOGIN_CODES_PREFIX_DIGITS", default=6)
+LOGIN_CODES_PER_PREFIX = env.int("LOGIN_CODES_PER_PREFIX", default=1_000)
+LOGIN_CODES_IN_ALL = env.int("LOGIN_CODES_IN_ALL", default=10_000)
+
+# What sends codes by SMS: the path of an object with accounts.channels.Channel's method, like
+# accounts.channels.console in development. Empty: codes go by email only.
+SMS_BACKEND = env.str("SMS_BACKEND", default="")
+SMS_TIMEOUT = env.float("SMS_TIMEOUT", default=2.0)
+
+# Suspicious activity: rows kept for one hour, beyond which only reasons are counted, and days kept.
+SUSPICIOUS_ROWS_AN_HOUR = env.int("SUSPICIOUS_ROWS_AN_HOUR", default=1_000)
+SUSPICIOUS_DAYS = env.int("SUSPICIOUS_DAYS", default=30)
 
 # Staff -----------------------------------------------------------------------------------------
 
