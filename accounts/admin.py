@@ -1,6 +1,7 @@
 """Accounts and blocked phones, as staff see them."""
 
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -9,12 +10,14 @@ from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.forms import UserChangeForm
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from .models import BlockedPhone, SuspiciousActivity, User
+from .phone_checks import forget_phone
 from .phones import PhoneError, masked_phone, parse_phone
 from .suspicious import last_day
 
@@ -94,6 +97,11 @@ class AccountAdmin(FindsPhones, ChangesOnly, UserAdmin):  # type: ignore[type-ar
         (_("Access"), {"fields": ["is_active", *POWERS]}),
     ]
     add_fieldsets = [(None, {"classes": ["wide"], "fields": NewAccountForm.Meta.fields})]
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if "phone" in form.changed_data and (given_up := form.initial.get("phone")):
+            transaction.on_commit(partial(forget_phone, given_up))
 
     @admin.display(description=_("name"), ordering="first_name")
     def name(self, account: User) -> str:

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from accounts.errors import AccountError
 from accounts.forms import CodeForm, PhoneForm, RegisterForm
 from accounts.models import LoginCode, User
+from accounts.phone_checks import check_phone
 from accounts.phones import readable_phone
 from accounts.services import claim_phone, find_account, latest_code, send_login_code
 from accounts.services import register as register_account
@@ -89,7 +90,7 @@ def phone(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     if account and account.phone == number:
         return _request_access(request, link, account)
     request.session[PHONE_KEY] = number
-    known = find_account(number)
+    known = find_account(number) if check_phone(number).exists else None
     if known is None:
         context = {"form": RegisterForm(), "phone": readable_phone(number)}
         return go(request, link, "register", context)

@@ -1,9 +1,10 @@
 """Error pages: a sentence for people, the right status, and nothing that can fail in turn."""
 
+from http import HTTPStatus
 from math import ceil
 
 from django.contrib.auth.models import AnonymousUser
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -58,4 +59,18 @@ def _page(
 ) -> HttpResponse:
     # Nobody is looked up for an error page: the database may be what is wrong.
     request.user = AnonymousUser()
+    if request.path.startswith("/api/"):
+        return _for_scripts(status, **context)
     return render(request, f"errors/{name or status}.html", context, status=status)
+
+
+def _for_scripts(status: int, *, retry_after: int = 0, **context: object) -> JsonResponse:
+    """Say it in the API's shape: it did not come as far as the API's own handler."""
+    codes = {400: "invalid", 403: "not_allowed", 404: "not_found", 503: "unavailable"}
+    text = HTTPStatus(status).phrase
+    body: dict[str, object] = {"success": False, "error": text, "code": codes.get(status, "error")}
+    if status == 400:
+        body["fields"] = {}
+    if retry_after:
+        body["retryAfter"] = retry_after
+    return JsonResponse(body, status=status)

@@ -251,6 +251,8 @@ MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
 # One-time codes: seconds they live, wrong tries they allow, codes sent in ten minutes.
 LOGIN_CODE_AGE = env.int("LOGIN_CODE_AGE", default=600)
+# Seconds that a front end is told to wait before it offers another code.
+LOGIN_CODE_RESEND = env.int("LOGIN_CODE_RESEND", default=30)
 LOGIN_CODE_TRIES = env.int("LOGIN_CODE_TRIES", default=5)
 LOGIN_CODES_PER_PHONE = env.int("LOGIN_CODES_PER_PHONE", default=5)
 LOGIN_CODES_PER_ADDRESS = env.int("LOGIN_CODES_PER_ADDRESS", default=50)
@@ -307,10 +309,15 @@ AXES_LOCKOUT_CALLABLE = "accounts.throttle.show_locked_out"
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["promo.api_answers.Session"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["promo.api_answers.BoundedJSONParser"],
     "EXCEPTION_HANDLER": "promo.api_answers.answer_error",
     "UNAUTHENTICATED_USER": None,
 }
+
+# Threads of a web process that may wait for a guest in `create`; who comes then gets the ticket at
+# once. And the seconds that they wait.
+CREATE_WAITERS = env.int("CREATE_WAITERS", default=3)
+CREATE_WAIT_SECONDS = env.float("CREATE_WAIT_SECONDS", default=3.0)
 
 # Guest lists -----------------------------------------------------------------------------------
 
