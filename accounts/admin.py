@@ -98,7 +98,7 @@ class AccountAdmin(FindsPhones, ChangesOnly, UserAdmin):  # type: ignore[type-ar
     ]
     add_fieldsets = [(None, {"classes": ["wide"], "fields": NewAccountForm.Meta.fields})]
 
-    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
         if "phone" in form.changed_data and (given_up := form.initial.get("phone")):
             transaction.on_commit(partial(forget_phone, given_up))

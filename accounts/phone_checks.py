@@ -11,7 +11,7 @@ from django.core.cache import cache
 from prometheus_client import Counter, Histogram
 
 from .models import User
-from .services import hash_personal
+from .suspicious import hash_personal
 
 CACHE_SECONDS = 300
 

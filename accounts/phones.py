@@ -1,6 +1,7 @@
 """Phone numbers: what people type, and the one form in which we keep them (E.164)."""
 
 import unicodedata
+from functools import lru_cache
 
 import phonenumbers
 
@@ -15,6 +16,8 @@ class PhoneError(ValueError):
         self.code = code
 
 
+# A request's limits and its form both want the number.
+@lru_cache(maxsize=1024)
 def parse_phone(text: str, country: str | None = None) -> str:
     """Return the E.164 form (`+351912345678`) of a number as typed.
 

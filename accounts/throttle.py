@@ -14,8 +14,8 @@ from django.http import HttpRequest, HttpResponse
 from snap.errors import locked_out
 
 from .phones import PhoneError, parse_phone
-from .services import hash_personal
 from .sessions import BACKEND
+from .suspicious import hash_personal
 
 
 class StaffSignIns(AxesDatabaseHandler):  # type: ignore[misc]  # it has no types
@@ -38,18 +38,6 @@ def name_of(request: HttpRequest, credentials: dict[str, Any] | None) -> str:
     except PhoneError:
         typed = typed.strip().casefold()
     return hash_personal(typed)
-
-
-def client_address(request: HttpRequest) -> str:
-    """Return the address that the outermost of our TRUSTED_PROXIES saw.
-
-    What a client writes into X-Forwarded-For itself stands before what our proxies add to it.
-    """
-    peer: str = request.META.get("REMOTE_ADDR", "")
-    if not settings.TRUSTED_PROXIES:
-        return peer
-    seen = [each.strip() for each in request.headers.get("X-Forwarded-For", "").split(",")]
-    return seen[-settings.TRUSTED_PROXIES] if len(seen) >= settings.TRUSTED_PROXIES else peer
 
 
 def describe_client(

@@ -141,6 +141,7 @@ class EventAdmin(ChangesOnly):
             _("List"),
             {"fields": ["capacity", "has_waiting_list", "shows_places_left", "requires_proof"]},
         ),
+        (_("Crowds"), {"fields": ["limit_per_minute", "venue_networks"]}),
     ]
 
     def get_urls(self) -> list[Any]:

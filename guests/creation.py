@@ -80,13 +80,16 @@ def create_guests_of(event_id: int) -> int:
 def create_directly(request: GuestRequest, *, seconds: float = 1) -> GuestRequest:
     """End a committed request here and now, for when no worker can be woken. Return it anew.
 
-    Still pending after that many seconds, because others hold the list: the sweeper ends it.
+    Still pending when it stands in line, or after that many seconds, because others hold the list:
+    the sweeper ends it.
     """
     give_up_at = monotonic() + seconds
+    rows = GuestRequest.objects.select_related("event", "guest", "account")
     while True:
         create_guests_of(request.event_id)
-        request = GuestRequest.objects.select_related("event", "guest").get(pk=request.pk)
-        if request.state != GuestRequest.State.PENDING or monotonic() > give_up_at:
+        request = rows.get(pk=request.pk)
+        is_over = request.state != GuestRequest.State.PENDING or request.is_in_line
+        if is_over or monotonic() > give_up_at:
             return request
         sleep(0.01)
 

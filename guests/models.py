@@ -1,13 +1,14 @@
 """Events, who promotes them, the requests for a place and the guests themselves."""
 
 from datetime import datetime
+from ipaddress import ip_network
 from typing import Any, Self
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo, available_timezones
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.validators import RegexValidator
+from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -17,10 +18,28 @@ code_validator = RegexValidator(
     r"^[a-z0-9][a-z0-9-]*$", _("Use small letters, digits and hyphens, beginning with a letter.")
 )
 
+# No venue has more than this: a shorter one would let half the world past the limit of an address.
+SHORTEST_PREFIX = {4: 16, 6: 32}
+
 
 def validate_time_zone(name: str) -> None:
     if name not in available_timezones():
         raise ValidationError(_("Write a zone like Europe/Lisbon."))
+
+
+def validate_networks(text: str) -> None:
+    for word in text.split():
+        try:
+            network = ip_network(word)
+        except ValueError:
+            raise ValidationError(
+                _("%(network)s is not a network like 198.51.100.0/24."),
+                params={"network": word[:50]},
+            ) from None
+        if network.num_addresses > 2 ** (network.max_prefixlen - SHORTEST_PREFIX[network.version]):
+            raise ValidationError(
+                _("%(network)s is too large to be one venue's."), params={"network": word[:50]}
+            )
 
 
 class Team(models.Model):
@@ -145,6 +164,21 @@ class Event(models.Model):
     )
     is_published = models.BooleanField(_("published"), default=False)
     cancelled_at = models.DateTimeField(_("cancelled at"), null=True, blank=True)
+    limit_per_minute = models.PositiveIntegerField(
+        _("requests a minute"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text=_("More than these get a place in line. Empty: the usual limit."),
+    )
+    venue_networks = models.TextField(
+        _("networks of the venue"),
+        max_length=1000,
+        blank=True,
+        db_default="",
+        validators=[validate_networks],
+        help_text=_("One a line, like 198.51.100.0/24: a crowd may come from there."),
+    )
 
     objects = EventQuerySet.as_manager()
 
@@ -413,6 +447,17 @@ class GuestRequest(models.Model):
 
     def __str__(self) -> str:
         return str(self.ticket_id)
+
+    @property
+    def is_in_line(self) -> bool:
+        """Say whether it was accepted past a limit, and its turn has not come."""
+        waits = self.state == self.State.PENDING and not self.attempts
+        return waits and self.next_attempt_at > timezone.now()
+
+    def place_in_line(self) -> int:
+        """Return its place among the event's pending requests, 1 being the next. One query."""
+        ahead = GuestRequest.objects.pending().filter(event_id=self.event_id, pk__lt=self.pk)
+        return ahead.count() + 1
 
 
 class DeadEntry(models.Model):

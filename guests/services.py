@@ -1,11 +1,12 @@
 """Asking for a place on a list, giving a place back, and what follows from either."""
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import count
 
 from django.db import transaction
 from django.db.models import F
+from django.db.models.functions import Now
 from django.utils import timezone
 from prometheus_client import Counter
 
@@ -17,6 +18,7 @@ from notifications.services import EmailToQueue, queue_emails
 from snap.wakeup import WakeUp
 
 from . import qr
+from .admission import seconds_in_line
 from .errors import GuestError
 from .history import acting_as
 from .models import Event, EventPromoter, Guest, GuestRequest, Promoter, Team
@@ -79,7 +81,8 @@ def request_place(
     Asking again returns the request there is: pending, or ended with a place. Raises GuestError
     `not_open_yet`, `closed`, `cancelled`, `list_full` (no waiting list) or `refused`, and
     `key_reused` for an idempotency key that was used for another event: with the same one the same
-    request comes back, however it ended. Inside a transaction the request is accepted when that
+    request comes back, however it ended. Past the limits of the event or the system it is due only
+    when its turn in line comes. Inside a transaction the request is accepted when that
     commits.
     """
     if idempotency_key and (replayed := _replayed(event, account, idempotency_key)):
@@ -102,6 +105,8 @@ def request_place(
         team=team,
         idempotency_key=idempotency_key,
     )
+    if wait := seconds_in_line(event):
+        request.next_attempt_at = Now() + timedelta(seconds=wait)
     # Of two at once the database lets one in; the other one's ticket is then the first one's.
     GuestRequest.objects.bulk_create([request], ignore_conflicts=True)
     stored = latest_request(event, account)

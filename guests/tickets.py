@@ -2,8 +2,11 @@
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from math import ceil
 from typing import Any, Self
 from zoneinfo import ZoneInfo
+
+from django.utils import timezone
 
 from .models import Guest, GuestRequest
 from .qr import image_url, pass_url
@@ -15,9 +18,10 @@ ROWS_A_SECOND = 100  # A low guess at what one worker ends, for the time people 
 class Ticket:
     """The present state of a guest request, plain enough to travel as JSON.
 
-    `state`: processing, created, unproven (the QR code waits for a proof), waitlisted, refused
-    (with `refusal`, a GuestError code), cancelled, or failed (staff look after it). `starts_at` is
-    ISO 8601 in UTC.
+    `position` is the place in the waiting list, or in line while a request past a limit waits for
+    its turn. `state`: processing, created, unproven (the QR code waits for a proof), waitlisted,
+    refused (with `refusal`, a GuestError code), cancelled, or failed (staff look after it).
+    `starts_at` is ISO 8601 in UTC.
     """
 
     ticket_id: str
@@ -61,7 +65,7 @@ def group_of(ticket_id: str) -> str:
 
 
 def ticket_of(request: GuestRequest) -> Ticket:
-    """Describe a request that comes with its event and guest. One query if the guest waits."""
+    """Describe a request that comes with its event and guest. One query if it waits."""
     return describe(request, request.guest)
 
 
@@ -70,6 +74,8 @@ def describe(request: GuestRequest, guest: Guest | None, *, position: int | None
     shown = guest if state in {"created", "waitlisted"} else None
     if shown and state == "waitlisted" and position is None:
         position = shown.position()
+    elif state == "processing" and request.is_in_line:
+        position = request.place_in_line()
     token = shown.qr_token if shown else None
     event = request.event
     return Ticket(
@@ -109,6 +115,14 @@ def _state_of(request: GuestRequest, guest: Guest | None) -> tuple[str, str]:
 def is_withheld(request: GuestRequest) -> bool:
     """Say whether the event asks for a proof before the QR code, and the account gave none yet."""
     return request.event.requires_proof and request.account.verified_at is None
+
+
+def seconds_left(request: GuestRequest) -> int:
+    """Return how long a request takes to end, in seconds, at least 1. One query."""
+    wait = estimated_seconds(request.event_id)
+    if request.is_in_line:
+        wait = max(wait, ceil((request.next_attempt_at - timezone.now()).total_seconds()) + 1)
+    return wait
 
 
 def estimated_seconds(event_id: int) -> int:

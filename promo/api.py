@@ -17,7 +17,7 @@ from accounts.sessions import BROWSER_KEY
 from guests.creation import create_directly
 from guests.models import Event, GuestRequest
 from guests.services import find_promoter, request_place, wake_guests_worker
-from guests.tickets import estimated_seconds, ticket_of
+from guests.tickets import seconds_left, ticket_of
 
 from . import api_emergency
 from .api_answers import accepted, ended, queued, state_of
@@ -79,7 +79,7 @@ def _create(request: Request, end_here: Callable[[GuestRequest], GuestRequest] |
         stored = end_here(stored)
     ticket = ticket_of(stored)
     if ticket.state == "processing":
-        return accepted(request, ticket, estimated_seconds(event.pk))
+        return accepted(request, ticket, seconds_left(stored))
     return ended(ticket, is_existing=was_there)
 
 

@@ -20,6 +20,7 @@ from accounts.services import find_account, send_login_code
 from accounts.services import register as register_account
 from accounts.sessions import browser_of, sign_in
 from guests.proof import prove_by_code
+from snap.addresses import client_address
 
 from .api_emergency import nothing_left
 from .emergency import or_in_emergency
@@ -48,7 +49,7 @@ def check_phone(request: Request) -> Response:
 def login(request: Request) -> Response:
     """Send a code to a phone's account; with that code, sign this browser in."""
     data = _read(LoginSerializer, request)
-    browser, address = browser_of(request._request), request._request.META.get("REMOTE_ADDR", "")
+    browser, address = browser_of(request._request), client_address(request._request)
     if "code" in data:
         account = prove_by_code(
             phone=data["phone"], browser=browser, typed=data["code"], address=address

@@ -118,6 +118,7 @@ def _no_view(request: HttpRequest) -> HttpResponse:
 
 def accepted(request: Request, ticket: Ticket, wait: int) -> Response:
     """Return the 202 of an accepted request, with the time it will take in seconds."""
+    line = {"position": ticket.position} if ticket.position else {}
     return Response(
         {
             "success": True,
@@ -130,6 +131,7 @@ def accepted(request: Request, ticket: Ticket, wait: int) -> Response:
             "message": _("Your request is in. The QR code follows by itself."),
             "estimated_time": wait,
             "estimatedTime": wait,
+            **line,
         },
         status=202,
     )
@@ -157,10 +159,12 @@ def queued() -> Response:
 
 
 def data_of(ticket: Ticket) -> dict[str, Any] | None:
-    """Return what there is to say about an ended request, None before that."""
+    """Return what there is to say about a request: its end, or its place in line; else None."""
     match ticket.state:
         case "created":
             return {"id": ticket.guest_id, "qr_code_url": ticket.qr_code_url}
+        case "processing" if ticket.position:
+            return {"position": ticket.position}
         case "waitlisted":
             return {"id": ticket.guest_id, "position": ticket.position}
         case "refused" | "cancelled" | "unproven":

@@ -21,7 +21,7 @@ from django.utils.translation.trans_real import (
 
 from accounts.models import User
 from guests.models import GuestRequest
-from guests.tickets import Ticket, estimated_seconds, group_of, ticket_of
+from guests.tickets import Ticket, group_of, seconds_left, ticket_of
 
 from .answers import ticket_context
 from .errors import refusal_text
@@ -103,7 +103,8 @@ def message_about(ticket: Ticket, wait: int) -> dict[str, Any]:
             error = refusal_text(code)
             return {"type": "guest_creation_failed", "success": False, "error": error, "code": code}
         case _:
-            return {"type": "guest_processing", "estimated_completion": wait}
+            line = {"position": ticket.position} if ticket.position else {}
+            return {"type": "guest_processing", "estimated_completion": wait, **line}
 
 
 def read_session(scope: Any) -> Any:
@@ -149,7 +150,7 @@ def find_ticket(ticket_id: UUID, session: Any) -> tuple[Ticket, int] | None:
     if request is None or not _is_valid(session, request.account):
         return None
     ticket = ticket_of(request)
-    return ticket, 1 if ticket.is_final else estimated_seconds(request.event_id)
+    return ticket, 1 if ticket.is_final else seconds_left(request)
 
 
 def _is_valid(session: Any, account: User) -> bool:

@@ -30,7 +30,8 @@ from guests.services import (
     wake_guests_worker,
 )
 from guests.snapshots import remember
-from guests.tickets import estimated_seconds, ticket_of
+from guests.tickets import seconds_left, ticket_of
+from snap.addresses import client_address
 
 from . import emergency
 from .answers import (
@@ -69,7 +70,7 @@ def event(request: HttpRequest, event: str, promoter: str = "") -> HttpResponse:
         "opens_in": seconds_until_opening(link.event),
     }
     if held:
-        wait = estimated_seconds(link.event.pk)
+        wait = seconds_left(held)
         context |= ticket_context(ticket_of(held), wait=wait, host=request.get_host())
     return render(request, "promo/event.html", context)
 
@@ -119,7 +120,7 @@ def code(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
             phone=number,
             browser=browser_of(request),
             typed=form.cleaned_data["code"],
-            address=_address(request),
+            address=client_address(request),
         )
     except AccountError as error:
         form.add_error("code", refusal_text(error.code))
@@ -157,7 +158,7 @@ def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
         known = find_account(number)
         if error.code == "phone_taken" and known:
             return _send_code(request, link, known)
-        note_suspicious("blocked_phone", phone=number, address=_address(request))
+        note_suspicious("blocked_phone", phone=number, address=client_address(request))
         return show_step(request, link, "unavailable", {"refusal": error.code}, status=403)
     except GuestError as error:
         return show_step(request, link, "unavailable", {"refusal": error.code}, status=409)
@@ -184,7 +185,7 @@ def claim(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
             **form.cleaned_data,
             language=get_language() or "",
             browser=browser_of(request),
-            address=_address(request),
+            address=client_address(request),
         )
     except AccountError as error:
         return _no_code(request, link, error)
@@ -248,7 +249,7 @@ def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
         sign_in(request, stored.account)
         account = stored.account
     if stored.account == account:
-        return show_ticket(request, ticket_of(stored), wait=estimated_seconds(stored.event_id))
+        return show_ticket(request, ticket_of(stored), wait=seconds_left(stored))
     if given_here:
         return show_ticket(request, emergency.sent_by_email(stored), wait=0)
     raise Http404("no such ticket")
@@ -284,7 +285,7 @@ def _sent_again(request: HttpRequest, phone: str) -> User | None:
 
 def _send_code(request: HttpRequest, link: PromoLink, account: User) -> HttpResponse:
     try:
-        send_login_code(account, browser=browser_of(request), address=_address(request))
+        send_login_code(account, browser=browser_of(request), address=client_address(request))
     except AccountError as error:
         return _no_code(request, link, error)
     context = {"form": CodeForm(), **_about_code(request, account.phone or "")}
@@ -312,10 +313,6 @@ def _about_code(request: HttpRequest, phone: str) -> dict[str, Any]:
     }
 
 
-def _address(request: HttpRequest) -> str:
-    return str(request.META.get("REMOTE_ADDR", ""))
-
-
 def _request_place(link: PromoLink, account: User) -> GuestRequest:
     return request_place(link.event, account, promoter=link.promoter, team=link.team)
 
@@ -333,4 +330,4 @@ def _show(request: HttpRequest, stored: GuestRequest) -> HttpResponse:
     """Show the ticket of a request just made; where no worker can be woken, end it here first."""
     if stored.state == GuestRequest.State.PENDING and wake_guests_worker.is_failing():
         stored = create_directly(stored)
-    return show_ticket(request, ticket_of(stored), wait=estimated_seconds(stored.event_id))
+    return show_ticket(request, ticket_of(stored), wait=seconds_left(stored))

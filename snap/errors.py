@@ -60,13 +60,19 @@ def _page(
     # Nobody is looked up for an error page: the database may be what is wrong.
     request.user = AnonymousUser()
     if request.path.startswith("/api/"):
-        return _for_scripts(status, **context)
+        return _for_scripts(status, context.get("retry_after"))
     return render(request, f"errors/{name or status}.html", context, status=status)
 
 
-def _for_scripts(status: int, *, retry_after: int = 0, **context: object) -> JsonResponse:
+def _for_scripts(status: int, retry_after: object) -> JsonResponse:
     """Say it in the API's shape: it did not come as far as the API's own handler."""
-    codes = {400: "invalid", 403: "not_allowed", 404: "not_found", 503: "unavailable"}
+    codes = {
+        400: "invalid",
+        403: "not_allowed",
+        404: "not_found",
+        413: "too_large",
+        503: "unavailable",
+    }
     text = HTTPStatus(status).phrase
     body: dict[str, object] = {"success": False, "error": text, "code": codes.get(status, "error")}
     if status == 400:

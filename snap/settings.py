@@ -86,6 +86,7 @@ MIDDLEWARE = [
     "snap.middleware.refuse_null_bytes",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
+    "promo.limits.LimitsMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -177,6 +178,17 @@ CACHES = {
     "default": {
         "BACKEND": "django_redis.cache.RedisCache",
         "LOCATION": CACHE_URL,
+        "KEY_PREFIX": "snap",
+        "OPTIONS": {
+            "SOCKET_CONNECT_TIMEOUT": REDIS_TIMEOUT,
+            "SOCKET_TIMEOUT": REDIS_TIMEOUT,
+            "IGNORE_EXCEPTIONS": True,
+        },
+    },
+    # Where django-ratelimit counts; a dead one lets everybody pass.
+    "limits": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": LIMITS_URL,
         "KEY_PREFIX": "snap",
         "OPTIONS": {
             "SOCKET_CONNECT_TIMEOUT": REDIS_TIMEOUT,
@@ -300,9 +312,42 @@ AXES_VERBOSE = False
 AXES_HANDLER = "accounts.throttle.StaffSignIns"
 AXES_USERNAME_FORM_FIELD = "username"
 AXES_USERNAME_CALLABLE = "accounts.throttle.name_of"
-AXES_CLIENT_IP_CALLABLE = "accounts.throttle.client_address"
+AXES_CLIENT_IP_CALLABLE = "snap.addresses.client_address"
 AXES_CLIENT_STR_CALLABLE = "accounts.throttle.describe_client"
 AXES_LOCKOUT_CALLABLE = "accounts.throttle.show_locked_out"
+
+# Limits ----------------------------------------------------------------------------------------
+
+# Requests a minute from one address; with one phone from one address; from a network that an event
+# names as its venue's; and by one browser that has solved a challenge, or has waited instead.
+LIMIT_IP = env.int("LIMIT_IP", default=100)
+LIMIT_PHONE = env.int("LIMIT_PHONE", default=5)
+LIMIT_VENUE = env.int("LIMIT_VENUE", default=6000)
+LIMIT_SOLVED = env.int("LIMIT_SOLVED", default=100)
+LIMIT_WAITED = env.int("LIMIT_WAITED", default=30)
+# Accepted requests for a place a minute, for one event and for all: more than that stand in line.
+LIMIT_EVENT = env.int("LIMIT_EVENT", default=200)
+LIMIT_SYSTEM = env.int("LIMIT_SYSTEM", default=1000)
+# Failures a minute that a route forgives one address, or one phone from it where that is known.
+LIMIT_ROUTES = {
+    "phone_check": env.int("LIMIT_PHONE_CHECK", default=10),
+    "guest_create": env.int("LIMIT_GUEST_CREATE", default=3),
+    "promo_pages": env.int("LIMIT_PROMO_PAGES", default=30),
+    "emails": env.int("LIMIT_EMAILS", default=5),
+}
+RATELIMIT_USE_CACHE = "limits"
+RATELIMIT_FAIL_OPEN = True
+
+# The challenge: rounds in each of the 256 tries it takes on average, seconds in which it must be
+# solved, and seconds for which the browser then has a budget of its own.
+CHALLENGE_COST = env.int("CHALLENGE_COST", default=3000)
+CHALLENGE_AGE = env.int("CHALLENGE_AGE", default=300)
+CHALLENGE_PASS_AGE = env.int("CHALLENGE_PASS_AGE", default=600)
+# Challenges and answers to them a minute from one address. Without JavaScript one waits instead, so
+# many seconds, and only so many browsers a minute behind one address.
+LIMIT_CHALLENGES = env.int("LIMIT_CHALLENGES", default=3000)
+CHALLENGE_WAIT = env.int("CHALLENGE_WAIT", default=25)
+LIMIT_WAITING = env.int("LIMIT_WAITING", default=5)
 
 # JSON API --------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="promo:events")),
     path("promo/", include("promo.urls")),
     path("api/", include("promo.api_urls")),
+    path("challenge/", include("promo.challenge_urls")),
     path("", include("guests.urls")),
     path("inbox/", include("notifications.urls")),
     path("sign-out/", sign_out, name="sign_out"),

@@ -76,6 +76,11 @@ document.body.addEventListener("htmx:beforeSwap", (event) => {
     return;
   }
   const state = stateIn(event.detail.serverResponse);
+  if (event.detail.xhr.status === 429) {
+    // Asked too often: what is shown stays, and the next time comes.
+    event.detail.shouldSwap = false;
+    return;
+  }
   if (!state) {
     // Signed out meanwhile, most likely: the page itself knows what to show.
     location.reload();

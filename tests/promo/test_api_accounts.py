@@ -199,6 +199,7 @@ def test_another_accounts_ticket_is_not_found(client: Client, stranger: User) ->
 
 def test_without_the_cache_a_check_is_right(client: Client) -> None:
     account = make_account()
+    assert servers.valkey is not None
     servers.valkey.stop()
     answer = post(client, CHECK, {"phone": account.phone}).json()
     assert (answer["exists"], answer["source"]) == (True, "database")

@@ -1,0 +1,62 @@
+"""The answer 429, as a page with a countdown and a way past it, and as JSON."""
+
+from django.contrib.auth.models import AnonymousUser
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.http import urlencode
+from django.utils.translation import gettext as _
+
+from accounts.sessions import browser_of
+
+
+def too_many(request: HttpRequest, wait: int, purpose: str) -> HttpResponse:
+    """Answer that this was too often, that it may be tried in `wait` seconds, or go on at once."""
+    if request.path.startswith("/api/"):
+        return _as_json(request, wait, purpose)
+    return show_challenge(request, purpose=purpose, back=_way_back(request), wait=wait, status=429)
+
+
+def show_challenge(
+    request: HttpRequest, *, purpose: str, back: str, wait: int, status: int
+) -> HttpResponse:
+    """Show what a browser can do to go on: solve the challenge, or wait."""
+    # Nobody is looked up for this page: it has to be cheap.
+    request.user = AnonymousUser()
+    browser_of(request)  # What is solved is solved by this browser.
+    context = {
+        "wait": wait,
+        "back": back,
+        "purpose": purpose,
+        "challenge_url": reverse("challenge:new") + "?" + urlencode({"for": purpose}),
+    }
+    answer = render(request, "promo/too_many.html", context, status=status)
+    answer["Cache-Control"] = "no-store"
+    if status == 429:
+        answer["Retry-After"] = str(wait)
+    return answer
+
+
+def _as_json(request: HttpRequest, wait: int, purpose: str) -> HttpResponse:
+    page = reverse("challenge:page") + "?" + urlencode({"for": purpose})
+    body = {
+        "success": False,
+        "error": _("Too many attempts. Wait a moment and try again."),
+        "code": "too_many",
+        "retryAfter": wait,
+        "challengeUrl": page,
+    }
+    return JsonResponse(
+        body, status=429, headers={"Retry-After": str(wait), "Cache-Control": "no-store"}
+    )
+
+
+def _way_back(request: HttpRequest) -> str:
+    """Return where to go on: the same page, or the event after the one tap that has no page."""
+    match = request.resolver_match
+    if match and match.view_name == "promo:request":
+        args = [match.kwargs["event"], match.kwargs["promoter"]]
+        return reverse("promo:event", args=args if args[1] else args[:1])
+    if request.method in {"GET", "HEAD"}:
+        return request.get_full_path()
+    return request.path if match and match.namespace == "promo" else reverse("promo:events")

@@ -1,0 +1,41 @@
+"""Where a request comes from, as far as it can be believed."""
+
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address, ip_network
+
+from django.conf import settings
+from django.http import HttpRequest
+
+UNKNOWN = "unknown"
+
+
+def client_address(request: HttpRequest) -> str:
+    """Return the client's IPv4 address, or the /64 network of its IPv6 address.
+
+    Each of the TRUSTED_PROXIES has added the address it was called from on the right of
+    X-Forwarded-For; what stands further left can be written by anybody, and is not read.
+    """
+    peer = request.META.get("REMOTE_ADDR", "")
+    if settings.TRUSTED_PROXIES:
+        told = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
+        believed = told[-settings.TRUSTED_PROXIES :][0].strip()
+        if (found := normal_address(believed)) != UNKNOWN:
+            return found
+    return normal_address(peer)
+
+
+@lru_cache(maxsize=4096)
+def normal_address(text: str) -> str:
+    """Return one form for all that is one subscriber: without port or zone, IPv6 by /64."""
+    text = text[1:].partition("]")[0] if text.startswith("[") else text
+    if text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return UNKNOWN
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped:
+            return str(address.ipv4_mapped)
+        return str(ip_network((address, 64), strict=False).network_address)
+    return str(address)

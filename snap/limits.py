@@ -1,0 +1,321 @@
+"""How often something may happen in a minute, counted over all processes.
+
+All that one request has to pass is asked in one round trip: one script in Redis, by Redis' own
+clock. A minute is counted in slices, and the slice that is only partly over still counts in full:
+in no sixty seconds, wherever they begin, does more than the limit pass. When Redis does not answer,
+each process counts for itself for a while, in a bounded table.
+"""
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from hashlib import blake2b
+from math import ceil
+from time import monotonic
+from typing import Any
+
+from django.conf import settings
+from prometheus_client import Counter
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from .breaker import Breaker
+
+log = logging.getLogger(__name__)
+
+WINDOW = 60  # seconds
+SLICE = 5  # seconds
+SLICES = WINDOW // SLICE
+# Keys that a process counts by itself while Redis is away; the oldest go first.
+LOCAL_KEYS = 10_000
+# Seconds after a failure in which Redis is left alone.
+STORE_PAUSE = 5.0
+
+hits = Counter("rate_limit_hits", "Requests that were past a limit", ["layer"])
+breaker = Breaker("limits", threshold=1, pause=STORE_PAUSE)
+
+# KEYS: one hash a layer, slice -> count, then one key for each door that may be shut.
+# ARGV: the number of layers, then the limit of each.
+# Answers "remaining,milliseconds until that grows" for each layer (-1 remaining: refused), then the
+# milliseconds for which each door stays shut. Nothing is counted unless everything lets it pass.
+TAKE = f"""
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+local slice = math.floor(now / {SLICE})
+local layers = tonumber(ARGV[1])
+local passes, said = true, {{}}
+for i = 1, layers do
+  local limit, count, first = tonumber(ARGV[i + 1]), 0, nil
+  local pairs_ = redis.call('HGETALL', KEYS[i])
+  local slices = {{}}
+  for j = 1, #pairs_, 2 do
+    local at = tonumber(pairs_[j])
+    if at < slice - {SLICES} then
+      redis.call('HDEL', KEYS[i], pairs_[j])
+    else
+      count = count + tonumber(pairs_[j + 1])
+      slices[#slices + 1] = at
+      if first == nil or at < first then first = at end
+    end
+  end
+  local left = limit - count
+  local reset = math.ceil((((first or slice) + {SLICES} + 1) * {SLICE} - now) * 1000)
+  if left < 1 then
+    passes = false
+    said[i] = '-1,' .. reset
+  else
+    said[i] = (left - 1) .. ',' .. reset
+  end
+end
+for i = layers + 1, #KEYS do
+  local shut = redis.call('PTTL', KEYS[i])
+  if shut > 0 then passes = false end
+  said[i] = '0,' .. math.max(0, shut)
+end
+if passes then
+  for i = 1, layers do
+    redis.call('HINCRBY', KEYS[i], slice, 1)
+    redis.call('EXPIRE', KEYS[i], {WINDOW + SLICE + 1})
+  end
+end
+return table.concat(said, ';')
+"""
+
+# KEYS: lines. ARGV: for each the places a minute. A line is the moment at which all who stand in it
+# are through (generic cell rate): a minute's places are free at once, then one after another.
+# Answers the milliseconds until the newcomer's turn, the longest of all lines.
+STAND = f"""
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + tonumber(time[2]) / 1000
+local said = {{}}
+for i = 1, #KEYS do
+  local through = math.max(now, tonumber(redis.call('GET', KEYS[i]) or '0'))
+  through = through + {WINDOW * 1000} / tonumber(ARGV[i])
+  redis.call('SET', KEYS[i], string.format('%.3f', through), 'PX', math.ceil(through - now) + 1000)
+  said[i] = math.max(0, math.ceil(through - now - {WINDOW * 1000}))
+end
+return table.concat(said, ';')
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """So much a minute for whatever the parts of `of` name together; only their hash is stored."""
+
+    name: str
+    of: str
+    limit: int
+
+    @property
+    def key(self) -> str:
+        return f"limit:{self.name}:{hash_of(self.of)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a layer stands after a request. `reset`: seconds until `remaining` grows."""
+
+    layer: Layer
+    allowed: bool
+    remaining: int
+    reset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a request may pass, how each layer stands, and seconds until a shut door opens."""
+
+    standings: tuple[Standing, ...]
+    shut_for: int = 0
+    # Counted by this process alone, because Redis was away.
+    is_local: bool = False
+
+    @property
+    def allowed(self) -> bool:
+        return not self.shut_for and all(standing.allowed for standing in self.standings)
+
+    @property
+    def retry_after(self) -> int:
+        waits = [standing.reset for standing in self.standings if not standing.allowed]
+        return max(1, self.shut_for, *waits)
+
+    @property
+    def refused_by(self) -> list[str]:
+        names = [standing.layer.name for standing in self.standings if not standing.allowed]
+        return [*names, "route"] if self.shut_for else names
+
+
+@lru_cache(maxsize=8192)
+def hash_of(value: str) -> str:
+    """Return a short keyed hash, so that neither phones nor addresses lie in Redis."""
+    key = settings.SECRET_KEY.encode()[:64]
+    return blake2b(value.encode(), digest_size=12, key=key).hexdigest()
+
+
+def take(layers: Sequence[Layer], doors: Sequence[str] = ()) -> Verdict:
+    """Let one request pass all layers and doors, or none. One round trip, at most REDIS_TIMEOUT."""
+    keys = [layer.key for layer in layers] + [_door(name) for name in doors]
+    limits = [layer.limit for layer in layers]
+    said = _ask(TAKE, keys, [len(layers), *limits])
+    if said is None:
+        return _verdict(layers, local.take(keys[: len(layers)], limits), is_local=True)
+    return _verdict(layers, [_numbers(part) for part in said.split(";")])
+
+
+def stand_in_line(lines: Sequence[Layer]) -> float:
+    """Put a newcomer into lines and return the seconds until their turn: 0 while it is quiet.
+
+    `limit` places a minute are free at once; then one is every 60/limit seconds.
+    """
+    keys, rates = [line.key + ":line" for line in lines], [line.limit for line in lines]
+    said = _ask(STAND, keys, rates)
+    waits = local.stand(keys, rates) if said is None else [int(wait) for wait in said.split(";")]
+    for line, wait in zip(lines, waits, strict=True):
+        if wait:
+            hits.labels(line.name).inc()
+    return max(waits) / 1000
+
+
+def shut_door(name: str, seconds: int) -> None:
+    """Have `take` refuse whoever comes to this door, for so many seconds."""
+    _command("SET", _door(name), 1, "EX", max(1, seconds))
+
+
+def use_once(name: str, seconds: int) -> bool:
+    """Say whether this is the first use of the name in so many seconds. False without Redis."""
+    return bool(_command("SET", f"once:{hash_of(name)}", 1, "NX", "EX", max(1, seconds)))
+
+
+def _door(name: str) -> str:
+    return f"door:{hash_of(name)}"
+
+
+def _numbers(part: str) -> tuple[int, int]:
+    remaining, _, milliseconds = part.partition(",")
+    return int(remaining), int(milliseconds)
+
+
+def _verdict(
+    layers: Sequence[Layer], said: Sequence[tuple[int, int]], *, is_local: bool = False
+) -> Verdict:
+    standings = tuple(
+        Standing(layer, remaining >= 0, max(0, remaining), ceil(wait / 1000))
+        for layer, (remaining, wait) in zip(layers, said, strict=False)
+    )
+    shut = max((wait for _, wait in said[len(layers) :]), default=0)
+    return Verdict(standings, ceil(shut / 1000), is_local)
+
+
+# Redis -------------------------------------------------------------------------------------------
+
+
+@cache
+def _store() -> Redis:
+    """Return this process' client: a pool of its own, short waits, no second try."""
+    return Redis.from_url(
+        settings.LIMITS_URL,
+        socket_connect_timeout=settings.REDIS_TIMEOUT,
+        socket_timeout=settings.REDIS_TIMEOUT,
+        retry=Retry(NoBackoff(), 0),
+        decode_responses=True,
+    )
+
+
+@cache
+def _script(text: str) -> str:
+    """Return the name by which Redis knows a script once it has seen it."""
+    return str(_store().script_load(text))
+
+
+def _ask(script: str, keys: Sequence[str], arguments: Sequence[int]) -> str | None:
+    """Run a script, and return what it says; None while Redis does not answer."""
+    said = _command("EVALSHA", script, len(keys), *keys, *arguments)
+    return None if said is None else str(said)
+
+
+def _command(name: str, *arguments: object) -> object:
+    if not breaker.allows():
+        return None
+    try:
+        said = _send(name, *arguments)
+    except (RedisError, OSError) as error:
+        breaker.failed()
+        log.warning("limits_away", extra={"error": type(error).__name__})
+        return None
+    breaker.succeeded()
+    return said
+
+
+def _send(name: str, *arguments: object) -> object:
+    store: Any = _store()
+    if name != "EVALSHA":
+        return store.execute_command(name, *arguments)
+    script, *rest = arguments
+    try:
+        return store.execute_command(name, _script(str(script)), *rest)
+    except RedisError as error:
+        # A Redis that was started anew has forgotten the script.
+        if "NOSCRIPT" not in f"{type(error).__name__} {error}".upper():
+            raise
+        return store.execute_command("EVAL", *arguments)
+
+
+# Without Redis -----------------------------------------------------------------------------------
+
+
+class LocalLimiter:
+    """The same for one process: each lets the full limit pass, so that guests are not turned away
+    because a store is down. At most LOCAL_KEYS keys of a few numbers each are kept."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._slices: OrderedDict[str, dict[int, int]] = OrderedDict()
+        self._through: OrderedDict[str, float] = OrderedDict()
+
+    def take(self, keys: Sequence[str], limits: Sequence[int]) -> list[tuple[int, int]]:
+        now = monotonic()
+        current = int(now // SLICE)
+        with self._lock:
+            counts = [self._recent(key, current) for key in keys]
+            said = []
+            for count, limit in zip(counts, limits, strict=True):
+                oldest = min(count, default=current)
+                wait = ceil(((oldest + SLICES + 1) * SLICE - now) * 1000)
+                said.append((max(-1, limit - sum(count.values()) - 1), wait))
+            if all(remaining >= 0 for remaining, _ in said):
+                for count in counts:
+                    count[current] = count.get(current, 0) + 1
+            return said
+
+    def stand(self, keys: Sequence[str], rates: Sequence[int]) -> list[int]:
+        now = monotonic()
+        waits = []
+        with self._lock:
+            for key, rate in zip(keys, rates, strict=True):
+                through = max(now, self._through.get(key, 0)) + WINDOW / rate
+                self._through[key] = through
+                self._through.move_to_end(key)
+                waits.append(max(0, ceil((through - now - WINDOW) * 1000)))
+            while len(self._through) > LOCAL_KEYS:
+                self._through.popitem(last=False)
+        return waits
+
+    def _recent(self, key: str, current: int) -> dict[int, int]:
+        count = self._slices.setdefault(key, {})
+        for old in [each for each in count if each < current - SLICES]:
+            del count[old]
+        self._slices.move_to_end(key)
+        while len(self._slices) > LOCAL_KEYS:
+            self._slices.popitem(last=False)
+        return count
+
+    def __len__(self) -> int:
+        return len(self._slices)
+
+
+local = LocalLimiter()
