@@ -29,7 +29,7 @@ class LoginSerializer(PhoneSerializer):
     def validate_code(self, typed: str) -> str:
         form = CodeForm({"code": typed})
         if not form.is_valid():
-            raise serializers.ValidationError(list(form.errors["code"]))
+            raise serializers.ValidationError([str(said) for said in form.errors["code"]])
         digits: str = form.cleaned_data["code"]
         return digits
 

@@ -164,7 +164,7 @@ def test_no_phone_and_no_address_lies_in_the_store(settings: Settings) -> None:
         (0, "", "2001:db8:1:2:ffff:ffff:ffff:1", "2001:db8:1:2::"),
         (0, "", "fe80::1%eth0", "fe80::"),
         (0, "", "::ffff:192.0.2.7", "192.0.2.7"),
-        (0, "", "", "unknown"),
+        (0, "", "", "0.0.0.0"),
     ],
 )
 def test_only_what_trusted_proxies_say_is_believed(
