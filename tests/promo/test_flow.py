@@ -747,7 +747,7 @@ def waiting_cost(size: int) -> int:
 
 
 @pytest.mark.parametrize(
-    ("cost_of", "most"), [(register_cost, 16), (code_cost, 16), (waiting_cost, 6)]
+    ("cost_of", "most"), [(register_cost, 16), (code_cost, 20), (waiting_cost, 6)]
 )
 def test_the_last_step_costs_the_same_for_few_and_for_many(
     cost_of: Callable[[int], int], most: int
