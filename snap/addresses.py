@@ -7,7 +7,7 @@ from django.conf import settings
 from django.http import HttpRequest
 
 # What stands for no address; it is one, so that whoever reads it as one can.
-UNKNOWN = "0.0.0.0"  # noqa: S104
+UNKNOWN = "0.0.0.0"  # noqa: S104  # nosec B104
 
 
 def client_address(request: HttpRequest) -> str:
