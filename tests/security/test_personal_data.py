@@ -49,8 +49,8 @@ def found_in(text: str) -> list[str]:
 class Browser:
     """A browser that keeps every address it was at and every one it was sent to."""
 
-    def __init__(self, stack: Stack) -> None:
-        self.client = httpx.Client(base_url=stack.url, headers={"accept-language": "en"})
+    def __init__(self, client: httpx.Client) -> None:
+        self.client = client
         self.addresses: list[str] = []
 
     def get(self, path: str) -> httpx.Response:
@@ -91,10 +91,18 @@ def messages_of_celery() -> Iterator[list[str]]:
             listener.join(30)
 
 
-def test_nothing_that_names_a_guest_leaves_the_database(stack: Stack) -> None:
+@pytest.fixture
+def browser_of_guest(stack: Stack) -> Iterator[Browser]:
+    with httpx.Client(base_url=stack.url, headers={"accept-language": "en"}) as client:
+        yield Browser(client)
+
+
+def test_nothing_that_names_a_guest_leaves_the_database(
+    stack: Stack, browser_of_guest: Browser
+) -> None:
     event = make_event()
     begun = {name: len(stack.log(name)) for name in PROCESSES}
-    browser = Browser(stack)
+    browser = browser_of_guest
     steps = f"/promo/{event.slug}/-"
     person = {"first_name": NAME, "last_name": SURNAME, "email": EMAIL}
     with messages_of_celery() as messages:
