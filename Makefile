@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test faults lint types requirements
+.PHONY: run test faults load bench lint types security requirements
 
 .venv/.run: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "SNAP needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another one: make run PYTHON=python3.12")'
@@ -28,6 +28,18 @@ SOAK ?= 30
 faults: .venv/.dev
 	$(BIN)/python -m pytest tests/faults --long --soak $(SOAK) --report docs/reliability.md
 
+# An opening, played by Locust: `make load SCENARIO=1000-in-1`, elsewhere with HOST=https://… (and
+# EVENT=…), the same users again and again with LOOP=closed. The report is in var/load.
+SCENARIO ?= 200-in-1
+LOOP ?= open
+load: .venv/.dev
+	$(BIN)/python -m tests.load $(SCENARIO) --loop $(LOOP) $(if $(HOST),--host $(HOST)) $(if $(EVENT),--event $(EVENT))
+
+# An hour: writes docs/performance.md. `make bench PARTS="journeys sockets" RUNS=3` measures those.
+RUNS ?= 1
+bench: .venv/.dev
+	$(BIN)/python -m tests.bench $(PARTS) --runs $(RUNS)
+
 lint: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -35,6 +47,9 @@ lint: .venv/.dev
 
 types: .venv/.dev
 	$(BIN)/mypy .
+
+security: .venv/.dev
+	.ci/security
 
 # For every Python from 3.11.0 on: Debian 12's is older than the one that some packages assume.
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --extra embedded

@@ -1,6 +1,7 @@
 """Accounts and blocked phones, as staff see them."""
 
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -9,13 +10,16 @@ from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.forms import UserChangeForm
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from .models import BlockedPhone, User
+from .models import BlockedPhone, SuspiciousActivity, User
+from .phone_checks import forget_phone
 from .phones import PhoneError, masked_phone, parse_phone
+from .suspicious import last_day
 
 POWERS = ["is_staff", "is_superuser", "groups", "user_permissions"]
 
@@ -94,6 +98,11 @@ class AccountAdmin(FindsPhones, ChangesOnly, UserAdmin):  # type: ignore[type-ar
     ]
     add_fieldsets = [(None, {"classes": ["wide"], "fields": NewAccountForm.Meta.fields})]
 
+    def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if "phone" in form.changed_data and (given_up := form.initial.get("phone")):
+            transaction.on_commit(partial(forget_phone, given_up))
+
     @admin.display(description=_("name"), ordering="first_name")
     def name(self, account: User) -> str:
         return account.name
@@ -149,3 +158,33 @@ class BlockedPhoneAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_filter = ["is_prefix"]
     search_fields = ["phone__startswith", "reason"]
     ordering = ["-pk"]
+
+
+@admin.register(SuspiciousActivity)
+class SuspiciousActivityAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """What looked like an attack, with the sums of the last day above the list. Nobody edits it."""
+
+    change_list_template = "admin/accounts/suspicious_activity.html"
+    list_display = ["hour", "reason", "count", "address", "phone_hash", "last_seen"]
+    list_filter = ["reason", "hour"]
+    search_fields = ["address__startswith", "phone_hash"]
+    ordering = ["-last_seen"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(
+        self, request: HttpRequest, obj: SuspiciousActivity | None = None
+    ) -> bool:
+        return False
+
+    def has_delete_permission(
+        self, request: HttpRequest, obj: SuspiciousActivity | None = None
+    ) -> bool:
+        return False
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        context: dict[str, Any] = {**(extra_context or {}), **last_day()}
+        return super().changelist_view(request, context)

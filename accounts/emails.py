@@ -23,12 +23,13 @@ def welcome(cause: str) -> EmailContent | None:
 
 @email_kind("login_code")
 def login_code(cause: str) -> EmailContent | None:
-    code = LoginCode.objects.usable().filter(pk=cause.removeprefix("login_code:")).first()
+    codes = LoginCode.objects.usable().select_related("account", "claim")
+    code = codes.filter(pk=cause.removeprefix("login_code:")).first()
     if code is None:
         return None
     return EmailContent(
         {
-            "first_name": code.account.first_name,
+            "first_name": (code.claim or code.account).first_name,
             "code": code.digits(),
             "minutes": settings.LOGIN_CODE_AGE // 60,
         }

@@ -54,6 +54,8 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_staff = models.BooleanField(_("staff"), default=False)
     verified_at = models.DateTimeField(_("proven at"), null=True, blank=True)
     session_nonce = models.CharField(max_length=32, default=make_nonce, editable=False)
+    # The browser session that registered, "" when staff did.
+    browser = models.CharField(max_length=32, blank=True, db_default="", editable=False)
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
     last_login = None  # Nobody reads it, and it would cost a write.
 
@@ -98,6 +100,23 @@ class User(AbstractBaseUser, PermissionsMixin):
         self.save(update_fields=["session_nonce"])
 
 
+class Claim(models.Model):
+    """What somebody says who gave a phone whose account nobody has proven: kept until a code does.
+
+    It replaces the account's names and email once the code that goes with it was typed.
+    """
+
+    account = models.ForeignKey(User, on_delete=models.CASCADE, related_name="claims")
+    first_name = models.CharField(max_length=60)
+    last_name = models.CharField(max_length=60)
+    email = models.EmailField(max_length=254)
+    language = models.CharField(max_length=8)
+    created_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"claim {self.pk}"
+
+
 class LoginCodeQuerySet(models.QuerySet["LoginCode"]):
     def usable(self) -> Self:
         return self.filter(used_at=None, expires_at__gt=Now(), tries__lt=settings.LOGIN_CODE_TRIES)
@@ -107,12 +126,20 @@ class LoginCode(models.Model):
     """A one-time code sent to an account, usable only in the browser that asked for it.
 
     The six digits are stored nowhere: they are derived from the row with the secret key, so a copy
-    of the database tells nobody a code.
+    of the database tells nobody a code. A hash of six digits in the row would tell: a million
+    guesses find what it belongs to.
     """
+
+    class Channel(models.TextChoices):
+        EMAIL = "email", _("email")
+        SMS = "sms", _("SMS")
 
     account = models.ForeignKey(User, on_delete=models.CASCADE, related_name="login_codes")
     browser = models.CharField(max_length=32)
     address_hash = models.CharField(max_length=32)
+    phone_prefix = models.CharField(max_length=16, db_default="")
+    channel = models.CharField(max_length=5, choices=Channel, db_default="email")
+    claim = models.ForeignKey(Claim, on_delete=models.SET_NULL, null=True)
     nonce = models.CharField(max_length=32, default=make_nonce)
     tries = models.PositiveSmallIntegerField(default=0)
     created_at = models.DateTimeField(db_default=Now())
@@ -125,6 +152,8 @@ class LoginCode(models.Model):
         indexes = [
             models.Index(fields=["account", "created_at"], name="accounts_code_by_account"),
             models.Index(fields=["address_hash", "created_at"], name="accounts_code_by_address"),
+            models.Index(fields=["phone_prefix", "created_at"], name="accounts_code_by_prefix"),
+            models.Index(fields=["created_at"], name="accounts_code_by_time"),
         ]
 
     def __str__(self) -> str:
@@ -190,3 +219,28 @@ class BlockedPhone(models.Model):
 
     def __str__(self) -> str:
         return self.phone + ("…" if self.is_prefix else "")
+
+
+class SuspiciousActivity(models.Model):
+    """What looked like an attack: a row for each hour, reason, phone and address, with a count."""
+
+    hour = models.DateTimeField(_("hour"))
+    reason = models.CharField(_("reason"), max_length=30)
+    phone_hash = models.CharField(_("phone, hashed"), max_length=32, blank=True)
+    address = models.CharField(_("address"), max_length=45, blank=True)
+    count = models.PositiveBigIntegerField(_("times"))
+    first_seen = models.DateTimeField(_("first seen"))
+    last_seen = models.DateTimeField(_("last seen"))
+
+    class Meta:
+        verbose_name = _("suspicious activity")
+        verbose_name_plural = _("suspicious activity")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["hour", "reason", "phone_hash", "address"],
+                name="accounts_suspicious_once_an_hour",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.reason} × {self.count}"

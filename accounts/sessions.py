@@ -12,7 +12,7 @@ BROWSER_KEY = "browser"
 # The phone somebody is about to prove or register, and the one that the session is signed in with.
 PHONE_KEY = "phone"
 ACCOUNT_PHONE_KEY = "account_phone"
-BACKEND = "django.contrib.auth.backends.ModelBackend"
+BACKEND = "accounts.backends.CodeBackend"
 
 
 def browser_of(request: HttpRequest) -> str:

@@ -77,13 +77,13 @@ def create_guests_of(event_id: int) -> int:
         return len(batch)
 
 
-def create_directly(request: GuestRequest) -> GuestRequest:
+def create_directly(request: GuestRequest, *, seconds: float = 1) -> GuestRequest:
     """End a committed request here and now, for when no worker can be woken. Return it anew.
 
-    Still pending when it stands in line, or after a second of trying, because others hold the
-    list: the sweeper ends it.
+    Still pending when it stands in line, or after that many seconds, because others hold the list:
+    the sweeper ends it.
     """
-    give_up_at = monotonic() + 1
+    give_up_at = monotonic() + seconds
     rows = GuestRequest.objects.select_related("event", "guest", "account")
     while True:
         create_guests_of(request.event_id)

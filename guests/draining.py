@@ -144,6 +144,7 @@ def _account_for(entry: Entry) -> tuple[User, bool]:
         last_name=entry.last_name,
         email=entry.email,
         language=entry.language,
+        browser=entry.browser,
     )
     return account, True
 

@@ -13,7 +13,7 @@ from .models import Guest
 @email_kind("qr_code")
 def qr_code(cause: str) -> EmailContent | None:
     guest = _guest_of(cause)
-    if guest is None or guest.qr_token is None:
+    if guest is None or guest.qr_token is None or guest.is_withheld:
         return None
     event = guest.event
     with default_storage.open(qr.image_name(guest.qr_token)) as image:

@@ -100,9 +100,10 @@ class Journal:
         A phone that has an entry for the event gets that one's ticket. Raises JournalError, on a
         full disk before the last room is gone: without any, no entry could be removed either.
         """
+        # Before the lock: those who are refused would otherwise wait for one another.
+        if not self._has_room():
+            raise JournalError("the disk is full")
         with self._open() as journal:
-            if not self._has_room():
-                raise JournalError("the disk is full")
             added = journal.execute(
                 "INSERT INTO entry (ticket_id, event_id, phone, body) VALUES (?, ?, ?, ?)"
                 " ON CONFLICT DO NOTHING",
@@ -197,7 +198,12 @@ class Journal:
             return False
 
     def _has_room(self) -> bool:
-        return shutil.disk_usage(self.path.parent).free > ROOM
+        """Raises JournalError where there is no such folder and none can be made."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            return shutil.disk_usage(self.path.parent).free > ROOM
+        except OSError as error:
+            raise JournalError(str(error)) from error
 
     def _find(self, condition: str, value: object, limit: int) -> list[StoredEntry]:
         with self._open(to_write=False) as journal:

@@ -156,6 +156,12 @@ class Event(models.Model):
     places_taken = models.PositiveIntegerField(_("places taken"), default=0, editable=False)
     has_waiting_list = models.BooleanField(_("waiting list"), default=True)
     shows_places_left = models.BooleanField(_("shows places left"), default=False)
+    requires_proof = models.BooleanField(
+        _("proof before QR"),
+        default=False,
+        db_default=False,
+        help_text=_("Guests see their QR code once a code has proven their phone or email."),
+    )
     is_published = models.BooleanField(_("published"), default=False)
     cancelled_at = models.DateTimeField(_("cancelled at"), null=True, blank=True)
     limit_per_minute = models.PositiveIntegerField(
@@ -323,6 +329,11 @@ class Guest(models.Model):
     @property
     def is_on_list(self) -> bool:
         return self.state == self.State.ON_LIST
+
+    @property
+    def is_withheld(self) -> bool:
+        """Say whether the QR code waits for a proof. Needs the event and account."""
+        return self.event.requires_proof and self.account.verified_at is None
 
     def has_waited(self) -> bool:
         """Say whether this place came from the waiting line. One query."""

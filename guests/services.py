@@ -12,6 +12,7 @@ from prometheus_client import Counter
 
 from accounts.models import User
 from accounts.services import is_blocked
+from accounts.suspicious import note_suspicious
 from notifications.push import push_many
 from notifications.services import EmailToQueue, queue_emails
 from snap.wakeup import WakeUp
@@ -21,7 +22,7 @@ from .admission import seconds_in_line
 from .errors import GuestError
 from .history import acting_as
 from .models import Event, EventPromoter, Guest, GuestRequest, Promoter, Team
-from .tickets import Ticket, describe
+from .tickets import Ticket, describe, is_withheld
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +94,7 @@ def request_place(
     check_list_takes_requests(event)
     if not account.is_active or account.phone is None or is_blocked(account.phone):
         log.warning("guest_request_refused", extra={"account_id": account.pk})
+        note_suspicious("blocked_phone", phone=account.phone or "")
         raise GuestError("refused")
     request = GuestRequest(
         event=event,
@@ -215,7 +217,13 @@ def tell_guests(told: list[tuple[GuestRequest, Guest]]) -> None:
 
     Requests come with event and account.
     """
-    queue_emails([_email_about(request, guest) for request, guest in told if request.account.email])
+    queue_emails(
+        [
+            email_about(guest, request.account)
+            for request, guest in told
+            if request.account.email and not (guest.is_on_list and is_withheld(request))
+        ]
+    )
     positions = _positions([guest for _, guest in told if guest.state == Guest.State.WAITING])
     tell_pages([describe(r, guest, position=positions.get(guest.pk)) for r, guest in told])
 
@@ -236,10 +244,11 @@ def tell_pages(tickets: list[Ticket]) -> None:
     transaction.on_commit(lambda: push_many(messages), robust=True)
 
 
-def _email_about(request: GuestRequest, guest: Guest) -> EmailToQueue:
+def email_about(guest: Guest, account: User) -> EmailToQueue:
+    """Return the email about a guest's place, once for each time a place was given."""
     return EmailToQueue(
         kind="qr_code" if guest.is_on_list else "waitlisted",
         cause=f"guest:{guest.pk}/{guest.listings}",
-        to=request.account.email,
-        language=request.account.language,
+        to=account.email,
+        language=account.language,
     )

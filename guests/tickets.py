@@ -19,8 +19,9 @@ class Ticket:
     """The present state of a guest request, plain enough to travel as JSON.
 
     `position` is the place in the waiting list, or in line while a request past a limit waits for
-    its turn. `state`: processing, created, waitlisted, refused (with `refusal`, a GuestError code),
-    cancelled, or failed (staff look after it). `starts_at` is ISO 8601 in UTC.
+    its turn. `state`: processing, created, unproven (the QR code waits for a proof), waitlisted,
+    refused (with `refusal`, a GuestError code), cancelled, or failed (staff look after it).
+    `starts_at` is ISO 8601 in UTC.
     """
 
     ticket_id: str
@@ -96,6 +97,8 @@ def describe(request: GuestRequest, guest: Guest | None, *, position: int | None
 
 
 def _state_of(request: GuestRequest, guest: Guest | None) -> tuple[str, str]:
+    if guest is not None and guest.is_on_list and is_withheld(request):
+        return "unproven", ""
     if guest is not None:
         return {
             Guest.State.ON_LIST.value: "created",
@@ -107,6 +110,11 @@ def _state_of(request: GuestRequest, guest: Guest | None) -> tuple[str, str]:
     if request.state == GuestRequest.State.REFUSED:
         return "refused", request.refusal
     return "failed", ""
+
+
+def is_withheld(request: GuestRequest) -> bool:
+    """Say whether the event asks for a proof before the QR code, and the account gave none yet."""
+    return request.event.requires_proof and request.account.verified_at is None
 
 
 def seconds_left(request: GuestRequest) -> int:

@@ -23,8 +23,8 @@ ONE_YEAR = 31_536_000
 @asking()
 def guest_pass(request: HttpRequest, token: str) -> HttpResponse:
     """Show the holder their pass; anybody else only learns that the pass exists."""
-    guest = Guest.objects.filter(qr_token=token).select_related("event").first()
-    if guest is None:
+    guest = Guest.objects.filter(qr_token=token).select_related("event", "account").first()
+    if guest is None or guest.is_withheld:
         raise Http404("no such pass")
     account = account_of(request)
     is_holder = account is not None and account.pk == guest.account_id
@@ -35,7 +35,10 @@ def guest_pass(request: HttpRequest, token: str) -> HttpResponse:
 
 @require_safe
 def qr_image(request: HttpRequest, token: str) -> HttpResponseBase:
-    """Serve a QR image for ever. One that storage lost is drawn again for its guest."""
+    """Serve a QR image for ever. One that storage lost is drawn again for its guest.
+
+    Without a query, as a CDN does: whoever has to prove themselves first was never told the token.
+    """
     name = qr.image_name(token)
     if not default_storage.exists(name):
         if not Guest.objects.filter(qr_token=token).exists():
@@ -55,5 +58,7 @@ def poster(request: HttpRequest, name: str) -> HttpResponseBase:
 def _immutable(name: str) -> HttpResponseBase:
     content_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
     answer = FileResponse(default_storage.open(name), content_type=content_type)
+    # A front end on another host of the same site may show them.
+    answer["Cross-Origin-Resource-Policy"] = "same-site"
     patch_cache_control(answer, public=True, max_age=ONE_YEAR, immutable=True)
     return answer

@@ -35,12 +35,13 @@ class InboxBackend(BaseEmailBackend):
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
         for message in email_messages:
-            name = _keep(message.message().as_bytes())
+            name = keep(message.message().as_bytes())
             log.info("email_in_inbox", extra={"inbox_name": name})
         return len(email_messages)
 
 
-def _keep(content: bytes) -> str:
+def keep(content: bytes) -> str:
+    """Keep a message as a file for the inbox page, and return its name there."""
     name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}"
     settings.INBOX_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
     unfinished = settings.INBOX_DIR / f".{name}"

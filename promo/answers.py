@@ -19,7 +19,7 @@ from .links import PromoLink
 
 # Statuses of a step's form when it was filled in wrongly and nothing else was said.
 OK, INVALID = 200, 422
-FORMS = {"phone", "code", "register"}
+FORMS = {"phone", "code", "register", "claim", "prove"}
 
 
 def show_events(request: HttpRequest, events: Iterable[Event]) -> HttpResponse:
@@ -106,6 +106,7 @@ def ticket_context(ticket: Ticket, *, wait: int, host: str) -> dict[str, Any]:
         "wait": wait,
         "ticket_url": ticket_url(ticket),
         "event_url": reverse("promo:event", args=[ticket.event_slug]),
+        "prove_url": reverse("promo:prove", args=[ticket.event_slug, ""]),
         "calendar_url": reverse("promo:calendar", args=[ticket.event_slug]),
         "websocket_url": websocket_url("promo", ticket.ticket_id, host),
     }

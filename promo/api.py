@@ -1,10 +1,13 @@
 """The JSON API (spec section 5), thin over the same services as the pages."""
 
+from collections.abc import Callable
+from threading import BoundedSemaphore
 from uuid import UUID
 
+from django.conf import settings
 from django.db.models import Q
 from django.http import Http404
-from rest_framework.decorators import api_view
+from rest_framework.decorators import api_view, authentication_classes
 from rest_framework.exceptions import NotAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -21,22 +24,40 @@ from .api_answers import accepted, ended, queued, state_of
 from .emergency import or_in_emergency, was_given_here
 from .serializers import read_place
 
+waiters = BoundedSemaphore(settings.CREATE_WAITERS)
+
+
+@or_in_emergency(api_emergency.events)
+@api_view(["GET"])
+def events(request: Request) -> Response:
+    """List the events that /promo/ lists, with the ids that a create call takes."""
+    return api_emergency.answer_events(Event.objects.listed().at_database_time())
+
+
+@api_view(["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"])
+@authentication_classes([])
+def unknown(request: Request, anything: str = "") -> Response:
+    raise Http404("no such call")
+
 
 @or_in_emergency(api_emergency.create, api_emergency.nothing_left)
 @api_view(["POST"])
 def create(request: Request) -> Response:
-    """Ask for a place and answer with the QR code, made in this call."""
-    return _create(request, directly=True)
+    """Ask for a place and answer with the QR code, made in this call if that is quick.
+
+    Only some threads of a process may wait for it, so that a peak leaves the others to serve.
+    """
+    return _create(request, _end_while_waiting)
 
 
 @or_in_emergency(api_emergency.create, api_emergency.nothing_left)
 @api_view(["POST"])
 def create_async(request: Request) -> Response:
     """Ask for a place and answer at once with a ticket, to be followed by websocket or polling."""
-    return _create(request, directly=wake_guests_worker.is_failing())
+    return _create(request, create_directly if wake_guests_worker.is_failing() else None)
 
 
-def _create(request: Request, *, directly: bool) -> Response:
+def _create(request: Request, end_here: Callable[[GuestRequest], GuestRequest] | None) -> Response:
     account = _signed_in(request)
     data = read_place(request, account.pk)
     event = Event.objects.published().at_database_time().filter(pk=data["event_id"]).first()
@@ -54,8 +75,8 @@ def _create(request: Request, *, directly: bool) -> Response:
         idempotency_key=request.headers.get("Idempotency-Key", ""),
     )
     was_there = stored.state != GuestRequest.State.PENDING
-    if directly and not was_there:
-        stored = create_directly(stored)
+    if end_here and not was_there:
+        stored = end_here(stored)
     ticket = ticket_of(stored)
     if ticket.state == "processing":
         return accepted(request, ticket, seconds_left(stored))
@@ -78,6 +99,16 @@ def ticket(request: Request, ticket_id: UUID) -> Response:
         # The journal has it still, for the moment between the database's return and the draining.
         return queued()
     raise Http404("no such ticket")
+
+
+def _end_while_waiting(stored: GuestRequest) -> GuestRequest:
+    """End a request here if a thread may wait for that, else leave it to the workers."""
+    if not waiters.acquire(blocking=False):
+        return stored
+    try:
+        return create_directly(stored, seconds=settings.CREATE_WAIT_SECONDS)
+    finally:
+        waiters.release()
 
 
 def _signed_in(request: Request) -> User:

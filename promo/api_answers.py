@@ -1,13 +1,21 @@
 """How the JSON API answers: one shape for all that goes well, one place for all that does not."""
 
-from typing import Any
+from io import BytesIO
+from typing import IO, Any
 
-from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.conf import settings
+from django.core.exceptions import (
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+)
+from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication
+from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -20,7 +28,23 @@ from guests.tickets import Ticket
 from .answers import websocket_url
 from .errors import refusal_text
 
-STATUSES = {"refused": 403, "promoter_not_at_event": 400}
+STATUSES = {
+    "refused": 403,
+    "unproven": 403,
+    "promoter_not_at_event": 400,
+    "unknown_phone": 404,
+    "too_many_codes": 429,
+    "wrong_code": 400,
+    "code_expired": 400,
+    "too_many_tries": 400,
+}
+# The field that a refusal is about.
+FIELDS = {
+    "promoter_not_at_event": "promoter_id",
+    "wrong_code": "code",
+    "code_expired": "code",
+    "too_many_tries": "code",
+}
 CODES = {
     400: "invalid",
     401: "not_signed_in",
@@ -32,6 +56,25 @@ CODES = {
     415: "unsupported_media_type",
     429: "too_many",
 }
+
+
+class TooLarge(exceptions.APIException):
+    status_code = 413
+    default_detail = gettext_lazy("This is too much at once.")
+
+
+class BoundedJSONParser(JSONParser):
+    """JSON of a bounded size and depth: a body is read whole, and no further than allowed."""
+
+    def parse(self, stream: IO[Any], *args: Any, **kwargs: Any) -> Any:
+        most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        body = stream.read(most + 1)
+        if len(body) > most:
+            raise TooLarge
+        try:
+            return super().parse(BytesIO(body), *args, **kwargs)
+        except RecursionError as error:
+            raise exceptions.ParseError from error
 
 
 class CsrfCheck(CsrfViewMiddleware):
@@ -124,7 +167,7 @@ def data_of(ticket: Ticket) -> dict[str, Any] | None:
             return {"position": ticket.position}
         case "waitlisted":
             return {"id": ticket.guest_id, "position": ticket.position}
-        case "refused" | "cancelled":
+        case "refused" | "cancelled" | "unproven":
             code = ticket.refusal or ticket.state
             return {"code": code, "error": refusal_text(code)}
         case _:
@@ -133,8 +176,15 @@ def data_of(ticket: Ticket) -> dict[str, Any] | None:
 
 def refusal(error: GuestError | AccountError) -> Response:
     """Return the answer to a refusal: its stable code, and a sentence."""
-    body = {"success": False, "error": refusal_text(error.code), "code": error.code}
-    return Response(body, status=STATUSES.get(error.code, 409))
+    text = refusal_text(error.code)
+    body: dict[str, Any] = {"success": False, "error": text, "code": error.code}
+    if field := FIELDS.get(error.code):
+        body["fields"] = {field: [text]}
+    answer = Response(body, status=STATUSES.get(error.code, 409))
+    if wait := getattr(error, "retry_after", 0):
+        body["retryAfter"] = wait
+        answer["Retry-After"] = str(wait)
+    return answer
 
 
 def answer_error(error: Exception, context: dict[str, Any]) -> Response | None:
@@ -145,6 +195,10 @@ def answer_error(error: Exception, context: dict[str, Any]) -> Response | None:
         error = exceptions.NotFound()
     elif isinstance(error, PermissionDenied):
         error = exceptions.PermissionDenied()
+    elif isinstance(error, RequestDataTooBig):
+        error = TooLarge()
+    elif isinstance(error, (SuspiciousOperation, UnreadablePostError)):
+        error = exceptions.ParseError()
     if not isinstance(error, exceptions.APIException):
         return None
     body: dict[str, Any] = {
@@ -154,6 +208,8 @@ def answer_error(error: Exception, context: dict[str, Any]) -> Response | None:
     }
     if isinstance(error, exceptions.ValidationError):
         body["fields"] = _fields(error.detail)
+    elif error.status_code == 400:
+        body["fields"] = {"body": [body["error"]]}
     elif error.get_codes() in {"csrf", "not_yours"}:
         body["code"] = error.get_codes()
     answer = Response(body, status=error.status_code)

@@ -1,9 +1,11 @@
 """The JSON API while the database is away (spec section 9, levels 3 and 4)."""
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
 from django.http import Http404, HttpRequest, JsonResponse
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from rest_framework.decorators import api_view, authentication_classes
 from rest_framework.exceptions import NotAuthenticated
@@ -13,12 +15,40 @@ from rest_framework.response import Response
 from accounts.sessions import RememberedAccount, account_phone
 from guests import snapshots
 from guests.journal import JournalError
+from guests.models import Event
 from snap.errors import RETRY_AFTER
 
 from .api_answers import SignedSession, accepted, queued
 from .emergency import QUEUED_SECONDS, journal, was_given_here
 from .links import PromoLink
 from .serializers import read_place
+
+
+@api_view(["GET"])
+@authentication_classes([SignedSession])
+def events(request: Request) -> Response:
+    """List the events that were seen here and are not over."""
+    seen = (snapshot.event for snapshot in snapshots.recall_all())
+    return answer_events(event for event in seen if event.list_state() != "closed")
+
+
+def answer_events(events: Iterable[Event]) -> Response:
+    """Return what a script needs of each event."""
+    listed = [
+        {
+            "id": event.pk,
+            "slug": event.slug,
+            "title": event.title,
+            "venue": event.venue,
+            "startsAt": event.local_start.isoformat(),
+            "endsAt": event.local_end.isoformat(),
+            "timeZone": event.time_zone,
+            "listState": event.list_state(),
+            "url": reverse("promo:event", args=[event.slug]),
+        }
+        for event in events
+    ]
+    return Response({"success": True, "events": listed})
 
 
 @api_view(["POST"])

@@ -1,9 +1,15 @@
 from django.urls import path
 
-from . import api
+from . import api, api_accounts
 
 urlpatterns = [
+    path("events", api.events),
+    path("client-auth-v2/check-phone", api_accounts.check_phone),
+    path("client-auth/login", api_accounts.login),
+    path("client-auth/register", api_accounts.register),
     path("client-auth/guests/create", api.create),
     path("client-auth/guests/create-async", api.create_async),
     path("client-auth/guests/requests/<uuid:ticket_id>", api.ticket),
+    path("", api.unknown),
+    path("<path:anything>", api.unknown),
 ]

@@ -18,6 +18,7 @@ from django.utils.translation.trans_real import (
     get_supported_language_variant,
     parse_accept_lang_header,
 )
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from accounts.models import User
 from guests.models import GuestRequest
@@ -43,14 +44,22 @@ class TicketConsumer(AsyncWebsocketConsumer):
         if SESSION_KEY not in session:
             await self.close()
             return
-        await self.channel_layer.group_add(group_of(self.ticket_id), self.channel_name)
-        self.joined = True
+        await self.join()
         found = await find_ticket(UUID(self.ticket_id), session)
         if found is None:
             await self.close()
             return
         await self.accept()
         await self.tell(*found)
+
+    async def join(self) -> None:
+        group = group_of(self.ticket_id)
+        try:
+            await self.channel_layer.group_add(group, self.channel_name)
+        except RedisConnectionError:
+            # The connection may be one that Redis closed when it restarted: the next is new.
+            await self.channel_layer.group_add(group, self.channel_name)
+        self.joined = True
 
     async def disconnect(self, code: int) -> None:
         if self.joined:
@@ -98,7 +107,7 @@ def message_about(ticket: Ticket, wait: int) -> dict[str, Any]:
         case "waitlisted":
             data = {"position": ticket.position}
             return {"type": "guest_waitlisted", "success": True, "data": data}
-        case "refused" | "cancelled" | "failed":
+        case "refused" | "cancelled" | "failed" | "unproven":
             code = ticket.refusal or ticket.state
             error = refusal_text(code)
             return {"type": "guest_creation_failed", "success": False, "error": error, "code": code}

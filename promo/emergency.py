@@ -147,6 +147,11 @@ def calendar(request: HttpRequest, event: str) -> HttpResponse:
     return unavailable(request)
 
 
+def no_codes(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
+    """Without the database nobody can prove anything, and no code goes out."""
+    return unavailable(request)
+
+
 def was_given_here(request: HttpRequest, ticket_id: UUID) -> bool:
     """Say whether this browser was given the ticket in an emergency."""
     return str(ticket_id) in request.session.get(TICKETS_KEY, [])

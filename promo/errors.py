@@ -12,9 +12,13 @@ REFUSALS: dict[str, Promise] = {
     "phone_on_list": _("This phone is on the list already, under another account."),
     "promoter_not_at_event": _("This promoter does not work at this event."),
     "key_reused": _("This Idempotency-Key was used for another event."),
-    "wrong_code": _("This is not the code. Check the email and try again."),
+    "phone_taken": _("This phone has an account already. Sign in with it."),
+    "unknown_phone": _("This phone has no account yet."),
+    "too_many_codes": _("Too many codes were asked for. Try again later."),
+    "wrong_code": _("This is not the code. Check the message and try again."),
     "code_expired": _("This code no longer counts. Ask for another one."),
     "too_many_tries": _("Too many wrong codes. Ask for another one."),
+    "unproven": _("You are on the list. Prove that it is you to see the QR code."),
     "failed": _("Something went wrong on our side. We are looking into it and keep your request."),
 }
 

@@ -41,6 +41,8 @@ def phone_sent(request: HttpRequest) -> str:
         if request.content_type == "application/json":
             body = json.loads(request.body)
             sent = body.get("phone") if isinstance(body, dict) else None
+        elif request.path.startswith("/api/"):
+            return ""  # A call takes nothing but JSON, and refuses the rest itself.
         else:
             sent, country = request.POST.get("phone"), request.POST.get("country") or None
         return parse_phone(sent, country) if isinstance(sent, str) else ""

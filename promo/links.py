@@ -41,6 +41,14 @@ class PromoLink:
         return self.step_url("register")
 
     @property
+    def claim_url(self) -> str:
+        return self.step_url("claim")
+
+    @property
+    def prove_url(self) -> str:
+        return self.step_url("prove")
+
+    @property
     def request_url(self) -> str:
         return self.step_url("request")
 

@@ -2,11 +2,48 @@
 
 from typing import Any
 
+from django.conf import settings
 from rest_framework import serializers
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 
+from accounts.forms import MAX_NAME_LENGTH, PHONE_MESSAGES, CodeForm, clean_name
+from accounts.phones import MAX_TYPED_LENGTH, PhoneError, parse_phone
+
 BIGGEST_ID = 2**63 - 1
+
+
+class PhoneSerializer(serializers.Serializer[Any]):
+    phone = serializers.CharField(max_length=MAX_TYPED_LENGTH)
+
+    def validate_phone(self, typed: str) -> str:
+        try:
+            return parse_phone(typed, settings.DEFAULT_COUNTRY)
+        except PhoneError as error:
+            raise serializers.ValidationError(PHONE_MESSAGES[error.code]) from error
+
+
+class LoginSerializer(PhoneSerializer):
+    code = serializers.CharField(max_length=20, required=False)
+
+    def validate_code(self, typed: str) -> str:
+        form = CodeForm({"code": typed})
+        if not form.is_valid():
+            raise serializers.ValidationError([str(said) for said in form.errors["code"]])
+        digits: str = form.cleaned_data["code"]
+        return digits
+
+
+class RegisterSerializer(PhoneSerializer):
+    firstName = serializers.CharField(max_length=MAX_NAME_LENGTH)  # noqa: N815 (the contract's)
+    lastName = serializers.CharField(max_length=MAX_NAME_LENGTH)  # noqa: N815
+    email = serializers.EmailField(max_length=254)
+
+    def validate_firstName(self, typed: str) -> str:  # noqa: N802
+        return clean_name(typed)
+
+    def validate_lastName(self, typed: str) -> str:  # noqa: N802
+        return clean_name(typed)
 
 
 class PlaceSerializer(serializers.Serializer[Any]):
@@ -20,7 +57,9 @@ class PlaceSerializer(serializers.Serializer[Any]):
         min_value=1, max_value=BIGGEST_ID, required=False, allow_null=True
     )
     name = serializers.CharField(max_length=121, required=False, allow_blank=True)
-    client_user_id = serializers.IntegerField(required=False, allow_null=True)
+    client_user_id = serializers.CharField(
+        max_length=64, required=False, allow_null=True, allow_blank=True
+    )
     phone = serializers.CharField(max_length=40, required=False, allow_blank=True)
     email = serializers.CharField(max_length=254, required=False, allow_blank=True)
 
@@ -30,6 +69,6 @@ def read_place(request: Request, account_id: int) -> dict[str, Any]:
     serializer = PlaceSerializer(data=request.data)
     serializer.is_valid(raise_exception=True)
     data: dict[str, Any] = serializer.validated_data
-    if data.get("client_user_id") not in {None, account_id}:
+    if data.get("client_user_id") not in {None, "", str(account_id)}:
         raise PermissionDenied(code="not_yours")
     return data

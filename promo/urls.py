@@ -27,5 +27,7 @@ urlpatterns = [
     path("<slug:event>/<promoter:promoter>/phone/", views.phone, name="phone"),
     path("<slug:event>/<promoter:promoter>/code/", views.code, name="code"),
     path("<slug:event>/<promoter:promoter>/register/", views.register, name="register"),
+    path("<slug:event>/<promoter:promoter>/claim/", views.claim, name="claim"),
+    path("<slug:event>/<promoter:promoter>/prove/", views.prove, name="prove"),
     path("<slug:event>/<promoter:promoter>/request/", views.request_access, name="request"),
 ]

@@ -12,14 +12,17 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.errors import AccountError
 from accounts.forms import CodeForm, PhoneForm, RegisterForm
-from accounts.models import User
+from accounts.models import LoginCode, User
+from accounts.phone_checks import check_phone
 from accounts.phones import readable_phone
-from accounts.services import find_account, send_login_code, verify_login_code
+from accounts.services import claim_phone, find_account, latest_code, send_login_code
 from accounts.services import register as register_account
 from accounts.sessions import BROWSER_KEY, PHONE_KEY, account_of, browser_of, sign_in
+from accounts.suspicious import note_suspicious
 from guests.creation import create_directly
 from guests.errors import GuestError
 from guests.models import Event, GuestRequest
+from guests.proof import prove_by_code
 from guests.services import (
     check_list_takes_requests,
     latest_request,
@@ -88,7 +91,7 @@ def phone(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     if account and account.phone == number:
         return _request_access(request, link, account)
     request.session[PHONE_KEY] = number
-    known = find_account(number)
+    known = find_account(number) if check_phone(number).exists else None
     if known is None:
         context = {"form": RegisterForm(), "phone": readable_phone(number)}
         return go(request, link, "register", context)
@@ -104,17 +107,20 @@ def code(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     number = request.session.get(PHONE_KEY)
     if not number:
         return go(request, link, "phone", {"form": PhoneForm()})
-    if account := _sent_again(request, number):
+    if (account := _sent_again(request, number)) and account.verified_at:
         return _request_access(request, link, account)
     if "resend" in request.POST and (known := find_account(number)):
         return _send_code(request, link, known)
     form = CodeForm(request.POST or None)
-    context = {"form": form, "phone": readable_phone(number)}
+    context = {"form": form, **_about_code(request, number)}
     if request.method == "GET" or not form.is_valid():
         return show_step(request, link, "code", context)
     try:
-        account = verify_login_code(
-            phone=number, browser=browser_of(request), typed=form.cleaned_data["code"]
+        account = prove_by_code(
+            phone=number,
+            browser=browser_of(request),
+            typed=form.cleaned_data["code"],
+            address=client_address(request),
         )
     except AccountError as error:
         form.add_error("code", refusal_text(error.code))
@@ -145,17 +151,62 @@ def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
                 last_name=form.cleaned_data["last_name"],
                 email=form.cleaned_data["email"],
                 language=get_language() or "",
+                browser=browser_of(request),
             )
             stored = _request_place(link, account)
     except AccountError as error:
         known = find_account(number)
         if error.code == "phone_taken" and known:
             return _send_code(request, link, known)
+        note_suspicious("blocked_phone", phone=number, address=client_address(request))
         return show_step(request, link, "unavailable", {"refusal": error.code}, status=403)
     except GuestError as error:
         return show_step(request, link, "unavailable", {"refusal": error.code}, status=409)
     sign_in(request, account)
     return _show(request, stored)
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+@or_in_emergency(emergency.no_codes)
+def claim(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
+    """Let somebody say who they are whose phone an unproven account has taken before they came."""
+    link = open_link(event, promoter)
+    number: str = request.session.get(PHONE_KEY) or ""
+    sent = latest_code(number, browser_of(request))
+    if sent is None or sent.account.verified_at:
+        return go(request, link, "phone", {"form": PhoneForm()})
+    form = RegisterForm(request.POST or None)
+    if request.method == "GET" or not form.is_valid():
+        return show_step(request, link, "claim", {"form": form, "phone": readable_phone(number)})
+    try:
+        claim_phone(
+            sent.account,
+            **form.cleaned_data,
+            language=get_language() or "",
+            browser=browser_of(request),
+            address=client_address(request),
+        )
+    except AccountError as error:
+        return _no_code(request, link, error)
+    return go(request, link, "code", {"form": CodeForm(), **_about_code(request, number)})
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+@or_in_emergency(emergency.no_codes)
+def prove(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
+    """Send a code to whoever is signed in, for an event that asks for a proof before the QR."""
+    link = open_link(event, promoter)
+    account = account_of(request)
+    if account is None or account.phone is None:
+        return go(request, link, "phone", {"form": PhoneForm()})
+    if account.verified_at:
+        return redirect(link.url)
+    if request.method == "GET":
+        return show_step(request, link, "prove", {})
+    request.session[PHONE_KEY] = account.phone
+    return _send_code(request, link, account)
 
 
 @never_cache
@@ -236,15 +287,30 @@ def _send_code(request: HttpRequest, link: PromoLink, account: User) -> HttpResp
     try:
         send_login_code(account, browser=browser_of(request), address=client_address(request))
     except AccountError as error:
-        if error.code == "too_many_codes":
-            wait = {"retry_after": error.retry_after}
-            answer = show_step(request, link, "too_many", wait, status=429)
-            answer["Retry-After"] = str(error.retry_after)
-            return answer
+        return _no_code(request, link, error)
+    context = {"form": CodeForm(), **_about_code(request, account.phone or "")}
+    return go(request, link, "code", context | {"resent": "resend" in request.POST})
+
+
+def _no_code(request: HttpRequest, link: PromoLink, error: AccountError) -> HttpResponse:
+    if error.code != "too_many_codes":
         return show_step(request, link, "unavailable", {"refusal": error.code}, status=403)
-    phone = readable_phone(account.phone or "")
-    context = {"form": CodeForm(), "phone": phone, "resent": "resend" in request.POST}
-    return go(request, link, "code", context)
+    wait = {"retry_after": error.retry_after}
+    answer = show_step(request, link, "too_many", wait, status=429)
+    answer["Retry-After"] = str(error.retry_after)
+    return answer
+
+
+def _about_code(request: HttpRequest, phone: str) -> dict[str, Any]:
+    """Return what the code step says of the code: where it went, and whether others may claim."""
+    sent = latest_code(phone, browser_of(request))
+    is_own = account_of(request) is not None
+    return {
+        "phone": readable_phone(phone),
+        "by_sms": sent is not None and sent.channel == LoginCode.Channel.SMS,
+        "claimed_for": sent.claim.email if sent and sent.claim else "",
+        "can_claim": sent is not None and not sent.account.verified_at and not is_own,
+    }
 
 
 def _request_place(link: PromoLink, account: User) -> GuestRequest:

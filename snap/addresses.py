@@ -6,7 +6,8 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from django.conf import settings
 from django.http import HttpRequest
 
-UNKNOWN = "unknown"
+# What stands for no address; it is one, so that whoever reads it as one can.
+UNKNOWN = "0.0.0.0"  # noqa: S104  # nosec B104
 
 
 def client_address(request: HttpRequest) -> str:

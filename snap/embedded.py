@@ -56,7 +56,7 @@ def free_port() -> int:
     port as its own, connect to itself, and keep the server from coming back.
     """
     for _ in range(100):
-        port = random.randrange(15_000, 30_000)  # noqa: S311 (not a secret)
+        port = random.randrange(15_000, 30_000)  # noqa: S311  # nosec B311
         with socket.socket() as probe, suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))

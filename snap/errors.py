@@ -1,7 +1,10 @@
 """Error pages: a sentence for people, the right status, and nothing that can fail in turn."""
 
+from http import HTTPStatus
+from math import ceil
+
 from django.contrib.auth.models import AnonymousUser
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -28,6 +31,18 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _page(request, 404)
 
 
+def too_large(request: HttpRequest) -> HttpResponse:
+    """Refuse a body that is longer than anything we ask for."""
+    return _page(request, 413)
+
+
+def locked_out(request: HttpRequest, retry_after: int) -> HttpResponse:
+    """Answer 429 to whoever tried too many passwords; `retry_after` in seconds."""
+    answer = _page(request, 429, "locked_out", minutes=ceil(retry_after / 60))
+    answer["Retry-After"] = str(retry_after)
+    return answer
+
+
 def server_error(request: HttpRequest) -> HttpResponse:
     return _page(request, 500)
 
@@ -44,4 +59,24 @@ def _page(
 ) -> HttpResponse:
     # Nobody is looked up for an error page: the database may be what is wrong.
     request.user = AnonymousUser()
+    if request.path.startswith("/api/"):
+        return _for_scripts(status, context.get("retry_after"))
     return render(request, f"errors/{name or status}.html", context, status=status)
+
+
+def _for_scripts(status: int, retry_after: object) -> JsonResponse:
+    """Say it in the API's shape: it did not come as far as the API's own handler."""
+    codes = {
+        400: "invalid",
+        403: "not_allowed",
+        404: "not_found",
+        413: "too_large",
+        503: "unavailable",
+    }
+    text = HTTPStatus(status).phrase
+    body: dict[str, object] = {"success": False, "error": text, "code": codes.get(status, "error")}
+    if status == 400:
+        body["fields"] = {}
+    if retry_after:
+        body["retryAfter"] = retry_after
+    return JsonResponse(body, status=status)

@@ -3,6 +3,9 @@
 import logging
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+# What ends a line or drives a terminal: nobody's name or address begins a line of its own.
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+_CONTROLS |= {code: f"\\u{code:04x}" for code in (0x2028, 0x2029)}
 
 
 class PlainFormatter(logging.Formatter):
@@ -15,4 +18,4 @@ class PlainFormatter(logging.Formatter):
         fields = "".join(
             f" {key}={value}" for key, value in vars(record).items() if key not in _STANDARD
         )
-        return super().formatMessage(record) + fields
+        return (super().formatMessage(record) + fields).translate(_CONTROLS)

@@ -6,13 +6,66 @@ from django.core.exceptions import BadRequest
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 
+from .bodies import announced_length
 from .connections import within
 from .database import DatabaseAwayError
-from .errors import unavailable
+from .errors import too_large, unavailable
 
 log = logging.getLogger(__name__)
 
 Handler = Callable[[HttpRequest], HttpResponse]
+
+# What no page of ours uses. A view that needs one sets the header itself.
+UNUSED_FEATURES = (
+    "accelerometer",
+    "autoplay",
+    "bluetooth",
+    "browsing-topics",
+    "camera",
+    "display-capture",
+    "encrypted-media",
+    "fullscreen",
+    "geolocation",
+    "gyroscope",
+    "hid",
+    "idle-detection",
+    "local-fonts",
+    "magnetometer",
+    "microphone",
+    "midi",
+    "payment",
+    "picture-in-picture",
+    "publickey-credentials-get",
+    "screen-wake-lock",
+    "serial",
+    "usb",
+    "xr-spatial-tracking",
+)
+PERMISSIONS_POLICY = ", ".join(f"{feature}=()" for feature in UNUSED_FEATURES)
+
+
+def add_browser_headers(get_response: Handler) -> Handler:
+    """Tell browsers what no page may do, and that nobody else may embed what we serve."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        answer = get_response(request)
+        answer.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+        if answer.headers.get("Content-Type", "").startswith("text/html"):
+            answer.headers.setdefault("Permissions-Policy", PERMISSIONS_POLICY)
+        return answer
+
+    return middleware
+
+
+def refuse_large_bodies(get_response: Handler) -> Handler:
+    """Answer 413 by the length that a body announces, before anything of it is read."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        if announced_length(request.META) is None:
+            return too_large(request)
+        return get_response(request)
+
+    return middleware
 
 
 def refuse_null_bytes(get_response: Handler) -> Handler:

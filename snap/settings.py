@@ -6,6 +6,7 @@ default here must be given.
 """
 
 import sys
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -23,6 +24,8 @@ env.read_env(BASE_DIR / "var" / "env")
 # Addresses -------------------------------------------------------------------------------------
 
 SECRET_KEY = env.str("SECRET_KEY")
+# Keys of before, while sessions that they signed are still to be read.
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 DEBUG = env.bool("DEBUG", default=False)
 
 # Where guests reach SNAP: what QR codes, emails and allowed origins are made from.
@@ -50,7 +53,7 @@ INSTALLED_APPS = [
     "guests",
     "accounts",
     "notifications",
-    "django.contrib.admin",
+    "accounts.admin_config.StaffAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -59,10 +62,14 @@ INSTALLED_APPS = [
     "django.contrib.postgres",
     "django.forms",
     "anymail",
+    "axes",
     "channels",
     "csp",
     "django_countries",
     "django_htmx",
+    "django_otp",
+    "django_otp.plugins.otp_static",
+    "django_otp.plugins.otp_totp",
     "django_prometheus",
     "rest_framework",
     "template_partials",
@@ -71,8 +78,11 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "snap.middleware.add_browser_headers",
     "csp.middleware.CSPMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "snap.middleware.refuse_large_bodies",
     "snap.middleware.refuse_null_bytes",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
@@ -80,10 +90,11 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "snap.middleware.DatabaseAwayMiddleware",
+    "axes.middleware.AxesMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
 
@@ -231,6 +242,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 LOGIN_URL = "/admin/login/"
+LOGIN_REDIRECT_URL = "/admin/"
 DEFAULT_COUNTRY = env.str("DEFAULT_COUNTRY", default="PT")
 
 # Sessions live in a signed cookie: no store to lose, nothing to read.
@@ -243,14 +255,66 @@ SESSION_COOKIE_NAME = "__Host-session" if HTTPS else "session"
 CSRF_COOKIE_NAME = "__Host-csrf" if HTTPS else "csrf"
 CSRF_COOKIE_HTTPONLY = True
 CSRF_FAILURE_VIEW = "snap.errors.csrf_failure"
+LANGUAGE_COOKIE_NAME = "__Host-language" if HTTPS else "language"
+LANGUAGE_COOKIE_HTTPONLY = True
 LANGUAGE_COOKIE_SAMESITE = "Lax"
 LANGUAGE_COOKIE_SECURE = HTTPS
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
 # One-time codes: seconds they live, wrong tries they allow, codes sent in ten minutes.
 LOGIN_CODE_AGE = env.int("LOGIN_CODE_AGE", default=600)
+# Seconds that a front end is told to wait before it offers another code.
+LOGIN_CODE_RESEND = env.int("LOGIN_CODE_RESEND", default=30)
 LOGIN_CODE_TRIES = env.int("LOGIN_CODE_TRIES", default=5)
 LOGIN_CODES_PER_PHONE = env.int("LOGIN_CODES_PER_PHONE", default=5)
 LOGIN_CODES_PER_ADDRESS = env.int("LOGIN_CODES_PER_ADDRESS", default=50)
+# The same for all phones that begin alike, by so many digits, as numbers made for pumping do; and
+# for everybody together.
+LOGIN_CODES_PREFIX_DIGITS = env.int("LOGIN_CODES_PREFIX_DIGITS", default=6)
+LOGIN_CODES_PER_PREFIX = env.int("LOGIN_CODES_PER_PREFIX", default=1_000)
+LOGIN_CODES_IN_ALL = env.int("LOGIN_CODES_IN_ALL", default=10_000)
+
+# What sends codes by SMS: the path of an object with accounts.channels.Channel's method, like
+# accounts.channels.console in development. Empty: codes go by email only.
+SMS_BACKEND = env.str("SMS_BACKEND", default="")
+SMS_TIMEOUT = env.float("SMS_TIMEOUT", default=2.0)
+
+# Suspicious activity: rows kept for one hour, beyond which only reasons are counted, and days kept.
+SUSPICIOUS_ROWS_AN_HOUR = env.int("SUSPICIOUS_ROWS_AN_HOUR", default=1_000)
+SUSPICIOUS_DAYS = env.int("SUSPICIOUS_DAYS", default=30)
+
+# Staff -----------------------------------------------------------------------------------------
+
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+    "accounts.backends.CodeBackend",
+]
+
+# Whether admin asks for a code of an authenticator app after the password.
+STAFF_SECOND_FACTOR = env.bool("STAFF_SECOND_FACTOR", default=HTTPS)
+OTP_TOTP_ISSUER = "SNAP"
+OTP_ADMIN_HIDE_SENSITIVE_DATA = True
+
+# Seconds after which staff sign in anew: from the password on, and without doing anything.
+STAFF_SESSION_AGE = env.int("STAFF_SESSION_AGE", default=12 * 60 * 60)
+STAFF_SESSION_IDLE = env.int("STAFF_SESSION_IDLE", default=2 * 60 * 60)
+
+# Wrong passwords for one account from one address, and minutes until it may try again.
+AXES_FAILURE_LIMIT = env.int("STAFF_SIGN_IN_TRIES", default=5)
+AXES_COOLOFF_TIME = timedelta(minutes=env.int("STAFF_SIGN_IN_PAUSE", default=15))
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_RESET_ON_SUCCESS = True
+AXES_DISABLE_ACCESS_LOG = True
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+AXES_HANDLER = "accounts.throttle.StaffSignIns"
+AXES_USERNAME_FORM_FIELD = "username"
+AXES_USERNAME_CALLABLE = "accounts.throttle.name_of"
+AXES_CLIENT_IP_CALLABLE = "snap.addresses.client_address"
+AXES_CLIENT_STR_CALLABLE = "accounts.throttle.describe_client"
+AXES_LOCKOUT_CALLABLE = "accounts.throttle.show_locked_out"
 
 # Limits ----------------------------------------------------------------------------------------
 
@@ -290,10 +354,15 @@ LIMIT_WAITING = env.int("LIMIT_WAITING", default=5)
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["promo.api_answers.Session"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["promo.api_answers.BoundedJSONParser"],
     "EXCEPTION_HANDLER": "promo.api_answers.answer_error",
     "UNAUTHENTICATED_USER": None,
 }
+
+# Threads of a web process that may wait for a guest in `create`; who comes then gets the ticket at
+# once. And the seconds that they wait.
+CREATE_WAITERS = env.int("CREATE_WAITERS", default=3)
+CREATE_WAIT_SECONDS = env.float("CREATE_WAIT_SECONDS", default=3.0)
 
 # Guest lists -----------------------------------------------------------------------------------
 
@@ -377,7 +446,18 @@ SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
+
+# Requests that one web process works on at a time; its server's other threads wait for bodies.
+WEB_THREADS = env.int("WEB_THREADS", default=8)
+
+# Bytes of a form or JSON body; of a body with a file (staff's posters); fields and files in it.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 250_000
+BODY_MAX_SIZE = 8_000_000
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
+DATA_UPLOAD_MAX_NUMBER_FILES = 5
+# Posters: bytes, and pixels before they are made smaller.
+POSTER_MAX_SIZE = 6_000_000
+POSTER_MAX_PIXELS = 30_000_000
 
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -388,6 +468,7 @@ CONTENT_SECURITY_POLICY = {
         "font-src": [SELF],
         "manifest-src": [SELF],
         "connect-src": [SELF, *([f"ws://*:{WEBSOCKET_PORT}"] if WEBSOCKET_PORT else [])],
+        "object-src": [NONE],
         "form-action": [SELF],
         "frame-ancestors": [NONE],
         "base-uri": [NONE],
@@ -412,9 +493,12 @@ LOGGING = {
         # A line for each wake-up says nothing; what was done is logged by whoever did it.
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
+        # Each wrong password is a warning; who got in, staff sign-in says itself.
+        "axes": {"level": "WARNING"},
     },
 }
 
 SILENCED_SYSTEM_CHECKS = [
-    "auth.E003",  # phones are unique where they are not null; phones are removed on request
+    "auth.E003",
+    "auth.W004",  # phones are unique where they are not null; phones are removed on request
 ]

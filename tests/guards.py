@@ -46,6 +46,11 @@ def without_locks(work: Callable[[], T], table: str = "") -> Callable[[], T]:
     return _rewriting(work, LOCK, table)
 
 
+def without_advisory_locks(work: Callable[[], T]) -> Callable[[], T]:
+    """Return the work done with a number in the place of each advisory lock."""
+    return _rewriting(work, re.compile(r"pg_advisory_xact_lock"), "")
+
+
 def without_upserts(work: Callable[[], T]) -> Callable[[], T]:
     """Return the work done with plain INSERTs where it said ON CONFLICT."""
     return _rewriting(work, UPSERT, "")

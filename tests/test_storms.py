@@ -34,14 +34,6 @@ def at_once(number: int, act: Callable[[int], T]) -> list[T]:
         return list(threads.map(begin, range(number)))
 
 
-def browser(stack: Stack, account: User | None = None) -> httpx.Client:
-    """Return a browser that has a CSRF token, and a session if an account is given."""
-    client = httpx.Client(base_url=stack.url, timeout=20, headers={"Accept-Language": "en"})
-    if account:
-        client.headers["Cookie"] = session_of(account)
-    return client
-
-
 def token_of(client: httpx.Client, path: str) -> str:
     """Open a form's page and return its token; its cookie stays with the browser."""
     html = client.get(path).text

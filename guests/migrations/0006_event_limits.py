@@ -8,7 +8,7 @@ import guests.models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("guests", "0004_dead_entries"),
+        ("guests", "0005_event_requires_proof"),
     ]
 
     operations = [

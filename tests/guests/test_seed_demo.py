@@ -7,6 +7,7 @@ from io import StringIO
 import pytest
 from django.contrib.auth import authenticate
 from django.core.management import CommandError, call_command
+from django.http import HttpRequest
 from django.utils import timezone
 from PIL import Image
 
@@ -64,7 +65,7 @@ def test_posters_are_images_for_phones() -> None:
 def test_the_staff_password_is_printed_once_and_works() -> None:
     found = re.search(r"(\+351 910 000 000), password (\S+)", seed())
     assert found is not None
-    staff = authenticate(username="+351910000000", password=found[2])
+    staff = authenticate(HttpRequest(), username="+351910000000", password=found[2])
     assert staff == User.objects.get(is_staff=True)
     assert found[2] not in (again := seed())
     assert "changepassword" in again

@@ -15,6 +15,7 @@ from accounts.models import User
 from accounts.sessions import BACKEND
 from guests.creation import create_due_guests
 from guests.models import GuestRequest
+from tests import servers
 from tests.factories import make_account, make_event, make_guest, make_request
 from tests.stack import Stack
 
@@ -207,3 +208,18 @@ def test_a_frame_beyond_all_measure_ends_only_its_own_socket(idle: Stack) -> Non
                 send_much(bad)
             create_due_guests()
             assert hear(good)["type"] == "guest_created"
+
+
+def test_the_first_socket_after_a_restart_of_valkey_opens(idle: Stack) -> None:
+    """The protection is that joining is tried twice: the first try finds the connection cut."""
+    if servers.valkey is None:
+        pytest.skip("only a server that the tests started may be stopped")
+    request = make_request()
+    cookie = session_of(request.account)
+    with socket(idle, request.ticket_id, cookie=cookie) as opened:
+        hear(opened)
+    with idle.frozen("ws"):  # It has no time to find out by itself.
+        servers.valkey.stop("immediate")
+        servers.valkey.start()
+    with socket(idle, request.ticket_id, cookie=cookie) as opened:
+        assert hear(opened)["type"] == "guest_processing"

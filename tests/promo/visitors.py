@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.test import Client
 
 from accounts.models import LoginCode, User
+from accounts.sessions import BACKEND
 from guests.models import Event, Guest, GuestRequest
 from notifications.models import Email
 
@@ -45,7 +46,7 @@ class Visitor:
         self.promoter = promoter
 
     def signed_in(self, account: User) -> "Visitor":
-        self.browser.force_login(account)
+        self.browser.force_login(account, backend=BACKEND)
         return self
 
     # Addresses ---------------------------------------------------------------------------------

@@ -90,7 +90,7 @@ def test_refused_by_one_layer_nothing_is_counted_in_the_others() -> None:
 def redis_time() -> float:
     with Redis.from_url(django_settings.LIMITS_URL) as store:
         seconds, micro = store.time()
-    return int(seconds) + int(micro) / 1e6
+    return float(seconds) + float(micro) / 1e6
 
 
 def put(layer: Layer, slice_: int, hits: int) -> None:
@@ -159,7 +159,7 @@ def test_no_phone_and_no_address_lies_in_the_store(settings: Settings) -> None:
         (0, "", "2001:db8:1:2:ffff:ffff:ffff:1", "2001:db8:1:2::"),
         (0, "", "fe80::1%eth0", "fe80::"),
         (0, "", "::ffff:192.0.2.7", "192.0.2.7"),
-        (0, "", "", "unknown"),
+        (0, "", "", "0.0.0.0"),
     ],
 )
 def test_only_what_trusted_proxies_say_is_believed(

@@ -45,7 +45,7 @@ WORKED_OUT = (
     "WEBSOCKET_PORT",
     "WEBSOCKET_ORIGINS",
 )
-ANY_ADDRESS = "0.0.0.0"  # noqa: S104 (phones on the same network are meant to come in)
+ANY_ADDRESS = "0.0.0.0"  # noqa: S104  # nosec B104
 
 READY_TIMEOUT = 60.0
 STOP_TIMEOUT = 15.0
@@ -321,7 +321,7 @@ def says_ready(host: str, port: int) -> bool:
         f"http://{host}:{port}/readyz", headers={"Host": urlsplit(settings.PUBLIC_URL).netloc}
     )
     try:
-        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 (as above)
+        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310  # nosec B310
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False

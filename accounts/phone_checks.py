@@ -1,0 +1,57 @@
+"""Whether a phone has an account: asked before every sign-in, so answered from a cache if it can.
+
+Only presence is cached. Absence is looked up each time (one index read), so that no race between a
+check and a registration can leave "does not exist" behind.
+"""
+
+from time import monotonic
+from typing import NamedTuple
+
+from django.core.cache import cache
+from prometheus_client import Counter, Histogram
+
+from .models import User
+from .suspicious import hash_personal
+
+CACHE_SECONDS = 300
+
+hits = Counter("phone_check_cache_hits", "Phone checks answered from the cache")
+misses = Counter("phone_check_cache_misses", "Phone checks answered from the database")
+duration = Histogram(
+    "phone_verification_duration_ms",
+    "Milliseconds that a phone check takes",
+    buckets=(1, 2, 5, 10, 20, 50, 100, 250, 500, 1000, 3000),
+)
+
+
+class PhoneCheck(NamedTuple):
+    exists: bool
+    source: str  # "cache" or "database"
+
+
+def check_phone(phone: str) -> PhoneCheck:
+    """Say whether a phone (E.164) has an account. One query when the cache does not know."""
+    began = monotonic()
+    check = _check(phone)
+    duration.observe((monotonic() - began) * 1000)
+    return check
+
+
+def forget_phone(phone: str) -> None:
+    """Drop what is cached of a phone that an account has given up; call it after the commit."""
+    cache.delete(_key(phone))
+
+
+def _check(phone: str) -> PhoneCheck:
+    if cache.get(_key(phone)) == 1:
+        hits.inc()
+        return PhoneCheck(exists=True, source="cache")
+    misses.inc()
+    exists = User.objects.filter(phone=phone).exists()
+    if exists:
+        cache.set(_key(phone), 1, CACHE_SECONDS)
+    return PhoneCheck(exists, "database")
+
+
+def _key(phone: str) -> str:
+    return f"phone-check:{hash_personal(phone)}"

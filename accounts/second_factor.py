@@ -1,0 +1,74 @@
+"""The second factor of staff: an authenticator app, and backup codes for when it is lost."""
+
+import logging
+from base64 import b32encode, b64encode
+from dataclasses import dataclass
+from io import BytesIO
+
+import qrcode
+from django.db import transaction
+from django_otp.models import Device
+from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
+from django_otp.plugins.otp_totp.models import TOTPDevice
+
+from .models import User
+
+log = logging.getLogger(__name__)
+
+BACKUP_CODES = 10
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """What an authenticator app is to be told: the address in a QR code, or the key by hand."""
+
+    address: str
+    key: str
+
+    @property
+    def image(self) -> str:
+        """The QR code as an address of its own: the key is nowhere that a cache could keep it."""
+        png = BytesIO()
+        qrcode.make(self.address).save(png)
+        return "data:image/png;base64," + b64encode(png.getvalue()).decode()
+
+
+def device_of(account: User) -> Device | None:
+    """Return the account's confirmed authenticator app, or None. One query."""
+    return TOTPDevice.objects.filter(user=account, confirmed=True).first()
+
+
+def enrolment_of(account: User) -> Enrolment:
+    """Return what the app is told, the same until it is confirmed. Two queries at most."""
+    device, _ = TOTPDevice.objects.get_or_create(user=account, confirmed=False, name="app")
+    return Enrolment(device.config_url, b32encode(device.bin_key).decode())
+
+
+@transaction.atomic
+def confirm_device(account: User, typed: str) -> list[str]:
+    """Confirm the app with its first code; return backup codes, once; [] if it is wrong."""
+    # The account's lock: two enrolments at once would leave two apps.
+    User.objects.select_for_update(no_key=True).get(pk=account.pk)
+    device = TOTPDevice.objects.filter(user=account, confirmed=False).first()
+    if device is None or device_of(account) or not device.verify_token(typed):
+        return []
+    device.confirmed = True
+    device.save(update_fields=["confirmed"])
+    StaticDevice.objects.filter(user=account).delete()
+    backup = StaticDevice.objects.create(user=account, name="backup")
+    codes = [StaticToken.random_token() for _ in range(BACKUP_CODES)]
+    StaticToken.objects.bulk_create([StaticToken(device=backup, token=code) for code in codes])
+    log.info("second_factor_enrolled", extra={"account_id": account.pk})
+    return codes
+
+
+@transaction.atomic
+def verify_code(account: User, typed: str) -> Device | None:
+    """Return the device whose code this is, each code once, or None.
+
+    Digits are the app's, anything else is a backup code. After each wrong one the device takes
+    none for twice as long as before.
+    """
+    model = TOTPDevice if typed.isdigit() else StaticDevice
+    device = model.objects.select_for_update().filter(user=account, confirmed=True).first()
+    return device if device is not None and device.verify_token(typed) else None

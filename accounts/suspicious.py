@@ -1,0 +1,95 @@
+"""What looks like an attack: a line in the log, and a count that staff see."""
+
+import logging
+from collections.abc import Mapping
+from datetime import timedelta
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Any
+
+from django.conf import settings
+from django.db import Error, connection, transaction
+from django.db.models import Sum
+from django.db.models.functions import Now
+from django.utils.crypto import salted_hmac
+
+from snap.database import breaker
+
+from .models import SuspiciousActivity
+
+log = logging.getLogger(__name__)
+
+# Past SUSPICIOUS_ROWS_AN_HOUR, what would be one more row is counted under its reason alone.
+COUNT = """
+WITH seen AS (
+    SELECT date_trunc('hour', now()) AS hour, %(reason)s::text AS reason,
+           %(phone_hash)s::text AS phone_hash, %(address)s::text AS address
+), room AS (
+    SELECT count(*) < %(rows)s OR EXISTS (
+        SELECT FROM accounts_suspiciousactivity JOIN seen USING (hour, reason, phone_hash, address)
+    ) AS is_left
+    FROM (
+        SELECT FROM accounts_suspiciousactivity JOIN seen USING (hour) LIMIT %(rows)s
+    ) AS this_hour
+)
+INSERT INTO accounts_suspiciousactivity AS known
+    (hour, reason, phone_hash, address, count, first_seen, last_seen)
+SELECT hour, reason, CASE WHEN is_left THEN phone_hash ELSE '' END,
+       CASE WHEN is_left THEN address ELSE '' END, 1, now(), now()
+FROM seen, room
+ON CONFLICT (hour, reason, phone_hash, address)
+DO UPDATE SET count = known.count + 1, last_seen = now()
+"""
+
+
+def hash_personal(value: str) -> str:
+    """Return a short keyed hash of a phone or address, the same every time, for logs and counts."""
+    return salted_hmac("accounts.personal", value, algorithm="sha256").hexdigest()[:32]
+
+
+def network_of(address: str) -> str:
+    """Return what one household or phone has of addresses: an IPv4 address, an IPv6 /64."""
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return ""
+    if not isinstance(ip, IPv6Address):
+        return str(ip)
+    return str(ip.ipv4_mapped or ip_network((ip, 64), strict=False))
+
+
+def note_suspicious(reason: str, *, phone: str = "", address: str = "") -> None:
+    """Log and count something suspicious; `reason` is one of a few words, such as `wrong_code`.
+
+    One upsert. Without a database only the log has it: nothing fails, and nobody waits. Inside a
+    transaction that is rolled back the count is lost with it.
+    """
+    phone_hash = hash_personal(phone) if phone else ""
+    network = network_of(address)
+    fields = {"reason": reason, "phone_hash": phone_hash, "address": network}
+    log.warning("suspicious_activity", extra=fields)
+    if breaker.state != "closed":
+        return
+    values = {**fields, "rows": settings.SUSPICIOUS_ROWS_AN_HOUR}
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(COUNT, values)
+    except Error as error:
+        log.warning("suspicious_activity_not_counted", extra={"error": type(error).__name__})
+
+
+def purge_suspicious() -> int:
+    """Delete what is older than SUSPICIOUS_DAYS. Return how many rows went."""
+    old = SuspiciousActivity.objects.filter(
+        last_seen__lt=Now() - timedelta(days=settings.SUSPICIOUS_DAYS)
+    )
+    return old.delete()[0]
+
+
+def last_day() -> Mapping[str, Any]:
+    """Return how often what was seen in the last 24 hours: by reason, and the top addresses."""
+    recent = SuspiciousActivity.objects.filter(last_seen__gt=Now() - timedelta(days=1))
+    addresses = recent.exclude(address="").values("address").annotate(times=Sum("count"))
+    return {
+        "reasons": recent.values("reason").annotate(times=Sum("count")).order_by("-times"),
+        "addresses": addresses.order_by("-times")[:20],
+    }

@@ -1,0 +1,54 @@
+"""Passwords of staff cannot be guessed: what django-axes is told about us.
+
+It counts failures by phone and address together, so that nobody can lock a colleague out from
+elsewhere. What it keeps and logs of the phone is its hash.
+"""
+
+from typing import Any
+
+from axes.handlers.database import AxesDatabaseHandler
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY
+from django.http import HttpRequest, HttpResponse
+
+from snap.errors import locked_out
+
+from .phones import PhoneError, parse_phone
+from .sessions import BACKEND
+from .suspicious import hash_personal
+
+
+class StaffSignIns(AxesDatabaseHandler):  # type: ignore[misc]  # it has no types
+    """Axes on passwords only: guests sign in and out without a query of its."""
+
+    def user_logged_in(self, sender: Any, request: HttpRequest, user: Any, **kwargs: Any) -> None:
+        if request.session[BACKEND_SESSION_KEY] != BACKEND:
+            super().user_logged_in(sender, request, user, **kwargs)
+
+    def user_logged_out(self, sender: Any, request: HttpRequest, user: Any, **kwargs: Any) -> None:
+        """Nothing is counted when somebody leaves."""
+
+
+def name_of(request: HttpRequest, credentials: dict[str, Any] | None) -> str:
+    """Return the hash of the phone that somebody signs in as, one for all ways to write it."""
+    given = credentials if credentials is not None else request.POST
+    typed = str(given.get("username") or "")
+    try:
+        typed = parse_phone(typed, settings.DEFAULT_COUNTRY)
+    except PhoneError:
+        typed = typed.strip().casefold()
+    return hash_personal(typed)
+
+
+def describe_client(
+    username: str, ip_address: str, user_agent: str, path_info: str, request: HttpRequest
+) -> str:
+    """Return how a log line names whoever tried."""
+    name = username if len(username or "") == 32 and username.isalnum() else name_of(request, None)
+    return f"staff_hash={name} address={ip_address}"
+
+
+def show_locked_out(
+    request: HttpRequest, response: HttpResponse | None, credentials: dict[str, Any] | None
+) -> HttpResponse:
+    return locked_out(request, int(settings.AXES_COOLOFF_TIME.total_seconds()))

@@ -1,0 +1,96 @@
+"""What a worker ends in a second, beside the same upsert alone; and what a QR code costs."""
+
+from io import BytesIO
+from time import perf_counter, process_time
+
+import qrcode
+from django.conf import settings
+from django.db import connection, transaction
+
+from guests import qr
+from guests.creation import COLUMNS, UPSERT, create_due_guests
+from guests.models import Event, Guest, GuestRequest
+from tests.bench.bench import Bench, open_event
+from tests.bench.figures import Figures, under
+from tests.bench.people import make_accounts, make_due_requests
+from tests.bench.usage import cpu_seconds
+
+
+def creation(bench: Bench) -> Figures:
+    """One worker's rows a second with QR codes made on the way and made ahead; then the rest."""
+    with bench.stack.without("worker", "sweeper"):
+        size = bench.size(10_000)
+        figures = under("worker", _end_due(bench, "creation", size))
+        qr.fill_pool(size)
+        figures |= under("worker, codes ready", _end_due(bench, "creation-ahead", size))
+        figures |= under("upsert", _upsert_alone(bench, size))
+    return figures | under("qr", _qr(bench))
+
+
+def _end_due(bench: Bench, slug: str, size: int) -> Figures:
+    """Do in this process what a worker does, with so many requests due."""
+    event = open_event(slug)
+    make_due_requests(event, make_accounts(size))
+    used, began = cpu_seconds(bench.stack.pids), perf_counter()
+    create_due_guests()
+    seconds, after = perf_counter() - began, cpu_seconds(bench.stack.pids)
+    ended = GuestRequest.objects.filter(event=event, state=GuestRequest.State.CREATED).count()
+    return _rows(ended, seconds, used, after)
+
+
+def _upsert_alone(bench: Bench, size: int) -> Figures:
+    """Run the worker's upsert, batch by batch, each in a transaction, and nothing else."""
+    event = open_event("upsert")
+    accounts = make_accounts(size)
+    batches = [
+        _columns(event, accounts[first : first + settings.GUEST_BATCH_SIZE])
+        for first in range(0, size, settings.GUEST_BATCH_SIZE)
+    ]
+    used, began = cpu_seconds(bench.stack.pids), perf_counter()
+    for batch in batches:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(UPSERT, batch)
+    seconds, after = perf_counter() - began, cpu_seconds(bench.stack.pids)
+    stored = Guest.objects.filter(event=event)
+    figures = _rows(stored.count(), seconds, used, after)
+    # They are people of no request: the audit at the end is not to find them on a list.
+    stored.update(state=Guest.State.CANCELLED, qr_token=None)
+    return figures
+
+
+def _columns(event: Event, accounts: list[int]) -> list[list[object]]:
+    guests = [
+        Guest(
+            event_id=event.pk,
+            account_id=pk,
+            phone=f"+3519{pk:08d}",
+            name="Rita Exemplo",
+            state=Guest.State.ON_LIST,
+            queue_number=pk,
+            listings=1,
+            qr_token=qr.make_token(),
+        )
+        for pk in accounts
+    ]
+    return [[getattr(guest, column) for guest in guests] for column in COLUMNS]
+
+
+def _rows(count: int, seconds: float, before: dict[str, float], after: dict[str, float]) -> Figures:
+    figures = {"rows": count, "rate": count / seconds, "microseconds a row": seconds / count * 1e6}
+    for name, group in (("python", "generator"), ("PostgreSQL", "PostgreSQL")):
+        figures[f"cpu/{name}"] = (after[group] - before[group]) * 1000 / count
+    return figures
+
+
+def _qr(bench: Bench) -> Figures:
+    """CPU milliseconds a code: ours, and the library as its manual calls it."""
+    texts = [qr.pass_url(qr.make_token()) for _ in range(bench.size(1000))]
+    began = process_time()
+    for text in texts:
+        qr.draw(text)
+    ours, began = process_time() - began, process_time()
+    few = texts[: max(2, len(texts) // 10)]
+    for text in few:
+        qrcode.make(text).save(BytesIO())
+    default = (process_time() - began) / len(few)
+    return {"ours": ours / len(texts) * 1000, "default": default * 1000}

@@ -1,0 +1,252 @@
+"""One guest's way from the promo link to the QR image, as a browser with HTMX goes it."""
+
+import asyncio
+import itertools
+import random
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from time import perf_counter
+from urllib.parse import quote_plus
+
+from tests.bench.wire import Browser, Socket, WireError
+
+STEPS = ("event", "phone form", "phone", "register", "socket", "push", "image")
+# From the request (which the registration makes) to the code on the screen.
+REQUEST_TO_QR = "request to QR"
+JOURNEY = "journey"
+
+PNG = b"\x89PNG\r\n\x1a\n"
+PNG_END = b"IEND\xaeB`\x82"
+CSRF = re.compile(rb'name="csrfmiddlewaretoken" value="([^"]+)"')
+SOCKET = re.compile(rb'ws-connect="([^"]+)"')
+IMAGE = re.compile(rb'data-state="created".*?<img src="([^"]+)"', re.DOTALL)
+HTMX = b"HX-Request: true\r\nHX-Current-URL: %b\r\n"
+NAMES = ("Rita", "Rui", "Marta", "Tiago", "Leonor", "Duarte")
+
+
+class JourneyError(Exception):
+    """The way did not lead on; its text says at which step and how."""
+
+
+@dataclass(frozen=True)
+class Phones:
+    """Portuguese mobile numbers that nobody else uses, each given once."""
+
+    numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(910_000_000))
+
+    def next(self) -> str:
+        return str(next(self.numbers))
+
+
+@dataclass(frozen=True)
+class Pauses:
+    """How long people look, type and think before a step, in seconds: anything between these."""
+
+    shortest: float = 0.0
+    longest: float = 0.0
+
+    async def wait(self) -> None:
+        if self.longest:
+            await asyncio.sleep(random.uniform(self.shortest, self.longest))
+
+    @property
+    def a_journey(self) -> float:
+        """The mean of the three pauses of one journey together."""
+        return 3 * (self.shortest + self.longest) / 2
+
+
+class Times:
+    """How long each step took, in seconds, of the journeys that counted; and what went wrong.
+
+    Counts only what ends while it is open.
+    """
+
+    def __init__(self, *, is_open: bool = True) -> None:
+        self.is_open = is_open
+        self.steps: dict[str, list[float]] = {}
+        self.errors: list[str] = []
+
+    def add(self, taken: dict[str, float]) -> None:
+        if self.is_open:
+            for step, seconds in taken.items():
+                self.steps.setdefault(step, []).append(seconds)
+
+    def failed(self, error: str) -> None:
+        if self.is_open:
+            self.errors.append(error)
+
+    @property
+    def journeys(self) -> int:
+        return len(self.steps.get(JOURNEY, ()))
+
+
+class Journey:
+    """A new guest: nobody knows their phone."""
+
+    def __init__(self, url: str, event: str, phone: str, pauses: Pauses = Pauses()) -> None:
+        self.url = url
+        self.event_path = f"/promo/{event}/".encode()
+        self.phone = phone
+        self.pauses = pauses
+        self.browser = Browser(url)
+        self.taken: dict[str, float] = {}
+        self._doing = ""
+
+    async def go(self, limit: float = 30.0) -> dict[str, float]:
+        """Go the whole way and return what each step took.
+
+        Raises JourneyError if any step fails or the QR image is not there within `limit` seconds,
+        pauses not counted.
+        """
+        try:
+            async with asyncio.timeout(limit + self.pauses.longest * 3):
+                await self._go()
+        except (WireError, OSError, TimeoutError) as error:
+            raise JourneyError(f"{self._doing}: {type(error).__name__} {error}".rstrip()) from error
+        finally:
+            self.browser.close()
+        return self.taken
+
+    async def _go(self) -> None:
+        token = await self._event_page()
+        await self.pauses.wait()
+        token = await self._phone_form() or token
+        await self.pauses.wait()
+        token = await self._give_phone(token)
+        await self.pauses.wait()
+        asked = perf_counter()
+        socket_url = await self._register(token)
+        image = await self._code_over(socket_url)
+        await self._fetch(image)
+        self.taken[REQUEST_TO_QR] = perf_counter() - asked
+        self.taken[JOURNEY] = sum(self.taken[step] for step in STEPS)
+
+    async def _event_page(self) -> bytes:
+        async with self._timed("event"):
+            answer = await self.browser.get(self.event_path)
+        return self._find(CSRF, answer.body, answer.status)
+
+    async def _phone_form(self) -> bytes:
+        async with self._timed("phone form"):
+            answer = await self.browser.get(self._step("phone"), self._htmx(self.event_path))
+        return self._find(CSRF, answer.body, answer.status)
+
+    async def _give_phone(self, token: bytes) -> bytes:
+        body = b"csrfmiddlewaretoken=%b&country=PT&phone=%b" % (token, self.phone.encode())
+        async with self._timed("phone"):
+            answer = await self.browser.post(
+                self._step("phone"), body, self._htmx(self._step("phone"))
+            )
+        if not answer.header(b"HX-Replace-Url").endswith(b"/register/"):
+            raise JourneyError(f"phone: {answer.status} {_words(answer.body)}")
+        return self._find(CSRF, answer.body, answer.status)
+
+    async def _register(self, token: bytes) -> str:
+        name = NAMES[int(self.phone) % len(NAMES)]
+        email = quote_plus(f"g{self.phone}@example.com")
+        body = b"csrfmiddlewaretoken=%b&first_name=%b&last_name=Exemplo&email=%b" % (
+            token,
+            name.encode(),
+            email.encode(),
+        )
+        async with self._timed("register"):
+            answer = await self.browser.post(
+                self._step("register"), body, self._htmx(self._step("register"))
+            )
+        return self._find(SOCKET, answer.body, answer.status).decode()
+
+    async def _code_over(self, socket_url: str) -> bytes:
+        """Listen until the QR code is pushed, or is there already; return its image's path."""
+        if socket_url.startswith("/"):
+            socket_url = self.url.replace("http", "ws", 1) + socket_url
+        async with self._timed("socket"):
+            socket = await Socket.open(
+                socket_url, origin=self.url.encode(), cookies=self.browser.cookie_header
+            )
+        try:
+            async with self._timed("push"):
+                said = b""
+                while (text := await socket.receive()) is not None:
+                    said = text
+                    if found := IMAGE.search(text):
+                        return found[1]
+        finally:
+            socket.close()
+        raise JourneyError(f"push: the socket closed without a code: {_words(said)}")
+
+    async def _fetch(self, image: bytes) -> None:
+        async with self._timed("image"):
+            answer = await self.browser.get(image)
+        if answer.status != 200 or not is_png(answer.body):
+            raise JourneyError(f"image: {answer.status}, {len(answer.body)} bytes")
+
+    def _step(self, name: str) -> bytes:
+        return self.event_path + b"-/" + name.encode() + b"/"
+
+    def _htmx(self, current: bytes) -> bytes:
+        return HTMX % (self.url.encode() + current)
+
+    def _find(self, what: "re.Pattern[bytes]", body: bytes, status: int) -> bytes:
+        found = what.search(body)
+        if status != 200 or found is None:
+            raise JourneyError(f"{self._doing}: {status} {_words(body)}")
+        return found[1]
+
+    @asynccontextmanager
+    async def _timed(self, step: str) -> AsyncIterator[None]:
+        self._doing = step
+        began = perf_counter()
+        yield
+        self.taken[step] = perf_counter() - began
+
+
+def is_png(body: bytes) -> bool:
+    """Say whether this is a whole PNG file."""
+    return body.startswith(PNG) and body.endswith(PNG_END)
+
+
+def _words(body: bytes) -> str:
+    text = re.sub(rb"<head.*?</head>|<[^>]*>|\s+", b" ", body, flags=re.DOTALL)
+    return " ".join(text.decode(errors="replace").split())[:160]
+
+
+Start = Callable[[], Journey]
+
+
+async def closed_loop(start: Start, users: int, times: Times, over: asyncio.Event) -> None:
+    """Have so many users go one journey after the other until `over`; the last ones still end."""
+
+    async def user(number: int) -> None:
+        await asyncio.sleep(number * min(3.0, users / 100) / users)
+        while not over.is_set():
+            if not await _count(start(), times):
+                # A door that is closed is not knocked at without a pause.
+                await asyncio.sleep(0.1)
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(users):
+            group.create_task(user(number))
+
+
+async def open_loop(start: Start, rate: float, seconds: float, times: Times) -> int:
+    """Have people come at `rate` a second for so long, whoever is there; return how many came."""
+    loop, came = asyncio.get_running_loop(), 0
+    began = loop.time()
+    async with asyncio.TaskGroup() as group:
+        while (since := loop.time() - began) < seconds:
+            while came < rate * since:
+                group.create_task(_count(start(), times))
+                came += 1
+            await asyncio.sleep(0.005)
+    return came
+
+
+async def _count(journey: Journey, times: Times) -> bool:
+    try:
+        times.add(await journey.go())
+    except JourneyError as error:
+        times.failed(str(error))
+        return False
+    return True

@@ -1,0 +1,88 @@
+"""Whole journeys: as many as go, half of that, and everybody at once."""
+
+import asyncio
+
+from guests.models import Event
+from tests.bench.bench import Bench, open_event
+from tests.bench.figures import Figures, cpu_per, milliseconds, under
+from tests.bench.journey import Pauses, Times, closed_loop, open_loop
+from tests.bench.usage import CpuWindow
+
+WARM_UP = 5.0
+# Looking at the page, typing a number, typing a name: 1,500 people who do that ask for 125
+# journeys a second. Without pauses the same 1,500 only show how long a queue can be.
+PEOPLE = Pauses(2.0, 6.0)
+CROWDS = {"64": (64, Pauses()), "256": (256, Pauses()), "1500": (1500, PEOPLE)}
+ARRIVALS, ARRIVE_WITHIN = 1500, 30.0
+
+
+def journeys(bench: Bench) -> Figures:
+    """Closed loops of 64, 256 and 1,500 users, and an open one at half of what 64 reached."""
+    event = open_event("journeys")
+    figures: Figures = {}
+    for name, (users, pauses) in CROWDS.items():
+        if bench.quick:
+            users, pauses = bench.size(users), Pauses()
+        figures |= under(name, asyncio.run(_closed(bench, event, users, pauses)))
+    rate = figures["64/rate"] / 2
+    figures |= under("half", asyncio.run(_open(bench, event, rate, bench.seconds)))
+    return figures
+
+
+def saturated(bench: Bench) -> Figures:
+    """1,500 users who never pause: more than any machine of this size serves at once."""
+    event = open_event("saturated")
+    return under("1500", asyncio.run(_closed(bench, event, bench.size(1500), Pauses())))
+
+
+def arrivals(bench: Bench) -> Figures:
+    """1,500 people arrive within 30 s, each goes one journey, and all are to be served."""
+    event = open_event("arrivals")
+    people, seconds = bench.size(ARRIVALS), 2.0 if bench.quick else ARRIVE_WITHIN
+    return asyncio.run(
+        _open(bench, event, people / seconds, seconds, Pauses() if bench.quick else PEOPLE)
+    )
+
+
+async def _closed(bench: Bench, event: Event, users: int, pauses: Pauses) -> Figures:
+    times, over = Times(is_open=False), asyncio.Event()
+    loop = asyncio.create_task(
+        closed_loop(lambda: bench.journey(event, pauses), users, times, over)
+    )
+    await asyncio.sleep(1.0 if bench.quick else WARM_UP + pauses.a_journey)
+    window, times.is_open = CpuWindow(bench.stack.pids), True
+    await asyncio.sleep(bench.seconds)
+    times.is_open = False
+    used = window.close()
+    over.set()
+    await loop
+    return {"users": users} | _figures(times, used, window.seconds)
+
+
+async def _open(
+    bench: Bench,
+    event: Event,
+    rate: float,
+    seconds: float,
+    pauses: Pauses = Pauses(),  # noqa: B008 (it is frozen)
+) -> Figures:
+    times, window = Times(), CpuWindow(bench.stack.pids)
+    came = await open_loop(lambda: bench.journey(event, pauses), rate, seconds, times)
+    used = window.close()
+    served = times.journeys / max(came, 1) * 100
+    figures = {"came": came, "offered": rate, "served_percent": served}
+    return figures | _figures(times, used, window.seconds)
+
+
+def _figures(times: Times, used: dict[str, float], seconds: float) -> Figures:
+    for error in sorted(set(times.errors))[:5]:
+        print(f"    {times.errors.count(error)} × {error}", flush=True)
+    figures: Figures = {
+        "journeys": times.journeys,
+        "rate": times.journeys / seconds,
+        "errors": len(times.errors),
+        "seconds": seconds,
+    }
+    for step, taken in times.steps.items():
+        figures |= under(step, milliseconds(taken))
+    return figures | cpu_per(times.journeys, used)

@@ -1,0 +1,12 @@
+"""The parts of the bench, in the order in which they run, and what each measures."""
+
+PARTS = {
+    "journeys": "whole journeys at 64, 256 and 1,500 users, and at half load",
+    "saturated": "1,500 users who never pause",
+    "arrivals": "1,500 people within 30 seconds",
+    "calls": "phone check and accept, beside a bare hello, one Redis GET and pgbench",
+    "creation": "rows a worker ends, beside the same upsert alone; drawing a QR code",
+    "sockets": "memory of idle websockets, and the latency of a push",
+    "growth": "one and two web workers; lists of 1,000 to 1,000,000 guests",
+    "memory": "resident memory after 10,000 and 100,000 journeys",
+}

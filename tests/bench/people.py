@@ -1,0 +1,70 @@
+"""Accounts by the thousand, made by PostgreSQL itself, and the sessions of those who are used."""
+
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.sessions.backends.signed_cookies import SessionStore
+from django.db import connection
+
+from accounts.models import User
+from accounts.sessions import ACCOUNT_PHONE_KEY, BACKEND
+from guests.models import Event, GuestRequest
+
+ACCOUNTS = """
+INSERT INTO accounts_user (password, is_superuser, phone, first_name, last_name, email, language,
+                           is_active, is_staff, session_nonce)
+SELECT '!', false, '+3519' || lpad((20000000 + n)::text, 8, '0'), 'Rita', 'Exemplo ' || n,
+       'rita' || n || '@example.com', 'pt-pt', true, false, md5(n::text)
+FROM generate_series(%s::bigint, %s::bigint) AS n
+ORDER BY n
+RETURNING id
+"""
+# Far from due, so that no worker takes them: their pages wait.
+WAITING = """
+INSERT INTO guests_guestrequest (ticket_id, event_id, account_id, phone, name, next_attempt_at,
+                                 refusal, attempts, error)
+SELECT gen_random_uuid(), %s, account.id, account.phone, account.first_name,
+       now() + interval '1 day', '', 0, ''
+FROM accounts_user AS account
+WHERE account.id = ANY(%s)
+RETURNING account_id, ticket_id
+"""
+
+_made = 0
+
+
+def make_accounts(size: int) -> list[int]:
+    """Make accounts that nobody else has made; return their ids."""
+    global _made
+    with connection.cursor() as cursor:
+        cursor.execute(ACCOUNTS, [_made, _made + size - 1])
+        _made += size
+        return [pk for (pk,) in cursor.fetchall()]
+
+
+def make_waiting_requests(event: Event, accounts: list[int]) -> dict[int, str]:
+    """Make a pending request of each account that no worker takes up; return tickets by account."""
+    with connection.cursor() as cursor:
+        cursor.execute(WAITING, [event.pk, accounts])
+        return {account: str(ticket) for account, ticket in cursor.fetchall()}
+
+
+def make_due_requests(event: Event, accounts: list[int]) -> None:
+    """Make a pending request of each account for a worker to take up; nobody is told."""
+    make_waiting_requests(event, accounts)
+    GuestRequest.objects.filter(event=event).update(next_attempt_at="2000-01-01T00:00:00Z")
+
+
+def sessions_of(accounts: list[int]) -> dict[int, bytes]:
+    """Return the session cookie's value of each account, as signing in leaves it."""
+    found = User.objects.in_bulk(accounts)
+    return {pk: session_of(found[pk]).encode() for pk in accounts}
+
+
+def session_of(account: User) -> str:
+    session = SessionStore()
+    session[SESSION_KEY] = str(account.pk)
+    session[BACKEND_SESSION_KEY] = BACKEND
+    session[HASH_SESSION_KEY] = account.get_session_auth_hash()
+    session[ACCOUNT_PHONE_KEY] = account.phone
+    session.save()
+    key: str = session.session_key or ""
+    return key

@@ -1,0 +1,51 @@
+"""Running the parts over a stack that runs already, and keeping their figures."""
+
+import argparse
+import os
+import time
+from collections.abc import Callable
+
+from tests.bench import calls, creation, growth, journeys, memory, report, sockets
+from tests.bench.bench import Bench
+from tests.bench.figures import Figures
+from tests.bench.journey import JourneyError
+from tests.bench.stack import ProductionStack
+from tests.bench.wire import WireError
+
+PARTS: dict[str, Callable[[Bench], Figures]] = {
+    "journeys": journeys.journeys,
+    "saturated": journeys.saturated,
+    "arrivals": journeys.arrivals,
+    "calls": calls.calls,
+    "creation": creation.creation,
+    "sockets": sockets.sockets,
+    "growth": growth.growth,
+    "memory": memory.memory,
+}
+
+
+def run(stack: ProductionStack, options: argparse.Namespace) -> bool:
+    """Measure, keeping the figures after each part. Say if all went well, the audit included."""
+    bench, all_measured = Bench(stack, options.seconds, options.quick), True
+    for number in range(options.runs):
+        for part in options.parts:
+            print(f"{part} (run {number + 1} of {options.runs})", flush=True)
+            load, began = os.getloadavg()[0], time.monotonic()
+            try:
+                figures = PARTS[part](bench)
+            except (JourneyError, WireError) as error:
+                print(f"    FAILED, not kept: {error}", flush=True)
+                all_measured = False
+                continue
+            for name, value in figures.items():
+                print(f"    {name} = {value:,.2f}")
+            print(f"    took {time.monotonic() - began:.0f} s", flush=True)
+            if not options.quick:
+                again = options.add or number > 0
+                measured = report.describe_run(figures, options.seconds, load)
+                report.keep(options.out, part, measured, again=again)
+    good, said = stack.audit()
+    print(f"audit: {said.splitlines()[-1] if said else 'said nothing'}")
+    if not options.quick:
+        report.write(options.out)
+    return good and all_measured

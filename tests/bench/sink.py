@@ -1,0 +1,53 @@
+"""A mail server that takes every email and keeps none: as cheap as one can be.
+
+`python -m tests.bench.sink 2525` listens on that port of 127.0.0.1 until it is ended.
+"""
+
+import asyncio
+import sys
+
+REPLIES = {b"EHLO": b"250 sink", b"HELO": b"250 sink", b"DATA": b"354 go on", b"QUIT": b"221 bye"}
+
+
+class Sink(asyncio.Protocol):
+    """One connection: commands, and after DATA text until a line that is a dot."""
+
+    def __init__(self) -> None:
+        self._received = b""
+        self._in_text = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.write(b"220 sink\r\n")
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        while self._take():
+            pass
+
+    def _take(self) -> bool:
+        """Deal with one command, or with one text, if all of it is there."""
+        end = b"\r\n.\r\n" if self._in_text else b"\r\n"
+        taken, found, rest = self._received.partition(end)
+        if not found:
+            return False
+        self._received = rest
+        command = taken[:4].upper()
+        if self._in_text:
+            self._in_text, reply = False, b"250 taken"
+        else:
+            self._in_text, reply = command == b"DATA", REPLIES.get(command, b"250 ok")
+        self._transport.write(reply + b"\r\n")
+        if reply == REPLIES[b"QUIT"]:
+            self._transport.close()
+        return True
+
+
+async def serve(port: int) -> None:
+    server = await asyncio.get_running_loop().create_server(Sink, "127.0.0.1", port, backlog=256)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(int(sys.argv[1])))

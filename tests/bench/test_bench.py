@@ -1,0 +1,157 @@
+"""The tools tell the truth: what counts as a journey, and what the document says of it."""
+
+import asyncio
+import json
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from guests.models import Event, Guest
+from notifications.models import Email
+from tests.bench import report
+from tests.bench.figures import medians, percentile
+from tests.bench.goals import Goal
+from tests.bench.journey import STEPS, Journey, Phones, Times, closed_loop, is_png, open_loop
+from tests.factories import make_event
+from tests.load.scenarios import QUIET, READY, Scenario, count_of
+from tests.stack import Stack
+
+PNG = Path("docs/screenshots/qr.png")
+
+
+def go(stack: Stack, event: Event, people: int) -> Times:
+    """Have people come, ten a second, and return what counted of them."""
+    phones, times = Phones(count(915_000_000)), Times()
+    came = asyncio.run(
+        open_loop(
+            lambda: Journey(stack.url, event.slug, phones.next()), 10, people / 10 - 0.05, times
+        )
+    )
+    assert came == people
+    return times
+
+
+@pytest.mark.processes
+def test_a_journey_ends_with_a_guest_and_counts_every_step(stack: Stack) -> None:
+    event = make_event()
+    times = go(stack, event, 5)
+    assert times.errors == []
+    assert times.journeys == Guest.objects.filter(event=event).count() == 5
+    assert all(len(times.steps[step]) == 5 for step in STEPS)
+    assert Email.objects.filter(kind="qr_code").count() == 5
+
+
+@pytest.mark.processes
+def test_a_journey_without_its_image_does_not_count(stack: Stack, tmp_path: Path) -> None:
+    """Web looks for images where there can be none; the guest is there all the same."""
+    nowhere = tmp_path / "a file and no folder"
+    nowhere.touch()
+    stack.restart("web", MEDIA_ROOT=str(nowhere))
+    try:
+        event = make_event()
+        times = go(stack, event, 3)
+    finally:
+        stack.restart("web")
+    assert Guest.objects.filter(event=event).count() == 3
+    assert times.journeys == 0
+    assert [error[:10] for error in times.errors] == ["image: 500"] * 3
+
+
+@pytest.mark.processes
+def test_who_only_gets_into_the_waiting_line_does_not_count(stack: Stack) -> None:
+    times = go(stack, make_event(capacity=2), 3)
+    assert times.journeys == 2
+    assert len(times.errors) == 1
+    assert times.errors[0].startswith("push: the socket closed without a code")
+
+
+@pytest.mark.processes
+def test_a_closed_loop_counts_only_while_it_is_open(stack: Stack) -> None:
+    event, phones, times = make_event(), Phones(count(916_000_000)), Times(is_open=False)
+
+    async def run() -> None:
+        over = asyncio.Event()
+        loop = asyncio.create_task(
+            closed_loop(lambda: Journey(stack.url, event.slug, phones.next()), 2, times, over)
+        )
+        while not await asyncio.to_thread(_guests, event):
+            await asyncio.sleep(0.05)
+        times.is_open = True
+        while times.journeys < 3:
+            await asyncio.sleep(0.05)
+        times.is_open = False
+        over.set()
+        await loop
+
+    asyncio.run(run())
+    assert times.errors == []
+    assert 3 <= times.journeys < Guest.objects.filter(event=event).count()
+
+
+def _guests(event: Event) -> int:
+    return Guest.objects.filter(event=event).count()
+
+
+def test_half_an_image_is_none() -> None:
+    whole = PNG.read_bytes()
+    assert is_png(whole)
+    assert not is_png(whole[: len(whole) // 2])
+    assert not is_png(b"<html>not found</html>")
+
+
+def test_percentiles_and_medians() -> None:
+    assert [percentile(range(1, 101), percent) for percent in (50, 95, 99)] == [50, 95, 99]
+    assert percentile([7.0], 95) == 7.0
+    assert percentile([], 95) == 0.0
+    runs = [{"rate": 1.0, "p95": 9.0}, {"rate": 5.0}, {"rate": 2.0}]
+    assert medians(runs) == {"rate": 2.0, "p95": 9.0}
+
+
+@pytest.mark.parametrize(
+    ("measured", "verdict"), [(150.0, "met"), (149.0, "**missed**"), (None, "not measured")]
+)
+def test_a_goal_is_judged_by_its_figure(measured: float | None, verdict: str) -> None:
+    goal = Goal("rate", lambda m: m["journeys"]["rate"], 150, "/s", at_least=True)
+    part = {} if measured is None else {"rate": measured}
+    assert goal.verdict({"journeys": part})[1] == verdict
+
+
+def test_the_document_comes_from_the_figures_alone(tmp_path: Path) -> None:
+    """Two runs give their medians, and writing it twice gives the same files."""
+    figures = {"64/rate": 170.0, "64/errors": 0.0, "64/journey/p95": 700.0, "64/cpu/web": 3.0}
+    for rate in (160.0, 170.0, 190.0):
+        run = report.describe_run(figures | {"64/rate": rate}, 60, 0.1)
+        report.keep(tmp_path, "journeys", run, again=True)
+    report.write(tmp_path)
+    written = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    report.write(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == written
+    text = written["performance.md"].decode()
+    assert "Medians of 3 runs" in text
+    assert "| journeys a second, closed loop of 64 | at least 150 /s | 170.0 /s | met |" in text
+    assert "| a journey there, p95 | at most 600 ms | 700.0 ms | **missed** |" in text
+    assert "not measured" in text
+    assert b"<dc:date>" not in written["performance-cpu.svg"]
+
+
+def test_new_runs_take_the_place_of_old_ones(tmp_path: Path) -> None:
+    for rate, again in ((1.0, False), (2.0, True), (3.0, False)):
+        report.keep(
+            tmp_path, "journeys", report.describe_run({"64/rate": rate}, 60, 0.0), again=again
+        )
+    kept = json.loads((tmp_path / "performance.json").read_text())
+    assert [run["figures"]["64/rate"] for run in kept["journeys"]] == [3.0]
+
+
+@pytest.mark.parametrize("name", READY)
+def test_everybody_comes_to_an_opening_and_most_at_once(name: str) -> None:
+    scenario = Scenario.named(name)
+    arrived = [scenario.arrived(second) for second in range(int(QUIET + scenario.seconds) + 1)]
+    assert arrived == sorted(arrived)
+    assert arrived[int(QUIET) - 1] <= scenario.people * 0.02
+    assert arrived[int(QUIET + scenario.seconds / 2)] >= scenario.people * 0.7
+    assert arrived[-1] == scenario.people
+    kinds = [count_of(kind, scenario.people) for kind in ("new", "known", "returning", "impatient")]
+    assert sum(kinds) == scenario.people
+    assert min(kinds) >= scenario.people * 0.1

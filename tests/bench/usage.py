@@ -1,0 +1,69 @@
+"""What whole groups of processes use: CPU seconds, of children that have ended too, and memory."""
+
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+
+import psutil
+
+from tests.bench.stack import tree
+
+GENERATOR = "generator"
+
+
+def cpu_seconds(pids: Mapping[str, int]) -> dict[str, float]:
+    """Return the CPU seconds of each group so far, and of this process as `generator`.
+
+    A child that has ended is in the count of the parent that waited for it.
+    """
+    used = {name: sum(_cpu_of(process) for process in tree(pid)) for name, pid in pids.items()}
+    return used | {GENERATOR: time.process_time()}
+
+
+def _cpu_of(process: psutil.Process) -> float:
+    with suppress(psutil.NoSuchProcess):
+        return float(sum(process.cpu_times()[:4]))
+    return 0.0
+
+
+class CpuWindow:
+    """CPU seconds by group between two moments, and what else the machine did meanwhile."""
+
+    def __init__(self, pids: Mapping[str, int]) -> None:
+        self._pids = pids
+        self._began, self._busy = time.monotonic(), _machine_busy()
+        self._used = cpu_seconds(pids)
+
+    def close(self) -> dict[str, float]:
+        """Return CPU seconds by group; `other` is what all else on the machine took."""
+        after = cpu_seconds(self._pids)
+        used = {name: max(0.0, after[name] - self._used.get(name, 0.0)) for name in after}
+        self.seconds = time.monotonic() - self._began
+        other = _machine_busy() - self._busy - sum(used.values())
+        return used | {"other": max(0.0, other)}
+
+
+def _machine_busy() -> float:
+    """Return the seconds that the machine's cores were busy, the kernel's own work included."""
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0))
+
+
+def memory_mib(pids: Mapping[str, int]) -> dict[str, float]:
+    """Return resident memory in MiB of each group: the sum of its processes."""
+    return {name: sum(_rss_of(process) for process in tree(pid)) for name, pid in pids.items()}
+
+
+def own_memory_kib(pid: int) -> float:
+    """Return the memory in KiB that a group shares with nobody."""
+    total = 0.0
+    for process in tree(pid):
+        with suppress(psutil.NoSuchProcess):
+            total += process.memory_full_info().uss / 1024
+    return total
+
+
+def _rss_of(process: psutil.Process) -> float:
+    with suppress(psutil.NoSuchProcess):
+        return float(process.memory_info().rss) / 2**20
+    return 0.0

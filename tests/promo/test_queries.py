@@ -1,0 +1,142 @@
+"""How often each step of a guest's way asks the database: what a step costs, at two sizes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from accounts.models import User
+from guests import qr
+from guests.creation import create_due_guests
+from guests.models import Event, GuestRequest
+from promo.consumers import find_ticket, read_session
+from tests.factories import make_account, make_event, make_event_promoter, make_guest, make_request
+from tests.promo.visitors import PHONE, Visitor, state_in
+
+# Rows must be committed as they are in real life: savepoints would be counted as well.
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(params=[0, 30], ids=["an empty list", "a list of 30"])
+def event(request: pytest.FixtureRequest) -> Event:
+    event = make_event()
+    for _ in range(request.param):
+        make_request(event)
+    create_due_guests()
+    # The first look at an event writes it down for an emergency, once in 30 seconds.
+    Visitor(event).look()
+    return event
+
+
+@pytest.fixture
+def guest(event: Event) -> Visitor:
+    """Somebody in front of the event's page, with HTMX."""
+    return Visitor(event, htmx=True)
+
+
+@contextmanager
+def queries(expected: int) -> Iterator[None]:
+    """Expect so many statements: BEGIN and COMMIT are two of them."""
+    with CaptureQueriesContext(connection) as asked:
+        yield
+    said = "\n".join(query["sql"][:160] for query in asked.captured_queries)
+    assert len(asked) == expected, f"{len(asked)} queries:\n{said}"
+
+
+def test_the_event_page_takes_one(guest: Visitor) -> None:
+    with queries(1):
+        guest.look()
+
+
+def test_a_promoters_page_takes_two(event: Event) -> None:
+    promoter = make_event_promoter(event).promoter
+    with queries(2):
+        Visitor(event, promoter.code, htmx=True).look()
+
+
+def test_the_event_page_takes_three_for_whoever_is_signed_in(guest: Visitor) -> None:
+    guest.signed_in(make_account())
+    with queries(3):
+        guest.look()
+
+
+def test_the_phone_form_takes_one(guest: Visitor) -> None:
+    with queries(1):
+        guest.open("phone")
+
+
+def test_a_new_phone_takes_two(guest: Visitor) -> None:
+    with queries(2):
+        guest.give_phone()
+
+
+def test_registering_with_the_request_takes_fifteen(guest: Visitor) -> None:
+    guest.give_phone()
+    with queries(15):
+        assert state_in(guest.register()) == "processing"
+    assert User.objects.get(phone=PHONE)
+
+
+def test_a_request_with_a_session_takes_nine(guest: Visitor) -> None:
+    guest.signed_in(make_account())
+    with queries(9):
+        assert state_in(guest.send("request")) == "processing"
+
+
+def test_asking_again_takes_four(guest: Visitor) -> None:
+    guest.signed_in(make_account())
+    guest.send("request")
+    create_due_guests()
+    with queries(4):
+        assert state_in(guest.send("request")) == "created"
+
+
+@pytest.mark.parametrize("state", ["processing", "created"])
+def test_a_poll_takes_three(event: Event, guest: Visitor, state: str) -> None:
+    request = make_request(event)
+    if state == "created":
+        create_due_guests()
+    guest.signed_in(request.account)
+    with queries(3):
+        answer = guest.get(f"/promo/{event.slug}/ticket/{request.ticket_id}/")
+    assert state_in(answer) == state
+
+
+@pytest.mark.parametrize(("state", "expected"), [("processing", 2), ("created", 1)])
+def test_a_socket_takes_two_and_one_once_there_is_a_code(
+    event: Event, guest: Visitor, state: str, expected: int
+) -> None:
+    request = make_request(event)
+    if state == "created":
+        create_due_guests()
+    cookies = guest.signed_in(request.account).browser.cookies.output(header="", sep=";")
+    session = read_session({"headers": [(b"cookie", cookies.encode())]})
+    with queries(expected):
+        found = async_to_sync(find_ticket)(UUID(str(request.ticket_id)), session)
+    assert found is not None
+    assert found[0].state == state
+
+
+def test_the_qr_image_takes_none(guest: Visitor) -> None:
+    made = make_guest(guest.event)
+    with queries(0):
+        answer = guest.get(f"/media/qr/{made.qr_token}.png")
+    assert answer.status_code == 200
+    answer.close()
+
+
+@pytest.mark.parametrize("size", [1, 40])
+def test_a_batch_takes_as_many_whatever_its_size(size: int) -> None:
+    event = make_event()
+    make_guest(event)
+    for _ in range(size):
+        make_request(event)
+
+    qr.fill_pool(size)
+    with queries(20):
+        create_due_guests()
+    assert not GuestRequest.objects.pending().exists()

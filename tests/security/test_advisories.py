@@ -1,0 +1,46 @@
+"""The check of our packages: what it did not look up, it does not call safe."""
+
+import importlib.util
+from types import ModuleType
+
+import pytest
+
+from snap.processes import BASE_DIR
+
+
+@pytest.fixture
+def advisories() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("advisories", BASE_DIR / ".ci" / "advisories.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+CLEAN = {"name": "django", "version": "5.2", "vulns": []}
+WEAK = {"name": "pillow", "version": "1.0", "vulns": [{"id": "PYSEC-2020-1"}]}
+UNKNOWN = {"name": "altcha", "skip_reason": "not found"}
+
+
+@pytest.mark.parametrize(
+    ("packages", "status", "said"),
+    [
+        ([], 0, "NOT checked"),
+        ([UNKNOWN, UNKNOWN], 0, "advisories not reachable, NOT checked"),
+        ([CLEAN, UNKNOWN], 0, "NOT checked: altcha"),
+        ([CLEAN], 0, "1 packages checked, 0 with"),
+        ([CLEAN, WEAK], 1, "pillow 1.0: PYSEC-2020-1"),
+    ],
+)
+def test_only_what_was_looked_up_counts_as_checked(
+    advisories: ModuleType,
+    packages: list[dict[str, object]],
+    status: int,
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert advisories.verdict(packages) == status
+    printed = capsys.readouterr()
+    assert said in printed.out + printed.err
+    assert ("packages checked" in printed.out) == any("vulns" in package for package in packages)

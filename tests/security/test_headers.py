@@ -1,0 +1,174 @@
+"""What browsers are told, on every kind of answer."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from django.http import HttpRequest, HttpResponse
+from django.test import Client, RequestFactory
+from django.urls import reverse
+
+from accounts.models import User
+from guests.models import Guest
+from guests.qr import image_name
+from snap.middleware import add_browser_headers
+from snap.processes import BASE_DIR
+from tests.factories import make_guest
+from tests.stack import Stack
+
+ALWAYS = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "x-frame-options": "DENY",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+INLINE = re.compile(
+    r"<style|\sstyle=|\son[a-z]+=|javascript:|<script(?![^>]*\bsrc=)[^>]*>[^<]*\S", re.IGNORECASE
+)
+
+
+def policy_of(headers: Any) -> dict[str, list[str]]:
+    directives = (part.split() for part in headers["content-security-policy"].split(";"))
+    return {name: values for name, *values in directives}
+
+
+def assert_is_strict(headers: Any) -> None:
+    policy = policy_of(headers)
+    for name in ("script-src", "style-src"):
+        assert policy[name] == ["'self'"]
+    for name in ("default-src", "object-src", "base-uri", "frame-ancestors"):
+        assert policy[name] == ["'none'"]
+    assert policy["form-action"] == ["'self'"]
+    assert "unsafe" not in headers["content-security-policy"]
+    assert "*" not in headers["content-security-policy"].replace("ws://*:", "")
+
+
+def answers(stack: Stack, guest: Guest) -> dict[str, httpx.Response]:
+    """Ask the real web process for one of everything."""
+    slug = guest.event.slug
+    with httpx.Client(base_url=stack.url, headers={"accept-language": "en"}) as client:
+        home = client.get("/promo/")
+        static = re.search(r'href="(/static/css/base[^"]*)"', home.text)
+        icon = re.search(r'href="(/static/img/icon[^"]*)"', home.text)
+        assert static
+        assert icon
+        paths = {
+            "page": "/promo/",
+            "event": f"/promo/{slug}/",
+            "step": f"/promo/{slug}/-/phone/",
+            "pass": f"/guest/{guest.qr_token}",
+            "calendar": f"/promo/{slug}/calendar.ics",
+            "media": f"/media/{image_name(guest.qr_token or '')}",
+            "api": "/api/client-auth/guests/create",
+            "admin": "/admin/login/",
+            "redirect": "/admin/",
+            "not found": "/nothing/here",
+            "bad request": "/promo/%00/",
+            "static": static[1],
+            "icon": icon[1],
+            "static not found": "/static/nothing.js",
+            "health": "/healthz",
+        }
+        found = {name: client.get(path) for name, path in paths.items()}
+        found["csrf"] = client.post("/sign-out/")
+        found["method"] = client.delete("/promo/")
+        found["too large"] = client.post("/promo/", content=b"x" * 300_000)
+        return found
+
+
+@pytest.mark.processes
+def test_every_answer_of_the_web_process_has_them(stack: Stack) -> None:
+    for name, answer in answers(stack, make_guest()).items():
+        expected = dict(ALWAYS)
+        if name == "media":
+            expected["cross-origin-resource-policy"] = "same-site"
+        said = {header: answer.headers.get(header) for header in expected}
+        assert said == expected, name
+        assert_is_strict(answer.headers)
+        if answer.headers.get("content-type", "").startswith("text/html"):
+            assert "camera=()" in answer.headers["permissions-policy"], name
+            assert not INLINE.search(answer.text), name
+        assert "server" not in answer.headers or "/" not in answer.headers["server"], name
+        assert "access-control-allow-origin" not in answer.headers or name in {"static", "icon"}
+
+
+@pytest.mark.django_db
+def test_admin_has_neither_inline_script_nor_style(client: Client, manager: User) -> None:
+    guest = make_guest()
+    client.force_login(manager)
+    for name, arguments in (
+        ("index", []),
+        ("guests_guest_changelist", []),
+        ("guests_guest_change", [guest.pk]),
+        ("guests_event_change", [guest.event_id]),
+        ("guests_event_add", []),
+        ("accounts_user_change", [guest.account_id]),
+        ("second_factor", []),
+        ("password_change", []),
+    ):
+        answer = client.get(reverse(f"admin:{name}", args=arguments))
+        assert answer.status_code == 200
+        assert_is_strict(answer.headers)
+        found = INLINE.search(answer.content.decode())
+        assert not found, (name, found)
+
+
+def test_a_page_that_needs_a_camera_says_so_itself() -> None:
+    def door(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(headers={"Permissions-Policy": "camera=(self)"})
+
+    handler: Callable[[HttpRequest], HttpResponse] = add_browser_headers(door)
+    assert handler(RequestFactory().get("/"))["Permissions-Policy"] == "camera=(self)"
+
+
+PRODUCTION = """
+import django, json
+django.setup()
+from django.test import Client
+client = Client(headers={"host": "snap.example"})
+secure = client.get("/healthz", secure=True)
+signed = client.get("/admin/login/", secure=True)
+language = client.post("/i18n/setlang/", {"language": "en"}, secure=True)
+plain = client.get("/promo/")
+print(json.dumps({
+    "hsts": secure["Strict-Transport-Security"],
+    "csp": secure["Content-Security-Policy"],
+    "cookies": [
+        [str(name), bool(c["secure"]), bool(c["httponly"]), c["samesite"], c["path"], c["domain"]]
+        for answer in (signed, language) for name, c in answer.cookies.items()
+    ],
+    "redirect": [plain.status_code, plain["Location"]],
+}))
+"""
+
+
+def test_production_speaks_https_only() -> None:
+
+    given = {
+        name: os.environ[name] for name in ("PATH", "DATABASE_URL", "REDIS_URL", "STATIC_ROOT")
+    }
+    env = given | {
+        "DJANGO_SETTINGS_MODULE": "snap.settings",
+        "SECRET_KEY": "x" * 64,
+        "PUBLIC_URL": "https://snap.example",
+        "EMAIL_PROVIDER": "smtp",
+        "PYTHONWARNINGS": "ignore",
+    }
+    command = [sys.executable, "-c", PRODUCTION]
+    done = subprocess.run(
+        command, env=env, cwd=BASE_DIR, capture_output=True, text=True, check=True
+    )
+    said = json.loads(done.stdout)
+    assert said["hsts"] == "max-age=31536000; includeSubDomains; preload"
+    assert "ws:" not in said["csp"]
+    assert {cookie[0] for cookie in said["cookies"]} == {"__Host-csrf", "__Host-language"}
+    for cookie in said["cookies"]:
+        assert cookie[1:] == [True, True, "Lax", "/", ""]
+    assert said["redirect"] == [301, "https://snap.example/promo/"]

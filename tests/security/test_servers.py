@@ -1,0 +1,210 @@
+"""Slow, endless and malformed traffic against the real granian and uvicorn.
+
+Each test keeps its attack going while an ordinary visitor must still be served. The numbers are
+small: what counts is whether one client can keep others out, not how many it takes.
+"""
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection
+
+from tests.factories import make_event, make_request
+from tests.promo.test_websocket import hear, session_of
+from tests.promo.test_websocket import socket as websocket
+from tests.stack import Stack, wait_for
+
+pytestmark = pytest.mark.processes
+
+PATIENCE = 20.0  # seconds a visitor may wait on a machine that does other things as well
+SLOW = 60  # connections, several times the threads of web
+# 302 is what `/` answers; 403 that of a form whose body nobody read.
+REFUSALS = {b"302", b"400", b"403", b"413", b"414", b"431", b"505"}
+
+
+@contextmanager
+def connections(port: int, count: int, said: bytes) -> Iterator[list[socket.socket]]:
+    """Hold connections open that have said only so much."""
+    with ExitStack() as held:
+        opened = []
+        for _ in range(count):
+            each = held.enter_context(socket.create_connection(("localhost", port), timeout=10))
+            each.sendall(said)
+            opened.append(each)
+        yield opened
+
+
+def assert_visitors_are_served(stack: Stack, slug: str) -> None:
+    with httpx.Client(base_url=stack.url, timeout=PATIENCE) as visitor:
+        for _ in range(5):
+            assert visitor.get(f"/promo/{slug}/").status_code == 200
+        assert visitor.get("/healthz").status_code == 200
+
+
+def request_head(stack: Stack, length: int, path: str = "/promo/x/-/phone/") -> bytes:
+    return (
+        f"POST {path} HTTP/1.1\r\nHost: localhost:{stack.web_port}\r\n"
+        f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\n\r\n"
+    ).encode()
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /promo/ HTTP/1.1\r\nHost: x\r\nX-Slow: "])
+def test_headers_that_never_end_keep_nobody_out(stack: Stack, said: bytes) -> None:
+    event = make_event()
+    with connections(stack.web_port, SLOW, said) as held:
+        for _ in range(3):
+            assert_visitors_are_served(stack, event.slug)
+            for each in held:
+                each.sendall(b"x" if said else b"")
+
+
+def test_bodies_that_never_end_keep_nobody_out(stack: Stack) -> None:
+    event = make_event()
+    head = request_head(stack, 10_000, f"/promo/{event.slug}/-/phone/")
+    with connections(stack.web_port, SLOW, head + b"phone=") as held:
+        for _ in range(3):
+            assert_visitors_are_served(stack, event.slug)
+            for each in held:
+                each.sendall(b"9")
+
+
+def test_readers_that_never_read_keep_nobody_out(stack: Stack) -> None:
+    event = make_event()
+    ask = f"GET /promo/{event.slug}/ HTTP/1.1\r\nHost: localhost:{stack.web_port}\r\n\r\n".encode()
+    with ExitStack() as held:
+        for _ in range(SLOW):
+            each = held.enter_context(socket.socket())
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+            each.connect(("localhost", stack.web_port))
+            each.sendall(ask * 5)
+        assert_visitors_are_served(stack, event.slug)
+
+
+def test_an_announced_gigabyte_is_refused_before_it_is_sent(stack: Stack) -> None:
+    with connections(stack.web_port, 1, request_head(stack, 10**9)) as (one,):
+        assert one.recv(200).startswith(b"HTTP/1.1 413")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nG",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        b"GET / HTTP/1.1\r\nHost : localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: a\rb\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: a\0b\r\n\r\n",
+        b"GET http://evil.example/promo/ HTTP/1.1\r\nHost: evil.example\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"POST /promo/ HTTP/1.1\r\nHost: localhost\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\n",
+        b"GET /" + b"a" * 500_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X: y\r\n" * 50_000 + b"\r\n",
+    ],
+    ids=lambda said: repr(said[:40]),
+)
+def test_what_is_no_http_is_refused(stack: Stack, said: bytes) -> None:
+    with socket.create_connection(("localhost", stack.web_port), timeout=10) as raw:
+        raw.settimeout(10)
+        try:
+            raw.sendall(said)
+            answer = raw.recv(300)
+        except (ConnectionError, TimeoutError):
+            answer = b""
+    status = answer.split(b" ", 2)[1:2]
+    assert status in ([], [b"302"], [b"400"], [b"403"], [b"413"], [b"414"], [b"431"], [b"505"]), (
+        answer
+    )
+    assert b"evil.example" not in answer
+    assert httpx.get(f"{stack.url}/healthz", timeout=PATIENCE).status_code == 200
+
+
+# Sockets -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def idle(stack: Stack) -> Iterator[Stack]:
+    with stack.frozen("worker"), stack.frozen("sweeper"):
+        yield stack
+
+
+def test_handshakes_that_never_end_keep_nobody_out(idle: Stack) -> None:
+    request = make_request()
+    said = b"GET /ws/promo/x/ HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+    cookie = session_of(request.account)
+    with (
+        connections(idle.ws_port, SLOW, said),
+        websocket(idle, request.ticket_id, cookie=cookie) as opened,
+    ):
+        assert hear(opened)["type"] == "guest_processing"
+
+
+def test_many_sockets_and_messages_of_one_client_keep_nobody_out(idle: Stack) -> None:
+    attacker, visitor = make_request(), make_request()
+    cookie = session_of(attacker.account)
+    with ExitStack() as held:
+        sockets = [
+            held.enter_context(websocket(idle, attacker.ticket_id, cookie=cookie))
+            for _ in range(60)
+        ]
+        for each in sockets:
+            for _ in range(30):
+                each.send("x" * 4000)
+        with websocket(idle, visitor.ticket_id, cookie=session_of(visitor.account)) as opened:
+            assert hear(opened)["type"] == "guest_processing"
+
+
+def send_and_hear(opened: ClientConnection, said: str) -> None:
+    opened.send(said)
+    opened.recv(timeout=PATIENCE)
+
+
+def test_a_frame_of_sixteen_megabytes_is_cut_off(idle: Stack) -> None:
+    request = make_request()
+    with websocket(idle, request.ticket_id, cookie=session_of(request.account)) as opened:
+        hear(opened)
+        with pytest.raises(ConnectionClosed):
+            send_and_hear(opened, "x" * 16_000_000)
+        assert opened.close_code in {1009, 1006}
+    assert memory_of(idle.pid("ws")) < 400
+
+
+def test_a_session_signed_by_somebody_else_opens_no_socket(idle: Stack) -> None:
+    request = make_request()
+    data, stamp, signature = session_of(request.account).rsplit(":", 2)
+    forged = f"{data}:{stamp}:{signature[::-1]}"
+    with (
+        pytest.raises(Exception, match="403"),
+        websocket(idle, request.ticket_id, cookie=forged),
+    ):
+        pytest.fail("the socket was opened")
+
+
+@pytest.mark.parametrize(
+    "origin", [None, "null", "https://evil.example", "http://localhost.evil.example", "file://"]
+)
+def test_a_page_of_another_origin_opens_no_socket(idle: Stack, origin: str | None) -> None:
+    request = make_request()
+    cookie = session_of(request.account)
+    with (
+        pytest.raises(Exception, match="403"),
+        websocket(idle, request.ticket_id, cookie=cookie, origin=origin),
+    ):
+        pytest.fail("the socket was opened")
+
+
+def memory_of(pid: int) -> int:
+    """Return the resident megabytes of a process."""
+    with open(f"/proc/{pid}/status") as status:
+        line = next(line for line in status if line.startswith("VmRSS"))
+    return int(line.split()[1]) // 1024
+
+
+def test_the_processes_are_well_after_all_that(stack: Stack) -> None:
+    wait_for(lambda: httpx.get(f"{stack.url}/readyz").json()["level"] == 1, PATIENCE)
+    assert memory_of(stack.pid("web")) < 400
