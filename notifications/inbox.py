@@ -102,7 +102,10 @@ def inbox_image(_request: HttpRequest, name: str, content_id: str) -> HttpRespon
     _require_page()
     for part in _read(name).walk():
         if part["Content-ID"] == f"<{content_id}>" and part.get_content_type() == "image/png":
-            return HttpResponse(part.get_payload(decode=True), content_type="image/png")
+            image = HttpResponse(part.get_payload(decode=True), content_type="image/png")
+            # The frame is sandboxed: to the browser it is of no origin, not even ours.
+            image["Cross-Origin-Resource-Policy"] = "cross-origin"
+            return image
     raise Http404
 
 
