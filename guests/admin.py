@@ -10,7 +10,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
-from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
+from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery, TextChoices
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
@@ -27,6 +27,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.admin import ChangesOnly, FindsPhones
 from accounts.models import User
 from accounts.phones import masked_phone, readable_phone
+from notifications.admin import ReadOnly
 from notifications.models import Email
 
 from . import qr
@@ -73,16 +74,6 @@ def counted(related: QuerySet[Any], key: str) -> Coalesce:
 def acting_user(request: HttpRequest) -> User:
     assert isinstance(request.user, User)
     return request.user
-
-
-class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
-    """Shows what happened. Nothing is added, edited or removed by hand."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 # Events ------------------------------------------------------------------------------------------
@@ -275,9 +266,9 @@ class PromoterAdmin(ChangesOnly):
 # Guests ------------------------------------------------------------------------------------------
 
 
-def history_of(changes: QuerySet[StateChange]) -> str:
+def history_of(changes: QuerySet[StateChange], states: type[TextChoices]) -> str:
     """Return the lines of a history, the newest first, with the names of those who acted."""
-    lines = list(changes)
+    lines, labels = list(changes), dict(states.choices)
     keys = [line.actor.removeprefix("account:") for line in lines if "account:" in line.actor]
     names = {f"account:{user.pk}": user.name for user in User.objects.filter(pk__in=keys)}
     return format_html_join(
@@ -286,8 +277,8 @@ def history_of(changes: QuerySet[StateChange]) -> str:
         [
             (
                 date_format(timezone.localtime(line.at), "SHORT_DATETIME_FORMAT"),
-                line.from_state or NOTHING,
-                line.to_state,
+                labels.get(line.from_state, line.from_state) or NOTHING,
+                labels.get(line.to_state, line.to_state),
                 names.get(line.actor, line.actor),
             )
             for line in lines
@@ -379,7 +370,7 @@ class GuestAdmin(FindsPhones, ChangesOnly, ReadOnly):
 
     @admin.display(description=_("history"))
     def history(self, guest: Guest) -> str:
-        return history_of(StateChange.objects.filter(guest=guest))
+        return history_of(StateChange.objects.filter(guest=guest), Guest.State)
 
     @admin.action(description=_("Cancel: take off the list"), permissions=["change"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Guest]) -> HttpResponse | None:
@@ -452,7 +443,7 @@ class GuestRequestAdmin(FindsPhones, ReadOnly):
 
     @admin.display(description=_("history"))
     def history(self, request: GuestRequest) -> str:
-        return history_of(StateChange.objects.filter(request=request))
+        return history_of(StateChange.objects.filter(request=request), GuestRequest.State)
 
     @admin.action(description=_("Try failed requests again"), permissions=["change"])
     def replay(self, request: HttpRequest, queryset: QuerySet[GuestRequest]) -> None:
@@ -491,5 +482,7 @@ class DeadEntryAdmin(ReadOnly):
     @admin.action(description=_("Try failed requests again"), permissions=["change"])
     def replay(self, request: HttpRequest, queryset: QuerySet[DeadEntry]) -> None:
         replayed = replay_entries(queryset, actor=f"account:{acting_user(request).pk}")
+        for entry in queryset:
+            self.log_change(request, entry, gettext("Tried again."))
         text = ngettext("%(n)d request tried again.", "%(n)d requests tried again.", replayed)
         self.message_user(request, text % {"n": replayed}, messages.SUCCESS)

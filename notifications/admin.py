@@ -1,24 +1,44 @@
+from typing import Any
+
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 
 from .models import Email
-from .services import requeue_emails
+from .services import GO_AGAIN, requeue_emails
+
+
+class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
+    """Shows what happened. Nothing is added or removed by hand, nor edited beyond a form's fields.
+
+    What is removed could happen again: a row is what makes sure that it happened once.
+    """
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Leave out the buttons that save where there is nothing to edit."""
+        if not context["adminform"].form.fields:
+            context |= {"show_save": False, "show_save_and_continue": False}
+        return super().render_change_form(request, context, *args, **kwargs)
 
 
 @admin.register(Email)
-class EmailAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
+class EmailAdmin(ReadOnly):
     list_display = ["kind", "state", "cause", "to", "created_at", "sent_at", "attempts", "error"]
     list_filter = ["state", "kind"]
     search_fields = ["to", "cause"]
     ordering = ["-pk"]
     show_full_result_count = False
     actions = ["send_again"]
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
 
     def get_readonly_fields(self, request: HttpRequest, obj: Email | None = None) -> list[str]:
         return [field.name for field in Email._meta.fields]
@@ -27,6 +47,9 @@ class EmailAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptab
         description=_("Send again what is dead, bounced or cancelled"), permissions=["change"]
     )
     def send_again(self, request: HttpRequest, queryset: QuerySet[Email]) -> None:
+        again = list(queryset.filter(state__in=GO_AGAIN))
         queued = requeue_emails(queryset)
+        for email in again:
+            self.log_change(request, email, gettext("Sent again."))
         text = ngettext("%(n)d email queued again.", "%(n)d emails queued again.", queued)
         self.message_user(request, text % {"n": queued}, messages.SUCCESS)

@@ -33,6 +33,9 @@ wake_emails_worker = WakeUp("notifications.tasks.send_emails")
 # With the mail server away an email waits as long again as it has waited, within these bounds.
 LONGEST_WAIT_FOR_SERVER = timedelta(seconds=60)
 
+# The states from which staff may have an email sent once more.
+GO_AGAIN = (Email.State.DEAD, Email.State.BOUNCED, Email.State.CANCELLED)
+
 # So many emails in a row that the mail server would not take mean that it is away for all.
 AWAY_FOR_ALL = 2
 
@@ -84,8 +87,7 @@ def requeue_emails(emails: QuerySet[Email], *, to: str | None = None) -> int:
     Return how many were queued; emails in other states are left alone.
     """
     changes: dict[str, Any] = {} if to is None else {"to": to}
-    again = [Email.State.DEAD, Email.State.BOUNCED, Email.State.CANCELLED]
-    queued = emails.filter(state__in=again).update(
+    queued = emails.filter(state__in=GO_AGAIN).update(
         state=Email.State.QUEUED,
         attempts=0,
         queued_at=Now(),
