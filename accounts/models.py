@@ -82,6 +82,10 @@ class User(AbstractBaseUser, PermissionsMixin):
     def name(self) -> str:
         return f"{self.first_name} {self.last_name}".strip()
 
+    def get_short_name(self) -> str:
+        """What admin greets staff by."""
+        return self.first_name
+
     def get_session_auth_hash(self) -> str:
         return self._session_hash(settings.SECRET_KEY)
 
