@@ -19,7 +19,6 @@ Handler = Callable[[HttpRequest], HttpResponse]
 UNUSED_FEATURES = (
     "accelerometer",
     "autoplay",
-    "bluetooth",
     "browsing-topics",
     "camera",
     "display-capture",
