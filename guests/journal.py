@@ -46,6 +46,7 @@ COMMIT;
 """
 SCHEMA_VERSION = 1
 ROOM = 1_000_000  # bytes below which a disk counts as full
+NO_LIMIT = -1  # in SQLite's words
 LOCK_TIMEOUT = 2.0  # seconds to wait for another writer
 
 
@@ -122,8 +123,9 @@ class Journal:
         """Return waiting entries whose time (seconds since 1970) has come, the oldest first."""
         return self._find("state = 'waiting' AND next_attempt_at <= ?", now, limit)
 
-    def in_state(self, state: str, limit: int = 1000) -> list[StoredEntry]:
-        return self._find("state = ?", state, limit)
+    def in_state(self, state: str) -> list[StoredEntry]:
+        """Return all entries that are `waiting` or `dead`, the oldest first."""
+        return self._find("state = ?", state, NO_LIMIT)
 
     def find(self, ticket_id: str) -> StoredEntry | None:
         return next(iter(self._find("ticket_id = ?", ticket_id, 1)), None)
