@@ -12,6 +12,7 @@ from .models import Guest, GuestRequest
 from .qr import image_url, pass_url
 
 ROWS_A_SECOND = 100  # A low guess at what one worker ends, for the time people are told.
+LONGEST_GUESS = 60  # seconds
 
 
 @dataclass(frozen=True)
@@ -118,8 +119,12 @@ def is_withheld(request: GuestRequest) -> bool:
 
 
 def seconds_left(request: GuestRequest) -> int:
-    """Return how long a request takes to end, in seconds, at least 1. One query."""
-    wait = estimated_seconds(request.event_id)
+    """Return how long a request takes to end, in seconds, at least 1. One query.
+
+    Who has waited for longer than that is told to expect as long again, up to a minute.
+    """
+    waited = (timezone.now() - request.accepted_at).total_seconds()
+    wait = max(estimated_seconds(request.event_id), min(int(waited), LONGEST_GUESS))
     if request.is_in_line:
         wait = max(wait, ceil((request.next_attempt_at - timezone.now()).total_seconds()) + 1)
     return wait

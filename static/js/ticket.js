@@ -3,9 +3,12 @@
 
 const WITHOUT_SOCKET = 1000;
 const WITH_SOCKET = 15000;
+// The first time, soon: with Redis away the socket stays open and brings nothing.
+const FIRST_WITH_SOCKET = 5000;
 const SLOW = { queued: 10000, waitlisted: 30000 };
 
 let socketIsOpen = false;
+let hasAsked = false;
 let timer = 0;
 
 function watch() {
@@ -22,7 +25,7 @@ function stateIn(html) {
 
 function delay() {
   const slow = SLOW[shownState().split("-")[0]];
-  return slow ?? (socketIsOpen ? WITH_SOCKET : WITHOUT_SOCKET);
+  return slow ?? (!socketIsOpen ? WITHOUT_SOCKET : hasAsked ? WITH_SOCKET : FIRST_WITH_SOCKET);
 }
 
 function plan() {
@@ -42,6 +45,7 @@ function ask() {
   if (document.hidden) {
     plan();
   } else if (watch()) {
+    hasAsked = true;
     htmx.trigger(watch(), "poll");
   }
 }
