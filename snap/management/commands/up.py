@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import io
+import logging
 import os
 import secrets
 import shutil
@@ -86,6 +87,8 @@ class Command(BaseCommand):
         web_port, ws_port = free_port_of("WEB_PORT", 8000), free_port_of("WS_PORT", 8001)
         servers = self.start_servers(cleanup)
         own = lan_address() if host == ANY_ADDRESS else host
+        if own in {"127.0.0.1", "::1"}:
+            own = "localhost"  # One name: cookies of the one are not sent to the other.
         names = list(dict.fromkeys(["localhost", "127.0.0.1", own or "localhost"]))
         addresses = {
             "PUBLIC_URL": f"http://{own or 'localhost'}:{web_port}",
@@ -96,6 +99,9 @@ class Command(BaseCommand):
         write_environment(VAR / "env", servers | addresses)
 
         django.setup()
+        # From here on others do the work; what this process notes while it loads the demo would
+        # only push away what `make run` has to say.
+        logging.disable(logging.INFO)
         call_command("migrate", verbosity=0, interactive=False)
         collect_static()
         seeded = io.StringIO()
