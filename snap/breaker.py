@@ -13,9 +13,10 @@ from prometheus_client import Gauge
 
 log = logging.getLogger(__name__)
 
+STATE = "circuit_breaker_state"
 # 0 closed, 1 half-open, 2 open. With several processes the worst one shows.
 state_gauge = Gauge(
-    "circuit_breaker_state",
+    STATE,
     "0 closed, 1 half-open, 2 open",
     ["name"],
     multiprocess_mode="livemax",

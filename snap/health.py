@@ -3,7 +3,8 @@
 import hmac
 import ipaddress
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import psycopg
 from django.conf import settings
@@ -12,12 +13,14 @@ from django.http import HttpRequest, HttpResponse, HttpResponseForbidden, JsonRe
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from .breaker import LEVELS, STATE, state_gauge
 from .database import breaker
 
 DATABASE_TIMEOUT = 1  # second
@@ -40,8 +43,8 @@ def healthz(request: HttpRequest) -> HttpResponse:
 def readyz(request: HttpRequest) -> JsonResponse:
     """Say whether requests can be accepted, and at which level; 503 if they cannot.
 
-    Asks both servers anew each time: about 5 ms, at most 1.5 s. `breaker` is that of the process
-    which happens to answer.
+    Asks both servers anew each time: about 5 ms, at most 1.5 s. `breaker` is the database's in the
+    process which happens to answer; `breakers` are the worst of all processes, mail's included.
     """
     database, redis, journal = (
         database_answers(),
@@ -56,6 +59,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
         "redis": "ok" if redis else "away",
         "journal": "ok" if journal else "away",
         "breaker": breaker.state,
+        "breakers": breakers(),
     }
     return JsonResponse(answer, status=503 if now == NOTHING_LEFT else 200)
 
@@ -74,6 +78,16 @@ def level(*, database: bool, redis: bool, journal: bool) -> int:
     if database:
         return 1 if redis else 2
     return 3 if journal else NOTHING_LEFT
+
+
+def breakers() -> dict[str, str]:
+    """Return the worst state of each breaker over all processes, by the breaker's name."""
+    words = {level: word for word, level in LEVELS.items()}
+    return {
+        sample.labels["name"]: words[int(sample.value)]
+        for metric in _breaker_metrics()
+        for sample in metric.samples
+    }
 
 
 def database_answers() -> bool:
@@ -117,9 +131,35 @@ def may_read_metrics(request: HttpRequest) -> bool:
         return False
 
 
+def _breaker_metrics() -> Iterator[Metric]:
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if folder is None:
+        yield from state_gauge.collect()
+        return
+    _forget_the_dead(Path(folder))
+    states = [str(path) for path in Path(folder).glob("gauge_livemax_*.db")]
+    for metric in MultiProcessCollector.merge(states):  # type: ignore[no-untyped-call]
+        if metric.name == STATE:
+            yield metric
+
+
+def _forget_the_dead(folder: Path) -> None:
+    """Remove the gauges of processes that are no more: what was open in them is open no longer."""
+    for path in folder.glob("gauge_live*_*.db"):
+        pid = int(path.stem.rpartition("_")[2])
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]
+        except PermissionError:
+            continue  # It lives, as another user.
+
+
 def _registry() -> CollectorRegistry:
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if folder is None:
         return REGISTRY
+    _forget_the_dead(Path(folder))
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return registry

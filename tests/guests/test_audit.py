@@ -1,15 +1,21 @@
 """The audit: silent while all is well, loud about each thing that is not."""
 
 import json
+import sqlite3
+from contextlib import closing
 from io import StringIO
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.core.files.storage import default_storage
 from django.core.management import call_command
 from django.db.models.functions import Now
+from pytest_django import Settings
 
 from guests import qr
+from guests.journal import Entry, the_journal
 from guests.models import Event, Guest, GuestRequest
 from tests.factories import make_account, make_event, make_guest, make_request
 
@@ -43,6 +49,20 @@ def test_what_is_in_flight_is_listed_with_its_age_and_is_no_failure() -> None:
     call_command("audit", stdout=said)
     assert f"in flight: {request.ticket_id}" in said.getvalue()
     assert "0 wrong, 1 in flight" in said.getvalue()
+
+
+def test_of_a_full_journal_every_entry_is_listed(settings: Settings, tmp_path: Path) -> None:
+    settings.JOURNAL_PATH = tmp_path / "journal.sqlite3"
+    journal = the_journal()
+    first = Entry(event_id=1, event_slug="festa", phone="+351912000000")
+    journal.accept(first)
+    with closing(sqlite3.connect(settings.JOURNAL_PATH)) as file, file:
+        file.executemany(
+            "INSERT INTO entry (ticket_id, event_id, phone, body) SELECT ?, 1, ?, body FROM entry"
+            " LIMIT 1",
+            [(str(uuid4()), f"+3519121{number:05}") for number in range(1_000)],
+        )
+    assert len(audit()["in_flight"]) == 1_001
 
 
 def test_a_dead_request_is_a_failure() -> None:

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.db import connection
 from django.db.models.functions import Now
 from django.test import Client
@@ -47,7 +48,9 @@ def test_nothing_can_be_edited(admin_client: Client) -> None:
     email = make_email(1)
     page = admin_client.get(f"{LIST}{email.pk}/change/").content.decode()
     assert 'name="to"' not in page
+    assert 'name="_save"' not in page
     assert admin_client.get(f"{LIST}add/").status_code == 403
+    assert admin_client.post(f"{LIST}{email.pk}/delete/", {"post": "yes"}).status_code == 403
 
 
 def test_send_again_queues_what_is_dead_and_leaves_the_rest(admin_client: Client) -> None:
@@ -59,6 +62,7 @@ def test_send_again_queues_what_is_dead_and_leaves_the_rest(admin_client: Client
     sent.refresh_from_db()
     assert (dead.state, dead.attempts, dead.error) == ("queued", 0, "")
     assert sent.state == "sent"
+    assert LogEntry.objects.get().object_id == str(dead.pk)
     assert Email.objects.filter(next_attempt_at__lte=Now(), state="queued").get() == dead
 
 

@@ -94,6 +94,8 @@ def test_the_html_may_be_framed_by_us_and_run_nothing(folder: Path, client: Clie
 def test_its_inline_image_is_served_and_scans(folder: Path, client: Client) -> None:
     response = client.get(f"/inbox/{keep_qr(folder)}/qr@snap")
     assert response["Content-Type"] == "image/png"
+    # A sandboxed frame is of no origin: with the header of all other pages it would stay empty.
+    assert response["Cross-Origin-Resource-Policy"] == "cross-origin"
     (code,) = zxingcpp.read_barcodes(Image.open(BytesIO(response.content)).resize((240, 240)))
     assert code.text == GUEST_URL
 
