@@ -16,6 +16,7 @@ ENVIRONMENT = {
     "PUBLIC_URL": "http://localhost:8000",
     "ALLOWED_HOSTS": "localhost,127.0.0.1,testserver",
     "WEBSOCKET_PORT": "0",
+    "WEBSOCKET_ORIGINS": "localhost",
     "EMAIL_PROVIDER": "console",
     # Everybody comes from one address here. Tests of limits set their own.
     **dict.fromkeys(
