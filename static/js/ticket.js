@@ -16,11 +16,13 @@ function watch() {
 }
 
 function shownState() {
-  return document.getElementById("ticket")?.dataset.state ?? "";
+  const ticket = document.getElementById("ticket");
+  return ticket ? ticket.dataset.state + ("busy" in ticket.dataset ? "-busy" : "") : "";
 }
 
 function stateIn(html) {
-  return /data-state="([^"]*)"/.exec(html)?.[1] ?? "";
+  const [, state, busy] = /data-state="([^"]*)"( data-busy)?/.exec(html) ?? [];
+  return state ? state + (busy ? "-busy" : "") : "";
 }
 
 function delay() {
