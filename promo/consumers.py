@@ -18,7 +18,6 @@ from django.utils.translation.trans_real import (
     get_supported_language_variant,
     parse_accept_lang_header,
 )
-from redis.exceptions import ConnectionError as RedisConnectionError
 
 from accounts.models import User
 from guests.models import GuestRequest
@@ -44,22 +43,14 @@ class TicketConsumer(AsyncWebsocketConsumer):
         if SESSION_KEY not in session:
             await self.close()
             return
-        await self.join()
+        await self.channel_layer.group_add(group_of(self.ticket_id), self.channel_name)
+        self.joined = True
         found = await find_ticket(UUID(self.ticket_id), session)
         if found is None:
             await self.close()
             return
         await self.accept()
         await self.tell(*found)
-
-    async def join(self) -> None:
-        group = group_of(self.ticket_id)
-        try:
-            await self.channel_layer.group_add(group, self.channel_name)
-        except RedisConnectionError:
-            # The connection may be one that Redis closed when it restarted: the next is new.
-            await self.channel_layer.group_add(group, self.channel_name)
-        self.joined = True
 
     async def disconnect(self, code: int) -> None:
         if self.joined:

@@ -13,8 +13,10 @@ from urllib.parse import urlsplit
 import environ
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
-from snap.connections import BoundedConnection
+from snap.connections import BoundedConnection, SharedConnection
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -198,10 +200,21 @@ CACHES = {
     },
 }
 
+# Left alone, the layer does not retry: after a restart of Redis its first command would fail. Each
+# coroutine that finds the connection cut ends it once more for the others, hence several tries.
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {"hosts": [CHANNELS_URL], "prefix": "snap"},
+        "CONFIG": {
+            "hosts": [
+                {
+                    "address": CHANNELS_URL,
+                    "connection_class": SharedConnection,
+                    "retry": Retry(NoBackoff(), retries=3),
+                }
+            ],
+            "prefix": "snap",
+        },
     },
 }
 

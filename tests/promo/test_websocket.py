@@ -211,7 +211,7 @@ def test_a_frame_beyond_all_measure_ends_only_its_own_socket(idle: Stack) -> Non
 
 
 def test_the_first_socket_after_a_restart_of_valkey_opens(idle: Stack) -> None:
-    """The protection is that joining is tried twice: the first try finds the connection cut."""
+    """The protection is the retry of the channel layer's connections, which finds them cut."""
     if servers.valkey is None:
         pytest.skip("only a server that the tests started may be stopped")
     request = make_request()
