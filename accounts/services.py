@@ -37,7 +37,6 @@ def find_account(phone: str) -> User | None:
     return User.objects.filter(phone=phone).first()
 
 
-@transaction.atomic
 def register(
     *,
     phone: str,
@@ -65,9 +64,9 @@ def register(
                 language=language,
                 browser=browser,
             )
+            queue_email("welcome", f"account:{account.pk}", to=email, language=language)
     except IntegrityError as error:
         raise AccountError("phone_taken") from error
-    queue_email("welcome", f"account:{account.pk}", to=email, language=language)
     log.info("account_registered", extra={"account_id": account.pk})
     return account
 

@@ -6,7 +6,6 @@ from itertools import count
 
 from django.db import transaction
 from django.db.models import F
-from django.db.models.functions import Now
 from django.utils import timezone
 from prometheus_client import Counter
 
@@ -75,6 +74,7 @@ def request_place(
     team: Team | None = None,
     name: str = "",
     idempotency_key: str = "",
+    account_is_new: bool = False,
 ) -> GuestRequest:
     """Accept an account's wish to be on an event's list and return the request, committed.
 
@@ -82,20 +82,20 @@ def request_place(
     `not_open_yet`, `closed`, `cancelled`, `list_full` (no waiting list) or `refused`, and
     `key_reused` for an idempotency key that was used for another event: with the same one the same
     request comes back, however it ended. Past the limits of the event or the system it is due only
-    when its turn in line comes. Inside a transaction the request is accepted when that
-    commits.
+    when its turn in line comes. Inside a transaction the request is accepted when that commits.
+    `account_is_new` says that `register` has just made the account: it cannot have asked before,
+    and its phone was looked up then. Four statements, or one for a new account.
     """
     if idempotency_key and (replayed := _replayed(event, account, idempotency_key)):
         return replayed
-    earlier = latest_request(event, account)
-    if earlier and _still_stands(earlier):
-        duplicate_requests.inc()
-        return earlier
+    if not account_is_new:
+        earlier = latest_request(event, account)
+        if earlier and _still_stands(earlier):
+            duplicate_requests.inc()
+            return earlier
     check_list_takes_requests(event)
-    if not account.is_active or account.phone is None or is_blocked(account.phone):
-        log.warning("guest_request_refused", extra={"account_id": account.pk})
-        note_suspicious("blocked_phone", phone=account.phone or "")
-        raise GuestError("refused")
+    if not account_is_new:
+        _check_may_ask(account)
     request = GuestRequest(
         event=event,
         account=account,
@@ -105,18 +105,23 @@ def request_place(
         team=team,
         idempotency_key=idempotency_key,
     )
-    if wait := seconds_in_line(event):
-        request.next_attempt_at = Now() + timedelta(seconds=wait)
     # Of two at once the database lets one in; the other one's ticket is then the first one's.
-    GuestRequest.objects.bulk_create([request], ignore_conflicts=True)
-    stored = latest_request(event, account)
-    assert stored is not None
-    if stored.ticket_id == request.ticket_id:
-        log.info("guest_request_accepted", extra={"ticket_id": str(request.ticket_id)})
-        transaction.on_commit(wake_guests_worker)
-    else:
+    if not request.insert(due_in=timedelta(seconds=seconds_in_line(event))):
         duplicate_requests.inc()
-    return stored
+        if stored := latest_request(event, account):
+            return stored
+        raise GuestError("key_reused")  # For another event, at the same moment.
+    log.info("guest_request_accepted", extra={"ticket_id": str(request.ticket_id)})
+    transaction.on_commit(wake_guests_worker)
+    return request
+
+
+def _check_may_ask(account: User) -> None:
+    if account.is_active and account.phone is not None and not is_blocked(account.phone):
+        return
+    log.warning("guest_request_refused", extra={"account_id": account.pk})
+    note_suspicious("blocked_phone", phone=account.phone or "")
+    raise GuestError("refused")
 
 
 def _replayed(event: Event, account: User, key: str) -> GuestRequest | None:

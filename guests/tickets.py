@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from math import ceil
+from time import monotonic
 from typing import Any, Self
 from zoneinfo import ZoneInfo
 
@@ -13,6 +14,10 @@ from .qr import image_url, pass_url
 
 ROWS_A_SECOND = 100  # A low guess at what one worker ends, for the time people are told.
 LONGEST_GUESS = 60  # seconds
+BELIEVED_FOR = 1.0  # seconds that a count of an event's pending requests is good for a guess
+
+# When an event's pending requests were last counted here, and how many they were.
+_pending: dict[int, tuple[float, int]] = {}
 
 
 @dataclass(frozen=True)
@@ -119,10 +124,12 @@ def is_withheld(request: GuestRequest) -> bool:
 
 
 def seconds_left(request: GuestRequest) -> int:
-    """Return how long a request takes to end, in seconds, at least 1. One query.
+    """Return how long a request takes to end, in seconds, at least 1.
 
     Who has waited for longer than that is told to expect as long again, up to a minute.
     """
+    if request.state != GuestRequest.State.PENDING:
+        return 1
     waited = (timezone.now() - request.accepted_at).total_seconds()
     wait = max(estimated_seconds(request.event_id), min(int(waited), LONGEST_GUESS))
     if request.is_in_line:
@@ -131,6 +138,13 @@ def seconds_left(request: GuestRequest) -> int:
 
 
 def estimated_seconds(event_id: int) -> int:
-    """Return how long a request made now takes to end, in seconds, at least 1. One query."""
-    pending = GuestRequest.objects.pending().filter(event_id=event_id)[:10_000].count()
+    """Return how long a request made now takes to end, in seconds, at least 1.
+
+    One query a second and process: in a rush everybody asks, and there is much to count.
+    """
+    counted_at, pending = _pending.get(event_id, (-BELIEVED_FOR, 0))
+    now = monotonic()
+    if now >= counted_at + BELIEVED_FOR:
+        pending = GuestRequest.objects.pending().filter(event_id=event_id)[:10_000].count()
+        _pending[event_id] = now, pending
     return 1 + pending // ROWS_A_SECOND

@@ -149,8 +149,7 @@ def find_ticket(ticket_id: UUID, session: Any) -> tuple[Ticket, int] | None:
     )
     if request is None or not _is_valid(session, request.account):
         return None
-    ticket = ticket_of(request)
-    return ticket, 1 if ticket.is_final else seconds_left(request)
+    return ticket_of(request), seconds_left(request)
 
 
 def _is_valid(session: Any, account: User) -> bool:

@@ -153,7 +153,7 @@ def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
                 language=get_language() or "",
                 browser=browser_of(request),
             )
-            stored = _request_place(link, account)
+            stored = _request_place(link, account, account_is_new=True)
     except AccountError as error:
         known = find_account(number)
         if error.code == "phone_taken" and known:
@@ -313,8 +313,16 @@ def _about_code(request: HttpRequest, phone: str) -> dict[str, Any]:
     }
 
 
-def _request_place(link: PromoLink, account: User) -> GuestRequest:
-    return request_place(link.event, account, promoter=link.promoter, team=link.team)
+def _request_place(
+    link: PromoLink, account: User, *, account_is_new: bool = False
+) -> GuestRequest:
+    return request_place(
+        link.event,
+        account,
+        promoter=link.promoter,
+        team=link.team,
+        account_is_new=account_is_new,
+    )
 
 
 def _request_access(request: HttpRequest, link: PromoLink, account: User) -> HttpResponse:

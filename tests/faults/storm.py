@@ -32,10 +32,10 @@ from tests.factories import make_accounts
 
 CLIENT_TIMEOUT = 10.0  # seconds: above the 6 that nobody may wait, so that a failure shows
 RETRY_AFTER = 0.5  # seconds; more impatient than the page, which waits as long as it is told
-# Seconds between two looks at a ticket: as a page without a socket asks. Of more people than one
-# generator can play that way, most have their socket, and ask seldom.
-POLL_EVERY = 1.0
-POLLS_A_SECOND = 60
+POLL_EVERY = 1.0  # seconds between two looks at a ticket: as a page without a socket asks
+# All together ask again no more often: the generator must not starve the servers beside it. Of more
+# people than that most have their socket, and wait as long after a 503 as it told them.
+AGAIN_A_SECOND = 60
 TICKET_IN_ADDRESS = re.compile(r"/ticket/([0-9a-f-]{36})/")
 FINAL = {"created", "waitlisted", "refused", "cancelled", "failed"}
 
@@ -148,6 +148,7 @@ class Storm:
         self._give_up = threading.Event()
         self._thread = threading.Thread(target=self._run, name="storm")
         self._failure: BaseException | None = None
+        self._there = 0
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -209,9 +210,11 @@ class Storm:
                     if come < len(self.people) or not person.comes_by_pages:
                         going.add(asyncio.create_task(self._come(person)))
                     come += 1
+                self._there = len(going)
                 await asyncio.sleep(0.02)
             while going and not self._give_up.is_set():
                 _, going = await asyncio.wait(going, timeout=0.1)
+                self._there = len(going)
             for task in going:
                 task.cancel()
             for result in await asyncio.gather(*going, return_exceptions=True):
@@ -226,7 +229,7 @@ class Storm:
             answer = await ask(person, key)
             if answer.said not in {"unavailable", "nothing", "error"}:
                 break
-            await asyncio.sleep(RETRY_AFTER * random.uniform(0.5, 1.5))
+            await self._a_while(RETRY_AFTER)
         if answer.said == "accepted":
             await self._follow(person, answer)
 
@@ -261,8 +264,7 @@ class Storm:
     async def _follow(self, person: Person, accepted: Answer) -> None:
         """Ask for the ticket until it has ended."""
         while True:
-            every = max(POLL_EVERY, min(self.at_once, len(self.people)) / POLLS_A_SECOND)
-            await asyncio.sleep(every * random.uniform(0.5, 1.5))
+            await self._a_while(POLL_EVERY)
             url = f"/api/client-auth/guests/requests/{accepted.ticket_id}"
             poll = self._client.get(url, headers=person.headers())
             answer = await self._call(
@@ -270,6 +272,10 @@ class Storm:
             )
             if answer.said == "state" and answer.detail in FINAL:
                 return
+
+    async def _a_while(self, seconds: float) -> None:
+        """Wait about so long, or longer when many are there."""
+        await asyncio.sleep(max(seconds, self._there / AGAIN_A_SECOND) * random.uniform(0.5, 1.5))
 
     async def _call(
         self,

@@ -19,7 +19,7 @@ from guests.services import (
     latest_request,
     request_place,
 )
-from guests.tickets import Ticket, estimated_seconds, ticket_of
+from guests.tickets import ROWS_A_SECOND, Ticket, estimated_seconds, ticket_of
 from notifications.models import Email
 from snap.celery import app
 from tests.factories import (
@@ -271,8 +271,10 @@ def test_a_cancelled_guests_ticket_shows_no_code(guest: Guest, manager: Any) -> 
 
 
 def test_the_estimate_grows_with_what_is_pending() -> None:
-    event = make_event()
-    assert estimated_seconds(event.pk) == 1
+    few, many = make_event(), make_event()
     for _ in range(3):
-        make_request(event)
-    assert estimated_seconds(event.pk) == 1
+        make_request(few)
+    for _ in range(2 * ROWS_A_SECOND):
+        make_request(many)
+    assert estimated_seconds(few.pk) == 1
+    assert estimated_seconds(many.pk) == 3
