@@ -30,7 +30,7 @@ from accounts.phones import masked_phone, readable_phone
 from notifications.admin import ReadOnly
 from notifications.models import Email
 
-from . import qr
+from . import audit, qr
 from .exports import guest_list_lines
 from .models import (
     DeadEntry,
@@ -57,6 +57,7 @@ LIST_STATES = {
     "cancelled": _("cancelled"),
 }
 NOTHING = "–"
+MOST_SHOWN = 50  # sentences of an audit
 
 
 def link_to(url_name: str, text: object, *, pk: object = None, query: str = "") -> SafeString:
@@ -110,6 +111,7 @@ class EventAdmin(ChangesOnly):
     ordering = ["-starts_at"]
     prepopulated_fields = {"slug": ["title"]}
     inlines = [EventPromoterInline]
+    actions = ["audit"]
     fieldsets = [
         (None, {"fields": ["title", "slug", "description", "poster", "is_published"]}),
         (_("Where"), {"fields": ["venue", "address"]}),
@@ -198,6 +200,19 @@ class EventAdmin(ChangesOnly):
         return link_to(
             "guests_guest_changelist", _("Guests"), query=f"?event__id__exact={event.pk}"
         )
+
+    @admin.action(description=_("Audit the lists"), permissions=["change"])
+    def audit(self, request: HttpRequest, queryset: QuerySet[Event]) -> None:
+        """Say what is wrong with these events' lists, as `manage.py audit` does."""
+        events = Event.objects.filter(pk__in=queryset.values("pk"))
+        wrong, going = list(audit.failures(events)), audit.in_flight(events)
+        for sentence in wrong[:MOST_SHOWN]:
+            self.message_user(request, sentence, messages.ERROR)
+        text = gettext("%(wrong)d wrong, %(going)d in flight.")
+        said = text % {"wrong": len(wrong), "going": len(going)}
+        self.message_user(request, said, messages.ERROR if wrong else messages.SUCCESS)
+        for event in events:
+            self.log_change(request, event, gettext("List audited: %s") % said)
 
 
 # Teams and promoters -----------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Events, who promotes them, the requests for a place and the guests themselves."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from ipaddress import ip_network
 from typing import Any, Self
 from uuid import UUID, uuid4
@@ -448,8 +448,8 @@ class GuestRequest(models.Model):
     def __str__(self) -> str:
         return str(self.ticket_id)
 
-    def insert(self, *, due_in: timedelta) -> bool:
-        """Store a new request that is due after a time; False if its account has one that stands.
+    def insert(self, *, due_in: float) -> bool:
+        """Store a new request that is due in so many seconds; False if its account has one already.
 
         One statement: the ORM's own way to leave conflicts alone returns no keys.
         """
@@ -460,7 +460,8 @@ class GuestRequest(models.Model):
                     ticket_id, event_id, account_id, phone, name, promoter_id, team_id,
                     idempotency_key, refusal, error, attempts, next_attempt_at
                 )
-                VALUES (%s, %s, %s, %s, %s, %s, %s, %s, '', '', 0, statement_timestamp() + %s)
+                VALUES (%s, %s, %s, %s, %s, %s, %s, %s, '', '', 0,
+                    statement_timestamp() + %s * interval '1 second')
                 ON CONFLICT DO NOTHING RETURNING id, next_attempt_at, accepted_at
                 """,
                 [

@@ -1,7 +1,7 @@
 """Asking for a place on a list, giving a place back, and what follows from either."""
 
 import logging
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import count
 
 from django.db import transaction
@@ -99,14 +99,14 @@ def request_place(
     request = GuestRequest(
         event=event,
         account=account,
-        phone=account.phone,
+        phone=account.phone or "",
         name=name or account.name,
         promoter=promoter,
         team=team,
         idempotency_key=idempotency_key,
     )
     # Of two at once the database lets one in; the other one's ticket is then the first one's.
-    if not request.insert(due_in=timedelta(seconds=seconds_in_line(event))):
+    if not request.insert(due_in=seconds_in_line(event)):
         duplicate_requests.inc()
         if stored := latest_request(event, account):
             return stored

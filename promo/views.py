@@ -313,9 +313,7 @@ def _about_code(request: HttpRequest, phone: str) -> dict[str, Any]:
     }
 
 
-def _request_place(
-    link: PromoLink, account: User, *, account_is_new: bool = False
-) -> GuestRequest:
+def _request_place(link: PromoLink, account: User, *, account_is_new: bool = False) -> GuestRequest:
     return request_place(
         link.event,
         account,

@@ -280,6 +280,20 @@ def test_requests_can_be_read_and_dead_ones_tried_again(admin: Client) -> None:
     assert (request.state, request.attempts, request.name == "Outro") == ("pending", 0, False)
 
 
+def test_lists_are_audited(admin: Client, manager: User) -> None:
+    well, unwell, other = make_guest(), make_guest(), make_guest()
+    for guest in (unwell, other):
+        default_storage.delete(image_name(guest.qr_token or ""))
+    chosen = [well.event_id, unwell.event_id]
+    data = {"action": "audit", "_selected_action": chosen}
+    said = admin.post(at("guests_event_changelist"), data, follow=True).content.decode()
+    assert f"Guest {unwell.pk}: the image" in said
+    assert f"Guest {other.pk}: the image" not in said
+    assert "1 com problemas, 0 em curso." in said
+    assert {int(entry.object_id or 0) for entry in LogEntry.objects.all()} == set(chosen)
+    assert {entry.user for entry in LogEntry.objects.all()} == {manager}
+
+
 def test_a_promoters_page_shows_links_of_events_ahead(admin: Client) -> None:
     at_event = make_event_promoter(promoter=make_promoter(code="ana"))
     make_event_promoter(

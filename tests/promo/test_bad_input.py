@@ -458,7 +458,7 @@ def test_the_way_back_from_an_old_form_stays_here() -> None:
         "/promo/nothing-here/",
         "/promo/nothing-here/-/phone/",
         "/promo/nothing-here/calendar.ics",
-        f"/promo/nothing-here/ticket/{uuid4()}/",
+        "/promo/nothing-here/ticket/{uuid}/",
         "/promo/{event}/nobody/",
         "/promo/{event}/nobody/phone/",
         "/promo/{event}/UPPER/phone/",
