@@ -13,7 +13,7 @@ from guests.models import Guest, GuestRequest
 from notifications.models import Email
 from tests.factories import make_account, make_event
 from tests.invariants import broken_invariants
-from tests.promo.test_websocket import session_of
+from tests.sessions import session_of
 from tests.stack import Stack, wait_for
 
 pytestmark = pytest.mark.processes
@@ -49,7 +49,7 @@ def test_twenty_requests_of_one_person_are_one_guest_with_one_qr(stack: Stack) -
     event, account = make_event(), make_account()
     path = f"/promo/{event.slug}/-/request/"
     with httpx.Client(base_url=stack.url, timeout=20) as client:
-        client.cookies.set("session", session_of(account).removeprefix("session="))
+        client.cookies.set("session", session_of(account))
         token = token_of(client, f"/promo/{event.slug}/")
         cookies = dict(client.cookies)
 
@@ -100,7 +100,7 @@ def test_twenty_registrations_of_one_phone_are_one_account(stack: Stack) -> None
 
 def test_sixty_for_fifty_places(stack: Stack) -> None:
     event = make_event(capacity=50)
-    sessions = [session_of(make_account()).removeprefix("session=") for _ in range(60)]
+    sessions = [session_of(make_account()) for _ in range(60)]
     path = f"/promo/{event.slug}/"
     with httpx.Client(base_url=stack.url, timeout=20) as client:
         token = token_of(client, f"{path}-/phone/")

@@ -1,12 +1,10 @@
 """Accounts by the thousand, made by PostgreSQL itself, and the sessions of those who are used."""
 
-from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
-from django.contrib.sessions.backends.signed_cookies import SessionStore
 from django.db import connection
 
 from accounts.models import User
-from accounts.sessions import ACCOUNT_PHONE_KEY, BACKEND
 from guests.models import Event, GuestRequest
+from tests.sessions import session_of
 
 ACCOUNTS = """
 INSERT INTO accounts_user (password, is_superuser, phone, first_name, last_name, email, language,
@@ -57,14 +55,3 @@ def sessions_of(accounts: list[int]) -> dict[int, bytes]:
     """Return the session cookie's value of each account, as signing in leaves it."""
     found = User.objects.in_bulk(accounts)
     return {pk: session_of(found[pk]).encode() for pk in accounts}
-
-
-def session_of(account: User) -> str:
-    session = SessionStore()
-    session[SESSION_KEY] = str(account.pk)
-    session[BACKEND_SESSION_KEY] = BACKEND
-    session[HASH_SESSION_KEY] = account.get_session_auth_hash()
-    session[ACCOUNT_PHONE_KEY] = account.phone
-    session.save()
-    key: str = session.session_key or ""
-    return key

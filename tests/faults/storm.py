@@ -14,21 +14,19 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from http.cookies import SimpleCookie
-from importlib import import_module
 from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
 import httpx
 from django.conf import settings
-from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.utils.crypto import get_random_string
 
 from accounts.models import User
-from accounts.sessions import ACCOUNT_PHONE_KEY, BACKEND
 from guests.models import Event
 from promo.emergency import QUEUED_SECONDS
 from tests.factories import make_accounts
+from tests.sessions import session_of
 
 CLIENT_TIMEOUT = 10.0  # seconds: above the 6 that nobody may wait, so that a failure shows
 RETRY_AFTER = 0.5  # seconds; more impatient than the page, which waits as long as it is told
@@ -38,8 +36,6 @@ POLL_EVERY = 1.0  # seconds between two looks at a ticket: as a page without a s
 AGAIN_A_SECOND = 60
 TICKET_IN_ADDRESS = re.compile(r"/ticket/([0-9a-f-]{36})/")
 FINAL = {"created", "waitlisted", "refused", "cancelled", "failed"}
-
-SessionStore = import_module(settings.SESSION_ENGINE).SessionStore
 
 
 @dataclass(frozen=True)
@@ -88,14 +84,8 @@ class Person:
 
 def sign_in(account: User) -> Person:
     """Return the account's person with the session that accounts.sessions.sign_in leaves."""
-    session = SessionStore()
-    session[SESSION_KEY] = str(account.pk)
-    session[BACKEND_SESSION_KEY] = BACKEND
-    session[HASH_SESSION_KEY] = account.get_session_auth_hash()
-    session[ACCOUNT_PHONE_KEY] = account.phone
-    session.save()
     person = newcomer(account.phone or "")
-    person.cookies[settings.SESSION_COOKIE_NAME] = session.session_key
+    person.cookies[settings.SESSION_COOKIE_NAME] = session_of(account)
     return person
 
 

@@ -6,30 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
-from django.contrib.sessions.backends.signed_cookies import SessionStore
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from accounts.models import User
-from accounts.sessions import BACKEND
 from guests.creation import create_due_guests
 from guests.models import GuestRequest
 from tests import servers
 from tests.factories import make_account, make_event, make_guest, make_request
+from tests.sessions import cookie_of
 from tests.stack import Stack
 
 pytestmark = pytest.mark.processes
-
-
-def session_of(account: User) -> str:
-    """Return the cookie of a browser in which the account is signed in."""
-    session = SessionStore()
-    session[SESSION_KEY] = str(account.pk)
-    session[BACKEND_SESSION_KEY] = BACKEND
-    session[HASH_SESSION_KEY] = account.get_session_auth_hash()
-    session.save()
-    return f"session={session.session_key}"
 
 
 @contextmanager
@@ -75,7 +62,7 @@ def test_who_stands_in_line_hears_their_place(idle: Stack) -> None:
     event = make_event(limit_per_minute=1)
     make_request(event)
     request = make_request(event)
-    with socket(idle, request.ticket_id, cookie=session_of(request.account)) as opened:
+    with socket(idle, request.ticket_id, cookie=cookie_of(request.account)) as opened:
         heard = hear(opened)
     assert (heard["type"], heard["position"]) == ("guest_processing", 2)
     assert int(str(heard["estimated_completion"])) > 30
@@ -83,7 +70,7 @@ def test_who_stands_in_line_hears_their_place(idle: Stack) -> None:
 
 def test_the_owner_hears_the_present_state_and_then_the_news(idle: Stack) -> None:
     request = make_request()
-    with socket(idle, request.ticket_id, cookie=session_of(request.account)) as opened:
+    with socket(idle, request.ticket_id, cookie=cookie_of(request.account)) as opened:
         first = hear(opened)
         assert (first["type"], type(first["estimated_completion"])) == ("guest_processing", int)
         create_due_guests()
@@ -102,7 +89,7 @@ def test_the_owner_hears_the_present_state_and_then_the_news(idle: Stack) -> Non
 def test_a_result_that_came_before_the_socket_is_not_missed(idle: Stack) -> None:
     guest = make_guest()
     request = GuestRequest.objects.get(guest=guest)
-    with socket(idle, request.ticket_id, cookie=session_of(guest.account)) as opened:
+    with socket(idle, request.ticket_id, cookie=cookie_of(guest.account)) as opened:
         assert hear(opened)["type"] == "guest_created"
 
 
@@ -112,7 +99,7 @@ def test_a_place_in_line_is_told_with_its_position(idle: Stack) -> None:
     make_guest(event)
     second = make_guest(event)
     request = GuestRequest.objects.get(guest=second)
-    with socket(idle, request.ticket_id, cookie=session_of(second.account)) as opened:
+    with socket(idle, request.ticket_id, cookie=cookie_of(second.account)) as opened:
         assert hear(opened) == {
             "type": "guest_waitlisted",
             "success": True,
@@ -125,7 +112,7 @@ def test_a_refusal_is_told_with_its_code(idle: Stack) -> None:
     request = make_request(event)
     late = make_request(event)
     create_due_guests()
-    cookie = session_of(late.account)
+    cookie = cookie_of(late.account)
     with socket(idle, late.ticket_id, cookie=cookie, **{"Accept-Language": "en"}) as opened:
         assert hear(opened) == {
             "type": "guest_creation_failed",
@@ -140,7 +127,7 @@ def test_a_refusal_is_told_with_its_code(idle: Stack) -> None:
 def test_pages_get_their_partial_in_their_language(idle: Stack, language: str, word: str) -> None:
     guest = make_guest()
     request = GuestRequest.objects.get(guest=guest)
-    cookie = session_of(guest.account)
+    cookie = cookie_of(guest.account)
     headers = {"Accept-Language": language}
     with socket(idle, request.ticket_id, cookie=cookie, kind="promo", **headers) as opened:
         html = opened.recv(timeout=10)
@@ -151,9 +138,9 @@ def test_pages_get_their_partial_in_their_language(idle: Stack, language: str, w
 
 def test_others_are_refused_before_the_socket_opens(stack: Stack) -> None:
     request, stranger = make_request(), make_account()
-    own = session_of(request.account)
+    own = cookie_of(request.account)
     assert status_of_refusal(stack, request.ticket_id) == 403
-    assert status_of_refusal(stack, request.ticket_id, cookie=session_of(stranger)) == 403
+    assert status_of_refusal(stack, request.ticket_id, cookie=cookie_of(stranger)) == 403
     assert status_of_refusal(stack, uuid.uuid4(), cookie=own) == 403
     assert status_of_refusal(stack, "no-ticket", cookie=own) in {403, 404, 500}
     evil = "https://evil.example"
@@ -162,7 +149,7 @@ def test_others_are_refused_before_the_socket_opens(stack: Stack) -> None:
 
 def test_a_session_that_was_ended_everywhere_opens_nothing(stack: Stack) -> None:
     request = make_request()
-    cookie = session_of(request.account)
+    cookie = cookie_of(request.account)
     request.account.sign_out_everywhere()
     assert status_of_refusal(stack, request.ticket_id, cookie=cookie) == 403
 
@@ -176,7 +163,7 @@ def test_garbage_for_a_session_is_refused(stack: Stack, cookie: str) -> None:
 
 def test_what_a_page_says_is_not_listened_to_and_harms_nobody(idle: Stack) -> None:
     request = make_request()
-    cookie = session_of(request.account)
+    cookie = cookie_of(request.account)
     with socket(idle, request.ticket_id, cookie=cookie) as opened:
         hear(opened)
         noise: list[str | bytes] = [
@@ -199,7 +186,7 @@ def send_much(opened: ClientConnection) -> None:
 
 def test_a_frame_beyond_all_measure_ends_only_its_own_socket(idle: Stack) -> None:
     request = make_request()
-    cookie = session_of(request.account)
+    cookie = cookie_of(request.account)
     with socket(idle, request.ticket_id, cookie=cookie) as bad:
         hear(bad)
         with socket(idle, request.ticket_id, cookie=cookie) as good:
@@ -215,7 +202,7 @@ def test_the_first_socket_after_a_restart_of_valkey_opens(idle: Stack) -> None:
     if servers.valkey is None:
         pytest.skip("only a server that the tests started may be stopped")
     request = make_request()
-    cookie = session_of(request.account)
+    cookie = cookie_of(request.account)
     with socket(idle, request.ticket_id, cookie=cookie) as opened:
         hear(opened)
     with idle.frozen("ws"):  # It has no time to find out by itself.

@@ -14,8 +14,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
 from tests.factories import make_event, make_request
-from tests.promo.test_websocket import hear, session_of
+from tests.promo.test_websocket import hear
 from tests.promo.test_websocket import socket as websocket
+from tests.sessions import cookie_of
 from tests.stack import Stack, wait_for
 
 pytestmark = pytest.mark.processes
@@ -136,7 +137,7 @@ def idle(stack: Stack) -> Iterator[Stack]:
 def test_handshakes_that_never_end_keep_nobody_out(idle: Stack) -> None:
     request = make_request()
     said = b"GET /ws/promo/x/ HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
-    cookie = session_of(request.account)
+    cookie = cookie_of(request.account)
     with (
         connections(idle.ws_port, SLOW, said),
         websocket(idle, request.ticket_id, cookie=cookie) as opened,
@@ -146,7 +147,7 @@ def test_handshakes_that_never_end_keep_nobody_out(idle: Stack) -> None:
 
 def test_many_sockets_and_messages_of_one_client_keep_nobody_out(idle: Stack) -> None:
     attacker, visitor = make_request(), make_request()
-    cookie = session_of(attacker.account)
+    cookie = cookie_of(attacker.account)
     with ExitStack() as held:
         sockets = [
             held.enter_context(websocket(idle, attacker.ticket_id, cookie=cookie))
@@ -155,7 +156,7 @@ def test_many_sockets_and_messages_of_one_client_keep_nobody_out(idle: Stack) ->
         for each in sockets:
             for _ in range(30):
                 each.send("x" * 4000)
-        with websocket(idle, visitor.ticket_id, cookie=session_of(visitor.account)) as opened:
+        with websocket(idle, visitor.ticket_id, cookie=cookie_of(visitor.account)) as opened:
             assert hear(opened)["type"] == "guest_processing"
 
 
@@ -166,7 +167,7 @@ def send_and_hear(opened: ClientConnection, said: str) -> None:
 
 def test_a_frame_of_sixteen_megabytes_is_cut_off(idle: Stack) -> None:
     request = make_request()
-    with websocket(idle, request.ticket_id, cookie=session_of(request.account)) as opened:
+    with websocket(idle, request.ticket_id, cookie=cookie_of(request.account)) as opened:
         hear(opened)
         with pytest.raises(ConnectionClosed):
             send_and_hear(opened, "x" * 16_000_000)
@@ -176,7 +177,7 @@ def test_a_frame_of_sixteen_megabytes_is_cut_off(idle: Stack) -> None:
 
 def test_a_session_signed_by_somebody_else_opens_no_socket(idle: Stack) -> None:
     request = make_request()
-    data, stamp, signature = session_of(request.account).rsplit(":", 2)
+    data, stamp, signature = cookie_of(request.account).rsplit(":", 2)
     forged = f"{data}:{stamp}:{signature[::-1]}"
     with (
         pytest.raises(Exception, match="403"),
@@ -190,7 +191,7 @@ def test_a_session_signed_by_somebody_else_opens_no_socket(idle: Stack) -> None:
 )
 def test_a_page_of_another_origin_opens_no_socket(idle: Stack, origin: str | None) -> None:
     request = make_request()
-    cookie = session_of(request.account)
+    cookie = cookie_of(request.account)
     with (
         pytest.raises(Exception, match="403"),
         websocket(idle, request.ticket_id, cookie=cookie, origin=origin),

@@ -1,0 +1,138 @@
+"""What a phone shows of each way in which a request can end, or wait: read, judged, photographed."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.conf import settings
+from django.db.models.functions import Now
+from django.utils import timezone
+from playwright.sync_api import BrowserContext, Page, expect
+
+from accounts.models import BlockedPhone, User
+from guests.models import GuestRequest
+from guests.services import cancel_guest
+from tests.factories import make_account, make_event, make_guest, make_request, make_staff
+from tests.sessions import session_of
+from tests.stack import Stack
+from tests.test_journey import assert_accessible, give_phone, open_link, shoot, watched
+
+pytestmark = [pytest.mark.browser, pytest.mark.processes]
+
+
+def refused() -> GuestRequest:
+    request = make_request()
+    return _end(request, state="refused", refusal="list_full")
+
+
+def phone_on_list() -> GuestRequest:
+    request = make_request()
+    return _end(request, state="refused", refusal="phone_on_list")
+
+
+def cancelled() -> GuestRequest:
+    guest = make_guest()
+    cancel_guest(guest, acting_user=make_staff())
+    return GuestRequest.objects.get(guest=guest)
+
+
+def failed() -> GuestRequest:
+    return _end(make_request(), state="dead", error="Oops")
+
+
+def unproven() -> GuestRequest:
+    return GuestRequest.objects.get(guest=make_guest(make_event(requires_proof=True)))
+
+
+def in_line() -> GuestRequest:
+    event = make_event()
+    for _ in range(4):
+        _later(make_request(event))
+    return _later(make_request(event))
+
+
+def _later(request: GuestRequest) -> GuestRequest:
+    request.next_attempt_at = timezone.now() + timedelta(seconds=100)
+    request.save(update_fields=["next_attempt_at"])
+    return request
+
+
+def _end(request: GuestRequest, **fields: str) -> GuestRequest:
+    GuestRequest.objects.filter(pk=request.pk).update(ended_at=Now(), **fields)
+    return request
+
+
+def sign_in(phone: BrowserContext, stack: Stack, account: User) -> None:
+    cookie = {"name": settings.SESSION_COOKIE_NAME, "value": session_of(account)}
+    phone.add_cookies([{**cookie, "url": stack.url}])
+
+
+@pytest.mark.parametrize(
+    ("ended", "state", "words"),
+    [
+        (refused, "refused", "A lista está cheia"),
+        (phone_on_list, "refused", "telemóvel"),
+        (cancelled, "cancelled", "já não funciona"),
+        (failed, "failed", "Guardámos o teu pedido"),
+        (unproven, "unproven", "Prova que és tu"),
+        (in_line, "processing-5", "número 5"),
+    ],
+)
+def test_every_end_of_a_request(
+    stack: Stack,
+    phone: BrowserContext,
+    ended: Callable[[], GuestRequest],
+    state: str,
+    words: str,
+) -> None:
+    request = ended()
+    sign_in(phone, stack, request.account)
+    page = phone.new_page()
+    errors = watched(page)
+    page.goto(f"/promo/{request.event.slug}/ticket/{request.ticket_id}/")
+    expect(page.locator(f"#ticket[data-state={state}]")).to_be_visible()
+    expect(page.locator("#ticket")).to_contain_text(words)
+    assert_accessible(page)
+    shoot(page, f"ticket-{ended.__name__}")
+    assert errors == []
+
+
+def test_proving_it_brings_the_code(stack: Stack, phone: BrowserContext) -> None:
+    request = unproven()
+    sign_in(phone, stack, request.account)
+    page = phone.new_page()
+    page.goto(f"/promo/{request.event.slug}/ticket/{request.ticket_id}/")
+    page.locator("#ticket .button").click()
+    expect(page.locator("form.step .button")).to_be_visible()
+    assert_accessible(page)
+    shoot(page, "prove")
+
+
+def test_a_blocked_phone_is_told_no_more_than_anybody(stack: Stack, page: Page) -> None:
+    account = make_account()
+    BlockedPhone.objects.create(phone=account.phone or "", reason="Trouble")
+    open_link(page, make_event())
+    page.locator("[data-opens-dialog]").first.click()
+    give_phone(page, account.phone or "")
+    expect(page.locator("#flow")).not_to_contain_text("bloque")
+    assert_accessible(page)
+    shoot(page, "blocked-phone")
+
+
+def test_too_many_attempts(stack: Stack, phone: BrowserContext) -> None:
+    """With a dear sum, so that there is time to look."""
+    stack.restart("web", LIMIT_IP="5", CHALLENGE_COST="100000000")
+    try:
+        page = phone.new_page()
+        event = make_event()
+        for _ in range(6):
+            page.goto(f"/promo/{event.slug}/")
+        expect(page.locator("#message")).to_be_visible()
+        assert_accessible(page)
+        shoot(page, "too-many")
+        page.locator("[data-slow] button").click()
+        expect(page.locator("#message[role=status]")).to_be_visible()
+        assert_accessible(page)
+        shoot(page, "too-many-wait")
+    finally:
+        stack.restart("web")
