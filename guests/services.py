@@ -57,13 +57,14 @@ def find_promoter(
 
 
 def latest_request(event: Event, account: User) -> GuestRequest | None:
-    """Return the account's last request for the event, with event, guest and account. One query."""
-    return (
-        GuestRequest.objects.filter(event=event, account=account)
-        .select_related("event", "guest", "account")
-        .order_by("-pk")
-        .first()
-    )
+    """Return the account's last request for the event, with event, guest and account.
+
+    One query, or two when there is one: most people have none.
+    """
+    theirs = GuestRequest.objects.filter(event=event, account=account)
+    if not theirs.exists():
+        return None
+    return theirs.select_related("event", "guest", "account").order_by("-pk").first()
 
 
 def request_place(

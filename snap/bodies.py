@@ -1,7 +1,9 @@
-"""Bodies of requests: how long one may be, and that a slow one keeps nobody else out."""
+"""Requests and their turns: how long a body may be, that a slow one keeps nobody else out, and that
+nobody waits for a turn for ever.
+"""
 
 from collections.abc import Callable, Iterable
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
@@ -12,6 +14,8 @@ Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 FILES = "multipart/form-data"
 LONGEST_LENGTH = 18  # digits
 PIECE = 65_536
+# What a request that got no turn is marked with in its environment. No client can send this.
+NO_TURN = "snap.no_turn"
 
 
 def announced_length(environ: dict[str, Any]) -> int | None:
@@ -35,11 +39,13 @@ class BodiesFirst:
     """Has a request's body complete before the application gives it one of its turns.
 
     A thread of the server waits for each body, as long as the sender pleases. Those threads are
-    many and cheap; the turns are what `turns` of them may do at once.
+    many and cheap; the turns are what `turns` of them may do at once. Who gets none in `patience`
+    seconds goes on without, marked with NO_TURN: more come than can be served.
     """
 
-    def __init__(self, application: Application, turns: int) -> None:
+    def __init__(self, application: Application, turns: int, patience: float) -> None:
         self._application = application
+        self._patience = patience
         self._turns: SimpleQueue[None] = SimpleQueue()
         for _ in range(turns):
             self._turns.put(None)
@@ -52,7 +58,11 @@ class BodiesFirst:
                 start_response("400 Bad Request", [("Content-Length", "0")])
                 return []
             environ["wsgi.input"] = body
-        self._turns.get()
+        try:
+            self._turns.get(timeout=self._patience)
+        except Empty:
+            environ[NO_TURN] = True
+            return self._application(environ, start_response)
         try:
             return self._application(environ, start_response)
         finally:

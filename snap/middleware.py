@@ -6,7 +6,7 @@ from django.core.exceptions import BadRequest
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 
-from .bodies import announced_length
+from .bodies import NO_TURN, announced_length
 from .connections import within
 from .database import DatabaseAwayError
 from .errors import too_large, unavailable
@@ -73,6 +73,20 @@ def refuse_null_bytes(get_response: Handler) -> Handler:
     def middleware(request: HttpRequest) -> HttpResponse:
         if "\0" in request.path or "%00" in request.META.get("QUERY_STRING", ""):
             raise BadRequest("null byte")
+        return get_response(request)
+
+    return middleware
+
+
+def refuse_without_turn(get_response: Handler) -> Handler:
+    """Answer 503 to whoever has waited long enough: more people came than can be served at once.
+
+    Nothing of theirs was accepted, and their page tries again. Static files came before this.
+    """
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        if NO_TURN in request.META:
+            return unavailable(request)
         return get_response(request)
 
     return middleware

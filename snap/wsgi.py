@@ -7,4 +7,6 @@ from .bodies import BodiesFirst
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "snap.settings")
 
-application = BodiesFirst(get_wsgi_application(), turns=settings.WEB_THREADS)
+application = BodiesFirst(
+    get_wsgi_application(), turns=settings.WEB_THREADS, patience=settings.WEB_PATIENCE
+)

@@ -2,29 +2,30 @@
 
 A person goes on with the same idempotency key until somebody has accepted their request, and then
 asks for the ticket until it has ended. Most use the JSON API with a session they had before; some
-come by the pages and register.
+come by the pages and register. The client costs little: it runs beside the servers, and what is
+measured is what they take.
 """
 
 import asyncio
+import json
 import random
 import re
 import threading
 import time
-from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from http.cookiejar import CookieJar, DefaultCookiePolicy
-from http.cookies import SimpleCookie
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlencode
 from uuid import uuid4
 
-import httpx
 from django.conf import settings
 from django.utils.crypto import get_random_string
 
 from accounts.models import User
 from guests.models import Event
 from promo.emergency import QUEUED_SECONDS
+from tests.bench import wire
 from tests.factories import make_accounts
 from tests.sessions import session_of
 
@@ -34,6 +35,8 @@ POLL_EVERY = 1.0  # seconds between two looks at a ticket: as a page without a s
 # All together ask again no more often: the generator must not starve the servers beside it. Of more
 # people than that most have their socket, and wait as long after a 503 as it told them.
 AGAIN_A_SECOND = 60
+FORM = b"application/x-www-form-urlencoded"
+KEPT_OPEN = 100  # connections that nobody uses at the moment
 TICKET_IN_ADDRESS = re.compile(r"/ticket/([0-9a-f-]{36})/")
 FINAL = {"created", "waitlisted", "refused", "cancelled", "failed"}
 
@@ -61,7 +64,7 @@ class Answer:
 
     @property
     def timed_out(self) -> bool:
-        return self.detail.endswith("Timeout")
+        return self.detail == TimeoutError.__name__
 
 
 @dataclass
@@ -69,28 +72,29 @@ class Person:
     """One phone and its browser. Who has no account yet comes by the pages."""
 
     phone: str
-    cookies: dict[str, str] = field(default_factory=dict)
+    cookies: dict[bytes, bytes] = field(default_factory=dict)
     comes_by_pages: bool = False
 
     def headers(self, **more: str) -> dict[str, str]:
-        pairs = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        return {"Cookie": pairs, "X-CSRFToken": self.cookies[settings.CSRF_COOKIE_NAME], **more}
+        """Return what this person's browser sends along."""
+        pairs = b"; ".join(name + b"=" + value for name, value in self.cookies.items())
+        return {"Cookie": pairs.decode(), "X-CSRFToken": self.csrf_token.decode(), **more}
 
-    def keep_cookies(self, answer: httpx.Response) -> None:
-        for header in answer.headers.get_list("set-cookie"):
-            for name, morsel in SimpleCookie(header).items():
-                self.cookies[name] = morsel.value
+    @property
+    def csrf_token(self) -> bytes:
+        return self.cookies[settings.CSRF_COOKIE_NAME.encode()]
 
 
 def sign_in(account: User) -> Person:
     """Return the account's person with the session that accounts.sessions.sign_in leaves."""
     person = newcomer(account.phone or "")
-    person.cookies[settings.SESSION_COOKIE_NAME] = session_of(account)
+    person.cookies[settings.SESSION_COOKIE_NAME.encode()] = session_of(account).encode()
     return person
 
 
 def newcomer(phone: str, *, comes_by_pages: bool = False) -> Person:
-    return Person(phone, {settings.CSRF_COOKIE_NAME: get_random_string(32)}, comes_by_pages)
+    token = {settings.CSRF_COOKIE_NAME.encode(): get_random_string(32).encode()}
+    return Person(phone, token, comes_by_pages)
 
 
 def make_people(size: int, *, newcomers: int = 10) -> list[Person]:
@@ -139,6 +143,7 @@ class Storm:
         self._thread = threading.Thread(target=self._run, name="storm")
         self._failure: BaseException | None = None
         self._there = 0
+        self._unused: list[wire.Browser] = []
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -181,35 +186,31 @@ class Storm:
             self._failure = error
 
     async def _storm(self) -> None:
-        no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
-        async with httpx.AsyncClient(
-            base_url=self.url, cookies=no_cookies, limits=limits, timeout=CLIENT_TIMEOUT
-        ) as client:
-            self._client = client
-            await client.get(f"/promo/{self.event.slug}/")
-            going: set[asyncio.Task[None]] = set()
-            began, come = time.monotonic(), 0
-            while not self._over.is_set():
-                done = {task for task in going if task.done()}
-                for task in done:
-                    task.result()
-                going -= done
-                while come < (time.monotonic() - began) * self.rate and len(going) < self.at_once:
-                    person = self.people[come % len(self.people)]
-                    if come < len(self.people) or not person.comes_by_pages:
-                        going.add(asyncio.create_task(self._come(person)))
-                    come += 1
-                self._there = len(going)
-                await asyncio.sleep(0.02)
-            while going and not self._give_up.is_set():
-                _, going = await asyncio.wait(going, timeout=0.1)
-                self._there = len(going)
-            for task in going:
-                task.cancel()
-            for result in await asyncio.gather(*going, return_exceptions=True):
-                if isinstance(result, Exception):
-                    raise result
+        await self._send(newcomer(""), b"GET", f"/promo/{self.event.slug}/")
+        going: set[asyncio.Task[None]] = set()
+        began, come = time.monotonic(), 0
+        while not self._over.is_set():
+            done = {task for task in going if task.done()}
+            for task in done:
+                task.result()
+            going -= done
+            while come < (time.monotonic() - began) * self.rate and len(going) < self.at_once:
+                person = self.people[come % len(self.people)]
+                if come < len(self.people) or not person.comes_by_pages:
+                    going.add(asyncio.create_task(self._come(person)))
+                come += 1
+            self._there = len(going)
+            await asyncio.sleep(0.02)
+        while going and not self._give_up.is_set():
+            _, going = await asyncio.wait(going, timeout=0.1)
+            self._there = len(going)
+        for task in going:
+            task.cancel()
+        for result in await asyncio.gather(*going, return_exceptions=True):
+            if isinstance(result, Exception):
+                raise result
+        for browser in self._unused:
+            browser.close()
 
     async def _come(self, person: Person) -> None:
         key = str(uuid4())
@@ -224,16 +225,10 @@ class Storm:
             await self._follow(person, answer)
 
     async def _ask(self, person: Person, key: str) -> Answer:
-        return await self._call(
-            person,
-            key,
-            "create",
-            self._client.post(
-                "/api/client-auth/guests/create-async",
-                json={"event_id": self.event.pk},
-                headers=person.headers(**{"Idempotency-Key": key}),
-            ),
-        )
+        body = json.dumps({"event_id": self.event.pk}).encode()
+        url = "/api/client-auth/guests/create-async"
+        headers = b"Idempotency-Key: %b\r\n" % key.encode()
+        return await self._call(person, key, "create", b"POST", url, body, headers)
 
     async def _register(self, person: Person, key: str) -> Answer:
         """Go from the phone form on, as HTMX does, to whatever step the server leads to."""
@@ -246,19 +241,16 @@ class Storm:
         return await self._submit(person, key, f"{steps}/register/", names | email)
 
     async def _submit(self, person: Person, key: str, url: str, form: dict[str, str]) -> Answer:
-        headers = person.headers(**{"HX-Request": "true"})
-        return await self._call(
-            person, key, "page", self._client.post(url, data=form, headers=headers)
-        )
+        body = urlencode(form).encode()
+        return await self._call(person, key, "page", b"POST", url, body, b"HX-Request: true\r\n")
 
     async def _follow(self, person: Person, accepted: Answer) -> None:
         """Ask for the ticket until it has ended."""
+        url = f"/api/client-auth/guests/requests/{accepted.ticket_id}"
         while True:
             await self._a_while(POLL_EVERY)
-            url = f"/api/client-auth/guests/requests/{accepted.ticket_id}"
-            poll = self._client.get(url, headers=person.headers())
             answer = await self._call(
-                person, accepted.key, "poll", poll, ticket_id=accepted.ticket_id
+                person, accepted.key, "poll", b"GET", url, ticket_id=accepted.ticket_id
             )
             if answer.said == "state" and answer.detail in FINAL:
                 return
@@ -272,16 +264,18 @@ class Storm:
         person: Person,
         key: str,
         call: str,
-        request: Coroutine[Any, Any, httpx.Response],
+        method: bytes,
+        url: str,
+        body: bytes = b"",
+        headers: bytes = b"",
         **known: Any,
     ) -> Answer:
         began = time.monotonic()
         try:
-            response = await request
-        except httpx.TransportError as error:
+            response = await self._send(person, method, url, body, headers)
+        except (wire.WireError, OSError) as error:
             heard: dict[str, Any] = {"said": "nothing", "status": 0, "detail": type(error).__name__}
         else:
-            person.keep_cookies(response)
             heard = {**known, **_read(call, response)}
         answer = Answer(
             person=person.phone,
@@ -294,39 +288,64 @@ class Storm:
         self.answers.append(answer)
         return answer
 
+    async def _send(
+        self, person: Person, method: bytes, url: str, body: bytes = b"", headers: bytes = b""
+    ) -> wire.Answer:
+        """Ask over a connection that nobody uses, with the person's cookies. Raises TimeoutError,
+        OSError, WireError.
+        """
+        browser = self._unused.pop() if self._unused else wire.Browser(self.url)
+        browser.cookies = person.cookies
+        try:
+            async with asyncio.timeout(CLIENT_TIMEOUT):
+                if method == b"GET":
+                    answer = await browser.get(url.encode(), headers)
+                else:
+                    kind = b"application/json" if body.startswith(b"{") else FORM
+                    headers += b"X-CSRFToken: %b\r\n" % person.csrf_token
+                    answer = await browser.post(url.encode(), body, headers, kind)
+        except BaseException:
+            browser.close()
+            raise
+        if len(self._unused) < KEPT_OPEN:
+            self._unused.append(browser)
+        else:
+            browser.close()
+        return answer
 
-def _read(call: str, response: httpx.Response) -> dict[str, Any]:
+
+def _read(call: str, response: wire.Answer) -> dict[str, Any]:
     """Say what an answer means, as the fields of an Answer."""
-    status = response.status_code
-    if status == httpx.codes.SERVICE_UNAVAILABLE:
+    status = response.status
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
         return {"said": "unavailable", "status": status}
     if status >= 500 or status in {401, 404}:
-        return {"said": "error", "status": status, "detail": response.text[:200]}
+        return {"said": "error", "status": status, "detail": response.body[:200].decode()}
     read = {"create": _read_create, "poll": _read_poll, "page": _read_page}[call]
     return {"status": status, **read(response)}
 
 
-def _read_create(response: httpx.Response) -> dict[str, Any]:
-    body = response.json()
-    if response.status_code == httpx.codes.ACCEPTED:
+def _read_create(response: wire.Answer) -> dict[str, Any]:
+    body = json.loads(response.body)
+    if response.status == HTTPStatus.ACCEPTED:
         level = 3 if body["estimated_time"] == QUEUED_SECONDS else 1
         return {"said": "accepted", "ticket_id": body["ticketId"], "level": level}
-    if response.status_code == httpx.codes.OK:
+    if response.status == HTTPStatus.OK:
         level = 1 if body.get("isExisting") else 2
         return {"said": "ended", "guest_id": body["data"]["id"], "level": level}
     return {"said": "refused", "detail": body["code"]}
 
 
-def _read_poll(response: httpx.Response) -> dict[str, Any]:
-    return {"said": "state", "detail": response.json().get("state", "")}
+def _read_poll(response: wire.Answer) -> dict[str, Any]:
+    return {"said": "state", "detail": json.loads(response.body).get("state", "")}
 
 
-def _read_page(response: httpx.Response) -> dict[str, Any]:
-    address = response.headers.get("HX-Push-Url", "")
+def _read_page(response: wire.Answer) -> dict[str, Any]:
+    address = response.header(b"hx-push-url").decode()
     if found := TICKET_IN_ADDRESS.search(address):
-        level = 3 if response.status_code == httpx.codes.ACCEPTED else 1
+        level = 3 if response.status == HTTPStatus.ACCEPTED else 1
         return {"said": "accepted", "ticket_id": found[1], "level": level}
     for step in ("register", "code"):
         if address.endswith(f"/{step}/"):
             return {"said": step}
-    return {"said": "refused", "detail": re.sub(r"\s+", " ", response.text)[:200]}
+    return {"said": "refused", "detail": re.sub(r"\s+", " ", response.body.decode())[:200]}
