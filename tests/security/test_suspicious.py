@@ -3,13 +3,14 @@
 from datetime import timedelta
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 from django.db.models.functions import Now
 from django.test import Client
 from pytest_django import Settings
 
 from accounts.models import BlockedPhone, SuspiciousActivity, User
-from accounts.suspicious import note_suspicious, purge_suspicious
+from accounts.suspicious import note_suspicious
 from snap.database import breaker
 from tests.factories import make_account, make_event
 from tests.promo.visitors import Visitor
@@ -86,13 +87,13 @@ def test_nothing_fails_without_the_table_or_the_database() -> None:
     assert counts() == {}
 
 
-def test_what_is_old_is_purged(settings: Settings) -> None:
+def test_the_sweeper_purges_what_is_old(settings: Settings) -> None:
     note_suspicious("claim", address="192.0.2.1")
     SuspiciousActivity.objects.update(
         last_seen=Now() - timedelta(days=settings.SUSPICIOUS_DAYS, hours=1)
     )
     note_suspicious("wrong_code", address="192.0.2.1")
-    assert purge_suspicious() == 1
+    call_command("sweeper", "--once")
     assert counts() == {"wrong_code": 1}
 
 

@@ -14,6 +14,7 @@ from django.db import close_old_connections
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
+from accounts.suspicious import purge_suspicious
 from guests.creation import create_guests_of
 from guests.draining import drain
 from guests.journal import the_journal
@@ -27,6 +28,7 @@ from snap.wakeup import WakeUp
 log = logging.getLogger(__name__)
 
 LONGEST_PAUSE = 5.0  # seconds between two tries while something is away
+CLEAN_EVERY = 3600.0  # seconds between two removals of what nobody looks at any more
 SIGNALS = {signal.SIGTERM, signal.SIGINT}
 
 Stopping = Callable[[], bool]
@@ -44,7 +46,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, once: bool, **options: Any) -> None:
         if once:
-            for sweep in SWEEPS:
+            for sweep in [*SWEEPS, clean]:
                 sweep(lambda: False)
         else:
             sweep_until_told_to_stop()
@@ -55,7 +57,11 @@ def sweep_until_told_to_stop() -> None:
     # Blocked signals wait for sigwait, so that they cannot come between two instructions here.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     stop = threading.Event()
-    threads = [threading.Thread(target=keep_up, args=(sweep, stop)) for sweep in SWEEPS]
+    threads = [
+        threading.Thread(target=keep_up, args=(sweep, stop, settings.SWEEP_INTERVAL))
+        for sweep in SWEEPS
+    ]
+    threads.append(threading.Thread(target=keep_up, args=(clean, stop, CLEAN_EVERY)))
     for thread in threads:
         thread.start()
     signal.sigwait(SIGNALS)
@@ -64,9 +70,11 @@ def sweep_until_told_to_stop() -> None:
         thread.join()
 
 
-def keep_up(sweep: Callable[[Stopping], None], stop: threading.Event) -> None:
-    """Sweep again and again, whatever goes wrong; a failure is logged once, until it is over."""
-    pause, is_failing = settings.SWEEP_INTERVAL, False
+def keep_up(sweep: Callable[[Stopping], None], stop: threading.Event, interval: float) -> None:
+    """Sweep every `interval` seconds, whatever goes wrong; a failure is logged once, until it is
+    over.
+    """
+    pause, is_failing = interval, False
     while not stop.wait(pause):
         try:
             sweep(stop.is_set)
@@ -75,11 +83,11 @@ def keep_up(sweep: Callable[[Stopping], None], stop: threading.Event) -> None:
                 log.warning(
                     "sweep_failed", extra={"sweep": sweep.__name__, "error": describe(error)}
                 )
-            pause, is_failing = min(pause * 2, LONGEST_PAUSE), True
+            pause, is_failing = min(pause * 2, max(LONGEST_PAUSE, interval)), True
         else:
             if is_failing:
                 log.info("sweep_works_again", extra={"sweep": sweep.__name__})
-            pause, is_failing = settings.SWEEP_INTERVAL, False
+            pause, is_failing = interval, False
         finally:
             close_old_connections()
 
@@ -112,6 +120,12 @@ def sweep_journal(stopping: Stopping) -> None:
     """Carry what this host accepted while the database was away into it."""
     while not stopping() and drain(the_journal()):
         pass
+
+
+def clean(stopping: Stopping) -> None:
+    """Remove suspicious activity that is older than SUSPICIOUS_DAYS."""
+    if purged := purge_suspicious():
+        log.info("suspicious_activity_purged", extra={"rows": purged})
 
 
 SWEEPS: list[Callable[[Stopping], None]] = [
