@@ -13,7 +13,6 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
-from django.utils import timezone
 from prometheus_client import Counter, Histogram
 
 from notifications.delivery import describe as named
@@ -84,7 +83,7 @@ def create_directly(request: GuestRequest, *, seconds: float = 1) -> GuestReques
     the sweeper ends it.
     """
     give_up_at = monotonic() + seconds
-    rows = GuestRequest.objects.select_related("event", "guest", "account")
+    rows = GuestRequest.objects.to_tell()
     while True:
         create_guests_of(request.event_id)
         request = rows.get(pk=request.pk)
@@ -155,10 +154,10 @@ def _end_requests(event: Event, batch: list[int]) -> None:
             request.state = _ended_as(request.guest)
     ended = [request for request in requests if request.state != GuestRequest.State.PENDING]
     Event.objects.filter(pk=event.pk).update(places_taken=event.places_taken)
-    _store_ends(ended)
+    durations = _store_ends(ended)
     tell_guests([(r, r.guest) for r in ended if r.guest and r.account_id in stored])
     tell_pages([describe(r, r.guest) for r in ended if r.account_id not in stored])
-    _count(fresh, ended)
+    _count(fresh, durations)
 
 
 def _guests_known(event: Event, requests: list[GuestRequest]) -> QuerySet[Guest]:
@@ -236,7 +235,8 @@ def _upsert(guests: list[Guest]) -> dict[int, Guest]:
     return {guest.account_id: guest for guest in guests}
 
 
-def _store_ends(requests: list[GuestRequest]) -> None:
+def _store_ends(requests: list[GuestRequest]) -> list[float]:
+    """Return the milliseconds from the acceptance of each to its end, by the database's clock."""
     with connection.cursor() as cursor:
         cursor.execute(
             """
@@ -246,6 +246,7 @@ def _store_ends(requests: list[GuestRequest]) -> None:
             FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::bigint[])
                 AS ended (id, state, refusal, guest_id)
             WHERE request.id = ended.id
+            RETURNING extract(epoch FROM clock_timestamp() - request.accepted_at) * 1000
             """,
             [
                 [request.pk for request in requests],
@@ -254,10 +255,10 @@ def _store_ends(requests: list[GuestRequest]) -> None:
                 [request.guest.pk if request.guest else None for request in requests],
             ],
         )
+        return [float(milliseconds) for (milliseconds,) in cursor.fetchall()]
 
 
-def _count(created: list[Guest], ended: list[GuestRequest]) -> None:
-    now = timezone.now()
+def _count(created: list[Guest], durations: list[float]) -> None:
     guests_created.inc(sum(guest.is_on_list for guest in created))
-    for request in ended:
-        creation_duration.observe((now - request.accepted_at).total_seconds() * 1000)
+    for milliseconds in durations:
+        creation_duration.observe(milliseconds)

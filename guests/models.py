@@ -102,6 +102,11 @@ class Promoter(models.Model):
         return self.name
 
 
+def time_of(row: models.Model) -> datetime:
+    """Return the database's time when a row was read, this host's if it was read without that."""
+    return getattr(row, "read_at", None) or timezone.now()
+
+
 class EventQuerySet(models.QuerySet["Event"]):
     def published(self) -> Self:
         return self.filter(is_published=True)
@@ -129,7 +134,8 @@ class EventQuerySet(models.QuerySet["Event"]):
 
         Requests that refer to the event are still accepted meanwhile.
         """
-        return self.filter(pk=event_id).select_for_update(no_key=True, skip_locked=skip_locked)
+        event = self.at_database_time().filter(pk=event_id)
+        return event.select_for_update(no_key=True, skip_locked=skip_locked)
 
 
 class Event(models.Model):
@@ -232,7 +238,7 @@ class Event(models.Model):
 
         `full` still takes requests, for the waiting list, when the event has one.
         """
-        now = now or getattr(self, "read_at", None) or timezone.now()
+        now = now or time_of(self)
         if self.cancelled_at:
             return "cancelled"
         if now >= min(self.list_closes_at, self.ends_at):
@@ -357,6 +363,10 @@ class GuestRequestQuerySet(models.QuerySet["GuestRequest"]):
         """Pending requests whose time has come, by the database's clock."""
         return self.pending().filter(next_attempt_at__lte=Now())
 
+    def to_tell(self) -> Self:
+        """With all that a ticket says, by the database's clock."""
+        return self.select_related("event", "guest", "account").annotate(read_at=Now())
+
 
 class GuestRequest(models.Model):
     """An accepted wish to be on a list. Its ticket id is what the person holds until it ends."""
@@ -462,7 +472,8 @@ class GuestRequest(models.Model):
                 )
                 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, '', '', 0,
                     statement_timestamp() + %s * interval '1 second')
-                ON CONFLICT DO NOTHING RETURNING id, next_attempt_at, accepted_at
+                ON CONFLICT DO NOTHING
+                RETURNING id, next_attempt_at, accepted_at, statement_timestamp()
                 """,
                 [
                     self.ticket_id,
@@ -479,7 +490,7 @@ class GuestRequest(models.Model):
             stored = cursor.fetchone()
         if stored is None:
             return False
-        self.pk, self.next_attempt_at, self.accepted_at = stored
+        self.pk, self.next_attempt_at, self.accepted_at, self.read_at = stored
         self._state.adding = False
         return True
 
@@ -487,7 +498,7 @@ class GuestRequest(models.Model):
     def is_in_line(self) -> bool:
         """Say whether it was accepted past a limit, and its turn has not come."""
         waits = self.state == self.State.PENDING and not self.attempts
-        return waits and self.next_attempt_at > timezone.now()
+        return waits and self.next_attempt_at > time_of(self)
 
     def place_in_line(self) -> int:
         """Return its place among the event's pending requests, 1 being the next. One query."""

@@ -6,7 +6,6 @@ from itertools import count
 
 from django.db import transaction
 from django.db.models import F
-from django.utils import timezone
 from prometheus_client import Counter
 
 from accounts.models import User
@@ -20,7 +19,7 @@ from . import qr
 from .admission import seconds_in_line
 from .errors import GuestError
 from .history import acting_as
-from .models import Event, EventPromoter, Guest, GuestRequest, Promoter, Team
+from .models import Event, EventPromoter, Guest, GuestRequest, Promoter, Team, time_of
 from .tickets import Ticket, describe, is_withheld
 
 log = logging.getLogger(__name__)
@@ -64,7 +63,7 @@ def latest_request(event: Event, account: User) -> GuestRequest | None:
     theirs = GuestRequest.objects.filter(event=event, account=account)
     if not theirs.exists():
         return None
-    return theirs.select_related("event", "guest", "account").order_by("-pk").first()
+    return theirs.to_tell().order_by("-pk").first()
 
 
 def request_place(
@@ -127,11 +126,7 @@ def _check_may_ask(account: User) -> None:
 
 def _replayed(event: Event, account: User, key: str) -> GuestRequest | None:
     """Return the request that an account made with this key. Raises GuestError `key_reused`."""
-    found = (
-        GuestRequest.objects.filter(account=account, idempotency_key=key)
-        .select_related("event", "guest", "account")
-        .first()
-    )
+    found = GuestRequest.objects.filter(account=account, idempotency_key=key).to_tell().first()
     if found and found.event_id != event.pk:
         raise GuestError("key_reused")
     return found
@@ -195,7 +190,7 @@ def give_places_to_waiting(event: Event) -> bool:
 
     Return whether all got one who can: False when QR codes ran out, and nobody may overtake them.
     """
-    if event.cancelled_at or event.ends_at <= timezone.now() or not event.places_left:
+    if event.cancelled_at or event.ends_at <= time_of(event) or not event.places_left:
         return True
     waiting = Guest.objects.filter(event=event, state=Guest.State.WAITING).order_by("queue_number")
     first = list(waiting[: event.places_left])

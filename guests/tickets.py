@@ -7,9 +7,7 @@ from time import monotonic
 from typing import Any, Self
 from zoneinfo import ZoneInfo
 
-from django.utils import timezone
-
-from .models import Guest, GuestRequest
+from .models import Guest, GuestRequest, time_of
 from .qr import image_url, pass_url
 
 ROWS_A_SECOND = 100  # A low guess at what one worker ends, for the time people are told.
@@ -130,10 +128,11 @@ def seconds_left(request: GuestRequest) -> int:
     """
     if request.state != GuestRequest.State.PENDING:
         return 1
-    waited = (timezone.now() - request.accepted_at).total_seconds()
+    now = time_of(request)
+    waited = (now - request.accepted_at).total_seconds()
     wait = max(estimated_seconds(request.event_id), min(int(waited), LONGEST_GUESS))
     if request.is_in_line:
-        wait = max(wait, ceil((request.next_attempt_at - timezone.now()).total_seconds()) + 1)
+        wait = max(wait, ceil((request.next_attempt_at - now).total_seconds()) + 1)
     return wait
 
 

@@ -9,9 +9,8 @@ from django.forms import Form
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils import timezone
 
-from guests.models import Event
+from guests.models import Event, time_of
 from guests.tickets import Ticket
 
 from .errors import refusal_text
@@ -64,8 +63,7 @@ def go(request: HttpRequest, link: PromoLink, step: str, context: dict[str, Any]
 
 def seconds_until_opening(event: Event) -> int:
     """Return the whole seconds until an event's list opens, by the database's clock if known."""
-    now = getattr(event, "read_at", None) or timezone.now()
-    return max(0, ceil((event.list_opens_at - now).total_seconds()))
+    return max(0, ceil((event.list_opens_at - time_of(event)).total_seconds()))
 
 
 def give_address(request: HttpRequest, answer: HttpResponse, url: str) -> None:

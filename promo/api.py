@@ -88,10 +88,7 @@ def _create(request: Request, end_here: Callable[[GuestRequest], GuestRequest] |
 def ticket(request: Request, ticket_id: UUID) -> Response:
     """Tell a ticket's owner its present state."""
     stored = (
-        GuestRequest.objects.filter(ticket_id=ticket_id)
-        .filter(_theirs(request))
-        .select_related("event", "guest", "account")
-        .first()
+        GuestRequest.objects.filter(ticket_id=ticket_id).filter(_theirs(request)).to_tell().first()
     )
     if stored is not None:
         return state_of(ticket_of(stored))

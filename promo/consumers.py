@@ -144,7 +144,7 @@ def find_ticket(ticket_id: UUID, session: Any) -> tuple[Ticket, int] | None:
     """Return a ticket and seconds to wait, if the session is that of the account that owns it."""
     request = (
         GuestRequest.objects.filter(ticket_id=ticket_id, account=session[SESSION_KEY])
-        .select_related("event", "guest", "account")
+        .to_tell()
         .first()
     )
     if request is None or not _is_valid(session, request.account):

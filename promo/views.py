@@ -236,11 +236,7 @@ def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
     given_here = was_given_here(request, ticket_id)
     if account is None and not given_here:
         return redirect("promo:event", event)
-    stored = (
-        GuestRequest.objects.filter(ticket_id=ticket_id, event__slug=event)
-        .select_related("event", "guest", "account")
-        .first()
-    )
+    stored = GuestRequest.objects.filter(ticket_id=ticket_id, event__slug=event).to_tell().first()
     if stored is None:
         if given_here:
             return emergency.ticket(request, event, ticket_id)

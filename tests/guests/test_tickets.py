@@ -15,8 +15,7 @@ pytestmark = pytest.mark.django_db
 def seconds_left_after(waited: timedelta) -> int:
     request = make_request()
     GuestRequest.objects.update(accepted_at=Now() - waited)
-    request.refresh_from_db()
-    return seconds_left(request)
+    return seconds_left(GuestRequest.objects.to_tell().get(pk=request.pk))
 
 
 def test_a_request_that_has_just_come_takes_a_second() -> None:
@@ -29,3 +28,14 @@ def test_one_that_waits_is_told_to_expect_as_long_again() -> None:
 
 def test_nobody_is_told_more_than_a_minute_for_that() -> None:
     assert seconds_left_after(timedelta(days=1)) == LONGEST_GUESS
+
+
+def test_who_is_in_line_is_so_by_the_databases_clock() -> None:
+    """A host whose clock is an hour fast sees the same: nothing here asks it."""
+    request = make_request()
+    GuestRequest.objects.update(next_attempt_at=Now() + timedelta(seconds=50))
+    told = GuestRequest.objects.to_tell().get(pk=request.pk)
+    assert told.is_in_line
+    assert 50 <= seconds_left(told) <= 52
+    told.read_at += timedelta(hours=1)  # type: ignore[attr-defined]
+    assert not told.is_in_line
