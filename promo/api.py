@@ -19,7 +19,7 @@ from guests.models import Event, GuestRequest
 from guests.services import find_promoter, request_place, wake_guests_worker
 from guests.tickets import seconds_left, ticket_of
 
-from . import api_emergency
+from . import api_emergency, api_schema
 from .api_answers import accepted, ended, queued, state_of
 from .emergency import or_in_emergency, was_given_here
 from .serializers import read_place
@@ -28,12 +28,14 @@ waiters = BoundedSemaphore(settings.CREATE_WAITERS)
 
 
 @or_in_emergency(api_emergency.events)
+@api_schema.events
 @api_view(["GET"])
 def events(request: Request) -> Response:
     """List the events that /promo/ lists, with the ids that a create call takes."""
     return api_emergency.answer_events(Event.objects.listed().at_database_time())
 
 
+@api_schema.nothing
 @api_view(["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"])
 @authentication_classes([])
 def unknown(request: Request, anything: str = "") -> Response:
@@ -41,6 +43,7 @@ def unknown(request: Request, anything: str = "") -> Response:
 
 
 @or_in_emergency(api_emergency.create, api_emergency.nothing_left)
+@api_schema.create
 @api_view(["POST"])
 def create(request: Request) -> Response:
     """Ask for a place and answer with the QR code, made in this call if that is quick.
@@ -51,6 +54,7 @@ def create(request: Request) -> Response:
 
 
 @or_in_emergency(api_emergency.create, api_emergency.nothing_left)
+@api_schema.create_async
 @api_view(["POST"])
 def create_async(request: Request) -> Response:
     """Ask for a place and answer at once with a ticket, to be followed by websocket or polling."""
@@ -84,6 +88,7 @@ def _create(request: Request, end_here: Callable[[GuestRequest], GuestRequest] |
 
 
 @or_in_emergency(api_emergency.ticket, api_emergency.nothing_left)
+@api_schema.ticket
 @api_view(["GET"])
 def ticket(request: Request, ticket_id: UUID) -> Response:
     """Tell a ticket's owner its present state."""

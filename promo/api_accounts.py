@@ -22,12 +22,14 @@ from accounts.sessions import browser_of, sign_in
 from guests.proof import prove_by_code
 from snap.addresses import client_address
 
+from . import api_schema
 from .api_emergency import nothing_left
 from .emergency import or_in_emergency
 from .serializers import LoginSerializer, PhoneSerializer, RegisterSerializer
 
 
 @or_in_emergency(nothing_left)
+@api_schema.check_phone
 @api_view(["POST"])
 def check_phone(request: Request) -> Response:
     """Say whether a phone has an account; its id only to the account itself."""
@@ -45,6 +47,7 @@ def check_phone(request: Request) -> Response:
 
 
 @or_in_emergency(nothing_left)
+@api_schema.login
 @api_view(["POST"])
 def login(request: Request) -> Response:
     """Send a code to a phone's account; with that code, sign this browser in."""
@@ -72,6 +75,7 @@ def login(request: Request) -> Response:
 
 
 @or_in_emergency(nothing_left)
+@api_schema.register
 @api_view(["POST"])
 def register(request: Request) -> Response:
     """Make an account, sign this browser in and queue the welcome email."""

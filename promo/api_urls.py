@@ -1,4 +1,5 @@
 from django.urls import path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from . import api, api_accounts
 
@@ -10,6 +11,8 @@ urlpatterns = [
     path("client-auth/guests/create", api.create),
     path("client-auth/guests/create-async", api.create_async),
     path("client-auth/guests/requests/<uuid:ticket_id>", api.ticket),
+    path("schema/", SpectacularAPIView.as_view(), name="api_schema"),
+    path("docs/", SpectacularSwaggerSplitView.as_view(url_name="api_schema"), name="api_docs"),
     path("", api.unknown),
     path("<path:anything>", api.unknown),
 ]

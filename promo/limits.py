@@ -91,6 +91,8 @@ READS = {
     "promo:ticket": TICKET,
     "guests:pass": PAGES,
     "api/events": PAGES,
+    "api/schema/": PAGES,
+    "api/docs/": PAGES,
     "api/client-auth/guests/requests/<uuid:ticket_id>": TICKET,
 }
 WRITES = {
