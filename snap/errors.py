@@ -1,15 +1,28 @@
 """Error pages: a sentence for people, the right status, and nothing that can fail in turn."""
 
-from http import HTTPStatus
 from math import ceil
 
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils import translation
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext_lazy as _
 
 RETRY_AFTER = 5  # seconds
+
+# What scripts are told of an error that came before the API's own handler: code and sentence.
+FOR_SCRIPTS: dict[object, tuple[str, object]] = {
+    400: ("invalid", _("This request is not one that we understand.")),
+    403: ("not_allowed", _("This is not allowed.")),
+    404: ("not_found", _("There is no such thing.")),
+    413: ("too_large", _("This is too much at once.")),
+    429: ("too_many", _("Too many attempts. Try again later.")),
+    500: ("error", _("Something went wrong on our side.")),
+    503: ("unavailable", _("We cannot take requests just now. Try again in a moment.")),
+    "csrf": ("csrf", _("The session's token is missing or too old.")),
+}
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -59,22 +72,17 @@ def _page(
 ) -> HttpResponse:
     # Nobody is looked up for an error page: the database may be what is wrong.
     request.user = AnonymousUser()
-    if request.path.startswith("/api/"):
-        return _for_scripts(status, context.get("retry_after"))
-    return render(request, f"errors/{name or status}.html", context, status=status)
+    # It may come from before the middleware that sees to this.
+    with translation.override(translation.get_language_from_request(request)):
+        if request.path.startswith("/api/"):
+            return _for_scripts(status, name, context.get("retry_after"))
+        return render(request, f"errors/{name or status}.html", context, status=status)
 
 
-def _for_scripts(status: int, retry_after: object) -> JsonResponse:
+def _for_scripts(status: int, name: str | int | None, retry_after: object) -> JsonResponse:
     """Say it in the API's shape: it did not come as far as the API's own handler."""
-    codes = {
-        400: "invalid",
-        403: "not_allowed",
-        404: "not_found",
-        413: "too_large",
-        503: "unavailable",
-    }
-    text = HTTPStatus(status).phrase
-    body: dict[str, object] = {"success": False, "error": text, "code": codes.get(status, "error")}
+    code, text = FOR_SCRIPTS[name if name in FOR_SCRIPTS else status]
+    body: dict[str, object] = {"success": False, "error": str(text), "code": code}
     if status == 400:
         body["fields"] = {}
     if retry_after:
