@@ -82,7 +82,7 @@ def create_directly(request: GuestRequest, *, seconds: float = 1) -> GuestReques
     Still pending when it stands in line, or after that many seconds, because others hold the list:
     the sweeper ends it.
     """
-    give_up_at = monotonic() + seconds
+    give_up_at, pause = monotonic() + seconds, 0.01
     rows = GuestRequest.objects.to_tell()
     while True:
         create_guests_of(request.event_id)
@@ -90,7 +90,8 @@ def create_directly(request: GuestRequest, *, seconds: float = 1) -> GuestReques
         is_over = request.state != GuestRequest.State.PENDING or request.is_in_line
         if is_over or monotonic() > give_up_at:
             return request
-        sleep(0.01)
+        sleep(pause)
+        pause = min(pause * 2, 0.2)
 
 
 def _end_alone(event: Event, pk: int) -> None:
