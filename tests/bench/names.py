@@ -5,6 +5,7 @@ PARTS = {
     "saturated": "1,500 users who never pause",
     "arrivals": "1,500 people within 30 seconds",
     "calls": "phone check and accept, beside a bare hello, one Redis GET and pgbench",
+    "peak": "500 who wait for create at once",
     "creation": "rows a worker ends, beside the same upsert alone; drawing a QR code",
     "sockets": "memory of idle websockets, and the latency of a push",
     "growth": "one and two web workers; lists of 1,000 to 1,000,000 guests",

@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable
 
-from tests.bench import calls, creation, growth, journeys, memory, report, sockets
+from tests.bench import calls, creation, growth, journeys, memory, peak, report, sockets
 from tests.bench.bench import Bench
 from tests.bench.figures import Figures
 from tests.bench.journey import JourneyError
@@ -17,6 +17,7 @@ PARTS: dict[str, Callable[[Bench], Figures]] = {
     "saturated": journeys.saturated,
     "arrivals": journeys.arrivals,
     "calls": calls.calls,
+    "peak": peak.peak,
     "creation": creation.creation,
     "sockets": sockets.sockets,
     "growth": growth.growth,

@@ -91,6 +91,23 @@ def journeys(figures: Figures) -> list[str]:
     ]
 
 
+def peak(figures: Figures) -> list[str]:
+    def row(text: str, name: str) -> list[str]:
+        return [text, *(number(figures, f"{name}/{each}", 0) for each in ("p50", "p95", "max"))]
+
+    answers = ", ".join(
+        f"{number(figures, f'answers/{name}', 0)} {text}"
+        for name, text in {
+            "200": "had the code in the answer",
+            "202": "a ticket",
+            "503": "were told to come again",
+            "others": "heard something else",
+        }.items()
+    )
+    rows = [row("create", "create"), row("the event's page meanwhile", "page")]
+    return [f"Of 500 at once {answers}.", "", *table(["ms", "p50", "p95", "max"], rows)]
+
+
 def saturated(figures: Figures) -> list[str]:
     return _loads(figures, {"1500": "1,500 users without a pause"})
 
@@ -270,6 +287,7 @@ MAKERS: dict[str, Callable[[Figures], list[str]]] = {
     "saturated": saturated,
     "arrivals": arrivals,
     "calls": calls,
+    "peak": peak,
     "creation": creation,
     "sockets": sockets,
     "growth": growth,
