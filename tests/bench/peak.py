@@ -1,4 +1,4 @@
-"""500 people who all wait for `create` at once, and a page that somebody else looks at meanwhile."""
+"""500 people who all wait for `create` at once, and a page that somebody looks at meanwhile."""
 
 import asyncio
 import json
