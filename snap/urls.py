@@ -4,6 +4,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from accounts.views import sign_out
+from notifications.webhooks import webhook_paths
 
 from . import health
 
@@ -21,6 +22,7 @@ urlpatterns = [
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("metrics", health.metrics),
+    *webhook_paths(),
 ]
 
 handler400 = "snap.errors.bad_request"
