@@ -30,6 +30,8 @@ from .too_many import too_many
 
 log = logging.getLogger(__name__)
 
+BLOCK_DIGITS = 3
+
 View = Callable[..., HttpResponseBase]
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
@@ -129,14 +131,18 @@ class Budget:
     ip: str
     limit: int
     phone: str = ""
+    # The thousand numbers that the phone is one of: who asks for one after the other harvests.
+    block: str = ""
     # Failures are forgiven as many times as often as an address may ask.
     times: int = 1
 
     def layers(self) -> list[Layer]:
-        address = Layer("ip", self.ip, self.limit)
-        return (
-            [address, Layer("phone", self.phone, settings.LIMIT_PHONE)] if self.phone else [address]
-        )
+        layers = [Layer("ip", self.ip, self.limit)]
+        if self.phone:
+            layers.append(Layer("phone", self.phone, settings.LIMIT_PHONE))
+        if self.block:
+            layers.append(Layer("block", self.block, settings.LIMIT_BLOCK))
+        return layers
 
     @property
     def failing(self) -> str:
@@ -209,7 +215,12 @@ def usual_budget(request: HttpRequest, policy: Policy) -> Budget:
         ip=f"account {owner}" if owner else address,
         limit=settings.LIMIT_IP,
         phone=f"{address} {phone}" if phone else "",
+        block=block_of(phone),
     )
+
+
+def block_of(phone: str) -> str:
+    return phone[:-BLOCK_DIGITS] if phone else ""
 
 
 def venue_budget(request: HttpRequest, limiting: Limiting) -> Budget | None:
@@ -221,6 +232,7 @@ def venue_budget(request: HttpRequest, limiting: Limiting) -> Budget | None:
         ip=f"venue {address}",
         limit=settings.LIMIT_VENUE,
         phone=limiting.budget.phone,
+        block=limiting.budget.block,
         times=max(1, settings.LIMIT_VENUE // settings.LIMIT_IP),
     )
 
@@ -260,7 +272,11 @@ def count_failure(request: HttpRequest, limiting: Limiting, status: int) -> None
 
 
 def say_standing(answer: HttpResponseBase, standings: tuple[Standing, ...]) -> None:
-    """Name the limits and what is left, in the fields of the present draft and the older ones."""
+    """Name the limits and what is left, in the fields of the present draft and the older ones.
+
+    How a block stands is not told: it says what others have asked for.
+    """
+    standings = tuple(each for each in standings if each.layer.name != "block")
     if not standings:
         return
     answer["RateLimit-Policy"] = ", ".join(

@@ -334,10 +334,12 @@ AXES_LOCKOUT_CALLABLE = "accounts.throttle.show_locked_out"
 
 # Limits ----------------------------------------------------------------------------------------
 
-# Requests a minute from one address; with one phone from one address; from a network that an event
-# names as its venue's; and by one browser that has solved a challenge, or has waited instead.
+# Requests a minute from one address; with one phone from one address; with phones of one block of a
+# thousand numbers, from anywhere; from a network that an event names as its venue's; and by one
+# browser that has solved a challenge, or has waited instead.
 LIMIT_IP = env.int("LIMIT_IP", default=100)
 LIMIT_PHONE = env.int("LIMIT_PHONE", default=5)
+LIMIT_BLOCK = env.int("LIMIT_BLOCK", default=60)
 LIMIT_VENUE = env.int("LIMIT_VENUE", default=6000)
 LIMIT_SOLVED = env.int("LIMIT_SOLVED", default=100)
 LIMIT_WAITED = env.int("LIMIT_WAITED", default=30)

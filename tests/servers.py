@@ -23,6 +23,7 @@ ENVIRONMENT = {
         (
             "LIMIT_IP",
             "LIMIT_PHONE",
+            "LIMIT_BLOCK",
             "LIMIT_EVENT",
             "LIMIT_SYSTEM",
             "LIMIT_PHONE_CHECK",

@@ -23,7 +23,7 @@ from snap.addresses import client_address
 from snap.limits import LOCAL_KEYS, SLICE, WINDOW, Layer, LocalLimiter, stand_in_line, take
 from snap.processes import BASE_DIR
 from tests import servers
-from tests.factories import make_event
+from tests.factories import make_account, make_event
 from tests.promo.test_limits import challenge_for, solution_of, solve
 from tests.promo.visitors import Visitor, location_of, state_in
 from tests.stack import Stack
@@ -177,6 +177,22 @@ def test_a_forged_header_gets_nobody_past_a_limit(settings: Settings) -> None:
     lies = [{"x-forwarded-for": f"203.0.113.{number}"} for number in range(5)]
     seen = [Client(headers=lie).get("/promo/").status_code for lie in lies]
     assert seen == [200, 200, 429, 429, 429]
+
+
+@pytest.mark.django_db
+def test_harvesting_from_many_addresses_ends_with_the_block(settings: Settings) -> None:
+    """The protection is the layer of the block: by their addresses all of these are newcomers."""
+    settings.LIMIT_BLOCK, settings.TRUSTED_PROXIES = 20, 1
+    make_account(phone="+351961000019")
+
+    def check(number: int, phone: str) -> int:
+        robot = Client(headers={"x-forwarded-for": f"203.0.113.{number}"})
+        url = "/api/client-auth-v2/check-phone"
+        return robot.post(url, {"phone": phone}, content_type="application/json").status_code
+
+    found = [check(number, f"+351961000{number:03}") for number in range(60)]
+    assert found == [200] * 20 + [429] * 40
+    assert check(60, "+351962000001") == 200
 
 
 # Crowds ------------------------------------------------------------------------------------------
