@@ -185,17 +185,6 @@ class LoginCode(models.Model):
         return bool(LoginCode.objects.filter(pk=self.pk, used_at=None).update(used_at=Now()))
 
 
-class BlockedPhoneQuerySet(models.QuerySet["BlockedPhone"]):
-    def blocking(self, phone: str) -> Self:
-        """The entries in force that match an E.164 phone, exactly or by prefix."""
-        prefixes = [phone[:length] for length in range(2, len(phone) + 1)]
-        in_force = models.Q(expires_at=None) | models.Q(expires_at__gt=Now())
-        matching = models.Q(phone=phone, is_prefix=False) | models.Q(
-            phone__in=prefixes, is_prefix=True
-        )
-        return self.filter(in_force & matching)
-
-
 class BlockedPhone(models.Model):
     """A phone, or all phones with a prefix, that may not join any list."""
 
@@ -204,8 +193,6 @@ class BlockedPhone(models.Model):
     reason = models.CharField(_("reason"), max_length=200)
     expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
-
-    objects = BlockedPhoneQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("blocked phone")

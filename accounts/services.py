@@ -16,7 +16,7 @@ from notifications.services import queue_email
 
 from .channels import ChannelError, sms
 from .errors import AccountError
-from .models import BlockedPhone, Claim, LoginCode, User, make_nonce
+from .models import Claim, LoginCode, User, make_nonce
 from .suspicious import hash_personal, network_of, note_suspicious
 
 log = logging.getLogger(__name__)
@@ -28,8 +28,24 @@ CODE_WINDOW = timedelta(minutes=10)
 
 
 def is_blocked(phone: str) -> bool:
-    """Say whether a phone (E.164) may not join any list. One query."""
-    return BlockedPhone.objects.blocking(phone).exists()
+    """Say whether a phone (E.164) may not join any list: it, or a prefix of it. One query.
+
+    Asked in every request for a place: put together by the ORM it took three times as long.
+    """
+    prefixes = [phone[:length] for length in range(2, len(phone) + 1)]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT EXISTS (
+                SELECT FROM accounts_blockedphone
+                WHERE phone = ANY(%s) AND (is_prefix OR phone = %s)
+                AND (expires_at IS NULL OR expires_at > statement_timestamp())
+            )
+            """,
+            [prefixes, phone],
+        )
+        (blocked,) = cursor.fetchone()
+    return bool(blocked)
 
 
 def find_account(phone: str) -> User | None:
