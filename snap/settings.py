@@ -60,7 +60,7 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
-    "django.contrib.staticfiles",
+    "snap.static.OurStaticFilesConfig",
     "django.contrib.postgres",
     "django.forms",
     "anymail",
