@@ -12,5 +12,4 @@ class OurStaticFilesConfig(StaticFilesConfig):
         "*.js.map",
         "*/redoc/*",
         "*LICENSE*",
-        "*-preset.js",
     ]
