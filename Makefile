@@ -23,10 +23,10 @@ run: .venv/.run
 test: .venv/.dev
 	$(BIN)/python -m pytest
 
-# An hour and a half; `make faults SOAK=5` has a shorter soak.
+# An hour and a quarter; `make faults SOAK=5` has a shorter soak, `make faults ONLY=crowd` that alone.
 SOAK ?= 30
 faults: .venv/.dev
-	$(BIN)/python -m pytest tests/faults --long --soak $(SOAK) --report docs/reliability.md
+	$(BIN)/python -m pytest tests/faults --long --soak $(SOAK) $(if $(ONLY),-k "$(ONLY)") --report docs/reliability.md
 
 # An opening, played by Locust: `make load SCENARIO=1000-in-1`, elsewhere with HOST=https://… (and
 # EVENT=…), the same users again and again with LOOP=closed. The report is in var/load.

@@ -484,7 +484,7 @@ X_FRAME_OPTIONS = "DENY"
 # Requests that one web process works on at a time; its server's other threads wait for bodies.
 WEB_THREADS = env.int("WEB_THREADS", default=8)
 # Seconds that a request waits for its turn before it is told to come again: nobody waits for 6.
-WEB_PATIENCE = env.float("WEB_PATIENCE", default=4.0)
+WEB_PATIENCE = env.float("WEB_PATIENCE", default=3.0)
 
 # Bytes of a form or JSON body; of a body with a file (staff's posters); fields and files in it.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 250_000

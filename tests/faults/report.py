@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import sys
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -11,6 +12,10 @@ from .verdict import Verdict
 
 HEADER = "| scenario | accepted | lost | doubled | over capacity | slowest answer | time to heal |"
 LINE = "|---|--:|--:|--:|--:|--:|--:|"
+HOW_HEADER = "## What was broken, and how"
+# A scenario's line in the table, and the one that says how.
+ROW = re.compile(r"\| (.+?)(?: \*\*failed\*\*)? \| [\d,]+ \|")
+HOW = re.compile(r"- \*\*(.+?)\*\*: .* Accepted: ")
 
 
 @dataclass(frozen=True)
@@ -23,12 +28,37 @@ class Result:
 
 
 def write_report(path: Path, results: list[Result], *, form: str, has_ended: bool) -> None:
-    """Write the document anew; it says so when the run that it is of has not ended."""
+    """Write the document; it says so when the run that it is of has not ended.
+
+    What scenarios gave that this run has not measured, or not yet, stays as the document has it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(
-        "\n".join([*_introduction(form, has_ended=has_ended), *_table(results), *_how(results)])
-        + "\n"
-    )
+    before = path.read_text().splitlines() if path.exists() else []
+    rows = _merged(ROW, before, _rows(results))
+    how = _merged(HOW, before, _how(results))
+    lines = [
+        *_introduction(form, has_ended=has_ended),
+        HEADER,
+        LINE,
+        *rows,
+        "",
+        HOW_HEADER,
+        "",
+        *how,
+    ]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def _merged(kind: re.Pattern[str], before: list[str], new: list[str]) -> list[str]:
+    """Return lines of one kind, a scenario each: those of before, with new ones in their places."""
+    found = {match[1]: line for line in before if (match := kind.match(line))}
+    return list((found | {_name(kind, line): line for line in new}).values())
+
+
+def _name(kind: re.Pattern[str], line: str) -> str:
+    match = kind.match(line)
+    assert match is not None, line
+    return match[1]
 
 
 def _introduction(form: str, *, has_ended: bool) -> list[str]:
@@ -47,7 +77,8 @@ def _introduction(form: str, *, has_ended: bool) -> list[str]:
         "",
         f"{so_far}Measured in {form}, with everything (servers, processes, storm) on one machine"
         f" with {machine}: Python {python}, {packages}. The load average was {load:.1f} at the end;"
-        " on a machine that is busy with other work the seconds are those of that work too.",
+        " on a machine that is busy with other work the seconds are those of that work too. A"
+        " scenario that is measured alone takes its own row's place; the others stay as they were.",
         "",
         "- **lost**: accepted (a `202`, or a `200` with the place in it), and neither guest, nor in"
         " the waiting list, nor refused, nor kept as a failed request that staff see",
@@ -61,19 +92,19 @@ def _introduction(form: str, *, has_ended: bool) -> list[str]:
     ]
 
 
-def _table(results: list[Result]) -> list[str]:
-    rows = [HEADER, LINE]
+def _rows(results: list[Result]) -> list[str]:
+    rows = []
     for result in results:
         v = result.verdict
         failed = " **failed**" if v.wrong else ""
         numbers = f"{v.accepted:,} | {v.lost} | {v.doubled} | {v.over_capacity}"
         seconds = f"{v.slowest:.2f} | {v.healing:.1f}"
         rows.append(f"| {result.scenario}{failed} | {numbers} | {seconds} |")
-    return [*rows, ""]
+    return rows
 
 
 def _how(results: list[Result]) -> list[str]:
-    lines = ["## What was broken, and how", ""]
+    lines = []
     for result in results:
         levels = result.verdict.by_level.items()
         at_levels = ", ".join(f"{count:,} at level {level}" for level, count in levels)

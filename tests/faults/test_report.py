@@ -1,0 +1,36 @@
+"""The document of what was measured: a scenario measured again takes its own row's place."""
+
+from pathlib import Path
+
+from .report import Result, write_report
+from .verdict import Verdict
+
+
+def result(scenario: str, *, slowest: float, wrong: list[str] | None = None) -> Result:
+    verdict = Verdict(
+        accepted=1234,
+        lost=0,
+        doubled=0,
+        over_capacity=0,
+        slowest=slowest,
+        healing=0.5,
+        by_level={1: 1234},
+        wrong=wrong or [],
+    )
+    return Result(scenario, f"It broke after {slowest} s.", verdict)
+
+
+def test_what_was_not_measured_again_stays(tmp_path: Path) -> None:
+    path = tmp_path / "reliability.md"
+    first = [result("one", slowest=1), result("two", slowest=7, wrong=["too slow"])]
+    write_report(path, first, form="the long form", has_ended=True)
+    assert "| two **failed** | 1,234 | 0 | 0 | 0 | 7.00 | 0.5 |" in path.read_text()
+    write_report(path, [result("two", slowest=2)], form="the long form", has_ended=False)
+    text = path.read_text()
+    assert "This run was not over" in text
+    assert [line for line in text.splitlines() if line.startswith(("| one", "| two"))] == [
+        "| one | 1,234 | 0 | 0 | 0 | 1.00 | 0.5 |",
+        "| two | 1,234 | 0 | 0 | 0 | 2.00 | 0.5 |",
+    ]
+    assert text.count("It broke after 1 s.") == 1
+    assert "It broke after 7 s." not in text
