@@ -97,7 +97,7 @@ def test_connections_cut_at_commit(
         for _ in range(times):
             pause(0.5)
             with commits_held(postgresql):
-                backends = wait_for(lambda: waiting_commits(postgresql), 5)
+                wait_for(lambda: waiting_commits(postgresql), 30)
                 pause(0.3)
                 backends = waiting_commits(postgresql)
                 terminate(postgresql, backends)
