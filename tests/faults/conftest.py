@@ -26,7 +26,7 @@ from .verdict import LENIENT, PROMISED, Verdict, judge
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
 # Unless --soak says otherwise.
-SOAK_MINUTES, SHORT_SOAK_MINUTES = 30.0, 1 / 3
+SOAK_MINUTES, SHORT_SOAK_MINUTES = 30.0, 0.2
 RESULTS = pytest.StashKey[list[Result]]()
 
 

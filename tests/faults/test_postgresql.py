@@ -91,8 +91,8 @@ def test_connections_cut_at_commit(
     The protection is that both are idempotent: the entry ends with the guest there is already, by
     (event, account). Without that (see `_end_requests`) the constraint would make it a dead row.
     """
-    times, cut = int(form(3, 20)), 0
-    storm = make_storm(int(form(200, 1500)), rate=20)
+    times, cut = int(form(2, 20)), 0
+    storm = make_storm(int(form(100, 1500)), rate=20)
     with storm:
         for _ in range(times):
             pause(0.5)

@@ -25,7 +25,7 @@ from snap.processes import BASE_DIR
 from tests import servers
 from tests.factories import make_account, make_event
 from tests.promo.test_limits import challenge_for, solution_of, solve
-from tests.promo.visitors import Visitor, location_of, state_in
+from tests.promo.visitors import Visitor, location_of
 from tests.stack import Stack
 
 _numbers = count()
@@ -211,8 +211,7 @@ def test_a_thousand_guests_on_one_venues_wifi_get_through(settings: Settings) ->
         if number % 20 == 0:
             assert visitor.give_phone("12").status_code == 422, "some people mistype"
         location_of(visitor.give_phone(f"961 {number // 100:03} {200 + number % 100:03}"))
-        ticket = location_of(visitor.register(email=f"ines{number}@example.com"))
-        assert state_in(visitor.get(ticket)) == "processing"
+        assert "/ticket/" in location_of(visitor.register(email=f"ines{number}@example.com"))
     assert GuestRequest.objects.count() == 1000
 
 
