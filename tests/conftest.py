@@ -43,28 +43,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     faults.addoption("--report", type=Path, metavar="PATH", help="write down what was measured")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run browser tests last and the longest first; side by side, a file stays in one process.
+    """Run browser tests last.
 
     Playwright's synchronous interface leaves an event loop running in this thread for as long as
     the browser lives, and `async_to_sync` and `asyncio.run` refuse to work beside one.
     """
-    items.sort(key=_turn)
-    for item in items:
-        kind = "browser" if _is_browser_test(item) else "other"
-        item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}/{item.path.stem} {kind}"))
-
-
-def _turn(item: pytest.Item) -> tuple[bool, bool, bool]:
-    return (
-        _is_browser_test(item),
-        item.path.parent.name != "faults",
-        item.path.stem != "test_soak",
-    )
-
-
-def _is_browser_test(item: pytest.Item) -> bool:
-    return "browser" in getattr(item, "fixturenames", ())
+    items.sort(key=lambda item: "browser" in getattr(item, "fixturenames", ()))
 
 
 # Servers ---------------------------------------------------------------------------------------

@@ -53,9 +53,6 @@ def start() -> None:
 
 def _start_servers() -> None:
     global postgresql, valkey
-    # Tests that run side by side have servers of their own each, not those of the run as a whole.
-    for variable in os.environ.pop("STARTED_FOR_TESTS", "").split():
-        del os.environ[variable]
     folder = Path(tempfile.mkdtemp(prefix="snap-tests-"))
     # PostgreSQL's own user must be able to pass when the tests run as root.
     folder.chmod(0o711)
@@ -70,17 +67,12 @@ def _start_servers() -> None:
         postgresql = PostgreSQL(folder / "postgresql", settings={"fsync": "off"})
         atexit.register(postgresql.stop)
         postgresql.start()
-        _name("DATABASE_URL", postgresql.url)
+        os.environ["DATABASE_URL"] = postgresql.url
     if "REDIS_URL" not in os.environ:
         valkey = Valkey(folder / "valkey")
         atexit.register(valkey.stop)
         valkey.start()
-        _name("REDIS_URL", valkey.url)
-
-
-def _name(variable: str, url: str) -> None:
-    os.environ[variable] = url
-    os.environ["STARTED_FOR_TESTS"] = f"{os.environ.get('STARTED_FOR_TESTS', '')} {variable}"
+        os.environ["REDIS_URL"] = valkey.url
 
 
 def freshen() -> None:
