@@ -1,7 +1,6 @@
 """What browsers are told, on every kind of answer."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -151,9 +150,7 @@ print(json.dumps({
 
 def test_production_speaks_https_only(stack: Stack) -> None:
     """The stack has collected the static files that pages name, wherever it is run alone."""
-    given = {
-        name: os.environ[name] for name in ("PATH", "DATABASE_URL", "REDIS_URL", "STATIC_ROOT")
-    }
+    given = {name: stack.env[name] for name in ("PATH", "DATABASE_URL", "REDIS_URL", "STATIC_ROOT")}
     env = given | {
         "DJANGO_SETTINGS_MODULE": "snap.settings",
         "SECRET_KEY": "x" * 64,
