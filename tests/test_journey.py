@@ -170,6 +170,25 @@ def test_the_same_without_javascript(stack: Stack, page_without_js: Page) -> Non
     shoot(page, "nojs-qr")
 
 
+def test_whoever_types_at_once_keeps_their_field(stack: Stack, page: Page) -> None:
+    """A form comes with its focus: set a moment later, it would take it from whoever types."""
+    open_link(page, make_event())
+    ask_to_join(page)
+    page.evaluate(
+        """() => new MutationObserver((changes, observer) => {
+            const field = document.querySelector("[name=last_name]");
+            if (field) {
+                observer.disconnect();
+                setTimeout(() => field.focus());
+            }
+        }).observe(document.getElementById("flow"), {childList: true, subtree: true})"""
+    )
+    give_phone(page, new_phone())
+    expect(page.locator("[name=last_name]")).to_be_focused()
+    page.wait_for_timeout(200)
+    expect(page.locator("[name=last_name]")).to_be_focused()
+
+
 def test_how_long_it_takes(
     stack: Stack, browser: Browser, record_property: Callable[[str, object], None]
 ) -> None:
