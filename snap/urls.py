@@ -1,6 +1,7 @@
-from django.conf import settings
 from django.contrib import admin
+from django.templatetags.static import static
 from django.urls import include, path
+from django.utils.functional import lazy
 from django.views.generic import RedirectView
 
 from accounts.views import sign_out
@@ -18,7 +19,7 @@ urlpatterns = [
     path("sign-out/", sign_out, name="sign_out"),
     path("i18n/", include("django.conf.urls.i18n")),
     path("admin/", admin.site.urls),
-    path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}img/icon.svg")),
+    path("favicon.ico", RedirectView.as_view(url=lazy(static, str)("img/icon.svg"))),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("metrics", health.metrics),
