@@ -413,4 +413,4 @@ def test_an_emergency_says_queued_and_then_shows_the_code(stack: Stack, page: Pa
     finally:
         servers.postgresql.start()
         close_old_connections()
-    expect_qr(page, timeout=60_000)
+    expect_qr(page, timeout=15_000)

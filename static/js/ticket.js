@@ -63,9 +63,12 @@ document.body.addEventListener("htmx:wsOpen", () => {
   plan();
 });
 
+// A socket that did not even open changes nothing, and puts nothing off: it is tried again and again.
 document.body.addEventListener("htmx:wsClose", () => {
-  socketIsOpen = false;
-  plan();
+  if (socketIsOpen) {
+    socketIsOpen = false;
+    plan();
+  }
 });
 
 // The same state again is no news; swapping it in would restart what moves and be read out twice.
