@@ -93,7 +93,7 @@ def carry(entry: Entry) -> str:
     if GuestRequest.objects.filter(ticket_id=entry.ticket_id).exists():
         return "was there already"
     event = Event.objects.get(pk=entry.event_id)
-    account, is_new = _account_for(entry)
+    account, is_theirs = _account_for(entry)
     request = GuestRequest(
         ticket_id=entry.ticket_id,
         event=event,
@@ -103,7 +103,7 @@ def carry(entry: Entry) -> str:
         promoter_id=entry.promoter_id,
         team_id=entry.team_id,
         level=3,
-        browser=entry.browser if is_new else "",
+        browser=entry.browser if is_theirs else "",
         accepted_at=datetime.fromisoformat(entry.accepted_at),
     )
     if refusal := _refusal(entry, event, account):
@@ -120,10 +120,11 @@ def carry(entry: Entry) -> str:
 
 
 def _account_for(entry: Entry) -> tuple[User, bool]:
-    """Return the account an entry belongs to, and whether it was registered just now.
+    """Return the account an entry belongs to, and whether its browser registered that account.
 
-    The session's account when the session was still good, else the phone's: nobody gets more than
-    an email to that account's own address.
+    The session's account when the session was still good, else the phone's: no other browser gets
+    more than an email to that account's own address. The browser's account can be there before its
+    entry: a commit whose answer was lost may have made both.
     """
     if entry.account_id:
         account = User.objects.filter(pk=entry.account_id).first()
@@ -131,7 +132,7 @@ def _account_for(entry: Entry) -> tuple[User, bool]:
             return account, False
     account = User.objects.filter(phone=entry.phone).first()
     if account:
-        return account, False
+        return account, bool(entry.browser) and constant_time_compare(account.browser, entry.browser)
     if not entry.email:
         raise LookupError("the phone has no account, and nobody registered it")
     if is_blocked(entry.phone):

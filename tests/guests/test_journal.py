@@ -18,6 +18,7 @@ from guests.draining import drain
 from guests.journal import Entry, Journal, JournalError
 from guests.models import DeadEntry, Event, Guest, GuestRequest
 from guests.replay import replay_entries
+from guests.services import request_place
 from notifications.models import Email
 from tests import servers
 from tests.factories import make_account, make_event, make_guest, make_request
@@ -149,6 +150,23 @@ def test_a_known_phone_gets_its_own_account_and_the_browser_nothing(
     request = GuestRequest.objects.get(ticket_id=ticket_id)
     assert (request.account, request.browser) == (account, "")
     assert list(Email.objects.values_list("kind", "to")) == [("qr_code", account.email)]
+
+
+def test_a_browser_gets_the_account_back_that_it_registered_before(
+    journal: Journal, transactional_db: None
+) -> None:
+    """As after a commit whose answer was lost: what it made is there, and the entry too."""
+    event, account = make_event(), make_account(phone=PHONE, browser="b" * 32)
+    first = request_place(event, account)
+    ticket_id = journal.accept(entry_for(event))
+    assert drain(journal) == 0
+    create_due_guests()
+    assert drain(journal) == 1
+    create_due_guests()
+    request = GuestRequest.objects.get(ticket_id=ticket_id)
+    first.refresh_from_db()
+    assert (request.account, request.browser) == (account, "b" * 32)
+    assert (request.state, request.guest) == ("created", first.guest)
 
 
 def test_a_session_that_was_signed_out_is_only_its_phone(
