@@ -132,7 +132,9 @@ def _account_for(entry: Entry) -> tuple[User, bool]:
             return account, False
     account = User.objects.filter(phone=entry.phone).first()
     if account:
-        return account, bool(entry.browser) and constant_time_compare(account.browser, entry.browser)
+        return account, bool(entry.browser) and constant_time_compare(
+            account.browser, entry.browser
+        )
     if not entry.email:
         raise LookupError("the phone has no account, and nobody registered it")
     if is_blocked(entry.phone):

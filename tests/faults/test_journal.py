@@ -55,9 +55,7 @@ def test_disk_full_for_the_journal(
     """
     settings.JOURNAL_PATH = small_disk / "journal.sqlite3"
     with changed(faulty, "web", "sweeper", JOURNAL_PATH=str(settings.JOURNAL_PATH)):
-        storm = make_storm(
-            int(form(200, 2000)), rate=form(30, 12), at_once=2000, patience=90
-        )
+        storm = make_storm(int(form(200, 2000)), rate=form(30, 12), at_once=2000, patience=90)
         with storm:
             # Web has seen the event by then, and so can take requests for it without PostgreSQL.
             wait_for(lambda: storm.heard("accepted", "ended"), 20)
