@@ -40,6 +40,14 @@ def _country_choices(_language: str) -> list[tuple[str, str]]:
     return sorted(named, key=lambda choice: choice[0] != settings.DEFAULT_COUNTRY)
 
 
+class DrawnInput(forms.TextInput):
+    """Draws its one tag itself, for a fifth of what Django's templates take."""
+
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
+        about = {"type": self.input_type, "name": name, "value": self.format_value(value)}
+        return format_html("<input{}>", flatatt(about | self.build_attrs(self.attrs, attrs)))
+
+
 class CountrySelect(forms.Select):
     """A select whose 240 options are drawn once: Django's templates take 10 ms of CPU each time."""
 
@@ -62,15 +70,28 @@ def _country_options(_language: str, chosen: str) -> SafeString:
     )
 
 
+class CountryField(forms.CharField):
+    """A choice of countries that does not read them all for each form, as Django's own does."""
+
+    widget = CountrySelect
+
+    def validate(self, value: str) -> None:
+        super().validate(value)
+        if value and value not in dict(country_choices()):
+            raise ValidationError(
+                forms.ChoiceField.default_error_messages["invalid_choice"],
+                code="invalid_choice",
+                params={"value": value},
+            )
+
+
 class PhoneForm(forms.Form):
-    country = forms.ChoiceField(
-        label=_("Country"), choices=country_choices, required=False, widget=CountrySelect
-    )
+    country = CountryField(label=_("Country"), required=False)
     phone = forms.CharField(
         label=_("Phone"),
         required=False,
         strip=False,
-        widget=forms.TextInput(
+        widget=DrawnInput(
             attrs={"type": "tel", "autocomplete": "tel", "inputmode": "tel", "required": True}
         ),
     )
@@ -111,17 +132,17 @@ class RegisterForm(forms.Form):
     first_name = forms.CharField(
         label=_("First name"),
         max_length=MAX_NAME_LENGTH,
-        widget=forms.TextInput(attrs={"autocomplete": "given-name"}),
+        widget=DrawnInput(attrs={"autocomplete": "given-name"}),
     )
     last_name = forms.CharField(
         label=_("Last name"),
         max_length=MAX_NAME_LENGTH,
-        widget=forms.TextInput(attrs={"autocomplete": "family-name"}),
+        widget=DrawnInput(attrs={"autocomplete": "family-name"}),
     )
     email = forms.EmailField(
         label=_("Email"),
         max_length=254,
-        widget=forms.EmailInput(attrs={"autocomplete": "email", "inputmode": "email"}),
+        widget=DrawnInput(attrs={"type": "email", "autocomplete": "email", "inputmode": "email"}),
     )
 
     def clean_first_name(self) -> str:
@@ -135,7 +156,7 @@ class CodeForm(forms.Form):
     code = forms.CharField(
         label=_("Code"),
         max_length=20,
-        widget=forms.TextInput(
+        widget=DrawnInput(
             attrs={"autocomplete": "one-time-code", "inputmode": "numeric", "pattern": "[0-9 ]*"}
         ),
     )

@@ -5,6 +5,7 @@ neither can TCP's, because the peer's kernel goes on to acknowledge.
 """
 
 import asyncio
+import select
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
@@ -23,6 +24,9 @@ _deadline: ContextVar[float | None] = ContextVar("database_deadline", default=No
 # Seconds that a wait still gets after its deadline: an answer that is there already is read.
 LAST_MOMENT = 0.05
 
+# Seconds for which an answer shows that a connection lives, unless its server has hung up since.
+PROVEN_FOR = 5.0
+
 
 class BoundedConnection(psycopg.Connection[Any]):
     """Waits DATABASE_SILENCE_TIMEOUT seconds for each answer, or less within `deadline`.
@@ -31,13 +35,32 @@ class BoundedConnection(psycopg.Connection[Any]):
     the pool would hand them out one by one, with a pause after each.
     """
 
+    answered_at = 0.0
+
+    def execute(self, query: Any, *args: Any, **options: Any) -> Any:
+        """Execute a query, except the empty one by which the pool asks whether the server lives.
+
+        It asks so for every request. The kernel knows as much of one that answered just now: when
+        the server has ended the connection, there is something to read.
+        """
+        if query == "" and monotonic() < self.answered_at + PROVEN_FOR and not self._has_news():
+            return self.cursor()
+        return super().execute(query, *args, **options)
+
+    def _has_news(self) -> bool:
+        poll = select.poll()
+        poll.register(self.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         limit = settings.DATABASE_SILENCE_TIMEOUT
         deadline = _deadline.get()
         if deadline is not None:
             limit = min(limit, max(LAST_MOMENT, deadline - monotonic()))
         try:
-            return super().wait(gen, interval, timeout or limit)
+            answer = super().wait(gen, interval, timeout or limit)
+            self.answered_at = monotonic()
+            return answer
         except errors._WaitTimeout:
             if timeout is not None:
                 raise

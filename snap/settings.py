@@ -246,6 +246,7 @@ CELERY_WORKER_MAX_TASKS_PER_CHILD = 10_000
 CELERY_WORKER_MAX_MEMORY_PER_CHILD = 400_000
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 5
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_DB_REUSE_MAX = sys.maxsize  # tasks: snap.celery gives connections back
 
 # People ----------------------------------------------------------------------------------------
 
@@ -402,7 +403,11 @@ SWEEP_INTERVAL = env.float("SWEEP_INTERVAL", default=1.0)
 # Seconds that workers have to take up what is due before the sweeper does it itself.
 SWEEP_TAKES_OVER = env.float("SWEEP_TAKES_OVER", default=4.0)
 # Seconds between two messages that wake a worker: what comes in between is one batch.
-WAKE_UP_INTERVAL = env.float("WAKE_UP_INTERVAL", default=0.03)
+WAKE_UP_INTERVAL = env.float("WAKE_UP_INTERVAL", default=0.1)
+
+# Seconds for which a process takes an event, and who promotes it, for what they were: what staff
+# change shows after that at the latest. Opening and closing times are kept to the second.
+LINK_SECONDS = env.float("LINK_SECONDS", default=1.0)
 
 # Requests that are accepted while the database is away; on a disk that outlives the process.
 JOURNAL_PATH = Path(

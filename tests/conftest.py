@@ -14,6 +14,7 @@ from pytest_django import DjangoDbBlocker
 from accounts.models import User
 from guests.admission import venues
 from guests.models import Guest, Promoter
+from promo import links
 from snap import limits
 from tests import factories, servers
 from tests.stack import Stack
@@ -64,6 +65,7 @@ def _fresh_servers() -> Iterator[None]:
     limits.breaker.succeeded()
     limits.local.clear()
     venues.forget()
+    links.forget()
 
 
 # Processes -------------------------------------------------------------------------------------
