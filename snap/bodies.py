@@ -1,9 +1,10 @@
-"""Requests and their turns: how long a body may be, that a slow one keeps nobody else out, and that
-nobody waits for a turn for ever.
+"""Requests and their turns: how long a body may be, that a slow one keeps nobody else out, that
+nobody waits for a turn for ever, and that whoever is on their way goes before a newcomer.
 """
 
+import threading
+from collections import deque
 from collections.abc import Callable, Iterable
-from queue import Empty, SimpleQueue
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
@@ -35,6 +36,49 @@ def announced_length(environ: dict[str, Any]) -> int | None:
     return int(length)
 
 
+class Turns:
+    """`number` of turns at the same time, and a line of those who wait for one.
+
+    In the line whoever has a session goes first: they have given their phone, or hold a ticket.
+    With more people than can be served all would otherwise lose their turn at some step of the way,
+    and hardly anybody get to its end.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._lock = threading.Lock()
+        self._free = number
+        self._line: dict[bool, deque[threading.Event]] = {True: deque(), False: deque()}
+
+    def take(self, *, is_on_the_way: bool, patience: float) -> bool:
+        """Wait up to `patience` seconds for a turn, and say whether there was one."""
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return True
+            called = threading.Event()
+            self._line[is_on_the_way].append(called)
+        if called.wait(patience):
+            return True
+        with self._lock:
+            if called.is_set():  # At the last moment.
+                return True
+            self._line[is_on_the_way].remove(called)
+            return False
+
+    def give_back(self) -> None:
+        with self._lock:
+            for line in (self._line[True], self._line[False]):
+                if line:
+                    line.popleft().set()
+                    return
+            self._free += 1
+
+
+def is_on_the_way(environ: dict[str, Any]) -> bool:
+    """Say whether a request comes with a session. Who feigns one gains no more than a place."""
+    return f"{settings.SESSION_COOKIE_NAME}=" in environ.get("HTTP_COOKIE", "")
+
+
 class BodiesFirst:
     """Has a request's body complete before the application gives it one of its turns.
 
@@ -46,9 +90,7 @@ class BodiesFirst:
     def __init__(self, application: Application, turns: int, patience: float) -> None:
         self._application = application
         self._patience = patience
-        self._turns: SimpleQueue[None] = SimpleQueue()
-        for _ in range(turns):
-            self._turns.put(None)
+        self._turns = Turns(turns)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         length = announced_length(environ)
@@ -58,15 +100,13 @@ class BodiesFirst:
                 start_response("400 Bad Request", [("Content-Length", "0")])
                 return []
             environ["wsgi.input"] = body
-        try:
-            self._turns.get(timeout=self._patience)
-        except Empty:
+        if not self._turns.take(is_on_the_way=is_on_the_way(environ), patience=self._patience):
             environ[NO_TURN] = True
             return self._application(environ, start_response)
         try:
             return self._application(environ, start_response)
         finally:
-            self._turns.put(None)
+            self._turns.give_back()
 
 
 def read_whole(source: Any, length: int) -> IO[bytes] | None:

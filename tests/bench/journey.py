@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from urllib.parse import quote_plus
 
-from tests.bench.wire import Browser, Socket, WireError
+from tests.bench.wire import Answer, Browser, Socket, WireError
 
 STEPS = ("event", "phone form", "phone", "register", "socket", "push", "image")
 # From the request (which the registration makes) to the code on the screen.
@@ -136,9 +136,7 @@ class Journey:
     async def _give_phone(self, token: bytes) -> bytes:
         body = b"csrfmiddlewaretoken=%b&country=PT&phone=%b" % (token, self.phone.encode())
         async with self._timed("phone"):
-            answer = await self.browser.post(
-                self._step("phone"), body, self._htmx(self._step("phone"))
-            )
+            answer = await self._send("phone", body)
         if not answer.header(b"HX-Replace-Url").endswith(b"/register/"):
             raise JourneyError(f"phone: {answer.status} {_words(answer.body)}")
         return self._find(CSRF, answer.body, answer.status)
@@ -152,9 +150,7 @@ class Journey:
             email.encode(),
         )
         async with self._timed("register"):
-            answer = await self.browser.post(
-                self._step("register"), body, self._htmx(self._step("register"))
-            )
+            answer = await self._send("register", body)
         return self._find(SOCKET, answer.body, answer.status).decode()
 
     async def _code_over(self, socket_url: str) -> bytes:
@@ -181,6 +177,15 @@ class Journey:
             answer = await self.browser.get(image)
         if answer.status != 200 or not is_png(answer.body):
             raise JourneyError(f"image: {answer.status}, {len(answer.body)} bytes")
+
+    async def _send(self, step: str, body: bytes) -> Answer:
+        """Send a form; told to come again, send it again after as long, as the page does."""
+        while True:
+            answer = await self.browser.post(self._step(step), body, self._htmx(self._step(step)))
+            wait = answer.header(b"Retry-After")
+            if answer.status != 503 or not wait:
+                return answer
+            await asyncio.sleep(int(wait))
 
     def _step(self, name: str) -> bytes:
         return self.event_path + b"-/" + name.encode() + b"/"

@@ -6,11 +6,12 @@ from typing import Any
 
 from django.test import Client
 
-from snap.bodies import NO_TURN, BodiesFirst
+from snap.bodies import NO_TURN, BodiesFirst, Turns
+from tests.stack import wait_for
 
 
-def environ() -> dict[str, Any]:
-    return {"CONTENT_LENGTH": "0", "PATH_INFO": "/", "wsgi.input": BytesIO()}
+def environ(**more: Any) -> dict[str, Any]:
+    return {"CONTENT_LENGTH": "0", "PATH_INFO": "/", "wsgi.input": BytesIO(), **more}
 
 
 def test_who_gets_no_turn_in_time_goes_on_marked_and_the_next_gets_one() -> None:
@@ -34,6 +35,58 @@ def test_who_gets_no_turn_in_time_goes_on_marked_and_the_next_gets_one() -> None
     first.join()
     server(environ(), None)
     assert seen == [False, True, False]
+
+
+def test_who_is_on_their_way_goes_before_who_came_earlier() -> None:
+    """In one line the newcomer would be served first."""
+    may_go = threading.Event()
+    served: list[str] = []
+
+    def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        served.append(environ["PATH_INFO"])
+        may_go.wait(10)
+        return []
+
+    server = BodiesFirst(application, turns=1, patience=10)
+    cookies = "csrf=x; session=y"
+    asked = [
+        environ(PATH_INFO="first"),
+        environ(PATH_INFO="newcomer"),
+        environ(PATH_INFO="on the way", HTTP_COOKIE=cookies),
+    ]
+    threads = [threading.Thread(target=server, args=(each, None)) for each in asked]
+    for number, thread in enumerate(threads):
+        thread.start()
+        wait_for(lambda: len(served) == 1)
+        wait_for(lambda expected=number: waiting(server) == expected)  # type: ignore[misc]
+    may_go.set()
+    for thread in threads:
+        thread.join()
+    assert served == ["first", "on the way", "newcomer"]
+
+
+def waiting(server: BodiesFirst) -> int:
+    return waiting_in(server._turns)
+
+
+def waiting_in(turns: Turns) -> int:
+    return sum(len(line) for line in turns._line.values())
+
+
+def test_no_turn_gets_lost_between_those_who_give_up_and_those_who_are_called() -> None:
+    turns = Turns(2)
+
+    def come(number: int) -> None:
+        for _ in range(200):
+            if turns.take(is_on_the_way=number % 2 == 0, patience=0.0005):
+                turns.give_back()
+
+    threads = [threading.Thread(target=come, args=(number,)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (turns._free, waiting_in(turns)) == (2, 0)
 
 
 def test_without_a_turn_a_page_is_a_503_that_asks_to_come_again(client: Client) -> None:
