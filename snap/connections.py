@@ -1,13 +1,12 @@
-"""Connections to PostgreSQL and Redis that get over what their servers do: fall silent, restart.
+"""Connections to PostgreSQL that get over what their server does: fall silent, restart.
 
 PostgreSQL's own statement_timeout cannot help with a server that is stopped, frozen or cut off, and
 neither can TCP's, because the peer's kernel goes on to acknowledge.
 """
 
-import asyncio
 import select
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from time import monotonic
 from typing import Any
@@ -16,7 +15,6 @@ import psycopg
 from django.conf import settings
 from psycopg import errors
 from psycopg_pool import ConnectionPool
-from redis.asyncio import Connection
 
 # Until when (monotonic clock) the work at hand may wait for the database; None: no limit here.
 _deadline: ContextVar[float | None] = ContextVar("database_deadline", default=None)
@@ -71,44 +69,6 @@ class BoundedConnection(psycopg.Connection[Any]):
             if self.closed and isinstance(self._pool, ConnectionPool):
                 self._pool.drain()
             raise
-
-
-class SharedConnection(Connection):
-    """One that several coroutines use, as those of pub/sub do: only one at a time opens or ends it.
-
-    redis-py lets each that finds it cut do so, and one then reads the greeting of another's, or
-    writes to what another has just ended.
-    """
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._turn = asyncio.Lock()
-        self._holder: asyncio.Task[Any] | None = None
-
-    async def connect(self) -> None:
-        async with self._alone():
-            await super().connect()  # type: ignore[no-untyped-call]
-
-    async def disconnect(self, *args: Any, **kwargs: Any) -> None:
-        async with self._alone():
-            await super().disconnect(*args, **kwargs)
-
-    async def send_packed_command(self, *args: Any, **kwargs: Any) -> None:
-        async with self._alone():
-            await super().send_packed_command(*args, **kwargs)
-
-    @asynccontextmanager
-    async def _alone(self) -> AsyncIterator[None]:
-        this = asyncio.current_task()
-        if self._holder is this:  # It renews its subscriptions as part of opening.
-            yield
-            return
-        async with self._turn:
-            self._holder = this
-            try:
-                yield
-            finally:
-                self._holder = None
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from snap.connections import BoundedConnection, SharedConnection
+from snap.connections import BoundedConnection
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -207,12 +207,11 @@ CACHES = {
 # coroutine that finds the connection cut ends it once more for the others, hence several tries.
 CHANNEL_LAYERS = {
     "default": {
-        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "BACKEND": "snap.channels.GroupsLayer",
         "CONFIG": {
             "hosts": [
                 {
                     "address": CHANNELS_URL,
-                    "connection_class": SharedConnection,
                     "retry": Retry(NoBackoff(), retries=3),
                 }
             ],

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from uuid import UUID
 
 import pytest
-from asgiref.sync import async_to_sync
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -118,7 +117,7 @@ def test_a_socket_takes_two_and_one_once_there_is_a_code(
     cookies = guest.signed_in(request.account).browser.cookies.output(header="", sep=";")
     session = read_session({"headers": [(b"cookie", cookies.encode())]})
     with queries(expected):
-        found = async_to_sync(find_ticket)(UUID(str(request.ticket_id)), session)
+        found = find_ticket(UUID(str(request.ticket_id)), session)
     assert found is not None
     assert found[0].state == state
 
