@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 Message = dict[str, Any]
 
-# Seconds a caller waits, and seconds after which a push that nobody waits for is given up.
+# Seconds a caller waits, and seconds after which a push is given up.
 WAIT = 0.5
 GIVE_UP = 2.0
 
@@ -48,18 +48,24 @@ def push(group: str, message: Message, *, wait: bool = True) -> None:
 
 
 def push_many(pushes: Iterable[tuple[str, Message]], *, wait: bool = True) -> None:
-    """Send messages to groups, in order; wait at most 0.5 s for all of them. Never raises."""
+    """Send messages to groups, in order; wait at most 0.5 s for all of them. Never raises.
+
+    What has not left by then goes on leaving for another 1.5 s, and is given up after that.
+    """
     batch = list(pushes)
     if not batch:
         return
+    future = None
     try:
-        future = _get_loop().submit(batch, WAIT if wait else GIVE_UP)
+        future = _get_loop().submit(batch, GIVE_UP)
         if wait:
-            future.result(timeout=WAIT + 0.1)
-        else:
-            future.add_done_callback(_log_failure)
+            future.result(timeout=WAIT)
+            return
     except Exception as error:  # noqa: BLE001 (a push is a hint, whatever goes wrong)
-        _log(error)
+        if future is None or future.done():
+            _log(error)
+            return
+    future.add_done_callback(_log_failure)
 
 
 async def _send(pushes: list[tuple[str, Message]]) -> None:

@@ -34,6 +34,7 @@ class TicketConsumer(AsyncWebsocketConsumer):
 
     ticket_id: str
     joined = False
+    has_told_the_end = False
 
     async def connect(self) -> None:
         """Authenticate and authorise before accepting; join the group before reading the ticket."""
@@ -62,6 +63,10 @@ class TicketConsumer(AsyncWebsocketConsumer):
         await self.tell(Ticket.from_message(message), 1)
 
     async def tell(self, ticket: Ticket, wait: int) -> None:
+        """Send a state, and close after the last one: a push may come after it was read here."""
+        if self.has_told_the_end:
+            return
+        self.has_told_the_end = ticket.is_final
         # Half a millisecond on the event loop's own thread: handing it to another costs as much.
         await self.send(text_data=self.put(ticket, wait))
         if ticket.is_final:

@@ -17,6 +17,7 @@ from redis import Redis
 
 from notifications.push import push, push_many
 from snap.embedded import Valkey
+from tests.stack import wait_for
 
 from .conftest import free_port
 
@@ -126,9 +127,22 @@ def test_with_redis_hanging_a_push_returns_within_its_wait(
         started = time.monotonic()
         push("ticket.1", {"type": "x"}, wait=False)
         assert time.monotonic() - started < 0.1
-    assert "push_failed" in caplog.messages
+        wait_for(lambda: caplog.messages == ["push_failed"] * 2)
     received = subscribe(valkey.url, "ticket.2", lambda: push("ticket.2", {"type": "after"}), 1)
     assert received == [{"type": "after"}]
+
+
+def test_what_leaves_late_arrives(valkey: Valkey) -> None:
+    """Given up with its caller's patience the rest of a batch would be lost."""
+    pushes = [("ticket.1", {"type": "x", "n": n}) for n in range(50)]
+
+    def push_late() -> None:
+        with hanging(valkey):
+            push_many(pushes)
+
+    push("ticket.1", {"type": "warm"})
+    received = subscribe(valkey.url, "ticket.1", push_late, 50)
+    assert [message["n"] for message in received] == list(range(50))
 
 
 def test_pushes_arrive_again_after_redis_restarted(valkey: Valkey) -> None:
