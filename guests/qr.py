@@ -16,6 +16,7 @@ from prometheus_client import Histogram
 from qrcode.constants import ERROR_CORRECT_M
 from qrcode.util import QRData
 
+from .codewords import codewords
 from .models import PooledQr
 
 TOKEN_BYTES = 18  # 144 bits
@@ -68,10 +69,9 @@ def draw(text: str) -> bytes:
     readable, and the matrix packed into a bitmap is enlarged in one step.
     """
     data = text.encode()
-    code = qrcode.QRCode(
-        version=_version_for(len(data)), error_correction=ERROR_CORRECT_M, mask_pattern=MASK
-    )
-    code.add_data(QRData(data))
+    version = _version_for(len(data))
+    code = qrcode.QRCode(version, error_correction=ERROR_CORRECT_M, mask_pattern=MASK)
+    code.data_cache = codewords(data, version)
     code.make(fit=False)
     side = code.modules_count + 2 * QUIET_ZONE
     matrix = Image.new("1", (side, side), 1)
@@ -79,7 +79,8 @@ def draw(text: str) -> bytes:
     modules = Image.frombytes("L", (code.modules_count,) * 2, dark_is_zero)
     matrix.paste(modules.convert("1", dither=Image.Dither.NONE), (QUIET_ZONE, QUIET_ZONE))
     png = BytesIO()
-    matrix.resize((side * MODULE_PIXELS,) * 2, Image.Resampling.NEAREST).save(png, "PNG")
+    image = matrix.resize((side * MODULE_PIXELS,) * 2, Image.Resampling.NEAREST)
+    image.save(png, "PNG", compress_level=1)
     return png.getvalue()
 
 
