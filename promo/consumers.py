@@ -6,27 +6,25 @@ from importlib import import_module
 from typing import Any
 from uuid import UUID
 
-from channels.db import DatabaseSyncToAsync
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
-from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.auth import SESSION_KEY
 from django.template.loader import render_to_string
 from django.utils import translation
-from django.utils.crypto import constant_time_compare
 from django.utils.translation.trans_real import (
     get_supported_language_variant,
     parse_accept_lang_header,
 )
 
-from accounts.models import User
-from guests.models import GuestRequest
-from guests.tickets import Ticket, group_of, seconds_left, ticket_of
+from guests.tickets import Ticket, group_of
 
 from .answers import ticket_context
 from .errors import refusal_text
+from .lookups import Lookups
 
 NORMAL_CLOSE = 1000
 SessionStore = import_module(settings.SESSION_ENGINE).SessionStore
+lookups = Lookups()
 
 
 class TicketConsumer(AsyncWebsocketConsumer):
@@ -45,7 +43,7 @@ class TicketConsumer(AsyncWebsocketConsumer):
             return
         await self.channel_layer.group_add(group_of(self.ticket_id), self.channel_name)
         self.joined = True
-        found = await find_ticket_aside(UUID(self.ticket_id), session)
+        found = await lookups.find(UUID(self.ticket_id), session)
         if found is None:
             await self.close()
             return
@@ -142,25 +140,3 @@ def language_of(scope: Any) -> str:
         except LookupError:
             continue
     return settings.LANGUAGE_CODE
-
-
-def find_ticket(ticket_id: UUID, session: Any) -> tuple[Ticket, int] | None:
-    """Return a ticket and seconds to wait, if the session is that of the account that owns it."""
-    request = (
-        GuestRequest.objects.filter(ticket_id=ticket_id, account=session[SESSION_KEY])
-        .to_tell()
-        .first()
-    )
-    if request is None or not _is_valid(session, request.account):
-        return None
-    return ticket_of(request), seconds_left(request)
-
-
-# In any of a few threads: in the one that asgiref has for all that is synchronous, each socket of a
-# rush would wait for all others to be looked up.
-find_ticket_aside = DatabaseSyncToAsync(find_ticket, thread_sensitive=False)
-
-
-def _is_valid(session: Any, account: User) -> bool:
-    expected = account.get_session_auth_hash()
-    return account.is_active and constant_time_compare(session.get(HASH_SESSION_KEY, ""), expected)

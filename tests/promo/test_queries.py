@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from uuid import UUID
+from uuid import uuid4
 
 import pytest
 from django.db import connection
@@ -12,7 +12,8 @@ from accounts.models import User
 from guests import qr
 from guests.creation import create_due_guests
 from guests.models import Event, GuestRequest
-from promo.consumers import find_ticket, read_session
+from promo.consumers import read_session
+from promo.lookups import find_tickets
 from tests.factories import make_account, make_event, make_event_promoter, make_guest, make_request
 from tests.promo.visitors import PHONE, Visitor, state_in
 
@@ -117,9 +118,23 @@ def test_a_socket_takes_two_and_one_once_there_is_a_code(
     cookies = guest.signed_in(request.account).browser.cookies.output(header="", sep=";")
     session = read_session({"headers": [(b"cookie", cookies.encode())]})
     with queries(expected):
-        found = find_ticket(UUID(str(request.ticket_id)), session)
+        (found,) = find_tickets([(request.ticket_id, session)])
     assert found is not None
     assert found[0].state == state
+
+
+def test_sockets_that_open_together_take_two(event: Event, guest: Visitor) -> None:
+    wanted = []
+    for request in (make_request(event), make_request(event)):
+        cookies = guest.signed_in(request.account).browser.cookies.output(header="", sep=";")
+        session = read_session({"headers": [(b"cookie", cookies.encode())]})
+        wanted.append((request.ticket_id, session))
+    with queries(2):
+        found = find_tickets(wanted)
+    assert [ticket.ticket_id for ticket, _ in filter(None, found)] == [str(t) for t, _ in wanted]
+    (first, _), (second, _) = wanted
+    strangers = [(first, wanted[1][1]), (second, wanted[0][1]), (uuid4(), wanted[0][1])]
+    assert find_tickets(strangers) == [None, None, None]
 
 
 def test_the_qr_image_takes_none(guest: Visitor) -> None:
