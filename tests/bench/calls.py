@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from time import perf_counter, process_time
 
+from channels.db import database_sync_to_async
 from django.conf import settings
 from django.db import connection
 from redis import Redis
@@ -59,7 +60,10 @@ def calls(bench: Bench) -> Figures:
 
 
 def _measure(bench: Bench, url: str, call: Call, *, at_most: int = 10**9) -> Figures:
-    """Call from 64 connections for a third of the time, then at half that rate for as long."""
+    """Call from 64 connections for a third of the time, then at half that rate for as long.
+
+    In between all ends that the calls have begun: it is not of half the load.
+    """
     return asyncio.run(_load(bench, url, call, at_most))
 
 
@@ -73,11 +77,17 @@ async def _load(bench: Bench, url: str, call: Call, at_most: int) -> Figures:
         done = len(times.steps.get("call", ()))
         figures = {"rate": done / window.seconds, "errors": len(times.errors)}
         figures |= milliseconds(times.steps.get("call", [])) | cpu_per(done, used)
+        await settle_aside(bench)
         half = await _paced(browsers, call, numbers, figures["rate"] / 2, seconds)
     for error in sorted(set(times.errors + half.errors))[:3]:
         print(f"    {error}", flush=True)
     figures["half/errors"] = len(half.errors)
     return figures | under("half", milliseconds(half.steps.get("call", [])))
+
+
+@database_sync_to_async
+def settle_aside(bench: Bench) -> None:
+    bench.settle()
 
 
 class _browsers:  # noqa: N801 (a context manager that reads like a function)

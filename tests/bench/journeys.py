@@ -24,24 +24,27 @@ def journeys(bench: Bench) -> Figures:
         if bench.quick:
             users, pauses = bench.size(users), Pauses()
         figures |= under(name, asyncio.run(_closed(bench, event, users, pauses)))
+        figures |= under(name, bench.settle())
     rate = figures["64/rate"] / 2
     figures |= under("half", asyncio.run(_open(bench, event, rate, bench.seconds)))
-    return figures
+    return figures | under("half", bench.settle())
 
 
 def saturated(bench: Bench) -> Figures:
     """1,500 users who never pause: more than any machine of this size serves at once."""
     event = open_event("saturated")
-    return under("1500", asyncio.run(_closed(bench, event, bench.size(1500), Pauses())))
+    figures = under("1500", asyncio.run(_closed(bench, event, bench.size(1500), Pauses())))
+    return figures | under("1500", bench.settle())
 
 
 def arrivals(bench: Bench) -> Figures:
     """1,500 people arrive within 30 s, each goes one journey, and all are to be served."""
     event = open_event("arrivals")
     people, seconds = bench.size(ARRIVALS), 2.0 if bench.quick else ARRIVE_WITHIN
-    return asyncio.run(
+    figures = asyncio.run(
         _open(bench, event, people / seconds, seconds, Pauses() if bench.quick else PEOPLE)
     )
+    return figures | bench.settle()
 
 
 async def _closed(bench: Bench, event: Event, users: int, pauses: Pauses) -> Figures:

@@ -62,13 +62,17 @@ def _loads(figures: Figures, loads: Mapping[str, str]) -> list[str]:
         [f"{step}, p50 / p95 / p99 ms", *(_three(figures, f"{name}/{step}") for name in there)]
         for step in (*STEPS, REQUEST_TO_QR, JOURNEY)
     ]
+    emails = [
+        ["emails left at the end", *(number(figures, f"{n}/emails left", 0) for n in there)],
+        ["s until they were sent", *(number(figures, f"{n}/emails seconds", 0) for n in there)],
+    ]
     cpu = [
         [f"CPU ms a journey, {group}", *(number(figures, f"{n}/cpu/{group}", 2) for n in there)]
         for group in GROUPS
     ]
     total = ["**CPU ms a journey, SNAP and its servers**"]
     total += [f"**{_snaps_cpu(figures, f'{name}/cpu'):,.2f}**" for name in there]
-    return table(head, [*rates, *steps, *cpu, total])
+    return table(head, [*rates, *steps, *emails, *cpu, total])
 
 
 def _three(figures: Figures, name: str) -> str:
@@ -88,6 +92,9 @@ def journeys(figures: Figures) -> list[str]:
         " look, type and think between 2 and 6 seconds before each of three steps, as people do."
         " Half load is an open loop: people come at half of what 64 users reached, whoever is"
         " there. A journey's time is without its pauses.",
+        "",
+        "Emails leave when no person needs the processor. Those that were left when a measurement"
+        " ended are not in its CPU; the next one began when they had been sent.",
     ]
 
 
