@@ -92,12 +92,13 @@ def test_connections_cut_at_commit(
     (event, account). Without that (see `_end_requests`) the constraint would make it a dead row.
     """
     times, cut = int(form(2, 20)), 0
-    storm = make_storm(int(form(100, 1500)), rate=20)
+    # Enough people for the breakers' 60 s, in which nobody commits.
+    storm = make_storm(int(form(100, 6000)), rate=20)
     with storm:
         for _ in range(times):
             pause(0.5)
             with commits_held(postgresql):
-                wait_for(lambda: waiting_commits(postgresql), 30)
+                wait_for(lambda: waiting_commits(postgresql), 70)
                 pause(0.3)
                 backends = waiting_commits(postgresql)
                 terminate(postgresql, backends)
