@@ -32,8 +32,12 @@ creation_duration = Histogram(
 )
 
 
-def create_due_guests() -> int:
-    """End every request that is due, event by event. Return how many were taken up."""
+def create_due_guests(*, pause: float = 0) -> int:
+    """End every request that is due, event by event. Return how many were taken up.
+
+    Looks again until nothing is due, for who found the list locked meanwhile; after less than a
+    full batch only when `pause` seconds are over, or a rush would be many batches of one or two.
+    """
     taken_up = 0
     while True:
         due = GuestRequest.objects.due().order_by().values_list("event_id", flat=True).distinct()
@@ -41,6 +45,8 @@ def create_due_guests() -> int:
         if not batch:
             return taken_up
         taken_up += batch
+        if batch < settings.GUEST_BATCH_SIZE:
+            sleep(pause)
 
 
 def create_guests_of(event_id: int) -> int:

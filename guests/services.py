@@ -4,6 +4,7 @@ import logging
 from datetime import datetime
 from itertools import count
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 from prometheus_client import Counter
@@ -24,7 +25,7 @@ from .tickets import Ticket, describe, is_withheld
 
 log = logging.getLogger(__name__)
 
-wake_guests_worker = WakeUp("guests.tasks.create_guests")
+wake_guests_worker = WakeUp("guests.tasks.create_guests", interval=settings.WAKE_UP_INTERVAL)
 
 duplicate_requests = Counter(
     "duplicate_guest_requests", "Requests by somebody who had one for that event already"

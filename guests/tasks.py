@@ -1,4 +1,5 @@
 from celery import shared_task
+from django.conf import settings
 
 from .creation import create_due_guests
 
@@ -6,4 +7,4 @@ from .creation import create_due_guests
 @shared_task(name="guests.tasks.create_guests")
 def create_guests() -> None:
     """End the requests that are due. A wake-up: sent twice or not at all, nothing is lost."""
-    create_due_guests()
+    create_due_guests(pause=settings.GUEST_BATCH_PAUSE)

@@ -28,13 +28,18 @@ from .models import Email
 
 log = logging.getLogger(__name__)
 
-wake_emails_worker = WakeUp("notifications.tasks.send_emails")
+wake_emails_worker = WakeUp(
+    "notifications.tasks.send_emails", interval=settings.EMAILS_WAKE_UP_INTERVAL
+)
 
 # With the mail server away an email waits as long again as it has waited, within these bounds.
 LONGEST_WAIT_FOR_SERVER = timedelta(seconds=60)
 
 # The states from which staff may have an email sent once more.
 GO_AGAIN = (Email.State.DEAD, Email.State.BOUNCED, Email.State.CANCELLED)
+
+# Emails that go out over one connection.
+BATCH = 20
 
 # So many emails in a row that the mail server would not take mean that it is away for all.
 AWAY_FOR_ALL = 2
@@ -101,7 +106,7 @@ def requeue_emails(emails: QuerySet[Email], *, to: str | None = None) -> int:
     return queued
 
 
-def send_due_emails(limit: int = 20) -> int:
+def send_due_emails(limit: int = BATCH) -> int:
     """Claim up to `limit` due emails, the fast lane first, and send them over one connection.
 
     Return how many were dealt with: 0 when nothing is due or the mail server is away.

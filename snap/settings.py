@@ -396,13 +396,18 @@ CREATE_WAIT_SECONDS = env.float("CREATE_WAIT_SECONDS", default=3.0)
 
 # Rows one worker turns into guests in one transaction.
 GUEST_BATCH_SIZE = env.int("GUEST_BATCH_SIZE", default=50)
+# Seconds after which a worker looks for more, once it has found less than that.
+GUEST_BATCH_PAUSE = env.float("GUEST_BATCH_PAUSE", default=0.1)
 GUEST_REQUEST_ATTEMPTS = 3
 GUEST_REQUEST_BACKOFF = 2  # seconds, doubled by each attempt
 SWEEP_INTERVAL = env.float("SWEEP_INTERVAL", default=1.0)
-# Seconds that workers have to take up what is due before the sweeper does it itself.
+# Seconds that workers have to take up what is due before the sweeper does it itself. Emails wait
+# while people come in a rush; nobody stands at a door for them.
 SWEEP_TAKES_OVER = env.float("SWEEP_TAKES_OVER", default=4.0)
-# Seconds between two messages that wake a worker: what comes in between is one batch.
-WAKE_UP_INTERVAL = env.float("WAKE_UP_INTERVAL", default=0.1)
+SWEEP_TAKES_OVER_EMAILS = env.float("SWEEP_TAKES_OVER_EMAILS", default=30.0)
+# Seconds between two messages of a process that wake a worker: what comes in between is one batch.
+WAKE_UP_INTERVAL = env.float("WAKE_UP_INTERVAL", default=0.2)
+EMAILS_WAKE_UP_INTERVAL = env.float("EMAILS_WAKE_UP_INTERVAL", default=0.5)
 
 # Seconds for which a process takes an event, and who promotes it, for what they were: what staff
 # change shows after that at the latest. Opening and closing times are kept to the second.

@@ -17,12 +17,13 @@ class WakeUp:
     """One message for many rows, sent from a thread of its own.
 
     Whoever committed a row calls the object and goes on at once: neither a burst nor a broker that
-    hangs costs a request anything. A burst becomes a message every WAKE_UP_INTERVAL seconds, the
-    first one without delay. A message that is lost costs at most one sweep interval.
+    hangs costs a request anything. A burst becomes a message every `interval` seconds, the first
+    one without delay. A message that is lost costs at most one sweep interval.
     """
 
-    def __init__(self, task: str) -> None:
+    def __init__(self, task: str, *, interval: float) -> None:
         self.task = task
+        self.interval = interval
         self._reset()
         os.register_at_fork(after_in_child=self._reset)
 
@@ -55,7 +56,7 @@ class WakeUp:
             self._wanted.wait()
             self._wanted.clear()
             self._publish()
-            sleep(settings.WAKE_UP_INTERVAL)
+            sleep(self.interval)
 
     def _publish(self) -> None:
         self._publishing_since = monotonic()

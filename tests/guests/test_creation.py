@@ -307,10 +307,13 @@ def test_what_comes_while_a_worker_is_busy_is_not_left_behind() -> None:
     def come() -> None:
         for account in newcomers:
             request_place(event, account)
-            create_due_guests()
+            work()
+
+    def work() -> None:
+        create_due_guests(pause=0.02)
 
     with slow("guests_guest", "INSERT", seconds=0.03):
-        at_once([create_due_guests, come])
+        at_once([work, come])
     assert not GuestRequest.objects.pending().exists()
     assert states(event) == ["on_list"] * 3 + ["waiting"] * 6
 

@@ -37,7 +37,8 @@ Stopping = Callable[[], bool]
 class Command(BaseCommand):
     help = (
         "Every SWEEP_INTERVAL seconds wake the workers for what they have missed, and do their work"
-        " when the broker is away or they have not come for SWEEP_TAKES_OVER seconds."
+        " when the broker is away or they have not come for SWEEP_TAKES_OVER seconds, or for"
+        " emails SWEEP_TAKES_OVER_EMAILS."
     )
     requires_system_checks = []
 
@@ -94,7 +95,7 @@ def keep_up(sweep: Callable[[Stopping], None], stop: threading.Event, interval: 
 
 def sweep_requests(stopping: Stopping) -> None:
     """Have guests made of requests that are due."""
-    if not was_left(GuestRequest.objects.due(), wake_guests_worker):
+    if not was_left(GuestRequest.objects.due(), wake_guests_worker, settings.SWEEP_TAKES_OVER):
         return
     due = GuestRequest.objects.due().order_by().values_list("event_id", flat=True).distinct()
     for event_id in due:
@@ -111,7 +112,7 @@ def sweep_waiting(stopping: Stopping) -> None:
 
 def sweep_emails(stopping: Stopping) -> None:
     """Have emails sent that are due."""
-    if was_left(Email.objects.due(), wake_emails_worker):
+    if was_left(Email.objects.due(), wake_emails_worker, settings.SWEEP_TAKES_OVER_EMAILS):
         while not stopping() and send_due_emails():
             log.info("sweeper_did_emails")
 
@@ -136,12 +137,14 @@ SWEEPS: list[Callable[[Stopping], None]] = [
 ]
 
 
-def was_left(due: QuerySet[Any], wake_worker: WakeUp) -> bool:
-    """Wake the worker for rows that are overdue, and say whether to do its work here instead."""
+def was_left(due: QuerySet[Any], wake_worker: WakeUp, patience: float) -> bool:
+    """Wake the worker for rows that are overdue, and say whether to do its work here instead: the
+    broker is away, or they are overdue for `patience` seconds.
+    """
     if not _for_longer_than(settings.SWEEP_INTERVAL, due):
         return False
     wake_worker()
-    return wake_worker.is_failing() or _for_longer_than(settings.SWEEP_TAKES_OVER, due)
+    return wake_worker.is_failing() or _for_longer_than(patience, due)
 
 
 def _for_longer_than(seconds: float, due: QuerySet[Any]) -> bool:
