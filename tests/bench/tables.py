@@ -20,7 +20,8 @@ GROUPS = (
 LOADS = {
     "64": "64 users",
     "256": "256 users",
-    "1500": "1,500 users",
+    "1500": "1,500 users in a hurry",
+    "1500 calm": "1,500, a minute each",
     "half": "half load",
 }
 
@@ -89,9 +90,10 @@ def journeys(figures: Figures) -> list[str]:
     return [
         *lines,
         "Closed loops: 64 and 256 users go one journey after the other without a pause; the 1,500"
-        " look, type and think between 2 and 6 seconds before each of three steps, as people do."
-        " Half load is an open loop: people come at half of what 64 users reached, whoever is"
-        " there. A journey's time is without its pauses.",
+        " look, type and think before each of three steps: for 2 to 6 seconds, in more of a hurry"
+        " than anybody's thumbs, or for 10 to 30, which makes 1,500 journeys a minute. Half load is"
+        " an open loop: people come at half of what 64 users reached, whoever is there. A journey's"
+        " time is without its pauses.",
         "",
         "Emails leave when no person needs the processor. Those that were left when a measurement"
         " ended are not in its CPU; the next one began when they had been sent.",
