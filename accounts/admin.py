@@ -16,6 +16,8 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from notifications.admin import LongList
+
 from .models import BlockedPhone, SuspiciousActivity, User
 from .phone_checks import forget_phone
 from .phones import PhoneError, masked_phone, parse_phone
@@ -81,14 +83,13 @@ def cleaned_phone(text: str) -> str:
 
 
 @admin.register(User)
-class AccountAdmin(FindsPhones, ChangesOnly, UserAdmin):  # type: ignore[type-arg]
+class AccountAdmin(LongList, FindsPhones, ChangesOnly, UserAdmin):  # type: ignore[type-arg]
     form = AccountForm
     add_form = NewAccountForm
     list_display = ["name", "phone_masked", "email", "verified_at", "is_staff", "created_at"]
     list_filter = ["is_staff", "is_active", ("verified_at", admin.EmptyFieldListFilter)]
     search_fields = ["phone__startswith", "first_name", "last_name", "email__istartswith"]
     ordering = ["-pk"]
-    show_full_result_count = False
     actions = ["sign_out_everywhere"]
     readonly_fields = ["verified_at", "created_at"]
     fieldsets = [

@@ -27,7 +27,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.admin import ChangesOnly, FindsPhones
 from accounts.models import User
 from accounts.phones import masked_phone, readable_phone
-from notifications.admin import ReadOnly
+from notifications.admin import CutPaginator, LongList, ReadOnly
 from notifications.models import Email
 
 from . import audit, qr
@@ -302,7 +302,7 @@ def history_of(changes: QuerySet[StateChange], states: type[TextChoices]) -> str
 
 
 @admin.register(Guest)
-class GuestAdmin(FindsPhones, ChangesOnly, ReadOnly):
+class GuestAdmin(LongList, FindsPhones, ChangesOnly, ReadOnly):
     list_display = [
         "name",
         "phone_masked",
@@ -317,12 +317,9 @@ class GuestAdmin(FindsPhones, ChangesOnly, ReadOnly):
     list_filter = [
         "state",
         ("checked_in_at", admin.EmptyFieldListFilter),
-        ("event", admin.RelatedOnlyFieldListFilter),
-        ("promoter", admin.RelatedOnlyFieldListFilter),
+        "event",
+        "promoter",
     ]
-    # How many guests are in each state, of the event that is chosen.
-    show_facets = admin.ShowFacets.ALWAYS
-    show_full_result_count = False
     search_fields = ["name", "phone__startswith", "account__email__istartswith"]
     ordering = ["-pk"]
     actions = ["cancel"]
@@ -341,6 +338,16 @@ class GuestAdmin(FindsPhones, ChangesOnly, ReadOnly):
         "emails",
         "history",
     ]
+
+    @property
+    def show_facets(self) -> admin.ShowFacets:  # type: ignore[override]
+        """How many guests are in each state, of the event that is chosen; in long lists on demand.
+
+        Every count reads the whole list.
+        """
+        counted = Guest.objects.order_by()[: CutPaginator.MOST].count()
+        is_long = counted == CutPaginator.MOST
+        return admin.ShowFacets.ALLOW if is_long else admin.ShowFacets.ALWAYS
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Guest]:
         return super().get_queryset(request).select_related("event", "account", "promoter", "team")
@@ -410,11 +417,10 @@ class GuestAdmin(FindsPhones, ChangesOnly, ReadOnly):
 
 
 @admin.register(GuestRequest)
-class GuestRequestAdmin(FindsPhones, ReadOnly):
+class GuestRequestAdmin(LongList, FindsPhones, ReadOnly):
     list_display = ["name", "phone_masked", "event", "state", "took", "attempts", "level", "why"]
     list_select_related = ["event"]
-    list_filter = ["state", "level", ("event", admin.RelatedOnlyFieldListFilter)]
-    show_full_result_count = False
+    list_filter = ["state", "level", "event"]
     search_fields = ["=ticket_id", "name", "phone__startswith"]
     ordering = ["-pk"]
     actions = ["replay"]

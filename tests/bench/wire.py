@@ -190,6 +190,7 @@ class Socket:
         reader.transport.write(
             b"GET %b HTTP/1.1\r\nHost: %b\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %b\r\nOrigin: %b\r\nCookie: %b\r\n"
+            b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
             b"Accept-Language: pt-PT\r\n\r\n"
             % (parts.path.encode(), parts.netloc.encode(), HANDSHAKE_KEY, origin, cookies)
         )

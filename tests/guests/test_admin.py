@@ -11,6 +11,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Permission
 from django.core.files.storage import default_storage
+from django.db import connection
 from django.forms.models import model_to_dict
 from django.test import Client
 from django.urls import reverse
@@ -32,6 +33,7 @@ from guests.models import (
     TeamMember,
 )
 from guests.qr import image_name, pass_url
+from notifications.admin import CutPaginator
 from notifications.models import Email
 from tests.factories import (
     make_account,
@@ -115,6 +117,20 @@ def test_door_staff_see_guests_and_change_nothing(
     assert client.get(at("guests_event_add")).status_code == 403
 
 
+MANY_GUESTS = """
+WITH account AS (
+    INSERT INTO accounts_user (password, is_superuser, phone, first_name, last_name, email,
+                               language, is_active, is_staff, session_nonce)
+    SELECT '!', false, '+35196' || lpad(n::text, 7, '0'), 'Rita', 'Exemplo ' || n, '', 'pt-pt',
+           true, false, md5(n::text)
+    FROM generate_series(1, %(size)s) AS n
+    RETURNING id, phone, first_name
+)
+INSERT INTO guests_guest (event_id, account_id, phone, name, state, queue_number, listings)
+SELECT %(event)s, id, phone, first_name, 'waiting', id, 0 FROM account
+"""
+
+
 def test_staff_sign_in_with_their_phone_as_they_write_it(client: Client) -> None:
     staff = make_staff(phone="+351912000999")
     form = {"username": "912 000 999", "password": "a long password", "next": "/admin/"}
@@ -134,6 +150,24 @@ def test_lists_cost_the_same_queries_at_any_size(
             assert admin.get(at(f"{name}_changelist")).context["cl"].result_count >= more
         counts.append(len(queries))
     assert counts[0] == counts[1]
+
+
+def make_many_guests(size: int) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(MANY_GUESTS, {"event": make_event().pk, "size": size})
+
+
+def test_a_long_list_is_counted_so_far_and_no_further(admin: Client) -> None:
+    make_many_guests(CutPaginator.MOST - 1)
+    page = admin.get(at("guests_guest_changelist")).content.decode()
+    assert f"{CutPaginator.MOST - 1} convidados" in page
+    assert f"({CutPaginator.MOST - 1})" in page  # beside the state they are all in
+    make_guest()
+    page = admin.get(at("guests_guest_changelist")).content.decode()
+    assert f"{CutPaginator.MOST}+ convidados" in page
+    assert f"({CutPaginator.MOST - 1})" not in page
+    page = admin.get(at("guests_guest_changelist"), {"_facets": "True"}).content.decode()
+    assert f"({CutPaginator.MOST - 1})" in page
 
 
 def test_searching_finds_by_name_phone_and_email(admin: Client) -> None:
