@@ -26,8 +26,8 @@ def find_tickets(wanted: list[Wanted]) -> list[Found]:
     One query for all, and one for each that has a position.
     """
     rows = GuestRequest.objects.filter(ticket_id__in={ticket_id for ticket_id, _ in wanted})
-    requests = {request.ticket_id: request for request in rows.to_tell()}
-    return [_found(requests.get(ticket_id), session) for ticket_id, session in wanted]
+    by_id = {request.ticket_id: request for request in rows.to_tell()}
+    return [_found(by_id.get(ticket_id), session) for ticket_id, session in wanted]
 
 
 def _found(request: GuestRequest | None, session: Any) -> Found:
