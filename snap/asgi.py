@@ -10,8 +10,20 @@ get_asgi_application()
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from channels.security.websocket import OriginValidator  # noqa: E402
 from django.conf import settings  # noqa: E402
+from uvicorn.protocols.websockets.websockets_sansio_impl import (  # noqa: E402
+    WebSocketsSansIOProtocol,
+)
+from websockets.http11 import Request  # noqa: E402
 
 from promo.routing import websocket_urlpatterns  # noqa: E402
+
+
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's, without its own copy of the headers: an eighth of what an idle socket takes."""
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        event.headers.clear()
 
 
 async def answer_http(scope, receive, send):  # type: ignore[no-untyped-def]
