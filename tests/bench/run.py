@@ -10,6 +10,7 @@ from tests.bench.bench import Bench
 from tests.bench.figures import Figures
 from tests.bench.journey import JourneyError
 from tests.bench.stack import ProductionStack
+from tests.bench.usage import python_ms
 from tests.bench.wire import WireError
 
 PARTS: dict[str, Callable[[Bench], Figures]] = {
@@ -31,7 +32,7 @@ def run(stack: ProductionStack, options: argparse.Namespace) -> bool:
     for number in range(options.runs):
         for part in options.parts:
             print(f"{part} (run {number + 1} of {options.runs})", flush=True)
-            load, began = os.getloadavg()[0], time.monotonic()
+            load, speed, began = os.getloadavg()[0], python_ms(), time.monotonic()
             try:
                 figures = PARTS[part](bench)
             except (JourneyError, WireError) as error:
@@ -43,7 +44,7 @@ def run(stack: ProductionStack, options: argparse.Namespace) -> bool:
             print(f"    took {time.monotonic() - began:.0f} s", flush=True)
             if not options.quick:
                 again = options.add or number > 0
-                measured = report.describe_run(figures, options.seconds, load)
+                measured = report.describe_run(figures, options.seconds, load, speed)
                 report.keep(options.out, part, measured, again=again)
     good, said = stack.audit()
     print(f"audit: {said.splitlines()[-1] if said else 'said nothing'}")

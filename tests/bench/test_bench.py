@@ -121,7 +121,7 @@ def test_the_document_comes_from_the_figures_alone(tmp_path: Path) -> None:
     """Two runs give their medians, and writing it twice gives the same files."""
     figures = {"64/rate": 170.0, "64/errors": 0.0, "64/journey/p95": 700.0, "64/cpu/web": 3.0}
     for rate in (160.0, 170.0, 190.0):
-        run = report.describe_run(figures | {"64/rate": rate}, 60, 0.1)
+        run = report.describe_run(figures | {"64/rate": rate}, 60, 0.1, 20.0)
         report.keep(tmp_path, "journeys", run, again=True)
     report.write(tmp_path)
     written = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
@@ -138,7 +138,7 @@ def test_the_document_comes_from_the_figures_alone(tmp_path: Path) -> None:
 def test_new_runs_take_the_place_of_old_ones(tmp_path: Path) -> None:
     for rate, again in ((1.0, False), (2.0, True), (3.0, False)):
         report.keep(
-            tmp_path, "journeys", report.describe_run({"64/rate": rate}, 60, 0.0), again=again
+            tmp_path, "journeys", report.describe_run({"64/rate": rate}, 60, 0.0, 20.0), again=again
         )
     kept = json.loads((tmp_path / "performance.json").read_text())
     assert [run["figures"]["64/rate"] for run in kept["journeys"]] == [3.0]
