@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 
+from accounts.forms import PhoneForm
 from guests.models import Event, time_of
 from guests.tickets import Ticket
 
@@ -26,6 +27,24 @@ def show_events(request: HttpRequest, events: Iterable[Event]) -> HttpResponse:
     best_first = ["open", "full", "not_open_yet", "closed", "cancelled"]
     ordered = sorted(events, key=lambda event: best_first.index(event.list_state()))
     return render(request, "promo/events.html", {"events": ordered})
+
+
+def show_event(request: HttpRequest, link: PromoLink, ticket: dict[str, Any]) -> HttpResponse:
+    """Show an event, and what `ticket_context` says of a ticket for it, if there is one.
+
+    The phone form comes with it: whoever taps the button waits for nothing.
+    """
+    form = PhoneForm()
+    focus(form)
+    context = {
+        "link": link,
+        "event": link.event,
+        "list_state": link.event.list_state(),
+        "opens_in": seconds_until_opening(link.event),
+        "form": form,
+        **ticket,
+    }
+    return render(request, "promo/event.html", context)
 
 
 def show_step(

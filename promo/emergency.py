@@ -13,7 +13,6 @@ from uuid import UUID
 from django.contrib.auth import HASH_SESSION_KEY
 from django.contrib.auth.models import AnonymousUser
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
 from django.utils.translation import get_language
 
 from accounts.forms import CodeForm, PhoneForm, RegisterForm
@@ -30,7 +29,7 @@ from snap.errors import unavailable
 
 from .answers import (
     go,
-    seconds_until_opening,
+    show_event,
     show_events,
     show_step,
     show_ticket,
@@ -82,13 +81,7 @@ def events(request: HttpRequest) -> HttpResponse:
 
 def event(request: HttpRequest, event: str, promoter: str = "") -> HttpResponse:
     link = _recall_link(event, promoter)
-    context = {
-        "link": link,
-        "event": link.event,
-        "list_state": link.event.list_state(),
-        "opens_in": seconds_until_opening(link.event),
-    }
-    return render(request, "promo/event.html", context)
+    return show_event(request, link, {})
 
 
 def phone(request: HttpRequest, event: str, promoter: str) -> HttpResponse:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.utils.translation import get_language
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
@@ -36,7 +36,7 @@ from snap.addresses import client_address
 from . import emergency
 from .answers import (
     go,
-    seconds_until_opening,
+    show_event,
     show_events,
     show_step,
     show_ticket,
@@ -63,16 +63,10 @@ def event(request: HttpRequest, event: str, promoter: str = "") -> HttpResponse:
     remember(link.event)
     account = account_of(request)
     held = latest_request(link.event, account) if account else None
-    context: dict[str, Any] = {
-        "link": link,
-        "event": link.event,
-        "list_state": link.event.list_state(),
-        "opens_in": seconds_until_opening(link.event),
-    }
-    if held:
-        wait = seconds_left(held)
-        context |= ticket_context(ticket_of(held), wait=wait, host=request.get_host())
-    return render(request, "promo/event.html", context)
+    if held is None:
+        return show_event(request, link, {})
+    ticket = ticket_context(ticket_of(held), wait=seconds_left(held), host=request.get_host())
+    return show_event(request, link, ticket)
 
 
 @never_cache

@@ -246,6 +246,27 @@ def test_a_session_needs_one_tap_and_a_double_tap_is_one_request(stack: Stack, p
     expect(page.locator("body")).to_be_visible()
 
 
+def test_the_phone_form_asks_nobody_and_back_leads_to_the_event(stack: Stack, page: Page) -> None:
+    event = make_event()
+    open_link(page, event)
+    address = page.url
+    page.context.set_offline(True)
+    ask_to_join(page)
+    expect(page.locator("[name=phone]")).to_be_focused()
+    assert page.url.endswith("/-/phone/")
+    page.context.set_offline(False)
+    page.go_back()
+    expect(page.locator("#dialog")).to_be_hidden()
+    assert page.url == address
+    ask_to_join(page)
+    give_phone(page, new_phone())
+    expect(page.locator("[name=first_name]")).to_be_visible()
+    assert page.url.endswith("/-/register/")
+    page.go_back()
+    expect(page.locator("#dialog")).to_be_hidden()
+    assert page.url == address
+
+
 # The email ------------------------------------------------
 
 
@@ -353,7 +374,7 @@ def test_every_state_of_an_event(stack: Stack, page: Page) -> None:
         assert_accessible(page)
         shoot(page, f"event-{name}")
     open_link(page, full)
-    page.locator("[data-opens-dialog]").first.click()
+    page.locator("[data-first-step]").first.click()
     expect(page.locator("[name=phone]")).to_be_visible()
     give_phone(page, new_phone())
     fill_in_registration(page)

@@ -3,15 +3,33 @@
 const dialog = document.getElementById("dialog");
 const flow = document.getElementById("flow");
 
-function copyOf(id) {
-  return document.getElementById(id).content.cloneNode(true);
+function contentOf(id) {
+  return document.getElementById(id)?.content;
 }
 
-function open() {
+function copyOf(id) {
+  return contentOf(id).cloneNode(true);
+}
+
+function open(id) {
   if (!dialog.open) {
-    flow.replaceChildren(copyOf("loading"));
+    flow.replaceChildren(copyOf(id));
+    htmx.process(flow);
     dialog.showModal();
   }
+}
+
+// The first step came with the page. Taps that are meant for a new tab are left to the browser.
+function openFirstStep(event) {
+  const link = event.target.closest("[data-first-step]");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) {
+    return;
+  }
+  event.preventDefault();
+  open("first-step");
+  // As HTMX does, which then goes back to the page by reloading it.
+  history.replaceState({ htmx: true }, "", location.href);
+  history.pushState({ htmx: true }, "", link.href);
 }
 
 // Whoever got a ticket in the dialog finds it on the event's page; everybody else finds the event.
@@ -35,6 +53,7 @@ function tellProblem() {
 }
 
 if (dialog) {
+  document.addEventListener("click", openFirstStep);
   dialog.addEventListener("close", afterClosing);
   dialog.addEventListener("click", (event) => {
     if (event.target === dialog || event.target.closest("[data-closes-dialog]")) {
@@ -45,7 +64,7 @@ if (dialog) {
 
 document.body.addEventListener("htmx:beforeRequest", (event) => {
   if (event.detail.elt.closest("[data-opens-dialog]")) {
-    open();
+    open("loading");
   }
   flow?.querySelector(".problem")?.remove();
 });
@@ -78,8 +97,10 @@ document.body.addEventListener("htmx:beforeSwap", (event) => {
 document.body.addEventListener("htmx:afterSettle", (event) => {
   const fresh = event.detail.elt.querySelector("[name=csrfmiddlewaretoken]");
   if (fresh) {
-    for (const field of document.getElementsByName("csrfmiddlewaretoken")) {
-      field.value = fresh.value;
+    for (const place of [document, contentOf("first-step")]) {
+      for (const field of place?.querySelectorAll("[name=csrfmiddlewaretoken]") ?? []) {
+        field.value = fresh.value;
+      }
     }
   }
 });

@@ -12,7 +12,7 @@ from urllib.parse import quote_plus
 
 from tests.bench.wire import Answer, Browser, Socket, WireError
 
-STEPS = ("event", "phone form", "phone", "register", "socket", "push", "image")
+STEPS = ("event", "phone", "register", "socket", "push", "image")
 # From the request (which the registration makes) to the code on the screen.
 REQUEST_TO_QR = "request to QR"
 JOURNEY = "journey"
@@ -42,7 +42,7 @@ class Phones:
 
 @dataclass(frozen=True)
 class Pauses:
-    """How long people look, type and think before a step, in seconds: anything between these."""
+    """How long people look, type a number, type a name, in seconds: anything between these."""
 
     shortest: float = 0.0
     longest: float = 0.0
@@ -112,7 +112,6 @@ class Journey:
     async def _go(self) -> None:
         token = await self._event_page()
         await self.pauses.wait()
-        token = await self._phone_form() or token
         await self.pauses.wait()
         token = await self._give_phone(token)
         await self.pauses.wait()
@@ -126,11 +125,6 @@ class Journey:
     async def _event_page(self) -> bytes:
         async with self._timed("event"):
             answer = await self.browser.get(self.event_path)
-        return self._find(CSRF, answer.body, answer.status)
-
-    async def _phone_form(self) -> bytes:
-        async with self._timed("phone form"):
-            answer = await self.browser.get(self._step("phone"), self._htmx(self.event_path))
         return self._find(CSRF, answer.body, answer.status)
 
     async def _give_phone(self, token: bytes) -> bytes:

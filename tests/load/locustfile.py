@@ -100,7 +100,7 @@ class Guest(FastHttpUser):
 
     def new(self) -> None:
         """Nobody knows the phone."""
-        self._see_code(self._register(self._give_phone(self._open_form(self._look()))))
+        self._see_code(self._register(self._give_phone(self._look())))
         self._may_return()
 
     def known(self) -> None:
@@ -124,7 +124,7 @@ class Guest(FastHttpUser):
     def impatient(self) -> None:
         """Reloads, sends the phone twice at once, begins again when signed in, and reloads."""
         self._look()
-        token = self._open_form(self._look())
+        token = self._look()
         both = [gevent.spawn(self._give_phone, token) for _ in range(2)]
         gevent.joinall(both)
         tokens = [one.value for one in both if one.value]
@@ -139,10 +139,6 @@ class Guest(FastHttpUser):
 
     def _look(self) -> str:
         return self._token(self._get(tally.event_path, "event"))
-
-    def _open_form(self, token: str) -> str:
-        answer = self._get(self._step("phone"), "phone form", htmx=True)
-        return self._token(answer) or token
 
     def _give_phone(self, token: str) -> str:
         fields = {"country": "PT", "phone": self.phone}

@@ -36,7 +36,10 @@ def test_in_the_dialog_too(limited: Stack, phone: BrowserContext) -> None:
     page = phone.new_page()
     for _ in range(5):
         page.goto(f"/promo/{event.slug}/")
-    page.locator("[data-opens-dialog]").click()
+    page.locator("[data-first-step]").click()
+    page.locator("#flow input[name=phone]").fill("912 000 111")
+    page.locator("#flow form.step .button").click()
+    expect(page.locator("#flow [data-challenge]")).to_be_attached()
     expect(page.locator("#flow input[name=phone]")).to_be_visible(timeout=30_000)
 
 
