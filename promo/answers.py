@@ -7,8 +7,11 @@ from typing import Any
 from django.conf import settings
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.middleware.csrf import get_token
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils.translation import get_language
 
 from accounts.forms import PhoneForm
 from guests.models import Event, time_of
@@ -20,6 +23,11 @@ from .links import PromoLink
 # Statuses of a step's form when it was filled in wrongly and nothing else was said.
 OK, INVALID = 200, 422
 FORMS = {"phone", "code", "register", "claim", "prove"}
+
+# Stands in the pages that are drawn once for many, where each has a token of their own.
+TOKEN_OF_NOBODY = "token-of-nobody"  # noqa: S105
+# Of one link: addresses with a query of their own are pages of their own.
+MAX_PAGES = 100
 
 
 def show_events(request: HttpRequest, events: Iterable[Event]) -> HttpResponse:
@@ -34,17 +42,38 @@ def show_event(request: HttpRequest, link: PromoLink, ticket: dict[str, Any]) ->
 
     The phone form comes with it: whoever taps the button waits for nothing.
     """
+    state = link.event.list_state(), seconds_until_opening(link.event)
+    if not ticket and not request.user.is_authenticated:
+        return HttpResponse(_page_for_strangers(request, link, *state))
+    return render(request, "promo/event.html", _about_event(link, *state) | ticket)
+
+
+def _page_for_strangers(
+    request: HttpRequest, link: PromoLink, list_state: str, opens_in: int
+) -> str:
+    """Return the page as everybody sees it who is not signed in, drawn once as long as the link
+    is remembered; only the CSRF token is each one's own."""
+    key = (request.get_full_path(), get_language() or "", list_state, opens_in)
+    page = link.pages.get(key)
+    if page is None:
+        context = _about_event(link, list_state, opens_in) | {"csrf_token": TOKEN_OF_NOBODY}
+        page = render_to_string("promo/event.html", context, request)
+        if len(link.pages) >= MAX_PAGES:
+            link.pages.clear()
+        link.pages[key] = page
+    return page.replace(TOKEN_OF_NOBODY, get_token(request))
+
+
+def _about_event(link: PromoLink, list_state: str, opens_in: int) -> dict[str, Any]:
     form = PhoneForm()
     focus(form)
-    context = {
+    return {
         "link": link,
         "event": link.event,
-        "list_state": link.event.list_state(),
-        "opens_in": seconds_until_opening(link.event),
+        "list_state": list_state,
+        "opens_in": opens_in,
         "form": form,
-        **ticket,
     }
-    return render(request, "promo/event.html", context)
 
 
 def show_step(

@@ -1,7 +1,7 @@
 """What a promo link leads to: an event, and whom its guests are attributed to."""
 
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from time import monotonic
 
@@ -19,6 +19,8 @@ class PromoLink:
     event: Event
     promoter: Promoter | None
     team: Team | None
+    # Drawn of it for whoever is not signed in, by address and state; forgotten with the link.
+    pages: dict[tuple[str, str, str, int], str] = field(default_factory=dict, compare=False)
 
     @property
     def code(self) -> str:

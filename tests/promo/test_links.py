@@ -1,18 +1,24 @@
 """What a link leads to is remembered for a moment: what that saves, and what it must not do."""
 
+import re
 from datetime import timedelta
 from time import sleep
 from typing import Any
 
 import pytest
 from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 from pytest_django import Settings
 
+from promo.answers import MAX_PAGES
 from promo.links import open_link
-from tests.factories import make_event, make_event_promoter
+from tests.factories import make_account, make_event, make_event_promoter
 
 pytestmark = pytest.mark.django_db
+
+SIGN_OUT = f'action="{reverse("sign_out")}"'
+TOKEN = re.compile(r'name="csrfmiddlewaretoken" value="([^"]+)"')
 
 
 def test_a_link_opened_lately_asks_nobody(
@@ -55,6 +61,57 @@ def test_whoever_changes_what_they_were_given_changes_nothing_for_others(
     event = make_event(title="Festa")
     open_link(event.slug, "").event.title = "Outra"
     assert open_link(event.slug, "").event.title == "Festa"
+
+
+def test_strangers_see_one_page_each_with_a_token_of_their_own(settings: Settings) -> None:
+    settings.LINK_SECONDS = 60.0
+    address = f"/promo/{make_event(title='Antes').slug}/"
+    clients = [Client(enforce_csrf_checks=True) for _ in range(2)]
+    first, second = (client.get(address).content.decode() for client in clients)
+    assert "Antes" in first
+    tokens = [set(TOKEN.findall(page)) for page in (first, second)]
+    assert first != second
+    assert len(tokens[0] | tokens[1]) == 2
+    for client, (token,) in zip(clients, tokens, strict=True):
+        form = {"phone": "912 345 678", "country": "PT", "csrfmiddlewaretoken": token}
+        assert client.post(f"{address}-/phone/", form).status_code == 303
+
+
+def test_pages_are_kept_apart_by_language_query_and_who_asks(
+    settings: Settings, client: Client
+) -> None:
+    settings.LINK_SECONDS = 60.0
+    address = f"/promo/{make_event().slug}/"
+    assert "Quero entrar na lista" in client.get(address).content.decode()
+    in_english = client.get(address, headers={"Accept-Language": "en"}).content.decode()
+    assert "I want to be on the list" in in_english
+    with_query = client.get(f"{address}?from=poster").content.decode()
+    assert f'value="{address}?from=poster"' in with_query
+    client.force_login(make_account())
+    signed_in = client.get(address).content.decode()
+    assert SIGN_OUT in signed_in
+    assert 'id="first-step"' not in signed_in
+    assert SIGN_OUT not in Client().get(address).content.decode()
+
+
+def test_a_drawn_page_is_gone_with_its_link(settings: Settings, client: Client) -> None:
+    settings.LINK_SECONDS = 0.3
+    event = make_event(title="Antes")
+    assert "Antes" in client.get(f"/promo/{event.slug}/").content.decode()
+    event.title = "Depois"
+    event.save()
+    assert "Antes" in client.get(f"/promo/{event.slug}/").content.decode()
+    sleep(0.3)
+    assert "Depois" in client.get(f"/promo/{event.slug}/").content.decode()
+
+
+def test_addresses_with_queries_do_not_pile_up(settings: Settings, client: Client) -> None:
+    settings.LINK_SECONDS = 60.0
+    settings.LIMIT_IP = 1000
+    event = make_event()
+    for number in range(MAX_PAGES + 20):
+        client.get(f"/promo/{event.slug}/?from={number}")
+    assert 0 < len(open_link(event.slug, "").pages) <= MAX_PAGES
 
 
 def test_what_each_step_asks_the_database(
