@@ -1,5 +1,6 @@
 """What each part of the bench is given: the stack, the event, and how long it may take."""
 
+import secrets
 import time
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -47,11 +48,11 @@ class Bench:
         return Journey(self.stack.url, event.slug, self.phones.next(), pauses)
 
 
-def open_event(slug: str) -> Event:
-    """Make an event whose list is open and does not fill up."""
+def open_event(name: str) -> Event:
+    """Make an event whose list is open and does not fill up; another one in each run."""
     now = timezone.now()
     return Event.objects.create(
-        slug=slug,
+        slug=f"{name}-{secrets.token_hex(4)}",
         title="Noite de Exemplo",
         description="Uma noite que nunca enche.",
         venue="Sala Exemplo",
