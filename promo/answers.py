@@ -24,8 +24,8 @@ from .links import PromoLink
 OK, INVALID = 200, 422
 FORMS = {"phone", "code", "register", "claim", "prove"}
 
-# Stands in the pages that are drawn once for many, where each has a token of their own.
-TOKEN_OF_NOBODY = "token-of-nobody"  # noqa: S105
+# Stands in pages that are drawn once for many, where each visitor has a CSRF token of their own.
+EACH_ONES_OWN = "put-in-for-each-visitor"
 # Of one link: addresses with a query of their own are pages of their own.
 MAX_PAGES = 100
 
@@ -56,12 +56,12 @@ def _page_for_strangers(
     key = (request.get_full_path(), get_language() or "", list_state, opens_in)
     page = link.pages.get(key)
     if page is None:
-        context = _about_event(link, list_state, opens_in) | {"csrf_token": TOKEN_OF_NOBODY}
+        context = _about_event(link, list_state, opens_in) | {"csrf_token": EACH_ONES_OWN}
         page = render_to_string("promo/event.html", context, request)
         if len(link.pages) >= MAX_PAGES:
             link.pages.clear()
         link.pages[key] = page
-    return page.replace(TOKEN_OF_NOBODY, get_token(request))
+    return page.replace(EACH_ONES_OWN, get_token(request))
 
 
 def _about_event(link: PromoLink, list_state: str, opens_in: int) -> dict[str, Any]:
