@@ -34,11 +34,15 @@ def growth(bench: Bench) -> Figures:
     event = open_event("growth")
     for workers in WORKERS:
         bench.stack.restart("web", WEB_WORKERS=str(workers))
+        bench.settle()
         figures |= under(f"web workers/{workers}", asyncio.run(_journeys(bench, event)))
     bench.stack.restart("web")
+    bench.settle()
+    _steps(bench, event)  # The processes load what they load for their first calls.
     for size in SIZES:
         crowd = open_event(f"growth-{size}")
         fill_list(crowd, bench.size(size))
+        bench.settle()
         figures |= under(f"guests/{size}", _steps(bench, crowd))
     return figures
 

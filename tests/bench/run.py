@@ -32,6 +32,7 @@ def run(stack: ProductionStack, options: argparse.Namespace) -> bool:
     for number in range(options.runs):
         for part in options.parts:
             print(f"{part} (run {number + 1} of {options.runs})", flush=True)
+            bench.settle()
             load, speed, began = os.getloadavg()[0], python_ms(), time.monotonic()
             try:
                 figures = PARTS[part](bench)
