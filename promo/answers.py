@@ -11,6 +11,7 @@ from django.middleware.csrf import get_token
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils.html import escape
 from django.utils.translation import get_language
 
 from accounts.forms import PhoneForm
@@ -24,10 +25,8 @@ from .links import PromoLink
 OK, INVALID = 200, 422
 FORMS = {"phone", "code", "register", "claim", "prove"}
 
-# Stands in pages that are drawn once for many, where each visitor has a CSRF token of their own.
-EACH_ONES_OWN = "put-in-for-each-visitor"
-# Of one link: addresses with a query of their own are pages of their own.
-MAX_PAGES = 100
+# Stand in a page that is drawn once for many, where each visitor has something of their own.
+EACH_ONES_CSRF, EACH_ONES_ADDRESS = "csrf-of-each-visitor", "address-of-each-visitor"
 
 
 def show_events(request: HttpRequest, events: Iterable[Event]) -> HttpResponse:
@@ -52,16 +51,15 @@ def _page_for_strangers(
     request: HttpRequest, link: PromoLink, list_state: str, opens_in: int
 ) -> str:
     """Return the page as everybody sees it who is not signed in, drawn once as long as the link
-    is remembered; only the CSRF token is each one's own."""
-    key = (request.get_full_path(), get_language() or "", list_state, opens_in)
+    is remembered; the CSRF token and the address, with whatever query, are each one's own."""
+    key = (get_language() or "", list_state, opens_in)
     page = link.pages.get(key)
     if page is None:
-        context = _about_event(link, list_state, opens_in) | {"csrf_token": EACH_ONES_OWN}
-        page = render_to_string("promo/event.html", context, request)
-        if len(link.pages) >= MAX_PAGES:
-            link.pages.clear()
-        link.pages[key] = page
-    return page.replace(EACH_ONES_OWN, get_token(request))
+        own = {"csrf_token": EACH_ONES_CSRF, "here": EACH_ONES_ADDRESS}
+        context = _about_event(link, list_state, opens_in) | own
+        page = link.pages[key] = render_to_string("promo/event.html", context, request)
+    page = page.replace(EACH_ONES_CSRF, get_token(request))
+    return page.replace(EACH_ONES_ADDRESS, escape(request.get_full_path()))
 
 
 def _about_event(link: PromoLink, list_state: str, opens_in: int) -> dict[str, Any]:

@@ -19,8 +19,8 @@ class PromoLink:
     event: Event
     promoter: Promoter | None
     team: Team | None
-    # Drawn of it for whoever is not signed in, by address and state; forgotten with the link.
-    pages: dict[tuple[str, str, str, int], str] = field(default_factory=dict, compare=False)
+    # Drawn of it for whoever is not signed in, by language and state; forgotten with the link.
+    pages: dict[tuple[str, str, int], str] = field(default_factory=dict, compare=False)
 
     @property
     def code(self) -> str:

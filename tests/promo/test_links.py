@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import Settings
 
-from promo.answers import MAX_PAGES
+from promo.answers import EACH_ONES_CSRF
 from promo.links import open_link
 from tests.factories import make_account, make_event, make_event_promoter
 
@@ -105,13 +105,18 @@ def test_a_drawn_page_is_gone_with_its_link(settings: Settings, client: Client) 
     assert "Depois" in client.get(f"/promo/{event.slug}/").content.decode()
 
 
-def test_addresses_with_queries_do_not_pile_up(settings: Settings, client: Client) -> None:
+def test_addresses_with_queries_share_a_page_and_are_escaped(
+    settings: Settings, client: Client
+) -> None:
+    """Social networks add a word of their own to each click."""
     settings.LINK_SECONDS = 60.0
-    settings.LIMIT_IP = 1000
-    event = make_event()
-    for number in range(MAX_PAGES + 20):
-        client.get(f"/promo/{event.slug}/?from={number}")
-    assert 0 < len(open_link(event.slug, "").pages) <= MAX_PAGES
+    address = f"/promo/{make_event().slug}/"
+    for number in range(5):
+        client.get(f"{address}?click={number}")
+    page = client.get(f'{address}?click="><script>&{EACH_ONES_CSRF}').content.decode()
+    assert len(open_link(address.split("/")[2], "").pages) == 1
+    assert '"><script>' not in page
+    assert page.count(EACH_ONES_CSRF) == 1  # What was sent, and not a token in its place.
 
 
 def test_what_each_step_asks_the_database(
