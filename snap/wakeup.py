@@ -6,6 +6,7 @@ import threading
 from time import monotonic, sleep
 
 from django.conf import settings
+from django.core.cache import cache
 from kombu.exceptions import OperationalError
 
 from .celery import app
@@ -18,7 +19,8 @@ class WakeUp:
 
     Whoever committed a row calls the object and goes on at once: neither a burst nor a broker that
     hangs costs a request anything. A burst becomes a message every `interval` seconds, the first
-    one without delay. A message that is lost costs at most one sweep interval.
+    one without delay, however many processes take part in it: what one of them sends has the rows
+    of all looked for. A message that is lost costs at most one sweep interval.
     """
 
     def __init__(self, task: str, *, interval: float) -> None:
@@ -54,13 +56,17 @@ class WakeUp:
     def _publish_forever(self) -> None:
         while True:
             self._wanted.wait()
-            self._wanted.clear()
-            self._publish()
+            self._publish_in_turn()
             sleep(self.interval)
 
-    def _publish(self) -> None:
+    def _publish_in_turn(self) -> None:
+        """Send a message, unless one of another process is so recent that this one can wait."""
         self._publishing_since = monotonic()
         try:
+            # None when the cache is away: then every process has turns of its own.
+            if cache.add(f"wake-up:{self.task}", 1, self.interval) is False:
+                return
+            self._wanted.clear()
             app.send_task(self.task, ignore_result=True, expires=60)
         except (OperationalError, OSError):
             if self.failed_at is None:
