@@ -8,6 +8,7 @@ from django.conf import settings
 from redis import Redis
 
 from snap.wakeup import WakeUp
+from tests.stack import wait_for
 
 INTERVAL = 0.2
 # Of no worker: what is sent stays in the queue of tasks without one of their own.
@@ -24,17 +25,10 @@ def messages(broker: Redis) -> int:
     return int(broker.llen(settings.CELERY_TASK_DEFAULT_QUEUE))
 
 
-def wait_for_messages(broker: Redis, count: int) -> None:
-    deadline = time.monotonic() + 10
-    while messages(broker) < count:
-        assert time.monotonic() < deadline, f"{messages(broker)} messages instead of {count}"
-        time.sleep(0.01)
-
-
 def test_the_first_call_sends_a_message_at_once(broker: Redis) -> None:
     began = time.monotonic()
     WakeUp(TASK, interval=30)()
-    wait_for_messages(broker, 1)
+    wait_for(lambda: messages(broker) == 1)
     assert time.monotonic() - began < 5
 
 
@@ -53,6 +47,6 @@ def test_two_processes_that_call_all_the_time_share_their_messages(broker: Redis
 def test_each_call_is_followed_by_a_message_of_its_own_process(broker: Redis) -> None:
     first, second = (WakeUp(TASK, interval=INTERVAL) for _ in range(2))
     first()
-    wait_for_messages(broker, 1)
+    wait_for(lambda: messages(broker) == 1)
     second()
-    wait_for_messages(broker, 2)
+    wait_for(lambda: messages(broker) == 2)
