@@ -19,7 +19,7 @@ from tests.bench.wire import Browser
 WORKERS = (1, 2)
 SIZES = (1_000, 100_000, 1_000_000)
 USERS = 64
-CALLS, JOURNEYS, HEAVY_CALLS = 200, 100, 20
+CALLS, JOURNEYS, HEAVY_CALLS = 2_000, 200, 20
 # What a step costs: the CPU of those who work on it while nothing else is asked of them.
 AT_WORK = ("web", "worker", "PostgreSQL", "Valkey", "ws", "emails", "sweeper")
 # Not every version of admin has the export; who has not is not measured.
