@@ -63,8 +63,7 @@ class WakeUp:
         """Send a message, unless one of another process is so recent that this one can wait."""
         self._publishing_since = monotonic()
         try:
-            # None when the cache is away: then every process has turns of its own.
-            if cache.add(f"wake-up:{self.task}", 1, self.interval) is False:
+            if not self._has_turn():
                 return
             self._wanted.clear()
             app.send_task(self.task, ignore_result=True, expires=60)
@@ -76,3 +75,11 @@ class WakeUp:
             self.failed_at = None
         finally:
             self._publishing_since = None
+
+    def _has_turn(self) -> bool:
+        # Whoever the broker has failed does not ask: only a message of its own shows that it is
+        # back. The cache says None when it is away: then every process has turns of its own.
+        return (
+            self.failed_at is not None
+            or cache.add(f"wake-up:{self.task}", 1, self.interval) is not False
+        )

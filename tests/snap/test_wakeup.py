@@ -8,6 +8,7 @@ from django.conf import settings
 from redis import Redis
 
 from snap.wakeup import WakeUp
+from tests import servers
 from tests.stack import wait_for
 
 INTERVAL = 0.2
@@ -50,3 +51,17 @@ def test_each_call_is_followed_by_a_message_of_its_own_process(broker: Redis) ->
     wait_for(lambda: messages(broker) == 1)
     second()
     wait_for(lambda: messages(broker) == 2)
+
+
+@pytest.mark.skipif("servers.valkey is None", reason="only a server that the tests started")
+def test_whoever_the_broker_has_failed_tries_out_of_turn(broker: Redis) -> None:
+    assert servers.valkey is not None
+    failed = WakeUp(TASK, interval=INTERVAL)
+    servers.valkey.stop("immediate")
+    failed()
+    wait_for(failed.is_failing)
+    servers.valkey.start()
+    WakeUp(TASK, interval=30)()
+    wait_for(lambda: messages(broker) == 1)
+    failed()
+    wait_for(lambda: not failed.is_failing())
