@@ -44,6 +44,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     faults.addoption("--report", type=Path, metavar="PATH", help="write down what was measured")
 
 
+# Two processes of tests ------------------------------------------------------------------------
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Have two processes, each with its own servers; one where the tests are given a server."""
+    return 2 if servers.are_ours() else 0
+
+
+def pytest_xdist_setupnodes() -> None:
+    """Stop the servers of the process that only hands out the tests."""
+    servers.stop()
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Give one process the tests that drive the stack or a browser, and the other one the rest."""
+    needs = {"_stack", "browser"}.intersection(getattr(item, "fixturenames", ()))
+    item.add_marker(pytest.mark.xdist_group("stack" if needs else "alone"))
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run browser tests last.

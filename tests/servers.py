@@ -4,6 +4,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from functools import cache
 from pathlib import Path
 
 from redis import Redis
@@ -75,6 +76,21 @@ def _start_servers() -> None:
         os.environ["REDIS_URL"] = valkey.url
 
 
+def are_ours() -> bool:
+    """Say whether both servers were started here."""
+    return postgresql is not None and valkey is not None
+
+
+def stop() -> None:
+    """Stop the servers that were started here, and forget their addresses."""
+    if postgresql is not None:
+        postgresql.stop()
+        del os.environ["DATABASE_URL"]
+    if valkey is not None:
+        valkey.stop()
+        del os.environ["REDIS_URL"]
+
+
 def freshen() -> None:
     """Start our servers again if a test has stopped them, and empty our Valkey."""
     if postgresql is not None and not postgresql.is_running():
@@ -84,9 +100,13 @@ def freshen() -> None:
     if not valkey.is_running():
         valkey.start()
     for database in ("0", "1", "2"):
-        with Redis.from_url(f"{valkey.url}/{database}") as redis:
-            redis.flushdb()
-    with Redis.from_url(f"{valkey.url}/3") as broker:
-        # Workers write down once, when they start, which queues they read; that stays.
-        if keys := [key for key in broker.scan_iter() if not key.startswith(b"_kombu.")]:
-            broker.delete(*keys)
+        _redis(f"{valkey.url}/{database}").flushdb()
+    broker = _redis(f"{valkey.url}/3")
+    # Workers write down once, when they start, which queues they read; that stays.
+    if keys := [key for key in broker.scan_iter() if not key.startswith(b"_kombu.")]:
+        broker.delete(*keys)
+
+
+@cache
+def _redis(url: str) -> Redis:
+    return Redis.from_url(url)

@@ -11,15 +11,15 @@ from tests.stack import Stack
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
 
 
-@pytest.fixture
-def limited(stack: Stack) -> Iterator[Stack]:
-    """The stack with a web that lets five requests a minute through."""
-    stack.restart("web", LIMIT_IP="5", CHALLENGE_WAIT="2", CHALLENGE_COST="1000")
-    yield stack
-    stack.restart("web")
+@pytest.fixture(scope="module", autouse=True)
+def _five_a_minute(_stack: Stack) -> Iterator[None]:
+    """Have a web that lets five requests a minute through."""
+    _stack.restart("web", LIMIT_IP="5", CHALLENGE_WAIT="2", CHALLENGE_COST="1000")
+    yield
+    _stack.restart("web")
 
 
-def test_a_browser_past_the_limit_solves_and_goes_on(limited: Stack, phone: BrowserContext) -> None:
+def test_a_browser_past_the_limit_solves_and_goes_on(phone: BrowserContext) -> None:
     event = make_event()
     page, complaints = phone.new_page(), []
     page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
@@ -31,7 +31,7 @@ def test_a_browser_past_the_limit_solves_and_goes_on(limited: Stack, phone: Brow
     assert [each for each in complaints if "429" not in each] == []
 
 
-def test_in_the_dialog_too(limited: Stack, phone: BrowserContext) -> None:
+def test_in_the_dialog_too(phone: BrowserContext) -> None:
     event = make_event()
     page = phone.new_page()
     for _ in range(5):
@@ -43,9 +43,7 @@ def test_in_the_dialog_too(limited: Stack, phone: BrowserContext) -> None:
     expect(page.locator("#flow input[name=phone]")).to_be_visible(timeout=30_000)
 
 
-def test_without_javascript_a_browser_waits_and_goes_on(
-    limited: Stack, page_without_js: Page
-) -> None:
+def test_without_javascript_a_browser_waits_and_goes_on(page_without_js: Page) -> None:
     event = make_event()
     for _ in range(6):
         page_without_js.goto(f"/promo/{event.slug}/")

@@ -17,7 +17,7 @@ from tests.factories import make_event, make_request
 from tests.promo.test_websocket import hear
 from tests.promo.test_websocket import socket as websocket
 from tests.sessions import cookie_of
-from tests.stack import Stack, wait_for
+from tests.stack import Stack, http, wait_for
 
 pytestmark = pytest.mark.processes
 
@@ -122,7 +122,7 @@ def test_what_is_no_http_is_refused(stack: Stack, said: bytes) -> None:
         answer
     )
     assert b"evil.example" not in answer
-    assert httpx.get(f"{stack.url}/healthz", timeout=PATIENCE).status_code == 200
+    assert http.get(f"{stack.url}/healthz", timeout=PATIENCE).status_code == 200
 
 
 # Sockets -----------------------------------------------------------------------------------------
@@ -207,5 +207,5 @@ def memory_of(pid: int) -> int:
 
 
 def test_the_processes_are_well_after_all_that(stack: Stack) -> None:
-    wait_for(lambda: httpx.get(f"{stack.url}/readyz").json()["level"] == 1, PATIENCE)
+    wait_for(lambda: http.get(f"{stack.url}/readyz").json()["level"] == 1, PATIENCE)
     assert memory_of(stack.pid("web")) < 400

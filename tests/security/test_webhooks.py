@@ -5,11 +5,10 @@ import hmac
 import time
 from collections.abc import Callable, Iterator
 
-import httpx
 import pytest
 
 from notifications.models import Email
-from tests.stack import Stack
+from tests.stack import Stack, http
 
 pytestmark = pytest.mark.processes
 
@@ -49,7 +48,7 @@ def resend(stack: Stack) -> Iterator[Report]:
             "data": {"email_id": about, "to": ["rita@example.com"], "created_at": "2026-11-25"},
         }
         url = f"{stack.url}/webhooks/mail/resend/"
-        return httpx.post(url, json=body, auth=auth).status_code
+        return http.post(url, json=body, auth=auth).status_code
 
     yield report
     stack.restart("web")
@@ -79,7 +78,7 @@ def mailgun(stack: Stack) -> Iterator[Report]:
             },
         }
         url = f"{stack.url}/webhooks/mail/mailgun/"
-        return httpx.post(url, json=body, auth=SECRET).status_code
+        return http.post(url, json=body, auth=SECRET).status_code
 
     yield report
     stack.restart("web")
@@ -125,4 +124,4 @@ def test_a_report_signed_by_somebody_else_is_refused(mailgun: Report) -> None:
 
 
 def test_without_a_secret_there_is_nobody_to_report_to(stack: Stack) -> None:
-    assert httpx.post(f"{stack.url}/webhooks/mail/resend/", json={}).status_code == 404
+    assert http.post(f"{stack.url}/webhooks/mail/resend/", json={}).status_code == 404

@@ -4,7 +4,7 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 from playwright.sync_api import Page
 
-from tests.stack import Stack
+from tests.stack import Stack, http
 
 pytestmark = pytest.mark.processes
 
@@ -15,21 +15,21 @@ def test_processes_work_on_the_database_of_the_tests(stack: Stack) -> None:
     assert name.startswith("test_")
     asked = "from django.db import connection; print(connection.settings_dict['NAME'])"
     assert stack.manage("shell", "--verbosity", "0", "--command", asked).strip() == name
-    assert httpx.get(f"{stack.url}/readyz").json()["level"] == 1
+    assert http.get(f"{stack.url}/readyz").json()["level"] == 1
 
 
 def test_a_killed_process_is_gone_and_comes_back(stack: Stack) -> None:
     stack.kill("web")
     with pytest.raises(httpx.TransportError):
-        httpx.get(f"{stack.url}/healthz")
+        http.get(f"{stack.url}/healthz")
     stack.start("web")
-    assert httpx.get(f"{stack.url}/healthz").text == "ok"
+    assert http.get(f"{stack.url}/healthz").text == "ok"
 
 
 def test_a_frozen_process_answers_once_it_is_thawed(stack: Stack) -> None:
     with stack.frozen("web"), pytest.raises(httpx.TimeoutException):
-        httpx.get(f"{stack.url}/healthz", timeout=0.5)
-    assert httpx.get(f"{stack.url}/healthz").text == "ok"
+        http.get(f"{stack.url}/healthz", timeout=0.5)
+    assert http.get(f"{stack.url}/healthz").text == "ok"
 
 
 def test_workers_can_be_away_for_a_while(stack: Stack) -> None:

@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import psutil
 import psycopg
 import pytest
@@ -17,7 +16,7 @@ from snap.embedded import free_port
 from snap.management.commands import up
 from snap.processes import BASE_DIR
 from tests import servers
-from tests.stack import answers, wait_for
+from tests.stack import answers, http, wait_for
 
 NOT_COPIED = shutil.ignore_patterns(".git", ".venv", "var", "__pycache__", ".*_cache", "docs")
 GIVEN_BY_TESTS = (
@@ -108,7 +107,7 @@ def test_it_starts_restarts_what_dies_stops_whole_and_finds_its_data_again(check
     run = Run(checkout)
     run.wait_until_ready()
     assert f"http://localhost:{run.web_port}/promo/" in run.text()
-    assert httpx.get(f"{run.url}/readyz").json()["level"] == 1
+    assert http.get(f"{run.url}/readyz").json()["level"] == 1
     before = up.read_environment(checkout / "var" / "env")
     with psycopg.connect(before["DATABASE_URL"]) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
