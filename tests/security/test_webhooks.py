@@ -5,6 +5,7 @@ import hmac
 import time
 from collections.abc import Callable, Iterator
 
+import httpx
 import pytest
 
 from notifications.models import Email
@@ -48,7 +49,7 @@ def resend(stack: Stack) -> Iterator[Report]:
             "data": {"email_id": about, "to": ["rita@example.com"], "created_at": "2026-11-25"},
         }
         url = f"{stack.url}/webhooks/mail/resend/"
-        return http.post(url, json=body, auth=auth).status_code
+        return http.post(url, json=body, auth=auth or httpx.USE_CLIENT_DEFAULT).status_code
 
     yield report
     stack.restart("web")
