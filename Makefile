@@ -23,7 +23,7 @@ run: .venv/.run
 	@exec $(BIN)/python manage.py up
 
 test: .venv/.dev
-	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses auto
 
 # An hour and a quarter; `make faults SOAK=5` has a shorter soak, `make faults ONLY=crowd` that alone.
 SOAK ?= 30

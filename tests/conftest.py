@@ -57,12 +57,6 @@ def pytest_xdist_setupnodes() -> None:
     servers.stop()
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Give one process the tests that drive the stack or a browser, and the other one the rest."""
-    needs = {"_stack", "browser"}.intersection(getattr(item, "fixturenames", ()))
-    item.add_marker(pytest.mark.xdist_group("stack" if needs else "alone"))
-
-
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run browser tests last.
