@@ -62,6 +62,8 @@ def _start_servers() -> None:
         place = folder / variable.lower()
         place.mkdir()
         os.environ[variable] = str(place)
+    # One for both processes of tests: to compress it takes longer than all the rest of a start.
+    os.environ.setdefault("COLLECTED_STATIC", str(folder / "collected"))
     os.environ["JOURNAL_PATH"] = str(folder / "journal.sqlite3")
     if "DATABASE_URL" not in os.environ:
         # A crash of the machine may cost these data; a crash of the server may not, and does not.

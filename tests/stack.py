@@ -1,5 +1,6 @@
 """The Procfile's processes, run against the test database, to be driven and broken by tests."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -60,18 +61,26 @@ class Stack:
             "BREAKER_PAUSE": "2",
             "PROMETHEUS_MULTIPROC_DIR": str(prometheus),
             # Not the tests' own: each of their clients would look through it, for 0.1 s.
-            "STATIC_ROOT": str(self.folder / "static"),
+            "STATIC_ROOT": os.environ["COLLECTED_STATIC"],
             "PYTHONUNBUFFERED": "1",
             "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
         }
 
     def open(self) -> None:
         """Collect static files and start everything."""
-        self.manage("collectstatic", "--no-input", "--verbosity", "0")
+        self._collect_static()
         for name in self._processes:
             self._launch(name)
         for name in self._processes:
             self._wait_until_ready(name)
+
+    def _collect_static(self) -> None:
+        """Collect static files, unless the other process of tests has."""
+        root = Path(self.env["STATIC_ROOT"])
+        with root.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not root.exists():
+                self.manage("collectstatic", "--no-input", "--verbosity", "0")
 
     def close(self) -> None:
         self._signal_all(signal.SIGCONT)

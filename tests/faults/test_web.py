@@ -10,7 +10,7 @@ import pytest
 from guests.models import GuestRequest
 from snap.embedded import PostgreSQL
 from tests.factories import make_event
-from tests.stack import Stack, wait_for
+from tests.stack import Stack, http, wait_for
 
 from .breaking import commits_held, pause, waiting_commits
 from .conftest import Conclude, Form, MakeStorm
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.processes
 def ask(stack: Stack, event_id: int, person: Person, key: str) -> httpx.Response | None:
     """Ask for a place with a key; None when the connection broke."""
     try:
-        return httpx.post(
+        return http.post(
             f"{stack.url}/api/client-auth/guests/create-async",
             json={"event_id": event_id},
             headers=person.headers(**{"Idempotency-Key": key}),
