@@ -72,9 +72,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _fresh_servers() -> Iterator[None]:
-    """Start what the test has stopped, and leave no cache, limit or message to the next one."""
+    """Start what the test has stopped, and leave no cache, limit or message to the next one.
+
+    Nor an entry of the journal: the stack is frozen by now, and no late request can write one.
+    """
     yield
     servers.freshen()
+    servers.empty_journal()
     limits.breaker.succeeded()
     limits.local.clear()
     venues.forget()

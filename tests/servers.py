@@ -109,6 +109,12 @@ def freshen() -> None:
         broker.delete(*keys)
 
 
+def empty_journal() -> None:
+    """Remove the emergency journal of the tests and their stack."""
+    for suffix in ("", "-wal", "-shm"):
+        Path(os.environ["JOURNAL_PATH"] + suffix).unlink(missing_ok=True)
+
+
 @cache
 def _redis(url: str) -> Redis:
     return Redis.from_url(url)

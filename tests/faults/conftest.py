@@ -11,7 +11,6 @@ from typing import Any, NoReturn
 import pytest
 from django.db import connection
 
-from guests.journal import the_journal
 from guests.models import Event
 from snap.embedded import PostgreSQL, Valkey
 from tests import servers
@@ -79,11 +78,10 @@ def _usual_breaker(_stack: Stack, form: Form) -> Iterator[None]:
 
 @pytest.fixture
 def faulty(_usual_breaker: None, stack: Stack) -> Iterator[Stack]:
-    """The processes, to be broken by a scenario, with an empty journal before and after."""
-    _empty_journal()
+    """The processes, to be broken by a scenario, with an empty journal."""
+    servers.empty_journal()
     yield stack
     connection.close()
-    _empty_journal()
 
 
 @pytest.fixture
@@ -157,10 +155,3 @@ def report(config: pytest.Config, *, has_ended: bool) -> None:
         soak = config.getoption("soak") or SOAK_MINUTES
         form = f"the long form (`pytest tests/faults --long`, with a soak of {soak:g} minutes)"
     write_report(path, results, form=form, has_ended=has_ended)
-
-
-def _empty_journal() -> None:
-    the_journal().path.unlink(missing_ok=True)
-    for suffix in ("-wal", "-shm"):
-        path = the_journal().path
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
