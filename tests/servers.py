@@ -40,6 +40,8 @@ UNUSED = {"DATABASE_URL": "postgres://localhost/snap", "REDIS_URL": "redis://loc
 # The servers that were started here; tests that break one take it from this module.
 postgresql: PostgreSQL | None = None
 valkey: Valkey | None = None
+# The emergency journal of the tests and their stack.
+journal: Path | None = None
 
 
 def start() -> None:
@@ -53,7 +55,7 @@ def start() -> None:
 
 
 def _start_servers() -> None:
-    global postgresql, valkey
+    global postgresql, valkey, journal
     folder = Path(tempfile.mkdtemp(prefix="snap-tests-"))
     # PostgreSQL's own user must be able to pass when the tests run as root.
     folder.chmod(0o711)
@@ -64,7 +66,8 @@ def _start_servers() -> None:
         os.environ[variable] = str(place)
     # One for both processes of tests: to compress it takes longer than all the rest of a start.
     os.environ.setdefault("COLLECTED_STATIC", str(folder / "collected"))
-    os.environ["JOURNAL_PATH"] = str(folder / "journal.sqlite3")
+    journal = folder / "journal.sqlite3"
+    os.environ["JOURNAL_PATH"] = str(journal)
     if "DATABASE_URL" not in os.environ:
         # A crash of the machine may cost these data; a crash of the server may not, and does not.
         postgresql = PostgreSQL(folder / "postgresql", settings={"fsync": "off"})
@@ -110,9 +113,9 @@ def freshen() -> None:
 
 
 def empty_journal() -> None:
-    """Remove the emergency journal of the tests and their stack."""
+    assert journal is not None
     for suffix in ("", "-wal", "-shm"):
-        Path(os.environ["JOURNAL_PATH"] + suffix).unlink(missing_ok=True)
+        journal.with_name(journal.name + suffix).unlink(missing_ok=True)
 
 
 @cache
