@@ -169,7 +169,11 @@ def cancel_guest(guest: Guest, *, acting_user: User) -> None:
         if token:
             transaction.on_commit(lambda: qr.delete_image(token), robust=True)
         log.info("guest_cancelled", extra={"guest_id": guest.pk})
-        give_places_to_waiting(event)
+        if not give_places_to_waiting(event):
+            # Somebody else took the code. Should this fail as well, the sweeper goes on.
+            transaction.on_commit(
+                lambda: fill_free_places(event, acting_user=acting_user), robust=True
+            )
         # Workers leave a list alone while it is locked: what came meanwhile is still due.
         transaction.on_commit(wake_guests_worker)
 
