@@ -180,17 +180,14 @@ def people(size: int) -> list[tuple[str, str, str]]:
 
 def draw_poster(event: DemoEvent) -> bytes:
     """Return a JPEG for a phone's screen: an abstract shape, for the page writes the title."""
+    dark, middle, light = (Image.new("RGB", POSTER_SIZE, colour) for colour in event.colours)
+    image = Image.composite(middle, dark, Image.linear_gradient("L").resize(POSTER_SIZE))
     width, height = (side * SCALE for side in POSTER_SIZE)
-    dark, middle, light = event.colours
-    fade = Image.linear_gradient("L").resize((width, height))
-    image = Image.composite(
-        Image.new("RGB", (width, height), middle), Image.new("RGB", (width, height), dark), fade
-    )
     shape = Image.new("L", (width, height), 0)
     _draw_shape(ImageDraw.Draw(shape), event.shape, width)
-    image.paste(Image.new("RGB", (width, height), light), mask=shape)
+    image.paste(light, mask=shape.reduce(SCALE))
     jpeg = BytesIO()
-    image.resize(POSTER_SIZE, Image.Resampling.LANCZOS).save(jpeg, "JPEG", quality=82)
+    image.save(jpeg, "JPEG", quality=82)
     return jpeg.getvalue()
 
 
