@@ -175,6 +175,26 @@ class Stack:
         words = {"ws": b"Uvicorn running", "worker": b" ready.", "emails": b" ready."}
         return words.get(name, b"") in said
 
+    @contextmanager
+    def another_web(self, **env: str) -> Iterator[str]:
+        """Run one more web, of one process and with these variables, and give its address.
+
+        It takes a quarter of the CPU of restarting web, and again afterwards.
+        """
+        port = free_port()
+        url = f"http://localhost:{port}"
+        usual = {"WEB_PORT": str(port), "PUBLIC_URL": url, "WEB_WORKERS": "1"}
+        web = Process("another web", self._processes["web"].command, self.env | usual | env)
+        with (self.folder / "another-web.log").open("ab") as log:
+            web.start(log)
+        guard = _guard(web)
+        try:
+            wait_for(lambda: answers(f"{url}/healthz"), START_TIMEOUT)
+            yield url
+        finally:
+            web.kill()
+            _end(guard)
+
     # All together ------------------------------------------------------------------------------
 
     def wake(self) -> None:

@@ -121,20 +121,17 @@ def test_a_blocked_phone_is_told_no_more_than_anybody(stack: Stack, page: Page) 
 
 def test_too_many_attempts(stack: Stack, phone: BrowserContext, page_without_js: Page) -> None:
     """With a dear sum, so that there is time to look."""
-    stack.restart("web", LIMIT_IP="5", CHALLENGE_COST="1000000")
-    try:
+    with stack.another_web(LIMIT_IP="5", CHALLENGE_COST="1000000") as url:
         event = make_event()
         page = phone.new_page()
         for _ in range(6):
-            page.goto(f"/promo/{event.slug}/")
+            page.goto(f"{url}/promo/{event.slug}/")
         expect(page.locator("#message")).to_be_visible()
         assert_accessible(page)
         shoot(page, "too-many")
         page.close()
-        page_without_js.goto(f"/promo/{event.slug}/")
+        page_without_js.goto(f"{url}/promo/{event.slug}/")
         shoot(page_without_js, "nojs-too-many")
         page_without_js.locator("[data-slow] button").click()
         expect(page_without_js.locator("#message[role=status]")).to_be_visible()
         shoot(page_without_js, "nojs-wait")
-    finally:
-        stack.restart("web")

@@ -11,31 +11,31 @@ from tests.stack import Stack
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _five_a_minute(_stack: Stack) -> Iterator[None]:
-    """Have a web that lets five requests a minute through."""
-    _stack.restart("web", LIMIT_IP="5", CHALLENGE_WAIT="2", CHALLENGE_COST="1000")
-    yield
-    _stack.restart("web")
+@pytest.fixture(scope="module")
+def web(_stack: Stack) -> Iterator[str]:
+    """Give the address of a web that lets five requests a minute through."""
+    given = {"LIMIT_IP": "5", "CHALLENGE_WAIT": "2", "CHALLENGE_COST": "1000"}
+    with _stack.another_web(**given) as url:
+        yield url
 
 
-def test_a_browser_past_the_limit_solves_and_goes_on(phone: BrowserContext) -> None:
+def test_a_browser_past_the_limit_solves_and_goes_on(web: str, phone: BrowserContext) -> None:
     event = make_event()
     page, complaints = phone.new_page(), []
     page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     for _ in range(6):
-        page.goto(f"/promo/{event.slug}/")
+        page.goto(f"{web}/promo/{event.slug}/")
     expect(page.get_by_role("heading", name=event.title)).to_be_visible(timeout=30_000)
     assert page.url.endswith(f"/promo/{event.slug}/")
     assert [each for each in complaints if "429" not in each] == []
 
 
-def test_in_the_dialog_too(phone: BrowserContext) -> None:
+def test_in_the_dialog_too(web: str, phone: BrowserContext) -> None:
     event = make_event()
     page = phone.new_page()
     for _ in range(5):
-        page.goto(f"/promo/{event.slug}/")
+        page.goto(f"{web}/promo/{event.slug}/")
     page.locator("[data-first-step]").click()
     page.locator("#flow input[name=phone]").fill("912 000 111")
     page.locator("#flow form.step .button").click()
@@ -43,9 +43,9 @@ def test_in_the_dialog_too(phone: BrowserContext) -> None:
     expect(page.locator("#flow input[name=phone]")).to_be_visible(timeout=30_000)
 
 
-def test_without_javascript_a_browser_waits_and_goes_on(page_without_js: Page) -> None:
+def test_without_javascript_a_browser_waits_and_goes_on(web: str, page_without_js: Page) -> None:
     event = make_event()
     for _ in range(6):
-        page_without_js.goto(f"/promo/{event.slug}/")
+        page_without_js.goto(f"{web}/promo/{event.slug}/")
     page_without_js.locator("[data-slow] button").click()
     expect(page_without_js.get_by_role("heading", name=event.title)).to_be_visible(timeout=30_000)

@@ -36,11 +36,9 @@ def make_email(provider_id: str) -> Email:
     )
 
 
-@pytest.fixture
-def resend(stack: Stack) -> Iterator[Report]:
+@pytest.fixture(scope="module")
+def resend(_stack: Stack) -> Iterator[Report]:
     """Report as Resend does; it is known by the shared secret alone."""
-    given = {"EMAIL_PROVIDER": "resend", "MAIL_WEBHOOK_SECRET": ":".join(SECRET)}
-    stack.restart("web", **given)
 
     def report(what: str, auth: tuple[str, str] | None = SECRET, about: str = ID) -> int:
         body = {
@@ -48,22 +46,17 @@ def resend(stack: Stack) -> Iterator[Report]:
             "created_at": "2026-11-25T09:00:00.000Z",
             "data": {"email_id": about, "to": ["rita@example.com"], "created_at": "2026-11-25"},
         }
-        url = f"{stack.url}/webhooks/mail/resend/"
+        url = f"{web}/webhooks/mail/resend/"
         return http.post(url, json=body, auth=auth or httpx.USE_CLIENT_DEFAULT).status_code
 
-    yield report
-    stack.restart("web")
+    given = {"EMAIL_PROVIDER": "resend", "MAIL_WEBHOOK_SECRET": ":".join(SECRET)}
+    with _stack.another_web(**given) as web:
+        yield report
 
 
-@pytest.fixture
-def mailgun(stack: Stack) -> Iterator[Report]:
+@pytest.fixture(scope="module")
+def mailgun(_stack: Stack) -> Iterator[Report]:
     """Report as Mailgun does, which signs beside."""
-    given = {
-        "EMAIL_PROVIDER": "mailgun",
-        "MAIL_WEBHOOK_SECRET": ":".join(SECRET),
-        "MAILGUN_WEBHOOK_SIGNING_KEY": SIGNING_KEY,
-    }
-    stack.restart("web", **given)
 
     def report(what: str, key: str = SIGNING_KEY) -> int:
         stamp, token = str(int(time.time())), "t" * 50
@@ -78,11 +71,16 @@ def mailgun(stack: Stack) -> Iterator[Report]:
                 "message": {"headers": {"message-id": ID}},
             },
         }
-        url = f"{stack.url}/webhooks/mail/mailgun/"
+        url = f"{web}/webhooks/mail/mailgun/"
         return http.post(url, json=body, auth=SECRET).status_code
 
-    yield report
-    stack.restart("web")
+    given = {
+        "EMAIL_PROVIDER": "mailgun",
+        "MAIL_WEBHOOK_SECRET": ":".join(SECRET),
+        "MAILGUN_WEBHOOK_SIGNING_KEY": SIGNING_KEY,
+    }
+    with _stack.another_web(**given) as web:
+        yield report
 
 
 def state_of(email: Email) -> str:
@@ -115,7 +113,7 @@ def test_a_forged_report_is_refused(email: Email, resend: Report) -> None:
     assert state_of(email) == "sent"
 
 
-def test_a_report_signed_by_somebody_else_is_refused(mailgun: Report) -> None:
+def test_a_report_signed_by_somebody_else_is_refused(stack: Stack, mailgun: Report) -> None:
     """Even by one who has read the shared secret."""
     email = make_email(f"<{ID}>")
     assert mailgun("failed", key="a guess") == 400
