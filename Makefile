@@ -4,8 +4,10 @@ BIN := .venv/bin
 
 .PHONY: run test faults load bench lint types security requirements
 
-# Compiled at once: where PYTHONDONTWRITEBYTECODE is set, as in many images, each process would
-# compile all of it anew, for two thirds of its start.
+# Where this is set, as in many images, each process would compile all that it imports anew, for two
+# thirds of its start. Packages are compiled when they are installed, ours when they are imported.
+export PYTHONDONTWRITEBYTECODE =
+
 .venv/.run: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "SNAP needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another one: make run PYTHON=python3.12")'
 	@echo "Installing SNAP's packages into .venv"

@@ -106,11 +106,12 @@ MakeStorm = Callable[..., Storm]
 
 
 @pytest.fixture
-def make_storm(faulty: Stack) -> MakeStorm:
+def make_storm(faulty: Stack, form: Form) -> MakeStorm:
     """Return a function that prepares a storm on an event with places for two in three."""
 
     def make(people: int, *, event: Event | None = None, **options: Any) -> Storm:
         event = event or make_event(capacity=max(1, people * 2 // 3))
+        options.setdefault("rate", form(6, 12))
         return Storm(faulty.url, event, make_people(people), **options)
 
     return make

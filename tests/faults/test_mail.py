@@ -93,7 +93,7 @@ def test_mail_provider_misbehaves(
             "BREAKER_PAUSE": "2",
         }
         with changed(faulty, "emails", "sweeper", **env):
-            storm = make_storm(int(form(150, 2000)), rate=15)
+            storm = make_storm(int(form(150, 2000)), rate=form(8, 15))
             with storm:
                 for mood in ("slow", "500", "429", "reset", "well"):
                     mailgun.mood = mood

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -18,7 +19,7 @@ from snap.processes import BASE_DIR
 from tests import servers
 from tests.stack import answers, http, wait_for
 
-NOT_COPIED = shutil.ignore_patterns(".git", ".venv", "var", "__pycache__", ".*_cache", "docs")
+NOT_COPIED = shutil.ignore_patterns(".git", ".venv", "var", ".*_cache", "docs")
 GIVEN_BY_TESTS = (
     "DATABASE_URL",
     "REDIS_URL",
@@ -71,6 +72,14 @@ class Run:
 
     def family(self) -> list[psutil.Process]:
         return list(psutil.Process(self.popen.pid).children(recursive=True))
+
+    def commands(self) -> list[str]:
+        assert self.popen.poll() is None, self.text()
+        commands = []
+        for process in self.family():
+            with suppress(psutil.NoSuchProcess):
+                commands.append(" ".join(process.cmdline()))
+        return commands
 
     def child(self, words: str) -> psutil.Process:
         return next(
@@ -183,8 +192,9 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line(checkout: Path, tmp_p
 def test_it_starts_no_server_where_an_address_is_given(checkout: Path) -> None:
     assert servers.postgresql is not None
     run = Run(checkout, DATABASE_URL=servers.postgresql.url)
-    run.wait_until_ready()
-    commands = [" ".join(process.cmdline()) for process in run.family()]
+    # It starts servers, migrates and loads the demo before any process of the Procfile.
+    wait_for(lambda: any("granian" in command for command in run.commands()), PATIENCE)
+    commands = run.commands()
     run.popen.terminate()
     assert run.popen.wait(PATIENCE) == 0
     assert not any("/bin/postgres" in command for command in commands)
