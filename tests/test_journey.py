@@ -196,7 +196,8 @@ def test_how_long_it_takes(
     event = make_event()
     seconds = []
     for _ in range(5):
-        with browser.new_context(**PHONE, base_url=stack.url) as phone:
+        moving = PHONE | {"reduced_motion": "no-preference"}
+        with browser.new_context(**moving, base_url=stack.url) as phone:
             page = phone.new_page()
             open_link(page, event)
             ask_to_join(page)
