@@ -69,10 +69,7 @@ class Stack:
     def open(self) -> None:
         """Collect static files and start everything."""
         self._collect_static()
-        for name in self._processes:
-            self._launch(name)
-        for name in self._processes:
-            self._wait_until_ready(name)
+        self.start(*self._processes)
 
     def _collect_static(self) -> None:
         """Collect static files, unless the other process of tests has."""
@@ -83,8 +80,9 @@ class Stack:
                 self.manage("collectstatic", "--no-input", "--verbosity", "0")
 
     def close(self) -> None:
-        self._signal_all(signal.SIGCONT)
-        processes.stop(self._processes.values(), STOP_TIMEOUT)
+        """Kill everything: that each stops when it is asked to has tests of its own."""
+        for name in self._processes:
+            self.kill(name)
         for guard in self._guards.values():
             _end(guard)
 
@@ -95,23 +93,26 @@ class Stack:
             command, cwd=BASE_DIR, env=self.env, check=True, stdout=subprocess.PIPE, text=True
         ).stdout
 
-    # One process -------------------------------------------------------------------------------
+    # Some of them ------------------------------------------------------------------------------
 
-    def start(self, name: str) -> None:
-        """Start it if it does not run, and wait until it does its work."""
-        if not self._processes[name].is_running():
+    def start(self, *names: str) -> None:
+        """Start those that do not run, together, and wait until each does its work."""
+        away = [name for name in names if not self._processes[name].is_running()]
+        for name in away:
             self._launch(name)
+        for name in away:
             self._wait_until_ready(name)
 
     def stop(self, name: str) -> None:
         """Ask it to stop and wait until it has."""
         processes.stop([self._processes[name]], STOP_TIMEOUT)
 
-    def restart(self, name: str, **env: str) -> None:
-        """Kill it, and start it with these variables beside the usual ones: none means as ever."""
-        self.kill(name)
-        self._processes[name].env = self.env | env
-        self.start(name)
+    def restart(self, *names: str, **env: str) -> None:
+        """Kill them, and start them with these variables beside the usual ones (none: as ever)."""
+        for name in names:
+            self.kill(name)
+            self._processes[name].env = self.env | env
+        self.start(*names)
 
     def kill(self, name: str) -> None:
         """Kill it and all its children at once, as a power cut would."""
@@ -200,8 +201,7 @@ class Stack:
     def wake(self) -> None:
         """Have every process running, whatever the test before has done to it."""
         self._signal_all(signal.SIGCONT)
-        for name in self._processes:
-            self.start(name)
+        self.start(*self._processes)
         wait_for(self._web_is_well, 60)
 
     def _web_is_well(self) -> bool:

@@ -106,10 +106,8 @@ def pause(seconds: float) -> None:
 @contextmanager
 def changed(stack: Stack, *names: str, **env: str) -> Iterator[None]:
     """Run some of the processes with other variables for the length of a block."""
-    for name in names:
-        stack.restart(name, **env)
+    stack.restart(*names, **env)
     try:
         yield
     finally:
-        for name in names:
-            stack.restart(name)
+        stack.restart(*names)

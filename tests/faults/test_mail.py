@@ -83,7 +83,7 @@ def test_mail_provider_misbehaves(
     The protections are that sending happens outside of any transaction and any request, and that
     failures of the provider use up no attempt: counted as `FAILED`, emails would be dead rows.
     """
-    seconds = form(2.5, 30)
+    seconds = form(2, 30)
     with provider() as mailgun:
         env = {
             "EMAIL_PROVIDER": "mailgun",

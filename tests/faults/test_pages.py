@@ -130,8 +130,7 @@ def test_websockets_and_valkey_restarted_under_open_pages(
     valkey.stop("immediate")
     valkey.start()
     GuestRequest.objects.filter(event=event).update(next_attempt_at=Now())
-    faulty.start("worker")
-    faulty.start("sweeper")
+    faulty.start("worker", "sweeper")
     healed_at = time.time()
     storm = make_storm(20, rate=10)
     with storm:

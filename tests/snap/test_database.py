@@ -58,9 +58,14 @@ def test_a_frozen_server_costs_a_request_no_more_than_its_time(
 def test_failures_in_a_row_open_the_breaker(transactional_db: None) -> None:
     assert servers.postgresql is not None
     servers.postgresql.stop("immediate")
-    for _ in range(5):
+
+    def fail() -> None:
         with pytest.raises(DatabaseAwayError), asking():
             User.objects.count()
+
+    at_once([fail] * 4)  # Each waits for 2 s.
+    assert breaker.state == "closed"
+    fail()
     assert breaker.state == "open"
     began = monotonic()
     with pytest.raises(DatabaseAwayError), asking():
