@@ -161,6 +161,30 @@ def test_it_stops_whole_while_it_is_still_starting(checkout: Path, signum: signa
     assert "Traceback" not in run.text()
 
 
+TOLD_IN_A_FORK = """\
+import os, signal
+from snap.management.commands import up
+from snap.processes import Process
+
+up.catch_signals()
+os.register_at_fork(after_in_parent=lambda: signal.raise_signal(signal.SIGTERM))
+watch = up.Watch([Process("sleeper", "sleep 60", os.environ)])
+try:
+    watch.start()
+    watch.forever()
+finally:
+    watch.stop()
+"""
+
+
+def test_it_stops_though_it_is_told_so_in_the_middle_of_a_fork() -> None:
+    """What a handler raises there is ignored by Python, and a second signal by us."""
+    command = [sys.executable, "-c", TOLD_IN_A_FORK]
+    told = subprocess.run(command, cwd=BASE_DIR, capture_output=True, text=True, timeout=30)
+    assert "Exception ignored" in told.stderr
+    assert told.returncode == 0
+
+
 @pytest.mark.parametrize("variable", ["WEB_PORT", "WS_PORT"])
 def test_a_port_that_is_taken_is_one_clear_line(checkout: Path, variable: str) -> None:
     with socket.create_server(("127.0.0.1", free_port())) as taken:

@@ -55,6 +55,10 @@ QUIET = 1.5
 # Seconds before a process that ended by itself is started again.
 RESTART_PAUSE = 1.0
 
+# Set when it was told to stop. To exit in the handler is not enough: Python ignores what is raised
+# in callbacks of its own, as it has around each fork.
+told_to_stop = threading.Event()
+
 
 class CannotStart(Exception):  # noqa: N818 (it reads as what is told: SNAP cannot start)
     """Something on this machine is in the way; its text says what, and what to do."""
@@ -167,6 +171,8 @@ class Watch:
             self.printer.write(Message("line", line, now, name, self.colours[name]))
 
     def restart_the_ended(self) -> None:
+        if told_to_stop.is_set():
+            sys.exit(0)
         for process in self.processes:
             if not process.is_running():
                 self.say(process.name, "ended by itself; starting it again")
@@ -210,6 +216,7 @@ def catch_signals() -> None:
     def stop(signum: int, frame: FrameType | None) -> NoReturn:
         for each in caught:
             signal.signal(each, signal.SIG_IGN)
+        told_to_stop.set()
         sys.exit(0)
 
     for each in caught:
