@@ -64,7 +64,7 @@ def _start_servers() -> None:
         place = folder / variable.lower()
         place.mkdir()
         os.environ[variable] = str(place)
-    # One for both processes of tests: to compress them takes 8 s of CPU.
+    # One for all processes of tests: to compress them takes 2 s of CPU.
     os.environ.setdefault("COLLECTED_STATIC", str(folder / "collected"))
     journal = folder / "journal.sqlite3"
     os.environ["JOURNAL_PATH"] = str(journal)

@@ -72,7 +72,7 @@ class Stack:
         self.start(*self._processes)
 
     def _collect_static(self) -> None:
-        """Collect static files, unless the other process of tests has."""
+        """Collect static files, unless another process of tests has."""
         root = Path(self.env["STATIC_ROOT"])
         with root.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -349,6 +349,26 @@ def test_without_sockets_the_qr_code_comes_by_polling(stack: Stack, page: Page) 
         expect_qr(page)
 
 
+def test_an_emergency_says_queued_and_then_shows_the_code(stack: Stack, page: Page) -> None:
+    if servers.postgresql is None:
+        pytest.skip("only a server that the tests started may be stopped")
+    event = make_event()
+    open_link(page, event)
+    ask_to_join(page)
+    servers.postgresql.stop("immediate")
+    try:
+        give_phone(page, new_phone())
+        fill_in_registration(page)
+        send(page)
+        expect(page.locator("#ticket[data-state=queued]")).to_be_visible(timeout=15_000)
+        assert_accessible(page)
+        shoot(page, "queued")
+    finally:
+        servers.postgresql.start()
+        close_old_connections()
+    expect_qr(page, timeout=15_000)
+
+
 # Every other state ------------------------------------------------
 
 
@@ -416,23 +436,3 @@ def test_pages_that_are_not_there(stack: Stack, page: Page) -> None:
     page.goto("/promo/nada/")
     assert_accessible(page)
     shoot(page, "404")
-
-
-def test_an_emergency_says_queued_and_then_shows_the_code(stack: Stack, page: Page) -> None:
-    if servers.postgresql is None:
-        pytest.skip("only a server that the tests started may be stopped")
-    event = make_event()
-    open_link(page, event)
-    ask_to_join(page)
-    servers.postgresql.stop("immediate")
-    try:
-        give_phone(page, new_phone())
-        fill_in_registration(page)
-        send(page)
-        expect(page.locator("#ticket[data-state=queued]")).to_be_visible(timeout=15_000)
-        assert_accessible(page)
-        shoot(page, "queued")
-    finally:
-        servers.postgresql.start()
-        close_old_connections()
-    expect_qr(page, timeout=15_000)
