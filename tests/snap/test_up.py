@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import ClassVar
 
 import psutil
 import psycopg
@@ -38,6 +39,8 @@ PATIENCE = 90
 class Run:
     """A `manage.py up` in a copy of the checkout, leader of a process group like a shell's job."""
 
+    started: ClassVar[list["Run"]] = []
+
     def __init__(self, checkout: Path, **variables: str) -> None:
         self.web_port = free_port()
         self.url = f"http://localhost:{self.web_port}"
@@ -62,6 +65,8 @@ class Run:
                 # Whoever started the tests may ignore it, and children inherit that.
                 preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
             )
+
+        self.started.append(self)
 
     def text(self) -> str:
         return self.log.read_text(errors="replace")
@@ -109,6 +114,10 @@ def checkout() -> Iterator[Path]:
         copy = Path(folder) / "snap"
         shutil.copytree(BASE_DIR, copy, ignore=NOT_COPIED)
         yield copy
+        for run in Run.started:
+            # What it has started ends with it.
+            run.popen.kill()
+            run.popen.wait()
 
 
 @pytest.mark.processes
