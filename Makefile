@@ -25,7 +25,7 @@ run: .venv/.run
 	@exec $(BIN)/python manage.py up
 
 test: .venv/.dev
-	$(BIN)/python -m pytest --numprocesses auto
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 # An hour and a quarter; `make faults SOAK=5` has a shorter soak, `make faults ONLY=crowd` that alone.
 SOAK ?= 30

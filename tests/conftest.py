@@ -134,13 +134,13 @@ def chromium_path() -> str:
     pytest.skip(message)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(chromium_path: str) -> Iterator[Browser]:
-    """One Chromium for all tests."""
-    # Playwright keeps an event loop in the thread that its synchronous interface is called from,
-    # so Django takes every query of a browser test for one made in a coroutine. None of them is.
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
-    with sync_playwright() as playwright:
+    """One Chromium for all browser tests of a module, and no event loop after them."""
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        # That loop has Django take every query of a browser test for one made in a coroutine. None
+        # of them is.
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
         chromium = playwright.chromium.launch(
             executable_path=chromium_path, args=CHROMIUM_ARGUMENTS
         )

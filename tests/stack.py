@@ -1,6 +1,7 @@
 """The Procfile's processes, run against the test database, to be driven and broken by tests."""
 
 import fcntl
+import logging
 import os
 import signal
 import subprocess
@@ -25,6 +26,8 @@ STOP_TIMEOUT = 15.0
 # One client: to make one costs 50 ms, for certificates that nobody asks for here. It opens a
 # connection for each request, so that each of web's processes has its chance to answer.
 http = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))
+# A line for every request would bury what matters.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 class Stack:

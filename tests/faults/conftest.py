@@ -1,6 +1,5 @@
 """Fixtures of the scenarios: how long they last, who comes, and where their results go."""
 
-import logging
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -21,11 +20,8 @@ from .report import Result, write_report
 from .storm import Storm, make_people
 from .verdict import LENIENT, PROMISED, Verdict, judge
 
-# A line for every request of a storm would bury what matters, and slow the storm down.
-logging.getLogger("httpx").setLevel(logging.WARNING)
-
 # Unless --soak says otherwise.
-SOAK_MINUTES, SHORT_SOAK_MINUTES = 30.0, 0.2
+SOAK_MINUTES, SHORT_SOAK_MINUTES = 30.0, 0.1
 RESULTS = pytest.StashKey[list[Result]]()
 
 
