@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -208,11 +208,15 @@ class Stack:
         wait_for(self._web_is_well, 60)
 
     def _web_is_well(self) -> bool:
-        """Say whether each of web's processes works at level 1, the breaker of each closed again.
+        """Say whether each of web's processes works at level 1, its breaker not open.
 
-        Who answers is chance: so many answers in a row come from all of them.
+        One answer tells of closed breakers, and no more of one that was open for its time. Then so
+        many answers in a row are needed to come from all of web's processes.
         """
-        return all(level_at(f"{self.url}/readyz") == 1 for _ in range(8))
+        told = readiness(self.url)
+        if set(told.get("breakers", {}).values()) == {"closed"}:
+            return bool(told["level"] == 1)
+        return all(readiness(self.url).get("level") == 1 for _ in range(8))
 
     def sleep(self) -> None:
         """Freeze all outside any transaction.
@@ -259,12 +263,13 @@ def answers(url: str) -> bool:
         return False
 
 
-def level_at(url: str) -> int:
+def readiness(url: str) -> dict[str, Any]:
+    """Return what /readyz says; nothing when nobody answers."""
     try:
-        level: int = http.get(url, timeout=5).json()["level"]
+        told: dict[str, Any] = http.get(f"{url}/readyz", timeout=5).json()
     except httpx.TransportError:
-        return 0
-    return level
+        return {}
+    return told
 
 
 def _others_in_a_transaction() -> bool:

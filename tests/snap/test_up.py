@@ -49,6 +49,7 @@ class Run:
             "WEB_HOST": "127.0.0.1",
             "WEB_PORT": str(self.web_port),
             "WS_PORT": str(free_port()),
+            "WEB_WORKERS": "1",
             "WORKER_CONCURRENCY": "2",
             "EMAILS_CONCURRENCY": "1",
             **variables,
