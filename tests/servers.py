@@ -7,6 +7,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+from django.db import connections
 from redis import Redis
 
 from snap.embedded import PostgreSQL, Valkey
@@ -100,6 +101,8 @@ def freshen() -> None:
     """Start our servers again if a test has stopped them, and empty our Valkey."""
     if postgresql is not None and not postgresql.is_running():
         postgresql.start()
+        # Those of a test before this one would still lead to the server that was stopped.
+        connections.close_all()
     if valkey is None:
         return
     if not valkey.is_running():
