@@ -353,7 +353,7 @@ def test_a_frozen_store_holds_nobody_up(stack: Stack) -> None:
 def test_the_real_processes_count_together(stack: Stack) -> None:
     make_event(slug="together")
     with (
-        stack.another_web(LIMIT_IP="20", WEB_WORKERS="4") as web,
+        stack.another_web(LIMIT_IP="20", WEB_WORKERS="3") as web,
         ThreadPoolExecutor(8) as threads,
     ):
         url = f"{web}/promo/together/"
