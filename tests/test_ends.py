@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from django.conf import settings
+from django.db import close_old_connections
 from django.db.models.functions import Now
 from django.utils import timezone
 from playwright.sync_api import BrowserContext, Page, expect
@@ -12,10 +13,22 @@ from playwright.sync_api import BrowserContext, Page, expect
 from accounts.models import BlockedPhone, User
 from guests.models import GuestRequest
 from guests.services import cancel_guest
+from tests import servers
 from tests.factories import make_account, make_event, make_guest, make_request, make_staff
 from tests.sessions import session_of
 from tests.stack import Stack
-from tests.test_journey import assert_accessible, give_phone, open_link, shoot, watched
+from tests.test_journey import (
+    ask_to_join,
+    assert_accessible,
+    expect_qr,
+    fill_in_registration,
+    give_phone,
+    new_phone,
+    open_link,
+    send,
+    shoot,
+    watched,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
 
@@ -117,6 +130,26 @@ def test_a_blocked_phone_is_told_no_more_than_anybody(stack: Stack, page: Page) 
     expect(page.locator("#flow")).not_to_contain_text("bloque")
     assert_accessible(page)
     shoot(page, "blocked-phone")
+
+
+def test_an_emergency_says_queued_and_then_shows_the_code(stack: Stack, page: Page) -> None:
+    if servers.postgresql is None:
+        pytest.skip("only a server that the tests started may be stopped")
+    event = make_event()
+    open_link(page, event)
+    ask_to_join(page)
+    servers.postgresql.stop("immediate")
+    try:
+        give_phone(page, new_phone())
+        fill_in_registration(page)
+        send(page)
+        expect(page.locator("#ticket[data-state=queued]")).to_be_visible(timeout=15_000)
+        assert_accessible(page)
+        shoot(page, "queued")
+    finally:
+        servers.postgresql.start()
+        close_old_connections()
+    expect_qr(page, timeout=15_000)
 
 
 def test_too_many_attempts(stack: Stack, phone: BrowserContext, page_without_js: Page) -> None:

@@ -17,14 +17,12 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Message
 from axe_playwright_python.sync_playwright import Axe
-from django.db import close_old_connections
 from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect
 
 from accounts.models import LoginCode
 from guests.models import Event, Guest, GuestRequest
 from snap.embedded import free_port
-from tests import servers
 from tests.conftest import PHONE
 from tests.factories import make_account, make_event, make_event_promoter, make_guest, make_request
 from tests.scans import scan
@@ -347,26 +345,6 @@ def test_without_sockets_the_qr_code_comes_by_polling(stack: Stack, page: Page) 
         fill_in_registration(page)
         send(page)
         expect_qr(page)
-
-
-def test_an_emergency_says_queued_and_then_shows_the_code(stack: Stack, page: Page) -> None:
-    if servers.postgresql is None:
-        pytest.skip("only a server that the tests started may be stopped")
-    event = make_event()
-    open_link(page, event)
-    ask_to_join(page)
-    servers.postgresql.stop("immediate")
-    try:
-        give_phone(page, new_phone())
-        fill_in_registration(page)
-        send(page)
-        expect(page.locator("#ticket[data-state=queued]")).to_be_visible(timeout=15_000)
-        assert_accessible(page)
-        shoot(page, "queued")
-    finally:
-        servers.postgresql.start()
-        close_old_connections()
-    expect_qr(page, timeout=15_000)
 
 
 # Every other state ------------------------------------------------
