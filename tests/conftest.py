@@ -46,15 +46,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     faults.addoption("--report", type=Path, metavar="PATH", help="write down what was measured")
 
 
-# Three processes of tests ----------------------------------------------------------------------
+# Two processes of tests ------------------------------------------------------------------------
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Have three processes, each with its own servers; one where the tests are given a server.
+    """Have two processes, each with its own servers; one where the tests are given a server.
 
-    While one of them waits for what it has broken, the others keep two cores busy.
+    A third one would save a tenth of the time, and starve tests of those who have little patience.
     """
-    return 3 if servers.are_ours() else 0
+    return 2 if servers.are_ours() else 0
 
 
 def pytest_xdist_setupnodes() -> None:

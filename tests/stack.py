@@ -183,7 +183,7 @@ class Stack:
     def another_web(self, **env: str) -> Iterator[str]:
         """Run one more web, of one process and with these variables, and give its address.
 
-        It takes a quarter of the CPU of restarting web, and again afterwards.
+        It costs one start of one process; to restart web, and again afterwards, costs four.
         """
         port = free_port()
         url = f"http://localhost:{port}"

@@ -193,7 +193,7 @@ def test_how_long_it_takes(
     """Measure from the last submit to the QR code on screen; the goal is under a second."""
     event = make_event()
     seconds = []
-    for _ in range(3):
+    for _ in range(7):
         moving = PHONE | {"reduced_motion": "no-preference"}
         with browser.new_context(**moving, base_url=stack.url) as phone:
             page = phone.new_page()
@@ -207,7 +207,7 @@ def test_how_long_it_takes(
             seconds.append(monotonic() - began)
     record_property("median_seconds", median(seconds))
     print(f"\nfrom the last submit to the QR code: median {median(seconds):.2f} s of {seconds}")
-    assert Guest.objects.count() == 3
+    assert Guest.objects.count() == 7
 
 
 def test_somebody_known_gets_in_with_a_code(stack: Stack, page: Page) -> None:

@@ -88,8 +88,7 @@ def test_twenty_registrations_of_one_phone_are_one_account(stack: Stack) -> None
     def register(which: int) -> str:
         client, token = clients[which]
         answer = client.post(f"{step}/register/", data=PERSON | {"csrfmiddlewaretoken": token})
-        # 503: a machine with other work gave it no turn within 3 s, and nothing was begun.
-        assert answer.status_code in {303, 429, 503}, answer.text[:300]
+        assert answer.status_code in {303, 429}, answer.text[:300]
         return str(answer.headers.get("location", ""))
 
     answers = at_once(20, register)

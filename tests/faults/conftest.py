@@ -21,7 +21,7 @@ from .storm import Storm, make_people
 from .verdict import LENIENT, PROMISED, Verdict, judge
 
 # Unless --soak says otherwise.
-SOAK_MINUTES, SHORT_SOAK_MINUTES = 30.0, 0.1
+SOAK_MINUTES, SHORT_SOAK_MINUTES = 30.0, 0.2
 RESULTS = pytest.StashKey[list[Result]]()
 
 
@@ -102,12 +102,11 @@ MakeStorm = Callable[..., Storm]
 
 
 @pytest.fixture
-def make_storm(faulty: Stack, form: Form) -> MakeStorm:
+def make_storm(faulty: Stack) -> MakeStorm:
     """Return a function that prepares a storm on an event with places for two in three."""
 
     def make(people: int, *, event: Event | None = None, **options: Any) -> Storm:
         event = event or make_event(capacity=max(1, people * 2 // 3))
-        options.setdefault("rate", form(6, 12))
         return Storm(faulty.url, event, make_people(people), **options)
 
     return make

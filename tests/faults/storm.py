@@ -125,7 +125,7 @@ class Storm:
         event: Event,
         people: list[Person],
         *,
-        rate: float,
+        rate: float = 12.0,
         at_once: int = 80,
         patience: float = 30.0,
     ) -> None:

@@ -83,7 +83,7 @@ def test_mail_provider_misbehaves(
     The protections are that sending happens outside of any transaction and any request, and that
     failures of the provider use up no attempt: counted as `FAILED`, emails would be dead rows.
     """
-    seconds = form(2, 30)
+    seconds = form(2.5, 30)
     with provider() as mailgun:
         env = {
             "EMAIL_PROVIDER": "mailgun",
@@ -93,7 +93,7 @@ def test_mail_provider_misbehaves(
             "BREAKER_PAUSE": "2",
         }
         with changed(faulty, "emails", "sweeper", **env):
-            storm = make_storm(int(form(150, 2000)), rate=form(8, 15))
+            storm = make_storm(int(form(150, 2000)), rate=15)
             with storm:
                 for mood in ("slow", "500", "429", "reset", "well"):
                     mailgun.mood = mood

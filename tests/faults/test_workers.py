@@ -21,7 +21,7 @@ def test_worker_group_killed_again_and_again(
     message. With requests marked as taken before the batch (and no lease) they would stay so.
     """
     times = int(form(2, 60))
-    storm = make_storm(int(form(200, 3000)), rate=form(10, 20))
+    storm = make_storm(int(form(200, 3000)), rate=20)
     with storm:
         for _ in range(times):
             pause(0.3)
@@ -62,7 +62,7 @@ def test_worker_child_killed(
     all off, requests whose wake-up the child had taken wait for the next person to come.
     """
     times = int(form(5, 60))
-    storm = make_storm(int(form(150, 2000)), rate=form(10, 20))
+    storm = make_storm(int(form(150, 2000)), rate=20)
     with storm:
         for _ in range(times):
             pause(0.6)

@@ -199,19 +199,19 @@ def test_harvesting_from_many_addresses_ends_with_the_block(settings: Settings) 
 
 @pytest.mark.django_db
 @pytest.mark.timeout(300)
-def test_three_hundred_guests_on_one_venues_wifi_get_through(settings: Settings) -> None:
+def test_a_thousand_guests_on_one_venues_wifi_get_through(settings: Settings) -> None:
     """With the limits that production has by default, apart from the line at the event."""
     settings.LIMIT_IP, settings.LIMIT_PHONE, settings.LIMIT_VENUE = 100, 5, 6000
     settings.LIMIT_ROUTES = {"phone_check": 10, "guest_create": 3, "promo_pages": 30, "emails": 5}
-    event = make_event(capacity=300, venue_networks="198.51.100.0/24")
-    for number in range(300):
+    event = make_event(capacity=1000, venue_networks="198.51.100.0/24")
+    for number in range(1000):
         visitor = Visitor(event)
         visitor.browser.defaults["REMOTE_ADDR"] = "198.51.100.1"
         if number % 20 == 0:
             assert visitor.give_phone("12").status_code == 422, "some people mistype"
         location_of(visitor.give_phone(f"961 {number // 100:03} {200 + number % 100:03}"))
         assert "/ticket/" in location_of(visitor.register(email=f"ines{number}@example.com"))
-    assert GuestRequest.objects.count() == 300
+    assert GuestRequest.objects.count() == 1000
 
 
 # The challenge -----------------------------------------------------------------------------------
@@ -353,7 +353,7 @@ def test_a_frozen_store_holds_nobody_up(stack: Stack) -> None:
 def test_the_real_processes_count_together(stack: Stack) -> None:
     make_event(slug="together")
     with (
-        stack.another_web(LIMIT_IP="20", WEB_WORKERS="3") as web,
+        stack.another_web(LIMIT_IP="20", WEB_WORKERS="4") as web,
         ThreadPoolExecutor(8) as threads,
     ):
         url = f"{web}/promo/together/"
