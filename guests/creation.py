@@ -7,6 +7,7 @@ holds it looks again after letting go, and so sees every request whose wake-up c
 
 import logging
 from datetime import timedelta
+from threading import BoundedSemaphore
 from time import monotonic, sleep
 
 from django.conf import settings
@@ -23,6 +24,8 @@ from .services import give_places_to_waiting, tell_guests, tell_pages
 from .tickets import describe
 
 log = logging.getLogger(__name__)
+
+waiters = BoundedSemaphore(settings.CREATE_WAITERS)
 
 guests_created = Counter("guests_created", "Guests put on a list")
 creation_duration = Histogram(
@@ -98,6 +101,20 @@ def create_directly(request: GuestRequest, *, seconds: float = 1) -> GuestReques
             return request
         sleep(pause)
         pause = min(pause * 2, 0.2)
+
+
+def create_while_waiting(request: GuestRequest) -> GuestRequest:
+    """End a committed request here for somebody who hears no push, and return it anew.
+
+    Only CREATE_WAITERS threads of a process may wait for it, at most CREATE_WAIT_SECONDS, so that a
+    peak leaves the others to serve: the request stays pending then, and the workers end it.
+    """
+    if not waiters.acquire(blocking=False):
+        return request
+    try:
+        return create_directly(request, seconds=settings.CREATE_WAIT_SECONDS)
+    finally:
+        waiters.release()
 
 
 def _end_alone(event: Event, pk: int) -> None:

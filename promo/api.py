@@ -1,10 +1,8 @@
 """The JSON API (spec section 5), thin over the same services as the pages."""
 
 from collections.abc import Callable
-from threading import BoundedSemaphore
 from uuid import UUID
 
-from django.conf import settings
 from django.db.models import Q
 from django.http import Http404
 from rest_framework.decorators import api_view, authentication_classes
@@ -14,7 +12,7 @@ from rest_framework.response import Response
 
 from accounts.models import User
 from accounts.sessions import BROWSER_KEY
-from guests.creation import create_directly
+from guests.creation import create_directly, create_while_waiting
 from guests.models import Event, GuestRequest
 from guests.services import find_promoter, request_place, wake_guests_worker
 from guests.tickets import seconds_left, ticket_of
@@ -23,8 +21,6 @@ from . import api_emergency, api_schema
 from .api_answers import accepted, ended, queued, state_of
 from .emergency import or_in_emergency, was_given_here
 from .serializers import read_place
-
-waiters = BoundedSemaphore(settings.CREATE_WAITERS)
 
 
 @or_in_emergency(api_emergency.events)
@@ -46,11 +42,8 @@ def unknown(request: Request, anything: str = "") -> Response:
 @api_schema.create
 @api_view(["POST"])
 def create(request: Request) -> Response:
-    """Ask for a place and answer with the QR code, made in this call if that is quick.
-
-    Only some threads of a process may wait for it, so that a peak leaves the others to serve.
-    """
-    return _create(request, _end_while_waiting)
+    """Ask for a place and answer with the QR code, made in this call if that is quick."""
+    return _create(request, create_while_waiting)
 
 
 @or_in_emergency(api_emergency.create, api_emergency.nothing_left)
@@ -101,16 +94,6 @@ def ticket(request: Request, ticket_id: UUID) -> Response:
         # The journal has it still, for the moment between the database's return and the draining.
         return queued()
     raise Http404("no such ticket")
-
-
-def _end_while_waiting(stored: GuestRequest) -> GuestRequest:
-    """End a request here if a thread may wait for that, else leave it to the workers."""
-    if not waiters.acquire(blocking=False):
-        return stored
-    try:
-        return create_directly(stored, seconds=settings.CREATE_WAIT_SECONDS)
-    finally:
-        waiters.release()
 
 
 def _signed_in(request: Request) -> User:

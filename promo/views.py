@@ -19,7 +19,7 @@ from accounts.services import claim_phone, find_account, latest_code, send_login
 from accounts.services import register as register_account
 from accounts.sessions import BROWSER_KEY, PHONE_KEY, account_of, browser_of, sign_in
 from accounts.suspicious import note_suspicious
-from guests.creation import create_directly
+from guests.creation import create_directly, create_while_waiting
 from guests.errors import GuestError
 from guests.models import Event, GuestRequest
 from guests.proof import prove_by_code
@@ -36,6 +36,7 @@ from snap.addresses import client_address
 from . import emergency
 from .answers import (
     go,
+    is_htmx,
     show_event,
     show_events,
     show_step,
@@ -323,7 +324,14 @@ def _request_access(request: HttpRequest, link: PromoLink, account: User) -> Htt
 
 
 def _show(request: HttpRequest, stored: GuestRequest) -> HttpResponse:
-    """Show the ticket of a request just made; where no worker can be woken, end it here first."""
-    if stored.state == GuestRequest.State.PENDING and wake_guests_worker.is_failing():
-        stored = create_directly(stored)
+    """Show the ticket of a request just made.
+
+    It is ended here first where no worker can be woken, and for a browser without JavaScript, which
+    no push reaches: its page would ask again only after two seconds.
+    """
+    if stored.state == GuestRequest.State.PENDING:
+        if wake_guests_worker.is_failing():
+            stored = create_directly(stored)
+        elif not is_htmx(request):
+            stored = create_while_waiting(stored)
     return show_ticket(request, ticket_of(stored), wait=seconds_left(stored))

@@ -187,14 +187,19 @@ def test_whoever_types_at_once_keeps_their_field(stack: Stack, page: Page) -> No
     expect(page.locator("[name=last_name]")).to_be_focused()
 
 
+@pytest.mark.parametrize("javascript", [True, False])
 def test_how_long_it_takes(
-    stack: Stack, browser: Browser, record_property: Callable[[str, object], None]
+    stack: Stack,
+    browser: Browser,
+    record_property: Callable[[str, object], None],
+    *,
+    javascript: bool,
 ) -> None:
     """Measure from the last submit to the QR code on screen; the goal is under a second."""
     event = make_event()
     seconds = []
     for _ in range(7):
-        moving = PHONE | {"reduced_motion": "no-preference"}
+        moving = PHONE | {"reduced_motion": "no-preference", "java_script_enabled": javascript}
         with browser.new_context(**moving, base_url=stack.url) as phone:
             page = phone.new_page()
             open_link(page, event)

@@ -7,8 +7,8 @@ import pytest
 from django.conf import settings
 from django.test import Client
 
+from guests.creation import waiters
 from guests.models import Event, Guest, GuestRequest
-from promo.api import waiters
 from tests.factories import make_account, make_event
 from tests.sessions import session_of
 

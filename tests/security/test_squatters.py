@@ -5,7 +5,7 @@ from pytest_django import Settings
 
 from accounts.models import Claim, LoginCode, User
 from guests.creation import create_due_guests
-from guests.models import Guest, GuestRequest
+from guests.models import Event, Guest, GuestRequest
 from notifications.models import Email
 from notifications.services import send_due_emails
 from tests.factories import make_account, make_event
@@ -24,8 +24,8 @@ pytestmark = pytest.mark.django_db
 OWNER = {"first_name": "Marta", "last_name": "Verdadeira", "email": "marta@example.org"}
 
 
-def squatter_on(event: object, **fields: object) -> Visitor:
-    squatter = Visitor(event)  # type: ignore[arg-type]
+def squatter_on(event: Event, *, htmx: bool = False) -> Visitor:
+    squatter = Visitor(event, htmx=htmx)
     squatter.give_phone()
     squatter.register()
     return squatter
@@ -52,11 +52,11 @@ def test_proving_ones_own_email_where_one_registered_drops_nothing() -> None:
 def test_the_first_proof_elsewhere_ends_the_sessions_there_were() -> None:
     event = make_event()
     squatter, owner = squatter_on(event), Visitor(event)
-    assert state_in(squatter.look()) == "processing"
+    assert state_in(squatter.look()) == "created"
     owner.give_phone()
     owner.type_code(User.objects.get())
     assert state_in(squatter.look()) == ""
-    assert state_in(owner.look()) == "processing"
+    assert state_in(owner.look()) == "created"
 
 
 def test_a_later_proof_ends_no_session() -> None:
@@ -96,7 +96,7 @@ def test_the_owner_claims_the_phone_and_the_squatter_is_left_with_nothing() -> N
 
 def test_a_claim_takes_the_ticket_that_is_still_processing_away_from_the_squatter() -> None:
     event = make_event()
-    squatter_on(event)
+    squatter_on(event, htmx=True)
     before = GuestRequest.objects.get().ticket_id
     claimed(Visitor(event))
     request = GuestRequest.objects.get()
@@ -115,7 +115,7 @@ def test_a_claim_without_its_code_changes_nothing() -> None:
     account = User.objects.get()
     assert account.email == PERSON["email"]
     assert account.verified_at is None
-    assert state_in(squatter.look()) == "processing"
+    assert state_in(squatter.look()) == "created"
 
 
 def test_a_proven_account_can_never_be_claimed() -> None:
