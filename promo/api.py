@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.db.models import Q
 from django.http import Http404
-from rest_framework.decorators import api_view, authentication_classes
+from rest_framework.decorators import api_view
 from rest_framework.exceptions import NotAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -29,13 +29,6 @@ from .serializers import read_place
 def events(request: Request) -> Response:
     """List the events that /promo/ lists, with the ids that a create call takes."""
     return api_emergency.answer_events(Event.objects.listed().at_database_time())
-
-
-@api_schema.nothing
-@api_view(["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"])
-@authentication_classes([])
-def unknown(request: Request, anything: str = "") -> Response:
-    raise Http404("no such call")
 
 
 @or_in_emergency(api_emergency.create, api_emergency.nothing_left)

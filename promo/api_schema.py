@@ -258,4 +258,3 @@ create_async = call(
 ticket = call(
     "ticket", "Say how a request stands, to its owner", {200: State}, [*READ, 404], tag="Guests"
 )
-nothing = extend_schema(exclude=True)

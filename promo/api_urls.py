@@ -1,6 +1,8 @@
 from django.urls import path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
+from snap.errors import no_such_call
+
 from . import api, api_accounts
 
 urlpatterns = [
@@ -13,6 +15,6 @@ urlpatterns = [
     path("client-auth/guests/requests/<uuid:ticket_id>", api.ticket),
     path("schema/", SpectacularAPIView.as_view(), name="api_schema"),
     path("docs/", SpectacularSwaggerSplitView.as_view(url_name="api_schema"), name="api_docs"),
-    path("", api.unknown),
-    path("<path:anything>", api.unknown),
+    path("", no_such_call),
+    path("<path:anything>", no_such_call),
 ]

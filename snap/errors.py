@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils import translation
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.csrf import csrf_exempt
 
 RETRY_AFTER = 5  # seconds
 
@@ -41,6 +42,12 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _page(request, 404)
+
+
+@csrf_exempt
+def no_such_call(request: HttpRequest, anything: str = "") -> HttpResponse:
+    """Answer in the shape of the API, in development too, where Django has a page of its own."""
     return _page(request, 404)
 
 

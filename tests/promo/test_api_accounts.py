@@ -183,8 +183,11 @@ def test_what_is_no_call_is_refused_in_shape(client: Client, path: str) -> None:
 @pytest.mark.parametrize("path", ["", "nothing", "client-auth/login/", "a/b/c", "a%00b"])
 def test_unknown_addresses_are_refused_in_shape(client: Client, path: str) -> None:
     status = 400 if "%00" in path else 404
-    assert_error(client.get(f"/api/{path}"), status)
-    assert_error(post(client, f"/api/{path}", {}), status)
+    for browser in (client, Client(enforce_csrf_checks=True)):
+        assert_error(browser.get(f"/api/{path}"), status)
+        answer = post(browser, f"/api/{path}", {})
+        assert_error(answer, status)
+        assert "Allow" not in answer
 
 
 def test_another_accounts_ticket_is_not_found(client: Client, stranger: User) -> None:
