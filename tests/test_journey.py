@@ -17,6 +17,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Message
 from axe_playwright_python.sync_playwright import Axe
+from django.db.models.functions import Now
 from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect
 
@@ -29,6 +30,9 @@ from tests.scans import scan
 from tests.stack import Stack, wait_for
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
+
+# Milliseconds after which no process remembers an event as it was: LINK_SECONDS, and a little.
+LINKS_ARE_FRESH = 1100
 
 _numbers = count(1)
 
@@ -232,6 +236,29 @@ def test_somebody_known_gets_in_with_a_code(stack: Stack, page: Page) -> None:
     send(page)
     expect_qr(page)
     assert errors == []
+
+
+def test_whoever_is_refused_after_signing_in_can_try_again_from_the_same_page(
+    stack: Stack, page: Page
+) -> None:
+    """Signing in changes the token of all forms, of the one that waits in the page too."""
+    event, account = make_event(), make_account()
+    rows = Event.objects.filter(pk=event.pk)
+    open_link(page, event)
+    ask_to_join(page)
+    give_phone(page, account.phone or "")
+    expect(page.locator("[name=code]")).to_be_visible()
+    rows.update(list_closes_at=Now())
+    page.wait_for_timeout(LINKS_ARE_FRESH)
+    page.fill("[name=code]", LoginCode.objects.get().digits())
+    send(page)
+    expect(page.get_by_role("heading", name="A lista está fechada.")).to_be_visible()
+    rows.update(list_closes_at=event.list_closes_at)
+    page.wait_for_timeout(LINKS_ARE_FRESH)
+    page.get_by_role("button", name="Fechar").click()
+    ask_to_join(page)
+    give_phone(page, account.phone or "")
+    expect_qr(page)
 
 
 def test_a_session_needs_one_tap_and_a_double_tap_is_one_request(stack: Stack, page: Page) -> None:
