@@ -387,13 +387,12 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "defaultModelsExpandDepth": 0},
 }
 
-# Threads of a web process that may wait for a guest in `create`; who comes then gets the ticket at
-# once. And the seconds that they wait.
-CREATE_WAITERS = env.int("CREATE_WAITERS", default=3)
-CREATE_WAIT_SECONDS = env.float("CREATE_WAIT_SECONDS", default=3.0)
-
 # Guest lists -----------------------------------------------------------------------------------
 
+# Threads of a web process that may wait for a guest, in the API's `create` and for browsers without
+# JavaScript; who comes then gets the ticket at once. And the seconds that they wait.
+CREATE_WAITERS = env.int("CREATE_WAITERS", default=3)
+CREATE_WAIT_SECONDS = env.float("CREATE_WAIT_SECONDS", default=3.0)
 # Rows one worker turns into guests in one transaction.
 GUEST_BATCH_SIZE = env.int("GUEST_BATCH_SIZE", default=50)
 # Seconds after which a worker looks for more, once it has found less than that.
