@@ -86,7 +86,7 @@ def create_guests_of(event_id: int) -> int:
 
 
 def create_directly(request: GuestRequest, *, seconds: float = 1) -> GuestRequest:
-    """End a committed request here and now, for when no worker can be woken. Return it anew.
+    """End a committed request here and now, without waiting for a worker. Return it anew.
 
     Still pending when it stands in line, or after that many seconds, because others hold the list:
     the sweeper ends it.

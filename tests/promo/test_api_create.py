@@ -1,6 +1,5 @@
 """`create` at a peak: few threads wait, and whoever finds them busy has a ticket at once."""
 
-from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
@@ -26,15 +25,6 @@ def event() -> Event:
 def guest(client: Client) -> Client:
     client.cookies[settings.SESSION_COOKIE_NAME] = session_of(make_account())
     return client
-
-
-@pytest.fixture
-def all_wait() -> Iterator[None]:
-    """As many threads as may wait for a guest do so."""
-    with ExitStack() as waiting:
-        for _ in range(settings.CREATE_WAITERS):
-            waiting.enter_context(waiters)
-        yield
 
 
 def test_a_thread_that_may_wait_makes_the_guest(guest: Client, event: Event) -> None:

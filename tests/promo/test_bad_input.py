@@ -11,7 +11,6 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import User
-from guests.creation import create_due_guests
 from guests.models import Event, Guest, GuestRequest
 from tests.factories import make_account, make_event, make_event_promoter, make_guest
 from tests.promo.visitors import (
@@ -225,7 +224,6 @@ def test_names_as_people_have_them(first: str, last: str) -> None:
     visitor = Visitor(make_event())
     visitor.give_phone()
     assert "/ticket/" in location_of(visitor.register(first_name=first, last_name=last))
-    create_due_guests()
     assert Guest.objects.get().name == f"{first} {last}"
 
 
@@ -373,7 +371,6 @@ def test_going_back_to_an_old_form_leads_to_the_same_qr_code(step: str) -> None:
     visitor.give_phone(account.phone or "")
     digits = last_code(account).digits()
     ticket_url = location_of(visitor.send("code", code=digits))
-    create_due_guests()
     before = rows()
     fields = {"phone": account.phone or "", "country": "PT", "code": digits} | PERSON
     assert location_of(visitor.send(step, **fields)) == ticket_url

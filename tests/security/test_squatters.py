@@ -71,7 +71,6 @@ def test_a_later_proof_ends_no_session() -> None:
 def test_the_owner_claims_the_phone_and_the_squatter_is_left_with_nothing() -> None:
     event = make_event()
     squatter = squatter_on(event)
-    create_due_guests()
     stolen = Guest.objects.get().qr_token
     owner = Visitor(event)
     owner.give_phone()
@@ -154,7 +153,6 @@ def test_with_sms_only_the_phone_itself_proves_a_claim(settings: Settings) -> No
 def test_an_event_may_ask_for_a_proof_before_it_shows_the_qr_code() -> None:
     event = make_event(requires_proof=True)
     visitor = squatter_on(event)
-    create_due_guests()
     guest, request = Guest.objects.get(), GuestRequest.objects.get()
     shown = visitor.look()
     assert state_in(shown) == "unproven"
@@ -175,7 +173,6 @@ def test_an_event_may_ask_for_a_proof_before_it_shows_the_qr_code() -> None:
 def test_a_qr_email_that_was_due_when_proof_became_necessary_goes_out_after_it() -> None:
     event = make_event()
     visitor = squatter_on(event)
-    create_due_guests()
     event.requires_proof = True
     event.save()
     while send_due_emails():
