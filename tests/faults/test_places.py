@@ -1,6 +1,7 @@
 """More people than places, one of them very impatient; and a row that nobody can work on."""
 
 import pytest
+from django.db import transaction
 
 from guests.models import Guest, GuestRequest
 from tests.factories import make_event, make_request
@@ -53,8 +54,9 @@ def test_a_poison_row_in_a_batch(
     storm = make_storm(int(form(60, 600)), event=event)
     body = "IF NEW.phone = '+351999999999' THEN RAISE 'poison'; END IF; RETURN NEW;"
     with trigger("guests_guest", "INSERT", body):
-        poison = make_request(event)
-        GuestRequest.objects.filter(pk=poison.pk).update(phone="+351999999999")
+        with transaction.atomic():  # Or a worker could take it up before it is poison.
+            poison = make_request(event)
+            GuestRequest.objects.filter(pk=poison.pk).update(phone="+351999999999")
         with storm:
             pause(form(3, 30))
         wait_for(lambda: GuestRequest.objects.filter(pk=poison.pk, state="dead").exists(), 15)
