@@ -10,7 +10,7 @@ from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from django_otp.oath import totp
+from django_otp.oath import hotp, totp
 from django_otp.plugins.otp_static.models import StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
 from pytest_django import Settings
@@ -151,15 +151,16 @@ def test_a_password_without_powers_opens_no_admin(client: Client) -> None:
 # Second factor -----------------------------------------------------------------------------------
 
 
-def code_of(device: TOTPDevice, steps_ahead: int = 0) -> str:
-    return f"{totp(device.bin_key, t0=-30 * steps_ahead):06}"
+def next_code(device: TOTPDevice) -> str:
+    """The code after the last one used: which that was depends on when its half minute ended."""
+    return f"{hotp(device.bin_key, device.last_t + 1):06}"
 
 
 def enrol(client: Client) -> list[str]:
     """Enrol as staff do, and return the backup codes."""
     client.get("/admin/second-factor/")
     device = TOTPDevice.objects.get(confirmed=False)
-    page = client.post("/admin/second-factor/", {"code": code_of(device)})
+    page = client.post("/admin/second-factor/", {"code": f"{totp(device.bin_key):06}"})
     return re.findall(r"<code>(\w+)</code>", html_of(page))
 
 
@@ -198,7 +199,7 @@ def test_the_password_alone_opens_nothing_once_there_is_a_device(
 
 def test_a_code_opens_admin_once(client: Client, backup_codes: list[str]) -> None:
     sign_in(client)
-    code = code_of(TOTPDevice.objects.get(), 1)
+    code = next_code(TOTPDevice.objects.get())
     answer = client.post("/admin/second-factor/?next=/admin/guests/", {"code": code})
     assert answer["Location"] == "/admin/guests/"
     assert is_inside(client)
@@ -221,7 +222,7 @@ def test_codes_are_not_guessed(client: Client, backup_codes: list[str]) -> None:
     sign_in(client)
     for guess in range(3):
         client.post("/admin/second-factor/", {"code": f"{guess:06}"})
-    right = code_of(TOTPDevice.objects.get(), 1)
+    right = next_code(TOTPDevice.objects.get())
     client.post("/admin/second-factor/", {"code": right})
     assert not is_inside(client), "after wrong codes even the right one has to wait"
 
@@ -229,7 +230,7 @@ def test_codes_are_not_guessed(client: Client, backup_codes: list[str]) -> None:
 def test_another_persons_code_opens_nothing(client: Client, backup_codes: list[str]) -> None:
     make_staff(phone="+351912000777")
     sign_in(client, "912000777")
-    for code in (code_of(TOTPDevice.objects.get(), 1), backup_codes[0]):
+    for code in (next_code(TOTPDevice.objects.get()), backup_codes[0]):
         client.post("/admin/second-factor/", {"code": code})
         assert not is_inside(client)
 
@@ -238,7 +239,7 @@ def test_another_persons_code_opens_nothing(client: Client, backup_codes: list[s
 def test_signing_in_leads_nowhere_else(client: Client, backup_codes: list[str], where: str) -> None:
     first = client.post("/admin/login/", {"username": PHONE, "password": PASSWORD, "next": where})
     assert first["Location"] == "/admin/"
-    code = code_of(TOTPDevice.objects.get(), 1)
+    code = next_code(TOTPDevice.objects.get())
     second = client.post("/admin/second-factor/", {"code": code, "next": where})
     assert second["Location"] == "/admin/"
 
