@@ -247,6 +247,9 @@ class Event(models.Model):
             return "not_open_yet"
         return "full" if self.places_left == 0 else "open"
 
+    def is_over(self) -> bool:
+        return self.ends_at <= time_of(self)
+
 
 class EventPromoter(models.Model):
     """A promoter works for an event, for themselves or for a team."""

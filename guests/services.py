@@ -20,7 +20,7 @@ from . import qr
 from .admission import seconds_in_line
 from .errors import GuestError
 from .history import acting_as
-from .models import Event, EventPromoter, Guest, GuestRequest, Promoter, Team, time_of
+from .models import Event, EventPromoter, Guest, GuestRequest, Promoter, Team
 from .tickets import Ticket, describe, is_withheld
 
 log = logging.getLogger(__name__)
@@ -195,7 +195,7 @@ def give_places_to_waiting(event: Event) -> bool:
 
     Return whether all got one who can: False when QR codes ran out, and nobody may overtake them.
     """
-    if event.cancelled_at or event.ends_at <= time_of(event) or not event.places_left:
+    if event.cancelled_at or event.is_over() or not event.places_left:
         return True
     waiting = Guest.objects.filter(event=event, state=Guest.State.WAITING).order_by("queue_number")
     first = list(waiting[: event.places_left])

@@ -48,6 +48,9 @@ from .emergency import or_in_emergency, was_given_here
 from .errors import refusal_text
 from .links import PromoLink, open_link
 
+# Why a list takes nobody any more, though some are on it.
+SOME_CAME_IN_TIME = {"closed", "list_full"}
+
 
 @require_safe
 @or_in_emergency(emergency.events)
@@ -74,9 +77,13 @@ def event(request: HttpRequest, event: str, promoter: str = "") -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @or_in_emergency(emergency.phone)
 def phone(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
-    """Ask for the phone: a known one leads to a code, an unknown one to registration."""
+    """Ask for the phone: a known one leads to a code, an unknown one to registration.
+
+    Once the list is full or closed the code is still sent: who came in time is on it.
+    """
     link = open_link(event, promoter)
-    if refusal := _refusal_of_list(link):
+    refusal = _refusal_of_list(link)
+    if refusal and refusal not in SOME_CAME_IN_TIME:
         return show_step(request, link, "unavailable", {"refusal": refusal}, status=409)
     form = PhoneForm(request.POST or None)
     if request.method == "GET" or not form.is_valid():
@@ -87,6 +94,8 @@ def phone(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
         return _request_access(request, link, account)
     request.session[PHONE_KEY] = number
     known = find_account(number) if check_phone(number).exists else None
+    if known is None and refusal:
+        return show_step(request, link, "unavailable", {"refusal": refusal}, status=409)
     if known is None:
         context = {"form": RegisterForm(), "phone": readable_phone(number)}
         return go(request, link, "register", context)

@@ -261,6 +261,21 @@ def test_whoever_is_refused_after_signing_in_can_try_again_from_the_same_page(
     expect_qr(page)
 
 
+def test_whoever_came_in_time_has_their_code_in_another_browser(stack: Stack, page: Page) -> None:
+    """Links are opened in the browsers inside of apps, which forget: the list is full by then."""
+    guest = make_guest(make_event(capacity=1, has_waiting_list=False))
+    errors = watched(page)
+    open_link(page, guest.event)
+    page.get_by_role("link", name="Já estás na lista?").click()
+    give_phone(page, guest.phone)
+    expect(page.locator("[name=code]")).to_be_visible()
+    page.fill("[name=code]", LoginCode.objects.get().digits())
+    send(page)
+    expect_qr(page)
+    assert scan(page.screenshot()) == pass_of_only_guest(stack)
+    assert errors == []
+
+
 def test_a_session_needs_one_tap_and_a_double_tap_is_one_request(stack: Stack, page: Page) -> None:
     first, second = make_event(), make_event()
     open_link(page, first)

@@ -253,10 +253,40 @@ def test_a_list_that_takes_nobody_says_why(
     assert on_page in html_of(page)
     signed_in = Visitor(visitor.event, htmx=htmx).signed_in(make_account())
     before = rows()
-    for answer in (visitor.open("phone"), visitor.give_phone(), signed_in.send("request")):
+    for answer in (visitor.give_phone(), signed_in.send("request")):
         assert answer.status_code == 409
         assert refusal in html_of(answer)
         assert is_partial(answer) == htmx
+    assert rows() == before
+
+
+@pytest.mark.parametrize("make", [not_open_yet, cancelled])
+def test_a_list_on_which_nobody_can_be_asks_for_no_phone(make: Callable[[], Event]) -> None:
+    assert Visitor(make()).open("phone").status_code == 409
+
+
+@pytest.mark.parametrize("is_closed", [True, False])
+def test_whoever_came_in_time_has_the_same_qr_in_another_browser(*, is_closed: bool) -> None:
+    guest = make_guest(make_event(capacity=1, has_waiting_list=False))
+    if is_closed:
+        Event.objects.update(list_closes_at=Now())
+    device = Visitor(guest.event)
+    assert device.step_url("phone") in html_of(device.look())
+    assert 'name="phone"' in html_of(device.open("phone"))
+    assert location_of(device.give_phone(guest.phone)) == device.step_url("code")
+    shown = device.get(location_of(device.type_code(guest.account)))
+    assert state_in(shown) == "created"
+    assert guest.qr_token
+    assert image_url(guest.qr_token) in html_of(shown)
+
+
+@pytest.mark.parametrize("make", [closed, full])
+def test_somebody_known_who_comes_too_late_is_refused(make: Callable[[], Event]) -> None:
+    account, visitor = make_account(), Visitor(make())
+    visitor.give_phone(account.phone or "")
+    before = rows()
+    answer = visitor.type_code(account)
+    assert (answer.status_code, "The list is" in html_of(answer)) == (409, True)
     assert rows() == before
 
 

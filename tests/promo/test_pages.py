@@ -102,6 +102,12 @@ def _closed() -> Event:
     return make_event(list_opens_at=now - 2 * HOUR, list_closes_at=now - HOUR)
 
 
+def _over() -> Event:
+    now = timezone.now()
+    times = {"list_opens_at": now - 3 * HOUR, "starts_at": now - 2 * HOUR, "ends_at": now - HOUR}
+    return make_event(**times, list_closes_at=now - 2 * HOUR)
+
+
 def _cancelled() -> Event:
     return make_event(cancelled_at=timezone.now())
 
@@ -134,7 +140,30 @@ def test_an_event_says_the_state_of_its_list(
 @pytest.mark.parametrize("make", [_full_for_good, _closed, _cancelled])
 def test_a_list_that_takes_nobody_has_no_button(make: Callable[[], Event]) -> None:
     visitor = Visitor(make())
-    assert visitor.step_url("phone") not in html_of(visitor.look())
+    links = Outline(html_of(visitor.look())).all("a")
+    buttons = [link["href"] for link in links if link.get("class") == "button"]
+    assert visitor.step_url("phone") not in buttons
+
+
+@pytest.mark.parametrize(
+    ("make", "has_link"),
+    [
+        (_full, True),
+        (_full_for_good, True),
+        (_closed, True),
+        (_over, False),
+        (_cancelled, False),
+        (_not_open_yet, False),
+        (_open, False),
+    ],
+)
+def test_a_late_page_leads_those_who_came_in_time_to_their_code(
+    make: Callable[[], Event], *, has_link: bool
+) -> None:
+    visitor = Visitor(make())
+    link = "On the list already?"
+    assert (link in html_of(visitor.look())) == has_link
+    assert link not in html_of(visitor.signed_in(make_account()).look())
 
 
 def test_a_list_that_is_not_open_counts_down_and_keeps_its_button_back() -> None:
