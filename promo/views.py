@@ -94,12 +94,12 @@ def phone(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
         return _request_access(request, link, account)
     request.session[PHONE_KEY] = number
     known = find_account(number) if check_phone(number).exists else None
-    if known is None and refusal:
-        return show_step(request, link, "unavailable", {"refusal": refusal}, status=409)
-    if known is None:
-        context = {"form": RegisterForm(), "phone": readable_phone(number)}
-        return go(request, link, "register", context)
-    return _send_code(request, link, known)
+    if known:
+        return _send_code(request, link, known)
+    context: dict[str, Any] = {"phone": readable_phone(number)}
+    if refusal:
+        return show_step(request, link, "unavailable", context | {"refusal": refusal}, status=409)
+    return go(request, link, "register", context | {"form": RegisterForm()})
 
 
 @never_cache
