@@ -1,6 +1,6 @@
 """How a step or a ticket is shown: the whole page, or for HTMX the partial in it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from math import ceil
 from typing import Any
 
@@ -29,11 +29,20 @@ FORMS = {"phone", "code", "register", "claim", "prove"}
 EACH_ONES_CSRF, EACH_ONES_ADDRESS = "csrf-of-each-visitor", "address-of-each-visitor"
 
 
-def show_events(request: HttpRequest, events: Iterable[Event]) -> HttpResponse:
-    """Show events, those whose list one can join first, else in their order."""
+def show_events(
+    request: HttpRequest, events: Iterable[Event], places: Mapping[int, str]
+) -> HttpResponse:
+    """Show events: first where one has a place, then those whose list one can join.
+
+    `places` are one's own, as `places_of` gives them. Otherwise the events keep their order.
+    """
     best_first = ["open", "full", "not_open_yet", "closed", "cancelled"]
-    ordered = sorted(events, key=lambda event: best_first.index(event.list_state()))
-    return render(request, "promo/events.html", {"events": ordered})
+
+    def rank(event: Event) -> int:
+        return -1 if event.pk in places else best_first.index(event.list_state())
+
+    shown = [(event, places.get(event.pk, "")) for event in sorted(events, key=rank)]
+    return render(request, "promo/events.html", {"events": shown})
 
 
 def show_event(request: HttpRequest, link: PromoLink, ticket: dict[str, Any]) -> HttpResponse:

@@ -76,7 +76,7 @@ def or_in_emergency(
 def events(request: HttpRequest) -> HttpResponse:
     seen = (snapshot.event for snapshot in snapshots.recall_all())
     known = [event for event in seen if event.list_state() != "closed"]
-    return show_events(request, known)
+    return show_events(request, known, {})
 
 
 def event(request: HttpRequest, event: str, promoter: str = "") -> HttpResponse:

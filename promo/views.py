@@ -26,6 +26,7 @@ from guests.proof import prove_by_code
 from guests.services import (
     check_list_takes_requests,
     latest_request,
+    places_of,
     request_place,
     wake_guests_worker,
 )
@@ -55,7 +56,9 @@ SOME_CAME_IN_TIME = {"closed", "list_full"}
 @require_safe
 @or_in_emergency(emergency.events)
 def events(request: HttpRequest) -> HttpResponse:
-    return show_events(request, Event.objects.listed().at_database_time())
+    account = account_of(request)
+    places = places_of(account) if account else {}
+    return show_events(request, Event.objects.listed().at_database_time(), places)
 
 
 @never_cache

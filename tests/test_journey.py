@@ -279,6 +279,11 @@ def test_whoever_came_in_time_has_their_code_in_another_browser(stack: Stack, pa
     send(page)
     expect_qr(page)
     expect(page.locator(f"#ticket img[src*='{guest.qr_token}']")).to_be_visible()
+    make_event()
+    page.goto("/promo/")
+    expect(page.locator(".card").first).to_contain_text("Estás na lista")
+    assert_accessible(page)
+    shoot(page, "events-mine")
     assert errors == []
 
 

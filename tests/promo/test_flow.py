@@ -678,6 +678,10 @@ def list_events(visitor: Visitor, _account: User) -> HttpResponseBase:
     return visitor.get("/promo/")
 
 
+def list_events_signed_in(visitor: Visitor, account: User) -> HttpResponseBase:
+    return visitor.signed_in(account).get("/promo/")
+
+
 def look(visitor: Visitor, _account: User) -> HttpResponseBase:
     return visitor.look()
 
@@ -738,6 +742,7 @@ def cost(step: Callable[[Visitor, User], HttpResponseBase], size: int) -> int:
     ("step", "most"),
     [
         (list_events, 1),
+        (list_events_signed_in, 3),
         (look, 1),
         (look_signed_in, 5),
         (open_phone, 1),

@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.core.cache import cache
+from django.db.models.functions import Now
 from django.template.loader import render_to_string
 from django.test import Client
 from django.utils import timezone, translation
 
 from accounts.models import User
 from guests.models import Event, GuestRequest
+from guests.services import cancel_guest
 from guests.tickets import Ticket
 from promo.answers import ticket_context
 from tests.factories import (
@@ -24,6 +26,7 @@ from tests.factories import (
     make_event_promoter,
     make_guest,
     make_request,
+    make_staff,
     make_team,
 )
 from tests.promo.visitors import Visitor, html_of, state_in
@@ -219,6 +222,27 @@ def test_events_are_listed_with_the_state_of_their_lists(language: str) -> None:
 
 def test_no_events_is_not_an_empty_page() -> None:
     assert "No lists right now" in html_of(Client(headers={"accept-language": "en"}).get("/promo/"))
+
+
+@in_both_languages
+def test_ones_own_events_come_first_and_say_so(language: str) -> None:
+    other, held, waited, given_up = _open(), make_event(), _full(), _open()
+    account = make_account()
+    make_guest(waited, account)
+    make_guest(held, account)
+    Event.objects.filter(pk=held.pk).update(list_closes_at=Now())
+    cancel_guest(make_guest(given_up, account), acting_user=make_staff())
+    visitor = Visitor(other, language=language)
+    strangers = html_of(visitor.get("/promo/"))
+    answer = visitor.signed_in(account).get("/promo/")
+    check_page(answer, language)
+    shown = html_of(answer)
+    first = ["Estás na lista<", "Estás na lista de espera<"]
+    if language == "en":
+        first = ["You are on the list<", "You are on the waiting list<"]
+    assert [(text in strangers, shown.count(text)) for text in first] == [(False, 1)] * 2
+    order = [shown.index(f'href="/promo/{each.slug}/"') for each in (held, waited, other, given_up)]
+    assert order == sorted(order)
 
 
 # The steps ---------------------------------------------------------------------------------------
