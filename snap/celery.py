@@ -1,9 +1,11 @@
 """The Celery application: what wakes the workers up. The records are in PostgreSQL."""
 
 import os
+from contextlib import suppress
+from pathlib import Path
 
 from celery import Celery
-from celery.signals import task_postrun, task_prerun
+from celery.signals import task_postrun, task_prerun, worker_ready
 from django.db import close_old_connections
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "snap.settings")
@@ -22,3 +24,17 @@ app.autodiscover_tasks()
 @task_postrun.connect
 def give_connections_back(**_signal: object) -> None:
     close_old_connections()
+
+
+@worker_ready.connect
+def give_way(**_signal: object) -> None:
+    """Have what `nice` says count beside other sessions too.
+
+    Linux shares the processor between sessions first (sched(7), autogroup), and each line of the
+    Procfile is one: `nice` alone would only rank a worker's own children. Not from a terminal,
+    whose session is everything in it.
+    """
+    niceness = os.nice(0)
+    if niceness > 0 and os.getpgrp() == os.getsid(0):
+        with suppress(OSError):  # There are other kernels.
+            Path("/proc/self/autogroup").write_text(str(niceness))

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import httpx
 import pytest
 from django.contrib.auth import get_user_model
@@ -36,6 +38,16 @@ def test_workers_can_be_away_for_a_while(stack: Stack) -> None:
     with stack.without("worker"):
         assert "ready." in stack.log("emails")
     assert stack.log("worker").count(" ready.") >= 2
+
+
+def test_emails_give_way_to_all_other_sessions(stack: Stack) -> None:
+    def niceness(name: str) -> str:
+        autogroup = Path(f"/proc/{stack.pid(name)}/autogroup")
+        if not autogroup.exists():
+            pytest.skip("this kernel does not share the processor between sessions")
+        return autogroup.read_text().split("nice")[1].strip()
+
+    assert (niceness("emails"), niceness("worker"), niceness("web")) == ("10", "0", "0")
 
 
 @pytest.mark.browser
