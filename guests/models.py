@@ -464,7 +464,9 @@ class GuestRequest(models.Model):
     def insert(self, *, due_in: float) -> bool:
         """Store a new request that is due in so many seconds; False if its account has one already.
 
-        One statement: the ORM's own way to leave conflicts alone returns no keys.
+        One statement: the ORM's own way to leave conflicts alone returns no keys. The index knows
+        of pending requests only: one that was made and ended since the caller looked is seen by its
+        guest.
         """
         with connection.cursor() as cursor:
             cursor.execute(
@@ -473,8 +475,16 @@ class GuestRequest(models.Model):
                     ticket_id, event_id, account_id, phone, name, promoter_id, team_id,
                     idempotency_key, refusal, error, attempts, next_attempt_at
                 )
-                VALUES (%s, %s, %s, %s, %s, %s, %s, %s, '', '', 0,
-                    statement_timestamp() + %s * interval '1 second')
+                SELECT %s, %s, %s, %s, %s, %s, %s, %s, '', '', 0,
+                    statement_timestamp() + %s * interval '1 second'
+                WHERE NOT EXISTS (
+                    SELECT FROM (
+                        SELECT guest_id FROM guests_guestrequest
+                        WHERE event_id = %s AND account_id = %s ORDER BY id DESC LIMIT 1
+                    ) AS latest
+                    JOIN guests_guest AS guest ON guest.id = latest.guest_id
+                    WHERE guest.state <> 'cancelled'
+                )
                 ON CONFLICT DO NOTHING
                 RETURNING id, next_attempt_at, accepted_at, statement_timestamp()
                 """,
@@ -488,6 +498,8 @@ class GuestRequest(models.Model):
                     self.team_id,
                     self.idempotency_key,
                     due_in,
+                    self.event_id,
+                    self.account_id,
                 ],
             )
             stored = cursor.fetchone()

@@ -75,6 +75,22 @@ def test_asking_again_returns_the_same_guest_and_qr_even_when_the_list_has_close
     assert ticket_of(again).qr_code_url.endswith(f"{guest.qr_token}.png")
 
 
+def test_a_request_that_was_made_and_ended_meanwhile_is_seen_by_its_guest(
+    guest: Guest, manager: Any
+) -> None:
+    """Whoever asks twice at once may look before the first has come, and insert after its end."""
+
+    def insert() -> bool:
+        given = {"event": guest.event, "account": guest.account, "phone": guest.phone}
+        late = GuestRequest(**given, idempotency_key="")
+        return late.insert(due_in=0)
+
+    assert not insert()
+    assert GuestRequest.objects.count() == 1
+    cancel_guest(guest, acting_user=manager)
+    assert insert()
+
+
 @pytest.mark.parametrize(
     ("fields", "code"),
     [
