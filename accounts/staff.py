@@ -19,6 +19,8 @@ from django.views.decorators.cache import never_cache
 from django_otp import DEVICE_ID_SESSION_KEY
 from django_otp import login as mark_verified
 
+from snap.policies import PAGES, STAFF, STAFF_SIGN_IN, limit_all, limited
+
 from .forms import SecondFactorForm
 from .models import User
 from .second_factor import confirm_device, device_of, enrolment_of, verify_code
@@ -40,9 +42,12 @@ class StaffSite(AdminSite):
         return is_verified(request)
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
-        own = [path("second-factor/", self.second_factor, name="second_factor")]
-        return own + super().get_urls()
+        own = path("second-factor/", self.second_factor, name="second_factor")
+        urls: list[URLPattern | URLResolver] = [own, *super().get_urls()]
+        limit_all(urls, read=STAFF)
+        return urls
 
+    @method_decorator(limited(read=PAGES, write=STAFF_SIGN_IN))
     @method_decorator(never_cache)
     def login(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

@@ -11,13 +11,19 @@ from django.views.decorators.http import require_safe
 
 from accounts.sessions import account_of
 from snap.database import asking
+from snap.policies import PAGES, limited, unlimited
 
 from . import qr
 from .models import Guest
 
 ONE_YEAR = 31_536_000
+AN_IMAGE = (
+    "An image cannot solve a challenge, and a crowd behind one address loads one each. It is served"
+    " once to a CDN or browser, for less than a limit costs."
+)
 
 
+@limited(read=PAGES)
 @never_cache
 @require_safe
 @asking()
@@ -33,6 +39,7 @@ def guest_pass(request: HttpRequest, token: str) -> HttpResponse:
     return render(request, template, context if is_holder else {})
 
 
+@unlimited(AN_IMAGE)
 @require_safe
 def qr_image(request: HttpRequest, token: str) -> HttpResponseBase:
     """Serve a QR image for ever. One that storage lost is drawn again for its guest.
@@ -47,6 +54,7 @@ def qr_image(request: HttpRequest, token: str) -> HttpResponseBase:
     return _immutable(name)
 
 
+@unlimited(AN_IMAGE)
 @require_safe
 def poster(request: HttpRequest, name: str) -> HttpResponseBase:
     stored = f"posters/{name}"

@@ -23,6 +23,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_safe
 
+from snap.policies import PAGES, limited
+
 log = logging.getLogger(__name__)
 
 SHOWN = 100
@@ -55,6 +57,7 @@ def _path(name: str) -> Path:
     return path
 
 
+@limited(read=PAGES)
 @require_safe
 @never_cache
 def inbox(request: HttpRequest) -> HttpResponse:
@@ -64,6 +67,7 @@ def inbox(request: HttpRequest) -> HttpResponse:
     return render(request, "notifications/inbox.html", {"emails": emails})
 
 
+@limited(read=PAGES)
 @require_safe
 @never_cache
 @csp_replace({"frame-src": [SELF]})  # type: ignore[arg-type]  # its types know no URL arguments
@@ -75,6 +79,7 @@ def inbox_message(request: HttpRequest, name: str) -> HttpResponse:
     return render(request, "notifications/inbox_message.html", context)
 
 
+@limited(read=PAGES)
 @require_safe
 @never_cache
 @xframe_options_sameorigin
@@ -95,6 +100,7 @@ def inbox_html(_request: HttpRequest, name: str) -> HttpResponse:
     return HttpResponse(shown.replace("<head>", '<head><base target="_blank">', 1))
 
 
+@limited(read=PAGES)
 @require_safe
 @never_cache
 def inbox_image(_request: HttpRequest, name: str, content_id: str) -> HttpResponse:

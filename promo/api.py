@@ -16,6 +16,7 @@ from guests.creation import create_directly, create_while_waiting
 from guests.models import Event, GuestRequest
 from guests.services import find_promoter, request_place, wake_guests_worker
 from guests.tickets import seconds_left, ticket_of
+from snap.policies import CREATE, PAGES, TICKET, limited
 
 from . import api_emergency, api_schema
 from .api_answers import accepted, ended, queued, state_of
@@ -23,6 +24,7 @@ from .emergency import or_in_emergency, was_given_here
 from .serializers import read_place
 
 
+@limited(read=PAGES)
 @or_in_emergency(api_emergency.events)
 @api_schema.events
 @api_view(["GET"])
@@ -31,6 +33,7 @@ def events(request: Request) -> Response:
     return api_emergency.answer_events(Event.objects.listed().at_database_time())
 
 
+@limited(write=CREATE)
 @or_in_emergency(api_emergency.create, api_emergency.nothing_left)
 @api_schema.create
 @api_view(["POST"])
@@ -39,6 +42,7 @@ def create(request: Request) -> Response:
     return _create(request, create_while_waiting)
 
 
+@limited(write=CREATE)
 @or_in_emergency(api_emergency.create, api_emergency.nothing_left)
 @api_schema.create_async
 @api_view(["POST"])
@@ -73,6 +77,7 @@ def _create(request: Request, end_here: Callable[[GuestRequest], GuestRequest] |
     return ended(ticket, is_existing=was_there)
 
 
+@limited(read=TICKET)
 @or_in_emergency(api_emergency.ticket, api_emergency.nothing_left)
 @api_schema.ticket
 @api_view(["GET"])

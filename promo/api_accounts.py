@@ -21,13 +21,16 @@ from accounts.services import register as register_account
 from accounts.sessions import browser_of, sign_in
 from guests.proof import prove_by_code
 from snap.addresses import client_address
+from snap.policies import limited
 
 from . import api_schema
 from .api_emergency import nothing_left
 from .emergency import or_in_emergency
+from .policies import API_LOGIN, API_PHONE_CHECK
 from .serializers import LoginSerializer, PhoneSerializer, RegisterSerializer
 
 
+@limited(write=API_PHONE_CHECK)
 @or_in_emergency(nothing_left)
 @api_schema.check_phone
 @api_view(["POST"])
@@ -46,6 +49,7 @@ def check_phone(request: Request) -> Response:
     )
 
 
+@limited(write=API_LOGIN)
 @or_in_emergency(nothing_left)
 @api_schema.login
 @api_view(["POST"])
@@ -74,6 +78,7 @@ def login(request: Request) -> Response:
     )
 
 
+@limited(write=API_LOGIN)
 @or_in_emergency(nothing_left)
 @api_schema.register
 @api_view(["POST"])

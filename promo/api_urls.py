@@ -2,8 +2,11 @@ from django.urls import path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from snap.errors import no_such_call
+from snap.policies import PAGES, limited
 
 from . import api, api_accounts
+
+pages = limited(read=PAGES)
 
 urlpatterns = [
     path("events", api.events),
@@ -13,8 +16,12 @@ urlpatterns = [
     path("client-auth/guests/create", api.create),
     path("client-auth/guests/create-async", api.create_async),
     path("client-auth/guests/requests/<uuid:ticket_id>", api.ticket),
-    path("schema/", SpectacularAPIView.as_view(), name="api_schema"),
-    path("docs/", SpectacularSwaggerSplitView.as_view(url_name="api_schema"), name="api_docs"),
+    path("schema/", pages(SpectacularAPIView.as_view()), name="api_schema"),
+    path(
+        "docs/",
+        pages(SpectacularSwaggerSplitView.as_view(url_name="api_schema")),
+        name="api_docs",
+    ),
     path("", no_such_call),
     path("<path:anything>", no_such_call),
 ]

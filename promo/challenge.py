@@ -15,12 +15,14 @@ from accounts.sessions import BROWSER_KEY, browser_of
 from snap.addresses import client_address
 from snap.challenges import has_waited, is_solved, new_challenge, start_waiting
 from snap.limits import Layer, Verdict, hits, take
+from snap.policies import unlimited
 
 from .answers import is_htmx
 from .too_many import show_challenge, too_many
 
 PASSES_KEY = "passes"
 PURPOSES = {"address", "phone"}
+COUNTED_HERE = "The way past a limit has layers of its own, which its views ask for themselves."
 
 
 def pass_of(request: HttpRequest, purpose: str) -> tuple[str, int] | None:
@@ -30,6 +32,7 @@ def pass_of(request: HttpRequest, purpose: str) -> tuple[str, int] | None:
     return (browser, limit) if browser and until > time() else None
 
 
+@unlimited(COUNTED_HERE)
 @never_cache
 @require_http_methods(["GET", "POST"])
 def page(request: HttpRequest) -> HttpResponse:
@@ -45,6 +48,7 @@ def page(request: HttpRequest) -> HttpResponse:
     return _let_pass(request, purpose, back, settings.LIMIT_SOLVED)
 
 
+@unlimited(COUNTED_HERE)
 @never_cache
 @require_safe
 def new(request: HttpRequest) -> HttpResponse:
@@ -54,6 +58,7 @@ def new(request: HttpRequest) -> HttpResponse:
     return JsonResponse(new_challenge(browser=browser_of(request), purpose=_purpose(request)))
 
 
+@unlimited(COUNTED_HERE)
 @never_cache
 @require_POST
 def wait(request: HttpRequest) -> HttpResponse:
@@ -69,6 +74,7 @@ def wait(request: HttpRequest) -> HttpResponse:
     return render(request, "promo/wait.html", context)
 
 
+@unlimited(COUNTED_HERE)
 @never_cache
 @require_safe
 def waited(request: HttpRequest) -> HttpResponse:

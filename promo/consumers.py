@@ -17,6 +17,7 @@ from django.utils.translation.trans_real import (
 )
 
 from guests.tickets import Ticket, group_of
+from snap.policies import SOCKETS, limited
 
 from .answers import ticket_context
 from .errors import refusal_text
@@ -27,6 +28,7 @@ SessionStore = import_module(settings.SESSION_ENGINE).SessionStore
 lookups = Lookups()
 
 
+@limited(read=SOCKETS)
 class TicketConsumer(AsyncWebsocketConsumer):
     """What both kinds of socket do; they differ in how they put a state into words."""
 

@@ -6,24 +6,19 @@ challenge has a budget of its own. What a route forgives is counted afterwards, 
 by django-ratelimit; when that says enough, a door is shut that the one question asks for too.
 """
 
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth import SESSION_KEY
-from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.http.request import UnreadablePostError
 from django_ratelimit.core import get_usage
 
-from accounts.phones import PhoneError, parse_phone
-from accounts.sessions import PHONE_KEY
 from guests.admission import venues
 from snap.addresses import client_address
 from snap.limits import WINDOW, Layer, Standing, Verdict, hash_of, hits, shut_door, take
+from snap.policies import Policy, policy_of
 
 from .challenge import pass_of
 from .too_many import too_many
@@ -34,94 +29,6 @@ BLOCK_DIGITS = 3
 
 View = Callable[..., HttpResponseBase]
 Handler = Callable[[HttpRequest], HttpResponseBase]
-
-
-def phone_sent(request: HttpRequest) -> str:
-    """Return the phone in a form or a JSON body in its one form, "" when there is none."""
-    country: str | None = None
-    try:
-        if request.content_type == "application/json":
-            body = json.loads(request.body)
-            sent = body.get("phone") if isinstance(body, dict) else None
-        elif request.path.startswith("/api/"):
-            return ""  # A call takes nothing but JSON, and refuses the rest itself.
-        else:
-            sent, country = request.POST.get("phone"), request.POST.get("country") or None
-        return parse_phone(sent, country) if isinstance(sent, str) else ""
-    except (PhoneError, ValueError, RecursionError, RequestDataTooBig, UnreadablePostError):
-        return ""
-
-
-def phone_in_session(request: HttpRequest) -> str:
-    return str(request.session.get(PHONE_KEY) or "")
-
-
-def account_in_session(request: HttpRequest) -> str:
-    return str(request.session.get(SESSION_KEY) or "")
-
-
-@dataclass(frozen=True)
-class Policy:
-    """What counts on a route. `route` names its allowance of failures in LIMIT_ROUTES."""
-
-    route: str
-    # The phone that the request is about, where it is known: limits are then for it, too.
-    phone: Callable[[HttpRequest], str] | None = None
-    # Whose budget it is, where that is not the address': a thousand phones behind one poll tickets.
-    owner: Callable[[HttpRequest], str] | None = None
-    # Statuses that say how a list stands, and are nobody's failure.
-    forgives: frozenset[int] = frozenset({409})
-
-
-PAGES = Policy("promo_pages")
-TICKET = Policy("promo_pages", owner=account_in_session)
-PHONE_CHECK = Policy("phone_check", phone=phone_sent)
-LOGIN = Policy("emails", phone=phone_sent, forgives=frozenset())
-CODE = Policy("emails", phone=phone_in_session)
-REGISTER = Policy("emails", phone=phone_in_session)
-CREATE = Policy("guest_create")
-
-# By the name of a page, or the path of a call as it is written in the URL configuration.
-READS = {
-    "promo:events": PAGES,
-    "promo:event": PAGES,
-    "promo:calendar": PAGES,
-    "promo:phone": PAGES,
-    "promo:code": PAGES,
-    "promo:register": PAGES,
-    "promo:request": PAGES,
-    "promo:ticket": TICKET,
-    "guests:pass": PAGES,
-    "api/events": PAGES,
-    "api/schema/": PAGES,
-    "api/docs/": PAGES,
-    "api/client-auth/guests/requests/<uuid:ticket_id>": TICKET,
-}
-WRITES = {
-    "promo:phone": PHONE_CHECK,
-    "promo:code": CODE,
-    "promo:register": REGISTER,
-    "promo:request": CREATE,
-    "sign_out": PAGES,
-    "set_language": PAGES,
-    "api/client-auth-v2/check-phone": PHONE_CHECK,
-    "api/client-auth/login": LOGIN,
-    "api/client-auth/register": LOGIN,
-    "api/client-auth/guests/create": CREATE,
-    "api/client-auth/guests/create-async": CREATE,
-}
-
-
-def policy_of(request: HttpRequest) -> Policy | None:
-    match = request.resolver_match
-    if match is None:
-        return None
-    # Whoever uses a method that a route does not know is limited as if it did.
-    is_read = request.method in {"GET", "HEAD", "OPTIONS"}
-    for table in (READS, WRITES) if is_read else (WRITES, READS):
-        if found := table.get(match.view_name) or table.get(match.route):
-            return found
-    return None
 
 
 @dataclass(frozen=True)
@@ -136,8 +43,11 @@ class Budget:
     # Failures are forgiven as many times as often as an address may ask.
     times: int = 1
 
+    # What counts its requests: the layer of the policy.
+    layer: str = "ip"
+
     def layers(self) -> list[Layer]:
-        layers = [Layer("ip", self.ip, self.limit)]
+        layers = [Layer(self.layer, self.ip, self.limit)]
         if self.phone:
             layers.append(Layer("phone", self.phone, settings.LIMIT_PHONE))
         if self.block:
@@ -177,7 +87,8 @@ class LimitsMiddleware:
     def process_view(
         self, request: HttpRequest, view: View, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> HttpResponse | None:
-        policy = policy_of(request)
+        declared = policy_of(view)
+        policy = declared.for_method(request.method) if declared else None
         if policy is None:
             return None
         limiting = decide(request, policy)
@@ -194,6 +105,8 @@ class LimitsMiddleware:
 def decide(request: HttpRequest, policy: Policy) -> Limiting:
     """Ask for the usual budget, and only when that is used up for those that go beyond it."""
     limiting = ask(policy, usual_budget(request, policy))
+    if not policy.is_shared:
+        return limiting
     for beyond in (venue_budget, own_budget):
         if limiting.verdict.allowed:
             break
@@ -213,9 +126,10 @@ def usual_budget(request: HttpRequest, policy: Policy) -> Budget:
     phone = policy.phone(request) if policy.phone else ""
     return Budget(
         ip=f"account {owner}" if owner else address,
-        limit=settings.LIMIT_IP,
+        limit=policy.most,
         phone=f"{address} {phone}" if phone else "",
         block=block_of(phone),
+        layer=policy.layer,
     )
 
 

@@ -33,6 +33,7 @@ from guests.services import (
 from guests.snapshots import remember
 from guests.tickets import seconds_left, ticket_of
 from snap.addresses import client_address
+from snap.policies import CREATE, PAGES, TICKET, limited
 
 from . import emergency
 from .answers import (
@@ -48,11 +49,13 @@ from .calendars import calendar_of
 from .emergency import or_in_emergency, was_given_here
 from .errors import refusal_text
 from .links import PromoLink, open_link
+from .policies import CODE, PHONE_CHECK, PROVE, REGISTER
 
 # Why a list takes nobody any more, though some are on it.
 SOME_CAME_IN_TIME = {"closed", "list_full"}
 
 
+@limited(read=PAGES)
 @require_safe
 @or_in_emergency(emergency.events)
 def events(request: HttpRequest) -> HttpResponse:
@@ -61,6 +64,7 @@ def events(request: HttpRequest) -> HttpResponse:
     return show_events(request, Event.objects.listed().at_database_time(), places)
 
 
+@limited(read=PAGES)
 @never_cache
 @require_safe
 @or_in_emergency(emergency.event)
@@ -76,6 +80,7 @@ def event(request: HttpRequest, event: str, promoter: str = "") -> HttpResponse:
     return show_event(request, link, ticket)
 
 
+@limited(read=PAGES, write=PHONE_CHECK)
 @never_cache
 @require_http_methods(["GET", "POST"])
 @or_in_emergency(emergency.phone)
@@ -105,6 +110,7 @@ def phone(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     return go(request, link, "register", context | {"form": RegisterForm()})
 
 
+@limited(read=PAGES, write=CODE)
 @never_cache
 @require_http_methods(["GET", "POST"])
 @or_in_emergency(emergency.code)
@@ -136,6 +142,7 @@ def code(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     return _request_access(request, link, account)
 
 
+@limited(read=PAGES, write=REGISTER)
 @never_cache
 @require_http_methods(["GET", "POST"])
 @or_in_emergency(emergency.register)
@@ -173,6 +180,7 @@ def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     return _show(request, stored)
 
 
+@limited(read=PAGES, write=REGISTER)
 @never_cache
 @require_http_methods(["GET", "POST"])
 @or_in_emergency(emergency.no_codes)
@@ -199,6 +207,7 @@ def claim(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     return go(request, link, "code", {"form": CodeForm(), **_about_code(request, number)})
 
 
+@limited(read=PAGES, write=PROVE)
 @never_cache
 @require_http_methods(["GET", "POST"])
 @or_in_emergency(emergency.no_codes)
@@ -216,6 +225,7 @@ def prove(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     return _send_code(request, link, account)
 
 
+@limited(read=PAGES, write=CREATE)
 @never_cache
 @require_http_methods(["GET", "POST"])
 @or_in_emergency(emergency.request_access)
@@ -230,6 +240,7 @@ def request_access(request: HttpRequest, event: str, promoter: str) -> HttpRespo
     return _request_access(request, link, account)
 
 
+@limited(read=TICKET)
 @never_cache
 @require_safe
 @or_in_emergency(emergency.ticket)
@@ -262,6 +273,7 @@ def _browser(request: HttpRequest) -> str | None:
     return request.session.get(BROWSER_KEY)
 
 
+@limited(read=PAGES)
 @require_safe
 @or_in_emergency(emergency.calendar)
 def calendar(request: HttpRequest, event: str) -> HttpResponse:

@@ -16,6 +16,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import (  # noqa: E402
 from websockets.http11 import Request  # noqa: E402
 
 from promo.routing import websocket_urlpatterns  # noqa: E402
+from snap.policies import require_policies  # noqa: E402
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
@@ -34,6 +35,7 @@ async def answer_http(scope, receive, send):  # type: ignore[no-untyped-def]
     await send({"type": "http.response.body", "body": b""})
 
 
+require_policies(websocket_urlpatterns)
 application = ProtocolTypeRouter(
     {
         "http": answer_http,

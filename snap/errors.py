@@ -11,6 +11,8 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_exempt
 
+from .policies import PAGES, limited
+
 RETRY_AFTER = 5  # seconds
 
 # What scripts are told of an error that came before the API's own handler: code and sentence.
@@ -45,6 +47,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _page(request, 404)
 
 
+@limited(read=PAGES)
 @csrf_exempt
 def no_such_call(request: HttpRequest, anything: str = "") -> HttpResponse:
     """Answer in the shape of the API, in development too, where Django has a page of its own."""

@@ -23,6 +23,7 @@ from redis.retry import Retry
 
 from .breaker import LEVELS, STATE, state_gauge
 from .database import breaker
+from .policies import MONITORING, limited, unlimited
 
 DATABASE_TIMEOUT = 1  # second
 NOTHING_LEFT = 4
@@ -32,6 +33,7 @@ NOTHING_LEFT = 4
 journal_checks: list[Callable[[], bool]] = []
 
 
+@unlimited("A constant answer for supervisors, which ask often and from few addresses.")
 @never_cache
 @require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
@@ -39,6 +41,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
     return HttpResponse("ok", content_type="text/plain")
 
 
+@limited(read=MONITORING)
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
@@ -65,6 +68,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
     return JsonResponse(answer, status=503 if now == NOTHING_LEFT else 200)
 
 
+@limited(read=MONITORING)
 @never_cache
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:

@@ -352,7 +352,17 @@ LIMIT_ROUTES = {
     "guest_create": env.int("LIMIT_GUEST_CREATE", default=3),
     "promo_pages": env.int("LIMIT_PROMO_PAGES", default=30),
     "emails": env.int("LIMIT_EMAILS", default=5),
+    "staff": env.int("LIMIT_STAFF_FAILURES", default=60),
+    "sign_in": env.int("LIMIT_SIGN_IN", default=30),
+    "monitoring": env.int("LIMIT_MONITORING_FAILURES", default=30),
 }
+# Requests a minute: of one account in admin; to sign in there, from one address; for /readyz and
+# /metrics, from one address; and for websockets, by one account and from one address.
+LIMIT_STAFF = env.int("LIMIT_STAFF", default=300)
+LIMIT_SIGN_IN = env.int("LIMIT_SIGN_IN", default=30)
+LIMIT_MONITORING = env.int("LIMIT_MONITORING", default=3000)
+LIMIT_SOCKETS = env.int("LIMIT_SOCKETS", default=60)
+LIMIT_SOCKETS_ADDRESS = env.int("LIMIT_SOCKETS_ADDRESS", default=6000)
 RATELIMIT_USE_CACHE = "limits"
 RATELIMIT_FAIL_OPEN = True
 

@@ -3,23 +3,30 @@ from django.templatetags.static import static
 from django.urls import include, path
 from django.utils.functional import lazy
 from django.views.generic import RedirectView
+from django.views.i18n import set_language
 
 from accounts.views import sign_out
 from notifications.webhooks import webhook_paths
 
 from . import health
+from .policies import PAGES, limited, unlimited
+
+A_CONSTANT = "A redirect to a constant address, without a query or a template."
 
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="promo:events")),
+    path("", unlimited(A_CONSTANT)(RedirectView.as_view(pattern_name="promo:events"))),
     path("promo/", include("promo.urls")),
     path("api/", include("promo.api_urls")),
     path("challenge/", include("promo.challenge_urls")),
     path("", include("guests.urls")),
     path("inbox/", include("notifications.urls")),
     path("sign-out/", sign_out, name="sign_out"),
-    path("i18n/", include("django.conf.urls.i18n")),
+    path("i18n/setlang/", limited(write=PAGES)(set_language), name="set_language"),
     path("admin/", admin.site.urls),
-    path("favicon.ico", RedirectView.as_view(url=lazy(static, str)("img/icon.svg"))),
+    path(
+        "favicon.ico",
+        unlimited(A_CONSTANT)(RedirectView.as_view(url=lazy(static, str)("img/icon.svg"))),
+    ),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("metrics", health.metrics),

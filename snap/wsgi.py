@@ -5,6 +5,7 @@ from django.core.wsgi import get_wsgi_application
 from django.urls import get_resolver
 
 from .bodies import BodiesFirst
+from .policies import require_policies
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "snap.settings")
 
@@ -14,4 +15,4 @@ application = BodiesFirst(
 
 # All that views need is loaded before anybody asks: a process's first visitor would wait for it, a
 # third of a second on a machine that has nothing else to do.
-get_resolver().url_patterns  # noqa: B018 (read for what it does)
+require_policies(get_resolver().url_patterns)
