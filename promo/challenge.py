@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.sessions import BROWSER_KEY, browser_of
 from snap.addresses import client_address
 from snap.challenges import has_waited, is_solved, new_challenge, start_waiting
-from snap.limits import Layer, Verdict, hits, take
+from snap.limits import Decision, Layer, acquire, hits
 from snap.policies import unlimited
 
 from .answers import is_htmx
@@ -37,8 +37,8 @@ def pass_of(request: HttpRequest, purpose: str) -> tuple[str, int] | None:
 @require_http_methods(["GET", "POST"])
 def page(request: HttpRequest) -> HttpResponse:
     """Show the challenge, or take its solution and go back to what it was asked for."""
-    if (verdict := _ask("challenge", settings.LIMIT_CHALLENGES, request)) and not verdict.allowed:
-        return _plainly(request, verdict)
+    if (decision := _ask("challenge", settings.LIMIT_CHALLENGES, request)) and not decision.allowed:
+        return _plainly(request, decision)
     purpose, back = _purpose(request), _back(request)
     if request.method == "GET":
         return show_challenge(request, purpose=purpose, back=back, wait=0, status=200)
@@ -53,8 +53,8 @@ def page(request: HttpRequest) -> HttpResponse:
 @require_safe
 def new(request: HttpRequest) -> HttpResponse:
     """Give the widget a challenge for this browser."""
-    if (verdict := _ask("challenge", settings.LIMIT_CHALLENGES, request)) and not verdict.allowed:
-        return _plainly(request, verdict)
+    if (decision := _ask("challenge", settings.LIMIT_CHALLENGES, request)) and not decision.allowed:
+        return _plainly(request, decision)
     return JsonResponse(new_challenge(browser=browser_of(request), purpose=_purpose(request)))
 
 
@@ -63,9 +63,9 @@ def new(request: HttpRequest) -> HttpResponse:
 @require_POST
 def wait(request: HttpRequest) -> HttpResponse:
     """Show the page that waits and then goes on by itself: the way without JavaScript."""
-    verdict = _ask("waiting", settings.LIMIT_WAITING, request)
-    if not verdict.allowed:
-        return _plainly(request, verdict)
+    decision = _ask("waiting", settings.LIMIT_WAITING, request)
+    if not decision.allowed:
+        return _plainly(request, decision)
     purpose = _purpose(request)
     proof = start_waiting(browser=browser_of(request), purpose=purpose)
     query = urlencode({"proof": proof, "for": purpose, "next": _back(request)})
@@ -79,8 +79,8 @@ def wait(request: HttpRequest) -> HttpResponse:
 @require_safe
 def waited(request: HttpRequest) -> HttpResponse:
     """Let whoever has waited go on."""
-    if not (verdict := _ask("challenge", settings.LIMIT_CHALLENGES, request)).allowed:
-        return _plainly(request, verdict)
+    if not (decision := _ask("challenge", settings.LIMIT_CHALLENGES, request)).allowed:
+        return _plainly(request, decision)
     purpose, back = _purpose(request), _back(request)
     proof = request.GET.get("proof", "")
     if not has_waited(proof, browser=browser_of(request), purpose=purpose):
@@ -98,13 +98,13 @@ def _let_pass(request: HttpRequest, purpose: str, back: str, limit: int) -> Http
     return HttpResponseRedirect(back, status=303)
 
 
-def _ask(layer: str, limit: int, request: HttpRequest) -> Verdict:
-    return take([Layer(layer, client_address(request), limit)])
+def _ask(layer: str, limit: int, request: HttpRequest) -> Decision:
+    return acquire([Layer(layer, client_address(request), limit)])
 
 
-def _plainly(request: HttpRequest, verdict: Verdict) -> HttpResponse:
+def _plainly(request: HttpRequest, decision: Decision) -> HttpResponse:
     hits.labels("challenge").inc()
-    return too_many(request, verdict.retry_after, _purpose(request))
+    return too_many(request, decision.retry_after, _purpose(request))
 
 
 def _purpose(request: HttpRequest) -> str:

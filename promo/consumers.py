@@ -21,6 +21,7 @@ from snap.policies import SOCKETS, limited
 
 from .answers import ticket_context
 from .errors import refusal_text
+from .limits import allows_handshake
 from .lookups import Lookups
 
 NORMAL_CLOSE = 1000
@@ -42,7 +43,7 @@ class TicketConsumer(AsyncWebsocketConsumer):
         """Authenticate and authorise before accepting; join the group before reading the ticket."""
         self.ticket_id = str(self.scope["url_route"]["kwargs"]["ticket_id"])
         session = read_session(self.scope)
-        if SESSION_KEY not in session:
+        if not allows_handshake(self.scope, session) or SESSION_KEY not in session:
             await self.close()
             return
         await self.channel_layer.group_add(group_of(self.ticket_id), self.channel_name)

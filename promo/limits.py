@@ -1,31 +1,47 @@
-"""Which limits each page and call has, and the answer to whoever is past one (spec section 10).
+"""Enforces the policies of routes, and answers requests that are past a limit (spec section 10).
 
-A request asks once: for its address and, where a phone is known, that phone from there. Only who is
-refused is looked at closer: an address of a venue has the venue's rate, and a browser that solved a
-challenge has a budget of its own. What a route forgives is counted afterwards, and only failures,
-by django-ratelimit; when that says enough, a door is shut that the one question asks for too.
+One question to Redis checks all limits of a request: its address, and the phone where it is about
+one. Only a refused request is looked at closer: an address of a venue has the venue's rate, and a
+browser that has solved a challenge has a budget of its own. Failures are counted afterwards, by
+django-ratelimit. Past a route's allowance a block is set, which the same question reads.
 """
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth import SESSION_KEY
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django_ratelimit.core import get_usage
 
+from accounts.sessions import BROWSER_KEY, account_phone
 from guests.admission import venues
-from snap.addresses import client_address
-from snap.limits import WINDOW, Layer, Standing, Verdict, hash_of, hits, shut_door, take
-from snap.policies import Policy, policy_of
+from snap.addresses import client_address, socket_address
+from snap.limits import (
+    WINDOW,
+    Decision,
+    Distinct,
+    Layer,
+    LayerStatus,
+    acquire,
+    acquire_here,
+    block_for,
+    hash_of,
+    hits,
+)
+from snap.policies import SOCKETS, Policy, account_in_session, policy_of
 
 from .challenge import pass_of
 from .too_many import too_many
 
 log = logging.getLogger(__name__)
 
+# Digits that the numbers of one block differ in.
 BLOCK_DIGITS = 3
+# Statuses of what does not exist. They have an allowance of their own on all routes together.
+MISSING = {404, 405}
 
 View = Callable[..., HttpResponseBase]
 Handler = Callable[[HttpRequest], HttpResponseBase]
@@ -33,56 +49,45 @@ Handler = Callable[[HttpRequest], HttpResponseBase]
 
 @dataclass(frozen=True)
 class Budget:
-    """Whose requests are counted together, and how many of them may pass in a minute."""
+    """The limits that a request counts in, and the key that its failures count for."""
 
-    ip: str
-    limit: int
-    phone: str = ""
-    # The thousand numbers that the phone is one of: who asks for one after the other harvests.
-    block: str = ""
-    # Failures are forgiven as many times as often as an address may ask.
+    requests: Layer
+    failing: str
+    phone: Layer | None = None
+    distincts: tuple[Distinct, ...] = ()
+    # A route forgives this budget so many times its allowance.
     times: int = 1
 
-    # What counts its requests: the layer of the policy.
-    layer: str = "ip"
-
     def layers(self) -> list[Layer]:
-        layers = [Layer(self.layer, self.ip, self.limit)]
-        if self.phone:
-            layers.append(Layer("phone", self.phone, settings.LIMIT_PHONE))
-        if self.block:
-            layers.append(Layer("block", self.block, settings.LIMIT_BLOCK))
-        return layers
-
-    @property
-    def failing(self) -> str:
-        """Whose failures are counted together."""
-        return self.phone or self.ip
+        return [self.requests, self.phone] if self.phone else [self.requests]
 
 
 @dataclass
 class Limiting:
-    """What was decided about a request, kept for its answer."""
+    """What was decided about a request, kept for its response."""
 
     policy: Policy
+    phone: str
     budget: Budget
-    verdict: Verdict
+    decision: Decision
 
 
 class LimitsMiddleware:
-    """Lets a request pass or answers 429, counts failures, and says how the limits stand."""
+    """Lets a request pass or answers 429, counts failures, and adds the headers of the limits."""
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        answer = self.get_response(request)
+        response = self.get_response(request)
         limiting: Limiting | None = getattr(request, "limiting", None)
+        if response.status_code in MISSING:
+            response = count_missing(request, response)
+        elif limiting is not None and limiting.decision.allowed:
+            count_failure(request, limiting, response.status_code)
         if limiting is not None:
-            if limiting.verdict.allowed:
-                count_failure(request, limiting, answer.status_code)
-            say_standing(answer, limiting.verdict.standings)
-        return answer
+            add_rate_limit_headers(response, limiting.decision.statuses)
+        return response
 
     def process_view(
         self, request: HttpRequest, view: View, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -93,85 +98,143 @@ class LimitsMiddleware:
             return None
         limiting = decide(request, policy)
         request.limiting = limiting  # type: ignore[attr-defined]
-        if limiting.verdict.allowed:
+        if limiting.decision.allowed:
             return None
-        refused = limiting.verdict.refused_by
-        for layer in refused:
-            hits.labels(layer).inc()
-        log.info("rate_limited", extra={"layers": ",".join(refused), "route": policy.route})
-        return too_many(request, limiting.verdict.retry_after, purpose_of(limiting))
+        return refuse(request, limiting.decision, purpose_of(limiting))
+
+
+def refuse(request: HttpRequest, decision: Decision, purpose: str = "") -> HttpResponse:
+    """Return the 429. `purpose`: what a challenge would lift, "" when none would."""
+    for layer in decision.refused_by:
+        hits.labels(layer).inc()
+    match = request.resolver_match
+    route = match.route if match else ""
+    log.info("rate_limited", extra={"layers": ",".join(decision.refused_by), "route": route})
+    return too_many(request, decision.retry_after, purpose)
 
 
 def decide(request: HttpRequest, policy: Policy) -> Limiting:
     """Ask for the usual budget, and only when that is used up for those that go beyond it."""
-    limiting = ask(policy, usual_budget(request, policy))
+    phone = policy.phone(request) if policy.phone else ""
+    limiting = ask(policy, phone, usual_budget(request, policy, phone))
     if not policy.is_shared:
         return limiting
     for beyond in (venue_budget, own_budget):
-        if limiting.verdict.allowed:
+        if limiting.decision.allowed:
             break
         if budget := beyond(request, limiting):
-            limiting = ask(policy, budget)
+            limiting = ask(policy, phone, budget)
     return limiting
 
 
-def ask(policy: Policy, budget: Budget) -> Limiting:
-    doors = [f"{policy.route} {budget.failing}"]
-    return Limiting(policy, budget, take(budget.layers(), doors))
+def ask(policy: Policy, phone: str, budget: Budget) -> Limiting:
+    blocks = [f"{policy.route} {budget.failing}"] if budget.failing else []
+    decision = acquire(budget.layers(), blocks, budget.distincts)
+    return Limiting(policy, phone, budget, decision)
 
 
-def usual_budget(request: HttpRequest, policy: Policy) -> Budget:
+def usual_budget(request: HttpRequest, policy: Policy, phone: str) -> Budget:
     address = client_address(request)
     owner = policy.owner(request) if policy.owner else ""
-    phone = policy.phone(request) if policy.phone else ""
     return Budget(
-        ip=f"account {owner}" if owner else address,
-        limit=policy.most,
-        phone=f"{address} {phone}" if phone else "",
-        block=block_of(phone),
-        layer=policy.layer,
+        requests=Layer(policy.layer, f"account {owner}" if owner else address, policy.most),
+        failing=failing_key(request, address, phone) if policy.route else "",
+        phone=Layer("phone", f"{address} {phone}", settings.LIMIT_PHONE) if phone else None,
+        distincts=distinct_phones(request, address, phone),
     )
 
 
-def block_of(phone: str) -> str:
-    return phone[:-BLOCK_DIGITS] if phone else ""
+def failing_key(request: HttpRequest, address: str, phone: str) -> str:
+    """Return for whom a failure counts: nobody else is refused for it.
+
+    The account, or the phone at this address, or the browser. The failures of browsers without an
+    id count for the other browsers without one at this address.
+    """
+    if account := account_in_session(request):
+        return f"account {account}"
+    if phone:
+        return f"{address} {phone}"
+    if browser := request.session.get(BROWSER_KEY):
+        return f"browser {browser}"
+    return f"anonymous {address}"
+
+
+def distinct_phones(request: HttpRequest, address: str, phone: str) -> tuple[Distinct, ...]:
+    """Return the limits of different phones, which no challenge lifts.
+
+    A response tells whether a phone has an account. None for the phone that the session is signed
+    in with: its owner learns nothing.
+    """
+    if not phone or phone == account_phone(request):
+        return ()
+    block = phone[:-BLOCK_DIGITS]
+    browser = request.session.get(BROWSER_KEY)
+    return (
+        *([_phones("browser", browser, settings.LIMIT_PHONES_BROWSER, phone)] if browser else []),
+        _phones("address", address, settings.LIMIT_PHONES_ADDRESS, phone),
+        _phones("near", f"{address} {block}", settings.LIMIT_PHONES_NEAR, phone),
+        _phones("block", block, settings.LIMIT_PHONES_BLOCK, phone),
+    )
+
+
+def _phones(name: str, of: str, limit: int, phone: str) -> Distinct:
+    return Distinct(f"phones_{name}", of, limit, phone)
 
 
 def venue_budget(request: HttpRequest, limiting: Limiting) -> Budget | None:
-    """Return what a network has that some event names as its venue's."""
+    """Return the budget of a network that some event names as its venue's."""
     address = client_address(request)
-    if limiting.budget.ip != address or not venues.have(address):
+    usual = limiting.budget
+    if usual.requests.of != address or not venues.have(address):
         return None
     return Budget(
-        ip=f"venue {address}",
-        limit=settings.LIMIT_VENUE,
-        phone=limiting.budget.phone,
-        block=limiting.budget.block,
+        requests=Layer("ip", f"venue {address}", settings.LIMIT_VENUE),
+        failing=usual.failing,
+        phone=usual.phone,
+        distincts=tuple(
+            replace(each, limit=settings.LIMIT_PHONES_VENUE)
+            if each.name == "phones_address"
+            else each
+            for each in usual.distincts
+            if each.name != "phones_near"
+        ),
         times=max(1, settings.LIMIT_VENUE // settings.LIMIT_IP),
     )
 
 
 def own_budget(request: HttpRequest, limiting: Limiting) -> Budget | None:
-    """Return what a browser has that solved the challenge it was asked for."""
+    """Return the budget of a browser that has solved the challenge it was asked for."""
     found = pass_of(request, purpose_of(limiting))
     if found is None:
         return None
     browser, limit = found
-    phone = limiting.policy.phone(request) if limiting.policy.phone else ""
-    return Budget(f"browser {browser}", limit, f"browser {browser} {phone}" if phone else "")
+    key = f"browser {browser} {limiting.phone}".rstrip()
+    return Budget(
+        requests=Layer("ip", f"browser {browser}", limit),
+        # Not the key that is blocked: the challenge lifts that.
+        failing=f"solved {key}" if limiting.policy.route else "",
+        phone=Layer("phone", key, settings.LIMIT_PHONE) if limiting.phone else None,
+        distincts=limiting.budget.distincts,
+    )
 
 
 def purpose_of(limiting: Limiting) -> str:
-    """Return what a challenge is asked for: to go on with this phone, or from this address."""
-    is_phone = bool(limiting.budget.phone) and "ip" not in limiting.verdict.refused_by
-    return "phone" if is_phone else "address"
+    """Return what a challenge is asked for: to go on with this phone, or from this address.
+
+    "" when no challenge would help: past the limits of different phones, and of routes that have
+    a layer of their own.
+    """
+    decision, budget = limiting.decision, limiting.budget
+    if not limiting.policy.is_shared or decision.refused_by_distinct:
+        return ""
+    return "phone" if budget.phone and "ip" not in decision.refused_by else "address"
 
 
 def count_failure(request: HttpRequest, limiting: Limiting, status: int) -> None:
-    """Count an answer that moved nobody on; past what the route forgives, shut its door."""
+    """Count a refused form or call; past the route's allowance, block its key on that route."""
     policy, budget = limiting.policy, limiting.budget
     is_failure = 400 <= status < 500 and status not in policy.forgives
-    if not is_failure or status == 429 or limiting.verdict.is_local:
+    if not budget.failing or not is_failure or status == 429 or limiting.decision.is_local:
         return
     allowance = settings.LIMIT_ROUTES[policy.route] * budget.times
     usage = get_usage(
@@ -182,24 +245,45 @@ def count_failure(request: HttpRequest, limiting: Limiting, status: int) -> None
         increment=True,
     )
     if usage and usage["count"] >= allowance:
-        shut_door(f"{policy.route} {budget.failing}", usage["time_left"])
+        block_for(f"{policy.route} {budget.failing}", usage["time_left"])
 
 
-def say_standing(answer: HttpResponseBase, standings: tuple[Standing, ...]) -> None:
+def count_missing(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    """Count what does not exist, and past its allowance answer 429. No other route is touched."""
+    key = failing_key(request, client_address(request), "")
+    decision = acquire([Layer("missing", key, settings.LIMIT_ROUTES["promo_pages"])])
+    return response if decision.allowed else refuse(request, decision)
+
+
+def allows_handshake(scope: Any, session: Any) -> bool:
+    """Say whether a websocket may open, before its ticket is looked up.
+
+    Each process counts by itself: a round trip would hold up all sockets of its event loop.
+    """
+    layers = [Layer("sockets_address", socket_address(scope), settings.LIMIT_SOCKETS_ADDRESS)]
+    if account := session.get(SESSION_KEY):
+        layers.append(Layer(SOCKETS.layer, f"account {account}", SOCKETS.most))
+    decision = acquire_here(layers)
+    for layer in decision.refused_by:
+        hits.labels(layer).inc()
+    return decision.allowed
+
+
+def add_rate_limit_headers(response: HttpResponseBase, statuses: tuple[LayerStatus, ...]) -> None:
     """Name the limits and what is left, in the fields of the present draft and the older ones.
 
-    How a block stands is not told: it says what others have asked for.
+    The limits of different phones are left out: they tell what others have asked for.
     """
-    standings = tuple(each for each in standings if each.layer.name != "block")
-    if not standings:
+    shown = [each for each in statuses if isinstance(each.layer, Layer)]
+    if not shown:
         return
-    answer["RateLimit-Policy"] = ", ".join(
-        f'"{each.layer.name}";q={each.layer.limit};w={WINDOW}' for each in standings
+    response["RateLimit-Policy"] = ", ".join(
+        f'"{each.layer.name}";q={each.layer.limit};w={WINDOW}' for each in shown
     )
-    answer["RateLimit"] = ", ".join(
-        f'"{each.layer.name}";r={each.remaining};t={each.reset}' for each in standings
+    response["RateLimit"] = ", ".join(
+        f'"{each.layer.name}";r={each.remaining};t={each.reset}' for each in shown
     )
-    tightest = min(standings, key=lambda each: (each.allowed, each.remaining))
-    answer["RateLimit-Limit"] = str(tightest.layer.limit)
-    answer["RateLimit-Remaining"] = str(tightest.remaining)
-    answer["RateLimit-Reset"] = str(tightest.reset)
+    tightest = min(shown, key=lambda each: (each.allowed, each.remaining))
+    response["RateLimit-Limit"] = str(tightest.layer.limit)
+    response["RateLimit-Remaining"] = str(tightest.remaining)
+    response["RateLimit-Reset"] = str(tightest.reset)

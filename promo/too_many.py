@@ -20,10 +20,14 @@ def too_many(request: HttpRequest, wait: int, purpose: str) -> HttpResponse:
 def show_challenge(
     request: HttpRequest, *, purpose: str, back: str, wait: int, status: int
 ) -> HttpResponse:
-    """Show what a browser can do to go on: solve the challenge, or wait."""
+    """Show what a browser can do to go on: solve the challenge, or wait.
+
+    Without a purpose no challenge would help, and none is offered.
+    """
     # Nobody is looked up for this page: it has to be cheap.
     request.user = AnonymousUser()
-    browser_of(request)  # What is solved is solved by this browser.
+    if purpose:
+        browser_of(request)  # The challenge is solved for this browser's id.
     context = {
         "wait": wait,
         "back": back,
@@ -44,7 +48,7 @@ def _as_json(request: HttpRequest, wait: int, purpose: str) -> HttpResponse:
         "error": _("Too many attempts. Wait a moment and try again."),
         "code": "too_many",
         "retryAfter": wait,
-        "challengeUrl": page,
+        **({"challengeUrl": page} if purpose else {}),
     }
     return JsonResponse(
         body, status=429, headers={"Retry-After": str(wait), "Cache-Control": "no-store"}

@@ -2,11 +2,12 @@
 
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
 
-# What stands for no address; it is one, so that whoever reads it as one can.
+# Placeholder for an unknown client address. It is a valid IP, so callers can parse it.
 UNKNOWN = "0.0.0.0"  # noqa: S104  # nosec B104
 
 
@@ -16,10 +17,20 @@ def client_address(request: HttpRequest) -> str:
     Each of the TRUSTED_PROXIES has added the address it was called from on the right of
     X-Forwarded-For; what stands further left can be written by anybody, and is not read.
     """
-    peer = request.META.get("REMOTE_ADDR", "")
+    forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
+    return _believed(request.META.get("REMOTE_ADDR", ""), forwarded)
+
+
+def socket_address(scope: Any) -> str:
+    """Return the same for the ASGI scope of a websocket."""
+    forwarded = (value for name, value in scope["headers"] if name == b"x-forwarded-for")
+    peer, _ = scope.get("client") or ("", 0)
+    return _believed(peer, b",".join(forwarded).decode("latin-1"))
+
+
+def _believed(peer: str, forwarded: str) -> str:
     if settings.TRUSTED_PROXIES:
-        told = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
-        believed = told[-settings.TRUSTED_PROXIES :][0].strip()
+        believed = forwarded.split(",")[-settings.TRUSTED_PROXIES :][0].strip()
         if (found := normal_address(believed)) != UNKNOWN:
             return found
     return normal_address(peer)

@@ -1,9 +1,16 @@
-"""How often something may happen in a minute, counted over all processes.
+"""How often something may happen, counted over all processes.
 
-All that one request has to pass is asked in one round trip: one script in Redis, by Redis' own
-clock. A minute is counted in slices, and the slice that is only partly over still counts in full:
-in no sixty seconds, wherever they begin, does more than the limit pass. When Redis does not answer,
-each process counts for itself for a while, in a bounded table.
+One script in Redis checks everything that limits a request in one round trip, by Redis' own clock.
+There are three kinds of limit:
+
+- A `Layer` counts requests a minute. A minute is counted in slices, and the slice that is only
+  partly over still counts in full: in no sixty seconds, wherever they begin, does more than the
+  limit pass.
+- A `Distinct` counts different values, such as phones, in a window that begins with the first. A
+  value that was counted already passes and costs nothing.
+- A block refuses a key until it expires. `block_for` sets one.
+
+While Redis does not answer, each process counts by itself, in bounded tables.
 """
 
 import logging
@@ -33,33 +40,33 @@ SLICE = 5  # seconds
 SLICES = WINDOW // SLICE
 # Keys that a process counts by itself while Redis is away; the oldest go first.
 LOCAL_KEYS = 10_000
+LOCAL_SETS = 2_000
 # Seconds after a failure in which Redis is left alone.
 STORE_PAUSE = 5.0
 
 hits = Counter("rate_limit_hits", "Requests that were past a limit", ["layer"])
 breaker = Breaker("limits", threshold=1, pause=STORE_PAUSE)
 
-# KEYS: one hash a layer, slice -> count, then one key for each door that may be shut.
-# ARGV: the number of layers, then the limit of each.
-# Answers "remaining,milliseconds until that grows" for each layer (-1 remaining: refused), then the
-# milliseconds for which each door stays shut. Nothing is counted unless everything lets it pass.
-TAKE = f"""
+# KEYS: one hash a layer, slice -> count; one set a distinct; one key for each block.
+# ARGV: the number of layers and of distincts, the seconds of a distinct's window, the limit of each
+# layer, then limit and value of each distinct.
+# Returns "remaining,milliseconds until that grows" for each layer and distinct (-1 remaining:
+# refused), then the milliseconds until each block ends. Nothing is counted unless all let it pass.
+ACQUIRE = f"""
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 local slice = math.floor(now / {SLICE})
-local layers = tonumber(ARGV[1])
-local passes, said = true, {{}}
+local layers, distincts = tonumber(ARGV[1]), tonumber(ARGV[2])
+local passes, said, new = true, {{}}, {{}}
 for i = 1, layers do
-  local limit, count, first = tonumber(ARGV[i + 1]), 0, nil
+  local limit, count, first = tonumber(ARGV[i + 3]), 0, nil
   local pairs_ = redis.call('HGETALL', KEYS[i])
-  local slices = {{}}
   for j = 1, #pairs_, 2 do
     local at = tonumber(pairs_[j])
     if at < slice - {SLICES} then
       redis.call('HDEL', KEYS[i], pairs_[j])
     else
       count = count + tonumber(pairs_[j + 1])
-      slices[#slices + 1] = at
       if first == nil or at < first then first = at end
     end
   end
@@ -72,15 +79,33 @@ for i = 1, layers do
     said[i] = (left - 1) .. ',' .. reset
   end
 end
-for i = layers + 1, #KEYS do
-  local shut = redis.call('PTTL', KEYS[i])
-  if shut > 0 then passes = false end
-  said[i] = '0,' .. math.max(0, shut)
+for i = 1, distincts do
+  local key, at = KEYS[layers + i], 3 + layers + 2 * i
+  local left = tonumber(ARGV[at - 1]) - redis.call('SCARD', key)
+  if redis.call('SISMEMBER', key, ARGV[at]) == 0 then
+    new[#new + 1] = i
+    left = left - 1
+    if left < 0 then passes = false end
+  else
+    left = math.max(0, left)
+  end
+  said[layers + i] = math.max(-1, left) .. ',' .. math.max(0, redis.call('PTTL', key))
+end
+for i = layers + distincts + 1, #KEYS do
+  local blocked = redis.call('PTTL', KEYS[i])
+  if blocked > 0 then passes = false end
+  said[i] = '0,' .. math.max(0, blocked)
 end
 if passes then
   for i = 1, layers do
     redis.call('HINCRBY', KEYS[i], slice, 1)
     redis.call('EXPIRE', KEYS[i], {WINDOW + SLICE + 1})
+  end
+  for _, i in ipairs(new) do
+    redis.call('SADD', KEYS[layers + i], ARGV[3 + layers + 2 * i])
+    if redis.call('PTTL', KEYS[layers + i]) < 0 then
+      redis.call('EXPIRE', KEYS[layers + i], ARGV[3])
+    end
   end
 end
 return table.concat(said, ';')
@@ -117,37 +142,56 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How a layer stands after a request. `reset`: seconds until `remaining` grows."""
+class Distinct:
+    """So many different values for `of` in LIMIT_PHONES_WINDOW seconds; only hashes are stored."""
 
-    layer: Layer
+    name: str
+    of: str
+    limit: int
+    value: str
+
+    @property
+    def key(self) -> str:
+        return f"distinct:{self.name}:{hash_of(self.of)}"
+
+
+@dataclass(frozen=True, slots=True)
+class LayerStatus:
+    """The state of a limit after a request. `reset`: seconds until `remaining` grows."""
+
+    layer: Layer | Distinct
     allowed: bool
     remaining: int
     reset: int
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether a request may pass, how each layer stands, and seconds until a shut door opens."""
+class Decision:
+    """Whether a request may pass, each limit's status, and the seconds until a block ends."""
 
-    standings: tuple[Standing, ...]
-    shut_for: int = 0
-    # Counted by this process alone, because Redis was away.
+    statuses: tuple[LayerStatus, ...]
+    blocked_for: int = 0
+    # This process alone counted, because Redis was away.
     is_local: bool = False
 
     @property
     def allowed(self) -> bool:
-        return not self.shut_for and all(standing.allowed for standing in self.standings)
+        return not self.blocked_for and all(status.allowed for status in self.statuses)
 
     @property
     def retry_after(self) -> int:
-        waits = [standing.reset for standing in self.standings if not standing.allowed]
-        return max(1, self.shut_for, *waits)
+        waits = [status.reset for status in self.statuses if not status.allowed]
+        return max(1, self.blocked_for, *waits)
 
     @property
     def refused_by(self) -> list[str]:
-        names = [standing.layer.name for standing in self.standings if not standing.allowed]
-        return [*names, "route"] if self.shut_for else names
+        names = [status.layer.name for status in self.statuses if not status.allowed]
+        return [*names, "route"] if self.blocked_for else names
+
+    @property
+    def refused_by_distinct(self) -> bool:
+        refused = (status.layer for status in self.statuses if not status.allowed)
+        return any(isinstance(layer, Distinct) for layer in refused)
 
 
 @lru_cache(maxsize=8192)
@@ -157,14 +201,28 @@ def hash_of(value: str) -> str:
     return blake2b(value.encode(), digest_size=12, key=key).hexdigest()
 
 
-def take(layers: Sequence[Layer], doors: Sequence[str] = ()) -> Verdict:
-    """Let one request pass all layers and doors, or none. One round trip, at most REDIS_TIMEOUT."""
-    keys = [layer.key for layer in layers] + [_door(name) for name in doors]
+def acquire(
+    layers: Sequence[Layer], blocks: Sequence[str] = (), distincts: Sequence[Distinct] = ()
+) -> Decision:
+    """Count one request in all limits, or in none when one of them or a block refuses it.
+
+    One round trip, at most REDIS_TIMEOUT seconds.
+    """
     limits = [layer.limit for layer in layers]
-    said = _ask(TAKE, keys, [len(layers), *limits])
+    values: list[int | str] = []
+    for each in distincts:
+        values += [each.limit, hash_of(each.value)]
+    keys = [*(layer.key for layer in layers), *(each.key for each in distincts)]
+    sizes = [len(layers), len(distincts), settings.LIMIT_PHONES_WINDOW]
+    said = _ask(ACQUIRE, [*keys, *map(_block_key, blocks)], [*sizes, *limits, *values])
     if said is None:
-        return _verdict(layers, local.take(keys[: len(layers)], limits), is_local=True)
-    return _verdict(layers, [_numbers(part) for part in said.split(";")])
+        return acquire_here(layers, distincts)
+    return _decision([*layers, *distincts], [_numbers(part) for part in said.split(";")])
+
+
+def acquire_here(layers: Sequence[Layer], distincts: Sequence[Distinct] = ()) -> Decision:
+    """Do the same in this process alone, without a round trip and without blocks."""
+    return _decision([*layers, *distincts], local.acquire(layers, distincts), is_local=True)
 
 
 def stand_in_line(lines: Sequence[Layer]) -> float:
@@ -181,9 +239,9 @@ def stand_in_line(lines: Sequence[Layer]) -> float:
     return max(waits) / 1000
 
 
-def shut_door(name: str, seconds: int) -> None:
-    """Have `take` refuse whoever comes to this door, for so many seconds."""
-    _command("SET", _door(name), 1, "EX", max(1, seconds))
+def block_for(name: str, seconds: int) -> None:
+    """Set a block: `acquire` refuses requests that name it for so many seconds."""
+    _command("SET", _block_key(name), 1, "EX", max(1, seconds))
 
 
 def use_once(name: str, seconds: int) -> bool:
@@ -191,8 +249,8 @@ def use_once(name: str, seconds: int) -> bool:
     return bool(_command("SET", f"once:{hash_of(name)}", 1, "NX", "EX", max(1, seconds)))
 
 
-def _door(name: str) -> str:
-    return f"door:{hash_of(name)}"
+def _block_key(name: str) -> str:
+    return f"block:{hash_of(name)}"
 
 
 def _numbers(part: str) -> tuple[int, int]:
@@ -200,15 +258,18 @@ def _numbers(part: str) -> tuple[int, int]:
     return int(remaining), int(milliseconds)
 
 
-def _verdict(
-    layers: Sequence[Layer], said: Sequence[tuple[int, int]], *, is_local: bool = False
-) -> Verdict:
-    standings = tuple(
-        Standing(layer, remaining >= 0, max(0, remaining), ceil(wait / 1000))
+def _decision(
+    layers: Sequence[Layer | Distinct],
+    said: Sequence[tuple[int, int]],
+    *,
+    is_local: bool = False,
+) -> Decision:
+    statuses = tuple(
+        LayerStatus(layer, remaining >= 0, max(0, remaining), ceil(wait / 1000))
         for layer, (remaining, wait) in zip(layers, said, strict=False)
     )
-    shut = max((wait for _, wait in said[len(layers) :]), default=0)
-    return Verdict(standings, ceil(shut / 1000), is_local)
+    blocked = max((wait for _, wait in said[len(layers) :]), default=0)
+    return Decision(statuses, ceil(blocked / 1000), is_local)
 
 
 # Redis -------------------------------------------------------------------------------------------
@@ -232,7 +293,7 @@ def _script(text: str) -> str:
     return str(_store().script_load(text))
 
 
-def _ask(script: str, keys: Sequence[str], arguments: Sequence[int]) -> str | None:
+def _ask(script: str, keys: Sequence[str], arguments: Sequence[int | str]) -> str | None:
     """Run a script, and return what it says; None while Redis does not answer."""
     said = _command("EVALSHA", script, len(keys), *keys, *arguments)
     return None if said is None else str(said)
@@ -270,26 +331,37 @@ def _send(name: str, *arguments: object) -> object:
 
 class LocalLimiter:
     """The same for one process: each lets the full limit pass, so that guests are not turned away
-    because a store is down. At most LOCAL_KEYS keys of a few numbers each are kept."""
+    because a store is down. At most LOCAL_KEYS keys of a few numbers are kept, and LOCAL_SETS sets
+    of values."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._slices: OrderedDict[str, dict[int, int]] = OrderedDict()
         self._through: OrderedDict[str, float] = OrderedDict()
+        self._sets: OrderedDict[str, tuple[float, set[str]]] = OrderedDict()
 
-    def take(self, keys: Sequence[str], limits: Sequence[int]) -> list[tuple[int, int]]:
+    def acquire(
+        self, layers: Sequence[Layer], distincts: Sequence[Distinct] = ()
+    ) -> list[tuple[int, int]]:
         now = monotonic()
         current = int(now // SLICE)
         with self._lock:
-            counts = [self._recent(key, current) for key in keys]
+            counts = [self._recent(layer.key, current) for layer in layers]
+            sets = [self._values(each.key, now) for each in distincts]
             said = []
-            for count, limit in zip(counts, limits, strict=True):
+            for count, layer in zip(counts, layers, strict=True):
                 oldest = min(count, default=current)
                 wait = ceil(((oldest + SLICES + 1) * SLICE - now) * 1000)
-                said.append((max(-1, limit - sum(count.values()) - 1), wait))
+                said.append((max(-1, layer.limit - sum(count.values()) - 1), wait))
+            for (ends, values), each in zip(sets, distincts, strict=True):
+                left = each.limit - len(values | {each.value})
+                known = each.value in values
+                said.append((max(0 if known else -1, left), ceil((ends - now) * 1000)))
             if all(remaining >= 0 for remaining, _ in said):
                 for count in counts:
                     count[current] = count.get(current, 0) + 1
+                for (_, values), each in zip(sets, distincts, strict=True):
+                    values.add(each.value)
             return said
 
     def stand(self, keys: Sequence[str], rates: Sequence[int]) -> list[int]:
@@ -314,10 +386,20 @@ class LocalLimiter:
             self._slices.popitem(last=False)
         return count
 
+    def _values(self, key: str, now: float) -> tuple[float, set[str]]:
+        found = self._sets.get(key)
+        if found is None or found[0] <= now:
+            found = self._sets[key] = (now + settings.LIMIT_PHONES_WINDOW, set())
+        self._sets.move_to_end(key)
+        while len(self._sets) > LOCAL_SETS:
+            self._sets.popitem(last=False)
+        return found
+
     def clear(self) -> None:
         with self._lock:
             self._slices.clear()
             self._through.clear()
+            self._sets.clear()
 
     def __len__(self) -> int:
         return len(self._slices)

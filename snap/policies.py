@@ -33,8 +33,9 @@ def account_in_session(request: HttpRequest) -> str:
 class Policy:
     """What counts on a route."""
 
-    # The allowance of failures in LIMIT_ROUTES; policies of one name share it.
-    route: str
+    # The allowance of failures in LIMIT_ROUTES; policies of one name share it. "": failures do not
+    # count. Pages need none: they guess nothing, send nothing, and 404s have an allowance anyway.
+    route: str = ""
     # The phone that the request is about. With one, the phone's limits apply too.
     phone: Reader | None = None
     # Whose budget a request uses instead of the address'.
@@ -142,14 +143,13 @@ def _walk(
             yield each, path
 
 
-PAGES = Policy("promo_pages")
+PAGES = Policy()
 # Polls and status reads of somebody signed in: a thousand phones behind one address poll.
-TICKET = Policy("promo_pages", owner=account_in_session)
+TICKET = Policy(owner=account_in_session)
 CREATE = Policy("guest_create")
-STAFF = Policy("staff", owner=account_in_session, layer="staff", limit="LIMIT_STAFF")
-STAFF_SIGN_IN = Policy("sign_in", layer="sign_in", limit="LIMIT_SIGN_IN")
+STAFF = Policy(owner=account_in_session, layer="staff", limit="LIMIT_STAFF")
+STAFF_SIGN_IN = Policy(layer="sign_in", limit="LIMIT_SIGN_IN")
 # Load balancers and Prometheus ask from few addresses, and cannot solve anything.
-MONITORING = Policy("monitoring", layer="monitoring", limit="LIMIT_MONITORING")
-SOCKETS = Policy("sockets", owner=account_in_session, layer="sockets", limit="LIMIT_SOCKETS")
-# What does not exist: pages that no route leads to, and 404s of those that one does.
-NOT_FOUND = Policy("not_found")
+MONITORING = Policy(layer="monitoring", limit="LIMIT_MONITORING")
+# For each account. LIMIT_SOCKETS_ADDRESS limits an address.
+SOCKETS = Policy(layer="sockets", limit="LIMIT_SOCKETS")

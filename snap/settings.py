@@ -334,27 +334,32 @@ AXES_LOCKOUT_CALLABLE = "accounts.throttle.show_locked_out"
 
 # Limits ----------------------------------------------------------------------------------------
 
-# Requests a minute from one address; with one phone from one address; with phones of one block of a
-# thousand numbers, from anywhere; from a network that an event names as its venue's; and by one
-# browser that has solved a challenge, or has waited instead.
+# Requests a minute from one address; with one phone from one address; from a network that an event
+# names as its venue's; and by one browser that has solved a challenge, or has waited instead.
 LIMIT_IP = env.int("LIMIT_IP", default=100)
 LIMIT_PHONE = env.int("LIMIT_PHONE", default=5)
-LIMIT_BLOCK = env.int("LIMIT_BLOCK", default=60)
 LIMIT_VENUE = env.int("LIMIT_VENUE", default=6000)
 LIMIT_SOLVED = env.int("LIMIT_SOLVED", default=100)
 LIMIT_WAITED = env.int("LIMIT_WAITED", default=30)
+# Different phones in LIMIT_PHONES_WINDOW seconds, because responses tell which have an account; no
+# challenge lifts these. By one browser; from one address, and from a venue's; and of one block of a
+# thousand numbers, from one address and from anywhere. A single address cannot use up a block.
+LIMIT_PHONES_WINDOW = env.int("LIMIT_PHONES_WINDOW", default=600)
+LIMIT_PHONES_BROWSER = env.int("LIMIT_PHONES_BROWSER", default=5)
+LIMIT_PHONES_ADDRESS = env.int("LIMIT_PHONES_ADDRESS", default=1500)
+LIMIT_PHONES_VENUE = env.int("LIMIT_PHONES_VENUE", default=15_000)
+LIMIT_PHONES_NEAR = env.int("LIMIT_PHONES_NEAR", default=20)
+LIMIT_PHONES_BLOCK = env.int("LIMIT_PHONES_BLOCK", default=60)
 # Accepted requests for a place a minute, for one event and for all: more than that stand in line.
 LIMIT_EVENT = env.int("LIMIT_EVENT", default=200)
 LIMIT_SYSTEM = env.int("LIMIT_SYSTEM", default=1000)
-# Failures a minute that a route forgives one address, or one phone from it where that is known.
+# Failures a minute that a route forgives one account, or one phone at an address, or one browser;
+# and what does not exist, on all routes together ("promo_pages").
 LIMIT_ROUTES = {
     "phone_check": env.int("LIMIT_PHONE_CHECK", default=10),
     "guest_create": env.int("LIMIT_GUEST_CREATE", default=3),
     "promo_pages": env.int("LIMIT_PROMO_PAGES", default=30),
     "emails": env.int("LIMIT_EMAILS", default=5),
-    "staff": env.int("LIMIT_STAFF_FAILURES", default=60),
-    "sign_in": env.int("LIMIT_SIGN_IN", default=30),
-    "monitoring": env.int("LIMIT_MONITORING_FAILURES", default=30),
 }
 # Requests a minute: of one account in admin; to sign in there, from one address; for /readyz and
 # /metrics, from one address; and for websockets, by one account and from one address.

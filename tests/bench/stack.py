@@ -27,7 +27,18 @@ from snap.processes import BASE_DIR, Process
 
 # Limits as somebody sets them who wants none of them in the way; they are counted all the same.
 NO_LIMIT = "1000000000"
-LIMITS = ("LIMIT_IP", "LIMIT_PHONE", "LIMIT_BLOCK", "LIMIT_EVENT", "LIMIT_SYSTEM")
+LIMITS = (
+    "LIMIT_IP",
+    "LIMIT_PHONE",
+    "LIMIT_PHONES_BROWSER",
+    "LIMIT_PHONES_ADDRESS",
+    "LIMIT_PHONES_NEAR",
+    "LIMIT_PHONES_BLOCK",
+    "LIMIT_SOCKETS",
+    "LIMIT_SOCKETS_ADDRESS",
+    "LIMIT_EVENT",
+    "LIMIT_SYSTEM",
+)
 LIMITS_OF_ROUTES = (
     "LIMIT_PHONE_CHECK",
     "LIMIT_GUEST_CREATE",

@@ -19,7 +19,7 @@ from redis import Redis
 from guests.models import GuestRequest
 from snap import limits
 from snap.addresses import client_address
-from snap.limits import LOCAL_KEYS, SLICE, WINDOW, Layer, LocalLimiter, stand_in_line, take
+from snap.limits import LOCAL_KEYS, SLICE, WINDOW, Layer, LocalLimiter, acquire, stand_in_line
 from snap.processes import BASE_DIR
 from tests import servers
 from tests.factories import make_account, make_event
@@ -34,16 +34,16 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 import django
 django.setup()
-from snap.limits import Layer, take
+from snap.limits import Layer, acquire
 layers = [Layer(n, sys.argv[1], 10**6) for n in ("ip", "phone", "event")]
 layers.append(Layer("system", sys.argv[1], 300))
-take([Layer("warm", "up", 10)])
+acquire([Layer("warm", "up", 10)])
 print("ready", flush=True)
 sys.stdin.readline()
 with ThreadPoolExecutor(8) as threads:
-    verdicts = list(threads.map(lambda _: take(layers), range(200)))
-assert not any(verdict.is_local for verdict in verdicts)
-print(sum(verdict.allowed for verdict in verdicts))
+    decisions = list(threads.map(lambda _: acquire(layers), range(200)))
+assert not any(decision.is_local for decision in decisions)
+print(sum(decision.allowed for decision in decisions))
 """
 
 
@@ -80,10 +80,10 @@ def test_four_processes_and_800_hits_let_exactly_the_limit_through() -> None:
 
 def test_refused_by_one_layer_nothing_is_counted_in_the_others() -> None:
     wide, narrow = fresh("wide", 5), fresh("narrow", 1)
-    assert take([wide, narrow]).allowed
-    refused = take([wide, narrow])
+    assert acquire([wide, narrow]).allowed
+    refused = acquire([wide, narrow])
     assert refused.refused_by == ["narrow"]
-    assert take([wide]).standings[0].remaining == 3
+    assert acquire([wide]).statuses[0].remaining == 3
 
 
 def redis_time() -> float:
@@ -104,15 +104,15 @@ def test_around_no_edge_does_more_than_the_limit_pass(ago: int) -> None:
     layer = fresh(limit=10)
     # One slice of the minute is where we are now: right after its edge is the worst moment.
     put(layer, int(redis_time() // SLICE) - ago, 10)
-    verdict = take([layer])
-    assert not verdict.allowed
-    assert 0 < verdict.retry_after <= WINDOW + SLICE
+    decision = acquire([layer])
+    assert not decision.allowed
+    assert 0 < decision.retry_after <= WINDOW + SLICE
 
 
 def test_what_is_more_than_a_minute_ago_is_forgotten() -> None:
     layer = fresh(limit=10)
     put(layer, int(redis_time() // SLICE) - WINDOW // SLICE - 1, 10)
-    assert take([layer]).standings[0].remaining == 9
+    assert acquire([layer]).statuses[0].remaining == 9
     with Redis.from_url(django_settings.LIMITS_URL) as store:
         assert store.hlen(layer.key) == 1
         assert 0 < store.ttl(layer.key) <= WINDOW + SLICE + 1
@@ -181,7 +181,7 @@ def test_a_forged_header_gets_nobody_past_a_limit(settings: Settings) -> None:
 @pytest.mark.django_db
 def test_harvesting_from_many_addresses_ends_with_the_block(settings: Settings) -> None:
     """The protection is the layer of the block: by their addresses all of these are newcomers."""
-    settings.LIMIT_BLOCK, settings.TRUSTED_PROXIES = 20, 1
+    settings.LIMIT_PHONES_BLOCK, settings.TRUSTED_PROXIES = 20, 1
     make_account(phone="+351961000019")
 
     def check(number: int, phone: str) -> int:
@@ -304,12 +304,13 @@ class TestChallenge:
 
 def test_a_process_counts_for_itself_in_bounded_room() -> None:
     own = LocalLimiter()
-    passed = [own.take(["one"], [3])[0][0] for _ in range(5)]
+    one, two = Layer("one", "", 3), Layer("two", "", 9)
+    passed = [own.acquire([one])[0][0] for _ in range(5)]
     assert passed == [2, 1, 0, -1, -1]
-    assert own.take(["two", "one"], [9, 3])[1][0] == -1
-    assert own.take(["two"], [9])[0][0] == 8, "refused by one, counted in none"
+    assert own.acquire([two, one])[1][0] == -1
+    assert own.acquire([two])[0][0] == 8, "refused by one, counted in none"
     for number in range(LOCAL_KEYS + 500):
-        own.take([str(number)], [1])
+        own.acquire([Layer("many", str(number), 1)])
         own.stand([str(number)], [1])
     assert len(own) == LOCAL_KEYS
 
