@@ -1,0 +1,175 @@
+"""Asking for one phone after the other, to learn which have an account: by every way that tells."""
+
+import time
+from random import Random
+
+import pytest
+from django.test import Client
+from pytest_django import Settings
+from redis import Redis
+
+from snap import limits
+from tests import servers
+from tests.factories import make_account, make_event
+from tests.promo.test_limits import solve
+from tests.promo.visitors import Answer, Visitor
+
+pytestmark = pytest.mark.django_db
+
+CHECK = "/api/client-auth-v2/check-phone"
+LOGIN = "/api/client-auth/login"
+REGISTER = "/api/client-auth/register"
+PERSON = {"firstName": "Rui", "lastName": "Exemplo", "email": "rui@example.com"}
+
+
+@pytest.fixture(autouse=True)
+def _as_in_production(settings: Settings) -> None:
+    settings.LIMIT_IP, settings.LIMIT_PHONE, settings.LIMIT_SOLVED = 100, 5, 100
+    settings.LIMIT_PHONES_BROWSER, settings.LIMIT_PHONES_ADDRESS = 5, 1500
+    settings.LIMIT_PHONES_NEAR, settings.LIMIT_PHONES_BLOCK = 20, 60
+    settings.LIMIT_ROUTES = {"phone_check": 10, "guest_create": 3, "promo_pages": 30, "emails": 5}
+    settings.CHALLENGE_COST = 1
+
+
+def post(browser: Client, path: str, **body: str) -> Answer:
+    return browser.post(path, body, content_type="application/json")
+
+
+def has_told(answer: Answer) -> bool:
+    """Say whether an answer tells if a phone has an account."""
+    return answer.status_code in {200, 201, 202, 303, 404, 409}
+
+
+def in_a_row(number: int) -> str:
+    return f"+351961000{number:03}"
+
+
+def at_random(number: int) -> str:
+    return f"+3519{Random(number).choice('1236')}{Random(number).randrange(10**7):07}"
+
+
+class Robot:
+    """Solves every challenge that it is offered, and throws its cookies away when that helps."""
+
+    def __init__(self, address: str = "203.0.113.1") -> None:
+        self.address = address
+        self.browser = self.fresh()
+
+    def fresh(self) -> Client:
+        return Client(REMOTE_ADDR=self.address)
+
+    def check(self, phone: str) -> bool:
+        for browser in (self.browser, self.fresh()):
+            for purpose in ("", "phone", "address"):
+                if purpose:
+                    solve(browser, purpose)
+                if has_told(post(browser, CHECK, phone=phone)):
+                    self.browser = browser
+                    return True
+        return False
+
+
+def test_numbers_in_a_row_are_told_to_one_address_so_far_and_no_further() -> None:
+    robot = Robot()
+    told = sum(robot.check(in_a_row(number)) for number in range(100))
+    assert told == 20
+
+
+def test_a_block_is_told_to_all_addresses_together_so_far_and_no_further() -> None:
+    robots = [Robot(f"203.0.113.{number}") for number in range(10)]
+    told = sum(robots[number % 10].check(in_a_row(number)) for number in range(100))
+    assert told == 60
+
+
+def test_one_address_uses_up_no_block_for_its_owners() -> None:
+    robot = Robot()
+    for number in range(40):
+        robot.check(in_a_row(number))
+    owner = Visitor(make_event())
+    assert owner.give_phone(in_a_row(999)).status_code == 303
+
+
+def test_at_random_a_browser_is_told_five() -> None:
+    browser = Client()
+    browser.get("/challenge/new")
+    told = [has_told(post(browser, CHECK, phone=at_random(number))) for number in range(8)]
+    solve(browser, "address")
+    solve(browser, "phone")
+    told += [has_told(post(browser, CHECK, phone=at_random(number))) for number in range(8, 12)]
+    assert told == [True] * 5 + [False] * 7
+    assert has_told(post(browser, CHECK, phone=at_random(0))), "what it knows costs nothing"
+
+
+def test_an_address_is_told_so_many(settings: Settings) -> None:
+    settings.LIMIT_PHONES_ADDRESS = 30
+    robot = Robot()
+    assert sum(robot.check(at_random(number)) for number in range(40)) == 30
+    assert Robot("203.0.113.2").check(at_random(41))
+
+
+def test_every_way_to_ask_counts_in_the_same_limits(settings: Settings) -> None:
+    settings.LIMIT_PHONES_NEAR = 4
+    event = make_event()
+    make_account(phone=in_a_row(2))
+    make_account(phone=in_a_row(4))
+    assert has_told(Visitor(event).give_phone(in_a_row(1)))
+    assert has_told(post(Client(), CHECK, phone=in_a_row(2)))
+    assert has_told(post(Client(), LOGIN, phone=in_a_row(3)))
+    assert has_told(post(Client(), REGISTER, phone=in_a_row(4), **PERSON))
+    refused = [
+        Visitor(event).give_phone(in_a_row(5)),
+        post(Client(), CHECK, phone=in_a_row(5)),
+        post(Client(), LOGIN, phone=in_a_row(5)),
+        post(Client(), REGISTER, phone=in_a_row(5), **PERSON),
+    ]
+    assert [answer.status_code for answer in refused] == [429] * 4
+
+
+def test_a_refusal_offers_no_challenge_that_would_not_help(settings: Settings) -> None:
+    settings.LIMIT_PHONES_NEAR = 1
+    visitor = Visitor(make_event())
+    visitor.give_phone(in_a_row(1))
+    page = visitor.give_phone(in_a_row(2))
+    assert page.status_code == 429
+    assert b"data-challenge=" not in page.content
+    assert 0 < int(page["Retry-After"]) <= 600
+    assert "near" not in page["RateLimit-Policy"]
+    call = post(Client(), CHECK, phone=in_a_row(3))
+    assert "challengeUrl" not in call.json()
+
+
+def test_the_owner_of_a_phone_is_never_in_its_limits(settings: Settings) -> None:
+    account = make_account()
+    browser = Client()
+    post(browser, REGISTER, phone="+351961234567", **PERSON)
+    settings.LIMIT_PHONES_BROWSER = settings.LIMIT_PHONES_BLOCK = 0
+    assert post(browser, CHECK, phone="+351961234567").status_code == 200
+    assert post(browser, CHECK, phone=account.phone or "").status_code == 429
+
+
+def test_the_window_begins_with_the_first_and_ends(settings: Settings) -> None:
+    settings.LIMIT_PHONES_NEAR, settings.LIMIT_PHONES_WINDOW = 1, 1
+    assert Robot().check(in_a_row(1))
+    assert not Robot().check(in_a_row(2))
+    time.sleep(1.1)
+    assert Robot().check(in_a_row(2))
+
+
+def test_what_is_kept_of_phones_is_hashed_bounded_and_ends() -> None:
+    robot = Robot()
+    for number in range(30):
+        robot.check(in_a_row(number))
+    with Redis.from_url(limits.settings.LIMITS_URL) as store:
+        keys = list(store.scan_iter("distinct:*"))
+        assert keys
+        assert all(0 < store.ttl(key) <= 600 for key in keys)
+        assert max(store.scard(key) for key in keys) <= 20
+        assert not any(b"961000" in member for key in keys for member in store.smembers(key))
+
+
+def test_without_the_store_each_process_counts_for_itself() -> None:
+    if servers.valkey is None:
+        pytest.skip("the tests' Valkey is not ours to stop")
+    servers.valkey.stop()
+    told = [has_told(post(Client(), CHECK, phone=in_a_row(number))) for number in range(25)]
+    assert sum(told) == 20
