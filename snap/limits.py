@@ -33,11 +33,10 @@ SLICE = 5  # seconds
 SLICES = WINDOW // SLICE
 # Keys that a process counts by itself while Redis is away; the oldest go first.
 LOCAL_KEYS = 10_000
-# Seconds after a failure in which Redis is left alone.
+# Seconds after which a request tries Redis again, should the breaker's probe hang.
 STORE_PAUSE = 5.0
 
 hits = Counter("rate_limit_hits", "Requests that were past a limit", ["layer"])
-breaker = Breaker("limits", threshold=1, pause=STORE_PAUSE)
 
 # KEYS: one hash a layer, slice -> count, then one key for each door that may be shut.
 # ARGV: the number of layers, then the limit of each.
@@ -226,6 +225,17 @@ def _store() -> Redis:
     )
 
 
+def _store_answers() -> bool:
+    try:
+        return bool(_store().ping())
+    except (RedisError, OSError):
+        return False
+
+
+# While it is open no request waits for Redis: it could be REDIS_TIMEOUT for each.
+breaker = Breaker("limits", threshold=1, pause=STORE_PAUSE, probe=_store_answers)
+
+
 @cache
 def _script(text: str) -> str:
     """Return the name by which Redis knows a script once it has seen it."""
@@ -244,7 +254,7 @@ def _command(name: str, *arguments: object) -> object:
     try:
         said = _send(name, *arguments)
     except (RedisError, OSError) as error:
-        breaker.failed()
+        breaker.suspect()
         log.warning("limits_away", extra={"error": type(error).__name__})
         return None
     breaker.succeeded()
