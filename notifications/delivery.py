@@ -5,16 +5,21 @@ servers like to repeat the address, and an exception may quote what it was given
 """
 
 import smtplib
+import socket
 import traceback
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
+from time import monotonic
+from urllib.parse import urlsplit
 
 from anymail.exceptions import AnymailAPIError, AnymailInvalidAddress, AnymailRecipientsRefused
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.mail import BadHeaderError
+from django.core.mail import BadHeaderError, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
+from django.core.mail.backends.smtp import EmailBackend as SMTPBackend
+from django.core.mail.utils import DNS_NAME
 from django.db import InterfaceError, OperationalError
 from django.utils import translation
 
@@ -24,11 +29,33 @@ from .kinds import build_content
 from .messages import make_message
 from .models import Email
 
+PROBE_SECONDS = 2.0
+PORTS = {"http": 80, "https": 443}
+
+
+def provider_answers() -> bool:
+    """Say whether the mail provider can be reached, by the backend that emails are sent with."""
+    backend = get_connection()
+    try:
+        if isinstance(backend, SMTPBackend):
+            name = DNS_NAME.get_fqdn()
+            with smtplib.SMTP(backend.host, backend.port, name, PROBE_SECONDS) as server:
+                server.noop()
+        elif address := getattr(backend, "api_url", ""):
+            url = urlsplit(address)
+            port = url.port or PORTS[url.scheme]
+            socket.create_connection((url.hostname or "", port), PROBE_SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
 # Around the mail provider. While it is open nothing is tried, and no attempt is used up.
 provider = Breaker(
     f"mail_{settings.EMAIL_PROVIDER}",
     threshold=settings.BREAKER_THRESHOLD,
     pause=settings.BREAKER_PAUSE,
+    probe=provider_answers,
 )
 
 
@@ -61,13 +88,15 @@ def deliver(email: Email, backend: BaseEmailBackend) -> Outcome:
         return Outcome(Result.AWAY, error=describe(error))
     except Exception as error:  # noqa: BLE001 (one bad email must not hold up the others)
         return Outcome(Result.FAILED, error=describe(error))
+    began = monotonic()
     try:
         backend.open()
         backend.send_messages([message])
     except Exception as error:  # noqa: BLE001 (one bad email must not hold up the others)
         result = _blame(error)
         if result is Result.AWAY:
-            provider.failed()
+            provider.failed(began)
+            provider.suspect()
         else:
             provider.succeeded()
         return Outcome(result, error=describe(error))

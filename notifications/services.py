@@ -15,7 +15,7 @@ from typing import Any
 from django.conf import settings
 from django.core.mail import get_connection
 from django.core.mail.backends.base import BaseEmailBackend
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
@@ -202,6 +202,20 @@ def _use_up_attempt(email: Email, error: str) -> None:
 def _put_off(emails: list[Email]) -> None:
     for email in emails:
         _update_leased(email, next_attempt_at=_after_waiting(email))
+
+
+def send_put_off_emails() -> None:
+    """Make emails due that wait for the mail server: it is back. Called in the probe's thread."""
+    try:
+        Email.objects.filter(
+            state=Email.State.QUEUED, attempts=0, leased_until=None, next_attempt_at__gt=Now()
+        ).update(next_attempt_at=Now())
+    finally:
+        connection.close()
+    wake_emails_worker()
+
+
+provider.on_return.append(send_put_off_emails)
 
 
 def _give_back(emails: list[Email]) -> None:

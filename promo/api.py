@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from uuid import UUID
 
-from django.db.models import Q
 from django.http import Http404
 from rest_framework.decorators import api_view
 from rest_framework.exceptions import NotAuthenticated
@@ -11,7 +10,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import User
-from accounts.sessions import BROWSER_KEY
 from guests.creation import create_directly, create_while_waiting
 from guests.models import Event, GuestRequest
 from guests.services import find_promoter, request_place, wake_guests_worker
@@ -20,7 +18,8 @@ from snap.policies import CREATE, PAGES, TICKET, limited
 
 from . import api_emergency, api_schema
 from .api_answers import accepted, ended, queued, state_of
-from .emergency import or_in_emergency, was_given_here
+from .emergency import or_in_emergency
+from .lookups import Sight, find_ticket
 from .serializers import read_place
 
 
@@ -83,25 +82,14 @@ def _create(request: Request, end_here: Callable[[GuestRequest], GuestRequest] |
 @api_view(["GET"])
 def ticket(request: Request, ticket_id: UUID) -> Response:
     """Tell a ticket's owner its present state."""
-    stored = (
-        GuestRequest.objects.filter(ticket_id=ticket_id).filter(_theirs(request)).to_tell().first()
-    )
-    if stored is not None:
-        return state_of(ticket_of(stored))
-    if was_given_here(request._request, ticket_id):
-        # The journal has it still, for the moment between the database's return and the draining.
-        return queued()
-    raise Http404("no such ticket")
+    found = find_ticket(ticket_id, request._request.session)
+    if found.sight is Sight.NOTHING:
+        raise Http404("no such ticket")
+    # The journal alone has it between the database's return and the draining.
+    return state_of(found.ticket) if found.ticket else queued()
 
 
 def _signed_in(request: Request) -> User:
     if not isinstance(request.user, User):
         raise NotAuthenticated
     return request.user
-
-
-def _theirs(request: Request) -> Q:
-    """Tickets of the account, and of an account that this browser registered in an emergency."""
-    browser = request._request.session.get(BROWSER_KEY)
-    theirs = Q(browser=browser) if browser else Q(pk=None)
-    return theirs | Q(account=request.user) if isinstance(request.user, User) else theirs

@@ -13,7 +13,17 @@ from .serializers import LoginSerializer, PhoneSerializer, PlaceSerializer, Regi
 
 Decorator = Callable[[Any], Any]
 
-STATES = ["processing", "queued", "created", "unproven", "waitlisted", "refused", "cancelled"]
+STATES = [
+    "processing",
+    "queued",
+    "created",
+    "unproven",
+    "waitlisted",
+    "refused",
+    "cancelled",
+    "failed",
+    "by_email",
+]
 STATES += ["failed"]
 
 

@@ -17,14 +17,18 @@ from django.utils.translation.trans_real import (
 )
 
 from guests.tickets import Ticket, group_of
+from snap.database import DatabaseAwayError
 from snap.policies import SOCKETS, limited
 
 from .answers import ticket_context
+from .emergency import QUEUED_SECONDS, was_given_to
 from .errors import refusal_text
 from .limits import allows_handshake
-from .lookups import Lookups
+from .lookups import Found, Lookups, Sight
 
 NORMAL_CLOSE = 1000
+# Tells a page to ask for its ticket now; static/js/ticket.js knows it.
+ASK = "ask"
 SessionStore = import_module(settings.SESSION_ENGINE).SessionStore
 lookups = Lookups()
 
@@ -38,18 +42,21 @@ class TicketConsumer(AsyncWebsocketConsumer):
     language: str
     joined = False
     has_told_the_end = False
+    # The session of a browser that was given the ticket in an emergency, while it may see no more.
+    session: Any = None
 
     async def connect(self) -> None:
         """Authenticate and authorise before accepting; join the group before reading the ticket."""
         self.ticket_id = str(self.scope["url_route"]["kwargs"]["ticket_id"])
         session = read_session(self.scope)
-        if not allows_handshake(self.scope, session) or SESSION_KEY not in session:
+        is_somebody = SESSION_KEY in session or was_given_to(session, UUID(self.ticket_id))
+        if not allows_handshake(self.scope, session) or not is_somebody:
             await self.close()
             return
         await self.channel_layer.group_add(group_of(self.ticket_id), self.channel_name)
         self.joined = True
-        found = await lookups.find(UUID(self.ticket_id), session)
-        if found is None:
+        found = await self.find(session)
+        if found.sight is Sight.NOTHING:
             await self.close()
             return
         self.host, self.language = header(self.scope, b"host"), language_of(self.scope)
@@ -57,7 +64,33 @@ class TicketConsumer(AsyncWebsocketConsumer):
         headers: Any = self.scope["headers"]
         headers.clear()
         await self.accept()
-        await self.tell(*found)
+        await self.show(found, session)
+
+    async def find(self, session: Any) -> Found:
+        """Return what the session may see. Without the database it is what its signature says."""
+        ticket_id = UUID(self.ticket_id)
+        try:
+            return await lookups.find(ticket_id, session)
+        except DatabaseAwayError:
+            is_given = was_given_to(session, ticket_id)
+            return Found(Sight.GIVEN if is_given else Sight.NOTHING)
+
+    async def show(self, found: Found, session: Any) -> None:
+        """Send the ticket as far as this session may see it.
+
+        While that is not everything, the session is kept: a push is then no news, but a reason to
+        look again.
+        """
+        if found.sight is Sight.ACCOUNT and found.ticket:
+            self.session = None
+            await self.tell(found.ticket, found.wait)
+        else:
+            self.session = session
+            await self.show_in_part(found)
+
+    async def show_in_part(self, found: Found) -> None:
+        """Send a ticket that the session's account does not own."""
+        raise NotImplementedError
 
     async def disconnect(self, code: int) -> None:
         if self.joined:
@@ -67,7 +100,16 @@ class TicketConsumer(AsyncWebsocketConsumer):
         """Pages have nothing to say."""
 
     async def ticket_changed(self, message: dict[str, Any]) -> None:
-        await self.tell(Ticket.from_message(message), 1)
+        if self.session is None:
+            await self.tell(Ticket.from_message(message), 1)
+        else:
+            await self.look_again()
+
+    async def look_again(self) -> None:
+        """Read the ticket anew with the rights of the session."""
+        found = await self.find(self.session)
+        if found.sight is not Sight.NOTHING:
+            await self.show(found, self.session)
 
     async def tell(self, ticket: Ticket, wait: int) -> None:
         """Send a state, and close after the last one: a push may come after it was read here."""
@@ -91,9 +133,27 @@ class PageConsumer(TicketConsumer):
             context = {**ticket_context(ticket, wait=wait, host=self.host), "oob": True}
             return render_to_string("promo/ticket.html#ticket", context)
 
+    async def show_in_part(self, found: Found) -> None:
+        """Have the page ask by itself, once there is something to see.
+
+        The answer to its own request can sign in the browser that registered the account.
+        """
+        if found.ticket:
+            await self.send(text_data=ASK)
+
+    async def look_again(self) -> None:
+        await self.send(text_data=ASK)
+
 
 class UpdatesConsumer(TicketConsumer):
     """`/ws/guest-updates/<ticket>/`: states as JSON (spec section 6)."""
+
+    async def show_in_part(self, found: Found) -> None:
+        if found.ticket:
+            await self.tell(found.ticket, found.wait)
+        else:
+            queued = {"type": "guest_processing", "estimated_completion": QUEUED_SECONDS}
+            await self.send(text_data=json.dumps(queued))
 
     def put(self, ticket: Ticket, wait: int) -> str:
         with translation.override(self.language):

@@ -7,7 +7,7 @@ phone that cannot be looked up is journalled, and its QR goes only to the accoun
 import logging
 from collections.abc import Callable
 from functools import wraps
-from typing import Concatenate, ParamSpec, cast
+from typing import Any, Concatenate, ParamSpec, cast
 from uuid import UUID
 
 from django.contrib.auth import HASH_SESSION_KEY
@@ -147,7 +147,12 @@ def no_codes(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
 
 def was_given_here(request: HttpRequest, ticket_id: UUID) -> bool:
     """Say whether this browser was given the ticket in an emergency."""
-    return str(ticket_id) in request.session.get(TICKETS_KEY, [])
+    return was_given_to(request.session, ticket_id)
+
+
+def was_given_to(session: Any, ticket_id: UUID) -> bool:
+    """Say whether the browser of a session was given the ticket in an emergency."""
+    return str(ticket_id) in session.get(TICKETS_KEY, [])
 
 
 def _recall_link(event: str, promoter: str) -> PromoLink:

@@ -1,52 +1,111 @@
-"""What a socket asks of the database before it opens: whose the ticket is, and how it stands."""
+"""Who may see a ticket, and what they see of it: one rule for the page, the API and the sockets."""
 
 from asyncio import Future, Task, create_task, get_running_loop
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any
 from uuid import UUID
 
 from channels.db import DatabaseSyncToAsync
-from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
-from django.utils.crypto import constant_time_compare
 
-from accounts.models import User
+from accounts.sessions import BROWSER_KEY, session_is_of
 from guests.models import GuestRequest
 from guests.tickets import Ticket, seconds_left, ticket_of
+from snap.database import asking
 
-# A ticket id, and the session of whoever wants it.
+from .emergency import sent_by_email, was_given_to
+
+# A ticket id, and the session that wants to see the ticket.
 Wanted = tuple[UUID, Any]
-# A ticket and the seconds to wait; None for whoever it does not belong to.
-Found = tuple[Ticket, int] | None
 
 MOST_AT_ONCE = 100
 
 
-def find_tickets(wanted: list[Wanted]) -> list[Found]:
-    """Return each ticket if the session beside it is that of the account that owns it.
+class Sight(Enum):
+    """Why a session may see a ticket.
+
+    `ACCOUNT`: its account owns the ticket. `BROWSER`: its browser registered that account in an
+    emergency. Both see everything. `GIVEN`: the ticket was given to this browser in an emergency,
+    and the owner may be another person: it learns that the request is queued or was answered by
+    email.
+    """
+
+    NOTHING = auto()
+    GIVEN = auto()
+    BROWSER = auto()
+    ACCOUNT = auto()
+
+
+@dataclass(frozen=True)
+class Found:
+    """A ticket as one session may see it.
+
+    `ticket` is None when nothing may be seen, and while the request is in the journal only.
+    """
+
+    sight: Sight
+    stored: GuestRequest | None = None
+    ticket: Ticket | None = None
+    wait: int = 0
+
+
+def sight_of(ticket_id: UUID, stored: GuestRequest | None, session: Any) -> Sight:
+    """Return why the session may see a ticket. `stored` is its request, if it is in the database.
+
+    The browser alone is not enough: its id outlives signing out, the tickets it was given do not.
+    """
+    if stored is not None and session_is_of(session, stored.account):
+        return Sight.ACCOUNT
+    if not was_given_to(session, ticket_id):
+        return Sight.NOTHING
+    if stored is not None and _registered_here(stored, session):
+        return Sight.BROWSER
+    return Sight.GIVEN
+
+
+def _registered_here(stored: GuestRequest, session: Any) -> bool:
+    browser = session.get(BROWSER_KEY, "")
+    return (
+        bool(browser)
+        and stored.browser == browser
+        and stored.account.browser == browser
+        and stored.account.is_active
+    )
+
+
+def find_ticket(ticket_id: UUID, session: Any) -> Found:
+    """Return a ticket as the session may see it. One query, and one more if it has a position."""
+    return find_tickets([(ticket_id, session)])[0]
+
+
+def find_tickets(wanted: Sequence[Wanted]) -> list[Found]:
+    """Return each ticket as the session beside it may see it.
 
     One query for all, and one for each that has a position.
     """
     rows = GuestRequest.objects.filter(ticket_id__in={ticket_id for ticket_id, _ in wanted})
     by_id = {request.ticket_id: request for request in rows.to_tell()}
-    return [_found(by_id.get(ticket_id), session) for ticket_id, session in wanted]
+    return [_see(ticket_id, by_id.get(ticket_id), session) for ticket_id, session in wanted]
 
 
-def _found(request: GuestRequest | None, session: Any) -> Found:
-    if request is None or not _is_of(request.account, session):
-        return None
-    return ticket_of(request), seconds_left(request)
+def _see(ticket_id: UUID, stored: GuestRequest | None, session: Any) -> Found:
+    sight = sight_of(ticket_id, stored, session)
+    if stored is None or sight is Sight.NOTHING:
+        return Found(sight)
+    if sight is Sight.GIVEN:
+        return Found(sight, stored, sent_by_email(stored))
+    return Found(sight, stored, ticket_of(stored), seconds_left(stored))
 
 
-def _is_of(account: User, session: Any) -> bool:
-    expected = account.get_session_auth_hash()
-    return (
-        session[SESSION_KEY] == str(account.pk)
-        and account.is_active
-        and constant_time_compare(session.get(HASH_SESSION_KEY, ""), expected)
-    )
+def find_tickets_for_sockets(wanted: Sequence[Wanted]) -> list[Found]:
+    """Do the same through the database's breaker. Raises DatabaseAwayError."""
+    with asking():
+        return find_tickets(wanted)
 
 
 # Not in the thread that asgiref has for all that is synchronous.
-find_tickets_aside = DatabaseSyncToAsync(find_tickets, thread_sensitive=False)
+find_tickets_aside = DatabaseSyncToAsync(find_tickets_for_sockets, thread_sensitive=False)
 
 
 class Lookups:
@@ -61,7 +120,7 @@ class Lookups:
         self._task: Task[None] | None = None
 
     async def find(self, ticket_id: UUID, session: Any) -> Found:
-        """Return what `find_tickets` finds. Raises what that raises, for all it was asked for."""
+        """Return what `find_tickets` finds. Raises DatabaseAwayError, for all of one batch."""
         found: Future[Found] = get_running_loop().create_future()
         self._wanted.append(((ticket_id, session), found))
         if self._task is None or self._task.done():

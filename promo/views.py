@@ -17,7 +17,7 @@ from accounts.phone_checks import check_phone
 from accounts.phones import readable_phone
 from accounts.services import claim_phone, find_account, latest_code, send_login_code
 from accounts.services import register as register_account
-from accounts.sessions import BROWSER_KEY, PHONE_KEY, account_of, browser_of, sign_in
+from accounts.sessions import PHONE_KEY, account_of, browser_of, sign_in
 from accounts.suspicious import note_suspicious
 from guests.creation import create_directly, create_while_waiting
 from guests.errors import GuestError
@@ -46,9 +46,10 @@ from .answers import (
     ticket_context,
 )
 from .calendars import calendar_of
-from .emergency import or_in_emergency, was_given_here
+from .emergency import or_in_emergency
 from .errors import refusal_text
 from .links import PromoLink, open_link
+from .lookups import Sight, find_ticket
 from .policies import CODE, PHONE_CHECK, PROVE, REGISTER
 
 # Why a list takes nobody any more, though some are on it.
@@ -250,27 +251,16 @@ def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
     A browser that registered in an emergency has its account back here. One that asked for a phone
     whose account it cannot prove only learns that the answer went to that account's email.
     """
-    account = account_of(request)
-    given_here = was_given_here(request, ticket_id)
-    if account is None and not given_here:
+    found = find_ticket(ticket_id, request.session)
+    if found.sight is Sight.NOTHING and account_of(request) is None:
         return redirect("promo:event", event)
-    stored = GuestRequest.objects.filter(ticket_id=ticket_id, event__slug=event).to_tell().first()
-    if stored is None:
-        if given_here:
-            return emergency.ticket(request, event, ticket_id)
+    if found.sight is Sight.NOTHING or (found.stored and found.stored.event.slug != event):
         raise Http404("no such ticket")
-    if stored.account != account and stored.browser and stored.browser == _browser(request):
-        sign_in(request, stored.account)
-        account = stored.account
-    if stored.account == account:
-        return show_ticket(request, ticket_of(stored), wait=seconds_left(stored))
-    if given_here:
-        return show_ticket(request, emergency.sent_by_email(stored), wait=0)
-    raise Http404("no such ticket")
-
-
-def _browser(request: HttpRequest) -> str | None:
-    return request.session.get(BROWSER_KEY)
+    if found.stored is None or found.ticket is None:
+        return emergency.ticket(request, event, ticket_id)
+    if found.sight is Sight.BROWSER:
+        sign_in(request, found.stored.account)
+    return show_ticket(request, found.ticket, wait=found.wait)
 
 
 @limited(read=PAGES)

@@ -5,7 +5,7 @@ neither can TCP's, because the peer's kernel goes on to acknowledge.
 """
 
 import select
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from time import monotonic
@@ -24,6 +24,11 @@ LAST_MOMENT = 0.05
 
 # Seconds for which an answer shows that a connection lives, unless its server has hung up since.
 PROVEN_FOR = 5.0
+
+# Seconds without an answer after which a server is suspected of being away.
+SUSPICIOUS_SILENCE = 1.0
+# Called once such a silence has lasted, by a request that waits for the database.
+on_silence: list[Callable[[], None]] = []
 
 
 class BoundedConnection(psycopg.Connection[Any]):
@@ -56,7 +61,7 @@ class BoundedConnection(psycopg.Connection[Any]):
         if deadline is not None:
             limit = min(limit, max(LAST_MOMENT, deadline - monotonic()))
         try:
-            answer = super().wait(gen, interval, timeout or limit)
+            answer = self._wait_suspiciously(gen, interval, timeout or limit)
             self.answered_at = monotonic()
             return answer
         except errors._WaitTimeout:
@@ -69,6 +74,18 @@ class BoundedConnection(psycopg.Connection[Any]):
             if self.closed and isinstance(self._pool, ConnectionPool):
                 self._pool.drain()
             raise
+
+    def _wait_suspiciously(self, gen: Any, interval: float, limit: float) -> Any:
+        """Wait up to `limit` seconds, and report a silence while it lasts."""
+        if _deadline.get() is None or limit <= SUSPICIOUS_SILENCE:
+            return super().wait(gen, interval, limit)
+        try:
+            return super().wait(gen, interval, SUSPICIOUS_SILENCE)
+        except errors._WaitTimeout:
+            for report in on_silence:
+                report()
+            # The generator goes on where it is, as psycopg itself has it do after a cancellation.
+            return super().wait(gen, interval, limit - SUSPICIOUS_SILENCE)
 
 
 @contextmanager

@@ -41,11 +41,10 @@ SLICES = WINDOW // SLICE
 # Keys that a process counts by itself while Redis is away; the oldest go first.
 LOCAL_KEYS = 10_000
 LOCAL_SETS = 2_000
-# Seconds after a failure in which Redis is left alone.
+# Seconds after which a request tries Redis again, should the breaker's probe hang.
 STORE_PAUSE = 5.0
 
 hits = Counter("rate_limit_hits", "Requests that were past a limit", ["layer"])
-breaker = Breaker("limits", threshold=1, pause=STORE_PAUSE)
 
 # KEYS: one hash a layer, slice -> count; one set a distinct; one key for each block.
 # ARGV: the number of layers and of distincts, the seconds of a distinct's window, the limit of each
@@ -287,6 +286,17 @@ def _store() -> Redis:
     )
 
 
+def _store_answers() -> bool:
+    try:
+        return bool(_store().ping())
+    except (RedisError, OSError):
+        return False
+
+
+# While it is open no request waits for Redis: it could be REDIS_TIMEOUT for each.
+breaker = Breaker("limits", threshold=1, pause=STORE_PAUSE, probe=_store_answers)
+
+
 @cache
 def _script(text: str) -> str:
     """Return the name by which Redis knows a script once it has seen it."""
@@ -305,7 +315,7 @@ def _command(name: str, *arguments: object) -> object:
     try:
         said = _send(name, *arguments)
     except (RedisError, OSError) as error:
-        breaker.failed()
+        breaker.suspect()
         log.warning("limits_away", extra={"error": type(error).__name__})
         return None
     breaker.succeeded()

@@ -13,6 +13,8 @@ from .celery import app
 
 log = logging.getLogger(__name__)
 
+RETRY_EVERY = 1.0  # seconds, while the broker is away
+
 
 class WakeUp:
     """One message for many rows, sent from a thread of its own.
@@ -57,7 +59,7 @@ class WakeUp:
         while True:
             self._wanted.wait()
             self._publish_in_turn()
-            sleep(self.interval)
+            sleep(self.interval if self.failed_at is None else max(self.interval, RETRY_EVERY))
 
     def _publish_in_turn(self) -> None:
         """Send a message, unless one of another process is so recent that this one can wait."""
@@ -71,6 +73,8 @@ class WakeUp:
             if self.failed_at is None:
                 log.warning("wake_up_failed", extra={"task": self.task})
             self.failed_at = monotonic()
+            # It goes on by itself until the broker is back: no request is a trial.
+            self._wanted.set()
         else:
             self.failed_at = None
         finally:

@@ -15,7 +15,7 @@ from accounts.models import User
 from guests.admission import venues
 from guests.models import Guest, Promoter
 from promo import links
-from snap import limits
+from snap import database, limits
 from tests import factories, servers
 from tests.stack import Stack
 
@@ -85,6 +85,7 @@ def _fresh_servers() -> Iterator[None]:
     servers.freshen()
     servers.empty_journal()
     limits.breaker.succeeded()
+    database.breaker.succeeded()
     limits.local.clear()
     venues.forget()
     links.forget()

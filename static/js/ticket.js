@@ -5,10 +5,15 @@ const WITHOUT_SOCKET = 1000;
 const WITH_SOCKET = 15000;
 // The first time, soon: with Redis away the socket stays open and brings nothing.
 const FIRST_WITH_SOCKET = 5000;
-const SLOW = { queued: 10000, waitlisted: 30000 };
+const SLOW = { queued: 3000, waitlisted: 30000 };
+// After an answer that says nothing of the ticket: something is away, and may be back any time.
+const AFTER_FAILURE = 3000;
+// What the socket says when there is something to see that it may not carry itself.
+const ASK = "ask";
 
 let socketIsOpen = false;
 let hasAsked = false;
+let hasFailed = false;
 let timer = 0;
 
 function watch() {
@@ -26,7 +31,7 @@ function stateIn(html) {
 }
 
 function delay() {
-  const slow = SLOW[shownState().split("-")[0]];
+  const slow = hasFailed ? AFTER_FAILURE : SLOW[shownState().split("-")[0]];
   return slow ?? (!socketIsOpen ? WITHOUT_SOCKET : hasAsked ? WITH_SOCKET : FIRST_WITH_SOCKET);
 }
 
@@ -73,7 +78,10 @@ document.body.addEventListener("htmx:wsClose", () => {
 
 // The same state again is no news; swapping it in would restart what moves and be read out twice.
 document.body.addEventListener("htmx:wsBeforeMessage", (event) => {
-  if (stateIn(event.detail.message) === shownState()) {
+  if (event.detail.message === ASK) {
+    event.preventDefault();
+    ask();
+  } else if (stateIn(event.detail.message) === shownState()) {
     event.preventDefault();
   }
 });
@@ -85,8 +93,9 @@ document.body.addEventListener("htmx:beforeSwap", (event) => {
     return;
   }
   const state = stateIn(event.detail.serverResponse);
-  if (event.detail.xhr.status === 429) {
-    // Asked too often: what is shown stays, and the next time comes.
+  const { status } = event.detail.xhr;
+  if (status === 429 || status >= 500) {
+    // Asked too often, or nobody can say: what is shown stays, and the next time comes.
     event.detail.shouldSwap = false;
     return;
   }
@@ -97,6 +106,14 @@ document.body.addEventListener("htmx:beforeSwap", (event) => {
   event.detail.shouldSwap = event.detail.shouldSwap && state !== "" && state !== shownState();
 });
 
-document.body.addEventListener("htmx:afterRequest", plan);
+// A socket that dropped is opened again after 1, 2, 4 and then 8 seconds, spread out.
+htmx.config.wsReconnectDelay = (tries) => Math.min(1000 * 2 ** tries, 8000) * (0.5 + Math.random());
+
+document.body.addEventListener("htmx:afterRequest", (event) => {
+  if (event.detail.elt.id === "watch") {
+    hasFailed = !event.detail.successful;
+  }
+  plan();
+});
 document.body.addEventListener("htmx:afterSettle", plan);
 plan();

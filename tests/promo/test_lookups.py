@@ -31,7 +31,9 @@ def find(lookups: Lookups, wanted: list[tuple[Any, Any]]) -> list[Found | BaseEx
 
 
 def tickets(found: list[Found | BaseException]) -> list[str | None]:
-    return [one[0].ticket_id if isinstance(one, tuple) else None for one in found]
+    return [
+        one.ticket.ticket_id if isinstance(one, Found) and one.ticket else None for one in found
+    ]
 
 
 def test_each_gets_its_own(wanted: list[tuple[Any, Any]]) -> None:
@@ -49,7 +51,6 @@ def test_what_fails_fails_for_those_who_asked_and_for_nobody_after(
     wanted: list[tuple[Any, Any]],
 ) -> None:
     lookups = Lookups()
-    no_session: dict[str, str] = {}
-    failed = find(lookups, [wanted[0], (wanted[1][0], no_session)])
-    assert [type(error) for error in failed] == [KeyError, KeyError]
+    failed = find(lookups, [wanted[0], (wanted[1][0], None)])
+    assert [type(error) for error in failed] == [AttributeError, AttributeError]
     assert tickets(find(lookups, wanted)) == [str(ticket) for ticket, _ in wanted]

@@ -1,11 +1,10 @@
 """The database being away, on a real PostgreSQL that is stopped or frozen."""
 
-import os
-import signal
+import threading
 from collections.abc import Iterator
-from time import monotonic
+from contextlib import suppress
+from time import monotonic, sleep
 
-import psutil
 import pytest
 from django.db import close_old_connections, connection, transaction
 from pytest_django import Settings
@@ -13,7 +12,9 @@ from pytest_django import Settings
 from accounts.models import User
 from snap.database import DatabaseAwayError, asking, breaker
 from tests import servers
+from tests.faults.breaking import frozen
 from tests.guards import THREADS, at_once
+from tests.stack import wait_for
 
 pytestmark = pytest.mark.skipif(
     "servers.postgresql is None", reason="only a server that the tests started may be stopped"
@@ -35,14 +36,8 @@ def frozen_postgresql(transactional_db: None) -> Iterator[None]:
     """PostgreSQL with all its processes stopped where they were; it holds its connections."""
     assert servers.postgresql is not None
     User.objects.count()  # A connection that was good is in the pool.
-    leader = psutil.Process(servers.postgresql.pid)
-    processes = [leader, *leader.children(recursive=True)]
-    for process in processes:
-        os.kill(process.pid, signal.SIGSTOP)
-    yield
-    for process in processes:
-        if process.is_running():
-            os.kill(process.pid, signal.SIGCONT)
+    with frozen(servers.postgresql):
+        yield
 
 
 def test_a_frozen_server_costs_a_request_no_more_than_its_time(
@@ -55,22 +50,64 @@ def test_a_frozen_server_costs_a_request_no_more_than_its_time(
     assert monotonic() - began < 4  # The pool waits up to 2 s for a connection that is good.
 
 
-def test_failures_in_a_row_open_the_breaker(transactional_db: None) -> None:
+def test_one_failure_has_the_probe_open_the_breaker_and_close_it_again(
+    transactional_db: None,
+) -> None:
+    """Nobody has to be a trial: it is closed within seconds, with no call at all."""
     assert servers.postgresql is not None
     servers.postgresql.stop("immediate")
-
-    def fail() -> None:
-        with pytest.raises(DatabaseAwayError), asking():
-            User.objects.count()
-
-    at_once([fail] * 4)  # Each waits for 2 s.
-    assert breaker.state == "closed"
-    fail()
-    assert breaker.state == "open"
+    with pytest.raises(DatabaseAwayError), asking():
+        User.objects.count()
+    wait_for(lambda: breaker.state == "open", 3)
     began = monotonic()
     with pytest.raises(DatabaseAwayError), asking():
         pytest.fail("an open breaker let the work begin")
     assert monotonic() - began < 0.1
+    servers.postgresql.start()
+    wait_for(lambda: breaker.state == "closed", 3)
+
+
+def hold(seconds: float) -> None:
+    with suppress(DatabaseAwayError), asking(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(%s)", [seconds])
+
+
+def stays_closed(seconds: float) -> bool:
+    """Say whether the breaker is closed all the time that the probe could take to open it."""
+    until = monotonic() + seconds
+    while monotonic() < until:
+        if breaker.state != "closed":
+            return False
+        sleep(0.01)
+    return True
+
+
+def test_calls_that_are_slow_together_open_nothing(settings: Settings) -> None:
+    """As when the disk stalls: all that were in flight run out of their time at once."""
+    settings.DATABASE_REQUEST_SECONDS = 1.2
+    at_once([lambda: hold(2)] * 7)
+    assert stays_closed(2.5)
+
+
+def test_a_pool_without_a_connection_left_opens_nothing(settings: Settings) -> None:
+    settings.DATABASE_REQUEST_SECONDS = 4
+    at_once([lambda: hold(3)] * 14)  # The pool has 8 connections, and gives them 2 s to be free.
+    assert stays_closed(2.5)
+
+
+def test_a_frozen_server_opens_it_and_is_back_at_once(settings: Settings) -> None:
+    assert servers.postgresql is not None
+    User.objects.count()
+    with frozen(servers.postgresql):
+        began = monotonic()
+        threads = [threading.Thread(target=hold, args=(0,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        wait_for(lambda: breaker.state == "open", 6)
+        assert monotonic() - began < 4.5
+        for thread in threads:
+            thread.join()
+    wait_for(lambda: breaker.state == "closed", 3)
 
 
 def test_an_error_of_ours_is_no_failure_of_the_database(transactional_db: None) -> None:
@@ -87,6 +124,7 @@ def test_the_connection_works_again_after_a_restart(transactional_db: None) -> N
     with pytest.raises(DatabaseAwayError), asking(), transaction.atomic():
         User.objects.count()
     servers.postgresql.start()
+    wait_for(lambda: breaker.state == "closed", 3)
     with asking():
         assert User.objects.count() == 0
     assert connection.in_atomic_block is False
