@@ -20,12 +20,12 @@ from django.http.request import UnreadablePostError
 from django_ratelimit.core import get_usage
 
 from accounts.phones import PhoneError, parse_phone
-from accounts.sessions import PHONE_KEY
 from guests.admission import venues
 from snap.addresses import client_address
 from snap.limits import WINDOW, Layer, Standing, Verdict, hash_of, hits, shut_door, take
 
 from .challenge import pass_of
+from .steps import step_phone
 from .too_many import too_many
 
 log = logging.getLogger(__name__)
@@ -52,10 +52,6 @@ def phone_sent(request: HttpRequest) -> str:
         return ""
 
 
-def phone_in_session(request: HttpRequest) -> str:
-    return str(request.session.get(PHONE_KEY) or "")
-
-
 def account_in_session(request: HttpRequest) -> str:
     return str(request.session.get(SESSION_KEY) or "")
 
@@ -77,8 +73,8 @@ PAGES = Policy("promo_pages")
 TICKET = Policy("promo_pages", owner=account_in_session)
 PHONE_CHECK = Policy("phone_check", phone=phone_sent)
 LOGIN = Policy("emails", phone=phone_sent, forgives=frozenset())
-CODE = Policy("emails", phone=phone_in_session)
-REGISTER = Policy("emails", phone=phone_in_session)
+CODE = Policy("emails", phone=step_phone)
+REGISTER = Policy("emails", phone=step_phone)
 CREATE = Policy("guest_create")
 
 # By the name of a page, or the path of a call as it is written in the URL configuration.
