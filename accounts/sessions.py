@@ -12,8 +12,7 @@ from django.utils.crypto import constant_time_compare
 from .models import User
 
 BROWSER_KEY = "browser"
-# The phone somebody is about to prove or register, and the one that the session is signed in with.
-PHONE_KEY = "phone"
+# The phone that the session is signed in with.
 ACCOUNT_PHONE_KEY = "account_phone"
 BACKEND = "accounts.backends.CodeBackend"
 
@@ -27,8 +26,13 @@ def browser_of(request: HttpRequest) -> str:
 
 
 def sign_in(request: HttpRequest, account: User) -> None:
-    """Start a session for the account, under a new session and CSRF token."""
+    """Start a session for the account, under a new session and CSRF token.
+
+    The browser keeps its id: Django forgets the session when another account was signed in.
+    """
+    browser = browser_of(request)
     login(request, account, backend=BACKEND)
+    request.session[BROWSER_KEY] = browser
     request.session[ACCOUNT_PHONE_KEY] = account.phone
 
 

@@ -15,15 +15,18 @@ from django.utils.html import escape
 from django.utils.translation import get_language
 
 from accounts.forms import PhoneForm
+from accounts.phones import readable_phone
 from guests.models import Event, time_of
 from guests.tickets import Ticket
 
 from .errors import refusal_text
 from .links import PromoLink
+from .steps import ABOUT_A_PHONE, FORMS, remember_phone, sign_phone
 
 # Statuses of a step's form when it was filled in wrongly and nothing else was said.
 OK, INVALID = 200, 422
-FORMS = {"phone", "code", "register", "claim", "prove"}
+# In the phone form's address: a step was not good any more, and led here.
+BEGINS_AGAIN = "again"
 
 # Stand in a page that is drawn once for many, where each visitor has something of their own.
 EACH_ONES_CSRF, EACH_ONES_ADDRESS = "csrf-of-each-visitor", "address-of-each-visitor"
@@ -52,23 +55,25 @@ def show_event(request: HttpRequest, link: PromoLink, ticket: dict[str, Any]) ->
     """
     state = link.event.list_state(), seconds_until_opening(link.event)
     if not ticket and not request.user.is_authenticated:
-        return HttpResponse(_page_for_strangers(request, link, *state))
+        page = _page_for_strangers(link, *state)
+        page = page.replace(EACH_ONES_CSRF, get_token(request))
+        return HttpResponse(page.replace(EACH_ONES_ADDRESS, escape(request.get_full_path())))
     return render(request, "promo/event.html", _about_event(link, *state) | ticket)
 
 
-def _page_for_strangers(
-    request: HttpRequest, link: PromoLink, list_state: str, opens_in: int
-) -> str:
-    """Return the page as everybody sees it who is not signed in, drawn once as long as the link
-    is remembered; the CSRF token and the address, with whatever query, are each one's own."""
+def _page_for_strangers(link: PromoLink, list_state: str, opens_in: int) -> str:
+    """Return the page for every visitor without a session, with placeholders.
+
+    It is rendered once for each link, language and state, without any request: nothing of the
+    visitor who happens to come first can be in it.
+    """
     key = (get_language() or "", list_state, opens_in)
     page = link.pages.get(key)
     if page is None:
-        own = {"csrf_token": EACH_ONES_CSRF, "here": EACH_ONES_ADDRESS}
-        context = _about_event(link, list_state, opens_in) | own
-        page = link.pages[key] = render_to_string("promo/event.html", context, request)
-    page = page.replace(EACH_ONES_CSRF, get_token(request))
-    return page.replace(EACH_ONES_ADDRESS, escape(request.get_full_path()))
+        placeholders = {"csrf_token": EACH_ONES_CSRF, "here": EACH_ONES_ADDRESS}
+        context = _about_event(link, list_state, opens_in) | placeholders
+        page = link.pages[key] = render_to_string("promo/event.html", context)
+    return page
 
 
 def _about_event(link: PromoLink, list_state: str, opens_in: int) -> dict[str, Any]:
@@ -89,9 +94,13 @@ def show_step(
     step: str,
     context: dict[str, Any],
     *,
+    phone: str = "",
     status: int | None = None,
 ) -> HttpResponse:
-    """Show a step of the guest's way: a partial of `promo/steps.html`, alone or in its page."""
+    """Show a step of the guest's way: a partial of `promo/steps.html`, alone or in its page.
+
+    `phone` (E.164) is what the step is about, and what its form carries.
+    """
     form = context.get("form")
     if form is not None:
         focus(form)
@@ -99,21 +108,38 @@ def show_step(
         status = INVALID if form is not None and form.is_bound and not form.is_valid() else OK
     if refusal := context.get("refusal"):
         context = {**context, "refusal_text": refusal_text(refusal)}
+    query = ""
+    if phone:
+        context = {**context, "phone": readable_phone(phone)}
+    if phone and step in ABOUT_A_PHONE:
+        query = remember_phone(request, link.event.slug, phone)
+        signed = sign_phone(request, link.event.slug, phone)
+        context = {**context, "signed_step": signed, "query": query}
     partial = f"promo/steps.html#{step}"
-    context = {"link": link, "event": link.event, "step": step, "partial": partial, **context}
+    context = {"link": link, "event": link.event, "partial": partial, **context}
     if not is_htmx(request):
         return render(request, "promo/step_page.html", context, status=status)
     answer = render(request, partial, context, status=status)
     if step in FORMS:
-        give_address(request, answer, link.step_url(step))
+        give_address(request, answer, link.step_url(step) + query)
     return answer
 
 
-def go(request: HttpRequest, link: PromoLink, step: str, context: dict[str, Any]) -> HttpResponse:
+def go(
+    request: HttpRequest, link: PromoLink, step: str, context: dict[str, Any], *, phone: str = ""
+) -> HttpResponse:
     """Lead on to another step: its partial for HTMX, a redirect for everybody else."""
     if is_htmx(request):
-        return show_step(request, link, step, context)
-    return HttpResponseRedirect(link.step_url(step), status=303)
+        return show_step(request, link, step, context, phone=phone)
+    query = remember_phone(request, link.event.slug, phone) if phone else ""
+    return HttpResponseRedirect(link.step_url(step) + query, status=303)
+
+
+def begin_again(request: HttpRequest, link: PromoLink) -> HttpResponse:
+    """Lead back to the phone form from a step whose phone is not known, and say why."""
+    if is_htmx(request):
+        return show_step(request, link, "phone", {"form": PhoneForm(), "begins_again": True})
+    return HttpResponseRedirect(link.step_url("phone") + f"?{BEGINS_AGAIN}=1", status=303)
 
 
 def seconds_until_opening(event: Event) -> int:
@@ -124,8 +150,8 @@ def seconds_until_opening(event: Event) -> int:
 def give_address(request: HttpRequest, answer: HttpResponse, url: str) -> None:
     """Have the page take the address of what it shows now, and Back lead from every step to the
     event: one form replaces the other in the browser's history."""
-    current = request.headers.get("HX-Current-URL", "")
-    is_form = current.rstrip("/").rpartition("/")[2] in FORMS
+    path = request.headers.get("HX-Current-URL", "").partition("?")[0]
+    is_form = path.rstrip("/").rpartition("/")[2] in FORMS
     answer["HX-Replace-Url" if is_form else "HX-Push-Url"] = url
 
 

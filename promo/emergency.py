@@ -16,8 +16,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.translation import get_language
 
 from accounts.forms import CodeForm, PhoneForm, RegisterForm
-from accounts.phones import readable_phone
-from accounts.sessions import PHONE_KEY, account_phone, browser_of, remembered_account
+from accounts.sessions import account_phone, browser_of, remembered_account
 from guests import snapshots
 from guests.errors import GuestError
 from guests.journal import Entry, JournalError, the_journal
@@ -28,6 +27,7 @@ from snap.database import DatabaseAwayError, asking
 from snap.errors import unavailable
 
 from .answers import (
+    begin_again,
     go,
     show_event,
     show_events,
@@ -35,6 +35,7 @@ from .answers import (
     show_ticket,
 )
 from .links import PromoLink
+from .steps import step_phone
 
 log = logging.getLogger(__name__)
 
@@ -91,32 +92,30 @@ def phone(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     if request.method == "GET" or not form.is_valid():
         return show_step(request, link, "phone", {"form": form})
     number = form.cleaned_data["phone"]
-    request.session[PHONE_KEY] = number
     if number == account_phone(request):
         return _journal(request, link, number)
-    return go(request, link, "register", {"form": RegisterForm(), "phone": readable_phone(number)})
+    return go(request, link, "register", {"form": RegisterForm()}, phone=number)
 
 
 def code(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     """A code was sent, so the phone has an account: its request needs nothing more."""
     link = _recall_link(event, promoter)
-    number = request.session.get(PHONE_KEY)
+    number = step_phone(request)
     if not number:
-        return go(request, link, "phone", {"form": PhoneForm()})
+        return begin_again(request, link)
     if request.method == "GET":
-        context = {"form": CodeForm(), "phone": readable_phone(number)}
-        return show_step(request, link, "code", context)
+        return show_step(request, link, "code", {"form": CodeForm()}, phone=number)
     return _journal(request, link, number)
 
 
 def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     link = _recall_link(event, promoter)
-    number = request.session.get(PHONE_KEY)
+    number = step_phone(request)
     if not number:
-        return go(request, link, "phone", {"form": PhoneForm()})
+        return begin_again(request, link)
     form = RegisterForm(request.POST or None)
     if request.method == "GET" or not form.is_valid():
-        return show_step(request, link, "register", {"form": form, "phone": readable_phone(number)})
+        return show_step(request, link, "register", {"form": form}, phone=number)
     return _journal(request, link, number, **form.cleaned_data)
 
 

@@ -13,6 +13,8 @@ from guests.errors import GuestError
 from guests.models import Event, Promoter, Team
 from guests.services import find_promoter
 
+from .steps import Step
+
 
 @dataclass(frozen=True)
 class PromoLink:
@@ -34,29 +36,14 @@ class PromoLink:
     def step_url(self, step: str) -> str:
         return reverse(f"promo:{step}", args=[self.event.slug, self.code])
 
-    @property
-    def phone_url(self) -> str:
-        return self.step_url("phone")
 
-    @property
-    def code_url(self) -> str:
-        return self.step_url("code")
+def _add_address_of(step: Step) -> None:
+    """Give links the property by which templates write a step's address, such as `code_url`."""
+    setattr(PromoLink, f"{step}_url", property(lambda link: link.step_url(step)))
 
-    @property
-    def register_url(self) -> str:
-        return self.step_url("register")
 
-    @property
-    def claim_url(self) -> str:
-        return self.step_url("claim")
-
-    @property
-    def prove_url(self) -> str:
-        return self.step_url("prove")
-
-    @property
-    def request_url(self) -> str:
-        return self.step_url("request")
+for _step in Step:
+    _add_address_of(_step)
 
 
 # Links that were opened lately, by event and promoter code, and when (monotonic clock). In a rush

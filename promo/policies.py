@@ -7,8 +7,10 @@ from django.http import HttpRequest
 from django.http.request import UnreadablePostError
 
 from accounts.phones import PhoneError, parse_phone
-from accounts.sessions import PHONE_KEY, account_phone
+from accounts.sessions import account_phone
 from snap.policies import Policy
+
+from .steps import step_phone
 
 
 def phone_sent(request: HttpRequest) -> str:
@@ -27,15 +29,11 @@ def phone_sent(request: HttpRequest) -> str:
         return ""
 
 
-def phone_in_session(request: HttpRequest) -> str:
-    return str(request.session.get(PHONE_KEY) or "")
-
-
 PHONE_CHECK = Policy("phone_check", phone=phone_sent)
 API_PHONE_CHECK = Policy("phone_check", phone=phone_sent)
 # Anything that sends an email. 409 of a call tells whether a phone is taken.
 API_LOGIN = Policy("emails", phone=phone_sent, forgives=frozenset())
-CODE = Policy("emails", phone=phone_in_session)
-REGISTER = Policy("emails", phone=phone_in_session)
+CODE = Policy("emails", phone=step_phone)
+REGISTER = Policy("emails", phone=step_phone)
 # A code for the account that is signed in: about its own phone.
 PROVE = Policy("emails", phone=account_phone)

@@ -1,6 +1,7 @@
 from django.urls import path, register_converter
 
 from . import views
+from .steps import Step
 
 
 class PromoterConverter:
@@ -17,6 +18,15 @@ class PromoterConverter:
 
 register_converter(PromoterConverter, "promoter")
 
+STEP_VIEWS = {
+    Step.PHONE: views.phone,
+    Step.CODE: views.code,
+    Step.REGISTER: views.register,
+    Step.CLAIM: views.claim,
+    Step.PROVE: views.prove,
+    Step.REQUEST: views.request_access,
+}
+
 app_name = "promo"
 urlpatterns = [
     path("", views.events, name="events"),
@@ -24,10 +34,8 @@ urlpatterns = [
     path("<slug:event>/calendar.ics", views.calendar, name="calendar"),
     path("<slug:event>/ticket/<uuid:ticket_id>/", views.ticket, name="ticket"),
     path("<slug:event>/<promoter:promoter>/", views.event, name="event"),
-    path("<slug:event>/<promoter:promoter>/phone/", views.phone, name="phone"),
-    path("<slug:event>/<promoter:promoter>/code/", views.code, name="code"),
-    path("<slug:event>/<promoter:promoter>/register/", views.register, name="register"),
-    path("<slug:event>/<promoter:promoter>/claim/", views.claim, name="claim"),
-    path("<slug:event>/<promoter:promoter>/prove/", views.prove, name="prove"),
-    path("<slug:event>/<promoter:promoter>/request/", views.request_access, name="request"),
+    *(
+        path(f"<slug:event>/<promoter:promoter>/{step}/", STEP_VIEWS[step], name=step)
+        for step in Step
+    ),
 ]

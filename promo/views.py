@@ -14,10 +14,9 @@ from accounts.errors import AccountError
 from accounts.forms import CodeForm, PhoneForm, RegisterForm
 from accounts.models import LoginCode, User
 from accounts.phone_checks import check_phone
-from accounts.phones import readable_phone
 from accounts.services import claim_phone, find_account, latest_code, send_login_code
 from accounts.services import register as register_account
-from accounts.sessions import PHONE_KEY, account_of, browser_of, sign_in
+from accounts.sessions import account_of, browser_of, sign_in
 from accounts.suspicious import note_suspicious
 from guests.creation import create_directly, create_while_waiting
 from guests.errors import GuestError
@@ -37,6 +36,8 @@ from snap.policies import CREATE, PAGES, TICKET, limited
 
 from . import emergency
 from .answers import (
+    BEGINS_AGAIN,
+    begin_again,
     go,
     is_htmx,
     show_event,
@@ -51,6 +52,7 @@ from .errors import refusal_text
 from .links import PromoLink, open_link
 from .lookups import Sight, find_ticket
 from .policies import CODE, PHONE_CHECK, PROVE, REGISTER
+from .steps import step_phone
 
 # Why a list takes nobody any more, though some are on it.
 SOME_CAME_IN_TIME = {"closed", "list_full"}
@@ -96,19 +98,19 @@ def phone(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
         return show_step(request, link, "unavailable", {"refusal": refusal}, status=409)
     form = PhoneForm(request.POST or None)
     if request.method == "GET" or not form.is_valid():
-        return show_step(request, link, "phone", {"form": form})
+        begins_again = request.method == "GET" and BEGINS_AGAIN in request.GET
+        return show_step(request, link, "phone", {"form": form, "begins_again": begins_again})
     number = form.cleaned_data["phone"]
     account = account_of(request)
     if account and account.phone == number:
         return _request_access(request, link, account)
-    request.session[PHONE_KEY] = number
     known = find_account(number) if check_phone(number).exists else None
     if known:
         return _send_code(request, link, known)
-    context: dict[str, Any] = {"phone": readable_phone(number)}
     if refusal:
-        return show_step(request, link, "unavailable", context | {"refusal": refusal}, status=409)
-    return go(request, link, "register", context | {"form": RegisterForm()})
+        context = {"refusal": refusal}
+        return show_step(request, link, "unavailable", context, phone=number, status=409)
+    return go(request, link, "register", {"form": RegisterForm()}, phone=number)
 
 
 @limited(read=PAGES, write=CODE)
@@ -118,9 +120,9 @@ def phone(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
 def code(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     """Take the one-time code, sign in and request access in the same round trip."""
     link = open_link(event, promoter)
-    number = request.session.get(PHONE_KEY)
+    number = step_phone(request)
     if not number:
-        return go(request, link, "phone", {"form": PhoneForm()})
+        return begin_again(request, link)
     if (account := _sent_again(request, number)) and account.verified_at:
         return _request_access(request, link, account)
     if "resend" in request.POST and (known := find_account(number)):
@@ -128,7 +130,7 @@ def code(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     form = CodeForm(request.POST or None)
     context = {"form": form, **_about_code(request, number)}
     if request.method == "GET" or not form.is_valid():
-        return show_step(request, link, "code", context)
+        return show_step(request, link, "code", context, phone=number)
     try:
         account = prove_by_code(
             phone=number,
@@ -138,7 +140,7 @@ def code(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
         )
     except AccountError as error:
         form.add_error("code", refusal_text(error.code))
-        return show_step(request, link, "code", context)
+        return show_step(request, link, "code", context, phone=number)
     sign_in(request, account)
     return _request_access(request, link, account)
 
@@ -150,14 +152,14 @@ def code(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
 def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     """Take the names and email of an unknown phone; account and request are made together."""
     link = open_link(event, promoter)
-    number = request.session.get(PHONE_KEY)
+    number = step_phone(request)
     if not number:
-        return go(request, link, "phone", {"form": PhoneForm()})
+        return begin_again(request, link)
     if account := _sent_again(request, number):
         return _request_access(request, link, account)
     form = RegisterForm(request.POST or None)
     if request.method == "GET" or not form.is_valid():
-        return show_step(request, link, "register", {"form": form, "phone": readable_phone(number)})
+        return show_step(request, link, "register", {"form": form}, phone=number)
     try:
         with transaction.atomic():
             account = register_account(
@@ -188,13 +190,13 @@ def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
 def claim(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     """Let somebody say who they are whose phone an unproven account has taken before they came."""
     link = open_link(event, promoter)
-    number: str = request.session.get(PHONE_KEY) or ""
-    sent = latest_code(number, browser_of(request))
+    number = step_phone(request)
+    sent = latest_code(number, browser_of(request)) if number else None
     if sent is None or sent.account.verified_at:
-        return go(request, link, "phone", {"form": PhoneForm()})
+        return begin_again(request, link)
     form = RegisterForm(request.POST or None)
     if request.method == "GET" or not form.is_valid():
-        return show_step(request, link, "claim", {"form": form, "phone": readable_phone(number)})
+        return show_step(request, link, "claim", {"form": form}, phone=number)
     try:
         claim_phone(
             sent.account,
@@ -205,7 +207,8 @@ def claim(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
         )
     except AccountError as error:
         return _no_code(request, link, error)
-    return go(request, link, "code", {"form": CodeForm(), **_about_code(request, number)})
+    context = {"form": CodeForm(), **_about_code(request, number)}
+    return go(request, link, "code", context, phone=number)
 
 
 @limited(read=PAGES, write=PROVE)
@@ -221,8 +224,9 @@ def prove(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     if account.verified_at:
         return redirect(link.url)
     if request.method == "GET":
-        return show_step(request, link, "prove", {})
-    request.session[PHONE_KEY] = account.phone
+        return show_step(request, link, "prove", {}, phone=account.phone)
+    if step_phone(request) != account.phone:
+        return begin_again(request, link)
     return _send_code(request, link, account)
 
 
@@ -293,8 +297,9 @@ def _send_code(request: HttpRequest, link: PromoLink, account: User) -> HttpResp
         send_login_code(account, browser=browser_of(request), address=client_address(request))
     except AccountError as error:
         return _no_code(request, link, error)
-    context = {"form": CodeForm(), **_about_code(request, account.phone or "")}
-    return go(request, link, "code", context | {"resent": "resend" in request.POST})
+    number = account.phone or ""
+    context = {"form": CodeForm(), **_about_code(request, number)}
+    return go(request, link, "code", context | {"resent": "resend" in request.POST}, phone=number)
 
 
 def _no_code(request: HttpRequest, link: PromoLink, error: AccountError) -> HttpResponse:
@@ -311,7 +316,6 @@ def _about_code(request: HttpRequest, phone: str) -> dict[str, Any]:
     sent = latest_code(phone, browser_of(request))
     is_own = account_of(request) is not None
     return {
-        "phone": readable_phone(phone),
         "by_sms": sent is not None and sent.channel == LoginCode.Channel.SMS,
         "claimed_for": sent.claim.email if sent and sent.claim else "",
         "can_claim": sent is not None and not sent.account.verified_at and not is_own,

@@ -1,5 +1,6 @@
 """Many at once over HTTP, against the real processes."""
 
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -38,9 +39,12 @@ def at_once(number: int, act: Callable[[int], T]) -> list[T]:
 
 def token_of(client: httpx.Client, path: str) -> str:
     """Open a form's page and return its token; its cookie stays with the browser."""
+    return hidden_fields(client, path)["csrfmiddlewaretoken"]
+
+
+def hidden_fields(client: httpx.Client, path: str) -> dict[str, str]:
     html = client.get(path).text
-    token: str = html.split('name="csrfmiddlewaretoken" value="')[1].split('"')[0]
-    return token
+    return dict(re.findall(r'name="(csrfmiddlewaretoken|step)" value="([^"]*)"', html))
 
 
 def all_have_ended() -> bool:
@@ -88,12 +92,13 @@ def test_twenty_registrations_of_one_phone_are_one_account(stack: Stack) -> None
         client = httpx.Client(base_url=stack.url, timeout=20, verify=False)
         token = token_of(client, f"{step}/phone/")
         data = {"csrfmiddlewaretoken": token, "country": "PT", "phone": "961 234 567"}
-        assert client.post(f"{step}/phone/", data=data).headers["location"].endswith("/register/")
-        clients.append((client, token_of(client, f"{step}/register/")))
+        location = client.post(f"{step}/phone/", data=data).headers["location"]
+        assert location.startswith(f"{step}/register/")
+        clients.append((client, hidden_fields(client, location)))
 
     def register(which: int) -> str:
-        client, token = clients[which]
-        answer = client.post(f"{step}/register/", data=PERSON | {"csrfmiddlewaretoken": token})
+        client, hidden = clients[which]
+        answer = client.post(f"{step}/register/", data=PERSON | hidden)
         assert answer.status_code in {303, 429}, answer.text[:300]
         return str(answer.headers.get("location", ""))
 

@@ -20,6 +20,7 @@ JOURNEY = "journey"
 PNG = b"\x89PNG\r\n\x1a\n"
 PNG_END = b"IEND\xaeB`\x82"
 CSRF = re.compile(rb'name="csrfmiddlewaretoken" value="([^"]+)"')
+STEP = re.compile(rb'name="step" value="([^"]+)"')
 SOCKET = re.compile(rb'ws-connect="([^"]+)"')
 IMAGE = re.compile(rb'data-state="created".*?<img src="([^"]+)"', re.DOTALL)
 HTMX = b"HX-Request: true\r\nHX-Current-URL: %b\r\n"
@@ -113,10 +114,10 @@ class Journey:
         token = await self._event_page()
         await self.pauses.wait()
         await self.pauses.wait()
-        token = await self._give_phone(token)
+        hidden = await self._give_phone(token)
         await self.pauses.wait()
         asked = perf_counter()
-        socket_url = await self._register(token)
+        socket_url = await self._register(hidden)
         image = await self._code_over(socket_url)
         await self._fetch(image)
         self.taken[REQUEST_TO_QR] = perf_counter() - asked
@@ -128,18 +129,22 @@ class Journey:
         return self._find(CSRF, answer.body, answer.status)
 
     async def _give_phone(self, token: bytes) -> bytes:
+        """Give the phone and return the hidden fields of the next form, encoded."""
         body = b"csrfmiddlewaretoken=%b&country=PT&phone=%b" % (token, self.phone.encode())
         async with self._timed("phone"):
             answer = await self._send("phone", body)
-        if not answer.header(b"HX-Replace-Url").endswith(b"/register/"):
+        address = answer.header(b"HX-Replace-Url").partition(b"?")[0]
+        if not address.endswith(b"/register/"):
             raise JourneyError(f"phone: {answer.status} {_words(answer.body)}")
-        return self._find(CSRF, answer.body, answer.status)
+        token = self._find(CSRF, answer.body, answer.status)
+        step = self._find(STEP, answer.body, answer.status)
+        return b"csrfmiddlewaretoken=%b&step=%b" % (token, quote_plus(step).encode())
 
-    async def _register(self, token: bytes) -> str:
+    async def _register(self, hidden: bytes) -> str:
         name = NAMES[int(self.phone) % len(NAMES)]
         email = quote_plus(f"g{self.phone}@example.com")
-        body = b"csrfmiddlewaretoken=%b&first_name=%b&last_name=Exemplo&email=%b" % (
-            token,
+        body = b"%b&first_name=%b&last_name=Exemplo&email=%b" % (
+            hidden,
             name.encode(),
             email.encode(),
         )

@@ -26,6 +26,7 @@ from accounts.models import User
 from guests.models import Event
 from promo.emergency import QUEUED_SECONDS
 from tests.bench import wire
+from tests.bench.journey import STEP
 from tests.factories import make_accounts
 from tests.sessions import session_of
 
@@ -47,7 +48,8 @@ class Answer:
 
     `said` is accepted, ended (with a place at once), refused, code (prove the phone first), state
     (of a ticket), unavailable (503), error (any other status) or nothing (no answer). `at` is
-    seconds since 1970, `seconds` how long it took, `level` that at which it was accepted.
+    seconds since 1970, `seconds` how long it took, `level` that at which it was accepted, `step`
+    what the form of the next step carries.
     """
 
     person: str
@@ -61,6 +63,7 @@ class Answer:
     guest_id: int = 0
     level: int = 0
     detail: str = ""
+    step: str = ""
 
     @property
     def timed_out(self) -> bool:
@@ -236,7 +239,7 @@ class Storm:
         answer = await self._submit(person, key, f"{steps}/phone/", {"phone": person.phone})
         if answer.said != "register":
             return answer
-        names = {"first_name": "Rui", "last_name": "Exemplo"}
+        names = {"first_name": "Rui", "last_name": "Exemplo", "step": answer.step}
         email = {"email": f"rui{person.phone[4:]}@example.com"}
         return await self._submit(person, key, f"{steps}/register/", names | email)
 
@@ -341,11 +344,12 @@ def _read_poll(response: wire.Answer) -> dict[str, Any]:
 
 
 def _read_page(response: wire.Answer) -> dict[str, Any]:
-    address = response.header(b"hx-push-url").decode()
+    address = response.header(b"hx-push-url").decode().partition("?")[0]
     if found := TICKET_IN_ADDRESS.search(address):
         level = 3 if response.status == HTTPStatus.ACCEPTED else 1
         return {"said": "accepted", "ticket_id": found[1], "level": level}
     for step in ("register", "code"):
         if address.endswith(f"/{step}/"):
-            return {"said": step}
+            carried = STEP.search(response.body)
+            return {"said": step, "step": carried[1].decode() if carried else ""}
     return {"said": "refused", "detail": re.sub(r"\s+", " ", response.body.decode())[:200]}

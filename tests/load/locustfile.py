@@ -19,7 +19,7 @@ from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
-from tests.bench.journey import CSRF, IMAGE, NAMES, SOCKET, is_png
+from tests.bench.journey import CSRF, IMAGE, NAMES, SOCKET, STEP, is_png
 from tests.load.scenarios import PATIENCE, QUIET, Scenario, kind_of
 
 SCENARIO = Scenario.named(os.environ.get("LOAD_SCENARIO", "200-in-1"))
@@ -108,7 +108,7 @@ class Guest(FastHttpUser):
         if not tally.sessions["known"]:
             return self.new()
         self._sign_in(tally.sessions["known"].popleft())
-        answer = self._submit("request", self._look(), {})
+        answer = self._submit("request", self._look())
         return self._see_code(answer)
 
     def returning(self) -> None:
@@ -124,36 +124,36 @@ class Guest(FastHttpUser):
     def impatient(self) -> None:
         """Reloads, sends the phone twice at once, begins again when signed in, and reloads."""
         self._look()
-        token = self._look()
-        both = [gevent.spawn(self._give_phone, token) for _ in range(2)]
+        form = self._look()
+        forms: list[dict[str, str]] = []
+        both = [gevent.spawn(lambda: forms.append(self._give_phone(form))) for _ in range(2)]
         gevent.joinall(both)
-        tokens = [one.value for one in both if one.value]
-        if not tokens:
+        if not forms:
             raise LostError("phone: neither of two led on")
-        self._register(tokens[-1])
+        # The form that came last belongs to the session that the browser has kept.
+        self._register(forms[-1])
         # The way from its beginning, already signed in: it leads to the same ticket.
-        self._submit("phone", self._look(), {"country": "PT", "phone": self.phone})
+        self._submit("phone", self._look() | {"country": "PT", "phone": self.phone})
         self._see_code(self._get(tally.event_path, "event, reloaded"))
 
     # Steps --------------------------------------------------------------------------------------
 
-    def _look(self) -> str:
-        return self._token(self._get(tally.event_path, "event"))
+    def _look(self) -> dict[str, str]:
+        return self._hidden(self._get(tally.event_path, "event"))
 
-    def _give_phone(self, token: str) -> str:
-        fields = {"country": "PT", "phone": self.phone}
-        answer = self._submit("phone", token, fields)
+    def _give_phone(self, form: dict[str, str]) -> dict[str, str]:
+        answer = self._submit("phone", form | {"country": "PT", "phone": self.phone})
         if b'name="first_name"' not in answer:
             raise LostError("phone: no registration follows")
-        return self._token(answer)
+        return self._hidden(answer)
 
-    def _register(self, token: str) -> bytes:
+    def _register(self, form: dict[str, str]) -> bytes:
         person = {
             "first_name": random.choice(NAMES),
             "last_name": "Exemplo",
             "email": f"g{self.phone}@example.com",
         }
-        answer = self._submit("register", token, person)
+        answer = self._submit("register", form | person)
         if not TICKET.search(answer):
             raise LostError("register: no ticket")
         return answer
@@ -213,10 +213,9 @@ class Guest(FastHttpUser):
                 raise LostError(f"{name}: {got.status_code}")
             return got.content or b""
 
-    def _submit(self, step: str, token: str, fields: dict[str, str]) -> bytes:
-        data = {"csrfmiddlewaretoken": token} | fields
+    def _submit(self, step: str, fields: dict[str, str]) -> bytes:
         with self.client.post(
-            self._step(step), data=data, name=step, headers=self._htmx(), catch_response=True
+            self._step(step), data=fields, name=step, headers=self._htmx(), catch_response=True
         ) as got:
             if got.status_code != 200:
                 got.failure(str(got.status_code))
@@ -231,9 +230,10 @@ class Guest(FastHttpUser):
     def _step(self, name: str) -> str:
         return f"{tally.event_path}-/{name}/"
 
-    def _token(self, page: bytes) -> str:
-        found = CSRF.search(page)
-        return found[1].decode() if found else ""
+    def _hidden(self, page: bytes) -> dict[str, str]:
+        """Return the hidden fields that a form in a page sends."""
+        found = {"csrfmiddlewaretoken": CSRF.search(page), "step": STEP.search(page)}
+        return {name: match[1].decode() for name, match in found.items() if match}
 
     def _sign_in(self, session: str) -> None:
         name = f"__Host-{SESSION_COOKIE}" if self._address.startswith("https") else SESSION_COOKIE

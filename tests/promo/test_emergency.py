@@ -19,6 +19,7 @@ from guests.services import wake_guests_worker
 from snap.database import breaker
 from tests import servers
 from tests.factories import make_account, make_event, make_event_promoter
+from tests.promo.visitors import signed_step
 from tests.stack import wait_for
 
 pytestmark = pytest.mark.skipif(
@@ -90,8 +91,9 @@ def test_a_stranger_registers_and_is_told_queued_and_gets_in_later(
 ) -> None:
     take_database_away()
     step = client.post("/promo/festa/-/phone/", PHONE)
-    assert step.headers["Location"] == "/promo/festa/-/register/"
-    answer = client.post("/promo/festa/-/register/", PERSON, headers={"HX-Request": "true"})
+    assert step.headers["Location"].startswith("/promo/festa/-/register/?s=")
+    form = PERSON | signed_step(client.get(step.headers["Location"]))
+    answer = client.post("/promo/festa/-/register/", form, headers={"HX-Request": "true"})
     assert answer.status_code == 202
     assert 'data-state="queued' in answer.content.decode()
     ticket_url = answer.headers["HX-Push-Url"]
@@ -109,8 +111,9 @@ def test_a_stranger_registers_and_is_told_queued_and_gets_in_later(
 def test_somebody_elses_browser_learns_nothing_of_the_guest(client: Client, event: Event) -> None:
     account = make_account(phone="+351920999999")
     take_database_away()
-    client.post("/promo/festa/-/phone/", PHONE)
-    answer = client.post("/promo/festa/-/register/", PERSON, headers={"HX-Request": "true"})
+    shown = client.post("/promo/festa/-/phone/", PHONE, headers={"HX-Request": "true"})
+    form = PERSON | signed_step(shown)
+    answer = client.post("/promo/festa/-/register/", form, headers={"HX-Request": "true"})
     ticket_url = answer.headers["HX-Push-Url"]
     bring_database_back()
     drain(the_journal())
@@ -180,9 +183,10 @@ def test_a_code_that_cannot_be_checked_leaves_the_request_to_the_phones_own_acco
 ) -> None:
     account = make_account(phone="+351920999999")
     step = client.post("/promo/festa/-/phone/", PHONE)
-    assert step.headers["Location"] == "/promo/festa/-/code/"
+    assert step.headers["Location"].startswith("/promo/festa/-/code/?s=")
     take_database_away()
-    answer = client.post("/promo/festa/-/code/", {"code": "123456"}, headers={"HX-Request": "true"})
+    form = {"code": "123456"} | signed_step(client.get(step.headers["Location"]))
+    answer = client.post("/promo/festa/-/code/", form, headers={"HX-Request": "true"})
     assert answer.status_code == 202
     bring_database_back()
     drain(the_journal())

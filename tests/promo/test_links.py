@@ -14,6 +14,7 @@ from pytest_django import Settings
 from promo.answers import EACH_ONES_CSRF
 from promo.links import open_link
 from tests.factories import make_account, make_event, make_event_promoter
+from tests.promo.visitors import signed_step
 
 pytestmark = pytest.mark.django_db
 
@@ -94,6 +95,31 @@ def test_pages_are_kept_apart_by_language_query_and_who_asks(
     assert SIGN_OUT not in Client().get(address).content.decode()
 
 
+def test_nothing_of_the_first_visitor_is_in_the_page_that_others_get(settings: Settings) -> None:
+    settings.LINK_SECONDS = 60.0
+    address = f"/promo/{make_event().slug}/"
+    first = Client(
+        REMOTE_ADDR="198.51.100.77",
+        headers={
+            "accept-language": "en-ZA",
+            "user-agent": "first-visitor-agent",
+            "referer": "https://first.example/visitor",
+            "host": "first-visitor.localhost",
+            "cookie": "campaign=first-visitor-cookie",
+        },
+    )
+    settings.ALLOWED_HOSTS = ["*"]
+    shown = first.get(f"{address}?first-visitor-query=1")
+    own = ["198.51.100.77", "first-visitor", "first.example", "en-ZA", first.cookies["csrf"].value]
+    second = Client(headers={"accept-language": "en", "host": "second.localhost"})
+    page = second.get(address).content.decode()
+    (drawn,) = open_link(address.split("/")[2], "").pages.values()
+    assert [each for each in own if each in page or each in drawn] == []
+    assert set(TOKEN.findall(shown.content.decode())).isdisjoint(TOKEN.findall(page))
+    in_portuguese = Client(headers={"accept-language": "pt"}).get(address).content.decode()
+    assert '<html lang="pt-pt"' in in_portuguese
+
+
 def test_a_drawn_page_is_gone_with_its_link(settings: Settings, client: Client) -> None:
     settings.LINK_SECONDS = 0.3
     event = make_event(title="Antes")
@@ -133,6 +159,7 @@ def test_what_each_step_asks_the_database(
     with django_assert_num_queries(0):
         client.get(f"/promo/{event.slug}/-/phone/")
     with django_assert_num_queries(1):  # Has the phone an account?
-        client.post(f"/promo/{event.slug}/-/phone/", form, headers={"HX-Request": "true"})
+        shown = client.post(f"/promo/{event.slug}/-/phone/", form, headers={"HX-Request": "true"})
+    names |= signed_step(shown)
     with django_assert_num_queries(9):
         client.post(f"/promo/{event.slug}/-/register/", names, headers={"HX-Request": "true"})

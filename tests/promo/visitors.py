@@ -22,12 +22,17 @@ else:
 # A Portuguese mobile number that factories give nobody, as typed and as kept.
 TYPED_PHONE = "961 234 567"
 PHONE = "+351961234567"
+FORM = re.compile(r'<form [^>]*action="([^"]+)"[^>]*>(.*?)</form>', re.DOTALL)
+LINK = re.compile(r'<a [^>]*href="([^"]+)"')
+HIDDEN = re.compile(r'<input type="hidden" name="(step)" value="([^"]*)"')
+ABOUT_A_PHONE = {"code", "register", "claim", "prove"}
 PERSON = {"first_name": "Inês", "last_name": "Exemplo", "email": "ines@example.com"}
 
 
 class Visitor:
     """Somebody in front of an event's promo link.
 
+    Sends what a browser sends: the hidden fields of the form that it was last shown for a step.
     Reads English, so that tests can name what they look for by its text in the templates.
     """
 
@@ -44,6 +49,10 @@ class Visitor:
         self.browser = Client(enforce_csrf_checks=checks_csrf, headers=headers)
         self.event = event
         self.promoter = promoter
+        # By step: where the last answers led, and the hidden fields of the form shown there.
+        self.led_to: dict[str, str] = {}
+        self.hidden: dict[str, dict[str, str]] = {}
+        self.latest = ""
 
     def signed_in(self, account: User) -> "Visitor":
         self.browser.force_login(account, backend=BACKEND)
@@ -61,18 +70,45 @@ class Visitor:
     # Doing -------------------------------------------------------------------------------------
 
     def get(self, path: str, *, headers: Mapping[str, str] | None = None) -> Answer:
-        return self.browser.get(path, headers=headers)
+        return self._see(self.browser.get(path, headers=headers))
 
     def look(self) -> Answer:
         """Open the event's page."""
         return self.get(self.event_url)
 
     def open(self, step: str) -> Answer:
-        return self.get(self.step_url(step))
+        """Open a step's page, by the address that last led there."""
+        return self.get(self.led_to.get(step, self.step_url(step)))
 
     def send(self, step: str, **fields: str) -> Answer:
         """Send a step's form and return its answer, redirects not followed."""
-        return self.browser.post(self.step_url(step), fields)
+        return self._see(self.browser.post(self.step_url(step), self.hidden_fields(step) | fields))
+
+    def hidden_fields(self, step: str) -> dict[str, str]:
+        """Return what the step's form carries; of a step not shown, what the last form carried.
+
+        A page that an answer or a link led to is opened first, as a browser does.
+        """
+        if self.latest not in self.hidden and self.latest in self.led_to:
+            self.open(self.latest)
+        if step not in self.hidden and step in self.led_to:
+            self.open(step)
+        return self.hidden.get(step, self.hidden.get(self.latest, {}))
+
+    def _see(self, answer: Answer) -> Answer:
+        """Remember the forms that an answer shows, or the step that it leads to."""
+        if step := _step_in(answer.get("Location", "")):
+            self.latest, self.led_to[step] = step, answer["Location"]
+            self.hidden.pop(step, None)
+        html = "" if answer.streaming else html_of(answer)
+        for address in LINK.findall(html):
+            if step := _step_in(address):
+                self.led_to[step] = address
+        for action, form in FORM.findall(html):
+            if step := _step_in(action):
+                self.latest, self.led_to[step] = step, action
+                self.hidden[step] = dict(HIDDEN.findall(form))
+        return answer
 
     def give_phone(self, typed: str = TYPED_PHONE, country: str = "PT") -> Answer:
         return self.send("phone", country=country, phone=typed)
@@ -92,6 +128,12 @@ def last_code(account: User) -> LoginCode:
     return code
 
 
+def _step_in(address: str) -> str:
+    """Return the step about a phone that an address of a form names, "" for every other."""
+    name = address.partition("?")[0].rstrip("/").rpartition("/")[2]
+    return name if name in ABOUT_A_PHONE else ""
+
+
 # Reading answers ---------------------------------------------------------------------------------
 
 
@@ -100,9 +142,21 @@ def html_of(answer: Answer) -> str:
 
 
 def location_of(answer: Answer) -> str:
-    """Return where an answer redirects to."""
+    """Return where an answer redirects to, of a step without the key that names the phone."""
     assert answer.status_code in {302, 303}, (answer.status_code, answer.content[:400])
-    return answer["Location"]
+    return address_of_step(answer["Location"])
+
+
+def address_of_step(address: str) -> str:
+    """Return an address without the key by which a step knows its phone."""
+    return re.sub(r"\?(s=[\w-]{8}|again=1)$", "", address)
+
+
+def signed_step(answer: Answer) -> dict[str, str]:
+    """Return the field by which the form in an answer carries its phone."""
+    found = re.search(r'name="step" value="([^"]+)"', html_of(answer))
+    assert found, html_of(answer)[:400]
+    return {"step": found[1]}
 
 
 def error_beside(field: str, answer: Answer) -> str:

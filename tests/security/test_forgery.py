@@ -11,7 +11,7 @@ from django.urls.resolvers import RoutePattern
 from accounts.models import User
 from guests.models import Guest, GuestRequest
 from tests.factories import make_event, make_guest
-from tests.promo.visitors import rows
+from tests.promo.visitors import rows, signed_step
 
 pytestmark = pytest.mark.django_db
 
@@ -177,11 +177,13 @@ def test_a_ticket_of_another_does_not_exist(client: Client, guest: Guest, strang
 def test_a_session_of_another_browser_is_not_taken_over(client: Client, guest: Guest) -> None:
     """Session fixation: what an attacker planted is not what the victim is signed in with."""
     client.get(f"/promo/{guest.event.slug}/-/phone/")
-    client.post(f"/promo/{guest.event.slug}/-/phone/", {"country": "PT", "phone": "961234567"})
+    phone = {"country": "PT", "phone": "961234567"}
+    shown = client.post(f"/promo/{guest.event.slug}/-/phone/", phone, follow=True)
     planted = client.cookies["session"].value
     client.post(
         f"/promo/{guest.event.slug}/-/register/",
-        {"first_name": "Inês", "last_name": "Exemplo", "email": "ines@example.com"},
+        {"first_name": "Inês", "last_name": "Exemplo", "email": "ines@example.com"}
+        | signed_step(shown),
     )
     attacker = Client()
     attacker.cookies["session"] = planted

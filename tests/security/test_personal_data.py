@@ -28,6 +28,7 @@ PHONE, NAME, SURNAME, EMAIL = (
 )
 PROCESSES = ["web", "ws", "worker", "emails", "sweeper"]
 LAST_WORD = "no-more-to-be-heard"
+HIDDEN = re.compile(r'name="(csrfmiddlewaretoken|step)" value="([^"]+)"')
 BODY = re.compile(r'body\\*": \\*"([\w+/=]+)')
 
 
@@ -57,10 +58,11 @@ class Browser:
         return self._kept(self.client.get(path))
 
     def post(self, path: str, **fields: str) -> httpx.Response:
-        page = self.client.get("/promo/").text
-        token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)
-        assert token
-        return self._kept(self.client.post(path, data=fields | {"csrfmiddlewaretoken": token[1]}))
+        """Send a form with the hidden fields of the step that an answer led to last."""
+        steps = [each for each in self.addresses if "?s=" in each]
+        pages = [self.get(each).text for each in ("/promo/", *steps[-1:])]
+        hidden = dict(HIDDEN.findall("".join(pages)))
+        return self._kept(self.client.post(path, data=hidden | fields))
 
     def _kept(self, answer: httpx.Response) -> httpx.Response:
         self.addresses += [str(answer.url), answer.headers.get("location", "")]
