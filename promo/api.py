@@ -81,7 +81,7 @@ def ticket(request: Request, ticket_id: UUID) -> Response:
     stored = (
         GuestRequest.objects.filter(ticket_id=ticket_id).filter(_theirs(request)).to_tell().first()
     )
-    if stored is not None:
+    if stored is not None and _may_read(request, stored):
         return state_of(ticket_of(stored))
     if was_given_here(request._request, ticket_id):
         # The journal has it still, for the moment between the database's return and the draining.
@@ -93,6 +93,11 @@ def _signed_in(request: Request) -> User:
     if not isinstance(request.user, User):
         raise NotAuthenticated
     return request.user
+
+
+def _may_read(request: Request, stored: GuestRequest) -> bool:
+    browser = request._request.session.get(BROWSER_KEY)
+    return stored.account == request.user or stored.account.is_known_in(browser)
 
 
 def _theirs(request: Request) -> Q:

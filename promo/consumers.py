@@ -16,6 +16,8 @@ from django.utils.translation.trans_real import (
     parse_accept_lang_header,
 )
 
+from accounts.models import sockets_of
+from accounts.sessions import SESSION_ID_KEY
 from guests.tickets import Ticket, group_of
 
 from .answers import ticket_context
@@ -33,7 +35,8 @@ class TicketConsumer(AsyncWebsocketConsumer):
     ticket_id: str
     host: str
     language: str
-    joined = False
+    session_id: str
+    groups: list[str] = []
     has_told_the_end = False
 
     async def connect(self) -> None:
@@ -43,8 +46,11 @@ class TicketConsumer(AsyncWebsocketConsumer):
         if SESSION_KEY not in session:
             await self.close()
             return
-        await self.channel_layer.group_add(group_of(self.ticket_id), self.channel_name)
-        self.joined = True
+        self.session_id = session.get(SESSION_ID_KEY, "")
+        # Neither asks Redis: a process hears all groups.
+        self.groups = [group_of(self.ticket_id), sockets_of(session[SESSION_KEY])]
+        for group in self.groups:
+            await self.channel_layer.group_add(group, self.channel_name)
         found = await lookups.find(UUID(self.ticket_id), session)
         if found is None:
             await self.close()
@@ -57,14 +63,20 @@ class TicketConsumer(AsyncWebsocketConsumer):
         await self.tell(*found)
 
     async def disconnect(self, code: int) -> None:
-        if self.joined:
-            await self.channel_layer.group_discard(group_of(self.ticket_id), self.channel_name)
+        for group in self.groups:
+            await self.channel_layer.group_discard(group, self.channel_name)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """Pages have nothing to say."""
 
     async def ticket_changed(self, message: dict[str, Any]) -> None:
         await self.tell(Ticket.from_message(message), 1)
+
+    async def sessions_ended(self, message: dict[str, Any]) -> None:
+        """Close, and send nothing more: this session, or all of its account, was signed out."""
+        if message["session_id"] in {"", self.session_id}:
+            self.has_told_the_end = True
+            await self.close(NORMAL_CLOSE)
 
     async def tell(self, ticket: Ticket, wait: int) -> None:
         """Send a state, and close after the last one: a push may come after it was read here."""

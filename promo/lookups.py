@@ -5,10 +5,8 @@ from typing import Any
 from uuid import UUID
 
 from channels.db import DatabaseSyncToAsync
-from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
-from django.utils.crypto import constant_time_compare
 
-from accounts.models import User
+from accounts.sessions import is_session_of
 from guests.models import GuestRequest
 from guests.tickets import Ticket, seconds_left, ticket_of
 
@@ -31,18 +29,9 @@ def find_tickets(wanted: list[Wanted]) -> list[Found]:
 
 
 def _found(request: GuestRequest | None, session: Any) -> Found:
-    if request is None or not _is_of(request.account, session):
+    if request is None or not is_session_of(session, request.account):
         return None
     return ticket_of(request), seconds_left(request)
-
-
-def _is_of(account: User, session: Any) -> bool:
-    expected = account.get_session_auth_hash()
-    return (
-        session[SESSION_KEY] == str(account.pk)
-        and account.is_active
-        and constant_time_compare(session.get(HASH_SESSION_KEY, ""), expected)
-    )
 
 
 # Not in the thread that asgiref has for all that is synchronous.

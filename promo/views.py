@@ -248,7 +248,8 @@ def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
         if given_here:
             return emergency.ticket(request, event, ticket_id)
         raise Http404("no such ticket")
-    if stored.account != account and stored.browser and stored.browser == _browser(request):
+    may_return = stored.account.is_known_in(_browser(request))
+    if stored.account != account and may_return and stored.browser == _browser(request):
         sign_in(request, stored.account)
         account = stored.account
     if stored.account == account:

@@ -49,7 +49,7 @@ def test_what_fails_fails_for_those_who_asked_and_for_nobody_after(
     wanted: list[tuple[Any, Any]],
 ) -> None:
     lookups = Lookups()
-    no_session: dict[str, str] = {}
+    no_session = None
     failed = find(lookups, [wanted[0], (wanted[1][0], no_session)])
-    assert [type(error) for error in failed] == [KeyError, KeyError]
+    assert [type(error) for error in failed] == [AttributeError, AttributeError]
     assert tickets(find(lookups, wanted)) == [str(ticket) for ticket, _ in wanted]
