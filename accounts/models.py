@@ -32,6 +32,12 @@ def sockets_of(account_id: object) -> str:
 
 
 class UserManager(BaseUserManager["User"]):
+    def with_powers(self) -> models.QuerySet["User"]:
+        """Accounts that may do more in admin than a guest, or could once they become staff."""
+        powers = models.Q(is_staff=True) | models.Q(is_superuser=True)
+        granted = models.Q(groups__isnull=False) | models.Q(user_permissions__isnull=False)
+        return self.filter(powers | granted).distinct()
+
     def create_user(self, phone: str, password: str | None = None, **fields: Any) -> "User":
         user = self.model(phone=phone, **fields)
         user.set_password(password)
@@ -96,6 +102,11 @@ class User(AbstractBaseUser, PermissionsMixin):
     @property
     def name(self) -> str:
         return f"{self.first_name} {self.last_name}".strip()
+
+    @property
+    def has_powers(self) -> bool:
+        """Say whether this account is one of `with_powers`. One query at most."""
+        return self.is_staff or User.objects.with_powers().filter(pk=self.pk).exists()
 
     def get_short_name(self) -> str:
         """What admin greets staff by."""
