@@ -31,6 +31,7 @@ from .models import BlockedPhone, SuspiciousActivity, User
 from .phone_checks import forget_phone
 from .phones import PhoneError, masked_phone, parse_phone
 from .suspicious import last_day
+from .throttle import refuse_sign_in
 
 POWERS = ["is_staff", "is_superuser", "groups", "user_permissions"]
 
@@ -151,6 +152,8 @@ class AccountAdmin(LongList, FindsPhones, ChangesOnly, UserAdmin):  # type: igno
         account = self.get_object(request, id)
         if account is None or not account.is_staff or not _is_superuser(request):
             raise PermissionDenied
+        if request.method == "POST" and (refused := refuse_sign_in(request)):
+            return refused
         answer = super().user_change_password(request, id, form_url)
         if request.method == "POST" and answer.status_code == 302:
             account.close_sockets()

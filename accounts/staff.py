@@ -22,6 +22,7 @@ from .forms import SecondFactorForm
 from .models import User
 from .second_factor import confirm_device, device_of, enrolment_of, verify_code
 from .sessions import BACKEND, BROWSER_KEY, account_of, end_session, name_session
+from .throttle import refuse_sign_in
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,8 @@ class StaffSite(AdminSite):
                 end_session(request, account_of(request))
             elif not is_verified(request):
                 return redirect(f"{reverse('admin:second_factor')}?{_next_query(request)}")
+        if request.method == "POST" and (refused := refuse_sign_in(request)):
+            return refused
         answer = super().login(request, extra_context)
         if request.method == "POST" and answer.status_code == 302:
             begin_staff_session(request)
@@ -70,10 +73,12 @@ class StaffSite(AdminSite):
             request.session[BROWSER_KEY] = browser
         return answer
 
-    def password_change(
+    def password_change(  # type: ignore[override]  # a refusal is no TemplateResponse
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> TemplateResponse:
+    ) -> HttpResponse:
         """Change one's own password. It ends all other sessions, and closes the open sockets."""
+        if request.method == "POST" and (refused := refuse_sign_in(request)):
+            return refused
         answer = super().password_change(request, extra_context)
         if request.method == "POST" and answer.status_code == 302:
             User(pk=request.user.pk).close_sockets()
@@ -84,6 +89,8 @@ class StaffSite(AdminSite):
         """Ask for a code of the authenticator app; the first time, show how to add SNAP to it."""
         if not super().has_permission(request) or not is_staff_session(request):
             return redirect(f"{reverse('admin:login')}?{_next_query(request)}")
+        if request.method == "POST" and (refused := refuse_sign_in(request)):
+            return refused
         account = request.user
         assert isinstance(account, User)
         device = device_of(account)
