@@ -1,4 +1,8 @@
-"""Accounts and blocked phones, as staff see them."""
+"""Accounts and blocked phones, as staff see them.
+
+Only a superuser changes how somebody with powers signs in: phone, email, password, second factor,
+groups. Other staff change the accounts of guests.
+"""
 
 from contextlib import suppress
 from functools import partial
@@ -7,14 +11,19 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
-from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.forms import UserChangeForm
+from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
+from django_otp.plugins.otp_static.admin import StaticDeviceAdmin
+from django_otp.plugins.otp_static.models import StaticDevice
+from django_otp.plugins.otp_totp.admin import TOTPDeviceAdmin
+from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from notifications.admin import LongList
 
@@ -22,6 +31,7 @@ from .models import BlockedPhone, SuspiciousActivity, User
 from .phone_checks import forget_phone
 from .phones import PhoneError, masked_phone, parse_phone
 from .suspicious import last_day
+from .throttle import refuse_sign_in
 
 POWERS = ["is_staff", "is_superuser", "groups", "user_permissions"]
 
@@ -103,6 +113,8 @@ class AccountAdmin(LongList, FindsPhones, ChangesOnly, UserAdmin):  # type: igno
         super().save_model(request, obj, form, change)
         if "phone" in form.changed_data and (given_up := form.initial.get("phone")):
             transaction.on_commit(partial(forget_phone, given_up))
+        if "is_active" in form.changed_data:
+            User(pk=obj.pk).close_sockets()
 
     @admin.display(description=_("name"), ordering="first_name")
     def name(self, account: User) -> str:
@@ -113,9 +125,9 @@ class AccountAdmin(LongList, FindsPhones, ChangesOnly, UserAdmin):  # type: igno
         return masked_phone(account.phone) if account.phone else "–"
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
-        """Show the password of staff; guests sign in with codes and have none."""
+        """Show superusers the password of staff. Guests sign in with codes and have none."""
         fieldsets = super().get_fieldsets(request, obj)
-        if obj is None or not obj.is_staff:
+        if obj is None or not obj.is_staff or not _is_superuser(request):
             return fieldsets
         return [*fieldsets, (_("Password"), {"fields": ["password"]})]
 
@@ -125,7 +137,7 @@ class AccountAdmin(LongList, FindsPhones, ChangesOnly, UserAdmin):  # type: igno
         return fixed if _is_superuser(request) else [*fixed, *POWERS]
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        if obj is not None and obj.is_superuser and not _is_superuser(request):
+        if obj is not None and not _is_superuser(request) and obj.has_powers:
             return False
         return super().has_change_permission(request, obj)
 
@@ -136,13 +148,21 @@ class AccountAdmin(LongList, FindsPhones, ChangesOnly, UserAdmin):  # type: igno
     def user_change_password(
         self, request: HttpRequest, id: str, form_url: str = ""
     ) -> HttpResponse:
+        """Set the password of staff. Guests have none, and only superusers set a colleague's."""
         account = self.get_object(request, id)
-        if account is not None and not account.is_staff:
+        if account is None or not account.is_staff or not _is_superuser(request):
             raise PermissionDenied
-        return super().user_change_password(request, id, form_url)
+        if request.method == "POST" and (refused := refuse_sign_in(request)):
+            return refused
+        answer = super().user_change_password(request, id, form_url)
+        if request.method == "POST" and answer.status_code == 302:
+            account.close_sockets()
+        return answer
 
     @admin.action(description=_("Sign out everywhere"), permissions=["change"])
     def sign_out_everywhere(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        if not _is_superuser(request):
+            queryset = queryset.exclude(pk__in=User.objects.with_powers())
         for account in queryset:
             account.sign_out_everywhere()
         text = ngettext("%(n)d account signed out.", "%(n)d accounts signed out.", len(queryset))
@@ -153,12 +173,93 @@ def _is_superuser(request: HttpRequest) -> bool:
     return isinstance(request.user, User) and request.user.is_superuser
 
 
+class SuperusersOnly(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Closed to all other staff, whatever permissions they were given."""
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _is_superuser(request) and super().has_view_permission(request, obj)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return _is_superuser(request) and super().has_add_permission(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _is_superuser(request) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _is_superuser(request) and super().has_delete_permission(request, obj)
+
+
+# Their own apps register these for whoever has a permission.
+admin.site.unregister([Group, TOTPDevice, StaticDevice])
+
+
+@admin.register(Group)
+class PowersAdmin(SuperusersOnly, GroupAdmin):
+    """Groups: whoever changes one changes what its members may do."""
+
+
+@admin.register(TOTPDevice)
+class AuthenticatorAdmin(SuperusersOnly, TOTPDeviceAdmin):  # type: ignore[misc]
+    """Authenticator apps. Only staff have one."""
+
+
+@admin.register(StaticDevice)
+class BackupCodesAdmin(SuperusersOnly, StaticDeviceAdmin):  # type: ignore[misc]
+    """Backup codes. Only staff have some."""
+
+
+class BlockedPhoneForm(forms.ModelForm):  # type: ignore[type-arg]
+    is_by_superuser = False
+
+    class Meta:
+        model = BlockedPhone
+        fields = ["phone", "is_prefix", "reason", "expires_at"]
+
+    def clean(self) -> dict[str, Any] | None:
+        data = super().clean() or self.cleaned_data
+        blocked = BlockedPhone(phone=data.get("phone") or "", is_prefix=bool(data.get("is_prefix")))
+        if blocked.phone and not self.is_by_superuser and blocks_staff(blocked):
+            raise forms.ValidationError(
+                _("A colleague has this phone. Only a superuser blocks it.")
+            )
+        return data
+
+
+def blocks_staff(blocked: BlockedPhone) -> bool:
+    """Say whether somebody with powers has the phone, or one that begins like it. One query."""
+    lookup = "phone__startswith" if blocked.is_prefix else "phone"
+    return User.objects.with_powers().filter(**{lookup: blocked.phone}).exists()
+
+
 @admin.register(BlockedPhone)
 class BlockedPhoneAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    form = BlockedPhoneForm
     list_display = ["phone", "is_prefix", "reason", "expires_at", "created_at"]
     list_filter = ["is_prefix"]
     search_fields = ["phone__startswith", "reason"]
     ordering = ["-pk"]
+
+    def get_form(
+        self,
+        request: HttpRequest,
+        obj: BlockedPhone | None = None,
+        change: bool = False,
+        **how: Any,
+    ) -> Any:
+        form: Any = super().get_form(request, obj, change, **how)
+        form.is_by_superuser = _is_superuser(request)
+        return form
+
+    def has_change_permission(self, request: HttpRequest, obj: BlockedPhone | None = None) -> bool:
+        allowed = super().has_change_permission(request, obj)
+        return allowed and self._may_touch(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: BlockedPhone | None = None) -> bool:
+        allowed = super().has_delete_permission(request, obj)
+        return allowed and self._may_touch(request, obj)
+
+    def _may_touch(self, request: HttpRequest, obj: BlockedPhone | None) -> bool:
+        return obj is None or _is_superuser(request) or not blocks_staff(obj)
 
 
 @admin.register(SuspiciousActivity)

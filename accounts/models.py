@@ -8,19 +8,36 @@ from typing import Any, ClassVar, Self
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
-from django.db import models
+from django.contrib.postgres.fields import ArrayField
+from django.db import models, transaction
 from django.db.models.functions import Now
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
+from notifications.push import push
+
 from .phones import PhoneError, parse_phone
+
+# Sessions that one account ends one by one. One more ends all of them, and the list begins again.
+MOST_ENDED_SESSIONS = 30
 
 
 def make_nonce() -> str:
     return secrets.token_hex(16)
 
 
+def sockets_of(account_id: object) -> str:
+    """Return the channel group of all sockets that an account has open."""
+    return f"account.{account_id}"
+
+
 class UserManager(BaseUserManager["User"]):
+    def with_powers(self) -> models.QuerySet["User"]:
+        """Accounts that may do more in admin than a guest, or could once they become staff."""
+        powers = models.Q(is_staff=True) | models.Q(is_superuser=True)
+        granted = models.Q(groups__isnull=False) | models.Q(user_permissions__isnull=False)
+        return self.filter(powers | granted).distinct()
+
     def create_user(self, phone: str, password: str | None = None, **fields: Any) -> "User":
         user = self.model(phone=phone, **fields)
         user.set_password(password)
@@ -56,6 +73,10 @@ class User(AbstractBaseUser, PermissionsMixin):
     session_nonce = models.CharField(max_length=32, default=make_nonce, editable=False)
     # The browser session that registered, "" when staff did.
     browser = models.CharField(max_length=32, blank=True, db_default="", editable=False)
+    # Ids of sessions that were signed out, and of a browser that may not return without a code.
+    ended_sessions = ArrayField(
+        models.CharField(max_length=32), default=list, db_default=[], blank=True, editable=False
+    )
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
     last_login = None  # Nobody reads it, and it would cost a write.
 
@@ -82,6 +103,11 @@ class User(AbstractBaseUser, PermissionsMixin):
     def name(self) -> str:
         return f"{self.first_name} {self.last_name}".strip()
 
+    @property
+    def has_powers(self) -> bool:
+        """Say whether this account is one of `with_powers`. One query at most."""
+        return self.is_staff or User.objects.with_powers().filter(pk=self.pk).exists()
+
     def get_short_name(self) -> str:
         """What admin greets staff by."""
         return self.first_name
@@ -98,10 +124,44 @@ class User(AbstractBaseUser, PermissionsMixin):
             "accounts.session", f"{self.password}:{self.session_nonce}", secret=key
         ).hexdigest()
 
+    def is_known_in(self, browser: str | None) -> bool:
+        """Say whether this browser registered the account, and has not signed out of it since."""
+        return bool(browser) and browser == self.browser and browser not in self.ended_sessions
+
+    def renew_sessions(self) -> None:
+        """Make every session of this account invalid. The caller saves the account."""
+        self.session_nonce = make_nonce()
+        self.ended_sessions = [self.browser] if self.browser else []
+        self.close_sockets()
+
     def sign_out_everywhere(self) -> None:
         """End every session of this account, on all devices."""
-        self.session_nonce = make_nonce()
-        self.save(update_fields=["session_nonce"])
+        self.renew_sessions()
+        self.save(update_fields=["session_nonce", "ended_sessions"])
+
+    @transaction.atomic
+    def end_session(self, session_id: str, *, browser: str = "") -> None:
+        """End one session, wherever its cookie was copied.
+
+        A session of an older release has no id: it ends together with all others, and so does one
+        more than MOST_ENDED_SESSIONS. No id leaves the list by age: whoever uses a copied cookie
+        renews its date.
+        """
+        account = User.objects.select_for_update(no_key=True).get(pk=self.pk)
+        ended = account.ended_sessions
+        if not session_id or len(ended) >= MOST_ENDED_SESSIONS:
+            account.sign_out_everywhere()
+            return
+        is_return = account.is_known_in(browser)
+        new = [session_id, browser] if is_return else [session_id]
+        account.ended_sessions = ended + [each for each in new if each not in ended]
+        account.save(update_fields=["ended_sessions"])
+        account.close_sockets(session_id)
+
+    def close_sockets(self, session_id: str = "") -> None:
+        """Have the open sockets of one session closed, or of all, once this is committed."""
+        message = {"type": "sessions.ended", "session_id": session_id}
+        transaction.on_commit(lambda: push(sockets_of(self.pk), message, wait=False), robust=True)
 
 
 class Claim(models.Model):

@@ -16,7 +16,7 @@ from notifications.services import queue_email
 
 from .channels import ChannelError, sms
 from .errors import AccountError
-from .models import Claim, LoginCode, User, make_nonce
+from .models import Claim, LoginCode, User
 from .suspicious import hash_personal, network_of, note_suspicious
 
 log = logging.getLogger(__name__)
@@ -291,7 +291,8 @@ def _prove(account: User, code: LoginCode, *, ends_sessions: bool) -> None:
         account.email, account.language = code.claim.email, code.claim.language
         log.warning("account_claimed", extra={"account_id": account.pk})
     if ends_sessions:
-        account.session_nonce, account.browser = make_nonce(), code.browser
+        account.renew_sessions()
+        account.ended_sessions, account.browser = [], code.browser
     account.verified_at = timezone.now()
     account.save()
     Claim.objects.filter(account=account).delete()

@@ -1,17 +1,22 @@
-"""Who is on the other end of a request: sessions in signed cookies."""
+"""Sessions in signed cookies: who signs in, in which browser, and when a session ends."""
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY, login
-from django.contrib.auth.middleware import get_user
+from django.contrib.auth.middleware import AuthenticationMiddleware, get_user
+from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 from django.utils.crypto import constant_time_compare
+from django.utils.functional import SimpleLazyObject
 
 from .models import User
 
 BROWSER_KEY = "browser"
+# The id of one session. Signing out writes it to `User.ended_sessions`.
+SESSION_ID_KEY = "sid"
 # The phone that the session is signed in with.
 ACCOUNT_PHONE_KEY = "account_phone"
 BACKEND = "accounts.backends.CodeBackend"
@@ -32,8 +37,26 @@ def sign_in(request: HttpRequest, account: User) -> None:
     """
     browser = browser_of(request)
     login(request, account, backend=BACKEND)
+    name_session(request)
     request.session[BROWSER_KEY] = browser
     request.session[ACCOUNT_PHONE_KEY] = account.phone
+
+
+def name_session(request: HttpRequest) -> None:
+    """Give the session an id. An account that signs in once more keeps it, and so do its copies."""
+    request.session.setdefault(SESSION_ID_KEY, secrets.token_hex(8))
+
+
+def end_session(request: HttpRequest, account: User | None) -> None:
+    """Sign this browser out, and end every copy of its session.
+
+    `account` is the session's account; None if the database cannot say: copies then stay valid.
+    """
+    if account is not None:
+        account.end_session(
+            request.session.get(SESSION_ID_KEY, ""), browser=request.session.get(BROWSER_KEY, "")
+        )
+    _sign_browser_out(request)
 
 
 def account_phone(request: HttpRequest) -> str:
@@ -52,29 +75,52 @@ class RememberedAccount:
     is_staff: bool = False
 
 
+def is_session_of(session: Mapping[str, Any], account: User) -> bool:
+    """Say whether a session is a live one of the account. `account` is as the database has it."""
+    given = session.get(HASH_SESSION_KEY) or ""
+    hashes = [account.get_session_auth_hash(), *account.get_session_auth_fallback_hash()]
+    return (
+        str(session.get(SESSION_KEY)) == str(account.pk)
+        and account.is_active
+        and any(constant_time_compare(given, valid) for valid in hashes)
+        and session.get(SESSION_ID_KEY) not in account.ended_sessions
+    )
+
+
 def account_of(request: HttpRequest) -> User | None:
     """Return the signed-in account, or None. One query, at most once a request.
 
     The account itself, not the stand-in that `request.user` is: that one makes every query and
     template which it is given to dearer, a request for a place by a tenth.
     """
+    claims_one = SESSION_KEY in request.session
+    browser = request.session.get(BROWSER_KEY)
     user = get_user(request)
-    return user if isinstance(user, User) else None
+    if isinstance(user, User) and is_session_of(request.session, user):
+        return user
+    if claims_one:
+        _sign_browser_out(request, browser)
+    return None
 
 
-def session_is_of(session: Any, account: User) -> bool:
-    """Say whether an account is signed in with a session, without a query.
+class AccountMiddleware(AuthenticationMiddleware):
+    """Sets `request.user` to what `account_of` finds."""
 
-    The same checks as Django's `get_user`, for an account that is at hand already.
-    """
-    if session.get(SESSION_KEY) != str(account.pk) or not account.is_active:
-        return False
-    given = session.get(HASH_SESSION_KEY, "")
-    hashes = [account.get_session_auth_hash(), *account.get_session_auth_fallback_hash()]
-    return any(constant_time_compare(given, each) for each in hashes)
+    def process_request(self, request: HttpRequest) -> None:
+        user = SimpleLazyObject(lambda: account_of(request) or AnonymousUser())
+        request.user = user  # type: ignore[assignment]
 
 
 def remembered_account(request: HttpRequest) -> RememberedAccount | None:
     """Return whom the session's signature names, without asking the database."""
     account_id = request.session.get(SESSION_KEY)
     return RememberedAccount(int(account_id)) if account_id else None
+
+
+def _sign_browser_out(request: HttpRequest, browser: str | None = None) -> None:
+    """Empty the session, except for the browser's id: the account has still used this browser."""
+    browser = browser or request.session.get(BROWSER_KEY)
+    request.session.flush()
+    if browser:
+        request.session[BROWSER_KEY] = browser
+    request.user = request._cached_user = AnonymousUser()  # type: ignore[attr-defined]

@@ -7,7 +7,6 @@ from typing import Any
 from django.conf import settings
 from django.contrib.admin import AdminSite
 from django.contrib.auth import BACKEND_SESSION_KEY, REDIRECT_FIELD_NAME
-from django.contrib.auth import logout as end_session
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -24,7 +23,8 @@ from snap.policies import PAGES, STAFF, STAFF_SIGN_IN, limit_all, limited
 from .forms import SecondFactorForm
 from .models import User
 from .second_factor import confirm_device, device_of, enrolment_of, verify_code
-from .sessions import BACKEND
+from .sessions import BACKEND, BROWSER_KEY, account_of, end_session, name_session
+from .throttle import refuse_sign_in
 
 log = logging.getLogger(__name__)
 
@@ -55,9 +55,11 @@ class StaffSite(AdminSite):
         """Ask for the password, and lead whoever gave it on to the second factor."""
         if super().has_permission(request) and began_with_password(request):
             if not is_staff_session(request):
-                end_session(request)
+                end_session(request, account_of(request))
             elif not is_verified(request):
                 return redirect(f"{reverse('admin:second_factor')}?{_next_query(request)}")
+        if request.method == "POST" and (refused := refuse_sign_in(request)):
+            return refused
         answer = super().login(request, extra_context)
         if request.method == "POST" and answer.status_code == 302:
             begin_staff_session(request)
@@ -67,16 +69,35 @@ class StaffSite(AdminSite):
     def logout(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:
-        """End the sessions of this account everywhere: a copied cookie is worth nothing after."""
-        if request.method == "POST" and isinstance(request.user, User):
-            request.user.sign_out_everywhere()
-        return super().logout(request, extra_context)
+        """End all sessions of this account: a session of staff is worth more than a guest's."""
+        browser = request.session.get(BROWSER_KEY)
+        if request.method == "POST" and (account := account_of(request)):
+            account.sign_out_everywhere()
+        answer = super().logout(request, extra_context)
+        if request.method == "POST" and browser:
+            request.session[BROWSER_KEY] = browser
+        return answer
 
+    @method_decorator(limited(read=STAFF, write=STAFF_SIGN_IN))
+    def password_change(  # type: ignore[override]  # a refusal is no TemplateResponse
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Change one's own password. It ends all other sessions, and closes the open sockets."""
+        if request.method == "POST" and (refused := refuse_sign_in(request)):
+            return refused
+        answer = super().password_change(request, extra_context)
+        if request.method == "POST" and answer.status_code == 302:
+            User(pk=request.user.pk).close_sockets()
+        return answer
+
+    @method_decorator(limited(read=STAFF, write=STAFF_SIGN_IN))
     @method_decorator(never_cache)
     def second_factor(self, request: HttpRequest) -> HttpResponse:
         """Ask for a code of the authenticator app; the first time, show how to add SNAP to it."""
         if not super().has_permission(request) or not is_staff_session(request):
             return redirect(f"{reverse('admin:login')}?{_next_query(request)}")
+        if request.method == "POST" and (refused := refuse_sign_in(request)):
+            return refused
         account = request.user
         assert isinstance(account, User)
         device = device_of(account)
@@ -108,6 +129,7 @@ class StaffSite(AdminSite):
 
 def begin_staff_session(request: HttpRequest) -> None:
     """Start the clock after a password; a second factor of an earlier session is forgotten."""
+    name_session(request)
     request.session[SINCE_KEY] = request.session[SEEN_KEY] = int(time.time())
     request.session.pop(DEVICE_ID_SESSION_KEY, None)
 

@@ -1,21 +1,26 @@
 """Passwords of staff cannot be guessed: what django-axes is told about us.
 
 It counts failures by phone and address together, so that nobody can lock a colleague out from
-elsewhere. What it keeps and logs of the phone is its hash.
+elsewhere. What it keeps and logs of the phone is its hash. An address that tries many phones is
+counted as well.
 """
 
 from typing import Any
 
 from axes.handlers.database import AxesDatabaseHandler
+from axes.models import AccessAttempt
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY
+from django.db.models import Min, Sum
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 
+from snap.addresses import client_address
 from snap.errors import locked_out
 
 from .phones import PhoneError, parse_phone
 from .sessions import BACKEND
-from .suspicious import hash_personal
+from .suspicious import hash_personal, note_suspicious
 
 
 class StaffSignIns(AxesDatabaseHandler):  # type: ignore[misc]  # it has no types
@@ -52,3 +57,29 @@ def show_locked_out(
     request: HttpRequest, response: HttpResponse | None, credentials: dict[str, Any] | None
 ) -> HttpResponse:
     return locked_out(request, int(settings.AXES_COOLOFF_TIME.total_seconds()))
+
+
+def refuse_sign_in(request: HttpRequest) -> HttpResponse | None:
+    """Return the 429 for an address that has failed with many phones, before a password is hashed.
+
+    One query. The policy STAFF_SIGN_IN of the view limits how often an address may try at all.
+    """
+    address = client_address(request)
+    if wait := _seconds_shut_out(address):
+        note_suspicious("password_spray", address=address)
+        return locked_out(request, wait)
+    return None
+
+
+def _seconds_shut_out(address: str) -> int:
+    """Return for how long an address is shut out that has failed with many phones, 0 if it is not.
+
+    It may try again once its first failure is as old as AXES_COOLOFF_TIME.
+    """
+    pause, now = settings.AXES_COOLOFF_TIME, timezone.now()
+    recent = AccessAttempt.objects.filter(ip_address=address, attempt_time__gt=now - pause)
+    failures = recent.aggregate(number=Sum("failures_since_start"), first=Min("attempt_time"))
+    if (failures["number"] or 0) < settings.STAFF_SIGN_IN_FAILURES:
+        return 0
+    shut_until = failures["first"] + pause
+    return max(1, int((shut_until - now).total_seconds()))

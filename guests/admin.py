@@ -29,6 +29,8 @@ from accounts.models import User
 from accounts.phones import masked_phone, readable_phone
 from notifications.admin import CutPaginator, LongList, ReadOnly
 from notifications.models import Email
+from snap.errors import too_often
+from snap.limits import Layer, acquire
 
 from . import audit, qr
 from .exports import guest_list_lines
@@ -143,6 +145,21 @@ class EventAdmin(ChangesOnly):
             path("<int:pk>/guest-list.csv", export, name="guests_event_export"),
             *super().get_urls(),
         ]
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        """Limit by account how many images are decoded, before one is."""
+        if request.method == "POST" and request.FILES:
+            account = f"account {acting_user(request).pk}"
+            decision = acquire([Layer("images", account, settings.LIMIT_IMAGES)])
+            if not decision.allowed:
+                return too_often(request, decision.retry_after)
+        return super().changeform_view(request, object_id, form_url, extra_context)
 
     def export_guest_list(self, request: HttpRequest, pk: int) -> StreamingHttpResponse:
         """Send the whole list, phones and emails in clear, to those who may change it."""

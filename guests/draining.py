@@ -7,10 +7,10 @@ from datetime import datetime
 from django.conf import settings
 from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 from django.db.models.functions import Now
-from django.utils.crypto import constant_time_compare
 
 from accounts.models import User
 from accounts.services import is_blocked, register
+from accounts.sessions import is_session_of
 
 from .errors import GuestError
 from .journal import Entry, Journal, StoredEntry
@@ -128,13 +128,11 @@ def _account_for(entry: Entry) -> tuple[User, bool]:
     """
     if entry.account_id:
         account = User.objects.filter(pk=entry.account_id).first()
-        if account and constant_time_compare(account.get_session_auth_hash(), entry.session_hash):
+        if account and is_session_of(entry.session, account):
             return account, False
     account = User.objects.filter(phone=entry.phone).first()
     if account:
-        return account, bool(entry.browser) and constant_time_compare(
-            account.browser, entry.browser
-        )
+        return account, account.is_known_in(entry.browser)
     if not entry.email:
         raise LookupError("the phone has no account, and nobody registered it")
     if is_blocked(entry.phone):

@@ -16,6 +16,9 @@ from time import monotonic, sleep
 from uuid import uuid4
 
 from django.conf import settings
+from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
+
+from accounts.sessions import SESSION_ID_KEY
 
 SCHEMA = """
 BEGIN IMMEDIATE;
@@ -58,8 +61,8 @@ class JournalError(Exception):
 class Entry:
     """A request as it was accepted, the registration it may need included.
 
-    `account_id` and `session_hash` are those of the session, if there was one. `browser` is the
-    browser's own random id, by which it recognises the account it registered.
+    `account_id`, `session_hash` and `session_id` are those of the session, if there was one.
+    `browser` is the browser's own random id, by which it recognises the account it registered.
     """
 
     event_id: int
@@ -69,6 +72,7 @@ class Entry:
     team_id: int | None = None
     account_id: int | None = None
     session_hash: str = ""
+    session_id: str = ""
     first_name: str = ""
     last_name: str = ""
     email: str = ""
@@ -76,6 +80,15 @@ class Entry:
     browser: str = ""
     ticket_id: str = field(default_factory=lambda: str(uuid4()))
     accepted_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
+
+    @property
+    def session(self) -> dict[str, object]:
+        """What the entry kept of the session, for `is_session_of`."""
+        return {
+            SESSION_KEY: self.account_id,
+            HASH_SESSION_KEY: self.session_hash,
+            SESSION_ID_KEY: self.session_id,
+        }
 
 
 @dataclass(frozen=True)

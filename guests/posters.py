@@ -11,9 +11,14 @@ from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext_lazy as _
 from PIL import Image, ImageOps
 
+from snap.slots import Slots
+
 FORMATS = ("JPEG", "PNG", "WEBP")
 LARGEST_SIDE = 2000  # pixels, as kept
 QUALITY = 85
+# One at a time: 30 megapixels take 100 MB and most of a second. The form holds the event's lock
+# meanwhile, so nobody waits long.
+image_slots = Slots("image", 1, waiters=1, patience=0.5)
 
 
 def redrawn(upload: "UploadedFile[bytes]") -> "ContentFile[bytes]":
@@ -21,10 +26,16 @@ def redrawn(upload: "UploadedFile[bytes]") -> "ContentFile[bytes]":
 
     What else the file held (places and cameras in its metadata, a script behind its last byte) is
     gone. Its size is read before its pixels are: a small file can unpack to gigabytes. Takes up
-    to a second of CPU. Raises ValidationError.
+    to a second of CPU, for one image at a time on this host. Raises ValidationError, and BusyError
+    where others come first.
     """
     if (upload.size or 0) > settings.POSTER_MAX_SIZE:
         raise ValidationError(_("This file is too large for a poster."))
+    with image_slots.one():
+        return _redrawn(upload)
+
+
+def _redrawn(upload: "UploadedFile[bytes]") -> "ContentFile[bytes]":
     upload.seek(0)
     try:
         # Pillow itself only warns of sizes that lie between its limit and twice that.

@@ -16,6 +16,8 @@ from django.utils.translation.trans_real import (
     parse_accept_lang_header,
 )
 
+from accounts.models import sockets_of
+from accounts.sessions import SESSION_ID_KEY
 from guests.tickets import Ticket, group_of
 from snap.database import DatabaseAwayError
 from snap.policies import SOCKETS, limited
@@ -40,7 +42,8 @@ class TicketConsumer(AsyncWebsocketConsumer):
     ticket_id: str
     host: str
     language: str
-    joined = False
+    session_id: str
+    groups: list[str] = []
     has_told_the_end = False
     # The session of a browser that was given the ticket in an emergency, while it may see no more.
     session: Any = None
@@ -53,8 +56,13 @@ class TicketConsumer(AsyncWebsocketConsumer):
         if not allows_handshake(self.scope, session) or not is_somebody:
             await self.close()
             return
-        await self.channel_layer.group_add(group_of(self.ticket_id), self.channel_name)
-        self.joined = True
+        self.session_id = session.get(SESSION_ID_KEY, "")
+        # Neither asks Redis: a process hears all groups.
+        self.groups = [group_of(self.ticket_id)]
+        if account_id := session.get(SESSION_KEY):
+            self.groups.append(sockets_of(account_id))
+        for group in self.groups:
+            await self.channel_layer.group_add(group, self.channel_name)
         found = await self.find(session)
         if found.sight is Sight.NOTHING:
             await self.close()
@@ -93,8 +101,8 @@ class TicketConsumer(AsyncWebsocketConsumer):
         raise NotImplementedError
 
     async def disconnect(self, code: int) -> None:
-        if self.joined:
-            await self.channel_layer.group_discard(group_of(self.ticket_id), self.channel_name)
+        for group in self.groups:
+            await self.channel_layer.group_discard(group, self.channel_name)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """Pages have nothing to say."""
@@ -110,6 +118,12 @@ class TicketConsumer(AsyncWebsocketConsumer):
         found = await self.find(self.session)
         if found.sight is not Sight.NOTHING:
             await self.show(found, self.session)
+
+    async def sessions_ended(self, message: dict[str, Any]) -> None:
+        """Close, and send nothing more: this session, or all of its account, was signed out."""
+        if message["session_id"] in {"", self.session_id}:
+            self.has_told_the_end = True
+            await self.close(NORMAL_CLOSE)
 
     async def tell(self, ticket: Ticket, wait: int) -> None:
         """Send a state, and close after the last one: a push may come after it was read here."""

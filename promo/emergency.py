@@ -16,7 +16,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.translation import get_language
 
 from accounts.forms import CodeForm, PhoneForm, RegisterForm
-from accounts.sessions import account_phone, browser_of, remembered_account
+from accounts.sessions import SESSION_ID_KEY, account_phone, browser_of, remembered_account
 from guests import snapshots
 from guests.errors import GuestError
 from guests.journal import Entry, JournalError, the_journal
@@ -192,6 +192,7 @@ def journal(request: HttpRequest, link: PromoLink, number: str, **registration: 
             team_id=link.team.pk if link.team else None,
             account_id=account.pk if account and is_own else None,
             session_hash=request.session.get(HASH_SESSION_KEY, "") if is_own else "",
+            session_id=request.session.get(SESSION_ID_KEY, "") if is_own else "",
             browser=browser_of(request),
             language=get_language() or "",
             **registration,

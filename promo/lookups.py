@@ -9,7 +9,7 @@ from uuid import UUID
 
 from channels.db import DatabaseSyncToAsync
 
-from accounts.sessions import BROWSER_KEY, session_is_of
+from accounts.sessions import BROWSER_KEY, is_session_of
 from guests.models import GuestRequest
 from guests.tickets import Ticket, seconds_left, ticket_of
 from snap.database import asking
@@ -55,7 +55,7 @@ def sight_of(ticket_id: UUID, stored: GuestRequest | None, session: Any) -> Sigh
 
     The browser alone is not enough: its id outlives signing out, the tickets it was given do not.
     """
-    if stored is not None and session_is_of(session, stored.account):
+    if stored is not None and is_session_of(session, stored.account):
         return Sight.ACCOUNT
     if not was_given_to(session, ticket_id):
         return Sight.NOTHING
@@ -66,12 +66,8 @@ def sight_of(ticket_id: UUID, stored: GuestRequest | None, session: Any) -> Sigh
 
 def _registered_here(stored: GuestRequest, session: Any) -> bool:
     browser = session.get(BROWSER_KEY, "")
-    return (
-        bool(browser)
-        and stored.browser == browser
-        and stored.account.browser == browser
-        and stored.account.is_active
-    )
+    account = stored.account
+    return stored.browser == browser and account.is_known_in(browser) and account.is_active
 
 
 def find_ticket(ticket_id: UUID, session: Any) -> Found:

@@ -10,6 +10,7 @@ from .bodies import NO_TURN, announced_length
 from .connections import within
 from .database import DatabaseAwayError
 from .errors import too_large, unavailable
+from .slots import BusyError
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +96,8 @@ def refuse_without_turn(get_response: Handler) -> Handler:
 class DatabaseAwayMiddleware:
     """Limits what any page waits for the database, and answers 503 when that is away.
 
+    It answers 503 as well where dear work (snap.slots) has to wait.
+
     Pages that guests need have an emergency way of their own before it comes to that.
     """
 
@@ -108,5 +111,8 @@ class DatabaseAwayMiddleware:
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         if isinstance(error, (OperationalError, InterfaceError, DatabaseAwayError)):
             log.error("database_away", extra={"error": type(error).__name__})
+            return unavailable(request)
+        if isinstance(error, BusyError):
+            log.warning("slots_taken", extra={"work": str(error)})
             return unavailable(request)
         return None

@@ -94,7 +94,7 @@ MIDDLEWARE = [
     "promo.limits.LimitsMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.sessions.AccountMiddleware",
     "django_otp.middleware.OTPMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -257,6 +257,11 @@ AUTH_PASSWORD_VALIDATORS = [
     },
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+PASSWORD_HASHERS = ["accounts.hashers.BoundedPasswordHasher"]
+# Passwords that are hashed at once on this host, over all processes. 0: half of its cores.
+HASH_SLOTS = env.int("HASH_SLOTS", default=0)
+# Where processes of one host find each other's locks for dear work.
+SLOTS_DIR = Path(env.str("SLOTS_DIR", default=str(BASE_DIR / "var" / "slots")))
 LOGIN_URL = "/admin/login/"
 LOGIN_REDIRECT_URL = "/admin/"
 DEFAULT_COUNTRY = env.str("DEFAULT_COUNTRY", default="PT")
@@ -319,6 +324,8 @@ STAFF_SESSION_IDLE = env.int("STAFF_SESSION_IDLE", default=2 * 60 * 60)
 # Wrong passwords for one account from one address, and minutes until it may try again.
 AXES_FAILURE_LIMIT = env.int("STAFF_SIGN_IN_TRIES", default=5)
 AXES_COOLOFF_TIME = timedelta(minutes=env.int("STAFF_SIGN_IN_PAUSE", default=15))
+# Wrong passwords for whatever accounts from one address in that time, until it may try again.
+STAFF_SIGN_IN_FAILURES = env.int("STAFF_SIGN_IN_FAILURES", default=30)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_RESET_ON_SUCCESS = True
@@ -350,6 +357,8 @@ LIMIT_PHONES_ADDRESS = env.int("LIMIT_PHONES_ADDRESS", default=1500)
 LIMIT_PHONES_VENUE = env.int("LIMIT_PHONES_VENUE", default=15_000)
 LIMIT_PHONES_NEAR = env.int("LIMIT_PHONES_NEAR", default=20)
 LIMIT_PHONES_BLOCK = env.int("LIMIT_PHONES_BLOCK", default=60)
+# Images a minute by one account.
+LIMIT_IMAGES = env.int("LIMIT_IMAGES", default=10)
 # Accepted requests for a place a minute, for one event and for all: more than that stand in line.
 LIMIT_EVENT = env.int("LIMIT_EVENT", default=200)
 LIMIT_SYSTEM = env.int("LIMIT_SYSTEM", default=1000)

@@ -73,6 +73,7 @@ def _start_servers() -> None:
         os.environ[variable] = str(place)
     # One for all processes of tests: to compress them takes 2 s of CPU.
     os.environ.setdefault("COLLECTED_STATIC", str(folder / "collected"))
+    os.environ["SLOTS_DIR"] = str(folder / "slots")
     journal = folder / "journal.sqlite3"
     os.environ["JOURNAL_PATH"] = str(journal)
     if "DATABASE_URL" not in os.environ:
