@@ -30,7 +30,7 @@ from accounts.phones import masked_phone, readable_phone
 from notifications.admin import CutPaginator, LongList, ReadOnly
 from notifications.models import Email
 
-from . import audit, qr
+from . import audit, claim_admin, qr  # noqa: F401  (claim_admin registers an admin class)
 from .exports import guest_list_lines
 from .models import (
     DeadEntry,

@@ -50,6 +50,9 @@ class PromoLink:
     def claim_url(self) -> str:
         return self.step_url("claim")
 
+    def claim_made_url(self, claim_id: int) -> str:
+        return reverse("promo:claim_made", args=[self.event.slug, self.code, claim_id])
+
     @property
     def prove_url(self) -> str:
         return self.step_url("prove")

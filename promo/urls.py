@@ -1,6 +1,6 @@
 from django.urls import path, register_converter
 
-from . import views
+from . import claims, views
 
 
 class PromoterConverter:
@@ -27,7 +27,12 @@ urlpatterns = [
     path("<slug:event>/<promoter:promoter>/phone/", views.phone, name="phone"),
     path("<slug:event>/<promoter:promoter>/code/", views.code, name="code"),
     path("<slug:event>/<promoter:promoter>/register/", views.register, name="register"),
-    path("<slug:event>/<promoter:promoter>/claim/", views.claim, name="claim"),
+    path("<slug:event>/<promoter:promoter>/claim/", claims.claim, name="claim"),
+    path(
+        "<slug:event>/<promoter:promoter>/claim/<int:claim_id>/",
+        claims.claim_made,
+        name="claim_made",
+    ),
     path("<slug:event>/<promoter:promoter>/prove/", views.prove, name="prove"),
     path("<slug:event>/<promoter:promoter>/request/", views.request_access, name="request"),
 ]

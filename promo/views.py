@@ -15,7 +15,7 @@ from accounts.forms import CodeForm, PhoneForm, RegisterForm
 from accounts.models import LoginCode, User
 from accounts.phone_checks import check_phone
 from accounts.phones import readable_phone
-from accounts.services import claim_phone, find_account, latest_code, send_login_code
+from accounts.services import find_account, latest_code, send_login_code
 from accounts.services import register as register_account
 from accounts.sessions import BROWSER_KEY, PHONE_KEY, account_of, browser_of, sign_in
 from accounts.suspicious import note_suspicious
@@ -130,6 +130,8 @@ def code(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
             address=client_address(request),
         )
     except AccountError as error:
+        if error.code == "claim_waits":
+            return redirect(link.claim_url)
         form.add_error("code", refusal_text(error.code))
         return show_step(request, link, "code", context)
     sign_in(request, account)
@@ -171,32 +173,6 @@ def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
         return show_step(request, link, "unavailable", {"refusal": error.code}, status=409)
     sign_in(request, account)
     return _show(request, stored)
-
-
-@never_cache
-@require_http_methods(["GET", "POST"])
-@or_in_emergency(emergency.no_codes)
-def claim(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
-    """Let somebody say who they are whose phone an unproven account has taken before they came."""
-    link = open_link(event, promoter)
-    number: str = request.session.get(PHONE_KEY) or ""
-    sent = latest_code(number, browser_of(request))
-    if sent is None or sent.account.verified_at:
-        return go(request, link, "phone", {"form": PhoneForm()})
-    form = RegisterForm(request.POST or None)
-    if request.method == "GET" or not form.is_valid():
-        return show_step(request, link, "claim", {"form": form, "phone": readable_phone(number)})
-    try:
-        claim_phone(
-            sent.account,
-            **form.cleaned_data,
-            language=get_language() or "",
-            browser=browser_of(request),
-            address=client_address(request),
-        )
-    except AccountError as error:
-        return _no_code(request, link, error)
-    return go(request, link, "code", {"form": CodeForm(), **_about_code(request, number)})
 
 
 @never_cache
@@ -305,14 +281,14 @@ def _no_code(request: HttpRequest, link: PromoLink, error: AccountError) -> Http
 
 
 def _about_code(request: HttpRequest, phone: str) -> dict[str, Any]:
-    """Return what the code step says of the code: where it went, and whether others may claim."""
+    """Return what the code step says of the code, and whether its phone can be claimed here."""
     sent = latest_code(phone, browser_of(request))
     is_own = account_of(request) is not None
     return {
         "phone": readable_phone(phone),
         "by_sms": sent is not None and sent.channel == LoginCode.Channel.SMS,
-        "claimed_for": sent.claim.email if sent and sent.claim else "",
-        "can_claim": sent is not None and not sent.account.verified_at and not is_own,
+        "is_unproven": sent is not None and not sent.account.verified_at,
+        "can_claim": sent is not None and not is_own,
     }
 
 
