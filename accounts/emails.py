@@ -1,11 +1,16 @@
 """What goes into the emails that accounts send, gathered when they are sent."""
 
+from typing import Any
+
 from django.conf import settings
 from django.urls import reverse
+from django.utils.http import urlencode
 
 from notifications.kinds import EmailContent, email_kind
 
-from .models import LoginCode, User
+from .email_links import signature_for
+from .models import Claim, LoginCode, User
+from .phones import masked_phone
 
 
 @email_kind("welcome")
@@ -13,24 +18,83 @@ def welcome(cause: str) -> EmailContent | None:
     account = User.objects.filter(pk=cause.removeprefix("account:")).first()
     if account is None:
         return None
+    query = urlencode({"proof": signature_for(account, "welcome")})
+    path = reverse("from_email:welcome", args=[account.pk])
     return EmailContent(
         {
             "first_name": account.first_name,
+            "proof_url": f"{settings.PUBLIC_URL}{path}?{query}",
             "promo_url": settings.PUBLIC_URL + reverse("promo:events"),
-        }
+        },
+        only_to=account.email,
     )
 
 
 @email_kind("login_code")
 def login_code(cause: str) -> EmailContent | None:
-    codes = LoginCode.objects.usable().select_related("account", "claim")
+    codes = LoginCode.objects.usable().select_related("account")
     code = codes.filter(pk=cause.removeprefix("login_code:")).first()
     if code is None:
         return None
     return EmailContent(
         {
-            "first_name": (code.claim or code.account).first_name,
+            "first_name": code.account.first_name,
             "code": code.digits(),
             "minutes": settings.LOGIN_CODE_AGE // 60,
         }
     )
+
+
+@email_kind("claim")
+def claim(cause: str) -> EmailContent | None:
+    """Tell the holder of an account that somebody claims its phone."""
+    undecided = Claim.objects.undecided().select_related("account")
+    made = undecided.filter(pk=cause.removeprefix("claim:")).first()
+    if made is None:
+        return None
+    account = made.account
+    query = urlencode({"proof": signature_for(account, f"claim:{made.pk}")})
+    path = reverse("from_email:claim", args=[made.pk])
+    return EmailContent(
+        {
+            "first_name": account.first_name,
+            "phone": masked_phone(account.phone or ""),
+            "hours": answer_hours(),
+            "objection_url": f"{settings.PUBLIC_URL}{path}?{query}",
+        },
+        only_to=account.email,
+    )
+
+
+@email_kind("claim_decided")
+def claim_decided(cause: str) -> EmailContent | None:
+    """Tell the claimant, or whoever held the account, how a claim ended.
+
+    The cause is `claim:<id>/<state>/<claimant or holder>`.
+    """
+    claim_id, state, side = cause.removeprefix("claim:").split("/")
+    made = Claim.objects.filter(pk=claim_id, state=state).select_related("account").first()
+    if made is None:
+        return None
+    context: dict[str, Any] = {
+        "first_name": _first_name(made, side),
+        "phone": masked_phone(made.account.phone or ""),
+        "state": state,
+        "is_claimant": side == "claimant",
+        "promo_url": settings.PUBLIC_URL + reverse("promo:events"),
+    }
+    return EmailContent(context)
+
+
+def _first_name(made: Claim, side: str) -> str:
+    if side == "claimant":
+        return made.first_name
+    if made.state == Claim.State.GRANTED and made.taken:
+        return str(made.taken["first_name"])
+    return made.account.first_name
+
+
+def answer_hours() -> int:
+    """Return the hours that the holder of an account has to answer a claim, at least one."""
+    hours: float = settings.CLAIM_ANSWER_SECONDS / 3600
+    return max(1, round(hours))

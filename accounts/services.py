@@ -90,39 +90,15 @@ def register(
 def send_login_code(account: User, *, browser: str, address: str) -> LoginCode:
     """Send a fresh code for this browser to the account; older codes no longer count.
 
-    By SMS when there is such a channel and the phone is not proven yet or has no email, since only
-    that proves a phone; else by email, which always works. `browser` is the browser session's own
-    random id, `address` the client's address. Raises AccountError `too_many_codes` past one of the
-    LOGIN_CODES_ limits in ten minutes, `refused` for a blocked phone, an account that was switched
-    off or one that no channel reaches. Not for use inside a transaction.
+    By SMS when there is such a channel and the phone is not proven yet, has no email or is claimed
+    in this browser, since only that proves a phone; else by email, which always works. `browser` is
+    the browser session's own random id, `address` the client's address. Raises AccountError
+    `too_many_codes` past one of the LOGIN_CODES_ limits in ten minutes, `refused` for a blocked
+    phone, an account that was switched off or one that no channel reaches. Not for use inside a
+    transaction.
     """
     with _noting(account.phone or "", address):
         code = _make_code(account, browser, address)
-    _send_by_sms(code)
-    return code
-
-
-def claim_phone(
-    account: User,
-    *,
-    first_name: str,
-    last_name: str,
-    email: str,
-    language: str,
-    browser: str,
-    address: str,
-) -> LoginCode:
-    """Keep what somebody says whose phone an unverified account has, and send the code to prove it.
-
-    With a channel for SMS the code goes to the phone itself and nowhere else; without one the new
-    email is as good as the old, which nobody proved either. Raises AccountError as
-    `send_login_code` does, and `phone_taken` for an account that was proven: nobody can claim that.
-    Not for use inside a transaction.
-    """
-    said = Claim(first_name=first_name, last_name=last_name, email=email, language=language)
-    with _noting(account.phone or "", address):
-        code = _make_code(account, browser, address, said)
-    note_suspicious("claim", phone=account.phone or "", address=address)
     _send_by_sms(code)
     return code
 
@@ -139,15 +115,16 @@ def _noting(phone: str, address: str) -> Iterator[None]:
 
 
 @transaction.atomic
-def _make_code(account: User, browser: str, address: str, said: Claim | None = None) -> LoginCode:
+def _make_code(account: User, browser: str, address: str) -> LoginCode:
     account = User.objects.select_for_update(no_key=True).get(pk=account.pk)
     if not account.is_active or account.phone is None or is_blocked(account.phone):
         raise AccountError("refused")
-    if said and account.verified_at:
-        raise AccountError("phone_taken")
-    email = said.email if said else account.email
-    by_sms = sms() is not None and (account.verified_at is None or not email)
-    if not by_sms and not email:
+    claim = None
+    if sms():
+        claim = Claim.objects.undecided().filter(account=account, browser=browser).first()
+    is_unsure = account.verified_at is None or not account.email or claim is not None
+    by_sms = sms() is not None and is_unsure
+    if not by_sms and not account.email:
         raise AccountError("refused")
     code = LoginCode(
         account=account,
@@ -155,13 +132,10 @@ def _make_code(account: User, browser: str, address: str, said: Claim | None = N
         address_hash=hash_personal(network_of(address)),
         phone_prefix=account.phone[: settings.LOGIN_CODES_PREFIX_DIGITS + 1],
         channel=LoginCode.Channel.SMS if by_sms else LoginCode.Channel.EMAIL,
+        claim=claim,
         expires_at=Now() + timedelta(seconds=settings.LOGIN_CODE_AGE),
     )
     _check_limits(code)
-    if said:
-        said.account = account
-        said.save()
-        code.claim = said
     LoginCode.objects.usable().filter(account=account).update(expires_at=Now())
     code.save()
     if not by_sms:
@@ -189,9 +163,8 @@ def _check_limits(code: LoginCode) -> None:
 
 
 def _queue_code(code: LoginCode) -> None:
-    to = code.claim or code.account
-    cause = f"login_code:{code.pk}"
-    queue_email("login_code", cause, to=to.email, language=to.language, fast=True)
+    account, cause = code.account, f"login_code:{code.pk}"
+    queue_email("login_code", cause, to=account.email, language=account.language, fast=True)
 
 
 def _send_by_sms(code: LoginCode) -> None:
@@ -225,12 +198,15 @@ def latest_code(phone: str, browser: str) -> LoginCode | None:
 
 @dataclass(frozen=True)
 class Proof:
-    """What a code has proven. `is_first`: of this account; `is_claim`: it has a new owner."""
+    """What a code has proven. `is_first`: it is the account's first proof.
+
+    `claim` is what the code settles: it went to the phone itself, in the claimant's browser.
+    """
 
     account: User
     is_first: bool
-    is_claim: bool
     ends_sessions: bool
+    claim: Claim | None = None
 
 
 def verify_login_code(
@@ -272,27 +248,39 @@ def _use(code: LoginCode, follow: Callable[[Proof], None] | None) -> Proof:
         raise AccountError("code_expired")
     if not account.is_active or is_blocked(account.phone or ""):
         raise AccountError("refused")
-    is_first = account.verified_at is None
-    if code.claim and not is_first:
-        raise AccountError("code_expired")
-    ends_sessions = is_first and (code.claim is not None or account.browser != code.browser)
+    is_first = account.verified_at is None and code.claim is None
+    ends_sessions = is_first and account.browser != code.browser
     if is_first:
         _prove(account, code, ends_sessions=ends_sessions)
-    proof = Proof(account, is_first, code.claim is not None, ends_sessions)
+    proof = Proof(account, is_first, ends_sessions, code.claim)
     if follow:
         follow(proof)
     return proof
 
 
 def _prove(account: User, code: LoginCode, *, ends_sessions: bool) -> None:
-    """Make an account the proven one of whoever typed the code, by the names they gave."""
-    if code.claim:
-        account.first_name, account.last_name = code.claim.first_name, code.claim.last_name
-        account.email, account.language = code.claim.email, code.claim.language
-        log.warning("account_claimed", extra={"account_id": account.pk})
+    """Mark an account as proven, and end the sessions of other browsers than the code's."""
     if ends_sessions:
         account.renew_sessions()
         account.ended_sessions, account.browser = [], code.browser
     account.verified_at = timezone.now()
-    account.save()
-    Claim.objects.filter(account=account).delete()
+    account.save(update_fields=["session_nonce", "ended_sessions", "browser", "verified_at"])
+
+
+def prove_email(account: User) -> bool:
+    """Mark an account as proven by a link that was sent to its own email. One statement.
+
+    Return whether this is its first proof: False also when the email has changed since the account
+    was read. No session ends and none begins.
+    """
+    same = User.objects.filter(pk=account.pk, email=account.email, is_active=True)
+    is_first = bool(same.filter(verified_at=None).update(verified_at=Now()))
+    if is_first:
+        account.refresh_from_db(fields=["verified_at"])
+        log.info("email_proven", extra={"account_id": account.pk})
+    return is_first
+
+
+def void_codes(account: User) -> None:
+    """End every code that was sent to an account and not used yet."""
+    LoginCode.objects.usable().filter(account=account).update(expires_at=Now())

@@ -32,7 +32,7 @@ from notifications.models import Email
 from snap.errors import too_often
 from snap.limits import Layer, acquire
 
-from . import audit, qr
+from . import audit, claim_admin, qr  # noqa: F401  (claim_admin registers an admin class)
 from .exports import guest_list_lines
 from .models import (
     DeadEntry,

@@ -8,6 +8,7 @@ from notifications.kinds import EmailContent, email_kind
 
 from . import qr
 from .models import Guest
+from .passes import link_for_holder
 
 
 @email_kind("qr_code")
@@ -25,11 +26,12 @@ def qr_code(cause: str) -> EmailContent | None:
             "venue": event.venue,
             "address": event.address,
             "starts_at": event.local_start,
-            "guest_url": qr.pass_url(guest.qr_token),
+            "guest_url": link_for_holder(guest),
             "qr_url": settings.PUBLIC_URL + qr.image_url(guest.qr_token),
             "from_waiting_list": guest.has_waited(),
         },
         inline_images={"qr": png},
+        only_to=guest.account.email,
     )
 
 

@@ -276,6 +276,16 @@ class EventPromoter(models.Model):
         return f"{self.promoter} · {self.event}"
 
 
+class GuestQuerySet(models.QuerySet["Guest"]):
+    def on_lists_of(self, account: Any) -> Self:
+        """The places that an account has on lists."""
+        return self.filter(account=account, state=Guest.State.ON_LIST)
+
+    def ahead(self) -> Self:
+        """The places, on a list or in a waiting line, at events that are not over."""
+        return self.filter(event__ends_at__gt=Now()).exclude(state=Guest.State.CANCELLED)
+
+
 class Guest(models.Model):
     """A place on one event's list, or in its waiting line."""
 
@@ -304,6 +314,8 @@ class Guest(models.Model):
     qr_token = models.CharField(max_length=32, null=True, unique=True, editable=False)
     checked_in_at = models.DateTimeField(_("checked in at"), null=True, blank=True)
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
+
+    objects = GuestQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("guest")

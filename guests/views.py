@@ -5,16 +5,17 @@ import mimetypes
 from django.core.files.storage import default_storage
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils.cache import patch_cache_control
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from accounts.sessions import account_of
 from snap.database import asking
 from snap.policies import PAGES, limited, unlimited
 
 from . import qr
 from .models import Guest
+from .passes import is_holder
 
 ONE_YEAR = 31_536_000
 AN_IMAGE = (
@@ -28,15 +29,20 @@ AN_IMAGE = (
 @require_safe
 @asking()
 def guest_pass(request: HttpRequest, token: str) -> HttpResponse:
-    """Show the holder their pass; anybody else only learns that the pass exists."""
+    """Show a pass to its holder; anybody else reads that it is valid, and how to sign in."""
     guest = Guest.objects.filter(qr_token=token).select_related("event", "account").first()
-    if guest is None or guest.is_withheld:
+    if guest is None:
         raise Http404("no such pass")
-    account = account_of(request)
-    is_holder = account is not None and account.pk == guest.account_id
-    context = {"guest": guest, "event": guest.event, "qr_code_url": qr.image_url(token)}
-    template = "guests/pass.html" if is_holder else "guests/pass_of_another.html"
-    return render(request, template, context if is_holder else {})
+    holds = is_holder(request, guest)
+    if guest.is_withheld:
+        raise Http404("no such pass")
+    if holds:
+        context = {"guest": guest, "event": guest.event, "qr_code_url": qr.image_url(token)}
+        return render(request, "guests/pass.html", context)
+    sign_in_url = ""
+    if guest.event.is_published:
+        sign_in_url = reverse("promo:phone", args=[guest.event.slug, ""])
+    return render(request, "guests/pass_of_another.html", {"sign_in_url": sign_in_url})
 
 
 @unlimited(AN_IMAGE)

@@ -79,7 +79,7 @@ def deliver(email: Email, backend: BaseEmailBackend) -> Outcome:
     try:
         with translation.override(email.language):
             content = build_content(email.kind, email.cause)
-        if content is None:
+        if content is None or content.only_to not in ("", email.to):
             return Outcome(Result.NOT_WANTED)
         message = make_message(email, content)
     except (ValidationError, BadHeaderError) as error:

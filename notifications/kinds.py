@@ -11,10 +11,15 @@ from typing import Any
 
 @dataclass(frozen=True)
 class EmailContent:
-    """What the templates of a kind show; images are PNGs, shown in HTML as `cid:<name>@snap`."""
+    """What the templates of a kind show; images are PNGs, shown in HTML as `cid:<name>@snap`.
+
+    `only_to` is set when the content holds a link that proves an address: an email queued for
+    another address is not sent.
+    """
 
     context: dict[str, Any]
     inline_images: dict[str, bytes] = field(default_factory=dict)
+    only_to: str = ""
 
 
 Builder = Callable[[str], EmailContent | None]

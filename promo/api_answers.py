@@ -30,6 +30,7 @@ from .errors import refusal_text
 
 STATUSES = {
     "refused": 403,
+    "claim_waits": 403,
     "unproven": 403,
     "promoter_not_at_event": 400,
     "unknown_phone": 404,

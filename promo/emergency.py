@@ -144,6 +144,10 @@ def no_codes(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     return unavailable(request)
 
 
+def no_claims(request: HttpRequest, event: str, promoter: str, claim_id: int) -> HttpResponse:
+    return unavailable(request)
+
+
 def was_given_here(request: HttpRequest, ticket_id: UUID) -> bool:
     """Say whether this browser was given the ticket in an emergency."""
     return was_given_to(request.session, ticket_id)

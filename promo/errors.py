@@ -18,6 +18,8 @@ REFUSALS: dict[str, Promise] = {
     "wrong_code": _("This is not the code. Check the message and try again."),
     "code_expired": _("This code no longer counts. Ask for another one."),
     "too_many_tries": _("Too many wrong codes. Ask for another one."),
+    "too_many_claims": _("This number is claimed already. We are looking into it."),
+    "claim_waits": _("The code is right. Our team decides this one: you hear from us by email."),
     "unproven": _("You are on the list. Prove that it is you to see the QR code."),
     "failed": _("Something went wrong on our side. We are looking into it and keep your request."),
 }

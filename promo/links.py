@@ -36,6 +36,9 @@ class PromoLink:
     def step_url(self, step: str) -> str:
         return reverse(f"promo:{step}", args=[self.event.slug, self.code])
 
+    def claim_made_url(self, claim_id: int) -> str:
+        return reverse("promo:claim_made", args=[self.event.slug, self.code, claim_id])
+
 
 def _add_address_of(step: Step) -> None:
     """Give links the property by which templates write a step's address, such as `code_url`."""

@@ -1,6 +1,6 @@
 from django.urls import path, register_converter
 
-from . import views
+from . import claims, views
 from .steps import Step
 
 
@@ -22,7 +22,7 @@ STEP_VIEWS = {
     Step.PHONE: views.phone,
     Step.CODE: views.code,
     Step.REGISTER: views.register,
-    Step.CLAIM: views.claim,
+    Step.CLAIM: claims.claim,
     Step.PROVE: views.prove,
     Step.REQUEST: views.request_access,
 }
@@ -37,5 +37,10 @@ urlpatterns = [
     *(
         path(f"<slug:event>/<promoter:promoter>/{step}/", STEP_VIEWS[step], name=step)
         for step in Step
+    ),
+    path(
+        "<slug:event>/<promoter:promoter>/claim/<int:claim_id>/",
+        claims.claim_made,
+        name="claim_made",
     ),
 ]

@@ -14,7 +14,7 @@ from accounts.errors import AccountError
 from accounts.forms import CodeForm, PhoneForm, RegisterForm
 from accounts.models import LoginCode, User
 from accounts.phone_checks import check_phone
-from accounts.services import claim_phone, find_account, latest_code, send_login_code
+from accounts.services import find_account, latest_code, send_login_code
 from accounts.services import register as register_account
 from accounts.sessions import account_of, browser_of, sign_in
 from accounts.suspicious import note_suspicious
@@ -52,7 +52,7 @@ from .errors import refusal_text
 from .links import PromoLink, open_link
 from .lookups import Sight, find_ticket
 from .policies import CODE, PHONE_CHECK, PROVE, REGISTER
-from .steps import step_phone
+from .steps import remember_phone, step_phone
 
 # Why a list takes nobody any more, though some are on it.
 SOME_CAME_IN_TIME = {"closed", "list_full"}
@@ -139,6 +139,8 @@ def code(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
             address=client_address(request),
         )
     except AccountError as error:
+        if error.code == "claim_waits":
+            return redirect(link.step_url("claim") + remember_phone(request, link.event.slug, number))
         form.add_error("code", refusal_text(error.code))
         return show_step(request, link, "code", context, phone=number)
     sign_in(request, account)
@@ -181,34 +183,6 @@ def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
         return show_step(request, link, "unavailable", {"refusal": error.code}, status=409)
     sign_in(request, account)
     return _show(request, stored)
-
-
-@limited(read=PAGES, write=REGISTER)
-@never_cache
-@require_http_methods(["GET", "POST"])
-@or_in_emergency(emergency.no_codes)
-def claim(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
-    """Let somebody say who they are whose phone an unproven account has taken before they came."""
-    link = open_link(event, promoter)
-    number = step_phone(request)
-    sent = latest_code(number, browser_of(request)) if number else None
-    if sent is None or sent.account.verified_at:
-        return begin_again(request, link)
-    form = RegisterForm(request.POST or None)
-    if request.method == "GET" or not form.is_valid():
-        return show_step(request, link, "claim", {"form": form}, phone=number)
-    try:
-        claim_phone(
-            sent.account,
-            **form.cleaned_data,
-            language=get_language() or "",
-            browser=browser_of(request),
-            address=client_address(request),
-        )
-    except AccountError as error:
-        return _no_code(request, link, error)
-    context = {"form": CodeForm(), **_about_code(request, number)}
-    return go(request, link, "code", context, phone=number)
 
 
 @limited(read=PAGES, write=PROVE)
@@ -312,13 +286,13 @@ def _no_code(request: HttpRequest, link: PromoLink, error: AccountError) -> Http
 
 
 def _about_code(request: HttpRequest, phone: str) -> dict[str, Any]:
-    """Return what the code step says of the code: where it went, and whether others may claim."""
+    """Return what the code step says of the code, and whether its phone can be claimed here."""
     sent = latest_code(phone, browser_of(request))
     is_own = account_of(request) is not None
     return {
         "by_sms": sent is not None and sent.channel == LoginCode.Channel.SMS,
-        "claimed_for": sent.claim.email if sent and sent.claim else "",
-        "can_claim": sent is not None and not sent.account.verified_at and not is_own,
+        "is_unproven": sent is not None and not sent.account.verified_at,
+        "can_claim": sent is not None and not is_own,
     }
 
 

@@ -300,6 +300,14 @@ LOGIN_CODES_IN_ALL = env.int("LOGIN_CODES_IN_ALL", default=10_000)
 SMS_BACKEND = env.str("SMS_BACKEND", default="")
 SMS_TIMEOUT = env.float("SMS_TIMEOUT", default=2.0)
 
+# Claims on a phone: undecided ones on one account, in all and from one network; emails a day that
+# tell its holder of them; and seconds without an answer after which an account that is unproven and
+# has no place on a list gives way.
+CLAIMS_PER_ACCOUNT = env.int("CLAIMS_PER_ACCOUNT", default=5)
+CLAIMS_PER_NETWORK = env.int("CLAIMS_PER_NETWORK", default=2)
+CLAIM_EMAILS_A_DAY = env.int("CLAIM_EMAILS_A_DAY", default=3)
+CLAIM_ANSWER_SECONDS = env.int("CLAIM_ANSWER_SECONDS", default=24 * 60 * 60)
+
 # Suspicious activity: rows kept for one hour, beyond which only reasons are counted, and days kept.
 SUSPICIOUS_ROWS_AN_HOUR = env.int("SUSPICIOUS_ROWS_AN_HOUR", default=1_000)
 SUSPICIOUS_DAYS = env.int("SUSPICIOUS_DAYS", default=30)

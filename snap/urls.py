@@ -18,6 +18,7 @@ urlpatterns = [
     path("promo/", include("promo.urls")),
     path("api/", include("promo.api_urls")),
     path("challenge/", include("promo.challenge_urls")),
+    path("from-email/", include("promo.from_email_urls")),
     path("", include("guests.urls")),
     path("inbox/", include("notifications.urls")),
     path("sign-out/", sign_out, name="sign_out"),

@@ -1,23 +1,32 @@
-"""Somebody who registers with a phone before its owner comes, and the owner who comes."""
+"""A phone that two people say is theirs: whoever came first, whoever came later, and thieves."""
+
+import re
+from datetime import timedelta
 
 import pytest
+from django.core.files.storage import default_storage
+from django.db.models import F
+from django.test import Client
 from pytest_django import Settings
 
 from accounts.models import Claim, LoginCode, User
+from guests.claims import grant_claim, let_unanswered_claims_pass, undo_claim
 from guests.creation import create_due_guests
 from guests.models import Event, Guest, GuestRequest
 from notifications.models import Email
 from notifications.services import send_due_emails
-from tests.factories import make_account, make_event
+from tests.factories import make_account, make_event, make_guest, make_staff
 from tests.promo.visitors import (
     PERSON,
     PHONE,
+    Answer,
     Visitor,
     html_of,
     last_code,
     location_of,
     state_in,
 )
+from tests.security.emails import link_in, send_all
 
 pytestmark = pytest.mark.django_db
 
@@ -31,11 +40,414 @@ def squatter_on(event: Event, *, htmx: bool = False) -> Visitor:
     return squatter
 
 
-def claimed(visitor: Visitor) -> str:
-    """Claim the squatted phone, type the code, and return where that leads."""
-    visitor.give_phone()
-    visitor.send("claim", **OWNER)
-    return location_of(visitor.type_code(User.objects.get(phone=PHONE)))
+def claim_by(visitor: Visitor, phone: str = PHONE) -> Answer:
+    visitor.give_phone(phone)
+    return visitor.send("claim", **OWNER)
+
+
+def state_of_claim(answer: Answer) -> str:
+    found = re.search(r'data-claim="(\w+)"', html_of(answer))
+    return found[1] if found else ""
+
+
+def held() -> dict[str, object]:
+    """Everything that a thief wants, as it is now."""
+    account = User.objects.get(phone=PHONE)
+    fields = ["first_name", "last_name", "email", "session_nonce", "verified_at", "browser"]
+    guests = Guest.objects.filter(account=account).values("name", "qr_token", "state", "listings")
+    return {field: getattr(account, field) for field in fields} | {"guests": list(guests)}
+
+
+# The thief ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_nobody_takes_a_place_by_proving_another_email(attempt: int) -> None:
+    event = make_event()
+    holder, thief = squatter_on(event), Visitor(event)
+    before = held()
+    claim_by(thief)
+    thief.send("code", code="000000")
+    for code in LoginCode.objects.all():
+        if Email.objects.filter(cause=f"login_code:{code.pk}", to=OWNER["email"]).exists():
+            thief.send("code", code=code.digits())
+    assert held() == before
+    assert state_in(holder.look()) == "created"
+    assert state_in(thief.look()) == ""
+    assert not Email.objects.filter(to=OWNER["email"]).exists()
+
+
+def test_the_code_that_goes_to_the_holder_is_of_no_use_for_a_claim() -> None:
+    event = make_event()
+    squatter_on(event)
+    thief = Visitor(event)
+    claim_by(thief)
+    assert set(Email.objects.filter(kind="login_code").values_list("to", flat=True)) == {
+        PERSON["email"]
+    }
+
+
+def test_the_holder_is_told_at_once_and_objects_in_one_tap() -> None:
+    event = make_event()
+    holder, thief = squatter_on(event), Visitor(event)
+    made_at = location_of(claim_by(thief))
+    send_all()
+    link = link_in("claim", PERSON["email"])
+    mail_app = Client(headers={"accept-language": "en"})
+
+    mail_app.head(link)
+    mail_app.get(link, headers={"sec-purpose": "prefetch;prerender"})
+    assert Claim.objects.get().state == "open"
+    assert User.objects.get().verified_at is None
+
+    tapped = mail_app.get(link)
+    assert "You objected" in html_of(tapped)
+    assert "no-store" in tapped["Cache-Control"]
+    assert Claim.objects.get().state == "objected"
+    assert User.objects.get().verified_at
+    assert "_auth_user_id" not in mail_app.session
+    assert state_in(holder.look()) == "created"
+    assert state_of_claim(thief.get(made_at)) == "objected"
+
+
+def test_an_objection_is_taken_back_and_made_again() -> None:
+    event = make_event()
+    squatter_on(event)
+    claim_by(Visitor(event))
+    send_all()
+    link, mail_app = link_in("claim", PERSON["email"]), Client(headers={"accept-language": "en"})
+    mail_app.get(link)
+    shown = mail_app.post(link, {"answer": "withdraw"}, follow=True)
+    assert "took your objection back" in html_of(shown)
+    mail_app.get(link)
+    assert Claim.objects.get().state == "open"
+    mail_app.post(link, {"answer": "object"})
+    assert Claim.objects.get().state == "objected"
+    history = (
+        Claim.objects.get().changes.order_by("pk").values_list("from_state", "to_state", "actor")
+    )
+    assert list(history) == [
+        ("", "open", "claimant"),
+        ("open", "objected", "holder"),
+        ("objected", "open", "holder"),
+        ("open", "objected", "holder"),
+    ]
+
+
+def test_a_thief_makes_no_objection_and_no_proof_with_other_links() -> None:
+    event = make_event()
+    squatter_on(event)
+    claim_by(Visitor(event))
+    account, claim = User.objects.get(), Claim.objects.get()
+    send_all()
+    good = link_in("claim", PERSON["email"])
+    proof = good.partition("?proof=")[2]
+    for path in (
+        f"/from-email/claim/{claim.pk}/",
+        f"/from-email/claim/{claim.pk}/?proof={proof[:-1]}",
+        f"/from-email/claim/{claim.pk + 1}/?proof={proof}",
+        f"/from-email/claim/{10**30}/?proof={proof}",
+        f"/from-email/welcome/{account.pk}/?proof={proof}",
+        f"/from-email/welcome/{account.pk}/?proof=%ff",
+        f"/from-email/welcome/{10**30}/?proof={proof}",
+    ):
+        assert Client().get(path).status_code == 404, path
+        assert Client().post(path, {"answer": "object"}).status_code == 404, path
+    assert Claim.objects.get().state == "open"
+    assert User.objects.get().verified_at is None
+
+
+def test_a_proven_account_can_be_claimed_and_keeps_everything() -> None:
+    event = make_event()
+    account = make_account(phone=PHONE)
+    User.objects.update(verified_at=F("created_at"))
+    make_guest(event, account)
+    before, thief = held(), Visitor(event)
+    assert state_of_claim(thief.get(location_of(claim_by(thief)))) == "open"
+    assert held() == before
+    Claim.objects.update(created_at=F("created_at") - timedelta(days=10))
+    send_all()
+    Email.objects.update(sent_at=F("sent_at") - timedelta(days=10))
+    assert let_unanswered_claims_pass() == 0
+    assert held() == before
+
+
+def test_claims_do_not_fill_the_holders_mailbox(settings: Settings) -> None:
+    settings.CLAIMS_PER_ACCOUNT = 10
+    event = make_event()
+    squatter_on(event)
+    for number in range(6):
+        thief = Visitor(event)
+        thief.browser.defaults["REMOTE_ADDR"] = f"192.0.2.{number}"
+        thief.give_phone()
+        LoginCode.objects.update(created_at=F("created_at") - timedelta(hours=1))
+        thief.send("claim", **OWNER)
+    assert Claim.objects.count() == 6
+    assert Email.objects.filter(kind="claim").count() == 3
+
+
+def test_one_browser_and_one_network_make_few_claims() -> None:
+    event = make_event()
+    squatter_on(event)
+    thief = Visitor(event)
+    first, again = claim_by(thief), thief.send("claim", **OWNER)
+    assert location_of(first) == location_of(again)
+    claim_by(Visitor(event))
+    refused = claim_by(Visitor(event))
+    assert refused.status_code == 403
+    assert "claimed already" in html_of(refused)
+    assert Claim.objects.count() == 2
+
+
+def test_a_claim_is_shown_to_the_browser_that_made_it_only() -> None:
+    event = make_event()
+    squatter_on(event)
+    claimant = Visitor(event)
+    url = location_of(claim_by(claimant))
+    shown = html_of(claimant.get(url))
+    assert OWNER["email"] in shown
+    assert PERSON["email"] not in shown
+    assert PERSON["first_name"] not in shown
+    assert Visitor(event).get(url).status_code == 404
+    with_browser = Visitor(event)
+    with_browser.give_phone()
+    assert with_browser.get(url).status_code == 404
+
+
+# The owner ---------------------------------------------------------------------------------------
+
+
+def test_the_owner_reads_what_a_claim_means_and_how_long_it_takes() -> None:
+    event = make_event()
+    squatter_on(event)
+    owner = Visitor(event)
+    owner.give_phone()
+    assert "This is not my email" in html_of(owner.open("code"))
+    form = html_of(owner.open("claim"))
+    assert 'name="email"' in form
+    assert "Until then nothing changes" in form
+    assert "24 hours" in form
+    made = owner.get(location_of(owner.send("claim", **OWNER)))
+    assert state_of_claim(made) == "open"
+    assert location_of(owner.open("claim")) == made.request["PATH_INFO"]
+    partial = Visitor(event, htmx=True)
+    claim_by(partial)
+    assert state_of_claim(partial.send("claim", **OWNER)) == "open"
+
+
+def test_staff_give_the_account_to_the_owner_and_the_squatter_is_left_with_nothing() -> None:
+    event = make_event()
+    squatter, owner, staff = squatter_on(event), Visitor(event), make_staff()
+    stolen = Guest.objects.get().qr_token
+    made_at = location_of(claim_by(owner))
+    rival = Visitor(event)
+    claim_by(rival)
+    known = Visitor(event)
+    known.give_phone()
+    old_code = last_code(User.objects.get(phone=PHONE))
+    grant_claim(Claim.objects.earliest("pk"), acting_user=staff)
+
+    account, guest = User.objects.get(phone=PHONE), Guest.objects.get()
+    assert (account.name, account.email) == ("Marta Verdadeira", OWNER["email"])
+    assert account.verified_at is None
+    assert guest.name == "Marta Verdadeira"
+    assert guest.qr_token not in {None, stolen}
+    assert state_in(squatter.look()) == ""
+    assert squatter.get(f"/guest/{stolen}").status_code == 404
+    assert known.send("code", code=old_code.digits()).status_code == 422
+    assert state_of_claim(owner.get(made_at)) == "granted"
+    assert list(Claim.objects.order_by("pk").values_list("state", "decided_by")) == [
+        ("granted", f"account:{staff.pk}"),
+        ("refused", f"claim:{Claim.objects.earliest('pk').pk}"),
+    ]
+    send_all()
+    sent = Email.objects.filter(state="sent").values_list("kind", "to")
+    assert ("claim_decided", OWNER["email"]) in sent
+    assert ("claim_decided", PERSON["email"]) in sent
+    assert ("qr_code", OWNER["email"]) in sent
+
+    owner.give_phone()
+    owner.type_code(account)
+    assert state_in(owner.look()) == "created"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_undone_claim_gives_the_very_same_qr_code_back() -> None:
+    event, later = make_event(), make_event()
+    holder, owner, staff = squatter_on(event), Visitor(event), make_staff()
+    before, image = held(), html_of(holder.look())
+    claim_by(owner)
+    claim = Claim.objects.get()
+    send_all()
+    old_link = link_in("qr_code", PERSON["email"])
+    grant_claim(claim, acting_user=staff)
+    assert Client().get(old_link).status_code == 404
+    made_meanwhile = make_guest(later, User.objects.get(phone=PHONE)).qr_token
+    granted = Guest.objects.get(event=event).qr_token
+
+    undo_claim(Claim.objects.get(), acting_user=staff)
+    after = held()
+    for field in ("first_name", "last_name", "email", "verified_at", "browser"):
+        assert after[field] == before[field]
+    assert after["session_nonce"] != before["session_nonce"]
+    guest = Guest.objects.get(event=event)
+    assert str(guest.qr_token) in image
+    assert guest.name == "Inês Exemplo"
+    assert default_storage.exists(f"qr/{guest.qr_token}.png")
+    assert not default_storage.exists(f"qr/{granted}.png")
+    assert "Inês Exemplo" in html_of(Client().get(old_link))
+    new = Guest.objects.get(event=later)
+    assert new.qr_token != made_meanwhile
+    assert new.name == "Inês Exemplo"
+    assert Claim.objects.get().state == "undone"
+    assert Email.objects.filter(cause__endswith="undone/holder", to=PERSON["email"]).exists()
+    assert Email.objects.filter(cause=f"guest:{guest.pk}/3", to=PERSON["email"]).exists()
+
+
+def test_a_granted_claim_takes_the_ticket_that_is_still_processing_with_it() -> None:
+    event = make_event()
+    squatter_on(event, htmx=True)
+    before = GuestRequest.objects.get().ticket_id
+    claim_by(Visitor(event))
+    grant_claim(Claim.objects.get(), acting_user=make_staff())
+    assert GuestRequest.objects.get().ticket_id != before
+    create_due_guests()
+    assert Guest.objects.get().name == "Marta Verdadeira"
+    assert Email.objects.get(kind="qr_code").to == OWNER["email"]
+
+
+# Time --------------------------------------------------------------------------------------------
+
+
+def squat_without_a_place() -> Visitor:
+    """Register, lose the place, and have a claim on the account whose email has left."""
+    event = make_event()
+    squatter_on(event)
+    owner = Visitor(event)
+    claim_by(owner)
+    send_all()
+    Event.objects.update(
+        starts_at=F("list_opens_at"), ends_at=F("list_opens_at") + timedelta(minutes=1)
+    )
+    return owner
+
+
+def let_a_day_pass() -> None:
+    Claim.objects.update(created_at=F("created_at") - timedelta(days=1))
+    Email.objects.update(sent_at=F("sent_at") - timedelta(days=1))
+
+
+def test_a_squatter_without_a_place_gives_way_after_a_day() -> None:
+    squat_without_a_place()
+    assert let_unanswered_claims_pass() == 0
+    Claim.objects.update(created_at=F("created_at") - timedelta(days=1))
+    assert let_unanswered_claims_pass() == 0, "the email left just now"
+    Email.objects.update(sent_at=F("sent_at") - timedelta(days=1))
+    assert let_unanswered_claims_pass() == 1
+    account = User.objects.get(phone=PHONE)
+    assert (account.email, account.verified_at) == (OWNER["email"], None)
+    claim = Claim.objects.get()
+    assert (claim.state, claim.decided_by) == ("granted", "time")
+    assert claim.taken
+    assert claim.taken["email"] == PERSON["email"]
+
+
+def test_a_place_ahead_does_not_go_by_time() -> None:
+    event = make_event()
+    squatter_on(event)
+    claim_by(Visitor(event))
+    send_all()
+    let_a_day_pass()
+    before = held()
+    assert let_unanswered_claims_pass() == 0
+    assert held() == before
+
+
+@pytest.mark.parametrize("what", ["objected", "proven", "untold", "rival", "staff"])
+def test_what_keeps_an_account_from_giving_way(what: str) -> None:
+    owner = squat_without_a_place()
+    let_a_day_pass()
+    match what:
+        case "objected":
+            Client().get(link_in("claim", PERSON["email"]))
+        case "proven":
+            Client().get(link_in("welcome", PERSON["email"]))
+        case "untold":
+            Email.objects.filter(kind="claim").update(sent_at=None, state="queued")
+        case "rival":
+            rival = Visitor(make_event())
+            rival.give_phone()
+            rival.send("claim", **OWNER)
+        case "staff":
+            User.objects.filter(phone=PHONE).update(is_staff=True)
+    assert let_unanswered_claims_pass() == 0
+    assert User.objects.get(phone=PHONE).email == PERSON["email"]
+    assert state_in(owner.look()) == ""
+
+
+def test_an_address_that_takes_no_email_does_not_hold_a_phone_for_ever() -> None:
+    squat_without_a_place()
+    let_a_day_pass()
+    Email.objects.filter(kind="claim").update(state="bounced", sent_at=None)
+    assert let_unanswered_claims_pass() == 1
+
+
+# SMS ---------------------------------------------------------------------------------------------
+
+
+def test_with_sms_a_code_to_the_phone_itself_settles_a_claim(settings: Settings) -> None:
+    settings.SMS_BACKEND = "tests.security.test_channels.sent"
+    event = make_event()
+    squatter, owner = squatter_on(event), Visitor(event)
+    stolen = Guest.objects.get().qr_token
+    made = owner.get(location_of(claim_by(owner)))
+    assert "by SMS" in html_of(made)
+    code = LoginCode.objects.latest("pk")
+    assert (code.channel, code.claim) == ("sms", Claim.objects.get())
+    assert not Email.objects.filter(kind="login_code").exists()
+    assert User.objects.get().email == PERSON["email"]
+    owner.send("code", code=code.digits())
+    account = User.objects.get()
+    assert (account.email, bool(account.verified_at)) == (OWNER["email"], True)
+    assert (Claim.objects.get().state, Claim.objects.get().decided_by) == ("granted", "phone")
+    assert state_in(owner.look()) == "created"
+    assert state_in(squatter.look()) == ""
+    assert squatter.get(f"/guest/{stolen}").status_code == 404
+
+
+def test_with_sms_a_second_code_belongs_to_the_claim_as_well(settings: Settings) -> None:
+    settings.SMS_BACKEND = "tests.security.test_channels.sent"
+    event = make_event()
+    account = make_account(phone=PHONE)
+    User.objects.update(verified_at=F("created_at"))
+    owner = Visitor(event)
+    claim_by(owner)
+    owner.send("code", resend="1")
+    code = LoginCode.objects.latest("pk")
+    assert (code.channel, code.claim) == ("sms", Claim.objects.get())
+    owner.send("code", code=code.digits())
+    account.refresh_from_db()
+    assert account.email == OWNER["email"]
+
+
+def test_the_account_of_somebody_with_powers_never_changes_hands_by_itself(
+    settings: Settings,
+) -> None:
+    settings.SMS_BACKEND = "tests.security.test_channels.sent"
+    event, staff = make_event(), make_staff(phone=PHONE)
+    thief = Visitor(event)
+    url = location_of(claim_by(thief))
+    code = LoginCode.objects.latest("pk")
+    assert code.channel == "sms"
+    assert location_of(thief.send("code", code=code.digits())) == thief.step_url("claim")
+    assert state_of_claim(thief.get(url)) == "open"
+    account = User.objects.get(phone=PHONE)
+    assert (account.email, account.password) == (staff.email, staff.password)
+    assert "_auth_user_id" not in thief.browser.session
+    assert Claim.objects.get().changes.filter(actor="phone").count() == 1
+
+
+# One's own proof ---------------------------------------------------------------------------------
 
 
 def test_proving_ones_own_email_where_one_registered_drops_nothing() -> None:
@@ -68,83 +480,39 @@ def test_a_later_proof_ends_no_session() -> None:
     assert "/ticket/" in location_of(first.send("request"))
 
 
-def test_the_owner_claims_the_phone_and_the_squatter_is_left_with_nothing() -> None:
-    event = make_event()
-    squatter = squatter_on(event)
-    stolen = Guest.objects.get().qr_token
-    owner = Visitor(event)
-    owner.give_phone()
-    assert "This is not my email" in html_of(owner.open("code"))
-    assert 'name="email"' in html_of(owner.open("claim"))
-    ticket_url = claimed(owner)
-    account, guest = User.objects.get(), Guest.objects.get()
-    assert (account.first_name, account.email) == ("Marta", OWNER["email"])
-    assert account.verified_at
-    assert not Claim.objects.exists()
-    assert guest.name == "Marta Verdadeira"
-    assert guest.qr_token not in {None, stolen}
-    assert state_in(owner.get(ticket_url)) == "created"
-    assert state_in(squatter.look()) == ""
-    assert squatter.get(f"/guest/{stolen}").status_code == 404
-    told = Email.objects.filter(kind="qr_code").order_by("pk").values_list("to", "cause")
-    assert list(told) == [
-        (PERSON["email"], f"guest:{guest.pk}/1"),
-        (OWNER["email"], f"guest:{guest.pk}/2"),
-    ]
+def test_the_link_in_the_welcome_email_proves_the_email_and_signs_nobody_in() -> None:
+    event = make_event(requires_proof=True)
+    visitor = squatter_on(event)
+    send_all()
+    link, mail_app = link_in("welcome", PERSON["email"]), Client(headers={"accept-language": "en"})
+    mail_app.head(link)
+    mail_app.get(link, headers={"sec-purpose": "prefetch"})
+    assert User.objects.get().verified_at is None
+    assert not Email.objects.filter(kind="qr_code").exists()
+    shown = mail_app.get(link)
+    assert "Your email is confirmed" in html_of(shown)
+    assert "no-store" in shown["Cache-Control"]
+    assert User.objects.get().verified_at
+    assert "_auth_user_id" not in mail_app.session
+    assert state_in(visitor.look()) == "created"
+    assert Email.objects.get(kind="qr_code").to == PERSON["email"]
 
 
-def test_a_claim_takes_the_ticket_that_is_still_processing_away_from_the_squatter() -> None:
-    event = make_event()
-    squatter_on(event, htmx=True)
-    before = GuestRequest.objects.get().ticket_id
-    claimed(Visitor(event))
-    request = GuestRequest.objects.get()
-    assert request.ticket_id != before
-    create_due_guests()
-    assert Guest.objects.get().name == "Marta Verdadeira"
-    assert Email.objects.get(kind="qr_code").to == OWNER["email"]
+def test_a_link_to_an_earlier_email_proves_nothing() -> None:
+    squatter_on(make_event())
+    send_all()
+    links = [link_in(kind, PERSON["email"]) for kind in ("welcome", "qr_code")]
+    User.objects.update(email="corrected@example.org")
+    assert Client().get(links[0]).status_code == 404
+    assert PERSON["first_name"] not in html_of(Client().get(links[1]))
+    assert User.objects.get().verified_at is None
 
 
-def test_a_claim_without_its_code_changes_nothing() -> None:
-    event = make_event()
-    squatter, thief = squatter_on(event), Visitor(event)
-    thief.give_phone()
-    thief.send("claim", **OWNER)
-    thief.send("code", code="000000")
-    account = User.objects.get()
-    assert account.email == PERSON["email"]
-    assert account.verified_at is None
-    assert state_in(squatter.look()) == "created"
-
-
-def test_a_proven_account_can_never_be_claimed() -> None:
-    event, account = make_event(), make_account(phone=PHONE)
-    thief = Visitor(event)
-    thief.give_phone()
-    thief.send("claim", **OWNER)
-    claim_code = last_code(account)
-    User.objects.update(verified_at=claim_code.created_at)
-    shown = thief.send("code", code=claim_code.digits())
-    assert shown.status_code == 422
-    account.refresh_from_db()
-    assert account.email != OWNER["email"]
-    assert location_of(thief.send("claim", **OWNER)) == thief.step_url("phone")
-    assert "not my" not in html_of(thief.open("code"))
-
-
-def test_with_sms_only_the_phone_itself_proves_a_claim(settings: Settings) -> None:
-    settings.SMS_BACKEND = "tests.security.test_channels.sent"
-    event = make_event()
-    squatter_on(event)
-    owner = Visitor(event)
-    owner.give_phone()
-    owner.send("claim", **OWNER)
-    code = LoginCode.objects.latest("pk")
-    assert code.channel == "sms"
-    assert not Email.objects.filter(kind="login_code").exists()
-    assert "by SMS" in html_of(owner.open("code"))
-    owner.send("code", code=code.digits())
-    assert User.objects.get().email == OWNER["email"]
+def test_an_email_queued_for_an_earlier_address_brings_no_link_to_it() -> None:
+    squatter_on(make_event())
+    User.objects.update(email="corrected@example.org")
+    send_all()
+    assert set(Email.objects.values_list("state", flat=True)) == {"cancelled"}
 
 
 # Proof before the QR code ------------------------------------------------------------------------
@@ -168,6 +536,14 @@ def test_an_event_may_ask_for_a_proof_before_it_shows_the_qr_code() -> None:
     assert state_in(visitor.get(ticket_url)) == "created"
     assert visitor.get(f"/guest/{guest.qr_token}").status_code == 200
     assert Email.objects.get(kind="qr_code").cause == f"guest:{guest.pk}/1"
+
+
+def test_a_granted_claim_sends_no_qr_code_where_a_proof_is_asked_for() -> None:
+    event = make_event(requires_proof=True)
+    squatter_on(event)
+    claim_by(Visitor(event))
+    grant_claim(Claim.objects.get(), acting_user=make_staff())
+    assert not Email.objects.filter(kind="qr_code").exists()
 
 
 def test_a_qr_email_that_was_due_when_proof_became_necessary_goes_out_after_it() -> None:

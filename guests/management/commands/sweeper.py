@@ -15,6 +15,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from accounts.suspicious import purge_suspicious
+from guests.claims import let_unanswered_claims_pass
 from guests.creation import create_guests_of
 from guests.draining import drain
 from guests.journal import the_journal
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 LONGEST_PAUSE = 5.0  # seconds between two tries while something is away
 CLEAN_EVERY = 3600.0  # seconds between two removals of what nobody looks at any more
+CLAIMS_EVERY = 60.0  # seconds between two looks for claims that nobody has answered in time
 SIGNALS = {signal.SIGTERM, signal.SIGINT}
 
 Stopping = Callable[[], bool]
@@ -47,7 +49,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, once: bool, **options: Any) -> None:
         if once:
-            for sweep in [*SWEEPS, clean]:
+            for sweep in [*SWEEPS, sweep_claims, clean]:
                 sweep(lambda: False)
         else:
             sweep_until_told_to_stop()
@@ -62,7 +64,10 @@ def sweep_until_told_to_stop() -> None:
         threading.Thread(target=keep_up, args=(sweep, stop, settings.SWEEP_INTERVAL))
         for sweep in SWEEPS
     ]
-    threads.append(threading.Thread(target=keep_up, args=(clean, stop, CLEAN_EVERY)))
+    threads += [
+        threading.Thread(target=keep_up, args=(sweep_claims, stop, CLAIMS_EVERY)),
+        threading.Thread(target=keep_up, args=(clean, stop, CLEAN_EVERY)),
+    ]
     for thread in threads:
         thread.start()
     signal.sigwait(SIGNALS)
@@ -121,6 +126,12 @@ def sweep_journal(stopping: Stopping) -> None:
     """Carry what this host accepted while the database was away into it."""
     while not stopping() and drain(the_journal()):
         pass
+
+
+def sweep_claims(stopping: Stopping) -> None:
+    """Grant claims that nobody has answered, on unproven accounts without a place."""
+    if granted := let_unanswered_claims_pass():
+        log.info("claims_granted_by_time", extra={"claims": granted})
 
 
 def clean(stopping: Stopping) -> None:

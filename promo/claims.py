@@ -1,0 +1,161 @@
+"""Claims on a phone: the claimant's pages, and what the links in emails to the holder do."""
+
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, render
+from django.utils.translation import get_language
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_safe
+
+from accounts.channels import sms
+from accounts.claims import latest_claim, make_claim, object_to, was_objected_to, withdraw_objection
+from accounts.email_links import is_opened, is_signature_for
+from accounts.emails import answer_hours
+from accounts.errors import AccountError
+from accounts.forms import RegisterForm
+from accounts.models import Claim, User
+from accounts.phones import masked_phone
+from accounts.services import latest_code, send_login_code
+from accounts.sessions import BROWSER_KEY, browser_of
+from guests.proof import prove_by_link
+from snap.addresses import client_address
+from snap.database import asking
+from snap.policies import PAGES, limited
+
+from . import emergency
+from .answers import begin_again, give_address, is_htmx, show_step
+from .emergency import or_in_emergency
+from .links import PromoLink, open_link
+from .policies import REGISTER
+from .steps import remember_phone, step_phone
+
+# A decision that lets the same browser claim again.
+OVER = {Claim.State.REFUSED, Claim.State.UNDONE}
+
+
+@limited(read=PAGES, write=REGISTER)
+@never_cache
+@require_http_methods(["GET", "POST"])
+@or_in_emergency(emergency.no_codes)
+def claim(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
+    """Take a claim on a phone from a browser to which a code for that phone was sent."""
+    link = open_link(event, promoter)
+    account = _account_of_step(request)
+    if account is None:
+        return begin_again(request, link)
+    made = latest_claim(account, browser_of(request))
+    if made and made.state not in OVER:
+        return _lead_to_claim(request, link, made)
+    form = RegisterForm(request.POST or None)
+    if request.method == "GET" or not form.is_valid():
+        context = {"form": form, **_rules()}
+        return show_step(request, link, "claim", context, phone=account.phone or "")
+    try:
+        made = make_claim(
+            account,
+            **form.cleaned_data,
+            language=get_language() or "",
+            browser=browser_of(request),
+            address=client_address(request),
+            event_slug=link.event.slug,
+        )
+        if sms():
+            send_login_code(account, browser=browser_of(request), address=client_address(request))
+    except AccountError as error:
+        if error.code != "too_many_codes":
+            return show_step(request, link, "unavailable", {"refusal": error.code}, status=403)
+    assert made
+    return _lead_to_claim(request, link, made)
+
+
+@limited(read=PAGES)
+@never_cache
+@require_safe
+@or_in_emergency(emergency.no_claims)
+def claim_made(request: HttpRequest, event: str, promoter: str, claim_id: int) -> HttpResponse:
+    """Show how a claim stands, to the browser that made it."""
+    link = open_link(event, promoter)
+    browser = request.session.get(BROWSER_KEY)
+    made = Claim.objects.filter(pk=claim_id).select_related("account").first()
+    if made is None or not browser or made.browser != browser:
+        raise Http404("no such claim")
+    return _show_claim(request, link, made)
+
+
+@limited(read=PAGES)
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@asking()
+def objection(request: HttpRequest, claim_id: int) -> HttpResponse:
+    """Take the holder's objection by the link in the email: the first time that it is opened.
+
+    The link proves the email as well. The page takes the objection back, and makes it again.
+    """
+    claim = get_object_or_404(Claim.objects.select_related("account"), pk=claim_id)
+    proof = request.GET.get("proof", "")
+    if not is_signature_for(proof, _holder_of(claim), f"claim:{claim.pk}"):
+        raise Http404("not a link to this claim")
+    if claim.is_undecided and (request.method == "POST" or is_opened(request)):
+        prove_by_link(claim.account)
+    if request.method == "POST":
+        move = withdraw_objection if request.POST.get("answer") == "withdraw" else object_to
+        move(claim)
+        return HttpResponseRedirect(request.get_full_path(), status=303)
+    was_withdrawn = was_objected_to(claim)
+    if is_opened(request) and not was_withdrawn:
+        claim = object_to(claim)
+    context = {
+        "claim": claim,
+        "phone": masked_phone(claim.account.phone or ""),
+        "was_withdrawn": was_withdrawn,
+    }
+    return render(request, "promo/objection.html", context)
+
+
+@limited(read=PAGES)
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@asking()
+def welcome(request: HttpRequest, account_id: int) -> HttpResponse:
+    """Prove an account's email by the link in its welcome email. Nobody is signed in."""
+    account = get_object_or_404(User, pk=account_id)
+    if not is_signature_for(request.GET.get("proof", ""), account, "welcome"):
+        raise Http404("not a link to this account")
+    if request.method == "POST" or is_opened(request):
+        prove_by_link(account)
+    return render(request, "promo/email_proven.html", {"is_proven": bool(account.verified_at)})
+
+
+def _account_of_step(request: HttpRequest) -> User | None:
+    """Return the account of the phone that this step is about, if a code was sent here for it."""
+    phone = step_phone(request)
+    sent = latest_code(phone, browser_of(request)) if phone else None
+    return sent.account if sent else None
+
+
+def _holder_of(claim: Claim) -> User:
+    """Return who held the account when the claim was made, as far as a signature needs it."""
+    if claim.state == Claim.State.GRANTED and claim.taken:
+        return User(pk=claim.account_id, email=claim.taken["email"])
+    return claim.account
+
+
+def _lead_to_claim(request: HttpRequest, link: PromoLink, made: Claim) -> HttpResponse:
+    url = link.claim_made_url(made.pk)
+    if not is_htmx(request):
+        return HttpResponseRedirect(url, status=303)
+    answer = _show_claim(request, link, made)
+    give_address(request, answer, url)
+    return answer
+
+
+def _show_claim(request: HttpRequest, link: PromoLink, made: Claim) -> HttpResponse:
+    phone = made.account.phone or ""
+    # The code by SMS is typed in the code step, which has to know the phone.
+    query = remember_phone(request, link.event.slug, phone) if phone and sms() else ""
+    context = {"claim": made, "query": query, **_rules()}
+    return show_step(request, link, "claim_made", context, phone=phone)
+
+
+def _rules() -> dict[str, object]:
+    """Return what the pages say of how a claim is decided."""
+    return {"hours": answer_hours(), "has_sms": sms() is not None}
