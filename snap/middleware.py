@@ -40,6 +40,7 @@ UNUSED_FEATURES = (
     "usb",
     "xr-spatial-tracking",
 )
+SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 PERMISSIONS_POLICY = ", ".join(f"{feature}=()" for feature in UNUSED_FEATURES)
 
 
@@ -108,5 +109,6 @@ class DatabaseAwayMiddleware:
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         if isinstance(error, (OperationalError, InterfaceError, DatabaseAwayError)):
             log.error("database_away", extra={"error": type(error).__name__})
-            return unavailable(request)
+            # A commit whose answer was lost, or one before the error, may have kept something.
+            return unavailable(request, is_unsure=request.method not in SAFE_METHODS)
         return None

@@ -104,10 +104,15 @@ def sweep_requests(stopping: Stopping) -> None:
 
 
 def sweep_waiting(stopping: Stopping) -> None:
-    """Give places that are free, as after a capacity was raised by hand, to those who wait."""
-    for event in Event.objects.owing_places():
-        if not stopping():
-            fill_free_places(event)
+    """Give places that are free, as after a capacity was raised by hand, to those who wait.
+
+    One batch for each list, and again while any list got some: no list waits for another one's end.
+    """
+    given = 1
+    while given:
+        given = sum(
+            fill_free_places(event) for event in Event.objects.owing_places() if not stopping()
+        )
 
 
 def sweep_emails(stopping: Stopping) -> None:
