@@ -1,15 +1,18 @@
 """Events, guest lists and requests, as staff see them."""
 
 import logging
+from collections.abc import Callable, Iterable
 from datetime import timedelta
+from functools import partial
+from time import monotonic
 from typing import Any
 
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
+from django.contrib.admin.widgets import AdminFileWidget
 from django.core.exceptions import PermissionDenied
-from django.core.files.uploadedfile import UploadedFile
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery, TextChoices
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
@@ -27,7 +30,8 @@ from django.utils.translation import gettext_lazy as _
 from accounts.admin import ChangesOnly, FindsPhones
 from accounts.models import User
 from accounts.phones import masked_phone, readable_phone
-from notifications.admin import CutPaginator, LongList, ReadOnly
+from notifications.admin import CutPaginator, LongList, ReadOnly, log_changes
+from notifications.delivery import describe as named
 from notifications.models import Email
 from snap.errors import too_often
 from snap.limits import Layer, acquire
@@ -45,9 +49,9 @@ from .models import (
     Team,
     TeamMember,
 )
-from .posters import redrawn
-from .replay import replay_entries, replay_requests
-from .services import cancel_guest, fill_free_places
+from .posters import PosterField, stored_poster
+from .replay import REPLAY_BATCH, replay_batch, replay_entries
+from .services import PLACES_BATCH, cancel_guests, fill_free_places
 
 log = logging.getLogger(__name__)
 
@@ -79,14 +83,43 @@ def acting_user(request: HttpRequest) -> User:
     return request.user
 
 
+def in_time(batches: Iterable[Callable[[], int]]) -> tuple[int, bool]:
+    """Run batches, each a transaction, for at most half of what a page may take of the database.
+
+    Return how many rows were changed, and whether that were all batches. When the database fails,
+    what was committed before counts; with nothing committed the error propagates.
+    """
+    stop_at = monotonic() + settings.DATABASE_PAGE_SECONDS / 2
+    done = 0
+    for batch in batches:
+        if monotonic() > stop_at:
+            return done, False
+        try:
+            done += batch()
+        except (OperationalError, InterfaceError) as error:
+            if not done:
+                raise
+            log.warning("action_stopped", extra={"done": done, "error": named(error)})
+            return done, False
+    return done, True
+
+
+def say_how_far(
+    page: "admin.ModelAdmin[Any]", request: HttpRequest, text: str, *, is_all: bool
+) -> None:
+    """Tell staff what an action has done, and whether it has to be chosen again for the rest."""
+    if is_all:
+        page.message_user(request, text, messages.SUCCESS)
+        return
+    rest = gettext("There was no time for the others: choose them again.")
+    page.message_user(request, f"{text} {rest}", messages.WARNING)
+
+
 # Events ------------------------------------------------------------------------------------------
 
 
 class EventForm(forms.ModelForm):  # type: ignore[type-arg]
-    def clean_poster(self) -> Any:
-        """Keep of an uploaded image only its pixels."""
-        poster = self.cleaned_data["poster"]
-        return redrawn(poster) if isinstance(poster, UploadedFile) else poster
+    poster = PosterField(label=_("poster"), required=False, widget=AdminFileWidget)
 
     def clean_capacity(self) -> int:
         capacity: int = self.cleaned_data["capacity"]
@@ -146,21 +179,6 @@ class EventAdmin(ChangesOnly):
             *super().get_urls(),
         ]
 
-    def changeform_view(
-        self,
-        request: HttpRequest,
-        object_id: str | None = None,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> Any:
-        """Limit by account how many images are decoded, before one is."""
-        if request.method == "POST" and request.FILES:
-            account = f"account {acting_user(request).pk}"
-            decision = acquire([Layer("images", account, settings.LIMIT_IMAGES)])
-            if not decision.allowed:
-                return too_often(request, decision.retry_after)
-        return super().changeform_view(request, object_id, form_url, extra_context)
-
     def export_guest_list(self, request: HttpRequest, pk: int) -> StreamingHttpResponse:
         """Send the whole list, phones and emails in clear, to those who may change it."""
         event = get_object_or_404(Event, pk=pk)
@@ -190,10 +208,52 @@ class EventAdmin(ChangesOnly):
         event: Event | None = super().get_object(request, object_id, from_field)
         return event
 
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Draw and store an uploaded poster before the transaction that locks the event.
+
+        An account may have only so many images decoded in a minute.
+        """
+        upload = request.FILES.get("poster") if request.method == "POST" else None
+        if upload is None or not self.may_save_events(request):
+            return super().changeform_view(request, *args, **kwargs)
+        account = f"account {acting_user(request).pk}"
+        decision = acquire([Layer("images", account, settings.LIMIT_IMAGES)])
+        if not decision.allowed:
+            return too_often(request, decision.retry_after)
+        with stored_poster(upload) as poster:
+            request.FILES["poster"] = poster
+            return super().changeform_view(request, *args, **kwargs)
+
+    def may_save_events(self, request: HttpRequest) -> bool:
+        return self.has_add_permission(request) or self.has_change_permission(request)
+
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
-        event, user = form.instance, acting_user(request)
-        transaction.on_commit(lambda: fill_free_places(event, acting_user=user))
+        give_places = partial(self.give_free_places, request, form.instance)
+        transaction.on_commit(give_places, robust=True)
+
+    def give_free_places(self, request: HttpRequest, event: Event) -> None:
+        """Give one batch of free places to those who wait; the sweeper gives the rest.
+
+        The event is saved by now, so nothing that goes wrong here may end as an error.
+        """
+        given = 0
+        try:
+            given = fill_free_places(event, acting_user=acting_user(request))
+            is_owing = Event.objects.owing_places().filter(pk=event.pk).exists()
+        except Exception as error:  # noqa: BLE001 (whatever it is, the event was saved)
+            log.warning("places_given_later", extra={"event_id": event.pk, "error": named(error)})
+            is_owing = True
+        if given:
+            text = ngettext(
+                "%(n)d person who waited has a place now.",
+                "%(n)d people who waited have a place now.",
+                given,
+            )
+            self.message_user(request, text % {"n": given}, messages.SUCCESS)
+        if is_owing:
+            later = gettext("The free places go to the others who wait in the next seconds.")
+            self.message_user(request, later, messages.INFO)
 
     @admin.display(description=_("starts at"), ordering="starts_at")
     def starts(self, event: Event) -> str:
@@ -423,10 +483,18 @@ class GuestAdmin(LongList, FindsPhones, ChangesOnly, ReadOnly):
                 "opts": self.opts,
             }
             return TemplateResponse(request, "admin/guests/guest/cancel.html", context)
-        for guest in guests:
-            cancel_guest(guest, acting_user=acting_user(request))
-        text = ngettext("%(n)d guest cancelled.", "%(n)d guests cancelled.", len(guests))
-        self.message_user(request, text % {"n": len(guests)}, messages.SUCCESS)
+        by_event: dict[int, list[int]] = {}
+        for pk, event_id in guests.order_by("event", "pk").values_list("pk", "event"):
+            by_event.setdefault(event_id, []).append(pk)
+        user = acting_user(request)
+        batches = [
+            partial(cancel_guests, event_id, pks[start : start + PLACES_BATCH], acting_user=user)
+            for event_id, pks in by_event.items()
+            for start in range(0, len(pks), PLACES_BATCH)
+        ]
+        done, is_all = in_time(batches)
+        text = ngettext("%(n)d guest cancelled.", "%(n)d guests cancelled.", done)
+        say_how_far(self, request, text % {"n": done}, is_all=is_all)
         return None
 
 
@@ -485,9 +553,15 @@ class GuestRequestAdmin(LongList, FindsPhones, ReadOnly):
 
     @admin.action(description=_("Try failed requests again"), permissions=["change"])
     def replay(self, request: HttpRequest, queryset: QuerySet[GuestRequest]) -> None:
-        replayed = replay_requests(queryset, acting_user=acting_user(request))
+        dead = queryset.filter(state=GuestRequest.State.DEAD)
+        pks, user = list(dead.values_list("pk", flat=True)), acting_user(request)
+        batches = [
+            partial(replay_batch, pks[start : start + REPLAY_BATCH], acting_user=user)
+            for start in range(0, len(pks), REPLAY_BATCH)
+        ]
+        replayed, is_all = in_time(batches)
         text = ngettext("%(n)d request tried again.", "%(n)d requests tried again.", replayed)
-        self.message_user(request, text % {"n": replayed}, messages.SUCCESS)
+        say_how_far(self, request, text % {"n": replayed}, is_all=is_all)
 
 
 @admin.register(DeadEntry)
@@ -519,8 +593,9 @@ class DeadEntryAdmin(ReadOnly):
 
     @admin.action(description=_("Try failed requests again"), permissions=["change"])
     def replay(self, request: HttpRequest, queryset: QuerySet[DeadEntry]) -> None:
-        replayed = replay_entries(queryset, actor=f"account:{acting_user(request).pk}")
-        for entry in queryset:
-            self.log_change(request, entry, gettext("Tried again."))
+        user = acting_user(request)
+        with transaction.atomic():
+            replayed = replay_entries(queryset, actor=f"account:{user.pk}")
+            log_changes(user, queryset, gettext("Tried again."))
         text = ngettext("%(n)d request tried again.", "%(n)d requests tried again.", replayed)
         self.message_user(request, text % {"n": replayed}, messages.SUCCESS)

@@ -20,7 +20,7 @@ from notifications.delivery import describe as named
 
 from . import qr
 from .models import Event, Guest, GuestRequest
-from .services import give_places_to_waiting, tell_guests, tell_pages
+from .services import fill_free_places, give_places_to_waiting, tell_guests, tell_pages
 from .tickets import describe
 
 log = logging.getLogger(__name__)
@@ -69,6 +69,8 @@ def create_guests_of(event_id: int) -> int:
         if event is None:
             return 0
         if not give_places_to_waiting(event):
+            # The codes for those who wait are drawn outside of the transaction.
+            transaction.on_commit(lambda: fill_free_places(event), robust=True)
             return expected
         locked = due.select_for_update(skip_locked=True).values_list("pk", flat=True)
         batch = list(locked[: settings.GUEST_BATCH_SIZE])

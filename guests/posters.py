@@ -2,22 +2,30 @@
 
 import secrets
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
+from typing import Any
 
+from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import UploadedFile
+from django.core.validators import FileExtensionValidator
 from django.utils.translation import gettext_lazy as _
 from PIL import Image, ImageOps
 
 from snap.slots import Slots
 
+from .models import Event
+
 FORMATS = ("JPEG", "PNG", "WEBP")
+check_extension = FileExtensionValidator(["jpg", "jpeg", "png", "webp"])
 LARGEST_SIDE = 2000  # pixels, as kept
 QUALITY = 85
-# One at a time: 30 megapixels take 100 MB and most of a second. The form holds the event's lock
-# meanwhile, so nobody waits long.
+# One at a time: 30 megapixels take 100 MB and most of a second.
 image_slots = Slots("image", 1, waiters=1, patience=0.5)
 
 
@@ -51,3 +59,46 @@ def _redrawn(upload: "UploadedFile[bytes]") -> "ContentFile[bytes]":
     jpeg = BytesIO()
     flat.save(jpeg, "JPEG", quality=QUALITY, progressive=True)
     return ContentFile(jpeg.getvalue(), f"{secrets.token_hex(8)}.jpg")
+
+
+class StoredPoster(UploadedFile):  # type: ignore[type-arg]
+    """What was made of an upload: the name under which it lies in storage, or why it is refused."""
+
+    def __init__(self, name: str, refusal: ValidationError | None = None) -> None:
+        super().__init__(BytesIO(), "poster.jpg", "image/jpeg", 1)
+        self.stored_name = name
+        self.refusal = refusal
+
+
+class PosterField(forms.FileField):
+    """Takes a poster that `stored_poster` has stored: no file is read or written here."""
+
+    def to_python(self, data: Any) -> Any:
+        if data in self.empty_values:
+            return None
+        if not isinstance(data, StoredPoster):
+            raise ValidationError(_("A poster is a JPEG, PNG or WebP image."))
+        if data.refusal:
+            raise data.refusal
+        return data.stored_name
+
+
+@contextmanager
+def stored_poster(upload: "UploadedFile[bytes]") -> Iterator[StoredPoster]:
+    """Draw an upload anew and store it for the block; afterwards remove it if no event has it.
+
+    Takes up to a second of CPU. Not for use inside a transaction.
+    """
+    try:
+        with upload:
+            check_extension(upload)
+            poster = redrawn(upload)
+    except ValidationError as error:
+        yield StoredPoster("", error)
+        return
+    name = default_storage.save(f"posters/{poster.name}", poster)
+    try:
+        yield StoredPoster(name)
+    finally:
+        if not Event.objects.filter(poster=name).exists():
+            default_storage.delete(name)

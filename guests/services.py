@@ -1,11 +1,13 @@
 """Asking for a place on a list, giving a place back, and what follows from either."""
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from itertools import count
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 from prometheus_client import Counter
 
@@ -26,6 +28,9 @@ from .tickets import Ticket, describe, is_withheld
 log = logging.getLogger(__name__)
 
 wake_guests_worker = WakeUp("guests.tasks.create_guests", interval=settings.WAKE_UP_INTERVAL)
+
+# Guests who get a place, or lose it, in one transaction: the list is locked for as long.
+PLACES_BATCH = 100
 
 duplicate_requests = Counter(
     "duplicate_guest_requests", "Requests by somebody who had one for that event already"
@@ -82,6 +87,7 @@ def request_place(
     name: str = "",
     idempotency_key: str = "",
     account_is_new: bool = False,
+    due_in: float | None = None,
 ) -> GuestRequest:
     """Accept an account's wish to be on an event's list and return the request, committed.
 
@@ -112,8 +118,10 @@ def request_place(
         team=team,
         idempotency_key=idempotency_key,
     )
+    if due_in is None:
+        due_in = seconds_in_line(event)
     # Of two at once the database lets one in; the other one's ticket is then the first one's.
-    if not request.insert(due_in=seconds_in_line(event)):
+    if not request.insert(due_in=due_in):
         duplicate_requests.inc()
         if stored := latest_request(event, account):
             return stored
@@ -121,6 +129,14 @@ def request_place(
     log.info("guest_request_accepted", extra={"ticket_id": str(request.ticket_id)})
     transaction.on_commit(wake_guests_worker)
     return request
+
+
+def stand_in_line(event: Event) -> float:
+    """Take a turn in line for a request that a transaction is about to make; return the seconds
+    until then. Raises GuestError when the list takes nobody. Not for use inside a transaction.
+    """
+    check_list_takes_requests(event)
+    return seconds_in_line(event)
 
 
 def _check_may_ask(account: User) -> None:
@@ -161,20 +177,33 @@ def cancel_guest(guest: Guest, *, acting_user: User) -> None:
 
     The guest's QR code stops working. Cancelling twice does nothing.
     """
-    qr.fill_pool(1)
+    cancel_guests(guest.event_id, [guest.pk], acting_user=acting_user)
+    guest.refresh_from_db()
+
+
+def cancel_guests(event_id: int, guest_ids: Sequence[int], *, acting_user: User) -> int:
+    """Cancel guests of one event in one transaction, at most PLACES_BATCH; return how many.
+
+    Those who are cancelled already are left alone. Not for use inside a transaction.
+    """
+    assert len(guest_ids) <= PLACES_BATCH
+    waiting = Guest.objects.filter(event=event_id, state=Guest.State.WAITING)
+    qr.fill_pool(waiting[: len(guest_ids)].count())
     with acting_as(acting_user):
-        event = Event.objects.locked(guest.event_id).get()
-        guest.refresh_from_db()
-        if guest.state == Guest.State.CANCELLED:
-            return
-        if guest.is_on_list:
-            Event.objects.filter(pk=event.pk).update(places_taken=F("places_taken") - 1)
-            event.places_taken -= 1
-        token, guest.qr_token, guest.state = guest.qr_token, None, Guest.State.CANCELLED
-        guest.save(update_fields=["qr_token", "state"])
-        if token:
-            transaction.on_commit(lambda: qr.delete_image(token), robust=True)
-        log.info("guest_cancelled", extra={"guest_id": guest.pk})
+        event = Event.objects.locked(event_id).get()
+        found = Guest.objects.filter(event=event, pk__in=guest_ids)
+        guests = list(found.exclude(state=Guest.State.CANCELLED))
+        if not guests:
+            return 0
+        freed = sum(guest.is_on_list for guest in guests)
+        Event.objects.filter(pk=event.pk).update(places_taken=F("places_taken") - freed)
+        event.places_taken -= freed
+        cancelled = Guest.objects.filter(pk__in=[guest.pk for guest in guests])
+        cancelled.update(state=Guest.State.CANCELLED, qr_token=None)
+        for guest in guests:
+            log.info("guest_cancelled", extra={"guest_id": guest.pk})
+            if guest.qr_token:
+                transaction.on_commit(partial(qr.delete_image, guest.qr_token), robust=True)
         if not give_places_to_waiting(event):
             # Somebody else took the code. Should this fail as well, the sweeper goes on.
             transaction.on_commit(
@@ -182,46 +211,80 @@ def cancel_guest(guest: Guest, *, acting_user: User) -> None:
             )
         # Workers leave a list alone while it is locked: what came meanwhile is still due.
         transaction.on_commit(wake_guests_worker)
+    return len(guests)
 
 
-def fill_free_places(event: Event, *, acting_user: User | None = None) -> None:
-    """Give an event's free places to those who wait, in order.
+def fill_free_places(event: Event, *, acting_user: User | None = None) -> int:
+    """Give an event's free places to the first who wait, at most PLACES_BATCH; return how many.
 
-    Without an acting user the history names the process.
+    0 also when somebody else is at work on this list. The sweeper gives the rest, batch after
+    batch. QR codes are drawn before the list is locked. Without an acting user the history names
+    the process. Not for use inside a transaction.
     """
     waiting = Guest.objects.filter(event=event, state=Guest.State.WAITING)
-    qr.fill_pool(min(event.places_left, waiting.count()))
+    qr.fill_pool(min(event.places_left, waiting[:PLACES_BATCH].count()))
     with acting_as(acting_user) if acting_user else transaction.atomic():
-        give_places_to_waiting(Event.objects.locked(event.pk).get())
+        locked = Event.objects.locked(event.pk, skip_locked=True).first()
+        if locked is None:
+            return 0
+        taken = locked.places_taken
+        give_places_to_waiting(locked)
         transaction.on_commit(wake_guests_worker)
+    return locked.places_taken - taken
 
 
 def give_places_to_waiting(event: Event) -> bool:
-    """Move the first in the waiting line up while there are places. The event must be locked.
+    """Move the first PLACES_BATCH of the waiting line up while there are places. The event must be
+    locked.
 
-    Return whether all got one who can: False when QR codes ran out, and nobody may overtake them.
+    Return whether all got one who can: False when more than a batch wait for free places, or when
+    QR codes ran out. Nobody may overtake them.
     """
     if event.cancelled_at or event.is_over() or not event.places_left:
         return True
     waiting = Guest.objects.filter(event=event, state=Guest.State.WAITING).order_by("queue_number")
-    first = list(waiting[: event.places_left])
-    lucky = []
-    for guest, token in zip(first, qr.take_from_pool(len(first)), strict=False):
+    first = list(waiting[: min(event.places_left, PLACES_BATCH)])
+    promoted = first[: _promote(first)]
+    if promoted:
+        _notify_promoted(event, promoted)
+    has_more = len(first) == PLACES_BATCH and event.places_left > 0
+    return len(promoted) == len(first) and not has_more
+
+
+def _promote(guests: list[Guest]) -> int:
+    """Put guests on the list in their order, as far as QR codes last. Return how many.
+
+    One statement for all of them.
+    """
+    tokens = qr.take_from_pool(len(guests)) if guests else []
+    promoted = guests[: len(tokens)]
+    for guest, token in zip(promoted, tokens, strict=True):
         guest.state, guest.qr_token, guest.listings = Guest.State.ON_LIST, token, guest.listings + 1
-        guest.save(update_fields=["state", "qr_token", "listings"])
-        lucky.append(guest)
-    if lucky:
-        _tell_the_lucky(event, lucky)
-    return len(lucky) == len(first)
+    if promoted:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                """
+                UPDATE guests_guest AS guest
+                SET state = 'on_list', qr_token = given.token, listings = given.listings
+                FROM unnest(%s::bigint[], %s::text[], %s::smallint[]) AS given (id, token, listings)
+                WHERE guest.id = given.id
+                """,
+                [
+                    [guest.pk for guest in promoted],
+                    [guest.qr_token for guest in promoted],
+                    [guest.listings for guest in promoted],
+                ],
+            )
+    return len(promoted)
 
 
-def _tell_the_lucky(event: Event, lucky: list[Guest]) -> None:
-    event.places_taken += len(lucky)
+def _notify_promoted(event: Event, promoted: list[Guest]) -> None:
+    event.places_taken += len(promoted)
     Event.objects.filter(pk=event.pk).update(places_taken=event.places_taken)
     requests = GuestRequest.objects.select_related("event", "account").in_bulk(
-        [guest.queue_number for guest in lucky]
+        [guest.queue_number for guest in promoted]
     )
-    tell_guests([(requests[guest.queue_number], guest) for guest in lucky])
+    tell_guests([(requests[guest.queue_number], guest) for guest in promoted])
 
 
 def tell_guests(told: list[tuple[GuestRequest, Guest]]) -> None:

@@ -1,7 +1,8 @@
 """Queueing emails, and sending those that are due.
 
 The row is the record and the message to the worker only a wake-up. Rows are claimed with a lease
-in a short transaction; the sending happens outside of any, and each outcome is recorded at once.
+in a short transaction; the sending happens outside of any, and each outcome is recorded at once:
+what the provider answered first on this host's disk (`outcomes`), then in the row.
 """
 
 import logging
@@ -9,22 +10,24 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 from django.conf import settings
 from django.core.mail import get_connection
 from django.core.mail.backends.base import BaseEmailBackend
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import QuerySet
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
 
+from snap.connections import within
 from snap.wakeup import WakeUp
 
 from .delivery import Outcome, Result, deliver, provider
 from .kinds import require_known
 from .models import Email
+from .outcomes import KeptOutcomes
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +43,17 @@ GO_AGAIN = (Email.State.DEAD, Email.State.BOUNCED, Email.State.CANCELLED)
 
 # Emails that go out over one connection.
 BATCH = 20
+
+# What only the provider knows. An email with such an outcome must not be sent again.
+ANSWERED = {Result.SENT, Result.REFUSED}
+
+# Seconds that one write of an outcome may take, and seconds between two tries of it.
+WRITE_SECONDS = 2.0
+WRITE_PAUSE = 0.5
+
+# How long an email whose lease ended is left to the worker that had it: that worker may know an
+# outcome and write it as soon as the database is back. Longer than its pauses and the sweeper's.
+TIME_TO_TELL = timedelta(seconds=10)
 
 # So many emails in a row that the mail server would not take mean that it is away for all.
 AWAY_FOR_ALL = 2
@@ -109,27 +123,56 @@ def requeue_emails(emails: QuerySet[Email], *, to: str | None = None) -> int:
 def send_due_emails(limit: int = BATCH) -> int:
     """Claim up to `limit` due emails, the fast lane first, and send them over one connection.
 
-    Return how many were dealt with: 0 when nothing is due or the mail server is away.
+    Return how many were dealt with: 0 when nothing is due or the mail server is away. While the
+    database is away, wait for it for up to half of a lease. Raises OperationalError after that.
     """
     backend = get_connection()
-    claimed = _claim(limit)
-    if len(claimed) == limit:
-        # There may be more than this process can send quickly: let another one help.
-        wake_emails_worker()
-    try:
-        return _send(claimed, backend)
-    finally:
-        _close(backend)
+    with KeptOutcomes() as kept:
+        _write_kept(kept)
+        claimed = _claim(limit)
+        if len(claimed) == limit:
+            # There may be more than this process can send quickly: let another one help.
+            wake_emails_worker()
+        try:
+            return _send(claimed, backend, kept)
+        finally:
+            _close(backend)
+
+
+def write_kept_outcomes() -> None:
+    """Write to the database the outcomes that this host keeps. No query when it keeps none."""
+    with KeptOutcomes() as kept:
+        _write_kept(kept)
+
+
+def _write_kept(kept: KeptOutcomes) -> None:
+    """Leave the newest to the processes that are writing them now."""
+    waiting = kept.find(older_than=WRITE_SECONDS)
+    for start in range(0, len(waiting), BATCH):
+        batch = waiting[start : start + BATCH]
+        queued = Email.objects.filter(state=Email.State.QUEUED)
+        emails = queued.in_bulk([each.email_id for each in batch])
+        for each in batch:
+            email = emails.get(each.email_id)
+            if email is not None and email.queued_at == each.queued_at:
+                _write(email, each.outcome)
+        kept.remove(each.key for each in batch)
 
 
 # One statement, and so one round trip and one commit. The rows are locked before they are changed,
-# in an expression that PostgreSQL does not run twice.
+# in an expression that PostgreSQL does not run twice. A row whose lease ended is not claimed yet:
+# it is left to its worker for TIME_TO_TELL, and due again after that.
 CLAIM = """
-WITH due AS MATERIALIZED ({due} FOR UPDATE SKIP LOCKED)
-UPDATE notifications_email AS email
-SET leased_until = statement_timestamp() + %s
-FROM due WHERE email.id = due.pk
-RETURNING email.*
+WITH due AS MATERIALIZED ({due} FOR UPDATE SKIP LOCKED), claimed AS (
+    UPDATE notifications_email AS email
+    SET leased_until = CASE WHEN leased_until IS NULL THEN statement_timestamp() + %s END,
+        next_attempt_at = CASE
+            WHEN leased_until IS NULL THEN next_attempt_at ELSE statement_timestamp() + %s
+        END
+    FROM due WHERE email.id = due.pk
+    RETURNING email.*
+)
+SELECT * FROM claimed WHERE leased_until IS NOT NULL
 """
 
 
@@ -137,23 +180,29 @@ def _claim(limit: int) -> list[Email]:
     due = Email.objects.due().order_by("-fast", "next_attempt_at", "pk").values("pk")[:limit]
     sql, parameters = due.query.sql_with_params()
     lease = timedelta(seconds=settings.EMAIL_LEASE)
-    claimed = Email.objects.raw(CLAIM.format(due=sql), [*parameters, lease])
+    claimed = Email.objects.raw(CLAIM.format(due=sql), [*parameters, lease, TIME_TO_TELL])
     return sorted(claimed, key=lambda email: (not email.fast, email.next_attempt_at, email.pk))
 
 
-def _send(claimed: list[Email], backend: BaseEmailBackend) -> int:
+def _send(claimed: list[Email], backend: BaseEmailBackend, kept: KeptOutcomes) -> int:
     # One email can take several timeouts: nothing is begun in the second half of the lease.
     stop_at = monotonic() + settings.EMAIL_LEASE / 2
+    answered = {each.key: each for each in kept.find()} if claimed else {}
     away = 0
     for done, email in enumerate(claimed):
         if monotonic() > stop_at:
             _give_back(claimed[done:])
             return done
+        if known := answered.get((email.pk, email.queued_at)):
+            _record(email, known.outcome, kept, until=stop_at)
+            continue
         if not provider.allows():
             _put_off(claimed[done:])
             return 0
         outcome = deliver(email, backend)
-        _record(email, outcome)
+        if outcome.result in ANSWERED:
+            kept.add(email, outcome)
+        _record(email, outcome, kept, until=stop_at)
         if outcome.result not in {Result.SENT, Result.NOT_WANTED}:
             _close(backend)
         away = away + 1 if outcome.result is Result.AWAY else 0
@@ -163,13 +212,39 @@ def _send(claimed: list[Email], backend: BaseEmailBackend) -> int:
     return len(claimed) - away
 
 
-def _record(email: Email, outcome: Outcome) -> None:
+def _record(email: Email, outcome: Outcome, kept: KeptOutcomes, *, until: float) -> None:
+    """Write an outcome to the database, trying again while that is away, until a moment of the
+    monotonic clock. Raises OperationalError or InterfaceError; an answer is kept then.
+    """
     level = logging.INFO if outcome.result in {Result.SENT, Result.NOT_WANTED} else logging.WARNING
     log.log(
         level,
         f"email_{outcome.result.name.lower()}",
         extra={"email_id": email.pk, "kind": email.kind, "error": outcome.error},
     )
+    is_synced = False
+    while True:
+        try:
+            with within(WRITE_SECONDS):
+                _write(email, outcome)
+        except (OperationalError, InterfaceError) as error:
+            connection.close()
+            if not is_synced:
+                log.warning(
+                    "outcome_kept", extra={"email_id": email.pk, "error": type(error).__name__}
+                )
+                kept.sync()
+                is_synced = True
+            if monotonic() > until:
+                raise
+            sleep(WRITE_PAUSE)
+        else:
+            if outcome.result in ANSWERED:
+                kept.remove([(email.pk, email.queued_at)])
+            return
+
+
+def _write(email: Email, outcome: Outcome) -> None:
     match outcome.result:
         case Result.SENT:
             # Even if the lease has run out meanwhile: sent is sent.

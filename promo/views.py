@@ -27,6 +27,7 @@ from guests.services import (
     latest_request,
     places_of,
     request_place,
+    stand_in_line,
     wake_guests_worker,
 )
 from guests.snapshots import remember
@@ -140,7 +141,9 @@ def code(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
         )
     except AccountError as error:
         if error.code == "claim_waits":
-            return redirect(link.step_url("claim") + remember_phone(request, link.event.slug, number))
+            return redirect(
+                link.step_url("claim") + remember_phone(request, link.event.slug, number)
+            )
         form.add_error("code", refusal_text(error.code))
         return show_step(request, link, "code", context, phone=number)
     sign_in(request, account)
@@ -163,6 +166,7 @@ def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     if request.method == "GET" or not form.is_valid():
         return show_step(request, link, "register", {"form": form}, phone=number)
     try:
+        due_in = stand_in_line(link.event)
         with transaction.atomic():
             account = register_account(
                 phone=number,
@@ -172,7 +176,7 @@ def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
                 language=get_language() or "",
                 browser=browser_of(request),
             )
-            stored = _request_place(link, account, account_is_new=True)
+            stored = _request_place(link, account, account_is_new=True, due_in=due_in)
     except AccountError as error:
         known = find_account(number)
         if error.code == "phone_taken" and known:
@@ -296,13 +300,20 @@ def _about_code(request: HttpRequest, phone: str) -> dict[str, Any]:
     }
 
 
-def _request_place(link: PromoLink, account: User, *, account_is_new: bool = False) -> GuestRequest:
+def _request_place(
+    link: PromoLink,
+    account: User,
+    *,
+    account_is_new: bool = False,
+    due_in: float | None = None,
+) -> GuestRequest:
     return request_place(
         link.event,
         account,
         promoter=link.promoter,
         team=link.team,
         account_is_new=account_is_new,
+        due_in=due_in,
     )
 
 

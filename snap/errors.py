@@ -77,9 +77,12 @@ def server_error(request: HttpRequest) -> HttpResponse:
     return _page(request, 500)
 
 
-def unavailable(request: HttpRequest) -> HttpResponse:
-    """Answer 503: nothing was accepted. A page with scripts keeps its form and tries by itself."""
-    answer = _page(request, 503, retry_after=RETRY_AFTER)
+def unavailable(request: HttpRequest, *, is_unsure: bool = False) -> HttpResponse:
+    """Answer 503. A page with scripts keeps its form and tries by itself.
+
+    Nothing was accepted, or nobody knows what was (`is_unsure`): the page says which.
+    """
+    answer = _page(request, 503, retry_after=RETRY_AFTER, is_unsure=is_unsure)
     answer["Retry-After"] = str(RETRY_AFTER)
     return answer
 

@@ -41,6 +41,7 @@ UNUSED_FEATURES = (
     "usb",
     "xr-spatial-tracking",
 )
+SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 PERMISSIONS_POLICY = ", ".join(f"{feature}=()" for feature in UNUSED_FEATURES)
 
 
@@ -111,7 +112,8 @@ class DatabaseAwayMiddleware:
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         if isinstance(error, (OperationalError, InterfaceError, DatabaseAwayError)):
             log.error("database_away", extra={"error": type(error).__name__})
-            return unavailable(request)
+            # A commit whose answer was lost, or one before the error, may have kept something.
+            return unavailable(request, is_unsure=request.method not in SAFE_METHODS)
         if isinstance(error, BusyError):
             log.warning("slots_taken", extra={"work": str(error)})
             return unavailable(request)

@@ -486,7 +486,8 @@ DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="SNAP <no-reply@snap.
 EMAIL_SENDERS = env.json("EMAIL_SENDERS", default={})
 EMAIL_ATTEMPTS = 3
 EMAIL_BACKOFF = 5  # seconds, doubled by each attempt
-EMAIL_LEASE = 60  # seconds a worker has for one batch of emails
+# Seconds a worker has for one batch of emails.
+EMAIL_LEASE = env.int("EMAIL_LEASE", default=60)
 # Where the console provider keeps what it "sent", and whether /inbox/ shows it.
 INBOX_DIR = Path(env.str("INBOX_DIR", default=str(BASE_DIR / "var" / "inbox")))
 INBOX_PAGE = EMAIL_PROVIDER == "console"

@@ -123,10 +123,11 @@ def freshen() -> None:
 
 
 def empty_journal() -> None:
-    """Remove the emergency journal of the tests and their stack."""
+    """Remove the emergency journal of the tests and their stack, and the outcomes beside it."""
     assert journal is not None
-    for suffix in ("", "-wal", "-shm"):
-        journal.with_name(journal.name + suffix).unlink(missing_ok=True)
+    for name in (journal.name, "outcomes.sqlite3"):
+        for suffix in ("", "-wal", "-shm"):
+            journal.with_name(name + suffix).unlink(missing_ok=True)
 
 
 @cache

@@ -18,6 +18,7 @@ from redis import Redis
 from notifications.delivery import deliver, provider
 from notifications.models import Email
 from notifications.services import (
+    TIME_TO_TELL,
     EmailToQueue,
     queue_email,
     queue_emails,
@@ -164,10 +165,16 @@ def test_an_email_no_longer_wanted_is_cancelled(sink: Sink) -> None:
 
 
 def test_a_leased_email_is_sent_again_when_its_worker_has_died(sink: Sink) -> None:
+    """Its worker may know what the provider answered, and has some seconds to tell."""
     email = queue("note:1")
     Email.objects.update(leased_until=Now() + timedelta(seconds=30))
     assert send_due_emails() == 0
     Email.objects.update(leased_until=Now() - timedelta(seconds=1))
+    assert send_due_emails() == 0
+    email.refresh_from_db()
+    assert email.leased_until is None
+    assert email.next_attempt_at > email.queued_at + TIME_TO_TELL
+    make_due()
     assert send_due_emails() == 1
     email.refresh_from_db()
     assert email.state == "sent"

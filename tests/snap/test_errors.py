@@ -20,6 +20,12 @@ def test_a_503_calls_only_a_form_not_kept(rf: RequestFactory, method: str, text:
     assert text in answer.content.decode()
 
 
+def test_a_503_after_a_failure_half_way_does_not_say_what_nobody_knows(rf: RequestFactory) -> None:
+    answer = unavailable(rf.post("/", headers={"accept-language": "en"}), is_unsure=True)
+    assert "Nothing was kept" not in answer.content.decode()
+    assert "look before you send it again" in answer.content.decode()
+
+
 @pytest.mark.parametrize(
     ("language", "text"), [("en", "This is too much at once."), ("pt", "demasiado de uma")]
 )

@@ -4,6 +4,7 @@ import secrets
 from typing import Any
 
 from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
 from django.core.management.base import BaseCommand
 from django.db import transaction
 from django.utils import timezone
@@ -23,8 +24,10 @@ class Command(BaseCommand):
     help = "Load demo events, promoters, guests and a staff account; give past events new dates."
 
     def handle(self, *args: Any, **options: Any) -> None:
+        missing = [event for event in EVENTS if not Event.objects.filter(slug=event.slug).exists()]
+        posters = {event.slug: store_poster(event) for event in missing}
         with transaction.atomic():
-            new = [event for event in EVENTS if seed_event(event)]
+            new = [event for event in missing if seed_event(event, posters[event.slug])]
             seed_promoters(new)
             password = seed_staff()
             seed_guest()
@@ -48,7 +51,11 @@ class Command(BaseCommand):
             )
 
 
-def seed_event(demo: DemoEvent) -> bool:
+def store_poster(demo: DemoEvent) -> str:
+    return default_storage.save(f"posters/{demo.slug}.jpg", ContentFile(draw_poster(demo)))
+
+
+def seed_event(demo: DemoEvent, poster: str) -> bool:
     """Make an event unless it is there. Return whether it was made."""
     if Event.objects.filter(slug=demo.slug).exists():
         return False
@@ -64,7 +71,7 @@ def seed_event(demo: DemoEvent) -> bool:
         is_published=True,
         **demo.times(timezone.now()),
     )
-    event.poster.save(f"{demo.slug}.jpg", ContentFile(draw_poster(demo)), save=False)
+    event.poster = poster
     event.save()
     return True
 

@@ -23,7 +23,7 @@ from guests.models import Event, GuestRequest
 from guests.services import fill_free_places, wake_guests_worker
 from notifications.delivery import describe
 from notifications.models import Email
-from notifications.services import send_due_emails, wake_emails_worker
+from notifications.services import send_due_emails, wake_emails_worker, write_kept_outcomes
 from snap.wakeup import WakeUp
 
 log = logging.getLogger(__name__)
@@ -109,14 +109,20 @@ def sweep_requests(stopping: Stopping) -> None:
 
 
 def sweep_waiting(stopping: Stopping) -> None:
-    """Give places that are free, as after a capacity was raised by hand, to those who wait."""
-    for event in Event.objects.owing_places():
-        if not stopping():
-            fill_free_places(event)
+    """Give places that are free, as after a capacity was raised by hand, to those who wait.
+
+    One batch for each list, and again while any list got some: no list waits for another one's end.
+    """
+    given = 1
+    while given:
+        given = sum(
+            fill_free_places(event) for event in Event.objects.owing_places() if not stopping()
+        )
 
 
 def sweep_emails(stopping: Stopping) -> None:
-    """Have emails sent that are due."""
+    """Write down what left already, and have emails sent that are due."""
+    write_kept_outcomes()
     if was_left(Email.objects.due(), wake_emails_worker, settings.SWEEP_TAKES_OVER_EMAILS):
         while not stopping() and send_due_emails():
             log.info("sweeper_did_emails")

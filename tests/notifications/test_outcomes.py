@@ -1,0 +1,317 @@
+"""An email that left is not sent again, although the database could not be told at once."""
+
+import os
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from aiosmtpd.smtp import SMTP, Envelope, Session
+from django.core.management import call_command
+from django.db import OperationalError, connection
+from django.db.models.functions import Now
+from pytest_django import Settings
+
+from notifications import outcomes
+from notifications.delivery import Outcome, Result
+from notifications.models import Email
+from notifications.outcomes import KeptOutcomes
+from notifications.services import queue_email, requeue_emails, send_due_emails
+from snap.embedded import PostgreSQL
+from snap.processes import BASE_DIR
+from tests import servers
+from tests.factories import make_accounts
+from tests.faults.breaking import frozen
+
+from .conftest import Sink
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ROUNDS = 10
+
+
+class BreakingSink(Sink):
+    """Does something to the database when it has a whole message, before it answers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_data: Callable[[], object] = lambda: None
+
+    async def handle_DATA(  # noqa: N802 (aiosmtpd's name)
+        self, server: SMTP, session: Session, envelope: Envelope
+    ) -> str:
+        reply = await super().handle_DATA(server, session, envelope)
+        self.on_data()
+        return reply
+
+
+@pytest.fixture
+def breaking_sink(settings: Settings) -> Iterator[BreakingSink]:
+    server = BreakingSink()
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", server.port
+    settings.EMAIL_USE_TLS, settings.EMAIL_HOST_USER = False, ""
+    # Nobody waits for a database longer than half of that.
+    settings.EMAIL_LEASE = 1
+    settings.DATABASE_SILENCE_TIMEOUT = 1.0
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def postgresql() -> Iterator[PostgreSQL]:
+    if servers.postgresql is None:
+        pytest.skip("A POSTGRESQL THAT DATABASE_URL NAMES IS NOT OURS TO BREAK")
+    yield servers.postgresql
+    connection.close()
+    servers.freshen()
+
+
+def queue(cause: str, to: str = "ana@example.pt") -> Email:
+    queue_email("note", cause, to=to, language="en")
+    return Email.objects.get(kind="note", cause=cause)
+
+
+def end_leases() -> None:
+    """Have every queued email due for anybody, as long after an outage."""
+    Email.objects.filter(state="queued").update(leased_until=None, next_attempt_at=Now())
+
+
+def times_sent(sink: Sink) -> Counter[str]:
+    return Counter(message["Subject"] for message in sink.messages)
+
+
+def in_own_connection(work: Callable[[], int]) -> int:
+    try:
+        return work()
+    finally:
+        connection.close()
+
+
+# The blinking database -----------------------------------------------------------------------
+
+
+def test_a_database_that_stops_after_the_email_left_has_none_sent_twice(
+    breaking_sink: BreakingSink, postgresql: PostgreSQL
+) -> None:
+    for number in range(ROUNDS):
+        breaking_sink.on_data = lambda: postgresql.stop("immediate")
+        queue(f"note:{number}")
+        with pytest.raises(OperationalError):
+            send_due_emails()
+        breaking_sink.on_data = lambda: None
+        postgresql.start()
+        connection.close()
+        end_leases()
+        send_due_emails()
+    assert times_sent(breaking_sink) == {f"note:{number}": 1 for number in range(ROUNDS)}
+    assert Email.objects.filter(state="sent").count() == ROUNDS
+
+
+def test_a_database_that_is_silent_past_the_lease_has_none_sent_twice(
+    breaking_sink: BreakingSink, postgresql: PostgreSQL
+) -> None:
+    for number in range(ROUNDS):
+        is_over = threading.Event()
+
+        def freeze(is_over: threading.Event = is_over) -> None:
+            def hold() -> None:
+                with frozen(postgresql):
+                    is_over.wait()
+
+            threading.Thread(target=hold).start()
+            time.sleep(0.1)
+
+        breaking_sink.on_data = freeze
+        queue(f"note:{number}")
+        try:
+            with pytest.raises(OperationalError):
+                send_due_emails()
+        finally:
+            is_over.set()
+        breaking_sink.on_data = lambda: None
+        connection.close()
+        end_leases()
+        send_due_emails()
+    assert times_sent(breaking_sink) == {f"note:{number}": 1 for number in range(ROUNDS)}
+    assert Email.objects.filter(state="sent").count() == ROUNDS
+
+
+def test_a_short_blink_ends_within_the_batch(
+    breaking_sink: BreakingSink, postgresql: PostgreSQL, settings: Settings
+) -> None:
+    """Those behind it in the batch do not wait for their lease to end."""
+    settings.EMAIL_LEASE = 60
+
+    is_down = threading.Event()
+
+    def stop() -> None:
+        breaking_sink.on_data = lambda: None
+        postgresql.stop("immediate")
+        is_down.set()
+
+    breaking_sink.on_data = stop
+    for number in range(3):
+        queue(f"note:{number}")
+    with ThreadPoolExecutor(1) as worker:
+        sent = worker.submit(in_own_connection, send_due_emails)
+        assert is_down.wait(10)
+        time.sleep(0.5)
+        postgresql.start()
+        assert sent.result(timeout=20) == 3
+    connection.close()
+    assert set(Email.objects.values_list("state", flat=True)) == {"sent"}
+    assert set(times_sent(breaking_sink).values()) == {1}
+
+
+def test_a_worker_killed_after_the_send_has_none_sent_twice(
+    breaking_sink: BreakingSink, postgresql: PostgreSQL, tmp_path: Path
+) -> None:
+    """The answer lies on the disk before the database is asked, so SIGKILL does not take it."""
+    accounts = make_accounts(3)
+    for account in accounts:
+        queue_email("welcome", f"account:{account.pk}", to=account.email, language="en")
+        arrived = threading.Event()
+
+        def stop(arrived: threading.Event = arrived) -> None:
+            postgresql.stop("immediate")
+            arrived.set()
+
+        breaking_sink.on_data = stop
+        with sending_process(breaking_sink.port, tmp_path / "log") as process:
+            assert arrived.wait(20), (tmp_path / "log").read_text()
+            time.sleep(0.3)
+            process.kill()
+        postgresql.start()
+        breaking_sink.on_data = lambda: None
+        connection.close()
+        end_leases()
+        send_due_emails()
+    assert Counter(breaking_sink.recipients) == {account.email: 1 for account in accounts}
+    assert Email.objects.filter(state="sent").count() == len(accounts)
+
+
+@contextmanager
+def sending_process(port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Send what is due in a process of its own, as the emails worker does."""
+    url = os.environ["DATABASE_URL"].rpartition("/")[0]
+    environment = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "snap.settings",
+        "DATABASE_URL": f"{url}/{connection.settings_dict['NAME']}",
+        "EMAIL_PROVIDER": "smtp",
+        "EMAIL_HOST": "127.0.0.1",
+        "EMAIL_PORT": str(port),
+    }
+    environment.pop("PYTEST_VERSION", None)
+    work = "from notifications.services import send_due_emails; send_due_emails()"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "shell", "-c", work],
+            cwd=BASE_DIR,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def test_the_sweeper_writes_what_this_host_keeps(sink: Sink) -> None:
+    email = queue("note:1")
+    Email.objects.update(leased_until=Now())
+    keep(email, Outcome(Result.SENT, provider_id="<taken@mail.example>"))
+    call_command("sweeper", once=True)
+    email.refresh_from_db()
+    assert (email.state, email.provider_id) == ("sent", "<taken@mail.example>")
+    assert (sink.messages, kept()) == ([], [])
+
+
+def test_a_kept_refusal_ends_the_email(sink: Sink) -> None:
+    email = queue("note:1")
+    keep(email, Outcome(Result.REFUSED, error="SMTPRecipientsRefused 550"))
+    assert send_due_emails() == 0
+    email.refresh_from_db()
+    assert (email.state, email.error, sink.messages) == ("dead", "SMTPRecipientsRefused 550", [])
+
+
+def test_an_email_that_staff_send_again_is_not_the_kept_one(sink: Sink) -> None:
+    email = queue("note:1")
+    keep(email, Outcome(Result.SENT))
+    Email.objects.update(state="bounced")
+    requeue_emails(Email.objects.all())
+    assert send_due_emails() == 1
+    assert (times_sent(sink), kept()) == ({"note:1": 1}, [])
+
+
+# The file ------------------------------------------------------------------------------------
+
+
+def keep(email: Email, outcome: Outcome) -> None:
+    """Keep an outcome as one whose process died some time ago."""
+    with KeptOutcomes() as opened:
+        opened.add(email, outcome)
+        assert opened._file is not None
+        opened._file.execute("UPDATE outcome SET kept_at = kept_at - 60")
+
+
+def kept() -> list[outcomes.KeptOutcome]:
+    with KeptOutcomes() as opened:
+        return opened.find()
+
+
+def test_a_normal_day_leaves_nothing_in_it(sink: Sink) -> None:
+    queue("note:1")
+    queue("note:2")
+    assert send_due_emails() == 2
+    assert kept() == []
+
+
+def test_it_holds_no_address_and_is_its_owners_alone(sink: Sink, settings: Settings) -> None:
+    keep(queue("note:1", to="ana@example.pt"), Outcome(Result.SENT))
+    for file in settings.JOURNAL_PATH.parent.glob("outcomes.sqlite3*"):
+        assert b"example" not in file.read_bytes()
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_it_is_bounded_and_drops_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outcomes, "MOST_KEPT", 3)
+    emails = [queue(f"note:{number}") for number in range(5)]
+    for email in emails:
+        keep(email, Outcome(Result.SENT))
+    assert [each.email_id for each in kept()] == [email.pk for email in emails[2:]]
+
+
+def test_without_the_disk_it_keeps_them_in_memory(
+    breaking_sink: BreakingSink,
+    postgresql: PostgreSQL,
+    settings: Settings,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    settings.JOURNAL_PATH = tmp_path / "file" / "emergency.sqlite3"
+    breaking_sink.on_data = lambda: postgresql.stop("immediate")
+    queue("note:1")
+    with pytest.raises(OperationalError):
+        send_due_emails()
+    breaking_sink.on_data = lambda: None
+    postgresql.start()
+    connection.close()
+    end_leases()
+    send_due_emails()
+    assert Email.objects.get().state == "sent"
+    assert times_sent(breaking_sink) == {"note:1": 1}
+    assert "outcomes_in_memory_only" in caplog.text
+    assert kept() == []
