@@ -32,7 +32,7 @@ def test_postgresql_stopped_immediately(
         pause(1)
     assert any(answer.level == 3 for answer in storm.heard("accepted"))
     broken = f"PostgreSQL was stopped with `-m immediate` and away for {seconds:g} s."
-    conclude(storm, broken=broken, healed_at=healed_at)
+    conclude(storm, broken=broken, healed_at=healed_at, was_outage=True)
 
 
 def test_postgresql_frozen(
@@ -52,7 +52,7 @@ def test_postgresql_frozen(
         pause(1)
     assert any(answer.level == 3 for answer in storm.heard("accepted"))
     broken = f"All processes of PostgreSQL were frozen (SIGSTOP) for {seconds:g} s."
-    conclude(storm, broken=broken, healed_at=healed_at)
+    conclude(storm, broken=broken, healed_at=healed_at, was_outage=True)
 
 
 def test_both_stores_down(
@@ -76,7 +76,7 @@ def test_both_stores_down(
         pause(1)
     assert any(answer.level == 3 for answer in storm.heard("accepted"))
     broken = f"PostgreSQL and Valkey were both killed and away for {seconds:g} s."
-    conclude(storm, broken=broken, healed_at=healed_at)
+    conclude(storm, broken=broken, healed_at=healed_at, was_outage=True)
 
 
 def test_connections_cut_at_commit(
@@ -92,7 +92,6 @@ def test_connections_cut_at_commit(
     (event, account). Without that (see `_end_requests`) the constraint would make it a dead row.
     """
     times, cut = int(form(2, 20)), 0
-    # Enough people for the breakers' 60 s, in which nobody commits.
     storm = make_storm(int(form(100, 6000)), rate=20)
     with storm:
         for _ in range(times):
