@@ -55,6 +55,51 @@ def test_postgresql_frozen(
     conclude(storm, broken=broken, healed_at=healed_at, was_outage=True)
 
 
+@pytest.mark.parametrize("how", ["processes frozen", "commits held"])
+def test_disk_stalls_again_and_again(
+    faulty: Stack,
+    postgresql: PostgreSQL,
+    make_storm: MakeStorm,
+    conclude: Conclude,
+    form: Form,
+    how: str,
+) -> None:
+    """Who is in flight when the disk stalls is queued, and nobody else: no breaker stays open.
+
+    The protection is that slow calls are no proof of absence, and that the probe closes what it has
+    opened: with a breaker that counts the calls all people of the next minute are queued.
+    """
+    times = int(form(3, 12))
+    stall = {"processes frozen": frozen, "commits held": commits_held}[how]
+    stalls: list[tuple[float, float]] = []
+    storm = make_storm(int(form(300, 2000)), rate=20)
+    with storm:
+        for _ in range(times):
+            pause(form(2, 5))
+            began = time.time()
+            with stall(postgresql):
+                pause(3)
+            stalls.append((began, time.time()))
+        healed_at = time.time()
+        pause(3)
+    queued = [answer for answer in storm.heard("accepted") if answer.level == 3]
+    # A second for the probe that closes the breaker, and what a busy machine takes to answer.
+    grace = form(3, 1.5)
+    beyond = [
+        answer
+        for answer in queued
+        if not any(began <= answer.at <= ended + grace for began, ended in stalls)
+    ]
+    assert not beyond, f"{len(beyond)} people were queued with no stall, {beyond[0]} among them"
+    conclude(
+        storm,
+        broken=f"For 3 s at a time, {times} times, the disk stalled ({how}); {len(queued)} people"
+        " were in flight then and were queued, and nobody else.",
+        healed_at=healed_at,
+        was_outage=True,
+    )
+
+
 def test_both_stores_down(
     postgresql: PostgreSQL, valkey: Valkey, make_storm: MakeStorm, conclude: Conclude, form: Form
 ) -> None:
