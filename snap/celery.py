@@ -3,14 +3,39 @@
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from celery import Celery
+from celery.app.amqp import AMQP
 from celery.signals import task_postrun, task_prerun, worker_ready
 from django.db import close_old_connections
+from kombu import Connection
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "snap.settings")
 
-app = Celery("snap")
+
+class PatientConnection(Connection):
+    """Tries a broker that is away once a second, and survives its going away.
+
+    kombu's pause grows up to 30 seconds, and for that long no worker would work once the broker is
+    back. A worker that had tasks in hand when the broker went away would end: kombu gives their
+    messages back, and acknowledges them later, by the address of a connection that it has closed.
+    """
+
+    def ensure_connection(self, *args: Any, **options: Any) -> Any:
+        every_second = {"interval_start": 1, "interval_step": 0, "interval_max": 1}
+        return super().ensure_connection(*args, **(every_second | options))
+
+    def _do_close_transport(self) -> None:
+        # kombu also takes the transport its `client`, from which its channels know the address.
+        self._transport = None
+
+
+class PatientAMQP(AMQP):
+    Connection = PatientConnection
+
+
+app = Celery("snap", amqp=PatientAMQP)
 # For every thread: each of them would otherwise find an application without our settings.
 app.set_default()
 app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -40,6 +40,7 @@ class Stack:
         self.folder = folder
         self.web_port, self.ws_port = free_port(), free_port()
         self.url = f"http://localhost:{self.web_port}"
+        self.sockets_url = f"ws://127.0.0.1:{self.ws_port}"
         self.emails_dir = Path(os.environ["INBOX_DIR"])
         self.env = self._environment()
         self._processes = {each.name: each for each in processes.read_procfile(self.env)}
@@ -61,7 +62,6 @@ class Stack:
             "WEBSOCKET_PORT": str(self.ws_port),
             "WORKER_CONCURRENCY": "4",
             "EMAILS_CONCURRENCY": "2",
-            "BREAKER_PAUSE": "2",
             "PROMETHEUS_MULTIPROC_DIR": str(prometheus),
             # Not the tests' own: each of their clients would look through it, for 0.1 s.
             "STATIC_ROOT": os.environ["COLLECTED_STATIC"],

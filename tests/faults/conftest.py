@@ -1,7 +1,6 @@
 """Fixtures of the scenarios: how long they last, who comes, and where their results go."""
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,21 +58,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.timeout(600 + soak * 60))
 
 
-@pytest.fixture(scope="package")
-def _usual_breaker(_stack: Stack, form: Form) -> Iterator[None]:
-    """Give the breaker its usual 60 s in the long form; tests have 2 s for it otherwise."""
-    if not form.is_long:
-        yield
-        return
-    pause = _stack.env.pop("BREAKER_PAUSE")
-    _stack.restart("web")
-    yield
-    _stack.env["BREAKER_PAUSE"] = pause
-    _stack.restart("web")
-
-
 @pytest.fixture
-def faulty(_usual_breaker: None, stack: Stack) -> Iterator[Stack]:
+def faulty(stack: Stack) -> Iterator[Stack]:
     """The processes, to be broken by a scenario, with an empty journal."""
     servers.empty_journal()
     yield stack
@@ -102,11 +88,13 @@ MakeStorm = Callable[..., Storm]
 
 
 @pytest.fixture
-def make_storm(faulty: Stack) -> MakeStorm:
+def make_storm(faulty: Stack, form: Form) -> MakeStorm:
     """Return a function that prepares a storm on an event with places for two in three."""
 
     def make(people: int, *, event: Event | None = None, **options: Any) -> Storm:
         event = event or make_event(capacity=max(1, people * 2 // 3))
+        options.setdefault("sockets", faulty.sockets_url)
+        options.setdefault("shows_progress", form.is_long)
         return Storm(faulty.url, event, make_people(people), **options)
 
     return make
@@ -119,10 +107,10 @@ Conclude = Callable[..., Verdict]
 def conclude(request: pytest.FixtureRequest, faulty: Stack, form: Form) -> Conclude:
     """Return a function that judges the storms, notes the result and fails if anything is wrong."""
 
-    def note(*storms: Storm, broken: str, healed_at: float | None = None, dead: int = 0) -> Verdict:
+    def note(*storms: Storm, broken: str, **known: Any) -> Verdict:
         limits = PROMISED if form.is_long else LENIENT
-        at = healed_at or time.time()
-        verdict = judge(list(storms), healed_at=at, limits=limits, dead=dead)
+        known = {"healed_at": None} | known
+        verdict = judge(list(storms), limits=limits, **known)
         results = request.config.stash.setdefault(RESULTS, [])
         scenario = request.node.name.removeprefix("test_").replace("_", " ")
         results.append(Result(scenario, broken, verdict))

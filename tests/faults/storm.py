@@ -1,7 +1,8 @@
 """The storm client: many people who want in at once, by real HTTP, and a log of all they were told.
 
-A person goes on with the same idempotency key until somebody has accepted their request, and then
-asks for the ticket until it has ended. Most use the JSON API with a session they had before; some
+A person goes on with the same idempotency key until somebody has accepted their request. Then their
+page is open until it shows the end, as static/js/ticket.js has it: one in LISTENERS has a socket,
+the others only poll. Most use the JSON API with a session they had before; some
 come by the pages and register. The client costs little: it runs beside the servers, and what is
 measured is what they take.
 """
@@ -30,16 +31,18 @@ from tests.bench.journey import STEP
 from tests.factories import make_accounts
 from tests.sessions import session_of
 
+from .pages import Page
+
 CLIENT_TIMEOUT = 10.0  # seconds: above the 6 that nobody may wait, so that a failure shows
 RETRY_AFTER = 0.5  # seconds; more impatient than the page, which waits as long as it is told
-POLL_EVERY = 1.0  # seconds between two looks at a ticket: as a page without a socket asks
+LISTENERS = 3  # one in so many pages has a socket
+PROGRESS_EVERY = 5.0  # seconds
 # All together ask again no more often: the generator must not starve the servers beside it. Of more
 # people than that most have their socket, and wait as long after a 503 as it told them.
 AGAIN_A_SECOND = 60
 FORM = b"application/x-www-form-urlencoded"
 KEPT_OPEN = 100  # connections that nobody uses at the moment
 TICKET_IN_ADDRESS = re.compile(r"/ticket/([0-9a-f-]{36})/")
-FINAL = {"created", "waitlisted", "refused", "cancelled", "failed"}
 
 
 @dataclass(frozen=True)
@@ -131,9 +134,14 @@ class Storm:
         rate: float = 12.0,
         at_once: int = 80,
         patience: float = 30.0,
+        sockets: str = "",
+        shows_progress: bool = False,
     ) -> None:
+        """`sockets` is where the ws process listens; without it nobody has a socket."""
         # Names are looked up by few threads, and thousands of connections would wait for those.
         self.url = url.replace("localhost", "127.0.0.1")
+        self.origin = url
+        self.sockets = sockets
         self.event = event
         self.people = people
         self.rate = rate
@@ -141,6 +149,10 @@ class Storm:
         self.patience = patience
         self.answers: list[Answer] = []
         self.keys: dict[str, str] = {}
+        # When each ticket was given to a page, and when that page showed its end.
+        self.opened: dict[str, float] = {}
+        self.ended: dict[str, float] = {}
+        self._shows_progress = shows_progress
         self._over = threading.Event()
         self._give_up = threading.Event()
         self._thread = threading.Thread(target=self._run, name="storm")
@@ -158,13 +170,25 @@ class Storm:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._over.set()
         if kind is None:
-            self._thread.join(self.patience)
+            self.wait()
+        else:
+            self._give_up.set()
+            self._over.set()
+            self._thread.join()
+
+    def wait(self) -> None:
+        """Let no more come, and wait for those who are there, as long as they have patience."""
+        self._over.set()
+        self._thread.join(self.patience)
         self._give_up.set()
         self._thread.join()
-        if kind is None and self._failure is not None:
+        if self._failure is not None:
             raise self._failure
+
+    def nobody_else_comes(self) -> None:
+        """Let no more people come; those who are there go on."""
+        self._over.set()
 
     # What was heard -----------------------------------------------------------------------------
 
@@ -192,6 +216,7 @@ class Storm:
         await self._send(newcomer(""), b"GET", f"/promo/{self.event.slug}/")
         going: set[asyncio.Task[None]] = set()
         began, come = time.monotonic(), 0
+        progress = asyncio.create_task(self._tell_progress())
         while not self._over.is_set():
             done = {task for task in going if task.done()}
             for task in done:
@@ -207,6 +232,7 @@ class Storm:
         while going and not self._give_up.is_set():
             _, going = await asyncio.wait(going, timeout=0.1)
             self._there = len(going)
+        progress.cancel()
         for task in going:
             task.cancel()
         for result in await asyncio.gather(*going, return_exceptions=True):
@@ -248,15 +274,36 @@ class Storm:
         return await self._call(person, key, "page", b"POST", url, body, b"HX-Request: true\r\n")
 
     async def _follow(self, person: Person, accepted: Answer) -> None:
-        """Ask for the ticket until it has ended."""
-        url = f"/api/client-auth/guests/requests/{accepted.ticket_id}"
-        while True:
-            await self._a_while(POLL_EVERY)
-            answer = await self._call(
-                person, accepted.key, "poll", b"GET", url, ticket_id=accepted.ticket_id
+        """Have the page open until it shows the end."""
+        ticket = accepted.ticket_id
+        url = f"/api/client-auth/guests/requests/{ticket}"
+
+        async def ask() -> str:
+            answer = await self._call(person, accepted.key, "poll", b"GET", url, ticket_id=ticket)
+            return answer.detail if answer.said == "state" else ""
+
+        async def connect() -> wire.Socket:
+            cookies = person.headers()["Cookie"].encode()
+            address = f"{self.sockets}/ws/promo/{ticket}/"
+            return await wire.Socket.open(address, origin=self.origin.encode(), cookies=cookies)
+
+        listens = self.sockets and len(self.opened) % LISTENERS == 0
+        self.opened[ticket] = max(self.opened.get(ticket, 0), accepted.at)
+        shown = "queued" if accepted.level == 3 else "processing"
+        await Page(shown, ask, connect if listens else None).follow()
+        self.ended[ticket] = time.time()
+
+    async def _tell_progress(self) -> None:
+        began = time.monotonic()
+        while self._shows_progress:
+            await asyncio.sleep(PROGRESS_EVERY)
+            slowest = self.slowest()
+            print(
+                f"  {time.monotonic() - began:4.0f} s: {len(self.keys)} came, {self._there} are"
+                f" there, {len(self.opened)} pages, {len(self.ended)} show the end, slowest answer"
+                f" {slowest.seconds if slowest else 0:.1f} s",
+                flush=True,
             )
-            if answer.said == "state" and answer.detail in FINAL:
-                return
 
     async def _a_while(self, seconds: float) -> None:
         """Wait about so long, or longer when many are there."""

@@ -75,18 +75,18 @@ def test_disk_full_for_the_journal(
 
 
 @pytest.fixture
-def journalled(faulty: Stack, postgresql: PostgreSQL, make_storm: MakeStorm) -> Storm:
+def journalled(faulty: Stack, postgresql: PostgreSQL, make_storm: MakeStorm) -> Iterator[Storm]:
     """A storm whose last people are in the journal, with PostgreSQL back and nobody who drains."""
     faulty.kill("sweeper")
-    storm = make_storm(200, rate=20, patience=1)
+    storm = make_storm(200, rate=20, patience=60)
     with storm:
         pause(0.5)
         postgresql.stop("immediate")
         wait_for(lambda: the_journal().count()["waiting"] >= ENTRIES, 30)
-    postgresql.start()
-    connection.close()
-    storm.keys = {a.key: a.person for a in storm.heard("accepted", "ended")}
-    return storm
+        storm.nobody_else_comes()
+        postgresql.start()
+        connection.close()
+        yield storm
 
 
 def waiting() -> int:
@@ -127,8 +127,11 @@ def test_drainer_killed_at_each_step(
         journal.execute("ROLLBACK")
     assert waiting() >= before - 1
     faulty.start("sweeper")
+    healed_at = time.time()
+    journalled.wait()
     conclude(
         journalled,
+        healed_at=healed_at,
         broken="The sweeper was killed while it drained the journal: in its transaction (a lock was"
         " held), in its commit (held for a standby that does not exist), and after that, before it"
         " could remove the entry (the journal was locked).",
@@ -141,6 +144,7 @@ def test_two_drainers(faulty: Stack, journalled: Storm, conclude: Conclude) -> N
     The protection is the unique ticket id. Without it the second one would make another request,
     and with the constraint on (event, account) gone as well, another guest.
     """
+    healed_at = time.time()
     command = ["python", "manage.py", "sweeper", "--once"]
     drainers = [
         subprocess.Popen(command, cwd=BASE_DIR, env=faulty.env, stderr=subprocess.DEVNULL)
@@ -149,8 +153,9 @@ def test_two_drainers(faulty: Stack, journalled: Storm, conclude: Conclude) -> N
     faulty.start("sweeper")
     for drainer in drainers:
         drainer.wait(60)
+    journalled.wait()
     broken = "Three processes drained the journal at the same time."
-    conclude(journalled, broken=broken)
+    conclude(journalled, broken=broken, healed_at=healed_at)
 
 
 def waits_for_lock(other: "psycopg.Connection[tuple[object, ...]]") -> bool:

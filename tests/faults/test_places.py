@@ -30,7 +30,15 @@ def test_a_crowd_for_few_places_with_one_person_many_times(
     mixed = crowd[1:]
     for number in range(times):
         mixed.insert(number * (people // times), impatient)
-    storm = Storm(faulty.url, event, mixed, rate=len(mixed), at_once=len(mixed), patience=60)
+    storm = Storm(
+        faulty.url,
+        event,
+        mixed,
+        rate=len(mixed),
+        at_once=len(mixed),
+        patience=60,
+        sockets=faulty.sockets_url,
+    )
     with storm:
         wait_for(lambda: len(storm.keys) >= len(mixed), 30)
     assert Guest.objects.filter(event=event, phone=impatient.phone).count() == 1

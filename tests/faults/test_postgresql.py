@@ -32,7 +32,7 @@ def test_postgresql_stopped_immediately(
         pause(1)
     assert any(answer.level == 3 for answer in storm.heard("accepted"))
     broken = f"PostgreSQL was stopped with `-m immediate` and away for {seconds:g} s."
-    conclude(storm, broken=broken, healed_at=healed_at)
+    conclude(storm, broken=broken, healed_at=healed_at, was_outage=True)
 
 
 def test_postgresql_frozen(
@@ -52,7 +52,52 @@ def test_postgresql_frozen(
         pause(1)
     assert any(answer.level == 3 for answer in storm.heard("accepted"))
     broken = f"All processes of PostgreSQL were frozen (SIGSTOP) for {seconds:g} s."
-    conclude(storm, broken=broken, healed_at=healed_at)
+    conclude(storm, broken=broken, healed_at=healed_at, was_outage=True)
+
+
+@pytest.mark.parametrize("how", ["processes frozen", "commits held"])
+def test_disk_stalls_again_and_again(
+    faulty: Stack,
+    postgresql: PostgreSQL,
+    make_storm: MakeStorm,
+    conclude: Conclude,
+    form: Form,
+    how: str,
+) -> None:
+    """Who is in flight when the disk stalls is queued, and nobody else: no breaker stays open.
+
+    The protection is that slow calls are no proof of absence, and that the probe closes what it has
+    opened: with a breaker that counts the calls all people of the next minute are queued.
+    """
+    times = int(form(3, 12))
+    stall = {"processes frozen": frozen, "commits held": commits_held}[how]
+    stalls: list[tuple[float, float]] = []
+    storm = make_storm(int(form(300, 2000)), rate=20)
+    with storm:
+        for _ in range(times):
+            pause(form(2, 5))
+            began = time.time()
+            with stall(postgresql):
+                pause(3)
+            stalls.append((began, time.time()))
+        healed_at = time.time()
+        pause(3)
+    queued = [answer for answer in storm.heard("accepted") if answer.level == 3]
+    # A second for the probe that closes the breaker, and what a busy machine takes to answer.
+    grace = form(3, 1.5)
+    beyond = [
+        answer
+        for answer in queued
+        if not any(began <= answer.at <= ended + grace for began, ended in stalls)
+    ]
+    assert not beyond, f"{len(beyond)} people were queued with no stall, {beyond[0]} among them"
+    conclude(
+        storm,
+        broken=f"For 3 s at a time, {times} times, the disk stalled ({how}); {len(queued)} people"
+        " were in flight then and were queued, and nobody else.",
+        healed_at=healed_at,
+        was_outage=True,
+    )
 
 
 def test_both_stores_down(
@@ -76,7 +121,7 @@ def test_both_stores_down(
         pause(1)
     assert any(answer.level == 3 for answer in storm.heard("accepted"))
     broken = f"PostgreSQL and Valkey were both killed and away for {seconds:g} s."
-    conclude(storm, broken=broken, healed_at=healed_at)
+    conclude(storm, broken=broken, healed_at=healed_at, was_outage=True)
 
 
 def test_connections_cut_at_commit(
@@ -92,7 +137,6 @@ def test_connections_cut_at_commit(
     (event, account). Without that (see `_end_requests`) the constraint would make it a dead row.
     """
     times, cut = int(form(2, 20)), 0
-    # Enough people for the breakers' 60 s, in which nobody commits.
     storm = make_storm(int(form(100, 6000)), rate=20)
     with storm:
         for _ in range(times):

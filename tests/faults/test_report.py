@@ -14,6 +14,7 @@ def result(scenario: str, *, slowest: float, wrong: list[str] | None = None) -> 
         over_capacity=0,
         slowest=slowest,
         healing=0.5,
+        heard=1.5,
         by_level={1: 1234},
         wrong=wrong or [],
     )
@@ -24,13 +25,13 @@ def test_what_was_not_measured_again_stays(tmp_path: Path) -> None:
     path = tmp_path / "reliability.md"
     first = [result("one", slowest=1), result("two", slowest=7, wrong=["too slow"])]
     write_report(path, first, form="the long form", has_ended=True)
-    assert "| two **failed** | 1,234 | 0 | 0 | 0 | 7.00 | 0.5 |" in path.read_text()
+    assert "| two **failed** | 1,234 | 0 | 0 | 0 | 7.00 | 0.5 | 1.5 |" in path.read_text()
     write_report(path, [result("two", slowest=2)], form="the long form", has_ended=False)
     text = path.read_text()
     assert "This run was not over" in text
     assert [line for line in text.splitlines() if line.startswith(("| one", "| two"))] == [
-        "| one | 1,234 | 0 | 0 | 0 | 1.00 | 0.5 |",
-        "| two | 1,234 | 0 | 0 | 0 | 2.00 | 0.5 |",
+        "| one | 1,234 | 0 | 0 | 0 | 1.00 | 0.5 | 1.5 |",
+        "| two | 1,234 | 0 | 0 | 0 | 2.00 | 0.5 | 1.5 |",
     ]
     assert text.count("It broke after 1 s.") == 1
     assert "It broke after 7 s." not in text

@@ -19,21 +19,25 @@ from .storm import Answer, Storm
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds that anybody may wait for an answer, and that it may take to heal."""
+    """Seconds that anybody may wait for an answer, that it may take to heal, and that a page may
+    take to show the end; less than that after an outage of the database.
+    """
 
     answer: float
     healing: float
+    heard: float
+    heard_after_outage: float
 
 
 # What is promised, and what shows that something hangs on a machine that is busy with other work.
-PROMISED = Limits(answer=6.0, healing=15.0)
-LENIENT = Limits(answer=20.0, healing=45.0)
+PROMISED = Limits(answer=6.0, healing=15.0, heard=15.0, heard_after_outage=5.0)
+LENIENT = Limits(answer=20.0, healing=45.0, heard=45.0, heard_after_outage=25.0)
 PATIENCE = 90.0  # seconds after which what is still in flight counts as lost
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one scenario came to. `healing` and `slowest` are seconds."""
+    """What one scenario came to. `healing`, `heard` and `slowest` are seconds."""
 
     accepted: int
     lost: int
@@ -41,20 +45,30 @@ class Verdict:
     over_capacity: int
     slowest: float
     healing: float
+    heard: float
     by_level: dict[int, int] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
 
 
-def judge(storms: list[Storm], *, healed_at: float, limits: Limits, dead: int = 0) -> Verdict:
+def judge(
+    storms: list[Storm],
+    *,
+    healed_at: float | None,
+    limits: Limits,
+    was_outage: bool = False,
+    dead: int = 0,
+) -> Verdict:
     """Wait until nothing is in flight any more, and say what became of everybody.
 
-    `healed_at` is seconds since 1970. `dead` rows are allowed, visible to staff as they are.
+    `healed_at` is seconds since 1970, None when nothing had to heal. `dead` rows are allowed,
+    visible to staff as they are. `was_outage`: the database was away.
     """
     left = wait_until_nothing_is_in_flight()
     accepted = [a for storm in storms for a in storm.heard("accepted", "ended")]
     answers = [answer for storm in storms if (answer := storm.slowest())]
     slowest = max(answers, key=lambda answer: answer.seconds)
-    healing = _seconds_to_heal(accepted, healed_at)
+    healing = _seconds_to_heal(accepted, healed_at or time.time())
+    heard = _seconds_to_hear(storms, healed_at or 0)
     lost = [*_lost(accepted), *(f"still in flight: {ticket}" for ticket in left)]
     doubled = [*_doubled_guests(), *_guests_without_request()]
     over = sum(_over_capacity(event) for event in Event.objects.all())
@@ -63,6 +77,10 @@ def judge(storms: list[Storm], *, healed_at: float, limits: Limits, dead: int = 
         wrong.append(f"somebody waited too long: {slowest}")
     if healing > limits.healing:
         wrong.append(f"the last ticket ended {healing:.1f} s after the healing")
+    if heard > (limits.heard_after_outage if was_outage else limits.heard):
+        wrong.append(f"the last page showed the end after {heard:.1f} s")
+    if deaf := [ticket for storm in storms for ticket in storm.opened if ticket not in storm.ended]:
+        wrong.append(f"{len(deaf)} pages never showed the end, that of {deaf[0]} among them")
     levels = [answer.level for answer in accepted]
     return Verdict(
         accepted=len(accepted),
@@ -71,6 +89,7 @@ def judge(storms: list[Storm], *, healed_at: float, limits: Limits, dead: int = 
         over_capacity=over,
         slowest=round(slowest.seconds, 2),
         healing=round(healing, 1),
+        heard=round(heard, 1),
         by_level={level: levels.count(level) for level in sorted(set(levels))},
         wrong=wrong,
     )
@@ -126,6 +145,17 @@ def _seconds_to_heal(accepted: list[Answer], healed_at: float) -> float:
         ),
         default=0.0,
     )
+
+
+def _seconds_to_hear(storms: list[Storm], healed_at: float) -> float:
+    """Return how long a page took at most to show the end, counted in the same way."""
+    waits = [
+        storm.ended[ticket] - max(healed_at, opened)
+        for storm in storms
+        for ticket, opened in storm.opened.items()
+        if ticket in storm.ended
+    ]
+    return max(0.0, *waits) if waits else 0.0
 
 
 def _doubled_guests() -> Iterator[str]:

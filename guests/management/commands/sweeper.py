@@ -10,7 +10,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
-from django.db import close_old_connections
+from django.db import InterfaceError, OperationalError, close_old_connections
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
@@ -24,11 +24,13 @@ from guests.services import fill_free_places, wake_guests_worker
 from notifications.delivery import describe
 from notifications.models import Email
 from notifications.services import send_due_emails, wake_emails_worker, write_kept_outcomes
+from snap.database import breaker
 from snap.wakeup import WakeUp
 
 log = logging.getLogger(__name__)
 
-LONGEST_PAUSE = 5.0  # seconds between two tries while something is away
+LONGEST_PAUSE = 5.0  # seconds between two tries while something is wrong
+LOOK_EVERY = 0.2  # seconds between two looks at the database's breaker while it is open
 CLEAN_EVERY = 3600.0  # seconds between two removals of what nobody looks at any more
 CLAIMS_EVERY = 60.0  # seconds between two looks for claims that nobody has answered in time
 SIGNALS = {signal.SIGTERM, signal.SIGINT}
@@ -79,9 +81,14 @@ def sweep_until_told_to_stop() -> None:
 def keep_up(sweep: Callable[[Stopping], None], stop: threading.Event, interval: float) -> None:
     """Sweep every `interval` seconds, whatever goes wrong; a failure is logged once, until it is
     over.
+
+    While the database is away nothing is tried, and as soon as its breaker closes everything is.
     """
     pause, is_failing = interval, False
     while not stop.wait(pause):
+        if breaker.state == "open":
+            pause = min(LOOK_EVERY, interval)
+            continue
         try:
             sweep(stop.is_set)
         except Exception as error:  # noqa: BLE001 (whatever it is, the next sweep must come)
@@ -90,6 +97,9 @@ def keep_up(sweep: Callable[[Stopping], None], stop: threading.Event, interval: 
                     "sweep_failed", extra={"sweep": sweep.__name__, "error": describe(error)}
                 )
             pause, is_failing = min(pause * 2, max(LONGEST_PAUSE, interval)), True
+            if isinstance(error, (OperationalError, InterfaceError)):
+                breaker.suspect()
+                pause = min(LOOK_EVERY, interval)
         else:
             if is_failing:
                 log.info("sweep_works_again", extra={"sweep": sweep.__name__})

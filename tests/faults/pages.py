@@ -1,0 +1,121 @@
+"""One person's open ticket page: it does what static/js/ticket.js does, without a browser."""
+
+import asyncio
+import random
+import re
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from snap.processes import BASE_DIR
+from tests.bench import wire
+
+SCRIPT = (BASE_DIR / "static/js/ticket.js").read_text()
+STATE = re.compile(rb'data-state="([a-z_]+)')
+FINAL = {"created", "waitlisted", "refused", "cancelled", "failed", "by_email"}
+CONNECT_TIMEOUT = 10.0  # seconds
+
+
+def in_script(pattern: str) -> float:
+    """Return a number of milliseconds that the script names, in seconds."""
+    found = re.search(pattern, SCRIPT)
+    assert found is not None, f"ticket.js has no {pattern}"
+    return int(found[1]) / 1000
+
+
+WITHOUT_SOCKET = in_script(r"WITHOUT_SOCKET = (\d+);")
+WITH_SOCKET = in_script(r"WITH_SOCKET = (\d+);")
+FIRST_WITH_SOCKET = in_script(r"FIRST_WITH_SOCKET = (\d+);")
+AFTER_FAILURE = in_script(r"AFTER_FAILURE = (\d+);")
+QUEUED = in_script(r"queued: (\d+)")
+LONGEST_RECONNECT = in_script(r"Math\.min\(1000 \* 2 \*\* tries, (\d+)\)")
+
+
+class Page:
+    """A ticket page, from the moment the request was accepted to the end that it shows.
+
+    `ask` requests the ticket and returns its state, "" when the server says nothing of it.
+    `connect` opens the page's socket; None: this browser never gets one.
+    """
+
+    def __init__(
+        self,
+        shown: str,
+        ask: Callable[[], Awaitable[str]],
+        connect: Callable[[], Awaitable[wire.Socket]] | None = None,
+    ) -> None:
+        self.shown = shown
+        self.has_socket = False
+        self.heard_by_socket = False
+        self._ask = ask
+        self._connect = connect
+        self._has_asked = self._has_failed = self._is_told_to_ask = False
+        self._news = asyncio.Event()
+
+    async def follow(self) -> None:
+        """Return when the page shows an end."""
+        listening = asyncio.create_task(self._listen()) if self._connect else None
+        try:
+            while True:
+                await self._until_due()
+                if self.shown in FINAL:
+                    return
+                self._has_asked = True
+                state = await self._ask()
+                self._has_failed = not state
+                self.shown = state or self.shown
+        finally:
+            if listening:
+                listening.cancel()
+
+    def _delay(self) -> float:
+        if self._has_failed:
+            return AFTER_FAILURE
+        if self.shown == "queued":
+            return QUEUED
+        if not self.has_socket:
+            return WITHOUT_SOCKET
+        return WITH_SOCKET if self._has_asked else FIRST_WITH_SOCKET
+
+    async def _until_due(self) -> None:
+        """Wait for the next time to ask. What the socket brings sets the timer anew."""
+        while self.shown not in FINAL:
+            self._news.clear()
+            try:
+                async with asyncio.timeout(self._delay() * random.uniform(0.8, 1.2)):
+                    await self._news.wait()
+            except TimeoutError:
+                return
+            if self._is_told_to_ask:
+                self._is_told_to_ask = False
+                return
+
+    async def _listen(self) -> None:
+        assert self._connect is not None
+        tries = 0
+        while True:
+            with suppress(OSError, wire.WireError, TimeoutError):
+                async with asyncio.timeout(CONNECT_TIMEOUT):
+                    socket = await self._connect()
+                tries = 0
+                self._set_socket(is_open=True)
+                try:
+                    while (text := await socket.receive()) is not None:
+                        self._hear(text)
+                finally:
+                    socket.close()
+            if self.has_socket:
+                self._set_socket(is_open=False)
+            await asyncio.sleep(min(2**tries, LONGEST_RECONNECT) * random.uniform(0.5, 1.5))
+            tries += 1
+
+    def _set_socket(self, *, is_open: bool) -> None:
+        self.has_socket = is_open
+        self._news.set()
+
+    def _hear(self, text: bytes) -> None:
+        if text == b"ask":
+            self._is_told_to_ask = True
+        elif found := STATE.search(text):
+            self.shown = found[1].decode()
+            self.heard_by_socket = self.shown in FINAL
+        self._news.set()
