@@ -61,32 +61,6 @@ def held() -> dict[str, object]:
 # The thief ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("attempt", range(5))
-def test_nobody_takes_a_place_by_proving_another_email(attempt: int) -> None:
-    event = make_event()
-    holder, thief = squatter_on(event), Visitor(event)
-    before = held()
-    claim_by(thief)
-    thief.send("code", code="000000")
-    for code in LoginCode.objects.all():
-        if Email.objects.filter(cause=f"login_code:{code.pk}", to=OWNER["email"]).exists():
-            thief.send("code", code=code.digits())
-    assert held() == before
-    assert state_in(holder.look()) == "created"
-    assert state_in(thief.look()) == ""
-    assert not Email.objects.filter(to=OWNER["email"]).exists()
-
-
-def test_the_code_that_goes_to_the_holder_is_of_no_use_for_a_claim() -> None:
-    event = make_event()
-    squatter_on(event)
-    thief = Visitor(event)
-    claim_by(thief)
-    assert set(Email.objects.filter(kind="login_code").values_list("to", flat=True)) == {
-        PERSON["email"]
-    }
-
-
 def test_the_holder_is_told_at_once_and_objects_in_one_tap() -> None:
     event = make_event()
     holder, thief = squatter_on(event), Visitor(event)
