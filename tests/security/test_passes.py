@@ -5,6 +5,7 @@ import zxingcpp
 from django.conf import settings
 from django.core import mail
 from django.core.files.storage import default_storage
+from django.core.mail import EmailMultiAlternatives
 from django.test import Client
 from django.utils import timezone
 from PIL import Image
@@ -57,6 +58,7 @@ def test_the_link_opens_the_pass_in_any_browser_without_a_redirect() -> None:
 def test_both_parts_of_the_email_have_the_link_and_the_image_has_the_bare_address() -> None:
     guest, link = guest_with_email()
     message = next(each for each in mail.outbox if each.to == [guest.account.email])
+    assert isinstance(message, EmailMultiAlternatives)
     html = str(message.alternatives[0][0])
     assert link in message.body
     assert html.count(link) == 2

@@ -445,6 +445,33 @@ def test_the_first_proof_elsewhere_ends_the_sessions_there_were() -> None:
     assert state_in(owner.look()) == "created"
 
 
+def test_a_squatter_who_gave_the_owners_own_email_is_out_once_the_owner_signs_in() -> None:
+    event = make_event()
+    squatter, owner = squatter_on(event), Visitor(event)
+    send_all()
+    assert "Inês Exemplo" in html_of(owner.get(link_in("qr_code", PERSON["email"])))
+    assert state_in(squatter.look()) == "created"
+    owner.give_phone()
+    owner.type_code(User.objects.get())
+    assert state_in(squatter.look()) == ""
+    assert state_in(owner.look()) == "created"
+
+
+def test_only_the_first_code_after_a_link_ends_sessions() -> None:
+    event = make_event()
+    visitor = squatter_on(event)
+    send_all()
+    visitor.get(link_in("welcome", PERSON["email"]))
+    other = Visitor(event)
+    other.give_phone()
+    other.type_code(User.objects.get())
+    assert User.objects.get().proven_by == "email"
+    again = Visitor(event)
+    again.give_phone()
+    again.type_code(User.objects.get())
+    assert state_in(other.look()) == "created"
+
+
 def test_a_later_proof_ends_no_session() -> None:
     account = make_account()
     first, second = Visitor(make_event()), Visitor(make_event())
