@@ -60,6 +60,11 @@ class User(AbstractBaseUser, PermissionsMixin):
     Guests sign in with a one-time code and have no password; staff have one.
     """
 
+    class ProvenBy(models.TextChoices):
+        LINK = "link", _("a link in an email")
+        EMAIL = "email", _("a code by email")
+        SMS = "sms", _("a code by SMS")
+
     phone = models.CharField(_("phone"), max_length=16, null=True)
     first_name = models.CharField(_("first name"), max_length=60)
     last_name = models.CharField(_("last name"), max_length=60)
@@ -70,6 +75,16 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_active = models.BooleanField(_("active"), default=True)
     is_staff = models.BooleanField(_("staff"), default=False)
     verified_at = models.DateTimeField(_("proven at"), null=True, blank=True)
+    # By what, "" before release 0003. A proof by link leaves the sessions that there are.
+    proven_by = models.CharField(
+        _("proven by"),
+        max_length=5,
+        choices=ProvenBy,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+    )
     session_nonce = models.CharField(max_length=32, default=make_nonce, editable=False)
     # The browser session that registered, "" when staff did.
     browser = models.CharField(max_length=32, blank=True, db_default="", editable=False)

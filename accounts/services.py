@@ -198,9 +198,11 @@ def latest_code(phone: str, browser: str) -> LoginCode | None:
 
 @dataclass(frozen=True)
 class Proof:
-    """What a code has proven. `is_first`: it is the account's first proof.
+    """What a code has proven.
 
-    `claim` is what the code settles: it went to the phone itself, in the claimant's browser.
+    `is_first`: it is the account's first proof. `ends_sessions`: it is the first code, and it was
+    typed in another browser than the one that registered. `claim` is what the code settles: it went
+    to the phone itself, in the claimant's browser.
     """
 
     account: User
@@ -249,8 +251,9 @@ def _use(code: LoginCode, follow: Callable[[Proof], None] | None) -> Proof:
     if not account.is_active or is_blocked(account.phone or ""):
         raise AccountError("refused")
     is_first = account.verified_at is None and code.claim is None
-    ends_sessions = is_first and account.browser != code.browser
-    if is_first:
+    is_first_code = is_first or (code.claim is None and account.proven_by == User.ProvenBy.LINK)
+    ends_sessions = is_first_code and account.browser != code.browser
+    if is_first_code:
         _prove(account, code, ends_sessions=ends_sessions)
     proof = Proof(account, is_first, ends_sessions, code.claim)
     if follow:
@@ -263,8 +266,10 @@ def _prove(account: User, code: LoginCode, *, ends_sessions: bool) -> None:
     if ends_sessions:
         account.renew_sessions()
         account.ended_sessions, account.browser = [], code.browser
-    account.verified_at = timezone.now()
-    account.save(update_fields=["session_nonce", "ended_sessions", "browser", "verified_at"])
+    account.verified_at = account.verified_at or timezone.now()
+    account.proven_by = code.channel
+    fields = ["session_nonce", "ended_sessions", "browser", "verified_at", "proven_by"]
+    account.save(update_fields=fields)
 
 
 def prove_email(account: User) -> bool:
@@ -274,9 +279,10 @@ def prove_email(account: User) -> bool:
     was read. No session ends and none begins.
     """
     same = User.objects.filter(pk=account.pk, email=account.email, is_active=True)
-    is_first = bool(same.filter(verified_at=None).update(verified_at=Now()))
+    proof = {"verified_at": Now(), "proven_by": User.ProvenBy.LINK}
+    is_first = bool(same.filter(verified_at=None).update(**proof))
     if is_first:
-        account.refresh_from_db(fields=["verified_at"])
+        account.refresh_from_db(fields=["verified_at", "proven_by"])
         log.info("email_proven", extra={"account_id": account.pk})
     return is_first
 

@@ -195,8 +195,10 @@ class ClaimAdmin(LongList, FindsPhones, ReadOnly):
 
     @admin.display(description=_("proven at"))
     def proven_at(self, claim: Claim) -> str:
-        proven = claim.account.verified_at
-        return _local(proven) if proven else gettext("not proven")
+        account = claim.account
+        if account.verified_at is None:
+            return gettext("not proven")
+        return f"{_local(account.verified_at)} {account.get_proven_by_display()}"
 
     @admin.display(description=_("since"))
     def since(self, claim: Claim) -> str:

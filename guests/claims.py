@@ -71,6 +71,7 @@ def undo_claim(claim: Claim, *, acting_user: User) -> None:
             setattr(account, field, claim.taken[field])
         proven = claim.taken["verified_at"]
         account.verified_at = datetime.fromisoformat(proven) if proven else None
+        account.proven_by = claim.taken["proven_by"]
         account.browser = claim.taken["browser"]
         _give_places(account, {guest["id"]: guest for guest in _guests_taken(claim)})
         claim.move_to(Claim.State.UNDONE, actor=f"account:{acting_user.pk}")
@@ -176,6 +177,7 @@ def _hand_over(
     for field in PERSON:
         setattr(account, field, getattr(claim, field))
     account.verified_at, account.browser = proven_at, claim.browser
+    account.proven_by = User.ProvenBy.SMS if proven_at else ""
     _give_places(account, {})
     for rival in Claim.objects.undecided().filter(account=account):
         _refuse(rival, decided_by=f"claim:{claim.pk}", tells_holder=False)
@@ -200,6 +202,7 @@ def _what_is_taken(account: User) -> dict[str, Any]:
     return {
         **{field: getattr(account, field) for field in PERSON},
         "verified_at": account.verified_at.isoformat() if account.verified_at else None,
+        "proven_by": account.proven_by,
         "browser": account.browser,
         "guests": [
             {
@@ -227,7 +230,8 @@ def _give_places(account: User, given_back: Mapping[int, dict[str, Any]]) -> Non
     account.renew_sessions()
     if account.has_usable_password():
         account.set_unusable_password()
-    account.save(update_fields=[*PERSON, "verified_at", "browser", *SESSIONS, "password"])
+    changed = ["verified_at", "proven_by", "browser", "password"]
+    account.save(update_fields=[*PERSON, *SESSIONS, *changed])
     void_codes(account)
     requests = GuestRequest.objects.filter(account=account)
     requests.exclude(browser="").update(browser="")

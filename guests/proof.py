@@ -53,13 +53,12 @@ def prove_by_link(account: User) -> bool:
 
 
 def _follow(proof: Proof) -> None:
-    if not proof.is_first:
-        return
     account = proof.account
-    lock_lists_of(account)
+    if proof.is_first or proof.ends_sessions:
+        lock_lists_of(account)
     if proof.ends_sessions:
         GuestRequest.objects.filter(account=account).exclude(browser="").update(browser="")
-    if account.email:
+    if proof.is_first and account.email:
         _send_what_waited(account)
 
 

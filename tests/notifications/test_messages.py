@@ -24,7 +24,24 @@ NOW = datetime(2027, 6, 1, tzinfo=UTC)
 GUEST_URL = "https://snap.example/guest/tHiSiSaToKeN-0123456789"
 
 CONTEXTS: dict[str, dict[str, Any]] = {
-    "welcome": {"first_name": "Inês", "promo_url": "https://snap.example/promo/"},
+    "welcome": {
+        "first_name": "Inês",
+        "promo_url": "https://snap.example/promo/",
+        "proof_url": "https://snap.example/from-email/welcome/17/?proof=s1GnAtUrE",
+    },
+    "claim": {
+        "first_name": "Inês",
+        "phone": "+351 961 … 67",
+        "hours": 24,
+        "objection_url": "https://snap.example/from-email/claim/5/?proof=s1GnAtUrE",
+    },
+    "claim_decided": {
+        "first_name": "Inês",
+        "phone": "+351 961 … 67",
+        "state": "granted",
+        "is_claimant": True,
+        "promo_url": "https://snap.example/promo/",
+    },
     "login_code": {"first_name": "Inês", "code": "048213", "minutes": 10},
     "qr_code": {
         "first_name": "Inês",
@@ -92,6 +109,10 @@ def test_subjects_are_in_the_rows_language(sink: Sink) -> None:
     assert subjects == {
         ("welcome", "pt-pt"): "Damos-te as boas-vindas ao SNAP",
         ("welcome", "en"): "Welcome to SNAP",
+        ("claim", "pt-pt"): "Este número ainda é teu?",
+        ("claim", "en"): "Is this still your number?",
+        ("claim_decided", "pt-pt"): "O número é teu",
+        ("claim_decided", "en"): "The number is yours",
         ("login_code", "pt-pt"): "O teu código de acesso ao SNAP",
         ("login_code", "en"): "Your SNAP sign-in code",
         ("qr_code", "pt-pt"): "O teu código QR para Noite de São João",
@@ -99,6 +120,23 @@ def test_subjects_are_in_the_rows_language(sink: Sink) -> None:
         ("waitlisted", "pt-pt"): "Estás na lista de espera para Noite de São João",
         ("waitlisted", "en"): "You are on the waiting list for Noite de São João",
     }
+
+
+@pytest.mark.parametrize("language", ["pt-pt", "en"])
+@pytest.mark.parametrize("is_claimant", [True, False], ids=["claimant", "holder"])
+def test_each_side_of_each_decision_reads_something_else(
+    sink: Sink, language: str, is_claimant: bool
+) -> None:
+    states = ["granted", "refused", "undone"]
+    messages = [
+        receive(sink, "claim_decided", language, state=state, is_claimant=is_claimant)
+        for state in states
+    ]
+    assert len({message["Subject"] for message in messages}) == 3
+    assert len({body(message, "plain") for message in messages}) == 3
+    for message in messages:
+        assert message["Subject"].strip() in body(message, "html")
+        assert "+351 961 … 67" in body(message, "plain")
 
 
 def test_the_qr_code_is_an_inline_image_that_scans(sink: Sink) -> None:

@@ -15,7 +15,9 @@ from django.template.loader import render_to_string
 from django.test import Client
 from django.utils import timezone, translation
 
-from accounts.models import User
+from accounts.email_links import signature_for
+from accounts.models import Claim, User
+from guests.claims import grant_claim, undo_claim
 from guests.models import Event, GuestRequest
 from guests.services import cancel_guest
 from guests.tickets import Ticket
@@ -29,7 +31,7 @@ from tests.factories import (
     make_staff,
     make_team,
 )
-from tests.promo.visitors import Visitor, html_of, state_in
+from tests.promo.visitors import PERSON, Visitor, html_of, location_of, state_in
 
 pytestmark = pytest.mark.django_db
 
@@ -448,6 +450,35 @@ def test_a_pass_is_a_sound_page_for_holder_and_stranger(language: str) -> None:
     answer = visitor.signed_in(guest.account).get(url)
     check_page(answer, language)
     assert guest.name in html_of(answer)
+
+
+@in_both_languages
+def test_pages_about_a_claim_are_sound_in_each_state(language: str) -> None:
+    account = make_account()
+    visitor = Visitor(make_event(), language=language)
+    visitor.give_phone(account.phone or "")
+    check_page(visitor.open("claim"), language)
+    made_at = location_of(visitor.send("claim", **PERSON))
+    claim = Claim.objects.get()
+    link = "/from-email/claim/%d/?proof=%s"
+    objection = link % (claim.pk, signature_for(account, f"claim:{claim.pk}"))
+    check_page(visitor.get(made_at), language)
+    check_page(visitor.get(objection, headers={"sec-purpose": "prefetch"}), language)
+    check_page(visitor.get(objection), language)
+    check_page(visitor.get(made_at), language)
+    grant_claim(claim, acting_user=make_staff())
+    check_page(visitor.get(made_at), language)
+    check_page(visitor.get(objection), language)
+    undo_claim(Claim.objects.get(), acting_user=make_staff())
+    check_page(visitor.get(made_at), language)
+    check_page(visitor.get(objection), language)
+
+
+@in_both_languages
+def test_the_page_of_a_proven_email_is_sound(language: str) -> None:
+    account, visitor = make_account(), Visitor(make_event(), language=language)
+    link = f"/from-email/welcome/{account.pk}/?proof={signature_for(account, 'welcome')}"
+    check_page(visitor.get(link), language)
 
 
 @in_both_languages

@@ -61,32 +61,6 @@ def held() -> dict[str, object]:
 # The thief ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("attempt", range(5))
-def test_nobody_takes_a_place_by_proving_another_email(attempt: int) -> None:
-    event = make_event()
-    holder, thief = squatter_on(event), Visitor(event)
-    before = held()
-    claim_by(thief)
-    thief.send("code", code="000000")
-    for code in LoginCode.objects.all():
-        if Email.objects.filter(cause=f"login_code:{code.pk}", to=OWNER["email"]).exists():
-            thief.send("code", code=code.digits())
-    assert held() == before
-    assert state_in(holder.look()) == "created"
-    assert state_in(thief.look()) == ""
-    assert not Email.objects.filter(to=OWNER["email"]).exists()
-
-
-def test_the_code_that_goes_to_the_holder_is_of_no_use_for_a_claim() -> None:
-    event = make_event()
-    squatter_on(event)
-    thief = Visitor(event)
-    claim_by(thief)
-    assert set(Email.objects.filter(kind="login_code").values_list("to", flat=True)) == {
-        PERSON["email"]
-    }
-
-
 def test_the_holder_is_told_at_once_and_objects_in_one_tap() -> None:
     event = make_event()
     holder, thief = squatter_on(event), Visitor(event)
@@ -469,6 +443,33 @@ def test_the_first_proof_elsewhere_ends_the_sessions_there_were() -> None:
     owner.type_code(User.objects.get())
     assert state_in(squatter.look()) == ""
     assert state_in(owner.look()) == "created"
+
+
+def test_a_squatter_who_gave_the_owners_own_email_is_out_once_the_owner_signs_in() -> None:
+    event = make_event()
+    squatter, owner = squatter_on(event), Visitor(event)
+    send_all()
+    assert "Inês Exemplo" in html_of(owner.get(link_in("qr_code", PERSON["email"])))
+    assert state_in(squatter.look()) == "created"
+    owner.give_phone()
+    owner.type_code(User.objects.get())
+    assert state_in(squatter.look()) == ""
+    assert state_in(owner.look()) == "created"
+
+
+def test_only_the_first_code_after_a_link_ends_sessions() -> None:
+    event = make_event()
+    visitor = squatter_on(event)
+    send_all()
+    visitor.get(link_in("welcome", PERSON["email"]))
+    other = Visitor(event)
+    other.give_phone()
+    other.type_code(User.objects.get())
+    assert User.objects.get().proven_by == "email"
+    again = Visitor(event)
+    again.give_phone()
+    again.type_code(User.objects.get())
+    assert state_in(other.look()) == "created"
 
 
 def test_a_later_proof_ends_no_session() -> None:
