@@ -4,6 +4,7 @@ While the database is away all of these answer 503: nobody can be looked up, and
 to the journal only together with the request for a place that it was made for.
 """
 
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -24,6 +25,7 @@ from snap.addresses import client_address
 
 from . import api_schema
 from .api_emergency import nothing_left
+from .challenge import send_or_spend_pass
 from .emergency import or_in_emergency
 from .serializers import LoginSerializer, PhoneSerializer, RegisterSerializer
 
@@ -62,7 +64,8 @@ def login(request: Request) -> Response:
     known = find_account(data["phone"])
     if known is None:
         raise AccountError("unknown_phone")
-    sent = send_login_code(known, browser=browser, address=address)
+    send = partial(send_login_code, known, browser=browser, address=address)
+    sent = send_or_spend_pass(request._request, send)
     return Response(
         {
             "success": True,

@@ -1,5 +1,6 @@
 """The guest's way, screen by screen: ordinary pages and forms, and with HTMX their partials."""
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -46,10 +47,12 @@ from .answers import (
     ticket_context,
 )
 from .calendars import calendar_of
+from .challenge import send_or_spend_pass
 from .emergency import or_in_emergency, was_given_here
 from .errors import refusal_text
 from .links import PromoLink, open_link
 from .steps import step_phone
+from .too_many import too_many
 
 # Why a list takes nobody any more, though some are on it.
 SOME_CAME_IN_TIME = {"closed", "list_full"}
@@ -188,14 +191,16 @@ def claim(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     form = RegisterForm(request.POST or None)
     if request.method == "GET" or not form.is_valid():
         return show_step(request, link, "claim", {"form": form}, phone=number)
+    send = partial(
+        claim_phone,
+        sent.account,
+        **form.cleaned_data,
+        language=get_language() or "",
+        browser=browser_of(request),
+        address=client_address(request),
+    )
     try:
-        claim_phone(
-            sent.account,
-            **form.cleaned_data,
-            language=get_language() or "",
-            browser=browser_of(request),
-            address=client_address(request),
-        )
+        send_or_spend_pass(request, send)
     except AccountError as error:
         return _no_code(request, link, error)
     context = {"form": CodeForm(), **_about_code(request, number)}
@@ -291,8 +296,11 @@ def _sent_again(request: HttpRequest, phone: str) -> User | None:
 
 
 def _send_code(request: HttpRequest, link: PromoLink, account: User) -> HttpResponse:
+    send = partial(
+        send_login_code, account, browser=browser_of(request), address=client_address(request)
+    )
     try:
-        send_login_code(account, browser=browser_of(request), address=client_address(request))
+        send_or_spend_pass(request, send)
     except AccountError as error:
         return _no_code(request, link, error)
     number = account.phone or ""
@@ -303,6 +311,8 @@ def _send_code(request: HttpRequest, link: PromoLink, account: User) -> HttpResp
 def _no_code(request: HttpRequest, link: PromoLink, error: AccountError) -> HttpResponse:
     if error.code != "too_many_codes":
         return show_step(request, link, "unavailable", {"refusal": error.code}, status=403)
+    if error.may_solve:
+        return too_many(request, error.retry_after, "code")
     wait = {"retry_after": error.retry_after}
     answer = show_step(request, link, "too_many", wait, status=429)
     answer["Retry-After"] = str(error.retry_after)
