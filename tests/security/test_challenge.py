@@ -40,7 +40,10 @@ def test_in_the_dialog_too(web: str, phone: BrowserContext) -> None:
     page.locator("#flow input[name=phone]").fill("912 000 111")
     page.locator("#flow form.step .button").click()
     expect(page.locator("#flow [data-challenge]")).to_be_attached()
-    expect(page.locator("#flow input[name=phone]")).to_be_visible(timeout=30_000)
+    # What was typed is sent again: the step that follows is shown.
+    expect(page.locator("#flow input[name=first_name]")).to_be_visible(timeout=30_000)
+    expect(page.locator("#flow")).to_contain_text("912 000 111")
+    assert "/-/register/?s=" in page.url
 
 
 def test_without_javascript_a_browser_waits_and_goes_on(web: str, page_without_js: Page) -> None:
