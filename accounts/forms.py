@@ -25,6 +25,9 @@ PHONE_MESSAGES = {
 }
 
 MAX_NAME_LENGTH = 60
+# Signs that look like a dash and that Unicode takes for something else: minus signs, overlines, the
+# long vowel of Japanese keyboards, a bar, a tilde.
+DASHES = "\u2212\u00af\u02c9\u02d7\u207b\u208b\u30fc\uff70|~"
 NAME = re.compile(r"^[^\W_]([^\W_]|[ '’ʼ.·\u05be\u2010\u2011-])*$")
 ADDRESS_IN_NAME = re.compile(r"[^\W\d_]{2,}\.[^\W\d_]{2,}")
 
@@ -152,33 +155,45 @@ class RegisterForm(forms.Form):
         return clean_name(self.cleaned_data["last_name"])
 
 
+# Characters that a code may come with: as pasted, each digit with a separator or an invisible sign.
+MAX_TYPED_CODE = 40
+
+
+def bare_code(typed: str) -> str:
+    """Return a code as typed or pasted without its separators, with digits in ASCII.
+
+    Spaces, dashes, dots, quotes and invisible signs are separators; letters and signs that change
+    a number stay, so that the code is refused.
+    """
+    kept = [c for c in typed if unicodedata.category(c)[0] not in "ZPCM" and c not in DASHES]
+    return "".join(str(unicodedata.decimal(c, c)) for c in kept)
+
+
 class CodeForm(forms.Form):
     code = forms.CharField(
         label=_("Code"),
-        max_length=20,
-        widget=DrawnInput(
-            attrs={"autocomplete": "one-time-code", "inputmode": "numeric", "pattern": "[0-9 ]*"}
-        ),
+        max_length=MAX_TYPED_CODE,
+        widget=DrawnInput(attrs={"autocomplete": "one-time-code", "inputmode": "numeric"}),
     )
 
     def clean_code(self) -> str:
         """Return six ASCII digits, whatever script they were typed in."""
-        typed = "".join(without_marks(self.cleaned_data["code"]).split())
-        if len(typed) != 6 or not typed.isdecimal():
+        code = bare_code(self.cleaned_data["code"])
+        if len(code) != 6 or not (code.isascii() and code.isdecimal()):
             raise ValidationError(_("The code has six digits."), code="not_a_code")
-        return "".join(str(unicodedata.decimal(digit)) for digit in typed)
+        return code
 
 
 class SecondFactorForm(forms.Form):
-    """Six digits of an authenticator app, or a backup code, spaces or not."""
+    """Six digits of an authenticator app, or a backup code, separators or not."""
 
     code = forms.CharField(
         label=_("Code"),
-        max_length=20,
+        max_length=MAX_TYPED_CODE,
         widget=forms.TextInput(
             attrs={"autocomplete": "one-time-code", "autofocus": True, "autocapitalize": "none"}
         ),
     )
 
     def clean_code(self) -> str:
-        return "".join(self.cleaned_data["code"].split()).lower()
+        return bare_code(self.cleaned_data["code"]).lower()

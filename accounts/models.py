@@ -347,16 +347,6 @@ class LoginCode(models.Model):
     def matches(self, typed: str) -> bool:
         return hmac.compare_digest(self.digits().encode(), typed.encode())
 
-    def spend_try(self) -> bool:
-        """Count one try, atomically; False when the code is used, expired or out of tries."""
-        return bool(
-            LoginCode.objects.usable().filter(pk=self.pk).update(tries=models.F("tries") + 1)
-        )
-
-    def use(self) -> bool:
-        """Mark the code used; False when another request used it first."""
-        return bool(LoginCode.objects.filter(pk=self.pk, used_at=None).update(used_at=Now()))
-
 
 class BlockedPhone(models.Model):
     """A phone, or all phones with a prefix, that may not join any list."""

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
+from django.db.models import Exists, F
 from django.db.models.functions import Now
 from django.utils import timezone, translation
 from django.utils.translation import gettext
@@ -15,16 +16,12 @@ from django.utils.translation import gettext
 from notifications.services import queue_email
 
 from .channels import ChannelError, sms
+from .code_budgets import check_budgets
 from .errors import AccountError
 from .models import Claim, LoginCode, User
 from .suspicious import hash_personal, network_of, note_suspicious
 
 log = logging.getLogger(__name__)
-
-# One number for the advisory lock under which codes are counted, any that nobody else uses.
-CODES_LOCK = 0x534E4150
-
-CODE_WINDOW = timedelta(minutes=10)
 
 
 def is_blocked(phone: str) -> bool:
@@ -87,18 +84,20 @@ def register(
     return account
 
 
-def send_login_code(account: User, *, browser: str, address: str) -> LoginCode:
-    """Send a fresh code for this browser to the account; older codes no longer count.
+def send_login_code(
+    account: User, *, browser: str, address: str, solved: bool = False
+) -> LoginCode:
+    """Send a fresh code for this browser to the account. This browser's last two codes are good.
 
     By SMS when there is such a channel and the phone is not proven yet, has no email or is claimed
     in this browser, since only that proves a phone; else by email, which always works. `browser` is
-    the browser session's own random id, `address` the client's address. Raises AccountError
-    `too_many_codes` past one of the LOGIN_CODES_ limits in ten minutes, `refused` for a blocked
-    phone, an account that was switched off or one that no channel reaches. Not for use inside a
-    transaction.
+    the browser session's own random id, `address` the client's address; `solved` says that a
+    challenge was solved for this code. Raises AccountError `too_many_codes` past one of the
+    LOGIN_CODES_ limits in ten minutes, `refused` for a blocked phone, an account that was switched
+    off or one that no channel reaches. Not for use inside a transaction.
     """
     with _noting(account.phone or "", address):
-        code = _make_code(account, browser, address)
+        code = _make_code(account, browser, address, solved=solved)
     _send_by_sms(code)
     return code
 
@@ -115,7 +114,7 @@ def _noting(phone: str, address: str) -> Iterator[None]:
 
 
 @transaction.atomic
-def _make_code(account: User, browser: str, address: str) -> LoginCode:
+def _make_code(account: User, browser: str, address: str, *, solved: bool = False) -> LoginCode:
     account = User.objects.select_for_update(no_key=True).get(pk=account.pk)
     if not account.is_active or account.phone is None or is_blocked(account.phone):
         raise AccountError("refused")
@@ -135,31 +134,14 @@ def _make_code(account: User, browser: str, address: str) -> LoginCode:
         claim=claim,
         expires_at=Now() + timedelta(seconds=settings.LOGIN_CODE_AGE),
     )
-    _check_limits(code)
-    LoginCode.objects.usable().filter(account=account).update(expires_at=Now())
+    check_budgets(code, solved=solved)
+    of_browser = LoginCode.objects.filter(account=account, browser=browser)
+    newest = of_browser.order_by("-pk").values("pk")[:1]
+    of_browser.usable().exclude(pk__in=newest).update(expires_at=Now())
     code.save()
     if not by_sms:
         _queue_code(code)
     return code
-
-
-def _check_limits(code: LoginCode) -> None:
-    """Raise AccountError `too_many_codes` when a limit is reached. Four counts, each bounded.
-
-    Codes are counted and made one at a time, for as long as the transaction lasts: two at once
-    would not count each other. That is some milliseconds, and a hundred codes a second are plenty.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [CODES_LOCK])
-    recent = LoginCode.objects.filter(created_at__gt=Now() - CODE_WINDOW)
-    limits = [
-        (recent.filter(account=code.account), settings.LOGIN_CODES_PER_PHONE),
-        (recent.filter(address_hash=code.address_hash), settings.LOGIN_CODES_PER_ADDRESS),
-        (recent.filter(phone_prefix=code.phone_prefix), settings.LOGIN_CODES_PER_PREFIX),
-        (recent, settings.LOGIN_CODES_IN_ALL),
-    ]
-    if any(codes[:limit].count() >= limit for codes, limit in limits):
-        raise AccountError("too_many_codes", retry_after=int(CODE_WINDOW.total_seconds()))
 
 
 def _queue_code(code: LoginCode) -> None:
@@ -221,32 +203,60 @@ def verify_login_code(
 ) -> User:
     """Return the account that proved itself with the code sent to this browser.
 
-    `follow` is called with the proof, in its transaction; without it no claim is taken. At most
-    LOGIN_CODE_TRIES wrong codes are ever compared, however many come at once. Raises AccountError:
-    `wrong_code`, `code_expired` (also when used or voided by a newer one), `too_many_tries`,
+    Both of this browser's last two codes are good. `follow` is called with the proof, in its
+    transaction; without it no claim is taken. At most LOGIN_CODE_TRIES wrong codes are ever
+    compared, however many come at once; a right one costs no try. Raises AccountError:
+    `wrong_code`, `code_expired` (also when used or voided by newer ones), `too_many_tries`,
     `refused`. Not for use inside a transaction, which would forget the tries.
     """
-    code = latest_code(phone, browser)
-    if code is None or (code.claim and follow is None):
-        raise AccountError("code_expired")
-    if not code.spend_try():
-        code.refresh_from_db()
-        if code.used_at is None and code.tries >= settings.LOGIN_CODE_TRIES:
-            note_suspicious("too_many_tries", phone=phone, address=address)
-            raise AccountError("too_many_tries")
-        raise AccountError("code_expired")
-    if not code.matches(typed):
+    are_good, code = _compare(phone, browser, typed)
+    if not are_good:
+        raise _no_good_code(phone, browser, address)
+    if code is None:
         note_suspicious("wrong_code", phone=phone, address=address)
         raise AccountError("wrong_code")
+    if code.claim and follow is None:
+        raise AccountError("code_expired")
     proof = _use(code, follow)
     log.info("signed_in", extra={"account_id": proof.account.pk})
     return proof.account
 
 
 @transaction.atomic
+def _compare(phone: str, browser: str, typed: str) -> tuple[bool, LoginCode | None]:
+    """Compare with the good codes of this browser, and count a try of each when none is right.
+
+    Return whether there are any, and the right one. They are locked in order: who guesses at the
+    same time waits, and then sees the tries of those before.
+    """
+    good = list(
+        LoginCode.objects.usable()
+        .filter(account__phone=phone, browser=browser)
+        .select_related("claim")
+        .order_by("pk")
+        .select_for_update(of=("self",), no_key=True)
+    )
+    right = [code for code in good if code.matches(typed)]
+    if good and not right:
+        tried = [code.pk for code in good]
+        LoginCode.objects.filter(pk__in=tried).update(tries=F("tries") + 1)
+    return bool(good), right[-1] if right else None
+
+
+def _no_good_code(phone: str, browser: str, address: str) -> AccountError:
+    """Say why nothing could be compared: no try is left, or no code is good."""
+    code = latest_code(phone, browser)
+    is_spent = code and code.used_at is None and code.tries >= settings.LOGIN_CODE_TRIES
+    if not is_spent:
+        return AccountError("code_expired")
+    note_suspicious("too_many_tries", phone=phone, address=address)
+    return AccountError("too_many_tries")
+
+
+@transaction.atomic
 def _use(code: LoginCode, follow: Callable[[Proof], None] | None) -> Proof:
     account = User.objects.select_for_update(no_key=True).get(pk=code.account_id)
-    if not code.use():
+    if not _use_up(code):
         raise AccountError("code_expired")
     if not account.is_active or is_blocked(account.phone or ""):
         raise AccountError("refused")
@@ -259,6 +269,19 @@ def _use(code: LoginCode, follow: Callable[[Proof], None] | None) -> Proof:
     if follow:
         follow(proof)
     return proof
+
+
+def _use_up(code: LoginCode) -> bool:
+    """Mark a code used, and the browser's other one with it. False if another request did.
+
+    The account's lock is held: nothing else uses its codes up meanwhile. The rows are locked in the
+    order in which guesses lock them.
+    """
+    of_browser = LoginCode.objects.filter(account=code.account_id, browser=code.browser)
+    good = of_browser.filter(used_at=None, expires_at__gt=Now())
+    both = good.filter(Exists(good.filter(pk=code.pk))).order_by("pk")
+    locked = both.select_for_update(no_key=True).values("pk")
+    return bool(LoginCode.objects.filter(pk__in=locked).update(used_at=Now()))
 
 
 def _prove(account: User, code: LoginCode, *, ends_sessions: bool) -> None:

@@ -4,6 +4,7 @@ While the database is away all of these answer 503: nobody can be looked up, and
 to the journal only together with the request for a place that it was made for.
 """
 
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -25,6 +26,7 @@ from snap.policies import limited
 
 from . import api_schema
 from .api_emergency import nothing_left
+from .challenge import send_or_spend_pass
 from .emergency import or_in_emergency
 from .policies import API_LOGIN, API_PHONE_CHECK
 from .serializers import LoginSerializer, PhoneSerializer, RegisterSerializer
@@ -66,7 +68,8 @@ def login(request: Request) -> Response:
     known = find_account(data["phone"])
     if known is None:
         raise AccountError("unknown_phone")
-    sent = send_login_code(known, browser=browser, address=address)
+    send = partial(send_login_code, known, browser=browser, address=address)
+    sent = send_or_spend_pass(request._request, send)
     return Response(
         {
             "success": True,

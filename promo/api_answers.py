@@ -27,6 +27,7 @@ from guests.tickets import Ticket
 
 from .answers import websocket_url
 from .errors import refusal_text
+from .too_many import challenge_page
 
 STATUSES = {
     "refused": 403,
@@ -185,6 +186,8 @@ def refusal(error: GuestError | AccountError) -> Response:
     if wait := getattr(error, "retry_after", 0):
         body["retryAfter"] = wait
         answer["Retry-After"] = str(wait)
+    if getattr(error, "may_solve", False):
+        body["challengeUrl"] = challenge_page("code")
     return answer
 
 

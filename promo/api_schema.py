@@ -75,6 +75,9 @@ Failure = said(
         help_text="With 400: what is wrong, by field.",
     ),
     retryAfter=whole(required=False, help_text="With 429 and 503: seconds to wait."),
+    challengeUrl=text(
+        required=False, help_text="With 429: a page that lets this browser go on at once."
+    ),
 )
 
 

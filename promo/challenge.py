@@ -1,5 +1,7 @@
 """The challenge: solved by ALTCHA's widget or, without JavaScript, by waiting (spec section 10)."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from math import ceil
 from time import time
 
@@ -11,17 +13,27 @@ from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from accounts.errors import AccountError
+from accounts.models import LoginCode
 from accounts.sessions import BROWSER_KEY, browser_of
 from snap.addresses import client_address
-from snap.challenges import has_waited, is_solved, new_challenge, start_waiting
-from snap.limits import Decision, Layer, acquire, hits
+from snap.challenges import (
+    has_waited,
+    is_solved,
+    new_challenge,
+    seconds_to_wait,
+    start_waiting,
+)
+from snap.limits import Decision, Layer, acquire, hits, use_once
 from snap.policies import unlimited
 
 from .answers import is_htmx
-from .too_many import show_challenge, too_many
+from .steps import FORMS, step_at
+from .too_many import SOLVED_FIELD, SentForm, show_challenge, too_many
 
 PASSES_KEY = "passes"
-PURPOSES = {"address", "phone"}
+# What a challenge is solved for: requests from an address, with a phone, or one code for a phone.
+PURPOSES = {"address", "phone", "code"}
 COUNTED_HERE = "The way past a limit has layers of its own, which its views ask for themselves."
 
 
@@ -32,20 +44,41 @@ def pass_of(request: HttpRequest, purpose: str) -> tuple[str, int] | None:
     return (browser, limit) if browser and until > time() else None
 
 
+def send_or_spend_pass(request: HttpRequest, send: Callable[..., LoginCode]) -> LoginCode:
+    """Send a code; past a budget that a challenge lifts, spend this browser's pass for it.
+
+    One solved challenge is good for one code. Raises AccountError as `send` does.
+    """
+    try:
+        return send()
+    except AccountError as error:
+        if not error.may_solve or not _spend_pass(request):
+            raise
+    return send(solved=True)
+
+
+def _spend_pass(request: HttpRequest) -> bool:
+    """Use this browser's pass for a code, once. False without one, and without Redis."""
+    found = pass_of(request, "code")
+    if found is None:
+        return False
+    until, _ = request.session[PASSES_KEY]["code"]
+    return use_once(f"code pass {found[0]} {until}", settings.CHALLENGE_PASS_AGE + 1)
+
+
 @unlimited(COUNTED_HERE)
 @never_cache
 @require_http_methods(["GET", "POST"])
 def page(request: HttpRequest) -> HttpResponse:
-    """Show the challenge, or take its solution and go back to what it was asked for."""
+    """Show the challenge, or take its solution and go on with what it was asked for."""
     if (decision := _ask("challenge", settings.LIMIT_CHALLENGES, request)) and not decision.allowed:
         return _plainly(request, decision)
-    purpose, back = _purpose(request), _back(request)
     if request.method == "GET":
-        return show_challenge(request, purpose=purpose, back=back, wait=0, status=200)
-    solution = request.POST.get("altcha", "")
+        return _again(request, status=200)
+    purpose, solution = _purpose(request), request.POST.get("altcha", "")
     if not is_solved(solution, browser=browser_of(request), purpose=purpose):
-        return show_challenge(request, purpose=purpose, back=back, wait=0, status=422)
-    return _let_pass(request, purpose, back, settings.LIMIT_SOLVED)
+        return _again(request, status=422)
+    return _let_pass(request, settings.LIMIT_SOLVED)
 
 
 @unlimited(COUNTED_HERE)
@@ -62,40 +95,81 @@ def new(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_POST
 def wait(request: HttpRequest) -> HttpResponse:
-    """Show the page that waits and then goes on by itself: the way without JavaScript."""
+    """Begin the wait that takes a challenge's place without JavaScript."""
     decision = _ask("waiting", settings.LIMIT_WAITING, request)
     if not decision.allowed:
         return _plainly(request, decision)
-    purpose = _purpose(request)
-    proof = start_waiting(browser=browser_of(request), purpose=purpose)
-    query = urlencode({"proof": proof, "for": purpose, "next": _back(request)})
-    seconds = settings.CHALLENGE_WAIT
-    context = {"seconds": seconds, "refresh": seconds + 1, "url": f"{_waited_url()}?{query}"}
-    return render(request, "promo/wait.html", context)
+    proof = start_waiting(browser=browser_of(request), purpose=_purpose(request))
+    return _show_wait(request, proof, settings.CHALLENGE_WAIT)
 
 
 @unlimited(COUNTED_HERE)
 @never_cache
-@require_safe
+@require_http_methods(["GET", "HEAD", "POST"])
 def waited(request: HttpRequest) -> HttpResponse:
-    """Let whoever has waited go on."""
+    """Let a browser go on that has waited, with the form that it waited with.
+
+    A form comes here when somebody presses its button: too early, and it waits for the rest.
+    """
     if not (decision := _ask("challenge", settings.LIMIT_CHALLENGES, request)).allowed:
         return _plainly(request, decision)
+    purpose, browser = _purpose(request), browser_of(request)
+    proof = (request.POST or request.GET).get("proof", "")
+    left = seconds_to_wait(proof, browser=browser, purpose=purpose)
+    if left and request.method == "POST":
+        return _show_wait(request, proof, left)
+    if not has_waited(proof, browser=browser, purpose=purpose):
+        return _again(request, status=422)
+    return _let_pass(request, settings.LIMIT_WAITED)
+
+
+def _show_wait(request: HttpRequest, proof: str, seconds: int) -> HttpResponse:
+    """Show a page that goes on by itself; with a form, one button that sends it, after the wait."""
+    purpose, back, form = _purpose(request), _back(request), _sent_form(request)
+    query = urlencode({"proof": proof, "for": purpose, "next": back})
+    context = {
+        "seconds": seconds,
+        "refresh": seconds + 1,
+        "url": f"{reverse('challenge:waited')}?{query}",
+        "proof": proof,
+        "purpose": purpose,
+        "back": back,
+        "form": form,
+        "solved": form.solved if form else (),
+    }
+    return render(request, "promo/wait.html", context)
+
+
+def _let_pass(request: HttpRequest, limit: int) -> HttpResponse:
+    """Give this browser its own budget, and send the form again that was refused before.
+
+    307 has browsers and HTMX repeat the same body at the step's address, with this page's token.
+    """
     purpose, back = _purpose(request), _back(request)
-    proof = request.GET.get("proof", "")
-    if not has_waited(proof, browser=browser_of(request), purpose=purpose):
-        return show_challenge(request, purpose=purpose, back=back, wait=0, status=422)
-    return _let_pass(request, purpose, back, settings.LIMIT_WAITED)
-
-
-def _let_pass(request: HttpRequest, purpose: str, back: str, limit: int) -> HttpResponse:
     until = ceil(time()) + settings.CHALLENGE_PASS_AGE
     passes = request.session.get(PASSES_KEY, {})
     request.session[PASSES_KEY] = {**passes, purpose: [until, limit]}
-    is_step = back.rstrip("/").rpartition("/")[2] in {"phone", "code", "register"}
-    if is_htmx(request) and not is_step:
+    if _sent_form(request):
+        return HttpResponseRedirect(back, status=307, preserve_request=True)
+    if is_htmx(request) and step_at(back.partition("?")[0]) not in FORMS:
         return HttpResponse(headers={"HX-Redirect": back})
     return HttpResponseRedirect(back, status=303)
+
+
+def _again(request: HttpRequest, *, status: int) -> HttpResponse:
+    """Show the challenge, with the form that it was shown with."""
+    form, purpose = _sent_form(request), _purpose(request)
+    if form:
+        # It is not solved yet.
+        form = replace(form, solved=tuple(each for each in form.solved if each != purpose))
+    return show_challenge(
+        request, purpose=purpose, back=_back(request), form=form, wait=0, status=status
+    )
+
+
+def _sent_form(request: HttpRequest) -> SentForm | None:
+    """Return the step's form that the challenge's form carries."""
+    return SentForm.of(request, _back(request)) if SOLVED_FIELD in request.POST else None
 
 
 def _ask(layer: str, limit: int, request: HttpRequest) -> Decision:
@@ -119,7 +193,3 @@ def _back(request: HttpRequest) -> str:
         given, {request.get_host()}, require_https=request.is_secure()
     )
     return given if ours else reverse("promo:events")
-
-
-def _waited_url() -> str:
-    return reverse("challenge:waited")

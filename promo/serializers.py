@@ -7,7 +7,13 @@ from rest_framework import serializers
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 
-from accounts.forms import MAX_NAME_LENGTH, PHONE_MESSAGES, CodeForm, clean_name
+from accounts.forms import (
+    MAX_NAME_LENGTH,
+    MAX_TYPED_CODE,
+    PHONE_MESSAGES,
+    CodeForm,
+    clean_name,
+)
 from accounts.phones import MAX_TYPED_LENGTH, PhoneError, parse_phone
 
 BIGGEST_ID = 2**63 - 1
@@ -24,7 +30,7 @@ class PhoneSerializer(serializers.Serializer[Any]):
 
 
 class LoginSerializer(PhoneSerializer):
-    code = serializers.CharField(max_length=20, required=False)
+    code = serializers.CharField(max_length=MAX_TYPED_CODE, required=False)
 
     def validate_code(self, typed: str) -> str:
         form = CodeForm({"code": typed})

@@ -1,5 +1,6 @@
 """The guest's way, screen by screen: ordinary pages and forms, and with HTMX their partials."""
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -48,12 +49,14 @@ from .answers import (
     ticket_context,
 )
 from .calendars import calendar_of
+from .challenge import send_or_spend_pass
 from .emergency import or_in_emergency
 from .errors import refusal_text
 from .links import PromoLink, open_link
 from .lookups import Sight, find_ticket
 from .policies import CODE, PHONE_CHECK, PROVE, REGISTER
 from .steps import remember_phone, step_phone
+from .too_many import too_many
 
 # Why a list takes nobody any more, though some are on it.
 SOME_CAME_IN_TIME = {"closed", "list_full"}
@@ -271,8 +274,11 @@ def _sent_again(request: HttpRequest, phone: str) -> User | None:
 
 
 def _send_code(request: HttpRequest, link: PromoLink, account: User) -> HttpResponse:
+    send = partial(
+        send_login_code, account, browser=browser_of(request), address=client_address(request)
+    )
     try:
-        send_login_code(account, browser=browser_of(request), address=client_address(request))
+        send_or_spend_pass(request, send)
     except AccountError as error:
         return _no_code(request, link, error)
     number = account.phone or ""
@@ -283,6 +289,8 @@ def _send_code(request: HttpRequest, link: PromoLink, account: User) -> HttpResp
 def _no_code(request: HttpRequest, link: PromoLink, error: AccountError) -> HttpResponse:
     if error.code != "too_many_codes":
         return show_step(request, link, "unavailable", {"refusal": error.code}, status=403)
+    if error.may_solve:
+        return too_many(request, error.retry_after, "code")
     wait = {"retry_after": error.retry_after}
     answer = show_step(request, link, "too_many", wait, status=429)
     answer["Retry-After"] = str(error.retry_after)

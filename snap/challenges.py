@@ -7,6 +7,7 @@ made for. Nothing is kept of a challenge until it is solved.
 import json
 from base64 import b64decode
 from binascii import Error as NotBase64
+from math import ceil
 from time import time
 from typing import Any
 
@@ -60,19 +61,31 @@ def start_waiting(*, browser: str, purpose: str) -> str:
     return signing.dumps([hash_of(browser), purpose, time()], salt=SALT, compress=False)
 
 
+def seconds_to_wait(proof: str, *, browser: str, purpose: str) -> int:
+    """Return how long this browser still has to wait, 0 for a proof that is over or not its own."""
+    since = _waiting_since(proof, browser, purpose)
+    return 0 if since is None else max(0, ceil(since + settings.CHALLENGE_WAIT - time()))
+
+
 def has_waited(proof: str, *, browser: str, purpose: str) -> bool:
     """Say whether this browser has waited long enough, not too long, and comes for the first time.
 
     False without Redis.
     """
-    longest = settings.CHALLENGE_WAIT + COME_WITHIN
+    since = _waiting_since(proof, browser, purpose)
+    if since is None or time() - since < settings.CHALLENGE_WAIT:
+        return False
+    return use_once(f"wait {proof}", settings.CHALLENGE_WAIT + COME_WITHIN)
+
+
+def _waiting_since(proof: str, browser: str, purpose: str) -> float | None:
     try:
-        whose, what_for, since = signing.loads(proof, salt=SALT, max_age=longest)
+        max_age = settings.CHALLENGE_WAIT + COME_WITHIN
+        whose, what_for, since = signing.loads(proof, salt=SALT, max_age=max_age)
     except signing.BadSignature:
-        return False
-    if whose != hash_of(browser) or what_for != purpose:
-        return False
-    return time() - since >= settings.CHALLENGE_WAIT and use_once(f"wait {proof}", longest)
+        return None
+    is_own = whose == hash_of(browser) and what_for == purpose
+    return float(since) if is_own else None
 
 
 def _secret() -> str:

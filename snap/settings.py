@@ -282,15 +282,20 @@ LANGUAGE_COOKIE_SAMESITE = "Lax"
 LANGUAGE_COOKIE_SECURE = HTTPS
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
-# One-time codes: seconds they live, wrong tries they allow, codes sent in ten minutes.
+# One-time codes: seconds they live, and wrong tries they allow.
 LOGIN_CODE_AGE = env.int("LOGIN_CODE_AGE", default=600)
 # Seconds that a front end is told to wait before it offers another code.
 LOGIN_CODE_RESEND = env.int("LOGIN_CODE_RESEND", default=30)
 LOGIN_CODE_TRIES = env.int("LOGIN_CODE_TRIES", default=5)
+# Codes sent in ten minutes: for one account to one browser; for one account to all browsers that
+# it has never used, together, and so many more when a challenge is solved for each; and to one
+# network, beyond which each needs a solved challenge.
+LOGIN_CODES_PER_BROWSER = env.int("LOGIN_CODES_PER_BROWSER", default=5)
 LOGIN_CODES_PER_PHONE = env.int("LOGIN_CODES_PER_PHONE", default=5)
+LOGIN_CODES_SOLVED = env.int("LOGIN_CODES_SOLVED", default=10)
 LOGIN_CODES_PER_ADDRESS = env.int("LOGIN_CODES_PER_ADDRESS", default=50)
 # The same for all phones that begin alike, by so many digits, as numbers made for pumping do; and
-# for everybody together.
+# for everybody together, which no challenge lifts.
 LOGIN_CODES_PREFIX_DIGITS = env.int("LOGIN_CODES_PREFIX_DIGITS", default=6)
 LOGIN_CODES_PER_PREFIX = env.int("LOGIN_CODES_PER_PREFIX", default=1_000)
 LOGIN_CODES_IN_ALL = env.int("LOGIN_CODES_IN_ALL", default=10_000)

@@ -113,8 +113,8 @@ def test_subjects_are_in_the_rows_language(sink: Sink) -> None:
         ("claim", "en"): "Is this still your number?",
         ("claim_decided", "pt-pt"): "O número é teu",
         ("claim_decided", "en"): "The number is yours",
-        ("login_code", "pt-pt"): "O teu código de acesso ao SNAP",
-        ("login_code", "en"): "Your SNAP sign-in code",
+        ("login_code", "pt-pt"): "048213 é o teu código SNAP",
+        ("login_code", "en"): "048213 is your SNAP code",
         ("qr_code", "pt-pt"): "O teu código QR para Noite de São João",
         ("qr_code", "en"): "Your QR code for Noite de São João",
         ("waitlisted", "pt-pt"): "Estás na lista de espera para Noite de São João",
@@ -188,10 +188,10 @@ def test_a_place_freed_from_the_waiting_list_is_said(sink: Sink) -> None:
         assert said not in body(straight, subtype)
 
 
-def test_the_code_is_in_the_body_but_not_on_the_lock_screen(sink: Sink) -> None:
+def test_the_code_is_in_the_subject_and_in_the_body(sink: Sink) -> None:
     message = receive(sink, "login_code")
     html = body(message, "html")
-    assert "048213" not in message["Subject"]
+    assert "048213" in message["Subject"]
     assert "048213" in body(message, "plain")
     preview = html[html.index("display:none") : html.index("<table")]
     assert "048213" not in preview

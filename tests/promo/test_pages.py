@@ -283,8 +283,8 @@ def test_the_first_wrong_field_has_the_focus_and_its_error() -> None:
 def test_a_code_that_was_sent_again_is_said_to_be() -> None:
     account = make_account()
     visitor = Visitor(make_event(), htmx=True)
-    assert "Only the newest code" not in html_of(visitor.give_phone(account.phone or ""))
-    assert "Only the newest code" in html_of(visitor.send("code", resend="1"))
+    assert "The last two codes" not in html_of(visitor.give_phone(account.phone or ""))
+    assert "The last two codes" in html_of(visitor.send("code", resend="1"))
 
 
 @pytest.mark.parametrize(("shown", "header"), [("", "HX-Push-Url"), ("-/phone/", "HX-Replace-Url")])

@@ -67,13 +67,45 @@ def test_of_200_parallel_guesses_five_are_looked_at() -> None:
     assert guess(account, code.digits()) == "too_many_tries"
 
 
-def test_a_new_code_voids_the_old_one() -> None:
+@pytest.mark.django_db(transaction=True)
+def test_of_200_parallel_guesses_at_two_good_codes_five_are_looked_at() -> None:
     account = make_account()
-    old = send_login_code(account, browser=BROWSER, address="192.0.2.1")
-    new = send_login_code(account, browser="c" * 32, address="192.0.2.1")
+    codes = [send_login_code(account, browser=BROWSER, address="192.0.2.1") for _ in range(2)]
+    typed = next(d for n in range(3) if (d := f"{n:06d}") not in {c.digits() for c in codes})
+
+    def forty() -> list[str]:
+        return [guess(account, typed) for _ in range(40)]
+
+    answers = Counter(chain.from_iterable(at_once([forty] * 5)))
+    assert answers == {"wrong_code": 5, "too_many_tries": 195}
+    assert [guess(account, code.digits()) for code in codes] == ["too_many_tries"] * 2
+
+
+def test_the_right_one_of_two_codes_costs_no_try() -> None:
+    account = make_account()
+    old, new = (send_login_code(account, browser=BROWSER, address="192.0.2.1") for _ in range(2))
+    for _ in range(4):
+        assert guess(account, wrong(new)) in {"wrong_code", "in"}
+    assert guess(account, old.digits()) == "in"
+    old.refresh_from_db()
+    assert old.tries == 4
+
+
+def test_a_code_that_was_used_takes_the_browsers_other_one_with_it() -> None:
+    account = make_account()
+    old, new = (send_login_code(account, browser=BROWSER, address="192.0.2.1") for _ in range(2))
+    assert guess(account, new.digits()) == "in"
     assert guess(account, old.digits()) == "code_expired"
-    assert guess(account, new.digits(), "c" * 32) == "in"
-    assert guess(account, new.digits(), "c" * 32) == "code_expired"
+    assert guess(account, new.digits()) == "code_expired"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_of_many_right_guesses_at_once_gets_in() -> None:
+    account = make_account()
+    old, new = (send_login_code(account, browser=BROWSER, address="192.0.2.1") for _ in range(2))
+    works: list[Callable[[], str]] = [partial(guess, account, c.digits()) for c in (old, new)]
+    answers = Counter(at_once(works * 4))
+    assert answers == {"in": 1, "code_expired": 7}
 
 
 def test_a_code_is_worth_nothing_in_another_browser() -> None:
@@ -103,6 +135,22 @@ def test_one_phone_gets_few_codes_from_whatever_addresses() -> None:
     answers = [ask(account, address=f"198.51.100.{n}") for n in range(20)]
     assert answers == ["sent"] * 5 + ["too_many_codes"] * 15
     assert Email.objects.filter(kind="login_code").count() == 5
+
+
+def test_one_phone_gets_few_codes_for_whatever_browsers_and_solved_challenges() -> None:
+    account = make_account()
+
+    def attempt(number: int) -> str:
+        try:
+            send_login_code(
+                account, browser=f"{number:032}", address=f"198.51.100.{number}", solved=True
+            )
+        except AccountError as error:
+            return error.code
+        return "sent"
+
+    assert Counter(attempt(number) for number in range(40)) == {"sent": 15, "too_many_codes": 25}
+    assert Email.objects.filter(kind="login_code").count() == 15
 
 
 def test_one_address_sends_few_codes_to_whatever_phones(settings: Settings) -> None:
