@@ -13,11 +13,12 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext
 
 from notifications.services import queue_email
+from snap.addresses import normal_address
 
 from .channels import ChannelError, sms
 from .errors import AccountError
 from .models import Claim, LoginCode, User, make_nonce
-from .suspicious import hash_personal, network_of, note_suspicious
+from .suspicious import hash_personal, note_suspicious
 
 log = logging.getLogger(__name__)
 
@@ -152,7 +153,7 @@ def _make_code(account: User, browser: str, address: str, said: Claim | None = N
     code = LoginCode(
         account=account,
         browser=browser,
-        address_hash=hash_personal(network_of(address)),
+        address_hash=hash_personal(normal_address(address)),
         phone_prefix=account.phone[: settings.LOGIN_CODES_PREFIX_DIGITS + 1],
         channel=LoginCode.Channel.SMS if by_sms else LoginCode.Channel.EMAIL,
         expires_at=Now() + timedelta(seconds=settings.LOGIN_CODE_AGE),

@@ -18,7 +18,7 @@ from accounts.forms import PhoneForm
 from guests.models import Event, time_of
 from guests.tickets import Ticket
 
-from .errors import refusal_text
+from .errors import refusal_of, refusal_text
 from .links import PromoLink
 
 # Statuses of a step's form when it was filled in wrongly and nothing else was said.
@@ -95,10 +95,12 @@ def show_step(
     form = context.get("form")
     if form is not None:
         focus(form)
+    if refusal := context.get("refusal"):
+        known = refusal_of(refusal)
+        context = {**context, "refusal_text": known.text}
+        status = known.status
     if status is None:
         status = INVALID if form is not None and form.is_bound and not form.is_valid() else OK
-    if refusal := context.get("refusal"):
-        context = {**context, "refusal_text": refusal_text(refusal)}
     partial = f"promo/steps.html#{step}"
     context = {"link": link, "event": link.event, "step": step, "partial": partial, **context}
     if not is_htmx(request):

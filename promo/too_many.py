@@ -5,9 +5,9 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.http import urlencode
-from django.utils.translation import gettext as _
 
 from accounts.sessions import browser_of
+from snap.errors import error_body
 
 
 def too_many(request: HttpRequest, wait: int, purpose: str) -> HttpResponse:
@@ -42,17 +42,11 @@ def show_challenge(
 
 
 def _as_json(request: HttpRequest, wait: int, purpose: str) -> HttpResponse:
-    page = reverse("challenge:page") + "?" + urlencode({"for": purpose})
-    body = {
-        "success": False,
-        "error": _("Too many attempts. Wait a moment and try again."),
-        "code": "too_many",
-        "retryAfter": wait,
-        **({"challengeUrl": page} if purpose else {}),
-    }
-    return JsonResponse(
-        body, status=429, headers={"Retry-After": str(wait), "Cache-Control": "no-store"}
-    )
+    body = error_body(429, retry_after=wait)
+    if purpose:
+        body["challengeUrl"] = reverse("challenge:page") + "?" + urlencode({"for": purpose})
+    headers = {"Retry-After": str(wait), "Cache-Control": "no-store"}
+    return JsonResponse(body, status=429, headers=headers)
 
 
 def _way_back(request: HttpRequest) -> str:
