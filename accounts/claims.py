@@ -11,11 +11,12 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from notifications.services import queue_email
+from snap.addresses import normal_address
 
 from .errors import AccountError
 from .models import Claim, ClaimChange, User
 from .services import is_blocked
-from .suspicious import hash_personal, network_of, note_suspicious
+from .suspicious import hash_personal, note_suspicious
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ def make_claim(
         email=email,
         language=language,
         browser=browser,
-        network_hash=hash_personal(network_of(address)),
+        network_hash=hash_personal(normal_address(address)),
     )
     return _store(claim, account)
 

@@ -88,6 +88,11 @@ class CountryField(forms.CharField):
             )
 
 
+def parse_typed_phone(phone: str, country: str) -> str:
+    """Return the E.164 form of the two fields of the phone form as sent. Raises PhoneError."""
+    return parse_phone(phone, country.strip() or None)
+
+
 class PhoneForm(forms.Form):
     country = CountryField(label=_("Country"), required=False)
     phone = forms.CharField(
@@ -105,7 +110,7 @@ class PhoneForm(forms.Form):
         if "country" in self.errors or "phone" in self.errors:
             return data
         try:
-            data["phone"] = parse_phone(data["phone"], data.get("country") or None)
+            data["phone"] = parse_typed_phone(data["phone"], data.get("country") or "")
         except PhoneError as error:
             self.add_error("phone", PHONE_MESSAGES[error.code])
         return data

@@ -14,12 +14,13 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext
 
 from notifications.services import queue_email
+from snap.addresses import normal_address
 
 from .channels import ChannelError, sms
 from .code_budgets import check_budgets
 from .errors import AccountError
 from .models import Claim, LoginCode, User
-from .suspicious import hash_personal, network_of, note_suspicious
+from .suspicious import hash_personal, note_suspicious
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +129,7 @@ def _make_code(account: User, browser: str, address: str, *, solved: bool = Fals
     code = LoginCode(
         account=account,
         browser=browser,
-        address_hash=hash_personal(network_of(address)),
+        address_hash=hash_personal(normal_address(address)),
         phone_prefix=account.phone[: settings.LOGIN_CODES_PREFIX_DIGITS + 1],
         channel=LoginCode.Channel.SMS if by_sms else LoginCode.Channel.EMAIL,
         claim=claim,

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Mapping
 from datetime import timedelta
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
 from django.conf import settings
@@ -12,6 +11,7 @@ from django.db.models import Sum
 from django.db.models.functions import Now
 from django.utils.crypto import salted_hmac
 
+from snap.addresses import normal_address
 from snap.database import breaker
 
 from .models import SuspiciousActivity
@@ -46,17 +46,6 @@ def hash_personal(value: str) -> str:
     return salted_hmac("accounts.personal", value, algorithm="sha256").hexdigest()[:32]
 
 
-def network_of(address: str) -> str:
-    """Return what one household or phone has of addresses: an IPv4 address, an IPv6 /64."""
-    try:
-        ip = ip_address(address)
-    except ValueError:
-        return ""
-    if not isinstance(ip, IPv6Address):
-        return str(ip)
-    return str(ip.ipv4_mapped or ip_network((ip, 64), strict=False))
-
-
 def note_suspicious(reason: str, *, phone: str = "", address: str = "") -> None:
     """Log and count something suspicious; `reason` is one of a few words, such as `wrong_code`.
 
@@ -64,7 +53,8 @@ def note_suspicious(reason: str, *, phone: str = "", address: str = "") -> None:
     transaction that is rolled back the count is lost with it.
     """
     phone_hash = hash_personal(phone) if phone else ""
-    network = network_of(address)
+    subscriber = normal_address(address) if address else ""
+    network = f"{subscriber}/64" if ":" in subscriber else subscriber
     fields = {"reason": reason, "phone_hash": phone_hash, "address": network}
     log.warning("suspicious_activity", extra=fields)
     if breaker.state != "closed":

@@ -19,7 +19,7 @@ from accounts.phones import readable_phone
 from guests.models import Event, time_of
 from guests.tickets import Ticket
 
-from .errors import refusal_text
+from .errors import refusal_of, refusal_text
 from .links import PromoLink
 from .steps import ABOUT_A_PHONE, FORMS, remember_phone, sign_phone
 
@@ -104,10 +104,12 @@ def show_step(
     form = context.get("form")
     if form is not None:
         focus(form)
+    if refusal := context.get("refusal"):
+        known = refusal_of(refusal)
+        context = {**context, "refusal_text": known.text}
+        status = known.status
     if status is None:
         status = INVALID if form is not None and form.is_bound and not form.is_valid() else OK
-    if refusal := context.get("refusal"):
-        context = {**context, "refusal_text": refusal_text(refusal)}
     query = ""
     if phone:
         context = {**context, "phone": readable_phone(phone)}

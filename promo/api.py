@@ -33,7 +33,7 @@ def events(request: Request) -> Response:
 
 
 @limited(write=CREATE)
-@or_in_emergency(api_emergency.create, api_emergency.nothing_left)
+@or_in_emergency(api_emergency.create)
 @api_schema.create
 @api_view(["POST"])
 def create(request: Request) -> Response:
@@ -42,7 +42,7 @@ def create(request: Request) -> Response:
 
 
 @limited(write=CREATE)
-@or_in_emergency(api_emergency.create, api_emergency.nothing_left)
+@or_in_emergency(api_emergency.create)
 @api_schema.create_async
 @api_view(["POST"])
 def create_async(request: Request) -> Response:
@@ -77,7 +77,7 @@ def _create(request: Request, end_here: Callable[[GuestRequest], GuestRequest] |
 
 
 @limited(read=TICKET)
-@or_in_emergency(api_emergency.ticket, api_emergency.nothing_left)
+@or_in_emergency(api_emergency.ticket)
 @api_schema.ticket
 @api_view(["GET"])
 def ticket(request: Request, ticket_id: UUID) -> Response:

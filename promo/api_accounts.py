@@ -22,10 +22,10 @@ from accounts.services import register as register_account
 from accounts.sessions import browser_of, sign_in
 from guests.proof import prove_by_code
 from snap.addresses import client_address
+from snap.errors import unavailable
 from snap.policies import limited
 
 from . import api_schema
-from .api_emergency import nothing_left
 from .challenge import send_or_spend_pass
 from .emergency import or_in_emergency
 from .policies import API_LOGIN, API_PHONE_CHECK
@@ -33,7 +33,7 @@ from .serializers import LoginSerializer, PhoneSerializer, RegisterSerializer
 
 
 @limited(write=API_PHONE_CHECK)
-@or_in_emergency(nothing_left)
+@or_in_emergency(unavailable)
 @api_schema.check_phone
 @api_view(["POST"])
 def check_phone(request: Request) -> Response:
@@ -52,7 +52,7 @@ def check_phone(request: Request) -> Response:
 
 
 @limited(write=API_LOGIN)
-@or_in_emergency(nothing_left)
+@or_in_emergency(unavailable)
 @api_schema.login
 @api_view(["POST"])
 def login(request: Request) -> Response:
@@ -82,7 +82,7 @@ def login(request: Request) -> Response:
 
 
 @limited(write=API_LOGIN)
-@or_in_emergency(nothing_left)
+@or_in_emergency(unavailable)
 @api_schema.register
 @api_view(["POST"])
 def register(request: Request) -> Response:

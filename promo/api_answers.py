@@ -1,9 +1,7 @@
 """How the JSON API answers: one shape for all that goes well, one place for all that does not."""
 
-from io import BytesIO
-from typing import IO, Any
+from typing import Any
 
-from django.conf import settings
 from django.core.exceptions import (
     PermissionDenied,
     RequestDataTooBig,
@@ -12,7 +10,6 @@ from django.core.exceptions import (
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.parsers import JSONParser
@@ -24,59 +21,19 @@ from accounts.models import User
 from accounts.sessions import RememberedAccount, account_of, remembered_account
 from guests.errors import GuestError
 from guests.tickets import Ticket
+from snap.errors import error_body
 
 from .answers import websocket_url
-from .errors import refusal_text
+from .errors import refusal_of, refusal_text
+from .reading import TooLarge, read_json
 from .too_many import challenge_page
-
-STATUSES = {
-    "refused": 403,
-    "claim_waits": 403,
-    "unproven": 403,
-    "promoter_not_at_event": 400,
-    "unknown_phone": 404,
-    "too_many_codes": 429,
-    "wrong_code": 400,
-    "code_expired": 400,
-    "too_many_tries": 400,
-}
-# The field that a refusal is about.
-FIELDS = {
-    "promoter_not_at_event": "promoter_id",
-    "wrong_code": "code",
-    "code_expired": "code",
-    "too_many_tries": "code",
-}
-CODES = {
-    400: "invalid",
-    401: "not_signed_in",
-    403: "not_allowed",
-    404: "not_found",
-    405: "method_not_allowed",
-    406: "not_acceptable",
-    413: "too_large",
-    415: "unsupported_media_type",
-    429: "too_many",
-}
-
-
-class TooLarge(exceptions.APIException):
-    status_code = 413
-    default_detail = gettext_lazy("This is too much at once.")
 
 
 class BoundedJSONParser(JSONParser):
-    """JSON of a bounded size and depth: a body is read whole, and no further than allowed."""
+    """The JSON body as the limits read it too: of a bounded size and depth, in UTF-8 only."""
 
-    def parse(self, stream: IO[Any], *args: Any, **kwargs: Any) -> Any:
-        most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        body = stream.read(most + 1)
-        if len(body) > most:
-            raise TooLarge
-        try:
-            return super().parse(BytesIO(body), *args, **kwargs)
-        except RecursionError as error:
-            raise exceptions.ParseError from error
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        return read_json(parser_context["request"]._request)
 
 
 class CsrfCheck(CsrfViewMiddleware):
@@ -178,17 +135,16 @@ def data_of(ticket: Ticket) -> dict[str, Any] | None:
 
 def refusal(error: GuestError | AccountError) -> Response:
     """Return the answer to a refusal: its stable code, and a sentence."""
-    text = refusal_text(error.code)
-    body: dict[str, Any] = {"success": False, "error": text, "code": error.code}
-    if field := FIELDS.get(error.code):
-        body["fields"] = {field: [text]}
-    answer = Response(body, status=STATUSES.get(error.code, 409))
-    if wait := getattr(error, "retry_after", 0):
-        body["retryAfter"] = wait
-        answer["Retry-After"] = str(wait)
+    known = refusal_of(error.code)
+    wait = getattr(error, "retry_after", 0)
+    fields = {known.field: [str(known.text)]} if known.field else None
+    body = error_body(
+        known.status, code=error.code, text=known.text, fields=fields, retry_after=wait
+    )
     if getattr(error, "may_solve", False):
         body["challengeUrl"] = challenge_page("code")
-    return answer
+    headers = {"Retry-After": str(wait)} if wait else None
+    return Response(body, status=known.status, headers=headers)
 
 
 def answer_error(error: Exception, context: dict[str, Any]) -> Response | None:
@@ -205,17 +161,9 @@ def answer_error(error: Exception, context: dict[str, Any]) -> Response | None:
         error = exceptions.ParseError()
     if not isinstance(error, exceptions.APIException):
         return None
-    body: dict[str, Any] = {
-        "success": False,
-        "error": _sentence(error),
-        "code": CODES.get(error.status_code, "error"),
-    }
-    if isinstance(error, exceptions.ValidationError):
-        body["fields"] = _fields(error.detail)
-    elif error.status_code == 400:
-        body["fields"] = {"body": [body["error"]]}
-    elif error.get_codes() in {"csrf", "not_yours"}:
-        body["code"] = error.get_codes()
+    codes = error.get_codes()
+    code = codes if codes in ("csrf", "not_yours") else ""
+    body = error_body(error.status_code, code=code, text=_sentence(error), fields=_fields(error))
     answer = Response(body, status=error.status_code)
     if isinstance(error, exceptions.NotAuthenticated):
         answer["WWW-Authenticate"] = "Session"
@@ -228,5 +176,7 @@ def _sentence(error: exceptions.APIException) -> str:
     return str(error.detail)
 
 
-def _fields(detail: Any) -> dict[str, Any]:
-    return detail if isinstance(detail, dict) else {"body": detail}
+def _fields(error: exceptions.APIException) -> dict[str, Any] | None:
+    if isinstance(error, exceptions.ValidationError):
+        return error.detail if isinstance(error.detail, dict) else {"body": error.detail}
+    return {"body": [str(error.detail)]} if error.status_code == 400 else None

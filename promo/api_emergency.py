@@ -1,12 +1,10 @@
 """The JSON API while the database is away (spec section 9, levels 3 and 4)."""
 
 from collections.abc import Iterable
-from typing import Any
 from uuid import UUID
 
-from django.http import Http404, HttpRequest, JsonResponse
+from django.http import Http404
 from django.urls import reverse
-from django.utils.translation import gettext as _
 from rest_framework.decorators import api_view, authentication_classes
 from rest_framework.exceptions import NotAuthenticated
 from rest_framework.request import Request
@@ -16,7 +14,6 @@ from accounts.sessions import RememberedAccount, account_phone
 from guests import snapshots
 from guests.journal import JournalError
 from guests.models import Event
-from snap.errors import RETRY_AFTER
 
 from .api_answers import SignedSession, accepted, queued
 from .emergency import QUEUED_SECONDS, journal, was_given_here
@@ -78,14 +75,3 @@ def ticket(request: Request, ticket_id: UUID) -> Response:
     if not was_given_here(request._request, ticket_id) and not request.user:
         raise Http404("no such ticket")
     return queued()
-
-
-def nothing_left(request: HttpRequest) -> JsonResponse:
-    """Answer 503: nothing was accepted, and trying again is all that is left."""
-    body: dict[str, Any] = {
-        "success": False,
-        "error": _("We cannot take requests just now. Try again in a moment."),
-        "code": "unavailable",
-        "retryAfter": RETRY_AFTER,
-    }
-    return JsonResponse(body, status=503, headers={"Retry-After": str(RETRY_AFTER)})

@@ -62,7 +62,7 @@ def claim(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
             send_login_code(account, browser=browser_of(request), address=client_address(request))
     except AccountError as error:
         if error.code != "too_many_codes":
-            return show_step(request, link, "unavailable", {"refusal": error.code}, status=403)
+            return show_step(request, link, "unavailable", {"refusal": error.code})
     assert made
     return _lead_to_claim(request, link, made)
 

@@ -49,7 +49,7 @@ QUEUED_SECONDS = 300
 
 
 def or_in_emergency(
-    emergency_view: View[P], nothing_left: Callable[[HttpRequest], HttpResponse] = unavailable
+    emergency_view: View[P],
 ) -> Callable[[View[P]], View[P]]:
     """Have another view answer while the database is away, and a 503 when that cannot either."""
 
@@ -67,7 +67,7 @@ def or_in_emergency(
                 return emergency_view(request, *args, **kwargs)
             except JournalError:
                 log.exception("journal_failed")
-                return nothing_left(request)
+                return unavailable(request)
 
         return cast("View[P]", choose)
 
@@ -175,7 +175,7 @@ def _journal(
     try:
         ticket = journal(request, link, number, **registration)
     except GuestError as error:
-        return show_step(request, link, "unavailable", {"refusal": error.code}, status=409)
+        return show_step(request, link, "unavailable", {"refusal": error.code})
     return show_ticket(request, ticket, wait=QUEUED_SECONDS, status=202)
 
 

@@ -2,35 +2,66 @@
 
 from typing import Any
 
-from django.conf import settings
 from rest_framework import serializers
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 
-from accounts.forms import (
-    MAX_NAME_LENGTH,
-    MAX_TYPED_CODE,
-    PHONE_MESSAGES,
-    CodeForm,
-    clean_name,
-)
-from accounts.phones import MAX_TYPED_LENGTH, PhoneError, parse_phone
+from accounts.forms import MAX_NAME_LENGTH, MAX_TYPED_CODE, PHONE_MESSAGES, CodeForm, clean_name
+from accounts.phones import MAX_TYPED_LENGTH, PhoneError
+
+from .reading import read_phone
 
 BIGGEST_ID = 2**63 - 1
 
 
-class PhoneSerializer(serializers.Serializer[Any]):
-    phone = serializers.CharField(max_length=MAX_TYPED_LENGTH)
+class Text(serializers.CharField):
+    """A JSON string, and nothing that could be written as one."""
 
-    def validate_phone(self, typed: str) -> str:
+    def to_internal_value(self, data: object) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class Whole(serializers.IntegerField):
+    """A JSON number without a fraction: no string, no true, no 1.0."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if type(data) is not int:
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class Email(Text, serializers.EmailField):
+    pass
+
+
+class Phone(Text):
+    """A phone as `read_phone` reads it, for the limits of the route too."""
+
+    def __init__(self) -> None:
+        super().__init__(trim_whitespace=False, max_length=MAX_TYPED_LENGTH)
+
+    def to_internal_value(self, data: object) -> str:
         try:
-            return parse_phone(typed, settings.DEFAULT_COUNTRY)
+            return read_phone(super().to_internal_value(data))
         except PhoneError as error:
             raise serializers.ValidationError(PHONE_MESSAGES[error.code]) from error
 
 
+class AccountId(Text):
+    """An account's id, as a string or as the number that our own answers give."""
+
+    def to_internal_value(self, data: object) -> str:
+        return super().to_internal_value(str(data) if type(data) is int else data)
+
+
+class PhoneSerializer(serializers.Serializer[Any]):
+    phone = Phone()
+
+
 class LoginSerializer(PhoneSerializer):
-    code = serializers.CharField(max_length=MAX_TYPED_CODE, required=False)
+    code = Text(max_length=MAX_TYPED_CODE, required=False)
 
     def validate_code(self, typed: str) -> str:
         form = CodeForm({"code": typed})
@@ -41,9 +72,9 @@ class LoginSerializer(PhoneSerializer):
 
 
 class RegisterSerializer(PhoneSerializer):
-    firstName = serializers.CharField(max_length=MAX_NAME_LENGTH)  # noqa: N815 (the contract's)
-    lastName = serializers.CharField(max_length=MAX_NAME_LENGTH)  # noqa: N815
-    email = serializers.EmailField(max_length=254)
+    firstName = Text(max_length=MAX_NAME_LENGTH)  # noqa: N815 (the contract's)
+    lastName = Text(max_length=MAX_NAME_LENGTH)  # noqa: N815
+    email = Email(max_length=254)
 
     def validate_firstName(self, typed: str) -> str:  # noqa: N802
         return clean_name(typed)
@@ -55,19 +86,13 @@ class RegisterSerializer(PhoneSerializer):
 class PlaceSerializer(serializers.Serializer[Any]):
     """What a create call may say. The old front end also sends who it thinks is signed in."""
 
-    event_id = serializers.IntegerField(min_value=1, max_value=BIGGEST_ID)
-    promoter_id = serializers.IntegerField(
-        min_value=1, max_value=BIGGEST_ID, required=False, allow_null=True
-    )
-    team_id = serializers.IntegerField(
-        min_value=1, max_value=BIGGEST_ID, required=False, allow_null=True
-    )
-    name = serializers.CharField(max_length=121, required=False, allow_blank=True)
-    client_user_id = serializers.CharField(
-        max_length=64, required=False, allow_null=True, allow_blank=True
-    )
-    phone = serializers.CharField(max_length=40, required=False, allow_blank=True)
-    email = serializers.CharField(max_length=254, required=False, allow_blank=True)
+    event_id = Whole(min_value=1, max_value=BIGGEST_ID)
+    promoter_id = Whole(min_value=1, max_value=BIGGEST_ID, required=False, allow_null=True)
+    team_id = Whole(min_value=1, max_value=BIGGEST_ID, required=False, allow_null=True)
+    name = Text(max_length=121, required=False, allow_blank=True)
+    client_user_id = AccountId(max_length=64, required=False, allow_null=True, allow_blank=True)
+    phone = Text(max_length=40, required=False, allow_blank=True)
+    email = Text(max_length=254, required=False, allow_blank=True)
 
 
 def read_place(request: Request, account_id: int) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from django.middleware.csrf import CsrfViewMiddleware
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.http import urlencode
-from django.utils.translation import gettext as _
 
 from accounts.sessions import browser_of
+from snap.errors import error_body
 
 from .steps import step_at
 
@@ -103,16 +103,11 @@ def challenge_page(purpose: str) -> str:
 
 
 def _as_json(request: HttpRequest, wait: int, purpose: str) -> HttpResponse:
-    body = {
-        "success": False,
-        "error": _("Too many attempts. Wait a moment and try again."),
-        "code": "too_many",
-        "retryAfter": wait,
-        **({"challengeUrl": challenge_page(purpose)} if purpose else {}),
-    }
-    return JsonResponse(
-        body, status=429, headers={"Retry-After": str(wait), "Cache-Control": "no-store"}
-    )
+    body = error_body(429, retry_after=wait)
+    if purpose:
+        body["challengeUrl"] = challenge_page(purpose)
+    headers = {"Retry-After": str(wait), "Cache-Control": "no-store"}
+    return JsonResponse(body, status=429, headers=headers)
 
 
 def _way_back(request: HttpRequest) -> str:

@@ -99,7 +99,7 @@ def phone(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     link = open_link(event, promoter)
     refusal = _refusal_of_list(link)
     if refusal and refusal not in SOME_CAME_IN_TIME:
-        return show_step(request, link, "unavailable", {"refusal": refusal}, status=409)
+        return show_step(request, link, "unavailable", {"refusal": refusal})
     form = PhoneForm(request.POST or None)
     if request.method == "GET" or not form.is_valid():
         begins_again = request.method == "GET" and BEGINS_AGAIN in request.GET
@@ -112,8 +112,7 @@ def phone(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     if known:
         return _send_code(request, link, known)
     if refusal:
-        context = {"refusal": refusal}
-        return show_step(request, link, "unavailable", context, phone=number, status=409)
+        return show_step(request, link, "unavailable", {"refusal": refusal}, phone=number)
     return go(request, link, "register", {"form": RegisterForm()}, phone=number)
 
 
@@ -185,9 +184,9 @@ def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
         if error.code == "phone_taken" and known:
             return _send_code(request, link, known)
         note_suspicious("blocked_phone", phone=number, address=client_address(request))
-        return show_step(request, link, "unavailable", {"refusal": error.code}, status=403)
+        return show_step(request, link, "unavailable", {"refusal": error.code})
     except GuestError as error:
-        return show_step(request, link, "unavailable", {"refusal": error.code}, status=409)
+        return show_step(request, link, "unavailable", {"refusal": error.code})
     sign_in(request, account)
     return _show(request, stored)
 
@@ -288,7 +287,7 @@ def _send_code(request: HttpRequest, link: PromoLink, account: User) -> HttpResp
 
 def _no_code(request: HttpRequest, link: PromoLink, error: AccountError) -> HttpResponse:
     if error.code != "too_many_codes":
-        return show_step(request, link, "unavailable", {"refusal": error.code}, status=403)
+        return show_step(request, link, "unavailable", {"refusal": error.code})
     if error.may_solve:
         return too_many(request, error.retry_after, "code")
     wait = {"retry_after": error.retry_after}
@@ -329,8 +328,7 @@ def _request_access(request: HttpRequest, link: PromoLink, account: User) -> Htt
     try:
         stored = _request_place(link, account)
     except GuestError as error:
-        status = 403 if error.code == "refused" else 409
-        return show_step(request, link, "unavailable", {"refusal": error.code}, status=status)
+        return show_step(request, link, "unavailable", {"refusal": error.code})
     return _show(request, stored)
 
 

@@ -9,6 +9,7 @@ from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
 from django.conf import settings
+from django.utils.http import parse_header_parameters
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -17,6 +18,8 @@ LONGEST_LENGTH = 18  # digits
 PIECE = 65_536
 # What a request that got no turn is marked with in its environment. No client can send this.
 NO_TURN = "snap.no_turn"
+# The same for a content type that Django cannot read: some charsets fail before any middleware.
+UNREADABLE = "snap.unreadable_content_type"
 
 
 def announced_length(environ: dict[str, Any]) -> int | None:
@@ -34,6 +37,17 @@ def announced_length(environ: dict[str, Any]) -> int | None:
     if not length.isdecimal() or len(length) > LONGEST_LENGTH or int(length) > most:
         return None
     return int(length)
+
+
+def is_utf8(content_type: str) -> bool:
+    """Say whether a content type can be parsed and names no charset but UTF-8."""
+    if ";" not in content_type:
+        return True
+    try:
+        _, parameters = parse_header_parameters(content_type)
+    except (ValueError, LookupError):
+        return False
+    return parameters.get("charset", "utf-8").lower() in {"utf-8", "utf8"}
 
 
 class Turns:
@@ -93,6 +107,9 @@ class BodiesFirst:
         self._turns = Turns(turns)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if not is_utf8(environ.get("CONTENT_TYPE", "")):
+            environ[UNREADABLE] = True
+            environ["CONTENT_TYPE"] = "application/octet-stream"
         length = announced_length(environ)
         if length:
             body = read_whole(environ["wsgi.input"], length)

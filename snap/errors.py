@@ -1,5 +1,6 @@
 """Error pages: a sentence for people, the right status, and nothing that can fail in turn."""
 
+from collections.abc import Mapping
 from math import ceil
 
 from django.contrib.auth.models import AnonymousUser
@@ -7,6 +8,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import translation
+from django.utils.functional import Promise
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_exempt
@@ -15,17 +17,43 @@ from .policies import PAGES, limited
 
 RETRY_AFTER = 5  # seconds
 
-# What scripts are told of an error that came before the API's own handler: code and sentence.
-FOR_SCRIPTS: dict[object, tuple[str, object]] = {
+# The code and the sentence of an error that has no words of its own, by status.
+WORDS: dict[int, tuple[str, Promise]] = {
     400: ("invalid", _("This request is not one that we understand.")),
+    401: ("not_signed_in", _("Sign in first.")),
     403: ("not_allowed", _("This is not allowed.")),
     404: ("not_found", _("There is no such thing.")),
+    405: ("method_not_allowed", _("This is not allowed.")),
+    406: ("not_acceptable", _("This request is not one that we understand.")),
     413: ("too_large", _("This is too much at once.")),
-    429: ("too_many", _("Too many attempts. Try again later.")),
+    415: ("unsupported_media_type", _("This request is not one that we understand.")),
+    429: ("too_many", _("Too many attempts. Wait a moment and try again.")),
     500: ("error", _("Something went wrong on our side.")),
     503: ("unavailable", _("We cannot take requests just now. Try again in a moment.")),
-    "csrf": ("csrf", _("The session's token is missing or too old.")),
 }
+CSRF = _("The session's token is missing or too old.")
+
+
+def error_body(
+    status: int,
+    *,
+    code: str = "",
+    text: object = "",
+    fields: Mapping[str, object] | None = None,
+    retry_after: int = 0,
+) -> dict[str, object]:
+    """Return the body of an API error (spec section 5), the only place that writes one."""
+    usual_code, usual_text = WORDS.get(status, WORDS[500])
+    body: dict[str, object] = {
+        "success": False,
+        "error": str(text or usual_text),
+        "code": code or usual_code,
+    }
+    if fields is not None or status == 400:
+        body["fields"] = fields or {}
+    if retry_after:
+        body["retryAfter"] = retry_after
+    return body
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -59,6 +87,11 @@ def too_large(request: HttpRequest) -> HttpResponse:
     return _page(request, 413)
 
 
+def unsupported(request: HttpRequest) -> HttpResponse:
+    """Refuse a body in a charset that we do not read."""
+    return _page(request, 415)
+
+
 def locked_out(request: HttpRequest, retry_after: int) -> HttpResponse:
     """Answer 429 to whoever tried too many passwords; `retry_after` in seconds."""
     answer = _page(request, 429, "locked_out", minutes=ceil(retry_after / 60))
@@ -88,23 +121,20 @@ def unavailable(request: HttpRequest, *, is_unsure: bool = False) -> HttpRespons
 
 
 def _page(
-    request: HttpRequest, status: int, name: str | int | None = None, **context: object
+    request: HttpRequest,
+    status: int,
+    name: str = "",
+    *,
+    retry_after: int = 0,
+    **context: object,
 ) -> HttpResponse:
     # Nobody is looked up for an error page: the database may be what is wrong.
     request.user = AnonymousUser()
     # It may come from before the middleware that sees to this.
     with translation.override(translation.get_language_from_request(request)):
         if request.path.startswith("/api/"):
-            return _for_scripts(status, name, context.get("retry_after"))
+            code, text = ("csrf", CSRF) if name == "csrf" else ("", "")
+            body = error_body(status, code=code, text=text, retry_after=retry_after)
+            return JsonResponse(body, status=status)
+        context |= {"retry_after": retry_after}
         return render(request, f"errors/{name or status}.html", context, status=status)
-
-
-def _for_scripts(status: int, name: str | int | None, retry_after: object) -> JsonResponse:
-    """Say it in the API's shape: it did not come as far as the API's own handler."""
-    code, text = FOR_SCRIPTS[name if name in FOR_SCRIPTS else status]
-    body: dict[str, object] = {"success": False, "error": str(text), "code": code}
-    if status == 400:
-        body["fields"] = {}
-    if retry_after:
-        body["retryAfter"] = retry_after
-    return JsonResponse(body, status=status)

@@ -6,10 +6,10 @@ from django.core.exceptions import BadRequest
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 
-from .bodies import NO_TURN, announced_length
+from .bodies import NO_TURN, UNREADABLE, announced_length, is_utf8
 from .connections import within
 from .database import DatabaseAwayError
-from .errors import too_large, unavailable
+from .errors import too_large, unavailable, unsupported
 from .slots import BusyError
 
 log = logging.getLogger(__name__)
@@ -64,6 +64,20 @@ def refuse_large_bodies(get_response: Handler) -> Handler:
     def middleware(request: HttpRequest) -> HttpResponse:
         if announced_length(request.META) is None:
             return too_large(request)
+        return get_response(request)
+
+    return middleware
+
+
+def refuse_charsets(get_response: Handler) -> Handler:
+    """Answer 415 to bodies in any other charset than UTF-8.
+
+    Django would decode a form, and even the query, by whatever codec the content type names.
+    """
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        if UNREADABLE in request.META or not is_utf8(request.META.get("CONTENT_TYPE", "")):
+            return unsupported(request)
         return get_response(request)
 
     return middleware

@@ -88,6 +88,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "snap.middleware.refuse_large_bodies",
     "snap.middleware.refuse_null_bytes",
+    "snap.middleware.refuse_charsets",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "snap.middleware.refuse_without_turn",

@@ -4,11 +4,11 @@ import time
 from random import Random
 
 import pytest
+from django.conf import settings as config
 from django.test import Client
 from pytest_django import Settings
 from redis import Redis
 
-from snap import limits
 from tests import servers
 from tests.factories import make_account, make_event
 from tests.promo.test_limits import solve
@@ -159,7 +159,7 @@ def test_what_is_kept_of_phones_is_hashed_bounded_and_ends() -> None:
     robot = Robot()
     for number in range(30):
         robot.check(in_a_row(number))
-    with Redis.from_url(limits.settings.LIMITS_URL) as store:
+    with Redis.from_url(config.LIMITS_URL) as store:
         keys = list(store.scan_iter("distinct:*"))
         assert keys
         assert all(0 < store.ttl(key) <= 600 for key in keys)
