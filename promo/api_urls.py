@@ -1,9 +1,10 @@
 from django.urls import path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from snap.errors import no_such_call
 
 from . import api, api_accounts
+from .api_schema import SchemaView
 
 urlpatterns = [
     path("events", api.events),
@@ -13,7 +14,7 @@ urlpatterns = [
     path("client-auth/guests/create", api.create),
     path("client-auth/guests/create-async", api.create_async),
     path("client-auth/guests/requests/<uuid:ticket_id>", api.ticket),
-    path("schema/", SpectacularAPIView.as_view(), name="api_schema"),
+    path("schema/", SchemaView.as_view(), name="api_schema"),
     path("docs/", SpectacularSwaggerSplitView.as_view(url_name="api_schema"), name="api_docs"),
     path("", no_such_call),
     path("<path:anything>", no_such_call),
