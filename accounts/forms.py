@@ -28,6 +28,8 @@ MAX_NAME_LENGTH = 60
 # Signs that look like a dash and that Unicode takes for something else: minus signs, overlines, the
 # long vowel of Japanese keyboards, a bar, a tilde.
 DASHES = "\u2212\u00af\u02c9\u02d7\u207b\u208b\u30fc\uff70|~"
+# First and last name, with the space between them.
+MAX_FULL_NAME_LENGTH = 2 * MAX_NAME_LENGTH + 1
 NAME = re.compile(r"^[^\W_]([^\W_]|[ '’ʼ.·\u05be\u2010\u2011-])*$")
 ADDRESS_IN_NAME = re.compile(r"[^\W\d_]{2,}\.[^\W\d_]{2,}")
 
@@ -121,7 +123,7 @@ def without_marks(typed: str) -> str:
     return "".join(c for c in typed if unicodedata.category(c) != "Cf")
 
 
-def clean_name(typed: str) -> str:
+def clean_name(typed: str, longest: int = MAX_NAME_LENGTH) -> str:
     """Return a name as people write it: composed, single spaces. Raises ValidationError.
 
     Invisible direction marks, as pasted from elsewhere, are dropped; anything that is not part of a
@@ -131,7 +133,7 @@ def clean_name(typed: str) -> str:
     letters = "".join(c for c in name if not unicodedata.category(c).startswith("M"))
     if not NAME.match(letters) or ADDRESS_IN_NAME.search(letters):
         raise ValidationError(_("Use letters only, please."), code="not_a_name")
-    if len(name) > MAX_NAME_LENGTH:
+    if len(name) > longest:
         raise ValidationError(_("This is too long."), code="max_length")
     return name
 

@@ -38,9 +38,14 @@ def device_of(account: User) -> Device | None:
     return TOTPDevice.objects.filter(user=account, confirmed=True).first()
 
 
+@transaction.atomic
 def enrolment_of(account: User) -> Enrolment:
-    """Return what the app is told, the same until it is confirmed. Two queries at most."""
-    device, _ = TOTPDevice.objects.get_or_create(user=account, confirmed=False, name="app")
+    """Return what the app is told, the same until it is confirmed. Three queries at most."""
+    # The account's lock: two pages at once would make two devices.
+    User.objects.select_for_update(no_key=True).get(pk=account.pk)
+    device = TOTPDevice.objects.filter(user=account, confirmed=False).order_by("pk").first()
+    if device is None:
+        device = TOTPDevice.objects.create(user=account, confirmed=False, name="app")
     return Enrolment(device.config_url, b32encode(device.bin_key).decode())
 
 
@@ -49,7 +54,7 @@ def confirm_device(account: User, typed: str) -> list[str]:
     """Confirm the app with its first code; return backup codes, once; [] if it is wrong."""
     # The account's lock: two enrolments at once would leave two apps.
     User.objects.select_for_update(no_key=True).get(pk=account.pk)
-    device = TOTPDevice.objects.filter(user=account, confirmed=False).first()
+    device = TOTPDevice.objects.filter(user=account, confirmed=False).order_by("pk").first()
     if device is None or device_of(account) or not device.verify_token(typed):
         return []
     device.confirmed = True

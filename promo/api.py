@@ -65,7 +65,7 @@ def _create(request: Request, end_here: Callable[[GuestRequest], GuestRequest] |
         promoter=promoter,
         team=team,
         name=data.get("name", ""),
-        idempotency_key=request.headers.get("Idempotency-Key", ""),
+        idempotency_key=data["idempotency_key"],
     )
     was_there = stored.state != GuestRequest.State.PENDING
     if end_here and not was_there:

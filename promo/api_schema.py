@@ -1,15 +1,29 @@
 """What `/api/schema/` says of each call: what it takes, and every answer that it may give."""
 
 from collections.abc import Callable
-from typing import Any
+from threading import Lock
+from typing import Any, ClassVar
 
 from django.conf import settings
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.views import SpectacularAPIView
 from rest_framework import serializers
 from rest_framework.fields import Field
+from rest_framework.request import Request
+from rest_framework.response import Response
 
-from .serializers import LoginSerializer, PhoneSerializer, PlaceSerializer, RegisterSerializer
+from .serializers import (
+    IDEMPOTENCY_KEY,
+    KEY_HEADER,
+    LoginSerializer,
+    PhoneSerializer,
+    PlaceSerializer,
+    RegisterSerializer,
+)
 
 Decorator = Callable[[Any], Any]
 
@@ -173,11 +187,14 @@ def limits(statuses: list[int]) -> list[OpenApiParameter]:
     return [header(name, statuses, kind, meaning) for name, (kind, meaning) in meanings.items()]
 
 
-IDEMPOTENCY_KEY = OpenApiParameter(
-    "Idempotency-Key",
-    str,
+KEY_PARAMETER = OpenApiParameter(
+    KEY_HEADER,
+    {"type": "string", "pattern": f"^{IDEMPOTENCY_KEY.pattern}$"},
     OpenApiParameter.HEADER,
-    description="The same key brings the same request back, however it ended. Up to 64 characters.",
+    description=(
+        "The same key brings the same request back, however it ended."
+        " 1 to 64 characters, each a visible one of ASCII."
+    ),
 )
 
 # Calls -------------------------------------------------------------------------------------------
@@ -256,7 +273,7 @@ create = call(
     {200: Ended, 202: Accepted},
     [*WRITE, 401, 404, 409],
     request=PlaceSerializer,
-    parameters=[IDEMPOTENCY_KEY],
+    parameters=[KEY_PARAMETER],
     tag="Guests",
 )
 create_async = call(
@@ -265,9 +282,43 @@ create_async = call(
     {200: Ended, 202: Accepted},
     [*WRITE, 401, 404, 409],
     request=PlaceSerializer,
-    parameters=[IDEMPOTENCY_KEY],
+    parameters=[KEY_PARAMETER],
     tag="Guests",
 )
 ticket = call(
     "ticket", "Say how a request stands, to its owner", {200: State}, [*READ, 404], tag="Guests"
 )
+
+
+class SchemaOnce(SchemaGenerator):
+    """Makes the schema once for each language, in one thread at a time.
+
+    The package fails when two threads of a new process make their first one together.
+    """
+
+    _lock = Lock()
+    _made: ClassVar[dict[tuple[str, str | None], Any]] = {}
+
+    def get_schema(self, request: Any = None, public: bool = False) -> Any:
+        key = (get_language() or "", self.api_version)
+        with self._lock:
+            if key not in self._made:
+                self._made[key] = super().get_schema(request, public)  # type: ignore[no-untyped-call]
+            return self._made[key]
+
+
+class SchemaView(SpectacularAPIView):
+    """The schema itself. What a query may ask of it is checked as a body would be."""
+
+    generator_class = SchemaOnce
+
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        known = {
+            "lang": dict(settings.LANGUAGES),
+            "version": [settings.SPECTACULAR_SETTINGS["VERSION"]],
+        }
+        for name, values in known.items():
+            if name in request.GET and request.GET[name] not in values:
+                raise serializers.ValidationError({name: [_("There is no such one.")]})
+        answer: Response = super().get(request, *args, **kwargs)  # type: ignore[no-untyped-call]
+        return answer

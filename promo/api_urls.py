@@ -1,10 +1,11 @@
 from django.urls import path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from snap.errors import no_such_call
 from snap.policies import PAGES, limited
 
 from . import api, api_accounts
+from .api_schema import SchemaView
 
 pages = limited(read=PAGES)
 
@@ -16,7 +17,7 @@ urlpatterns = [
     path("client-auth/guests/create", api.create),
     path("client-auth/guests/create-async", api.create_async),
     path("client-auth/guests/requests/<uuid:ticket_id>", api.ticket),
-    path("schema/", pages(SpectacularAPIView.as_view()), name="api_schema"),
+    path("schema/", pages(SchemaView.as_view()), name="api_schema"),
     path(
         "docs/",
         pages(SpectacularSwaggerSplitView.as_view(url_name="api_schema")),

@@ -1,7 +1,6 @@
 """Websockets: a page joins the group of its ticket, hears its present state, then what comes."""
 
 import json
-from http.cookies import CookieError, SimpleCookie
 from importlib import import_module
 from typing import Any
 from uuid import UUID
@@ -9,6 +8,7 @@ from uuid import UUID
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
+from django.http import parse_cookie
 from django.template.loader import render_to_string
 from django.utils import translation
 from django.utils.translation.trans_real import (
@@ -194,13 +194,12 @@ def message_about(ticket: Ticket, wait: int) -> dict[str, Any]:
 
 def read_session(scope: Any) -> Any:
     """Return the session in the cookie of the handshake, empty without a valid one."""
-    cookies: SimpleCookie = SimpleCookie()
-    try:
-        cookies.load(header(scope, b"cookie"))
-    except CookieError:
-        return SessionStore()
-    morsel = cookies.get(settings.SESSION_COOKIE_NAME)
-    return SessionStore(morsel.value if morsel else None)
+    return SessionStore(read_cookies(scope).get(settings.SESSION_COOKIE_NAME))
+
+
+def read_cookies(scope: Any) -> dict[str, str]:
+    """Return the cookies of the handshake, read as Django reads those of a request."""
+    return parse_cookie(header(scope, b"cookie"))
 
 
 def header(scope: Any, name: bytes) -> str:
@@ -210,10 +209,8 @@ def header(scope: Any, name: bytes) -> str:
 
 def language_of(scope: Any) -> str:
     """Return the language of the page that opened the socket, as LocaleMiddleware would."""
-    cookies: SimpleCookie = SimpleCookie()
-    cookies.load(header(scope, b"cookie"))
-    chosen = cookies.get(settings.LANGUAGE_COOKIE_NAME)
-    wanted = [chosen.value] if chosen else []
+    chosen = read_cookies(scope).get(settings.LANGUAGE_COOKIE_NAME)
+    wanted = [chosen] if chosen else []
     accepted = parse_accept_lang_header(header(scope, b"accept-language"))
     wanted += [code for code, _ in accepted if code != "*"]
     for code in wanted:

@@ -1,17 +1,28 @@
 """What the JSON API takes."""
 
+import re
 from typing import Any
 
+from django.utils.translation import gettext as _
 from rest_framework import serializers
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 
-from accounts.forms import MAX_NAME_LENGTH, MAX_TYPED_CODE, PHONE_MESSAGES, CodeForm, clean_name
+from accounts.forms import (
+    MAX_FULL_NAME_LENGTH,
+    MAX_NAME_LENGTH,
+    MAX_TYPED_CODE,
+    PHONE_MESSAGES,
+    CodeForm,
+    clean_name,
+)
 from accounts.phones import MAX_TYPED_LENGTH, PhoneError
 
 from .reading import read_phone
 
 BIGGEST_ID = 2**63 - 1
+KEY_HEADER = "Idempotency-Key"
+IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,64}")
 
 
 class Text(serializers.CharField):
@@ -89,17 +100,33 @@ class PlaceSerializer(serializers.Serializer[Any]):
     event_id = Whole(min_value=1, max_value=BIGGEST_ID)
     promoter_id = Whole(min_value=1, max_value=BIGGEST_ID, required=False, allow_null=True)
     team_id = Whole(min_value=1, max_value=BIGGEST_ID, required=False, allow_null=True)
-    name = Text(max_length=121, required=False, allow_blank=True)
+    name = Text(max_length=MAX_FULL_NAME_LENGTH, required=False, allow_blank=True)
     client_user_id = AccountId(max_length=64, required=False, allow_null=True, allow_blank=True)
     phone = Text(max_length=40, required=False, allow_blank=True)
     email = Text(max_length=254, required=False, allow_blank=True)
 
+    def validate_name(self, typed: str) -> str:
+        return clean_name(typed, MAX_FULL_NAME_LENGTH) if typed else ""
+
 
 def read_place(request: Request, account_id: int) -> dict[str, Any]:
-    """Return the checked body of a create call by that account. Raises APIException."""
+    """Return the checked body of a create call by that account, and its key. Raises APIException.
+
+    `idempotency_key` is "" where none was sent.
+    """
+    key = read_idempotency_key(request)
     serializer = PlaceSerializer(data=request.data)
     serializer.is_valid(raise_exception=True)
     data: dict[str, Any] = serializer.validated_data
     if data.get("client_user_id") not in {None, "", str(account_id)}:
         raise PermissionDenied(code="not_yours")
-    return data
+    return data | {"idempotency_key": key}
+
+
+def read_idempotency_key(request: Request) -> str:
+    """Return the key of a call, "" without one. Raises serializers.ValidationError."""
+    key: str = request.headers.get(KEY_HEADER, "")
+    if key and not IDEMPOTENCY_KEY.fullmatch(key):
+        error = _("An Idempotency-Key has 1 to 64 characters, each a visible one of ASCII.")
+        raise serializers.ValidationError({KEY_HEADER: [error]})
+    return key

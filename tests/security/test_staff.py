@@ -315,3 +315,16 @@ def test_staff_without_the_right_permission_see_no_devices(
     door_staff.user_permissions.add(Permission.objects.get(codename="view_user"))
     client.force_login(door_staff)
     assert client.get("/admin/otp_totp/totpdevice/").status_code == 403
+
+
+def test_two_pages_at_once_enrol_one_device(
+    second_factor: None, client: Client, staff: User
+) -> None:
+    """Two devices were made once, and the page then failed for ever."""
+    sign_in(client)
+    TOTPDevice.objects.create(user=staff, confirmed=False, name="app")
+    TOTPDevice.objects.create(user=staff, confirmed=False, name="app")
+    assert client.get("/admin/second-factor/").status_code == 200
+    device = TOTPDevice.objects.order_by("pk")[0]
+    client.post("/admin/second-factor/", {"code": f"{totp(device.bin_key):06}"})
+    assert is_inside(client)
