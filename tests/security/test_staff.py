@@ -209,6 +209,22 @@ def test_a_code_opens_admin_once(client: Client, backup_codes: list[str]) -> Non
     assert not is_inside(overheard)
 
 
+@pytest.mark.parametrize("way", ["{}-{}", "{} {}", "{}\u2011{}", "\u202a{}\u202c.{}", "arabic"])
+def test_a_code_opens_admin_as_it_was_pasted(
+    client: Client, backup_codes: list[str], way: str
+) -> None:
+    sign_in(client)
+    code = next_code(TOTPDevice.objects.get())
+    arabic = "".join(chr(ord("٠") + int(digit)) for digit in code)
+    typed = arabic if way == "arabic" else way.format(code[:3], code[3:])
+    client.post("/admin/second-factor/", {"code": typed})
+    assert is_inside(client)
+    another = Client()
+    sign_in(another)
+    another.post("/admin/second-factor/", {"code": "-".join(backup_codes[0])})
+    assert is_inside(another)
+
+
 def test_a_backup_code_opens_admin_once(client: Client, backup_codes: list[str]) -> None:
     for is_first in (True, False):
         another = Client()
