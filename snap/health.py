@@ -6,8 +6,10 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from time import monotonic
 
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseForbidden, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -20,14 +22,20 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from .breaker import LEVELS, STATE, state_gauge
+from .connections import within
 from .database import breaker, database_answers
 from .policies import MONITORING, limited, unlimited
 
 NOTHING_LEFT = 4
+DATABASE_SECONDS = 2.0
 
 
 # What the app that keeps the emergency journal puts here: can it be written?
 journal_checks: list[Callable[[], bool]] = []
+# What the app with the queued work puts here: do workers take it up? Asked once a second.
+worker_checks: list[Callable[[], bool]] = []
+ASK_WORKERS_EVERY = 1.0  # seconds
+_workers_asked: tuple[float, bool] = (float("-inf"), True)
 
 
 @unlimited("A constant answer for supervisors, which ask often and from few addresses.")
@@ -44,21 +52,29 @@ def healthz(request: HttpRequest) -> HttpResponse:
 def readyz(request: HttpRequest) -> JsonResponse:
     """Say whether requests can be accepted, and at which level; 503 if they cannot.
 
-    Asks both servers anew each time: about 5 ms, at most 4.5 s. `breaker` is the database's in the
-    process which happens to answer; `breakers` are the worst of all processes, mail's included.
+    Level 2 also means that no worker takes up what is due: the sweeper does it then, some seconds
+    later. Asks both servers anew each time: about 5 ms, at most 4.5 s. `breaker` is the database's
+    in the process which happens to answer; `breakers` are the worst of all processes, mail's
+    included.
     """
     database, redis, journal = (
         database_answers(),
         redis_answers(),
         all(check() for check in journal_checks),
     )
-    now = level(database=database and breaker.state != "open", redis=redis, journal=journal)
+    workers = database and workers_work()
+    now = level(
+        database=database and breaker.state != "open",
+        queue=redis and workers,
+        journal=journal,
+    )
     answer = {
         "ready": now < NOTHING_LEFT,
         "level": now,
         "database": "ok" if database else "away",
         "redis": "ok" if redis else "away",
         "journal": "ok" if journal else "away",
+        "workers": "ok" if workers else "away" if database else "unknown",
         "breaker": breaker.state,
         "breakers": breakers(),
     }
@@ -75,11 +91,28 @@ def metrics(request: HttpRequest) -> HttpResponse:
     return HttpResponse(generate_latest(_registry()), content_type=CONTENT_TYPE_LATEST)
 
 
-def level(*, database: bool, redis: bool, journal: bool) -> int:
-    """Return 1 (normal), 2 (direct: no broker), 3 (emergency: no database) or 4 (nothing left)."""
+def level(*, database: bool, queue: bool, journal: bool) -> int:
+    """Return 1 (normal), 2 (direct: no broker or no workers), 3 (emergency: no database) or 4
+    (nothing left).
+    """
     if database:
-        return 1 if redis else 2
+        return 1 if queue else 2
     return 3 if journal else NOTHING_LEFT
+
+
+def workers_work() -> bool:
+    """Say whether workers take up what is due; at most a second old. True if nobody can say."""
+    global _workers_asked
+    asked_at, answer = _workers_asked
+    if monotonic() < asked_at + ASK_WORKERS_EVERY:
+        return answer
+    try:
+        with within(DATABASE_SECONDS):
+            answer = all(check() for check in worker_checks)
+    except (OperationalError, InterfaceError):
+        return True
+    _workers_asked = monotonic(), answer
+    return answer
 
 
 def breakers() -> dict[str, str]:

@@ -8,8 +8,12 @@ import pytest
 from django.test import Client, RequestFactory
 from pytest_django import Settings
 
+from guests.models import GuestRequest
 from snap import health
 from tests import servers
+from tests.factories import make_event, make_request
+from tests.stack import Stack, wait_for
+from tests.stack import readiness as _readiness
 
 WELL = {
     "ready": True,
@@ -17,6 +21,7 @@ WELL = {
     "database": "ok",
     "redis": "ok",
     "journal": "ok",
+    "workers": "ok",
     "breaker": "closed",
 }
 
@@ -29,6 +34,10 @@ own_servers = pytest.mark.skipif(
 def readiness(answer: Any) -> dict[str, Any]:
     """Return what /readyz says, but for the breakers that other tests have left in this process."""
     return {name: said for name, said in answer.json().items() if name != "breakers"}
+
+
+def readiness_of(stack: Stack) -> dict[str, Any]:
+    return _readiness(stack.url)
 
 
 def test_alive_without_asking_any_server(client: Client) -> None:
@@ -61,7 +70,7 @@ def test_ready_at_level_3_without_the_database(client: Client) -> None:
     servers.postgresql.stop("immediate")
     answer = client.get("/readyz")
     assert answer.status_code == 200
-    assert readiness(answer) == WELL | {"level": 3, "database": "away"}
+    assert readiness(answer) == WELL | {"level": 3, "database": "away", "workers": "unknown"}
 
 
 @own_servers
@@ -75,6 +84,7 @@ def test_not_ready_with_nowhere_to_keep_a_request(
     answer = client.get("/readyz")
     assert answer.status_code == 503
     away = {"ready": False, "level": 4, "database": "away", "journal": "away"}
+    away |= {"workers": "unknown"}
     assert readiness(answer) == WELL | away
 
 
@@ -148,3 +158,23 @@ def test_a_breaker_shows_from_any_process_for_as_long_as_that_lives(
         worker.kill()
     assert health.breakers() == {}
     assert b"mail_test" not in health.metrics(rf.get("/metrics")).content
+
+
+@pytest.mark.processes
+def test_it_is_known_when_no_worker_takes_anything_up(stack: Stack) -> None:
+    """The sweeper does their work, so nothing is due for long: the word stays all the same."""
+    with stack.without("worker"):
+        request = make_request(make_event())
+        wait_for(lambda: readiness_of(stack).get("workers") == "away", 15)
+        wait_for(lambda: not GuestRequest.objects.filter(pk=request.pk, state="pending"), 15)
+        for _ in range(8):  # Each of web's processes says so.
+            told = readiness_of(stack)
+            assert (told["workers"], told["level"], told["ready"]) == ("away", 2, True)
+    wait_for(lambda: readiness_of(stack).get("workers") == "ok", 30)
+
+
+@pytest.mark.processes
+def test_it_is_known_when_not_even_the_sweeper_works(stack: Stack) -> None:
+    with stack.without("worker"), stack.frozen("sweeper"):
+        make_request(make_event())
+        wait_for(lambda: readiness_of(stack).get("workers") == "away", 15)

@@ -5,15 +5,18 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
+import httpx
 import psutil
 import psycopg
 import pytest
 
+from snap import embedded
 from snap.embedded import free_port
 from snap.management.commands import up
 from snap.processes import BASE_DIR
@@ -169,6 +172,59 @@ def test_it_stops_whole_while_it_is_still_starting(checkout: Path, signum: signa
     assert run.popen.wait(PATIENCE) == 0
     assert none_is_left(family)
     assert "Traceback" not in run.text()
+
+
+@pytest.mark.processes
+def test_a_server_that_dies_is_started_again_with_its_port_and_data(checkout: Path) -> None:
+    run = Run(checkout)
+    run.wait_until_ready()
+    addresses = up.read_environment(checkout / "var" / "env")
+    with psycopg.connect(addresses["DATABASE_URL"]) as connection:
+        connection.execute("CREATE TABLE outlives AS SELECT 1 AS one")
+
+    def level() -> int:
+        with suppress(httpx.TransportError):
+            return int(http.get(f"{run.url}/readyz", timeout=5).json()["level"])
+        return 0
+
+    for words, name in (("/bin/postgres", "postgresql"), ("valkey-server", "valkey")):
+        server = run.child(words)
+        server.kill()
+        wait_for(lambda server=server: not is_alive(server))  # type: ignore[misc]
+        wait_for(lambda name=name: name in run.text(), PATIENCE)  # type: ignore[misc]
+        wait_for(lambda: level() == 1, PATIENCE)
+        assert run.child(words).pid != server.pid
+    assert run.text().count("ended by itself; starting it again with its data") == 2
+    assert run.text().count("works again, on port") == 2
+    with psycopg.connect(addresses["DATABASE_URL"]) as connection:
+        assert connection.execute("SELECT one FROM outlives").fetchone() == (1,)
+
+    family = run.family()
+    run.popen.terminate()
+    assert run.popen.wait(PATIENCE) == 0
+    assert none_is_left(family)
+
+
+class Dying(embedded.Valkey):
+    """A server whose start fails: its data are broken, say."""
+
+    def start(self) -> None:
+        raise embedded.EmbeddedError("Valkey did not start: bad file format.")
+
+
+def test_a_server_that_dies_again_and_again_is_given_longer_pauses(tmp_path: Path) -> None:
+    watched = up.ServerWatch(Dying(tmp_path / "valkey"))
+    assert watched.look() == "ended by itself; starting it again with its data"
+    pauses = []
+    for deaths in range(2, 8):
+        assert watched.start_at is not None
+        watched.start_at = 0  # The pause is over.
+        said = watched.look()
+        assert f"Valkey did not start: bad file format. ended {deaths} times in a row" in said
+        assert said.endswith(f"Its log says why: {tmp_path / 'valkey.log'}")
+        pauses.append(round(watched.start_at - time.monotonic()))
+        assert watched.look() == ""
+    assert pauses == [2, 4, 8, 16, 30, 30]
 
 
 TOLD_IN_A_FORK = """\

@@ -21,6 +21,7 @@ from guests.draining import drain
 from guests.journal import the_journal
 from guests.models import Event, GuestRequest
 from guests.services import fill_free_places, wake_guests_worker
+from guests.takeup import note_workers_away
 from notifications.delivery import describe
 from notifications.models import Email
 from notifications.services import send_due_emails, wake_emails_worker, write_kept_outcomes
@@ -112,6 +113,8 @@ def sweep_requests(stopping: Stopping) -> None:
     """Have guests made of requests that are due."""
     if not was_left(GuestRequest.objects.due(), wake_guests_worker, settings.SWEEP_TAKES_OVER):
         return
+    if not wake_guests_worker.is_failing():
+        note_workers_away()
     due = GuestRequest.objects.due().order_by().values_list("event_id", flat=True).distinct()
     for event_id in due:
         while not stopping() and create_guests_of(event_id):

@@ -15,8 +15,9 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
@@ -54,6 +55,9 @@ STOP_TIMEOUT = 15.0
 QUIET = 1.5
 # Seconds before a process that ended by itself is started again.
 RESTART_PAUSE = 1.0
+# A server that ends within so many seconds of its start is given longer and longer pauses.
+SERVER_LIVES = 60.0
+LONGEST_SERVER_PAUSE = 30.0
 
 # Set when it was told to stop. To exit in the handler is not enough: Python ignores what is raised
 # in callbacks of its own, as it has around each fork.
@@ -69,6 +73,10 @@ class Command(BaseCommand):
 
     help = "Start SNAP on this machine: servers, demo event and all processes, until Ctrl-C."
     requires_system_checks = []
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.servers: list[PostgreSQL | Valkey] = []
 
     def handle(self, *args: Any, **options: Any) -> None:
         catch_signals()
@@ -111,7 +119,7 @@ class Command(BaseCommand):
         seeded = io.StringIO()
         call_command("seed_demo", stdout=seeded)
 
-        watch = Watch(processes.read_procfile(process_environment()))
+        watch = Watch(processes.read_procfile(process_environment()), self.servers)
         cleanup.callback(watch.stop)
         watch.start()
         watch.wait_until_ready(host, web_port, ws_port)
@@ -136,17 +144,63 @@ class Command(BaseCommand):
                 )
             cleanup.callback(server.stop)
             server.start()
+            self.servers.append(server)
             addresses[variable] = server.url
         return addresses
 
 
-class Watch:
-    """The Procfile's processes, with their output printed and whoever ends started again."""
+@dataclass
+class ServerWatch:
+    """A server of ours, and when it may be started again after it has died."""
 
-    def __init__(self, watched: list[Process]) -> None:
+    server: PostgreSQL | Valkey
+    started_at: float = field(default_factory=time.monotonic)
+    start_at: float | None = None
+    deaths: int = 0
+
+    @property
+    def name(self) -> str:
+        return self.server.title.lower()
+
+    def look(self) -> str:
+        """Start the server again if it has died and its pause is over. Return what happened."""
+        now = time.monotonic()
+        if self.start_at is None:
+            return "" if self.server.is_running() else self._note_death(now)
+        return "" if now < self.start_at else self._start()
+
+    def _note_death(self, now: float) -> str:
+        lived_well = now > self.started_at + SERVER_LIVES
+        self.deaths = 1 if lived_well else self.deaths + 1
+        pause = min(2.0 ** (self.deaths - 1), LONGEST_SERVER_PAUSE) if self.deaths > 1 else 0
+        self.start_at = now + pause
+        if not pause:
+            return "ended by itself; starting it again with its data"
+        return (
+            f"ended {self.deaths} times in a row; starting it again in {pause:.0f} s."
+            f" Its log says why: {self.server.log_path}"
+        )
+
+    def _start(self) -> str:
+        try:
+            self.server.start()
+        except EmbeddedError as error:
+            return f"{error} {self._note_death(time.monotonic())}"
+        self.started_at, self.start_at = time.monotonic(), None
+        return f"works again, on port {self.server.port}"
+
+
+class Watch:
+    """The Procfile's processes and the servers below them: their output is printed, and whatever
+    ends is started again.
+    """
+
+    def __init__(self, watched: list[Process], servers: Iterable[PostgreSQL | Valkey] = ()) -> None:
         self.processes = watched
-        self.colours = dict(zip([each.name for each in watched], get_colours(), strict=False))
-        self.printer = Printer(sys.stdout, width=max(len(each.name) for each in watched))
+        self.servers = [ServerWatch(server) for server in servers]
+        names = [process.name for process in watched] + [each.name for each in self.servers]
+        self.colours = dict(zip(names, get_colours(), strict=False))
+        self.printer = Printer(sys.stdout, width=max(len(name) for name in names))
         self.lock = threading.Lock()
         self.last_output = time.monotonic()
 
@@ -173,6 +227,9 @@ class Watch:
     def restart_the_ended(self) -> None:
         if told_to_stop.is_set():
             sys.exit(0)
+        for server in self.servers:
+            if happened := server.look():
+                self.say(server.name, happened)
         for process in self.processes:
             if not process.is_running():
                 self.say(process.name, "ended by itself; starting it again")
