@@ -18,7 +18,7 @@ from guests.services import find_promoter, request_place, wake_guests_worker
 from guests.tickets import seconds_left, ticket_of
 
 from . import api_emergency, api_schema
-from .api_answers import accepted, ended, queued, state_of
+from .api_answers import accepted, ended, listed, queued, state_of
 from .emergency import or_in_emergency, was_given_here
 from .serializers import read_place
 
@@ -28,7 +28,7 @@ from .serializers import read_place
 @api_view(["GET"])
 def events(request: Request) -> Response:
     """List the events that /promo/ lists, with the ids that a create call takes."""
-    return api_emergency.answer_events(Event.objects.listed().at_database_time())
+    return listed(Event.objects.listed().at_database_time())
 
 
 @or_in_emergency(api_emergency.create, api_emergency.nothing_left)
@@ -62,7 +62,7 @@ def _create(request: Request, end_here: Callable[[GuestRequest], GuestRequest] |
         promoter=promoter,
         team=team,
         name=data.get("name", ""),
-        idempotency_key=request.headers.get("Idempotency-Key", ""),
+        idempotency_key=data["idempotency_key"],
     )
     was_there = stored.state != GuestRequest.State.PENDING
     if end_here and not was_there:

@@ -1,5 +1,6 @@
 """How the JSON API answers: one shape for all that goes well, one place for all that does not."""
 
+from collections.abc import Iterable
 from io import BytesIO
 from typing import IO, Any
 
@@ -11,6 +12,7 @@ from django.core.exceptions import (
 )
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.middleware.csrf import CsrfViewMiddleware
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from rest_framework import exceptions
@@ -23,6 +25,7 @@ from accounts.errors import AccountError
 from accounts.models import User
 from accounts.sessions import RememberedAccount, account_of, remembered_account
 from guests.errors import GuestError
+from guests.models import Event
 from guests.tickets import Ticket
 
 from .answers import websocket_url
@@ -114,6 +117,25 @@ def check_csrf(request: Request) -> None:
 
 def _no_view(request: HttpRequest) -> HttpResponse:
     raise NotImplementedError
+
+
+def listed(events: Iterable[Event]) -> Response:
+    """Return what a script needs of each event."""
+    described = [
+        {
+            "id": event.pk,
+            "slug": event.slug,
+            "title": event.title,
+            "venue": event.venue,
+            "startsAt": event.local_start.isoformat(),
+            "endsAt": event.local_end.isoformat(),
+            "timeZone": event.time_zone,
+            "listState": event.list_state(),
+            "url": reverse("promo:event", args=[event.slug]),
+        }
+        for event in events
+    ]
+    return Response({"success": True, "events": described})
 
 
 def accepted(request: Request, ticket: Ticket, wait: int) -> Response:

@@ -20,9 +20,8 @@ from accounts.phones import readable_phone
 from accounts.sessions import PHONE_KEY, account_phone, browser_of, remembered_account
 from guests import snapshots
 from guests.errors import GuestError
-from guests.journal import Entry, JournalError, the_journal
-from guests.models import Event, GuestRequest
-from guests.services import check_list_takes_requests
+from guests.intake import Registration, SignedSession, accept_request, queued_ticket
+from guests.journal import JournalError
 from guests.tickets import Ticket
 from snap.database import DatabaseAwayError, asking
 from snap.errors import unavailable
@@ -74,9 +73,7 @@ def or_in_emergency(
 
 
 def events(request: HttpRequest) -> HttpResponse:
-    seen = (snapshot.event for snapshot in snapshots.recall_all())
-    known = [event for event in seen if event.list_state() != "closed"]
-    return show_events(request, known, {})
+    return show_events(request, snapshots.listed(), {})
 
 
 def event(request: HttpRequest, event: str, promoter: str = "") -> HttpResponse:
@@ -93,7 +90,7 @@ def phone(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     number = form.cleaned_data["phone"]
     request.session[PHONE_KEY] = number
     if number == account_phone(request):
-        return _journal(request, link, number)
+        return _accept(request, link, number)
     return go(request, link, "register", {"form": RegisterForm(), "phone": readable_phone(number)})
 
 
@@ -106,7 +103,7 @@ def code(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     if request.method == "GET":
         context = {"form": CodeForm(), "phone": readable_phone(number)}
         return show_step(request, link, "code", context)
-    return _journal(request, link, number)
+    return _accept(request, link, number)
 
 
 def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
@@ -117,7 +114,7 @@ def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     form = RegisterForm(request.POST or None)
     if request.method == "GET" or not form.is_valid():
         return show_step(request, link, "register", {"form": form, "phone": readable_phone(number)})
-    return _journal(request, link, number, **form.cleaned_data)
+    return _accept(request, link, number, Registration(**form.cleaned_data))
 
 
 def request_access(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
@@ -125,7 +122,7 @@ def request_access(request: HttpRequest, event: str, promoter: str) -> HttpRespo
     number = account_phone(request)
     if not number:
         return go(request, link, "phone", {"form": PhoneForm()})
-    return _journal(request, link, number)
+    return _accept(request, link, number)
 
 
 def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
@@ -133,7 +130,7 @@ def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
     if not was_given_here(request, ticket_id) and not request.user.is_authenticated:
         raise Http404("no such ticket")
     link = _recall_link(event, "")
-    return show_ticket(request, queued(link.event, str(ticket_id)), wait=QUEUED_SECONDS)
+    return show_ticket(request, queued_ticket(link.event, str(ticket_id)), wait=QUEUED_SECONDS)
 
 
 def calendar(request: HttpRequest, event: str) -> HttpResponse:
@@ -153,70 +150,55 @@ def was_given_here(request: HttpRequest, ticket_id: UUID) -> bool:
 def _recall_link(event: str, promoter: str) -> PromoLink:
     """Return what a promo link led to when this host last saw it. Raises Http404, JournalError."""
     snapshot = snapshots.recall(event)
-    if snapshot is None:
-        raise JournalError("the event was never seen here")
     try:
         return PromoLink(snapshot.event, *snapshot.find_promoter(code=promoter))
     except GuestError as error:
         raise Http404("no such promoter at this event") from error
 
 
-def _journal(
-    request: HttpRequest, link: PromoLink, number: str, **registration: str
+def _accept(
+    request: HttpRequest, link: PromoLink, number: str, registration: Registration | None = None
 ) -> HttpResponse:
     try:
-        ticket = journal(request, link, number, **registration)
+        ticket = accept(request, link, number, registration=registration)
     except GuestError as error:
         return show_step(request, link, "unavailable", {"refusal": error.code}, status=409)
     return show_ticket(request, ticket, wait=QUEUED_SECONDS, status=202)
 
 
-def journal(request: HttpRequest, link: PromoLink, number: str, **registration: str) -> Ticket:
-    """Write a request for the phone into the journal, and return its ticket once it is synced.
+def accept(
+    request: HttpRequest,
+    link: PromoLink,
+    number: str,
+    *,
+    registration: Registration | None = None,
+    name: str = "",
+    idempotency_key: str = "",
+) -> Ticket:
+    """Have a request for the phone journalled, and the ticket remembered by this browser.
 
-    Raises GuestError when the list takes no requests, and JournalError: then nothing was accepted.
+    Raises what `accept_request` raises.
     """
-    check_list_takes_requests(link.event)
+    ticket = accept_request(
+        link.event,
+        phone=number,
+        browser=browser_of(request),
+        language=get_language() or "",
+        promoter=link.promoter,
+        team=link.team,
+        session=_session_of(request, number),
+        registration=registration,
+        name=name,
+        idempotency_key=idempotency_key,
+    )
+    tickets = [each for each in request.session.get(TICKETS_KEY, []) if each != ticket.ticket_id]
+    request.session[TICKETS_KEY] = [*tickets, ticket.ticket_id][-MOST_TICKETS:]
+    return ticket
+
+
+def _session_of(request: HttpRequest, number: str) -> SignedSession | None:
+    """Return the session, if it says that it is signed in as the account with this phone."""
     account = remembered_account(request)
-    is_own = account is not None and number == account_phone(request)
-    accepted = the_journal().accept(
-        Entry(
-            event_id=link.event.pk,
-            event_slug=link.event.slug,
-            phone=number,
-            promoter_id=link.promoter.pk if link.promoter else None,
-            team_id=link.team.pk if link.team else None,
-            account_id=account.pk if account and is_own else None,
-            session_hash=request.session.get(HASH_SESSION_KEY, "") if is_own else "",
-            browser=browser_of(request),
-            language=get_language() or "",
-            **registration,
-        )
-    )
-    log.warning("guest_request_journalled", extra={"ticket_id": accepted})
-    tickets = [each for each in request.session.get(TICKETS_KEY, []) if each != accepted]
-    request.session[TICKETS_KEY] = [*tickets, accepted][-MOST_TICKETS:]
-    return queued(link.event, accepted)
-
-
-def queued(event: Event, ticket_id: str) -> Ticket:
-    """Return the ticket of a request in the journal: queued, and never called confirmed."""
-    return _ticket(event, ticket_id, "queued")
-
-
-def sent_by_email(request: GuestRequest) -> Ticket:
-    """Return what whoever cannot prove the account is told of its request: nothing of the guest."""
-    return _ticket(request.event, str(request.ticket_id), "by_email")
-
-
-def _ticket(event: Event, ticket_id: str, state: str) -> Ticket:
-    return Ticket(
-        ticket_id=ticket_id,
-        state=state,
-        event_slug=event.slug,
-        event_title=event.title,
-        venue=event.venue,
-        time_zone=event.time_zone,
-        starts_at=event.starts_at.isoformat(),
-        name="",
-    )
+    if account is None or number != account_phone(request):
+        return None
+    return SignedSession(account.pk, request.session.get(HASH_SESSION_KEY, ""))

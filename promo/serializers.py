@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 from rest_framework import serializers
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
@@ -11,6 +12,7 @@ from accounts.forms import MAX_NAME_LENGTH, PHONE_MESSAGES, CodeForm, clean_name
 from accounts.phones import MAX_TYPED_LENGTH, PhoneError, parse_phone
 
 BIGGEST_ID = 2**63 - 1
+MAX_KEY_LENGTH = 64
 
 
 class PhoneSerializer(serializers.Serializer[Any]):
@@ -65,10 +67,22 @@ class PlaceSerializer(serializers.Serializer[Any]):
 
 
 def read_place(request: Request, account_id: int) -> dict[str, Any]:
-    """Return the checked body of a create call by that account. Raises APIException."""
+    """Return the checked body of a create call by that account, and its `idempotency_key`.
+
+    Raises APIException.
+    """
     serializer = PlaceSerializer(data=request.data)
     serializer.is_valid(raise_exception=True)
     data: dict[str, Any] = serializer.validated_data
     if data.get("client_user_id") not in {None, "", str(account_id)}:
         raise PermissionDenied(code="not_yours")
-    return data
+    return data | {"idempotency_key": read_idempotency_key(request)}
+
+
+def read_idempotency_key(request: Request) -> str:
+    """Return the checked Idempotency-Key header, "" without one. Raises ValidationError."""
+    key: str = request.headers.get("Idempotency-Key", "")
+    if len(key) > MAX_KEY_LENGTH or not (key.isascii() and key.isprintable()):
+        text = _("At most %(length)s printable ASCII characters.") % {"length": MAX_KEY_LENGTH}
+        raise serializers.ValidationError({"Idempotency-Key": [text]})
+    return key

@@ -31,7 +31,7 @@ from guests.services import (
     wake_guests_worker,
 )
 from guests.snapshots import remember
-from guests.tickets import seconds_left, ticket_of
+from guests.tickets import seconds_left, sent_by_email, ticket_of
 from snap.addresses import client_address
 
 from . import emergency
@@ -254,7 +254,7 @@ def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
     if stored.account == account:
         return show_ticket(request, ticket_of(stored), wait=seconds_left(stored))
     if given_here:
-        return show_ticket(request, emergency.sent_by_email(stored), wait=0)
+        return show_ticket(request, sent_by_email(stored), wait=0)
     raise Http404("no such ticket")
 
 

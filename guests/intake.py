@@ -1,0 +1,75 @@
+"""The emergency intake: accepting requests while the database is away (spec section 9, level 3)."""
+
+import logging
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from .journal import Entry, the_journal
+from .models import Event, Promoter, Team
+from .services import check_list_takes_requests
+from .tickets import Ticket, without_guest
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What somebody writes about themselves whose phone may be unknown."""
+
+    first_name: str
+    last_name: str
+    email: str
+
+
+@dataclass(frozen=True)
+class SignedSession:
+    """An account, and the session hash by which draining finds out whether it was signed in."""
+
+    account_id: int
+    session_hash: str
+
+
+def accept_request(
+    event: Event,
+    *,
+    phone: str,
+    browser: str,
+    language: str,
+    promoter: Promoter | None = None,
+    team: Team | None = None,
+    session: SignedSession | None = None,
+    registration: Registration | None = None,
+    name: str = "",
+    idempotency_key: str = "",
+) -> Ticket:
+    """Write a request for a phone (E.164) into the journal; return its ticket once it is synced.
+
+    `browser` is the browser's own random id: each browser has a ticket of its own. Needs neither
+    the database nor Redis. Raises GuestError when the list takes no requests, and `key_reused`;
+    JournalError: then nothing was accepted.
+    """
+    check_list_takes_requests(event)
+    written: dict[str, Any] = asdict(registration) if registration else {}
+    signed_in: dict[str, Any] = asdict(session) if session else {}
+    ticket_id = the_journal().accept(
+        Entry(
+            event_id=event.pk,
+            event_slug=event.slug,
+            phone=phone,
+            promoter_id=promoter.pk if promoter else None,
+            team_id=team.pk if team else None,
+            browser=browser,
+            language=language,
+            name=name,
+            idempotency_key=idempotency_key,
+            **signed_in,
+            **written,
+        )
+    )
+    log.warning("guest_request_journalled", extra={"ticket_id": ticket_id})
+    return queued_ticket(event, ticket_id)
+
+
+def queued_ticket(event: Event, ticket_id: str) -> Ticket:
+    """Return the ticket of a request in the journal: queued, and never called confirmed."""
+    return without_guest(event, ticket_id, "queued")
