@@ -3,7 +3,7 @@
 import secrets
 from dataclasses import dataclass
 
-from django.contrib.auth import SESSION_KEY, login
+from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY, login
 from django.contrib.auth.middleware import get_user
 from django.http import HttpRequest
 
@@ -41,6 +41,7 @@ class RememberedAccount:
     """Who a session says it is, by its signature alone, while the database cannot confirm it."""
 
     pk: int
+    session_hash: str = ""
     is_authenticated: bool = True
     is_active: bool = True
     is_staff: bool = False
@@ -59,4 +60,6 @@ def account_of(request: HttpRequest) -> User | None:
 def remembered_account(request: HttpRequest) -> RememberedAccount | None:
     """Return whom the session's signature names, without asking the database."""
     account_id = request.session.get(SESSION_KEY)
-    return RememberedAccount(int(account_id)) if account_id else None
+    if not account_id:
+        return None
+    return RememberedAccount(int(account_id), request.session.get(HASH_SESSION_KEY, ""))

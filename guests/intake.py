@@ -3,10 +3,12 @@
 import logging
 from dataclasses import asdict, dataclass
 from typing import Any
+from uuid import UUID
 
 from .journal import Entry, the_journal
 from .models import Event, Promoter, Team
 from .services import check_list_takes_requests
+from .snapshots import recall_by_id
 from .tickets import Ticket, without_guest
 
 log = logging.getLogger(__name__)
@@ -22,7 +24,7 @@ class Registration:
 
 
 @dataclass(frozen=True)
-class SignedSession:
+class AccountSession:
     """An account, and the session hash by which draining finds out whether it was signed in."""
 
     account_id: int
@@ -37,7 +39,7 @@ def accept_request(
     language: str,
     promoter: Promoter | None = None,
     team: Team | None = None,
-    session: SignedSession | None = None,
+    session: AccountSession | None = None,
     registration: Registration | None = None,
     name: str = "",
     idempotency_key: str = "",
@@ -70,6 +72,29 @@ def accept_request(
     return queued_ticket(event, ticket_id)
 
 
+@dataclass(frozen=True)
+class KeptTicket:
+    """A ticket of this host's journal, and the account whose session asked, if one did."""
+
+    ticket: Ticket
+    account_id: int | None
+
+
+def find_kept_ticket(ticket_id: UUID, event: Event | None = None) -> KeptTicket | None:
+    """Return a ticket of this host's journal, or None. Raises JournalError."""
+    stored = the_journal().find(str(ticket_id))
+    if stored is None or (event and stored.entry.event_id != event.pk):
+        return None
+    event = event or recall_by_id(stored.entry.event_id).event
+    told = failed_ticket if stored.state == "dead" else queued_ticket
+    return KeptTicket(told(event, str(ticket_id)), stored.entry.account_id)
+
+
 def queued_ticket(event: Event, ticket_id: str) -> Ticket:
     """Return the ticket of a request in the journal: queued, and never called confirmed."""
     return without_guest(event, ticket_id, "queued")
+
+
+def failed_ticket(event: Event, ticket_id: str) -> Ticket:
+    """Return the ticket of a request that ran out of attempts: staff look after it."""
+    return without_guest(event, ticket_id, "failed")

@@ -2,6 +2,7 @@
 
 import mimetypes
 
+from django.contrib.auth.models import AnonymousUser
 from django.core.files.storage import default_storage
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
@@ -10,9 +11,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from accounts.sessions import account_of
-from snap.database import asking
+from snap.database import DatabaseAwayError, asking
 
 from . import qr
+from .access import holds_pass, known_account
+from .mirror import the_mirror
 from .models import Guest
 
 ONE_YEAR = 31_536_000
@@ -20,9 +23,18 @@ ONE_YEAR = 31_536_000
 
 @never_cache
 @require_safe
-@asking()
 def guest_pass(request: HttpRequest, token: str) -> HttpResponse:
     """Show the holder their pass; anybody else only learns that the pass exists."""
+    try:
+        with asking():
+            return _show_pass(request, token)
+    except DatabaseAwayError:
+        if answer := _show_mirrored_pass(request, token):
+            return answer
+        raise
+
+
+def _show_pass(request: HttpRequest, token: str) -> HttpResponse:
     guest = Guest.objects.filter(qr_token=token).select_related("event", "account").first()
     if guest is None or guest.is_withheld:
         raise Http404("no such pass")
@@ -31,6 +43,27 @@ def guest_pass(request: HttpRequest, token: str) -> HttpResponse:
     context = {"guest": guest, "event": guest.event, "qr_code_url": qr.image_url(token)}
     template = "guests/pass.html" if is_holder else "guests/pass_of_another.html"
     return render(request, template, context if is_holder else {})
+
+
+def _show_mirrored_pass(request: HttpRequest, token: str) -> HttpResponse | None:
+    """Show the pass as it was before the database went away. None for one unknown on this host."""
+    account = known_account(request)
+    request.user = account or AnonymousUser()  # type: ignore[assignment]
+    known = the_mirror().find_pass(token)
+    if known is None or known.guest is None:
+        return None
+    if known.guest.is_withheld:
+        raise Http404("no such pass")
+    is_own = account is not None and known.is_of_session(account.pk, account.session_hash)
+    if not is_own and not holds_pass(request, token):
+        return render(request, "guests/pass_of_another.html", {})
+    context = {
+        "guest": known.guest,
+        "event": known.guest.event,
+        "qr_code_url": qr.image_url(token),
+        "as_of": known.describe().local_as_of,
+    }
+    return render(request, "guests/pass.html", context)
 
 
 @require_safe

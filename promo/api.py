@@ -15,7 +15,7 @@ from accounts.sessions import BROWSER_KEY
 from guests.creation import create_directly, create_while_waiting
 from guests.models import Event, GuestRequest
 from guests.services import find_promoter, request_place, wake_guests_worker
-from guests.tickets import seconds_left, ticket_of
+from guests.tickets import seconds_left, sent_by_email, ticket_of
 
 from . import api_emergency, api_schema
 from .api_answers import accepted, ended, listed, queued, state_of
@@ -84,8 +84,9 @@ def ticket(request: Request, ticket_id: UUID) -> Response:
     if stored is not None:
         return state_of(ticket_of(stored))
     if was_given_here(request._request, ticket_id):
-        # The journal has it still, for the moment between the database's return and the draining.
-        return queued()
+        # Another account has it, or the journal still, between the database's return and draining.
+        others = GuestRequest.objects.filter(ticket_id=ticket_id).to_tell().first()
+        return state_of(sent_by_email(others)) if others else queued()
     raise Http404("no such ticket")
 
 

@@ -23,7 +23,7 @@ from rest_framework.response import Response
 
 from accounts.errors import AccountError
 from accounts.models import User
-from accounts.sessions import RememberedAccount, account_of, remembered_account
+from accounts.sessions import RememberedAccount, account_of
 from guests.errors import GuestError
 from guests.models import Event
 from guests.tickets import Ticket
@@ -104,7 +104,8 @@ class SignedSession(Session):
     """The same, by the session's signature alone, while the database cannot confirm it."""
 
     def find(self, request: HttpRequest) -> User | RememberedAccount | None:
-        return remembered_account(request)
+        # `or_in_emergency` has found it.
+        return request.user if isinstance(request.user, RememberedAccount) else None
 
 
 def check_csrf(request: Request) -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from django.http import Http404, HttpRequest, JsonResponse
+from django.http import HttpRequest, JsonResponse
 from django.utils.translation import gettext as _
 from rest_framework.decorators import api_view, authentication_classes
 from rest_framework.exceptions import NotAuthenticated
@@ -12,10 +12,11 @@ from rest_framework.response import Response
 
 from accounts.sessions import RememberedAccount, account_phone
 from guests import snapshots
+from guests.journal import JournalError
 from snap.errors import RETRY_AFTER
 
-from .api_answers import SignedSession, accepted, listed, queued
-from .emergency import QUEUED_SECONDS, accept, was_given_here
+from .api_answers import SignedSession, accepted, listed, queued, state_of
+from .emergency import QUEUED_SECONDS, accept, find_ticket, was_given_here
 from .links import PromoLink
 from .serializers import read_place
 
@@ -53,10 +54,13 @@ def create(request: Request) -> Response:
 @api_view(["GET"])
 @authentication_classes([SignedSession])
 def ticket(request: Request, ticket_id: UUID) -> Response:
-    """Say that the ticket is queued, to whom it was given here or who is signed in."""
-    if not was_given_here(request._request, ticket_id) and not request.user:
-        raise Http404("no such ticket")
-    return queued()
+    """Tell a ticket's own browser and account what this host knows of it."""
+    found = find_ticket(request._request, ticket_id)
+    if found is None:
+        if was_given_here(request._request, ticket_id):
+            return queued()
+        raise JournalError("this host does not know the ticket")
+    return state_of(found)
 
 
 def nothing_left(request: HttpRequest) -> JsonResponse:

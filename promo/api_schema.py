@@ -14,7 +14,7 @@ from .serializers import LoginSerializer, PhoneSerializer, PlaceSerializer, Regi
 Decorator = Callable[[Any], Any]
 
 STATES = ["processing", "queued", "created", "unproven", "waitlisted", "refused", "cancelled"]
-STATES += ["failed"]
+STATES += ["failed", "by_email"]
 
 
 class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

@@ -1,7 +1,8 @@
 """The same screens while the database is away: requests go to the journal on this host's disk.
 
-Nobody is told more than that the request is queued. Who has a session is known by its signature; a
-phone that cannot be looked up is journalled, and its QR goes only to the account's own email.
+A request is called queued, never confirmed. A session is known by its signature, and its account's
+place by this host's mirror. A phone that cannot be looked up is journalled, and its QR goes only to
+the account's own email.
 """
 
 import logging
@@ -10,19 +11,33 @@ from functools import wraps
 from typing import Concatenate, ParamSpec, cast
 from uuid import UUID
 
-from django.contrib.auth import HASH_SESSION_KEY
 from django.contrib.auth.models import AnonymousUser
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.translation import get_language
 
 from accounts.forms import CodeForm, PhoneForm, RegisterForm
 from accounts.phones import readable_phone
-from accounts.sessions import PHONE_KEY, account_phone, browser_of, remembered_account
+from accounts.sessions import (
+    BROWSER_KEY,
+    PHONE_KEY,
+    RememberedAccount,
+    account_phone,
+    browser_of,
+)
 from guests import snapshots
+from guests.access import known_account
 from guests.errors import GuestError
-from guests.intake import Registration, SignedSession, accept_request, queued_ticket
+from guests.intake import (
+    AccountSession,
+    Registration,
+    accept_request,
+    find_kept_ticket,
+    queued_ticket,
+)
 from guests.journal import JournalError
-from guests.tickets import Ticket
+from guests.mirror import the_mirror
+from guests.models import Event
+from guests.tickets import Ticket, sent_by_email
 from snap.database import DatabaseAwayError, asking
 from snap.errors import unavailable
 
@@ -32,6 +47,7 @@ from .answers import (
     show_events,
     show_step,
     show_ticket,
+    ticket_context,
 )
 from .links import PromoLink
 
@@ -59,8 +75,8 @@ def or_in_emergency(
                     return view(request, *args, **kwargs)
             except DatabaseAwayError:
                 log.warning("emergency", extra={"view": view.__name__})
-            # Whoever it was, nothing below may look them up.
-            request.user = remembered_account(request) or AnonymousUser()  # type: ignore[assignment]
+            # Nothing below may look the account up.
+            request.user = known_account(request) or AnonymousUser()  # type: ignore[assignment]
             try:
                 return emergency_view(request, *args, **kwargs)
             except JournalError:
@@ -73,12 +89,22 @@ def or_in_emergency(
 
 
 def events(request: HttpRequest) -> HttpResponse:
-    return show_events(request, snapshots.listed(), {})
+    account = _account(request)
+    places = the_mirror().places_of(account.pk, account.session_hash) if account else {}
+    return show_events(request, snapshots.listed(), places)
 
 
 def event(request: HttpRequest, event: str, promoter: str = "") -> HttpResponse:
+    """Show an event, and the place that the account had on its list when that was last known."""
     link = _recall_link(event, promoter)
-    return show_event(request, link, {})
+    account = _account(request)
+    held = the_mirror().find_latest_ticket(link.event.pk, account.pk) if account else None
+    if account is None or held is None:
+        return show_event(request, link, {})
+    if not held.is_of_session(account.pk, account.session_hash):
+        return show_event(request, link, {})
+    context = ticket_context(held.describe(), wait=QUEUED_SECONDS, host=request.get_host())
+    return show_event(request, link, context)
 
 
 def phone(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
@@ -89,7 +115,7 @@ def phone(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
         return show_step(request, link, "phone", {"form": form})
     number = form.cleaned_data["phone"]
     request.session[PHONE_KEY] = number
-    if number == account_phone(request):
+    if number == _own_phone(request):
         return _accept(request, link, number)
     return go(request, link, "register", {"form": RegisterForm(), "phone": readable_phone(number)})
 
@@ -119,18 +145,47 @@ def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
 
 def request_access(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     link = _recall_link(event, promoter)
-    number = account_phone(request)
+    number = _own_phone(request)
     if not number:
         return go(request, link, "phone", {"form": PhoneForm()})
     return _accept(request, link, number)
 
 
 def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
-    """Say that the ticket is queued, to whom it was given here or who is signed in."""
-    if not was_given_here(request, ticket_id) and not request.user.is_authenticated:
-        raise Http404("no such ticket")
+    """Show a ticket to its own browser and account."""
     link = _recall_link(event, "")
-    return show_ticket(request, queued_ticket(link.event, str(ticket_id)), wait=QUEUED_SECONDS)
+    found = find_ticket(request, ticket_id, link.event)
+    if found is None and was_given_here(request, ticket_id):
+        # Another host has it in its journal.
+        found = queued_ticket(link.event, str(ticket_id))
+    if found is None:
+        return unavailable(request)
+    return show_ticket(request, found, wait=QUEUED_SECONDS)
+
+
+def find_ticket(request: HttpRequest, ticket_id: UUID, event: Event | None = None) -> Ticket | None:
+    """Return what this host knows of a ticket, None when that is nothing: it may be theirs.
+
+    As it was before the outage, to the session of its account and the browser that registered it;
+    what the journal knows, to the browser that was given the ticket. Raises Http404 for everybody
+    else, and for a ticket of another event than `event`; JournalError.
+    """
+    known = the_mirror().find_ticket(ticket_id)
+    given_here = was_given_here(request, ticket_id)
+    account = _account(request)
+    if known and (event is None or known.request.event_id == event.pk):
+        if account and known.is_of_session(account.pk, account.session_hash):
+            return known.describe()
+        if known.is_of_browser(request.session.get(BROWSER_KEY, "")):
+            return known.describe()
+        if given_here:
+            return sent_by_email(known.request)
+    elif known is None and (kept := find_kept_ticket(ticket_id, event)):
+        if given_here or (account and kept.account_id == account.pk):
+            return kept.ticket
+    elif known is None and (given_here or account):
+        return None
+    raise Http404("no such ticket")
 
 
 def calendar(request: HttpRequest, event: str) -> HttpResponse:
@@ -196,9 +251,18 @@ def accept(
     return ticket
 
 
-def _session_of(request: HttpRequest, number: str) -> SignedSession | None:
+def _session_of(request: HttpRequest, number: str) -> AccountSession | None:
     """Return the session, if it says that it is signed in as the account with this phone."""
-    account = remembered_account(request)
-    if account is None or number != account_phone(request):
+    account = _account(request)
+    if account is None or number != _own_phone(request):
         return None
-    return SignedSession(account.pk, request.session.get(HASH_SESSION_KEY, ""))
+    return AccountSession(account.pk, account.session_hash)
+
+
+def _account(request: HttpRequest) -> RememberedAccount | None:
+    """Return the account that `or_in_emergency` has found in the session."""
+    return request.user if isinstance(request.user, RememberedAccount) else None
+
+
+def _own_phone(request: HttpRequest) -> str:
+    return account_phone(request) if _account(request) else ""

@@ -21,7 +21,8 @@ from accounts.sessions import BROWSER_KEY, PHONE_KEY, account_of, browser_of, si
 from accounts.suspicious import note_suspicious
 from guests.creation import create_directly, create_while_waiting
 from guests.errors import GuestError
-from guests.models import Event, GuestRequest
+from guests.intake import failed_ticket, queued_ticket
+from guests.models import DeadEntry, Event, GuestRequest
 from guests.proof import prove_by_code
 from guests.services import (
     check_list_takes_requests,
@@ -246,7 +247,7 @@ def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
     stored = GuestRequest.objects.filter(ticket_id=ticket_id, event__slug=event).to_tell().first()
     if stored is None:
         if given_here:
-            return emergency.ticket(request, event, ticket_id)
+            return _show_kept(request, event, ticket_id)
         raise Http404("no such ticket")
     if stored.account != account and stored.browser and stored.browser == _browser(request):
         sign_in(request, stored.account)
@@ -256,6 +257,15 @@ def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
     if given_here:
         return show_ticket(request, sent_by_email(stored), wait=0)
     raise Http404("no such ticket")
+
+
+def _show_kept(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
+    """Show a ticket that is in a journal still, or dead there."""
+    link = open_link(event, "")
+    is_dead = DeadEntry.objects.filter(ticket_id=ticket_id).exists()
+    describe = failed_ticket if is_dead else queued_ticket
+    ticket = describe(link.event, str(ticket_id))
+    return show_ticket(request, ticket, wait=emergency.QUEUED_SECONDS)
 
 
 def _browser(request: HttpRequest) -> str | None:

@@ -116,10 +116,10 @@ def freshen() -> None:
 
 
 def empty_journal() -> None:
-    """Remove the emergency journal of the tests and their stack."""
+    """Remove the emergency journal of the tests and their stack, and the mirror beside it."""
     assert journal is not None
-    for suffix in ("", "-wal", "-shm"):
-        journal.with_name(journal.name + suffix).unlink(missing_ok=True)
+    for file in [*journal.parent.glob(f"{journal.name}*"), *journal.parent.glob("places-*")]:
+        file.unlink(missing_ok=True)
 
 
 @cache

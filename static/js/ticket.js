@@ -85,8 +85,8 @@ document.body.addEventListener("htmx:beforeSwap", (event) => {
     return;
   }
   const state = stateIn(event.detail.serverResponse);
-  if (event.detail.xhr.status === 429) {
-    // Asked too often: what is shown stays, and the next time comes.
+  if (event.detail.xhr.status === 429 || event.detail.xhr.status === 503) {
+    // Asked too often, or not known just now: what is shown stays, and the next time comes.
     event.detail.shouldSwap = false;
     return;
   }

@@ -6,6 +6,8 @@ import threading
 from argparse import ArgumentParser
 from collections.abc import Callable
 from datetime import timedelta
+from functools import wraps
+from time import monotonic
 from typing import Any
 
 from django.conf import settings
@@ -18,6 +20,7 @@ from accounts.suspicious import purge_suspicious
 from guests.creation import create_guests_of
 from guests.draining import drain
 from guests.journal import the_journal
+from guests.mirror import the_mirror
 from guests.models import Event, GuestRequest
 from guests.services import fill_free_places, wake_guests_worker
 from notifications.delivery import describe
@@ -29,9 +32,11 @@ log = logging.getLogger(__name__)
 
 LONGEST_PAUSE = 5.0  # seconds between two tries while something is away
 CLEAN_EVERY = 3600.0  # seconds between two removals of what nobody looks at any more
+MIRROR_SHARE = 0.02  # of the time
 SIGNALS = {signal.SIGTERM, signal.SIGINT}
 
 Stopping = Callable[[], bool]
+Sweep = Callable[[Stopping], None]
 
 
 class Command(BaseCommand):
@@ -47,7 +52,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, once: bool, **options: Any) -> None:
         if once:
-            for sweep in [*SWEEPS, clean]:
+            for sweep in [*SWEEPS, sweep_mirror, clean]:
                 sweep(lambda: False)
         else:
             sweep_until_told_to_stop()
@@ -60,7 +65,7 @@ def sweep_until_told_to_stop() -> None:
     stop = threading.Event()
     threads = [
         threading.Thread(target=keep_up, args=(sweep, stop, settings.SWEEP_INTERVAL))
-        for sweep in SWEEPS
+        for sweep in [*SWEEPS, sparingly(sweep_mirror, MIRROR_SHARE)]
     ]
     threads.append(threading.Thread(target=keep_up, args=(clean, stop, CLEAN_EVERY)))
     for thread in threads:
@@ -71,7 +76,7 @@ def sweep_until_told_to_stop() -> None:
         thread.join()
 
 
-def keep_up(sweep: Callable[[Stopping], None], stop: threading.Event, interval: float) -> None:
+def keep_up(sweep: Sweep, stop: threading.Event, interval: float) -> None:
     """Sweep every `interval` seconds, whatever goes wrong; a failure is logged once, until it is
     over.
     """
@@ -91,6 +96,23 @@ def keep_up(sweep: Callable[[Stopping], None], stop: threading.Event, interval: 
             pause, is_failing = interval, False
         finally:
             close_old_connections()
+
+
+def sparingly(sweep: Sweep, share: float) -> Sweep:
+    """Have a sweep take at most that share of the time: it rests after each round."""
+    rests_until = 0.0
+
+    @wraps(sweep)
+    def rest_between(stopping: Stopping) -> None:
+        nonlocal rests_until
+        began = monotonic()
+        if began < rests_until:
+            return
+        sweep(stopping)
+        ended = monotonic()
+        rests_until = ended + (ended - began) / share
+
+    return rest_between
 
 
 def sweep_requests(stopping: Stopping) -> None:
@@ -123,13 +145,18 @@ def sweep_journal(stopping: Stopping) -> None:
         pass
 
 
+def sweep_mirror(stopping: Stopping) -> None:
+    """Keep what holders see on this host while the database is away."""
+    the_mirror().sync()
+
+
 def clean(stopping: Stopping) -> None:
     """Remove suspicious activity that is older than SUSPICIOUS_DAYS."""
     if purged := purge_suspicious():
         log.info("suspicious_activity_purged", extra={"rows": purged})
 
 
-SWEEPS: list[Callable[[Stopping], None]] = [
+SWEEPS: list[Sweep] = [
     sweep_journal,
     sweep_requests,
     sweep_waiting,
