@@ -5,6 +5,7 @@ from django.http import HttpRequest
 from accounts.sessions import RememberedAccount, remembered_account
 
 from .mirror import the_mirror
+from .models import Guest
 
 HELD_PASSES_KEY = "held_passes"
 
@@ -18,6 +19,9 @@ def known_account(request: HttpRequest) -> RememberedAccount | None:
     return remembered
 
 
-def holds_pass(request: HttpRequest, token: str) -> bool:
-    """Say whether this browser was shown the pass as its holder, by the link in the QR email."""
-    return token in request.session.get(HELD_PASSES_KEY, [])
+def holds_pass(request: HttpRequest, guest: Guest) -> bool:
+    """Say whether this browser was shown a guest's pass as its holder, without asking the database.
+
+    Needs the account's id and email, which the mirror knows.
+    """
+    return guest.qr_token in request.session.get(HELD_PASSES_KEY, [])

@@ -41,7 +41,7 @@ CREATE TABLE IF NOT EXISTS event (
 );
 CREATE TABLE IF NOT EXISTS account (
     id INTEGER PRIMARY KEY, session_hash TEXT NOT NULL, is_active INTEGER NOT NULL,
-    verified_at TEXT, created_at TEXT NOT NULL
+    email TEXT NOT NULL, browser TEXT NOT NULL, verified_at TEXT, created_at TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS place (
     id INTEGER PRIMARY KEY, event_id INTEGER NOT NULL, account_id INTEGER NOT NULL,
@@ -77,7 +77,7 @@ ORDER BY id LIMIT %(limit)s
 TICKETS = """
 SELECT r.id, r.ticket_id::text, r.event_id, r.account_id, r.browser, r.name, r.state, r.refusal,
     r.guest_id, r.is_second_registration,
-    u.password, u.session_nonce, u.is_active, u.verified_at, u.created_at
+    u.password, u.session_nonce, u.is_active, u.email, u.browser, u.verified_at, u.created_at
 FROM guests_guestrequest AS r JOIN accounts_user AS u ON u.id = r.account_id
 WHERE r.event_id = ANY(%(events)s) AND r.id > %(after)s
 AND (
@@ -116,8 +116,9 @@ class KnownTicket:
 
     def is_of_browser(self, browser: str) -> bool:
         """Say whether this browser registered the account while the database was away."""
-        own = self.request.browser
-        return bool(own) and self.request.account.is_active and constant_time_compare(own, browser)
+        account = self.request.account
+        is_own = self.request.browser == account.browser == browser
+        return is_own and bool(browser) and account.is_active
 
     def describe(self) -> Ticket:
         """Return what the ticket's owner is told."""
@@ -206,7 +207,7 @@ class Mirror:
                 [row[:10] for row in tickets],
             )
             mirror.executemany(
-                "INSERT OR REPLACE INTO account VALUES (?,?,?,?,?)",
+                "INSERT OR REPLACE INTO account VALUES (?,?,?,?,?,?,?)",
                 [_account_row(row[3], *row[10:]) for row in tickets],
             )
             rows += len(tickets)
@@ -290,7 +291,7 @@ class Mirror:
         return self._known(rows[0]) if rows else None
 
     def _known(self, row: tuple[Any, ...]) -> KnownTicket | None:
-        of_ticket, of_event, of_account, of_place = row[:10], row[10:18], row[18:23], row[23:30]
+        of_ticket, of_event, of_account, of_place = row[:10], row[10:18], row[18:25], row[25:32]
         event = Event(
             **dict(zip(("id", "slug", "title", "venue", "time_zone"), of_event, strict=False)),
             starts_at=datetime.fromisoformat(of_event[5]),
@@ -302,8 +303,10 @@ class Mirror:
         account = User(
             pk=of_account[0],
             is_active=bool(of_account[2]),
-            verified_at=datetime.fromisoformat(of_account[3]) if of_account[3] else None,
-            created_at=datetime.fromisoformat(of_account[4]),
+            email=of_account[3],
+            browser=of_account[4],
+            verified_at=datetime.fromisoformat(of_account[5]) if of_account[5] else None,
+            created_at=datetime.fromisoformat(of_account[6]),
         )
         guest = _guest(event, account, *of_place) if of_place[0] else None
         request = GuestRequest(
@@ -319,7 +322,7 @@ class Mirror:
             is_second_registration=bool(of_ticket[9]),
         )
         position = self._position(guest) if guest else None
-        return KnownTicket(request, guest, position, of_account[1], row[30])
+        return KnownTicket(request, guest, position, of_account[1], row[32])
 
     def _position(self, guest: Guest) -> int | None:
         if guest.state != Guest.State.WAITING:
@@ -348,6 +351,8 @@ def _account_row(
     password: str,
     session_nonce: str,
     is_active: bool,
+    email: str,
+    browser: str,
     verified_at: datetime | None,
     created_at: datetime,
 ) -> tuple[Any, ...]:
@@ -357,6 +362,8 @@ def _account_row(
         account_id,
         account.get_session_auth_hash(),
         is_active,
+        email,
+        browser,
         proven,
         created_at.isoformat(),
     )

@@ -55,7 +55,7 @@ def _show_mirrored_pass(request: HttpRequest, token: str) -> HttpResponse | None
     if known.guest.is_withheld:
         raise Http404("no such pass")
     is_own = account is not None and known.is_of_session(account.pk, account.session_hash)
-    if not is_own and not holds_pass(request, token):
+    if not is_own and not holds_pass(request, known.guest):
         return render(request, "guests/pass_of_another.html", {})
     context = {
         "guest": known.guest,

@@ -176,7 +176,7 @@ def find_ticket(request: HttpRequest, ticket_id: UUID, event: Event | None = Non
     if known and (event is None or known.request.event_id == event.pk):
         if account and known.is_of_session(account.pk, account.session_hash):
             return known.describe()
-        if known.is_of_browser(request.session.get(BROWSER_KEY, "")):
+        if given_here and known.is_of_browser(request.session.get(BROWSER_KEY, "")):
             return known.describe()
         if given_here:
             return sent_by_email(known.request)
