@@ -70,6 +70,8 @@ class RememberedAccount:
     """Who a session says it is, by its signature alone, while the database cannot confirm it."""
 
     pk: int
+    session_hash: str = ""
+    session_id: str = ""
     is_authenticated: bool = True
     is_active: bool = True
     is_staff: bool = False
@@ -114,7 +116,13 @@ class AccountMiddleware(AuthenticationMiddleware):
 def remembered_account(request: HttpRequest) -> RememberedAccount | None:
     """Return whom the session's signature names, without asking the database."""
     account_id = request.session.get(SESSION_KEY)
-    return RememberedAccount(int(account_id)) if account_id else None
+    if not account_id:
+        return None
+    return RememberedAccount(
+        int(account_id),
+        request.session.get(HASH_SESSION_KEY, ""),
+        request.session.get(SESSION_ID_KEY, ""),
+    )
 
 
 def _sign_browser_out(request: HttpRequest, browser: str | None = None) -> None:

@@ -505,7 +505,7 @@ class GuestAdmin(LongList, FindsPhones, ChangesOnly, ReadOnly):
 class GuestRequestAdmin(LongList, FindsPhones, ReadOnly):
     list_display = ["name", "phone_masked", "event", "state", "took", "attempts", "level", "why"]
     list_select_related = ["event"]
-    list_filter = ["state", "level", "event"]
+    list_filter = ["state", "level", "is_second_registration", "event"]
     search_fields = ["=ticket_id", "name", "phone__startswith"]
     ordering = ["-pk"]
     actions = ["replay"]
@@ -520,6 +520,7 @@ class GuestRequestAdmin(LongList, FindsPhones, ReadOnly):
         "refusal",
         "guest",
         "level",
+        "is_second_registration",
         "attempts",
         "next_attempt_at",
         "error",

@@ -3,11 +3,14 @@
 import logging
 import time
 from datetime import datetime
+from enum import Enum
 
 from django.conf import settings
-from django.db import IntegrityError, InterfaceError, OperationalError, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
 from django.db.models.functions import Now
 
+from accounts.claims import make_claim
+from accounts.errors import AccountError
 from accounts.models import User
 from accounts.services import is_blocked, register
 from accounts.sessions import is_session_of
@@ -20,6 +23,14 @@ from .services import check_list_takes_requests, find_promoter, wake_guests_work
 log = logging.getLogger(__name__)
 
 
+# How long an entry waits that cannot be carried over yet, in seconds: doubled each time, up to the
+# longest. After MOST_WAITS of them an attempt is counted.
+FIRST_WAIT, LONGEST_WAIT, MOST_WAITS = 0.5, 30.0, 12
+
+
+WAITS_FOR_ANOTHER = {"guests_one_pending_request_per_account", "guests_idempotency_key_once"}
+
+
 class NotYetError(Exception):
     """The entry has to wait for another request of the same person to end."""
 
@@ -28,26 +39,57 @@ def drain(journal: Journal) -> int:
     """Carry all due entries into the database, the oldest first. Return how many went.
 
     An entry leaves the journal only after the database has committed it; carrying one twice does
-    nothing. Stops, without using up an attempt, when the database is away. Raises JournalError.
+    nothing. Stops, without using up an attempt, when the database is away. An entry that cannot go
+    yet is put off, so that it holds up no other. Raises JournalError.
     """
     carried = 0
     _revive_wanted(journal)
     for stored in journal.due(time.time()):
         try:
-            outcome = carry(stored.entry)
+            carried += _try_to_carry(journal, stored)
         except (OperationalError, InterfaceError) as error:
-            log.warning("draining_stopped", extra={"error": type(error).__name__})
-            return carried
-        except NotYetError:
-            continue
-        except Exception as error:
-            log.exception("draining_failed", extra={"ticket_id": stored.entry.ticket_id})
-            _count_attempt(journal, stored, type(error).__name__)
-        else:
-            journal.drained(stored, outcome)
-            log.info("entry_drained", extra={"ticket_id": stored.entry.ticket_id})
-            carried += 1
+            if not _database_answers():
+                log.warning("draining_stopped", extra={"error": type(error).__name__})
+                return carried
+            # As when somebody holds a lock on this account.
+            _put_off(journal, stored, type(error).__name__)
     return carried
+
+
+def _try_to_carry(journal: Journal, stored: StoredEntry) -> bool:
+    """Carry one entry and return whether it went. Raises when the database is away."""
+    ticket_id = stored.entry.ticket_id
+    if not stored.is_readable:
+        _give_up(journal, stored, "unreadable")
+        return False
+    try:
+        outcome = carry(stored.entry)
+    except (OperationalError, InterfaceError):
+        raise
+    except NotYetError:
+        _put_off(journal, stored, "waits for another request of the account")
+        return False
+    except Exception as error:
+        log.exception("draining_failed", extra={"ticket_id": ticket_id})
+        _count_attempt(journal, stored, type(error).__name__)
+        return False
+    if stored.error:
+        # It was dead once and lives again.
+        DeadEntry.objects.filter(ticket_id=ticket_id).delete()
+    journal.drained(stored, outcome)
+    log.info("entry_drained", extra={"ticket_id": ticket_id})
+    return True
+
+
+def _database_answers() -> bool:
+    """Say whether the database answers on a new connection: then one entry is the trouble."""
+    try:
+        connection.close()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except (OperationalError, InterfaceError):
+        return False
+    return True
 
 
 def _revive_wanted(journal: Journal) -> None:
@@ -60,23 +102,43 @@ def _revive_wanted(journal: Journal) -> None:
         return
 
 
+def _put_off(journal: Journal, stored: StoredEntry, reason: str) -> None:
+    """Try again soon. An entry that has waited MOST_WAITS times has used up an attempt."""
+    if stored.waits >= MOST_WAITS:
+        _count_attempt(journal, stored, reason)
+    else:
+        wait = min(FIRST_WAIT * 2**stored.waits, LONGEST_WAIT)
+        journal.postpone(stored, retry_at=time.time() + wait)
+
+
 def _count_attempt(journal: Journal, stored: StoredEntry, error: str) -> None:
     """Try again later, after JOURNAL_ATTEMPTS never: the entry is dead then, and kept."""
     if stored.attempts + 1 >= settings.JOURNAL_ATTEMPTS:
-        log.error("entry_dead", extra={"ticket_id": stored.entry.ticket_id})
-        _show_to_staff(stored.entry, stored.attempts + 1, error)
-        journal.failed(stored, error, retry_at=None)
+        _give_up(journal, stored, error)
     else:
         wait = settings.JOURNAL_BACKOFF * 2**stored.attempts
         journal.failed(stored, error, retry_at=time.time() + wait)
 
 
+def _give_up(journal: Journal, stored: StoredEntry, error: str) -> None:
+    """Mark an entry dead and show it to staff. Raises when the database is away: it waits then."""
+    log.error("entry_dead", extra={"ticket_id": stored.entry.ticket_id})
+    try:
+        _show_to_staff(stored.entry, stored.attempts + 1, error)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        # `manage.py audit` names it all the same.
+        log.exception("dead_entry_not_shown", extra={"ticket_id": stored.entry.ticket_id})
+    journal.failed(stored, error, retry_at=None)
+
+
 def _show_to_staff(entry: Entry, attempts: int, error: str) -> None:
-    DeadEntry.objects.get_or_create(
+    DeadEntry.objects.update_or_create(
         ticket_id=entry.ticket_id,
         defaults={
-            "event_slug": entry.event_slug,
-            "phone": entry.phone,
+            "event_slug": entry.event_slug[:60],
+            "phone": entry.phone[:16],
             "error": error,
             "attempts": attempts,
             "accepted_at": datetime.fromisoformat(entry.accepted_at),
@@ -93,34 +155,114 @@ def carry(entry: Entry) -> str:
     if GuestRequest.objects.filter(ticket_id=entry.ticket_id).exists():
         return "was there already"
     event = Event.objects.get(pk=entry.event_id)
-    account, is_theirs = _account_for(entry)
+    account, whose = _account_for(entry)
     request = GuestRequest(
         ticket_id=entry.ticket_id,
         event=event,
         account=account,
         phone=account.phone or entry.phone,
-        name=account.name,
+        name=(entry.name if whose == Whose.SESSION else "") or account.name,
         promoter_id=entry.promoter_id,
         team_id=entry.team_id,
         level=3,
-        browser=entry.browser if is_theirs else "",
+        browser=entry.browser if whose == Whose.BROWSER else "",
+        is_second_registration=whose == Whose.ANOTHER and is_second_registration(account, entry),
         accepted_at=datetime.fromisoformat(entry.accepted_at),
     )
     if refusal := _refusal(entry, event, account):
         request.state, request.refusal = GuestRequest.State.REFUSED, refusal
         request.ended_at = Now()
-    try:
-        with transaction.atomic():
-            request.save(force_insert=True)
-    except IntegrityError as error:
-        # The account has a pending request for this event: ours can end when that one has.
-        raise NotYetError from error
+        if refusal == "promoter_not_at_event":
+            # The promoter may not even exist any more.
+            request.promoter = request.team = None
+    elif whose == Whose.SESSION and entry.idempotency_key:
+        _apply_idempotency_key(request, entry.idempotency_key)
+    _insert(request)
+    if request.is_second_registration:
+        note_second_registration(account, entry)
     transaction.on_commit(wake_guests_worker)
     return request.state
 
 
-def _account_for(entry: Entry) -> tuple[User, bool]:
-    """Return the account an entry belongs to, and whether its browser registered that account.
+def _apply_idempotency_key(request: GuestRequest, key: str) -> None:
+    """Have a request end as the one ended that its account made with the same key.
+
+    A key of another event's request is refused, as at level 1.
+    """
+    earlier = GuestRequest.objects.filter(account=request.account, idempotency_key=key).first()
+    if earlier is None:
+        request.idempotency_key = key
+    elif earlier.event_id != request.event_id:
+        request.state, request.refusal = GuestRequest.State.REFUSED, "key_reused"
+        request.ended_at = Now()
+    elif earlier.state == GuestRequest.State.PENDING:
+        raise NotYetError
+    else:
+        request.state, request.refusal = earlier.state, earlier.refusal
+        request.guest, request.error = earlier.guest, earlier.error
+        request.ended_at = Now()
+
+
+def _insert(request: GuestRequest) -> None:
+    """Store a request. Raises NotYetError while the account has a pending one for the event, or
+    another process has just stored one with its key: ours can end when that one has.
+    """
+    try:
+        with transaction.atomic():
+            request.save(force_insert=True)
+    except IntegrityError as error:
+        if _constraint_of(error) in WAITS_FOR_ANOTHER:
+            raise NotYetError from error
+        raise
+
+
+def _constraint_of(error: IntegrityError) -> str:
+    diagnostics = getattr(error.__cause__, "diag", None)
+    return getattr(diagnostics, "constraint_name", None) or ""
+
+
+def is_second_registration(account: User, entry: Entry) -> bool:
+    """Say whether an entry registers an account's phone with other names or another email."""
+    said = [entry.first_name, entry.last_name, entry.email.casefold()]
+    return bool(entry.email) and said != [
+        account.first_name,
+        account.last_name,
+        account.email.casefold(),
+    ]
+
+
+def note_second_registration(account: User, entry: Entry) -> None:
+    """Keep what a second browser wrote about itself when it registered a phone, as a claim on it.
+
+    The holder hears of it by email, and staff decide.
+    """
+    written = entry.registration
+    log.warning("second_registration", extra={"ticket_id": entry.ticket_id})
+    try:
+        make_claim(
+            account,
+            first_name=written["first_name"],
+            last_name=written["last_name"],
+            email=written["email"],
+            language=written["language"] or account.language,
+            browser=entry.browser,
+            address="",
+            event_slug=entry.event_slug,
+        )
+    except AccountError as error:
+        log.warning("second_registration_not_claimed", extra={"code": error.code})
+
+
+class Whose(Enum):
+    """How an entry's browser stands to the account that the entry belongs to."""
+
+    SESSION = "it was signed in"
+    BROWSER = "it registered the account"
+    ANOTHER = "it knows the phone"
+
+
+def _account_for(entry: Entry) -> tuple[User, Whose]:
+    """Return the account an entry belongs to, and how its browser stands to it.
 
     The session's account when the session was still good, else the phone's: no other browser gets
     more than an email to that account's own address. The browser's account can be there before its
@@ -129,16 +271,18 @@ def _account_for(entry: Entry) -> tuple[User, bool]:
     if entry.account_id:
         account = User.objects.filter(pk=entry.account_id).first()
         if account and is_session_of(entry.session, account):
-            return account, False
+            return account, Whose.SESSION
     account = User.objects.filter(phone=entry.phone).first()
     if account:
-        return account, account.is_known_in(entry.browser)
+        is_own = account.is_known_in(entry.browser)
+        return account, Whose.BROWSER if is_own else Whose.ANOTHER
     if not entry.email:
         raise LookupError("the phone has no account, and nobody registered it")
     if is_blocked(entry.phone):
         # Refused below, with a row that staff can see; no email goes to an address nobody proved.
         names = {"first_name": entry.first_name, "last_name": entry.last_name}
-        return User.objects.create_user(entry.phone, email=entry.email, **names), False
+        account = User.objects.create_user(entry.phone, email=entry.email, **names)
+        return account, Whose.ANOTHER
     account = register(
         phone=entry.phone,
         first_name=entry.first_name,
@@ -147,7 +291,7 @@ def _account_for(entry: Entry) -> tuple[User, bool]:
         language=entry.language,
         browser=entry.browser,
     )
-    return account, True
+    return account, Whose.BROWSER
 
 
 def _refusal(entry: Entry, event: Event, account: User) -> str:

@@ -14,6 +14,8 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models import User
+
 code_validator = RegexValidator(
     r"^[a-z0-9][a-z0-9-]*$", _("Use small letters, digits and hyphens, beginning with a letter.")
 )
@@ -250,6 +252,10 @@ class Event(models.Model):
     def is_over(self) -> bool:
         return self.ends_at <= time_of(self)
 
+    def withholds_qr_from(self, account: User) -> bool:
+        """Say whether an account has to prove itself before this event shows its QR code."""
+        return self.requires_proof and account.verified_at is None
+
 
 class EventPromoter(models.Model):
     """A promoter works for an event, for themselves or for a team."""
@@ -354,7 +360,7 @@ class Guest(models.Model):
     @property
     def is_withheld(self) -> bool:
         """Say whether the QR code waits for a proof. Needs the event and account."""
-        return self.event.requires_proof and self.account.verified_at is None
+        return self.event.withholds_qr_from(self.account)
 
     def has_waited(self) -> bool:
         """Say whether this place came from the waiting line. One query."""
@@ -409,7 +415,7 @@ class GuestRequest(models.Model):
     state = models.CharField(
         _("state"), max_length=10, choices=State, default=State.PENDING, db_default="pending"
     )
-    refusal = models.CharField(_("reason"), max_length=20, blank=True)
+    refusal = models.CharField(_("reason"), max_length=40, blank=True)
     guest = models.ForeignKey(
         Guest, on_delete=models.PROTECT, null=True, blank=True, verbose_name=_("guest")
     )
@@ -420,6 +426,11 @@ class GuestRequest(models.Model):
     level = models.PositiveSmallIntegerField(_("level"), default=1, db_default=1)
     # The browser that registered its account while the database was away, and may have it back.
     browser = models.CharField(max_length=32, blank=True, db_default="", editable=False)
+    # Accepted in an emergency from another browser than the account's, with other names or another
+    # email than the account has.
+    is_second_registration = models.BooleanField(
+        _("second registration"), default=False, db_default=False, editable=False
+    )
     idempotency_key = models.CharField(max_length=64, blank=True, db_default="", editable=False)
     accepted_at = models.DateTimeField(_("accepted at"), db_default=Now(), editable=False)
     ended_at = models.DateTimeField(_("ended at"), null=True, blank=True)

@@ -31,16 +31,23 @@ def is_holder(request: HttpRequest, guest: Guest) -> bool:
     remembered as a holder of the pass.
     """
     proof = request.GET.get("proof", "")
-    if proof and is_signature_for(proof, guest.account, _purpose(guest)):
-        if is_opened(request):
-            prove_by_link(guest.account)
-            _remember(request, proof)
-        return True
-    kept: list[str] = request.session.get(PASSES_KEY, [])
-    if any(is_signature_for(each, guest.account, _purpose(guest)) for each in kept):
+    if proof and is_opened(request) and is_signature_for(proof, guest.account, _purpose(guest)):
+        prove_by_link(guest.account)
+        _remember(request, proof)
+    if has_link(request, guest):
         return True
     account = account_of(request)
     return account is not None and account.pk == guest.account_id
+
+
+def has_link(request: HttpRequest, guest: Guest) -> bool:
+    """Say whether a visitor opens the link from the email, or has opened it in this browser.
+
+    Needs the account's id and email, and no query.
+    """
+    kept: list[str] = request.session.get(PASSES_KEY, [])
+    proofs = [request.GET.get("proof", ""), *kept]
+    return any(is_signature_for(each, guest.account, _purpose(guest)) for each in proofs if each)
 
 
 def _remember(request: HttpRequest, proof: str) -> None:

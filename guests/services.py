@@ -23,7 +23,8 @@ from .admission import seconds_in_line
 from .errors import GuestError
 from .history import acting_as
 from .models import Event, EventPromoter, Guest, GuestRequest, Promoter, Team
-from .tickets import Ticket, describe, is_withheld
+from .promoters import choose_promoter
+from .tickets import Ticket, describe
 
 log = logging.getLogger(__name__)
 
@@ -42,23 +43,13 @@ def find_promoter(
 ) -> tuple[Promoter | None, Team | None]:
     """Return the promoter and team a request is attributed to, both None when none was named.
 
-    Raises GuestError `promoter_not_at_event` for a promoter who does not work at the event, or not
-    for that team.
+    One query, none when nobody was named. Raises GuestError as `choose_promoter` does.
     """
-    if not code and promoter_id is None:
-        if team_id is not None:
-            raise GuestError("promoter_not_at_event")
-        return None, None
     at_event = EventPromoter.objects.filter(event=event).select_related("promoter", "team")
-    at_event = (
-        at_event.filter(promoter__code=code) if code else at_event.filter(promoter=promoter_id)
+    named = at_event.filter(promoter__code=code) if code else at_event.filter(promoter=promoter_id)
+    return choose_promoter(
+        named.order_by("pk"), code=code, promoter_id=promoter_id, team_id=team_id
     )
-    if team_id is not None:
-        at_event = at_event.filter(team=team_id)
-    found = at_event.order_by("pk").first()
-    if found is None:
-        raise GuestError("promoter_not_at_event")
-    return found.promoter, found.team
 
 
 def latest_request(event: Event, account: User) -> GuestRequest | None:
@@ -296,7 +287,8 @@ def tell_guests(told: list[tuple[GuestRequest, Guest]]) -> None:
         [
             email_about(guest, request.account)
             for request, guest in told
-            if request.account.email and not (guest.is_on_list and is_withheld(request))
+            if request.account.email
+            and not (guest.is_on_list and request.event.withholds_qr_from(request.account))
         ]
     )
     positions = _positions([guest for _, guest in told if guest.state == Guest.State.WAITING])

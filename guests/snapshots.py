@@ -8,9 +8,9 @@ from typing import Any
 from django.core import serializers
 from django.db.models import Model
 
-from .errors import GuestError
 from .journal import JournalError, the_journal
 from .models import Event, EventPromoter, Promoter, Team
+from .promoters import choose_promoter
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +32,7 @@ class Snapshot:
         self, *, code: str = "", promoter_id: int | None = None, team_id: int | None = None
     ) -> tuple[Promoter | None, Team | None]:
         """Do what services.find_promoter does, without the database."""
-        if not code and promoter_id is None and team_id is None:
-            return None, None
-        for row in self.at_event:
-            named = row.promoter.code == code if code else row.promoter_id == promoter_id
-            if named and team_id in {None, row.team_id}:
-                return row.promoter, row.team
-        raise GuestError("promoter_not_at_event")
+        return choose_promoter(self.at_event, code=code, promoter_id=promoter_id, team_id=team_id)
 
 
 def remember(event: Event) -> None:
@@ -49,7 +43,8 @@ def remember(event: Event) -> None:
     if len(_taken_at) >= MAX_REMEMBERED:
         _taken_at.clear()
     _taken_at[event.slug] = now
-    at_event = list(EventPromoter.objects.filter(event=event).select_related("promoter", "team"))
+    promoters = EventPromoter.objects.filter(event=event).select_related("promoter", "team")
+    at_event = list(promoters.order_by("pk"))
     rows: list[Model] = [event, *at_event, *(row.promoter for row in at_event)]
     rows += [row.team for row in at_event if row.team]
     try:
@@ -58,16 +53,34 @@ def remember(event: Event) -> None:
         log.warning("event_not_remembered", extra={"event_id": event.pk})
 
 
-def recall(slug: str) -> Snapshot | None:
-    """Return an event as this host last saw it, or None. Raises JournalError."""
+def recall(slug: str) -> Snapshot:
+    """Return an event as this host last saw it. Raises JournalError when it never did."""
     body = the_journal().recall_event(slug)
-    return _read(body) if body else None
+    if body is None:
+        raise JournalError("the event was never seen here")
+    return _read(body)
 
 
-def recall_all() -> list[Snapshot]:
-    """Return every event that this host has seen, the next one first. Raises JournalError."""
-    snapshots = [_read(body) for body in the_journal().recall_events()]
-    return sorted(snapshots, key=lambda snapshot: snapshot.event.starts_at)
+def recall_by_id(event_id: int) -> Snapshot:
+    """Return an event as this host last saw it. Raises JournalError when it never did."""
+    for snapshot in _recall_all():
+        if snapshot.event.pk == event_id:
+            return snapshot
+    raise JournalError("the event was never seen here")
+
+
+def listed() -> list[Event]:
+    """Return what `Event.objects.listed()` does, of the events that this host has seen.
+
+    Raises JournalError.
+    """
+    events = [seen.event for seen in _recall_all()]
+    ahead = [event for event in events if event.is_published and not event.is_over()]
+    return sorted(ahead, key=lambda event: (event.starts_at, event.pk))
+
+
+def _recall_all() -> list[Snapshot]:
+    return [_read(body) for body in the_journal().recall_events()]
 
 
 def _read(body: str) -> Snapshot:

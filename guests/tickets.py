@@ -7,7 +7,7 @@ from time import monotonic
 from typing import Any, Self
 from zoneinfo import ZoneInfo
 
-from .models import Guest, GuestRequest, time_of
+from .models import Event, Guest, GuestRequest, time_of
 from .qr import image_url, pass_url
 
 ROWS_A_SECOND = 100  # A low guess at what one worker ends, for the time people are told.
@@ -25,7 +25,11 @@ class Ticket:
     `position` is the place in the waiting list, or in line while a request past a limit waits for
     its turn. `state`: processing, created, unproven (the QR code waits for a proof), waitlisted,
     refused (with `refusal`, a GuestError code), cancelled, or failed (staff look after it).
-    `starts_at` is ISO 8601 in UTC.
+    `starts_at` is ISO 8601 in UTC. In and after an emergency also: queued (in the journal) and
+    by_email (the browser that holds the ticket cannot prove the account: the answer went to the
+    account's email). `registered_at` says when another browser registered the phone with other
+    names or another email; `as_of` when the state was last known, while the database is away. Both
+    are ISO 8601.
     """
 
     ticket_id: str
@@ -42,6 +46,8 @@ class Ticket:
     position: int | None = None
     refusal: str = ""
     email_follows: bool = False
+    registered_at: str = ""
+    as_of: str = ""
 
     @property
     def is_final(self) -> bool:
@@ -49,7 +55,22 @@ class Ticket:
 
     @property
     def local_start(self) -> datetime:
-        return datetime.fromisoformat(self.starts_at).astimezone(ZoneInfo(self.time_zone))
+        return datetime.fromisoformat(self.starts_at).astimezone(self.zone)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone)
+
+    @property
+    def local_registration(self) -> datetime | None:
+        return self._local(self.registered_at)
+
+    @property
+    def local_as_of(self) -> datetime | None:
+        return self._local(self.as_of)
+
+    def _local(self, moment: str) -> datetime | None:
+        return datetime.fromisoformat(moment).astimezone(self.zone) if moment else None
 
     @property
     def group(self) -> str:
@@ -57,7 +78,11 @@ class Ticket:
         return group_of(self.ticket_id)
 
     def as_message(self) -> dict[str, Any]:
-        return {"type": "ticket.changed", "ticket": asdict(self)}
+        """Return the message for the ticket's group, readable for the previous release too."""
+        told = asdict(self)
+        for never_pushed in ("registered_at", "as_of"):
+            del told[never_pushed]
+        return {"type": "ticket.changed", "ticket": told}
 
     @classmethod
     def from_message(cls, message: dict[str, Any]) -> Self:
@@ -100,8 +125,35 @@ def describe(request: GuestRequest, guest: Guest | None, *, position: int | None
     )
 
 
+def without_guest(event: Event, ticket_id: str, state: str, *, registered_at: str = "") -> Ticket:
+    """Return a ticket that says nothing of a guest."""
+    return Ticket(
+        ticket_id=ticket_id,
+        state=state,
+        event_slug=event.slug,
+        event_title=event.title,
+        venue=event.venue,
+        time_zone=event.time_zone,
+        starts_at=event.starts_at.isoformat(),
+        name="",
+        registered_at=registered_at,
+    )
+
+
+def sent_by_email(request: GuestRequest) -> Ticket:
+    """Return what a browser is told that cannot prove the request's account.
+
+    A browser that registered the phone a second time hears when the first one did.
+    """
+    is_second = request.is_second_registration
+    registered_at = request.account.created_at.isoformat() if is_second else ""
+    return without_guest(
+        request.event, str(request.ticket_id), "by_email", registered_at=registered_at
+    )
+
+
 def _state_of(request: GuestRequest, guest: Guest | None) -> tuple[str, str]:
-    if guest is not None and guest.is_on_list and is_withheld(request):
+    if guest is not None and guest.is_on_list and request.event.withholds_qr_from(request.account):
         return "unproven", ""
     if guest is not None:
         return {
@@ -114,11 +166,6 @@ def _state_of(request: GuestRequest, guest: Guest | None) -> tuple[str, str]:
     if request.state == GuestRequest.State.REFUSED:
         return "refused", request.refusal
     return "failed", ""
-
-
-def is_withheld(request: GuestRequest) -> bool:
-    """Say whether the event asks for a proof before the QR code, and the account gave none yet."""
-    return request.event.requires_proof and request.account.verified_at is None
 
 
 def seconds_left(request: GuestRequest) -> int:

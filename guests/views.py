@@ -2,6 +2,7 @@
 
 import mimetypes
 
+from django.contrib.auth.models import AnonymousUser
 from django.core.files.storage import default_storage
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
@@ -10,12 +11,14 @@ from django.utils.cache import patch_cache_control
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from snap.database import asking
+from snap.database import DatabaseAwayError, asking
 from snap.policies import PAGES, limited, unlimited
 
 from . import qr
-from .models import Guest
-from .passes import is_holder
+from .access import known_account
+from .mirror import the_mirror
+from .models import Event, Guest
+from .passes import has_link, is_holder
 
 ONE_YEAR = 31_536_000
 AN_IMAGE = (
@@ -27,9 +30,18 @@ AN_IMAGE = (
 @limited(read=PAGES)
 @never_cache
 @require_safe
-@asking()
 def guest_pass(request: HttpRequest, token: str) -> HttpResponse:
     """Show a pass to its holder; anybody else reads that it is valid, and how to sign in."""
+    try:
+        with asking():
+            return _show_pass(request, token)
+    except DatabaseAwayError:
+        if answer := _show_mirrored_pass(request, token):
+            return answer
+        raise
+
+
+def _show_pass(request: HttpRequest, token: str) -> HttpResponse:
     guest = Guest.objects.filter(qr_token=token).select_related("event", "account").first()
     if guest is None:
         raise Http404("no such pass")
@@ -39,9 +51,33 @@ def guest_pass(request: HttpRequest, token: str) -> HttpResponse:
     if holds:
         context = {"guest": guest, "event": guest.event, "qr_code_url": qr.image_url(token)}
         return render(request, "guests/pass.html", context)
-    sign_in_url = ""
-    if guest.event.is_published:
-        sign_in_url = reverse("promo:phone", args=[guest.event.slug, ""])
+    return _show_to_another(request, guest.event)
+
+
+def _show_mirrored_pass(request: HttpRequest, token: str) -> HttpResponse | None:
+    """Show the pass as it was before the database went away. None for one unknown on this host."""
+    account = known_account(request)
+    request.user = account or AnonymousUser()  # type: ignore[assignment]
+    known = the_mirror().find_pass(token)
+    if known is None or known.guest is None:
+        return None
+    if known.guest.is_withheld:
+        raise Http404("no such pass")
+    is_own = account is not None and known.is_of_session(account.pk, account.session_hash)
+    if not is_own and not has_link(request, known.guest):
+        return _show_to_another(request, known.guest.event)
+    context = {
+        "guest": known.guest,
+        "event": known.guest.event,
+        "qr_code_url": qr.image_url(token),
+        "as_of": known.describe().local_as_of,
+    }
+    return render(request, "guests/pass.html", context)
+
+
+def _show_to_another(request: HttpRequest, event: Event) -> HttpResponse:
+    """Say that a pass is valid and nothing of its guest, and lead back to its event."""
+    sign_in_url = reverse("promo:phone", args=[event.slug, ""])
     return render(request, "guests/pass_of_another.html", {"sign_in_url": sign_in_url})
 
 

@@ -187,6 +187,7 @@ def ticket_context(ticket: Ticket, *, wait: int, host: str) -> dict[str, Any]:
         "wait": wait,
         "ticket_url": ticket_url(ticket),
         "event_url": reverse("promo:event", args=[ticket.event_slug]),
+        "phone_url": reverse("promo:phone", args=[ticket.event_slug, ""]),
         "prove_url": reverse("promo:prove", args=[ticket.event_slug, ""]),
         "calendar_url": reverse("promo:calendar", args=[ticket.event_slug]),
         "websocket_url": websocket_url("promo", ticket.ticket_id, host),

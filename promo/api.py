@@ -17,7 +17,7 @@ from guests.tickets import seconds_left, ticket_of
 from snap.policies import CREATE, PAGES, TICKET, limited
 
 from . import api_emergency, api_schema
-from .api_answers import accepted, ended, queued, state_of
+from .api_answers import accepted, ended, listed, queued, state_of
 from .emergency import or_in_emergency
 from .lookups import Sight, find_ticket
 from .serializers import read_place
@@ -29,7 +29,7 @@ from .serializers import read_place
 @api_view(["GET"])
 def events(request: Request) -> Response:
     """List the events that /promo/ lists, with the ids that a create call takes."""
-    return api_emergency.answer_events(Event.objects.listed().at_database_time())
+    return listed(Event.objects.listed().at_database_time())
 
 
 @limited(write=CREATE)

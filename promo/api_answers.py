@@ -1,5 +1,6 @@
 """How the JSON API answers: one shape for all that goes well, one place for all that does not."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.core.exceptions import (
@@ -9,6 +10,7 @@ from django.core.exceptions import (
 )
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.middleware.csrf import CsrfViewMiddleware
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication
@@ -18,8 +20,9 @@ from rest_framework.response import Response
 
 from accounts.errors import AccountError
 from accounts.models import User
-from accounts.sessions import RememberedAccount, account_of, remembered_account
+from accounts.sessions import RememberedAccount, account_of
 from guests.errors import GuestError
+from guests.models import Event
 from guests.tickets import Ticket
 from snap.errors import error_body
 
@@ -60,7 +63,8 @@ class SignedSession(Session):
     """The same, by the session's signature alone, while the database cannot confirm it."""
 
     def find(self, request: HttpRequest) -> User | RememberedAccount | None:
-        return remembered_account(request)
+        # `or_in_emergency` has found it.
+        return request.user if isinstance(request.user, RememberedAccount) else None
 
 
 def check_csrf(request: Request) -> None:
@@ -73,6 +77,25 @@ def check_csrf(request: Request) -> None:
 
 def _no_view(request: HttpRequest) -> HttpResponse:
     raise NotImplementedError
+
+
+def listed(events: Iterable[Event]) -> Response:
+    """Return what a script needs of each event."""
+    described = [
+        {
+            "id": event.pk,
+            "slug": event.slug,
+            "title": event.title,
+            "venue": event.venue,
+            "startsAt": event.local_start.isoformat(),
+            "endsAt": event.local_end.isoformat(),
+            "timeZone": event.time_zone,
+            "listState": event.list_state(),
+            "url": reverse("promo:event", args=[event.slug]),
+        }
+        for event in events
+    ]
+    return Response({"success": True, "events": described})
 
 
 def accepted(request: Request, ticket: Ticket, wait: int) -> Response:

@@ -1,10 +1,7 @@
 """The JSON API while the database is away (spec section 9, levels 3 and 4)."""
 
-from collections.abc import Iterable
 from uuid import UUID
 
-from django.http import Http404
-from django.urls import reverse
 from rest_framework.decorators import api_view, authentication_classes
 from rest_framework.exceptions import NotAuthenticated
 from rest_framework.request import Request
@@ -13,10 +10,9 @@ from rest_framework.response import Response
 from accounts.sessions import RememberedAccount, account_phone
 from guests import snapshots
 from guests.journal import JournalError
-from guests.models import Event
 
-from .api_answers import SignedSession, accepted, queued
-from .emergency import QUEUED_SECONDS, journal, was_given_here
+from .api_answers import SignedSession, accepted, listed, queued, state_of
+from .emergency import QUEUED_SECONDS, accept, find_ticket, was_given_here
 from .links import PromoLink
 from .serializers import read_place
 
@@ -25,27 +21,7 @@ from .serializers import read_place
 @authentication_classes([SignedSession])
 def events(request: Request) -> Response:
     """List the events that were seen here and are not over."""
-    seen = (snapshot.event for snapshot in snapshots.recall_all())
-    return answer_events(event for event in seen if event.list_state() != "closed")
-
-
-def answer_events(events: Iterable[Event]) -> Response:
-    """Return what a script needs of each event."""
-    listed = [
-        {
-            "id": event.pk,
-            "slug": event.slug,
-            "title": event.title,
-            "venue": event.venue,
-            "startsAt": event.local_start.isoformat(),
-            "endsAt": event.local_end.isoformat(),
-            "timeZone": event.time_zone,
-            "listState": event.list_state(),
-            "url": reverse("promo:event", args=[event.slug]),
-        }
-        for event in events
-    ]
-    return Response({"success": True, "events": listed})
+    return listed(snapshots.listed())
 
 
 @api_view(["POST"])
@@ -57,21 +33,27 @@ def create(request: Request) -> Response:
     if not isinstance(account, RememberedAccount) or not number:
         raise NotAuthenticated
     data = read_place(request, account.pk)
-    seen = {snapshot.event.pk: snapshot for snapshot in snapshots.recall_all()}
-    snapshot = seen.get(data["event_id"])
-    if snapshot is None:
-        raise JournalError("the event was never seen here")
+    snapshot = snapshots.recall_by_id(data["event_id"])
     promoter, team = snapshot.find_promoter(
         promoter_id=data.get("promoter_id"), team_id=data.get("team_id")
     )
-    link = PromoLink(snapshot.event, promoter, team)
-    return accepted(request, journal(request._request, link, number), QUEUED_SECONDS)
+    ticket = accept(
+        request._request,
+        PromoLink(snapshot.event, promoter, team),
+        number,
+        name=data.get("name", ""),
+        idempotency_key=data["idempotency_key"],
+    )
+    return accepted(request, ticket, QUEUED_SECONDS)
 
 
 @api_view(["GET"])
 @authentication_classes([SignedSession])
 def ticket(request: Request, ticket_id: UUID) -> Response:
-    """Say that the ticket is queued, to whom it was given here or who is signed in."""
-    if not was_given_here(request._request, ticket_id) and not request.user:
-        raise Http404("no such ticket")
-    return queued()
+    """Tell a ticket's own browser and account what this host knows of it."""
+    found = find_ticket(request._request, ticket_id)
+    if found is None:
+        if was_given_here(request._request, ticket_id):
+            return queued()
+        raise JournalError("this host does not know the ticket")
+    return state_of(found)

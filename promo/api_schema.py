@@ -27,18 +27,8 @@ from .serializers import (
 
 Decorator = Callable[[Any], Any]
 
-STATES = [
-    "processing",
-    "queued",
-    "created",
-    "unproven",
-    "waitlisted",
-    "refused",
-    "cancelled",
-    "failed",
-    "by_email",
-]
-STATES += ["failed"]
+STATES = ["processing", "queued", "created", "unproven", "waitlisted", "refused", "cancelled"]
+STATES += ["failed", "by_email"]
 
 
 class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

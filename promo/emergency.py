@@ -1,7 +1,8 @@
 """The same screens while the database is away: requests go to the journal on this host's disk.
 
-Nobody is told more than that the request is queued. Who has a session is known by its signature; a
-phone that cannot be looked up is journalled, and its QR goes only to the account's own email.
+A request is called queued, never confirmed. A session is known by its signature, and its account's
+place by this host's mirror. A phone that cannot be looked up is journalled, and its QR goes only to
+the account's own email.
 """
 
 import logging
@@ -10,19 +11,26 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, cast
 from uuid import UUID
 
-from django.contrib.auth import HASH_SESSION_KEY
 from django.contrib.auth.models import AnonymousUser
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.translation import get_language
 
 from accounts.forms import CodeForm, PhoneForm, RegisterForm
-from accounts.sessions import SESSION_ID_KEY, account_phone, browser_of, remembered_account
+from accounts.sessions import BROWSER_KEY, RememberedAccount, account_phone, browser_of
 from guests import snapshots
+from guests.access import known_account
 from guests.errors import GuestError
-from guests.journal import Entry, JournalError, the_journal
-from guests.models import Event, GuestRequest
-from guests.services import check_list_takes_requests
-from guests.tickets import Ticket
+from guests.intake import (
+    AccountSession,
+    Registration,
+    accept_request,
+    find_kept_ticket,
+    queued_ticket,
+)
+from guests.journal import JournalError
+from guests.mirror import the_mirror
+from guests.models import Event
+from guests.tickets import Ticket, sent_by_email
 from snap.database import DatabaseAwayError, asking
 from snap.errors import unavailable
 
@@ -33,6 +41,7 @@ from .answers import (
     show_events,
     show_step,
     show_ticket,
+    ticket_context,
 )
 from .links import PromoLink
 from .steps import step_phone
@@ -61,8 +70,8 @@ def or_in_emergency(
                     return view(request, *args, **kwargs)
             except DatabaseAwayError:
                 log.warning("emergency", extra={"view": view.__name__})
-            # Whoever it was, nothing below may look them up.
-            request.user = remembered_account(request) or AnonymousUser()  # type: ignore[assignment]
+            # Nothing below may look the account up.
+            request.user = known_account(request) or AnonymousUser()  # type: ignore[assignment]
             try:
                 return emergency_view(request, *args, **kwargs)
             except JournalError:
@@ -75,14 +84,22 @@ def or_in_emergency(
 
 
 def events(request: HttpRequest) -> HttpResponse:
-    seen = (snapshot.event for snapshot in snapshots.recall_all())
-    known = [event for event in seen if event.list_state() != "closed"]
-    return show_events(request, known, {})
+    account = _account(request)
+    places = the_mirror().places_of(account.pk, account.session_hash) if account else {}
+    return show_events(request, snapshots.listed(), places)
 
 
 def event(request: HttpRequest, event: str, promoter: str = "") -> HttpResponse:
+    """Show an event, and the place that the account had on its list when that was last known."""
     link = _recall_link(event, promoter)
-    return show_event(request, link, {})
+    account = _account(request)
+    held = the_mirror().find_latest_ticket(link.event.pk, account.pk) if account else None
+    if account is None or held is None:
+        return show_event(request, link, {})
+    if not held.is_of_session(account.pk, account.session_hash):
+        return show_event(request, link, {})
+    context = ticket_context(held.describe(), wait=QUEUED_SECONDS, host=request.get_host())
+    return show_event(request, link, context)
 
 
 def phone(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
@@ -92,8 +109,8 @@ def phone(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     if request.method == "GET" or not form.is_valid():
         return show_step(request, link, "phone", {"form": form})
     number = form.cleaned_data["phone"]
-    if number == account_phone(request):
-        return _journal(request, link, number)
+    if number == _own_phone(request):
+        return _accept(request, link, number)
     return go(request, link, "register", {"form": RegisterForm()}, phone=number)
 
 
@@ -105,7 +122,7 @@ def code(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
         return begin_again(request, link)
     if request.method == "GET":
         return show_step(request, link, "code", {"form": CodeForm()}, phone=number)
-    return _journal(request, link, number)
+    return _accept(request, link, number)
 
 
 def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
@@ -116,23 +133,52 @@ def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     form = RegisterForm(request.POST or None)
     if request.method == "GET" or not form.is_valid():
         return show_step(request, link, "register", {"form": form}, phone=number)
-    return _journal(request, link, number, **form.cleaned_data)
+    return _accept(request, link, number, Registration(**form.cleaned_data))
 
 
 def request_access(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     link = _recall_link(event, promoter)
-    number = account_phone(request)
+    number = _own_phone(request)
     if not number:
         return go(request, link, "phone", {"form": PhoneForm()})
-    return _journal(request, link, number)
+    return _accept(request, link, number)
 
 
 def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
-    """Say that the ticket is queued, to whom it was given here or who is signed in."""
-    if not was_given_here(request, ticket_id) and not request.user.is_authenticated:
-        raise Http404("no such ticket")
+    """Show a ticket to its own browser and account."""
     link = _recall_link(event, "")
-    return show_ticket(request, queued(link.event, str(ticket_id)), wait=QUEUED_SECONDS)
+    found = find_ticket(request, ticket_id, link.event)
+    if found is None and was_given_here(request, ticket_id):
+        # Another host has it in its journal.
+        found = queued_ticket(link.event, str(ticket_id))
+    if found is None:
+        return unavailable(request)
+    return show_ticket(request, found, wait=QUEUED_SECONDS)
+
+
+def find_ticket(request: HttpRequest, ticket_id: UUID, event: Event | None = None) -> Ticket | None:
+    """Return what this host knows of a ticket, None when that is nothing: it may be theirs.
+
+    As it was before the outage, to the session of its account and the browser that registered it;
+    what the journal knows, to the browser that was given the ticket. Raises Http404 for everybody
+    else, and for a ticket of another event than `event`; JournalError.
+    """
+    known = the_mirror().find_ticket(ticket_id)
+    given_here = was_given_here(request, ticket_id)
+    account = _account(request)
+    if known and (event is None or known.request.event_id == event.pk):
+        if account and known.is_of_session(account.pk, account.session_hash):
+            return known.describe()
+        if given_here and known.is_of_browser(request.session.get(BROWSER_KEY, "")):
+            return known.describe()
+        if given_here:
+            return sent_by_email(known.request)
+    elif known is None and (kept := find_kept_ticket(ticket_id, event)):
+        if given_here or (account and kept.account_id == account.pk):
+            return kept.ticket
+    elif known is None and (given_here or account):
+        return None
+    raise Http404("no such ticket")
 
 
 def calendar(request: HttpRequest, event: str) -> HttpResponse:
@@ -161,71 +207,64 @@ def was_given_to(session: Any, ticket_id: UUID) -> bool:
 def _recall_link(event: str, promoter: str) -> PromoLink:
     """Return what a promo link led to when this host last saw it. Raises Http404, JournalError."""
     snapshot = snapshots.recall(event)
-    if snapshot is None:
-        raise JournalError("the event was never seen here")
     try:
         return PromoLink(snapshot.event, *snapshot.find_promoter(code=promoter))
     except GuestError as error:
         raise Http404("no such promoter at this event") from error
 
 
-def _journal(
-    request: HttpRequest, link: PromoLink, number: str, **registration: str
+def _accept(
+    request: HttpRequest, link: PromoLink, number: str, registration: Registration | None = None
 ) -> HttpResponse:
     try:
-        ticket = journal(request, link, number, **registration)
+        ticket = accept(request, link, number, registration=registration)
     except GuestError as error:
         return show_step(request, link, "unavailable", {"refusal": error.code})
     return show_ticket(request, ticket, wait=QUEUED_SECONDS, status=202)
 
 
-def journal(request: HttpRequest, link: PromoLink, number: str, **registration: str) -> Ticket:
-    """Write a request for the phone into the journal, and return its ticket once it is synced.
+def accept(
+    request: HttpRequest,
+    link: PromoLink,
+    number: str,
+    *,
+    registration: Registration | None = None,
+    name: str = "",
+    idempotency_key: str = "",
+) -> Ticket:
+    """Have a request for the phone journalled, and the ticket remembered by this browser.
 
-    Raises GuestError when the list takes no requests, and JournalError: then nothing was accepted.
+    Raises what `accept_request` raises.
     """
-    check_list_takes_requests(link.event)
-    account = remembered_account(request)
-    is_own = account is not None and number == account_phone(request)
-    accepted = the_journal().accept(
-        Entry(
-            event_id=link.event.pk,
-            event_slug=link.event.slug,
-            phone=number,
-            promoter_id=link.promoter.pk if link.promoter else None,
-            team_id=link.team.pk if link.team else None,
-            account_id=account.pk if account and is_own else None,
-            session_hash=request.session.get(HASH_SESSION_KEY, "") if is_own else "",
-            session_id=request.session.get(SESSION_ID_KEY, "") if is_own else "",
-            browser=browser_of(request),
-            language=get_language() or "",
-            **registration,
-        )
+    ticket = accept_request(
+        link.event,
+        phone=number,
+        browser=browser_of(request),
+        language=get_language() or "",
+        promoter=link.promoter,
+        team=link.team,
+        session=_session_of(request, number),
+        registration=registration,
+        name=name,
+        idempotency_key=idempotency_key,
     )
-    log.warning("guest_request_journalled", extra={"ticket_id": accepted})
-    tickets = [each for each in request.session.get(TICKETS_KEY, []) if each != accepted]
-    request.session[TICKETS_KEY] = [*tickets, accepted][-MOST_TICKETS:]
-    return queued(link.event, accepted)
+    tickets = [each for each in request.session.get(TICKETS_KEY, []) if each != ticket.ticket_id]
+    request.session[TICKETS_KEY] = [*tickets, ticket.ticket_id][-MOST_TICKETS:]
+    return ticket
 
 
-def queued(event: Event, ticket_id: str) -> Ticket:
-    """Return the ticket of a request in the journal: queued, and never called confirmed."""
-    return _ticket(event, ticket_id, "queued")
+def _session_of(request: HttpRequest, number: str) -> AccountSession | None:
+    """Return the session, if it says that it is signed in as the account with this phone."""
+    account = _account(request)
+    if account is None or number != _own_phone(request):
+        return None
+    return AccountSession(account.pk, account.session_hash, account.session_id)
 
 
-def sent_by_email(request: GuestRequest) -> Ticket:
-    """Return what whoever cannot prove the account is told of its request: nothing of the guest."""
-    return _ticket(request.event, str(request.ticket_id), "by_email")
+def _account(request: HttpRequest) -> RememberedAccount | None:
+    """Return the account that `or_in_emergency` has found in the session."""
+    return request.user if isinstance(request.user, RememberedAccount) else None
 
 
-def _ticket(event: Event, ticket_id: str, state: str) -> Ticket:
-    return Ticket(
-        ticket_id=ticket_id,
-        state=state,
-        event_slug=event.slug,
-        event_title=event.title,
-        venue=event.venue,
-        time_zone=event.time_zone,
-        starts_at=event.starts_at.isoformat(),
-        name="",
-    )
+def _own_phone(request: HttpRequest) -> str:
+    return account_phone(request) if _account(request) else ""

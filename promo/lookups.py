@@ -11,10 +11,10 @@ from channels.db import DatabaseSyncToAsync
 
 from accounts.sessions import BROWSER_KEY, is_session_of
 from guests.models import GuestRequest
-from guests.tickets import Ticket, seconds_left, ticket_of
+from guests.tickets import Ticket, seconds_left, sent_by_email, ticket_of
 from snap.database import asking
 
-from .emergency import sent_by_email, was_given_to
+from .emergency import was_given_to
 
 # A ticket id, and the session that wants to see the ticket.
 Wanted = tuple[UUID, Any]

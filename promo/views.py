@@ -21,7 +21,8 @@ from accounts.sessions import account_of, browser_of, sign_in
 from accounts.suspicious import note_suspicious
 from guests.creation import create_directly, create_while_waiting
 from guests.errors import GuestError
-from guests.models import Event, GuestRequest
+from guests.intake import failed_ticket, queued_ticket
+from guests.models import DeadEntry, Event, GuestRequest
 from guests.proof import prove_by_code
 from guests.services import (
     check_list_takes_requests,
@@ -241,10 +242,19 @@ def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
     if found.sight is Sight.NOTHING or (found.stored and found.stored.event.slug != event):
         raise Http404("no such ticket")
     if found.stored is None or found.ticket is None:
-        return emergency.ticket(request, event, ticket_id)
+        return _show_kept(request, event, ticket_id)
     if found.sight is Sight.BROWSER:
         sign_in(request, found.stored.account)
     return show_ticket(request, found.ticket, wait=found.wait)
+
+
+def _show_kept(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
+    """Show a ticket that is in a journal still, or dead there."""
+    link = open_link(event, "")
+    is_dead = DeadEntry.objects.filter(ticket_id=ticket_id).exists()
+    describe = failed_ticket if is_dead else queued_ticket
+    ticket = describe(link.event, str(ticket_id))
+    return show_ticket(request, ticket, wait=emergency.QUEUED_SECONDS)
 
 
 @limited(read=PAGES)

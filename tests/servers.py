@@ -123,11 +123,11 @@ def freshen() -> None:
 
 
 def empty_journal() -> None:
-    """Remove the emergency journal of the tests and their stack, and the outcomes beside it."""
+    """Remove the emergency journal of the tests and their stack, and what lies beside it."""
     assert journal is not None
-    for name in (journal.name, "outcomes.sqlite3"):
-        for suffix in ("", "-wal", "-shm"):
-            journal.with_name(name + suffix).unlink(missing_ok=True)
+    for name in (f"{journal.name}*", "places-*", "outcomes.sqlite3*"):
+        for file in journal.parent.glob(name):
+            file.unlink(missing_ok=True)
 
 
 @cache

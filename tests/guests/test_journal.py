@@ -1,27 +1,32 @@
 """The emergency journal on a real disk, and how its entries get into the database."""
 
+import json
 import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from contextlib import closing
+from dataclasses import asdict, replace
 from pathlib import Path
 
+import psycopg
 import pytest
 from django.core.management import call_command
 from django.db import close_old_connections, connection
 from django.utils import timezone
 from pytest_django import Settings
 
-from accounts.models import BlockedPhone, User
+from accounts.models import BlockedPhone, Claim, User
 from guests.creation import create_due_guests
-from guests.draining import drain
+from guests.draining import MOST_WAITS, drain
+from guests.errors import GuestError
 from guests.journal import Entry, Journal, JournalError
 from guests.models import DeadEntry, Event, Guest, GuestRequest
 from guests.replay import replay_entries
 from guests.services import request_place
 from notifications.models import Email
 from tests import servers
-from tests.factories import make_account, make_event, make_guest, make_request
+from tests.factories import make_account, make_event, make_guest, make_promoter, make_request
+from tests.stack import wait_for
 
 PHONE = "+351920999999"
 
@@ -74,11 +79,129 @@ def test_it_syncs_every_entry(journal: Journal) -> None:
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
 
 
-def test_a_phone_that_asks_again_gets_the_stored_ticket(journal: Journal, db: None) -> None:
+def test_a_browser_that_asks_again_gets_the_stored_ticket(journal: Journal, db: None) -> None:
     event = make_event()
     first = journal.accept(entry_for(event))
     assert journal.accept(replace(entry_for(event), ticket_id="another")) == first
     assert journal.count() == {"waiting": 1, "dead": 0}
+
+
+def test_each_browser_has_an_entry_of_its_own(journal: Journal, db: None) -> None:
+    event = make_event()
+    first = journal.accept(entry_for(event))
+    second = journal.accept(entry_for(event, browser="c" * 32, email="outra@example.com"))
+    assert first != second
+    emails = [stored.entry.email for stored in journal.due(time.time())]
+    assert emails == ["rui@example.com", "outra@example.com"]
+
+
+def test_what_a_browser_says_last_of_the_person_counts(journal: Journal, db: None) -> None:
+    event = make_event()
+    first = journal.accept(entry_for(event, promoter_id=7))
+    again = journal.accept(entry_for(event, email="rui.novo@example.com"))
+    assert again == first
+    stored = journal.find(first)
+    assert stored is not None
+    assert (stored.entry.email, stored.entry.promoter_id) == ("rui.novo@example.com", 7)
+    # As from the code step, which knows the phone only.
+    journal.accept(entry_for(event, first_name="", last_name="", email=""))
+    assert journal.find(first) == stored
+
+
+def test_a_dead_entry_that_is_asked_for_again_lives_again(
+    journal: Journal, dead_entry: Entry
+) -> None:
+    assert journal.accept(replace(dead_entry, email="rui@example.com")) == dead_entry.ticket_id
+    assert drain(journal) == 1
+    assert GuestRequest.objects.filter(ticket_id=dead_entry.ticket_id).exists()
+    assert not DeadEntry.objects.exists()
+
+
+def test_an_idempotency_key_is_one_request(journal: Journal, db: None) -> None:
+    event, account = make_event(), make_account()
+    entry = replace(entry_of(event, account), idempotency_key="k")
+    first = journal.accept(entry)
+    elsewhere = replace(entry, browser="c" * 32, ticket_id="another")
+    assert journal.accept(elsewhere) == first
+    with pytest.raises(GuestError, match="key_reused"):
+        journal.accept(replace(elsewhere, event_id=event.pk + 1))
+    others = replace(entry_of(event, make_account()), idempotency_key="k")
+    assert journal.accept(others) == others.ticket_id
+
+
+VERSION_1 = """
+CREATE TABLE entry (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    ticket_id TEXT NOT NULL UNIQUE,
+    event_id INTEGER NOT NULL,
+    phone TEXT NOT NULL,
+    body TEXT NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    next_attempt_at REAL NOT NULL DEFAULT 0,
+    state TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'dead')),
+    error TEXT NOT NULL DEFAULT '',
+    UNIQUE (event_id, phone)
+);
+CREATE TABLE history (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    ticket_id TEXT NOT NULL, at TEXT NOT NULL, what TEXT NOT NULL
+);
+CREATE TABLE event (slug TEXT PRIMARY KEY, body TEXT NOT NULL);
+PRAGMA user_version = 1;
+"""
+
+
+def write_version_1(path: Path, *entries: Entry) -> None:
+    """Write a journal as the previous release did."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(path)) as file, file:
+        file.executescript(VERSION_1)
+        for entry in entries:
+            body = asdict(entry)
+            del body["name"], body["idempotency_key"]
+            file.execute(
+                "INSERT INTO entry (ticket_id, event_id, phone, body) VALUES (?, ?, ?, ?)",
+                [entry.ticket_id, entry.event_id, entry.phone, json.dumps(body)],
+            )
+
+
+def test_a_journal_of_the_previous_release_is_read_and_goes_on(
+    journal: Journal, transactional_db: None
+) -> None:
+    event = make_event()
+    kept = entry_for(event)
+    write_version_1(journal.path, kept)
+    with ThreadPoolExecutor(8) as threads:
+        counts = list(threads.map(lambda _: journal.count()["waiting"], range(8)))
+    assert counts == [1] * 8
+    assert journal.accept(entry_for(event)) == kept.ticket_id
+    assert journal.accept(entry_for(event, browser="c" * 32)) != kept.ticket_id
+    assert drain(journal) == 1
+    assert GuestRequest.objects.get(ticket_id=kept.ticket_id).account.phone == PHONE
+
+
+def test_a_process_of_the_previous_release_may_write_beside_ours(
+    journal: Journal, db: None
+) -> None:
+    """It writes its own version into the file, and leaves out what it does not know."""
+    event = make_event()
+    ours = journal.accept(entry_for(event))
+    theirs = entry_for(event, phone="+351920999998")
+    with closing(sqlite3.connect(journal.path)) as file, file:
+        file.execute("PRAGMA user_version = 1")
+        file.execute(
+            "INSERT INTO entry (ticket_id, event_id, phone, body) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT DO NOTHING",
+            [theirs.ticket_id, theirs.event_id, theirs.phone, theirs.to_json()],
+        )
+    assert [s.entry.ticket_id for s in journal.due(time.time())] == [ours, theirs.ticket_id]
+    assert journal.accept(replace(theirs, ticket_id="another")) == theirs.ticket_id
+
+
+def test_others_on_this_host_cannot_read_it(journal: Journal, db: None) -> None:
+    journal.accept(entry_for(make_event()))
+    for file in journal.path.parent.iterdir():
+        assert file.stat().st_mode & 0o077 == 0, file
 
 
 def test_parallel_entries_of_one_phone_are_one(journal: Journal, db: None) -> None:
@@ -161,7 +284,7 @@ def test_a_browser_gets_the_account_back_that_it_registered_before(
     ticket_id = journal.accept(entry_for(event))
     assert drain(journal) == 0
     create_due_guests()
-    assert drain(journal) == 1
+    wait_for(lambda: drain(journal) == 1)
     create_due_guests()
     request = GuestRequest.objects.get(ticket_id=ticket_id)
     first.refresh_from_db()
@@ -239,7 +362,7 @@ def test_an_entry_waits_for_a_pending_request_without_using_up_attempts(
     assert stored is not None
     assert stored.attempts == 0
     create_due_guests()
-    assert drain(journal) == 1
+    wait_for(lambda: drain(journal) == 1)
 
 
 @pytest.mark.parametrize("is_known", [True, False])
@@ -285,6 +408,93 @@ def test_a_database_that_is_away_uses_up_no_attempt(
     assert drain(journal) == 1
 
 
+def test_the_second_browser_of_a_phone_is_told_and_staff_see_both(
+    journal: Journal, transactional_db: None
+) -> None:
+    event = make_event()
+    first = journal.accept(entry_for(event))
+    second = journal.accept(
+        entry_for(event, browser="c" * 32, first_name="Outra", email="outra@example.com")
+    )
+    drain(journal)
+    create_due_guests()
+    wait_for(lambda: drain(journal) == 1)
+    create_due_guests()
+    requests = {str(request.ticket_id): request for request in GuestRequest.objects.all()}
+    assert requests[first].account.email == "rui@example.com"
+    assert (requests[first].browser, requests[first].is_second_registration) == ("b" * 32, False)
+    assert (requests[second].browser, requests[second].is_second_registration) == ("", True)
+    assert {request.guest for request in requests.values()} == {Guest.objects.get()}
+    claim = Claim.objects.get()
+    assert (claim.account, claim.first_name, claim.email) == (
+        requests[first].account,
+        "Outra",
+        "outra@example.com",
+    )
+    assert set(Email.objects.values_list("to", flat=True)) == {"rui@example.com"}
+
+
+def test_the_same_person_in_two_browsers_is_no_second_registration(
+    journal: Journal, transactional_db: None
+) -> None:
+    event = make_event()
+    journal.accept(entry_for(event))
+    second = journal.accept(entry_for(event, browser="c" * 32, email="Rui@Example.com"))
+    drain(journal)
+    create_due_guests()
+    wait_for(lambda: drain(journal) == 1)
+    request = GuestRequest.objects.get(ticket_id=second)
+    assert (request.browser, request.is_second_registration) == ("", False)
+    assert not Claim.objects.exists()
+
+
+def test_the_name_of_an_api_call_is_kept(journal: Journal, transactional_db: None) -> None:
+    event, account = make_event(), make_account()
+    journal.accept(replace(entry_of(event, account), name="Rita da Festa", idempotency_key="k"))
+    drain(journal)
+    create_due_guests()
+    request = GuestRequest.objects.get()
+    assert (request.name, request.idempotency_key) == ("Rita da Festa", "k")
+    assert Guest.objects.get().name == "Rita da Festa"
+
+
+def test_a_name_is_only_taken_from_the_account_itself(
+    journal: Journal, transactional_db: None
+) -> None:
+    event, account = make_event(), make_account()
+    entry = replace(entry_of(event, account), name="Outra Pessoa", session_hash="old")
+    journal.accept(replace(entry, idempotency_key="k"))
+    drain(journal)
+    request = GuestRequest.objects.get()
+    assert (request.name, request.idempotency_key) == (account.name, "")
+
+
+def test_a_key_used_before_the_outage_is_the_same_request(
+    journal: Journal, transactional_db: None
+) -> None:
+    event, account = make_event(capacity=0, has_waiting_list=True), make_account()
+    before = request_place(event, account, idempotency_key="k")
+    ticket_id = journal.accept(replace(entry_of(event, account), idempotency_key="k"))
+    assert drain(journal) == 0
+    create_due_guests()
+    before.refresh_from_db()
+    wait_for(lambda: drain(journal) == 1)
+    request = GuestRequest.objects.get(ticket_id=ticket_id)
+    assert (request.state, request.guest) == ("waitlisted", before.guest)
+    assert Guest.objects.count() == 1
+
+
+def test_a_key_used_for_another_event_before_the_outage_is_refused(
+    journal: Journal, transactional_db: None
+) -> None:
+    account = make_account()
+    request_place(make_event(), account, idempotency_key="k")
+    ticket_id = journal.accept(replace(entry_of(make_event(), account), idempotency_key="k"))
+    assert drain(journal) == 1
+    request = GuestRequest.objects.get(ticket_id=ticket_id)
+    assert (request.state, request.refusal) == ("refused", "key_reused")
+
+
 # What cannot be carried ---------------------------------------------------------------------------
 
 
@@ -321,6 +531,116 @@ def test_attempts_wait_longer_and_longer(
     drain(journal)
     assert journal.due(now + 4) == []
     assert len(journal.due(now + 7)) == 1
+
+
+def test_an_entry_does_not_wait_for_ever_for_another_request(
+    journal: Journal, transactional_db: None, settings: Settings
+) -> None:
+    """As when no worker ever ends the other one: staff hear of it."""
+    settings.JOURNAL_ATTEMPTS = 2
+    settings.JOURNAL_BACKOFF = 0
+    event, account = make_event(), make_account()
+    make_request(event, account)
+    ticket_id = journal.accept(entry_of(event, account))
+    for _ in range(2 * (MOST_WAITS + 1)):
+        assert drain(journal) == 0
+        make_all_due(journal)
+    assert journal.count() == {"waiting": 0, "dead": 1}
+    assert str(DeadEntry.objects.get().ticket_id) == ticket_id
+
+
+def make_all_due(journal: Journal) -> None:
+    with closing(sqlite3.connect(journal.path)) as file, file:
+        file.execute("UPDATE entry SET next_attempt_at = 0")
+
+
+def test_entries_that_wait_hold_up_no_other(journal: Journal, transactional_db: None) -> None:
+    """More of them than one round takes up."""
+    event, account = make_event(capacity=500), make_account()
+    make_request(event, account)
+    for number in range(101):
+        journal.accept(replace(entry_of(event, account), browser=f"{number:032}"))
+    last = journal.accept(entry_for(event))
+    drain(journal)
+    assert drain(journal) == 1
+    assert GuestRequest.objects.filter(ticket_id=last).exists()
+
+
+def test_a_constraint_that_is_not_about_waiting_counts_as_an_attempt(
+    journal: Journal, transactional_db: None
+) -> None:
+    event = make_event()
+    entry = entry_of(event, make_account())
+    ticket_id = journal.accept(entry)
+    good = journal.accept(entry_for(event))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "ALTER TABLE guests_guestrequest ADD CONSTRAINT odd CHECK (phone <> %s)", [entry.phone]
+        )
+    try:
+        assert drain(journal) == 1
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE guests_guestrequest DROP CONSTRAINT odd")
+    stored = journal.find(ticket_id)
+    assert stored is not None
+    assert (stored.attempts, stored.error) == (1, "IntegrityError")
+    assert GuestRequest.objects.filter(ticket_id=good).exists()
+
+
+def test_a_promoter_who_left_meanwhile_is_a_refusal_and_not_a_failure(
+    journal: Journal, transactional_db: None
+) -> None:
+    event = make_event()
+    gone = journal.accept(replace(entry_of(event, make_account()), promoter_id=2**40))
+    promoter = make_promoter()
+    elsewhere = journal.accept(replace(entry_of(event, make_account()), promoter_id=promoter.pk))
+    assert drain(journal) == 2
+    for ticket_id in (gone, elsewhere):
+        request = GuestRequest.objects.get(ticket_id=ticket_id)
+        assert (request.state, request.refusal) == ("refused", "promoter_not_at_event")
+
+
+def test_an_entry_that_cannot_be_read_is_dead_and_holds_up_no_other(
+    journal: Journal, transactional_db: None
+) -> None:
+    event = make_event()
+    bad = journal.accept(entry_for(event, phone="+351920999998"))
+    good = journal.accept(entry_for(event))
+    with closing(sqlite3.connect(journal.path)) as file, file:
+        file.execute("UPDATE entry SET body = '{' WHERE ticket_id = ?", [bad])
+    assert drain(journal) == 1
+    assert GuestRequest.objects.filter(ticket_id=good).exists()
+    assert journal.count() == {"waiting": 0, "dead": 1}
+    assert str(DeadEntry.objects.get().ticket_id) == bad
+
+
+def test_an_entry_that_cannot_even_be_shown_to_staff_holds_up_no_other(
+    journal: Journal, transactional_db: None, settings: Settings
+) -> None:
+    settings.JOURNAL_ATTEMPTS = 1
+    event = make_event()
+    bad = journal.accept(entry_for(event, ticket_id="no ticket", email=""))
+    good = journal.accept(entry_for(event, browser="c" * 32))
+    assert drain(journal) == 1
+    assert GuestRequest.objects.filter(ticket_id=good).exists()
+    assert [stored.entry.ticket_id for stored in journal.in_state("dead")] == [bad]
+
+
+def test_an_account_that_is_locked_holds_up_only_its_own_entry(
+    journal: Journal, transactional_db: None
+) -> None:
+    event, account = make_event(), make_account()
+    held = journal.accept(entry_of(event, account))
+    good = journal.accept(entry_for(event))
+    with psycopg.connect(**connection.get_connection_params()) as other:
+        other.execute("SELECT FROM accounts_user WHERE id = %s FOR UPDATE", [account.pk])
+        assert drain(journal) == 1
+    assert GuestRequest.objects.filter(ticket_id=good).exists()
+    stored = journal.find(held)
+    assert stored is not None
+    assert (stored.attempts, stored.waits) == (0, 1)
+    wait_for(lambda: drain(journal) == 1)
 
 
 def test_a_replay_gives_it_all_its_attempts_again(journal: Journal, dead_entry: Entry) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import close_old_connections
 from django.test import Client
 from pytest_django import Settings
@@ -15,10 +16,11 @@ from guests.creation import create_due_guests
 from guests.draining import drain
 from guests.journal import the_journal
 from guests.models import Event, Guest, GuestRequest
+from guests.passes import link_for_holder
 from guests.services import wake_guests_worker
 from snap.database import breaker
 from tests import servers
-from tests.factories import make_account, make_event, make_event_promoter
+from tests.factories import make_account, make_event, make_event_promoter, make_guest
 from tests.promo.visitors import signed_step
 from tests.stack import wait_for
 
@@ -216,6 +218,46 @@ def wake_workers(*, failing: bool) -> None:
     """Have this process's wake-up go out, or find out that it cannot."""
     wake_guests_worker()
     wait_for(lambda: wake_guests_worker.is_failing() is failing)
+
+
+def test_a_dead_entry_is_not_called_queued(
+    client: Client, event: Event, settings: Settings
+) -> None:
+    settings.JOURNAL_ATTEMPTS = 1
+    take_database_away()
+    client.post("/promo/festa/-/phone/", PHONE)
+    answer = client.post("/promo/festa/-/code/", {"code": "123456"}, headers={"HX-Request": "true"})
+    ticket_url = answer.headers["HX-Push-Url"]
+    bring_database_back()
+    drain(the_journal())  # Nobody has the phone, so there is no account for the request.
+    assert 'data-state="failed' in client.get(ticket_url).content.decode()
+    take_database_away()
+    assert 'data-state="failed' in client.get(ticket_url).content.decode()
+
+
+def test_a_browser_that_was_shown_the_pass_keeps_it(client: Client, event: Event) -> None:
+    guest = make_guest(event)
+    call_command("sweeper", once=True)
+    client.get(link_for_holder(guest))
+    take_database_away()
+    assert guest.name in client.get(f"/guest/{guest.qr_token}").content.decode()
+    assert guest.name not in client.get("/promo/festa/").content.decode()
+
+
+def test_a_browser_that_registered_in_an_outage_keeps_its_place_in_the_next(
+    client: Client, event: Event
+) -> None:
+    take_database_away()
+    client.post("/promo/festa/-/phone/", PHONE)
+    answer = client.post("/promo/festa/-/register/", PERSON, headers={"HX-Request": "true"})
+    bring_database_back()
+    drain(the_journal())
+    create_due_guests()
+    call_command("sweeper", once=True)
+    take_database_away()
+    page = client.get(answer.headers["HX-Push-Url"]).content.decode()
+    assert 'data-state="created' in page
+    assert "data-state" not in Client().get("/promo/festa/").content.decode()
 
 
 def test_it_is_back_by_itself(client: Client, event: Event) -> None:

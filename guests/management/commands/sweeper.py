@@ -6,6 +6,8 @@ import threading
 from argparse import ArgumentParser
 from collections.abc import Callable
 from datetime import timedelta
+from functools import wraps
+from time import monotonic
 from typing import Any
 
 from django.conf import settings
@@ -19,6 +21,7 @@ from guests.claims import let_unanswered_claims_pass
 from guests.creation import create_guests_of
 from guests.draining import drain
 from guests.journal import the_journal
+from guests.mirror import the_mirror
 from guests.models import Event, GuestRequest
 from guests.services import fill_free_places, wake_guests_worker
 from guests.takeup import note_workers_away
@@ -34,9 +37,11 @@ LONGEST_PAUSE = 5.0  # seconds between two tries while something is wrong
 LOOK_EVERY = 0.2  # seconds between two looks at the database's breaker while it is open
 CLEAN_EVERY = 3600.0  # seconds between two removals of what nobody looks at any more
 CLAIMS_EVERY = 60.0  # seconds between two looks for claims that nobody has answered in time
+MIRROR_SHARE = 0.02  # of the time
 SIGNALS = {signal.SIGTERM, signal.SIGINT}
 
 Stopping = Callable[[], bool]
+Sweep = Callable[[Stopping], None]
 
 
 class Command(BaseCommand):
@@ -52,7 +57,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, once: bool, **options: Any) -> None:
         if once:
-            for sweep in [*SWEEPS, sweep_claims, clean]:
+            for sweep in [*SWEEPS, sweep_claims, sweep_mirror, clean]:
                 sweep(lambda: False)
         else:
             sweep_until_told_to_stop()
@@ -65,7 +70,7 @@ def sweep_until_told_to_stop() -> None:
     stop = threading.Event()
     threads = [
         threading.Thread(target=keep_up, args=(sweep, stop, settings.SWEEP_INTERVAL))
-        for sweep in SWEEPS
+        for sweep in [*SWEEPS, sparingly(sweep_mirror, MIRROR_SHARE)]
     ]
     threads += [
         threading.Thread(target=keep_up, args=(sweep_claims, stop, CLAIMS_EVERY)),
@@ -79,7 +84,7 @@ def sweep_until_told_to_stop() -> None:
         thread.join()
 
 
-def keep_up(sweep: Callable[[Stopping], None], stop: threading.Event, interval: float) -> None:
+def keep_up(sweep: Sweep, stop: threading.Event, interval: float) -> None:
     """Sweep every `interval` seconds, whatever goes wrong; a failure is logged once, until it is
     over.
 
@@ -107,6 +112,23 @@ def keep_up(sweep: Callable[[Stopping], None], stop: threading.Event, interval: 
             pause, is_failing = interval, False
         finally:
             close_old_connections()
+
+
+def sparingly(sweep: Sweep, share: float) -> Sweep:
+    """Have a sweep take at most that share of the time: it rests after each round."""
+    rests_until = 0.0
+
+    @wraps(sweep)
+    def rest_between(stopping: Stopping) -> None:
+        nonlocal rests_until
+        began = monotonic()
+        if began < rests_until:
+            return
+        sweep(stopping)
+        ended = monotonic()
+        rests_until = ended + (ended - began) / share
+
+    return rest_between
 
 
 def sweep_requests(stopping: Stopping) -> None:
@@ -153,13 +175,18 @@ def sweep_claims(stopping: Stopping) -> None:
         log.info("claims_granted_by_time", extra={"claims": granted})
 
 
+def sweep_mirror(stopping: Stopping) -> None:
+    """Keep what holders see on this host while the database is away."""
+    the_mirror().sync()
+
+
 def clean(stopping: Stopping) -> None:
     """Remove suspicious activity that is older than SUSPICIOUS_DAYS."""
     if purged := purge_suspicious():
         log.info("suspicious_activity_purged", extra={"rows": purged})
 
 
-SWEEPS: list[Callable[[Stopping], None]] = [
+SWEEPS: list[Sweep] = [
     sweep_journal,
     sweep_requests,
     sweep_waiting,

@@ -1,0 +1,16 @@
+"""Who is on the other end while the database is away: by the session and this host's mirror."""
+
+from django.http import HttpRequest
+
+from accounts.sessions import RememberedAccount, remembered_account
+
+from .mirror import the_mirror
+
+
+def known_account(request: HttpRequest) -> RememberedAccount | None:
+    """Return the account that the session's signature names, unless this host knows that the
+    session has ended."""
+    remembered = remembered_account(request)
+    if remembered and the_mirror().has_ended(remembered):
+        return None
+    return remembered

@@ -1,0 +1,357 @@
+"""What others can take, lose or learn while the database is away: seen from their browsers."""
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+from django.db import close_old_connections
+from django.test import Client
+from django.utils import timezone
+from pytest_django import Settings
+
+from accounts.models import User
+from accounts.sessions import ACCOUNT_PHONE_KEY, BACKEND
+from guests import snapshots
+from guests.creation import create_due_guests
+from guests.draining import drain
+from guests.journal import the_journal
+from guests.models import Event, Guest
+from guests.services import cancel_guest
+from notifications.models import Email
+from snap.database import breaker
+from tests import servers
+from tests.factories import make_account, make_event, make_guest, make_staff
+from tests.promo.visitors import Answer, Visitor, html_of, location_of, state_in
+from tests.stack import wait_for
+
+pytestmark = pytest.mark.skipif(
+    "servers.postgresql is None", reason="only a server that the tests started may be stopped"
+)
+
+CREATE = "/api/client-auth/guests/create"
+TICKETS = "/api/client-auth/guests/requests"
+RITA = {"first_name": "Rita", "last_name": "Primeira", "email": "rita@example.com"}
+OUTRA = {"first_name": "Ana", "last_name": "Segunda", "email": "ana@example.com"}
+
+
+@pytest.fixture(autouse=True)
+def all_well(transactional_db: None, tmp_path: Path, settings: Settings) -> Iterator[None]:
+    settings.JOURNAL_PATH = tmp_path / "journal.sqlite3"
+    snapshots._taken_at.clear()
+    breaker.succeeded()
+    yield
+    breaker.succeeded()
+    servers.freshen()
+    close_old_connections()
+
+
+@pytest.fixture
+def event() -> Event:
+    """An open event whose page was seen while all was well."""
+    event = make_event(slug="festa")
+    assert Client().get("/promo/festa/").status_code == 200
+    return event
+
+
+def take_database_away() -> None:
+    """After the sweeper has gone round once more."""
+    assert servers.postgresql is not None
+    call_command("sweeper", once=True)
+    servers.postgresql.stop("immediate")
+
+
+def bring_database_back() -> None:
+    """And have all that was accepted carried over and ended."""
+    assert servers.postgresql is not None
+    servers.postgresql.start()
+    close_old_connections()
+    breaker.succeeded()
+
+    def all_is_carried() -> bool:
+        drain(the_journal())
+        create_due_guests()
+        return the_journal().count()["waiting"] == 0
+
+    wait_for(all_is_carried)
+
+
+def sign_in(client: Client, account: User) -> None:
+    client.force_login(account, backend=BACKEND)
+    session = client.session
+    session[ACCOUNT_PHONE_KEY] = account.phone
+    session.save()
+    client.cookies["session"] = session.session_key or ""  # Signed cookies are their own key.
+
+
+def signed_in(event: Event, account: User) -> Visitor:
+    visitor = Visitor(event)
+    sign_in(visitor.browser, account)
+    return visitor
+
+
+def ticket_id_in(url: str) -> str:
+    found = re.search(r"/ticket/([0-9a-f-]{36})/", url)
+    assert found, url
+    return found[1]
+
+
+# One phone, two browsers -------------------------------------------------------------------------
+
+
+def two_registrations(event: Event, second: dict[str, str]) -> tuple[Visitor, str, Visitor, str]:
+    """Have two browsers register one phone in an outage; return each with its ticket's page."""
+    take_database_away()
+    browsers = []
+    for person in (RITA, second):
+        visitor = Visitor(event)
+        visitor.give_phone()
+        page = location_of(visitor.register(**person))
+        assert state_in(visitor.get(page)) == "queued"
+        browsers += [visitor, page]
+    first, first_page, other, other_page = browsers
+    return first, first_page, other, other_page  # type: ignore[return-value]
+
+
+def test_the_second_registration_of_a_phone_is_kept_and_both_hear_the_truth(event: Event) -> None:
+    first, first_page, second, second_page = two_registrations(event, OUTRA)
+    assert first_page != second_page
+    for visitor, page in ((first, second_page), (second, first_page)):
+        assert visitor.get(page).status_code == 404
+    bring_database_back()
+
+    assert state_in(first.get(first_page)) == "created"
+    assert RITA["last_name"] in html_of(first.get(first_page))
+    answer = second.get(second_page)
+    assert state_in(answer) == "by_email"
+    text = html_of(answer)
+    assert "registered in another browser at" in text
+    assert "This is not my email" in text
+    assert_nothing_of(answer, Guest.objects.get())
+    assert set(Email.objects.values_list("to", flat=True)) == {RITA["email"]}
+    state = second.get(f"{TICKETS}/{ticket_id_in(second_page)}")
+    assert state.json() == {"success": True, "state": "by_email", "data": None}
+
+
+def test_staff_see_the_second_registration_beside_the_first(event: Event) -> None:
+    two_registrations(event, OUTRA)
+    bring_database_back()
+    staff = Client(headers={"accept-language": "en"})
+    staff.force_login(make_staff())
+    listed = html_of(staff.get("/admin/guests/guestrequest/?is_second_registration__exact=1"))
+    assert RITA["last_name"] in listed
+    assert "1 guest request" in listed
+    assert User.objects.get(last_name=RITA["last_name"]).claims.get().email == OUTRA["email"]
+
+
+def test_the_same_person_in_a_second_browser_is_sent_to_their_email(event: Event) -> None:
+    """Instagram's browser, then Safari. Their names and email are no proof that it is them."""
+    _, _, second, second_page = two_registrations(event, RITA)
+    bring_database_back()
+    answer = second.get(second_page)
+    assert state_in(answer) == "by_email"
+    assert "another browser" not in html_of(answer)
+    assert_nothing_of(answer, Guest.objects.get())
+    assert Email.objects.filter(kind="qr_code", to=RITA["email"]).count() == 1
+
+
+def test_a_stranger_with_the_phone_in_the_code_step_has_a_ticket_of_their_own(
+    event: Event,
+) -> None:
+    account = make_account(phone="+351961234567")
+    owner, stranger = Visitor(event), Visitor(event)
+    for visitor in (stranger, owner):
+        assert location_of(visitor.give_phone()).startswith("/promo/festa/-/code/")
+    take_database_away()
+    pages = [location_of(v.send("code", code="123456")) for v in (stranger, owner)]
+    assert len(set(pages)) == 2
+    bring_database_back()
+    for visitor, page in zip((stranger, owner), pages, strict=True):
+        answer = visitor.get(page)
+        assert state_in(answer) == "by_email"
+        assert_nothing_of(answer, Guest.objects.get(account=account))
+
+
+def test_only_the_tickets_own_browser_hears_that_it_is_queued(event: Event) -> None:
+    first, first_page, *_ = two_registrations(event, OUTRA)
+    make_id = ticket_id_in(first_page)
+    servers.freshen()
+    close_old_connections()
+    stranger = signed_in(event, make_account())
+    assert servers.postgresql is not None
+    servers.postgresql.stop("immediate")
+    for path in (first_page, f"{TICKETS}/{make_id}"):
+        assert stranger.get(path).status_code == 404
+        assert Visitor(event).get(path).status_code == 404
+    assert state_in(first.get(first_page)) == "queued"
+    # One that this host knows nothing of may be theirs, from another host.
+    unknown = "00000000-0000-4000-8000-000000000000"
+    for path in (f"/promo/festa/ticket/{unknown}/", f"{TICKETS}/{unknown}"):
+        assert stranger.get(path).status_code == 503
+        assert Visitor(event).get(path).status_code == 404
+
+
+# What a create call says -------------------------------------------------------------------------
+
+
+def test_a_creates_name_and_key_count_in_an_outage_too(event: Event) -> None:
+    other = make_event()
+    Client().get(f"/promo/{other.slug}/")
+    visitor = signed_in(event, make_account())
+    take_database_away()
+
+    def create(event: Event, key: str, **fields: str) -> Answer:
+        return visitor.browser.post(
+            CREATE,
+            {"event_id": event.pk, **fields},
+            content_type="application/json",
+            headers={"Idempotency-Key": key},
+        )
+
+    ticket = create(event, "key", name="Rita da Festa").json()["ticketId"]
+    assert create(event, "key", name="Rita da Festa").json()["ticketId"] == ticket
+    reused = create(other, "key")
+    assert (reused.status_code, reused.json()["code"]) == (409, "key_reused")
+    assert create(event, "k" * 65).status_code == 400
+    assert create(event, "key", name="x" * 122).status_code == 400
+    bring_database_back()
+    assert Guest.objects.get().name == "Rita da Festa"
+    again = create(event, "key")
+    assert again.json()["data"]["id"] == Guest.objects.get().pk
+    assert create(other, "key").status_code == 409
+
+
+# Places and who sees them ------------------------------------------------------------------------
+
+
+def pages_of(guest: Guest) -> list[str]:
+    """Return every address that may show a place, all that is to be known of it being loaded."""
+    assert guest.account.email
+    ticket = guest.guestrequest_set.get().ticket_id
+    return [
+        f"/promo/{guest.event.slug}/",
+        f"/promo/{guest.event.slug}/ticket/{ticket}/",
+        f"/guest/{guest.qr_token}",
+        f"{TICKETS}/{ticket}",
+        "/promo/",
+    ]
+
+
+def assert_nothing_of(answer: Answer, guest: Guest) -> None:
+    """Nothing by which one could get in, or learn who the guest is."""
+    text = html_of(answer)
+    for secret in (guest.name, guest.account.email, guest.phone, f"/media/qr/{guest.qr_token}"):
+        assert secret not in text
+
+
+def test_holders_keep_their_qr_code(event: Event) -> None:
+    guest = make_guest(event)
+    holder, pages = signed_in(event, guest.account), pages_of(guest)
+    take_database_away()
+    page, ticket, own_pass, state, events = (holder.get(path) for path in pages)
+    for answer in (page, ticket, own_pass):
+        assert answer.status_code == 200
+        assert f"/media/qr/{guest.qr_token}.png" in html_of(answer)
+        assert guest.name in html_of(answer)
+        assert "This is how it was at" in html_of(answer)
+        assert "no-store" in answer["Cache-Control"]
+    assert "I want to be on the list" not in html_of(page)
+    assert "Sign out" in html_of(page)
+    assert state.json()["data"]["id"] == guest.pk
+    assert "You are on the list" in html_of(events)
+    assert holder.get(f"/media/qr/{guest.qr_token}.png").status_code == 200
+
+
+def test_nobody_else_sees_them(event: Event) -> None:
+    guest = make_guest(event)
+    other = signed_in(event, make_guest(event).account)
+    without_place, pages = signed_in(event, make_account()), pages_of(guest)
+    take_database_away()
+    for visitor in (other, without_place, Visitor(event)):
+        for path in pages:
+            answer = visitor.get(path)
+            assert answer.status_code in {200, 404}
+            if not path.startswith("/guest/"):
+                assert_nothing_of(answer, guest)
+            else:
+                assert guest.name not in html_of(answer)
+                assert "This is a valid pass" in html_of(answer)
+
+
+def test_a_session_that_was_ended_opens_nothing(event: Event) -> None:
+    guest = make_guest(event)
+    copied, pages = signed_in(event, guest.account), pages_of(guest)
+    guest.account.sign_out_everywhere()
+    take_database_away()
+    for path in pages:
+        assert guest.name not in html_of(copied.get(path))
+    assert "Sign out" not in html_of(copied.look())
+    assert location_of(copied.send("request")) == "/promo/festa/-/phone/"
+    body = {"event_id": event.pk}
+    answer = copied.browser.post(CREATE, body, content_type="application/json")
+    assert answer.status_code == 401
+
+
+def test_an_account_that_was_switched_off_opens_nothing(event: Event) -> None:
+    guest = make_guest(event)
+    visitor, pages = signed_in(event, guest.account), pages_of(guest)
+    User.objects.filter(pk=guest.account_id).update(is_active=False)
+    take_database_away()
+    for path in pages:
+        assert guest.name not in html_of(visitor.get(path))
+
+
+def test_what_waits_for_a_proof_waits_in_an_outage_too() -> None:
+    event = make_event(slug="festa", requires_proof=True)
+    Client().get("/promo/festa/")
+    guest = make_guest(event)
+    visitor, pages = signed_in(event, guest.account), pages_of(guest)
+    take_database_away()
+    page, ticket, own_pass, _, _ = (visitor.get(path) for path in pages)
+    assert state_in(page) == state_in(ticket) == "unproven"
+    assert own_pass.status_code == 404
+    for answer in (page, ticket, own_pass):
+        assert f"/media/qr/{guest.qr_token}" not in html_of(answer)
+
+
+def test_a_place_that_was_cancelled_is_gone(event: Event) -> None:
+    guest = make_guest(event)
+    visitor, pages = signed_in(event, guest.account), pages_of(guest)
+    call_command("sweeper", once=True)
+    cancel_guest(guest, acting_user=make_staff())
+    take_database_away()
+    answers = [visitor.get(path) for path in pages]
+    assert [state_in(answer) for answer in answers[:2]] == ["cancelled", "cancelled"]
+    assert answers[2].status_code == 503
+    for answer in answers:
+        assert f"/media/qr/{guest.qr_token}" not in html_of(answer)
+
+
+def test_a_place_in_the_waiting_line_keeps_its_number(event: Event) -> None:
+    full = make_event(slug="cheia", capacity=1, has_waiting_list=True)
+    make_guest(full)
+    visitor = signed_in(full, make_account())
+    Client().get("/promo/cheia/")
+    page = location_of(visitor.send("request"))
+    assert state_in(visitor.get(page)) == "waitlisted-1"
+    take_database_away()
+    assert state_in(visitor.get(page)) == "waitlisted-1"
+    assert state_in(visitor.look()) == "waitlisted-1"
+
+
+def test_an_event_whose_list_has_closed_is_still_listed(event: Event) -> None:
+    now = timezone.now()
+    make_event(
+        slug="fechada",
+        title="Lista Fechada",
+        list_opens_at=now - timedelta(hours=2),
+        list_closes_at=now - timedelta(hours=1),
+    )
+    Client().get("/promo/fechada/")
+    before = [each["slug"] for each in Client().get("/api/events").json()["events"]]
+    take_database_away()
+    assert "Lista Fechada" in html_of(Client().get("/promo/"))
+    after = [each["slug"] for each in Client().get("/api/events").json()["events"]]
+    assert after == before == ["festa", "fechada"]
