@@ -248,8 +248,9 @@ def test_a_browser_that_registered_in_an_outage_keeps_its_place_in_the_next(
     client: Client, event: Event
 ) -> None:
     take_database_away()
-    client.post("/promo/festa/-/phone/", PHONE)
-    answer = client.post("/promo/festa/-/register/", PERSON, headers={"HX-Request": "true"})
+    step = client.post("/promo/festa/-/phone/", PHONE)
+    form = PERSON | signed_step(client.get(step.headers["Location"]))
+    answer = client.post("/promo/festa/-/register/", form, headers={"HX-Request": "true"})
     bring_database_back()
     drain(the_journal())
     create_due_guests()
