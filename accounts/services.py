@@ -90,7 +90,7 @@ def send_login_code(
 ) -> LoginCode:
     """Send a fresh code for this browser to the account. This browser's last two codes are good.
 
-    By SMS when there is such a channel and the phone is not proven yet, has no email or is claimed
+    By SMS when there is such a channel and the account has no proven email, or the phone is claimed
     in this browser, since only that proves a phone; else by email, which always works. `browser` is
     the browser session's own random id, `address` the client's address; `solved` says that a
     challenge was solved for this code. Raises AccountError `too_many_codes` past one of the
@@ -122,8 +122,11 @@ def _make_code(account: User, browser: str, address: str, *, solved: bool = Fals
     claim = None
     if sms():
         claim = Claim.objects.undecided().filter(account=account, browser=browser).first()
-    is_unsure = account.verified_at is None or not account.email or claim is not None
-    by_sms = sms() is not None and is_unsure
+    # An account that SMS has proven has an email that nobody did.
+    proven_email = (
+        account.email if account.verified_at and account.proven_by != User.ProvenBy.SMS else ""
+    )
+    by_sms = sms() is not None and (claim is not None or not proven_email)
     if not by_sms and not account.email:
         raise AccountError("refused")
     code = LoginCode(

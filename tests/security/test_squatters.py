@@ -1,7 +1,9 @@
 """A phone that two people say is theirs: whoever came first, whoever came later, and thieves."""
 
 import re
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.core.files.storage import default_storage
@@ -9,13 +11,15 @@ from django.db.models import F
 from django.test import Client
 from pytest_django import Settings
 
+from accounts.errors import AccountError
 from accounts.models import Claim, LoginCode, User
-from guests.claims import grant_claim, let_unanswered_claims_pass, undo_claim
+from guests.claims import grant_claim, let_unanswered_claims_pass, refuse_claim, undo_claim
 from guests.creation import create_due_guests
 from guests.models import Event, Guest, GuestRequest
 from notifications.models import Email
 from notifications.services import send_due_emails
 from tests.factories import make_account, make_event, make_guest, make_staff
+from tests.guards import at_once, without_locks
 from tests.promo.visitors import (
     PERSON,
     PHONE,
@@ -290,6 +294,63 @@ def test_a_granted_claim_takes_the_ticket_that_is_still_processing_with_it() -> 
     assert Email.objects.get(kind="qr_code").to == OWNER["email"]
 
 
+def decide_at_once(guarded: bool) -> int:
+    """Have a claim granted and refused at the same moment, and say how many decisions counted."""
+    event = make_event()
+    guest = make_guest(event)
+    claimant = Visitor(event)
+    claim_by(claimant, guest.phone)
+    claim, staff = Claim.objects.latest("pk"), make_staff()
+
+    def decide(decision: Callable[..., None]) -> bool:
+        try:
+            decision(claim, acting_user=staff)
+        except AccountError:
+            return False
+        return True
+
+    decisions = [grant_claim, refuse_claim] * 2
+    works: list[Callable[[], bool]] = [partial(decide, decision) for decision in decisions]
+    if not guarded:
+        works = [without_locks(work, "accounts_user") for work in works]
+    counted = at_once(works).count(True)
+    if guarded:
+        granted = Claim.objects.get(pk=claim.pk).state == "granted"
+        assert (User.objects.get(pk=guest.account_id).email == OWNER["email"]) is granted
+        assert Email.objects.filter(kind="claim_decided").count() == 2
+        assert claim.changes.count() == 2
+    return counted
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_decisions_at_once_one_counts() -> None:
+    assert decide_at_once(guarded=True) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_the_accounts_lock_several_decisions_count() -> None:
+    """Show what the lock is there to prevent."""
+    assert any(decide_at_once(guarded=False) > 1 for _ in range(10))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_forms_that_are_sent_twice_at_once_make_one_claim() -> None:
+    event = make_event()
+    squatter_on(event)
+    claimant = Visitor(event)
+    claimant.give_phone()
+    cookies = claimant.browser.cookies
+
+    def send() -> int:
+        twin = Visitor(event)
+        twin.browser.cookies = cookies
+        return twin.send("claim", **OWNER).status_code
+
+    assert at_once([send] * 4) == [303] * 4
+    assert Claim.objects.count() == 1
+    assert Email.objects.filter(kind="claim").count() == 1
+
+
 # Time --------------------------------------------------------------------------------------------
 
 
@@ -419,6 +480,21 @@ def test_the_account_of_somebody_with_powers_never_changes_hands_by_itself(
     assert (account.email, account.password) == (staff.email, staff.password)
     assert "_auth_user_id" not in thief.browser.session
     assert Claim.objects.get().changes.filter(actor="phone").count() == 1
+
+
+def test_a_phone_that_sms_has_proven_sends_no_code_to_the_squatters_email(
+    settings: Settings,
+) -> None:
+    settings.SMS_BACKEND = "tests.security.test_channels.sent"
+    event = make_event()
+    squatter, owner = squatter_on(event), Visitor(event)
+    owner.give_phone()
+    owner.send("code", code=LoginCode.objects.latest("pk").digits())
+    assert state_in(owner.look()) == "created"
+    assert state_in(squatter.look()) == ""
+    squatter.give_phone()
+    assert LoginCode.objects.latest("pk").channel == "sms"
+    assert not Email.objects.filter(kind="login_code").exists()
 
 
 # One's own proof ---------------------------------------------------------------------------------
