@@ -34,8 +34,9 @@ class Breaker:
     """Keeps callers away from a server that is away. It has two ways to open.
 
     `suspect` is for calls that were slow or cut off, which is no proof: a probe asks the server at
-    once, in a thread. If it gets no answer the breaker opens, and the probe asks every PROBE_EVERY
-    seconds until the server answers. Then the breaker closes, and the thread ends.
+    once, in a thread. If it gets no answer the breaker opens, and the probe asks every `every`
+    seconds, or sooner if `wait` returns sooner, until the server answers. Then the breaker closes,
+    and the thread ends.
 
     `failed` is for a server that answers, with errors. `threshold` failures without a success
     between them open the breaker for `pause` seconds. Calls that failed at the same time count as
@@ -53,6 +54,8 @@ class Breaker:
         threshold: int,
         pause: float,
         probe: Probe | None = None,
+        every: float = PROBE_EVERY,
+        wait: Callable[[float], None] = sleep,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self.name = name
@@ -61,6 +64,8 @@ class Breaker:
         # Called in the probe's thread when the server is back.
         self.on_return: list[Callable[[], None]] = []
         self._probe = probe
+        self._every = every
+        self._wait = wait
         self._clock = clock
         self._reset()
         os.register_at_fork(after_in_child=self._reset)
@@ -144,16 +149,18 @@ class Breaker:
     def _probe_until_answered(self) -> None:
         while True:
             self._is_suspected = False
-            began = monotonic()
-            if self._answers():
-                self._found_there()
-                with self._lock:
-                    if not self._is_suspected:
-                        self._prober = None
-                        return
-            else:
+            next_at = monotonic() + self._every
+            if not self._answers():
                 self._found_away()
-            sleep(max(0.0, began + PROBE_EVERY - monotonic()))
+                self._wait(max(0.0, next_at - monotonic()))
+                continue
+            self._found_there()
+            with self._lock:
+                if not self._is_suspected:
+                    self._prober = None
+                    return
+            # Somebody else was slow since it was asked: once more, but not all the time.
+            sleep(max(0.0, next_at - monotonic()))
 
     def _answers(self) -> bool:
         assert self._probe is not None

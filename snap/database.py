@@ -10,6 +10,7 @@ from django.db import InterfaceError, OperationalError, connection
 from . import connections
 from .breaker import Breaker
 from .connections import BoundedConnection, within
+from .news import News
 
 # Seconds that the probe waits for a connection, and then for an answer. psycopg knows no less.
 PROBE_SECONDS = 2
@@ -29,12 +30,16 @@ def database_answers() -> bool:
     return True
 
 
+# The first process that sees the database again has the others look at once.
+news = News("database")
 breaker = Breaker(
     "database",
     threshold=settings.BREAKER_THRESHOLD,
     pause=settings.BREAKER_PAUSE,
     probe=database_answers,
+    wait=news.wait,
 )
+breaker.on_return.append(news.tell)
 connections.on_silence.append(breaker.suspect)
 
 

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import close_old_connections, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, WebSocket, expect
 
 from accounts.models import BlockedPhone, User
 from guests.models import GuestRequest
@@ -137,6 +137,8 @@ def test_an_emergency_says_queued_and_then_shows_the_code(stack: Stack, page: Pa
     if servers.postgresql is None:
         pytest.skip("only a server that the tests started may be stopped")
     event = make_event()
+    sockets: list[WebSocket] = []
+    page.on("websocket", lambda socket: sockets.append(socket))
     open_link(page, event)
     ask_to_join(page)
     servers.postgresql.stop("immediate")
@@ -147,9 +149,42 @@ def test_an_emergency_says_queued_and_then_shows_the_code(stack: Stack, page: Pa
         expect(page.locator("#ticket[data-state=queued]")).to_be_visible(timeout=15_000)
         assert_accessible(page)
         shoot(page, "queued")
+        page.wait_for_timeout(1000)
+        assert [socket.is_closed() for socket in sockets] == [False], "its socket was refused"
     finally:
         servers.postgresql.start()
         close_old_connections()
+    expect_qr(page, timeout=10_000)
+    # The answer to the page's own request has signed this browser in.
+    page.reload()
+    expect_qr(page)
+
+
+def test_a_ticket_stays_on_screen_while_nobody_can_say_how_it_stands(
+    stack: Stack, phone: BrowserContext
+) -> None:
+    """A page that reloaded itself on an error would show the error, and not come back from it."""
+    request = make_request()
+    with stack.frozen("ws"), stack.frozen("worker"), stack.frozen("sweeper"):
+        phone.add_cookies(
+            [{"name": "session", "value": session_of(request.account), "url": stack.url}]
+        )
+        page = phone.new_page()
+        page.goto(f"/promo/{request.event.slug}/ticket/{request.ticket_id}/")
+        asked: list[str] = []
+
+        def fail(route: Route) -> None:
+            asked.append(route.request.url)
+            route.fulfill(status=503, body="<h1>Away</h1>", content_type="text/html")
+
+        page.route("**/ticket/**", fail)
+        for _ in range(150):
+            page.wait_for_timeout(100)
+            if len(asked) > 1:
+                break
+        assert len(asked) > 1, "the page gave up"
+        expect(page.locator("#ticket[data-state=processing]")).to_be_visible()
+        page.unroute("**/ticket/**")
     expect_qr(page, timeout=15_000)
 
 
