@@ -225,8 +225,9 @@ def test_a_dead_entry_is_not_called_queued(
 ) -> None:
     settings.JOURNAL_ATTEMPTS = 1
     take_database_away()
-    client.post("/promo/festa/-/phone/", PHONE)
-    answer = client.post("/promo/festa/-/code/", {"code": "123456"}, headers={"HX-Request": "true"})
+    step = client.post("/promo/festa/-/phone/", PHONE)
+    form = {"code": "123456"} | signed_step(client.get(step.headers["Location"]))
+    answer = client.post("/promo/festa/-/code/", form, headers={"HX-Request": "true"})
     ticket_url = answer.headers["HX-Push-Url"]
     bring_database_back()
     drain(the_journal())  # Nobody has the phone, so there is no account for the request.
