@@ -23,6 +23,7 @@ from guests.journal import the_journal
 from guests.mirror import the_mirror
 from guests.models import Event, GuestRequest
 from guests.services import fill_free_places, wake_guests_worker
+from guests.snapshots import remember_listed
 from notifications.delivery import describe
 from notifications.models import Email
 from notifications.services import send_due_emails, wake_emails_worker
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 
 LONGEST_PAUSE = 5.0  # seconds between two tries while something is away
 CLEAN_EVERY = 3600.0  # seconds between two removals of what nobody looks at any more
+EVENTS_EVERY = 10.0  # seconds between two looks at the listed events
 MIRROR_SHARE = 0.02  # of the time
 SIGNALS = {signal.SIGTERM, signal.SIGINT}
 
@@ -52,7 +54,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, once: bool, **options: Any) -> None:
         if once:
-            for sweep in [*SWEEPS, sweep_mirror, clean]:
+            for sweep in [*SWEEPS, sweep_mirror, sweep_events, clean]:
                 sweep(lambda: False)
         else:
             sweep_until_told_to_stop()
@@ -67,7 +69,8 @@ def sweep_until_told_to_stop() -> None:
         threading.Thread(target=keep_up, args=(sweep, stop, settings.SWEEP_INTERVAL))
         for sweep in [*SWEEPS, sparingly(sweep_mirror, MIRROR_SHARE)]
     ]
-    threads.append(threading.Thread(target=keep_up, args=(clean, stop, CLEAN_EVERY)))
+    for sweep, interval in ((sweep_events, EVENTS_EVERY), (clean, CLEAN_EVERY)):
+        threads.append(threading.Thread(target=keep_up, args=(sweep, stop, interval)))
     for thread in threads:
         thread.start()
     signal.sigwait(SIGNALS)
@@ -148,6 +151,11 @@ def sweep_journal(stopping: Stopping) -> None:
 def sweep_mirror(stopping: Stopping) -> None:
     """Keep what holders see on this host while the database is away."""
     the_mirror().sync()
+
+
+def sweep_events(stopping: Stopping) -> None:
+    """Keep the events that this host shows while the database is away."""
+    remember_listed()
 
 
 def clean(stopping: Stopping) -> None:
