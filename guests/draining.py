@@ -291,6 +291,9 @@ def _account_for(entry: Entry) -> tuple[User, Whose]:
         language=entry.language,
         browser=entry.browser,
     )
+    # The person registered when the entry was accepted.
+    account.created_at = datetime.fromisoformat(entry.accepted_at)
+    account.save(update_fields=["created_at"])
     return account, Whose.BROWSER
 
 

@@ -276,6 +276,10 @@ class Journal:
                 [slug, body],
             )
 
+    def forget_event(self, slug: str) -> None:
+        with self._open() as journal:
+            journal.execute("DELETE FROM event WHERE slug = ?", [slug])
+
     def recall_event(self, slug: str) -> str | None:
         with self._open(to_write=False) as journal:
             row = journal.execute("SELECT body FROM event WHERE slug = ?", [slug]).fetchone()
@@ -284,6 +288,10 @@ class Journal:
     def recall_events(self) -> list[str]:
         with self._open(to_write=False) as journal:
             return [str(row[0]) for row in journal.execute("SELECT body FROM event")]
+
+    def event_slugs(self) -> set[str]:
+        with self._open(to_write=False) as journal:
+            return {str(row[0]) for row in journal.execute("SELECT slug FROM event")}
 
     def is_writable(self) -> bool:
         """Say whether an entry could be kept now: there is room, and the right to write."""

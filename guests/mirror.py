@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 # Part of the file's name: another release with other tables makes a file of its own.
 VERSION = 1
 REBUILD_EVERY = 3600.0  # seconds
+OLDEST = timedelta(days=1)  # What was known longer ago is not shown.
 LOCK_TIMEOUT = 2.0  # seconds to wait for another writer
 
 TABLES = """
@@ -56,7 +57,8 @@ CREATE INDEX IF NOT EXISTS place_in_line ON place (event_id, state, queue_number
 CREATE TABLE IF NOT EXISTS ticket (
     id INTEGER PRIMARY KEY, ticket_id TEXT NOT NULL, event_id INTEGER NOT NULL,
     account_id INTEGER NOT NULL, browser TEXT NOT NULL, name TEXT NOT NULL, state TEXT NOT NULL,
-    refusal TEXT NOT NULL, guest_id INTEGER, is_second_registration INTEGER NOT NULL
+    refusal TEXT NOT NULL, guest_id INTEGER, is_second_registration INTEGER NOT NULL,
+    accepted_at TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS ticket_by_id ON ticket (ticket_id);
 CREATE INDEX IF NOT EXISTS ticket_by_account ON ticket (account_id, event_id);
@@ -79,7 +81,7 @@ ORDER BY id LIMIT %(limit)s
 """
 TICKETS = """
 SELECT r.id, r.ticket_id::text, r.event_id, r.account_id, r.browser, r.name, r.state, r.refusal,
-    r.guest_id, r.is_second_registration,
+    r.guest_id, r.is_second_registration, r.accepted_at,
     u.password, u.session_nonce, u.is_active, u.email, u.browser, u.verified_at, u.created_at,
     u.ended_sessions
 FROM guests_guestrequest AS r JOIN accounts_user AS u ON u.id = r.account_id
@@ -207,12 +209,12 @@ class Mirror:
             rows += len(places)
         for tickets in self._read_in_parts(TICKETS, event_ids, horizon):
             mirror.executemany(
-                "INSERT OR REPLACE INTO ticket VALUES (?,?,?,?,?,?,?,?,?,?)",
-                [row[:10] for row in tickets],
+                "INSERT OR REPLACE INTO ticket VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+                [(*row[:10], row[10].isoformat()) for row in tickets],
             )
             mirror.executemany(
                 "INSERT OR REPLACE INTO account VALUES (?,?,?,?,?,?,?,?)",
-                [_account_row(row[3], *row[10:]) for row in tickets],
+                [_account_row(row[3], *row[11:]) for row in tickets],
             )
             rows += len(tickets)
         return rows
@@ -297,14 +299,15 @@ class Mirror:
         return self._known(rows[0]) if rows else None
 
     def _known(self, row: tuple[Any, ...]) -> KnownTicket | None:
-        of_ticket, of_event, of_account, of_place = row[:10], row[10:18], row[18:26], row[26:33]
+        of_ticket, of_event, of_account, of_place = row[:11], row[11:19], row[19:27], row[27:34]
         event = Event(
             **dict(zip(("id", "slug", "title", "venue", "time_zone"), of_event, strict=False)),
             starts_at=datetime.fromisoformat(of_event[5]),
             ends_at=datetime.fromisoformat(of_event[6]),
             requires_proof=bool(of_event[7]),
         )
-        if event.ends_at <= timezone.now():
+        now, as_of = timezone.now(), datetime.fromisoformat(row[34])
+        if event.ends_at <= now or as_of < now - OLDEST:
             return None
         account = User(
             pk=of_account[0],
@@ -327,9 +330,10 @@ class Mirror:
             refusal=of_ticket[7],
             guest=guest,
             is_second_registration=bool(of_ticket[9]),
+            accepted_at=datetime.fromisoformat(of_ticket[10]),
         )
         position = self._position(guest) if guest else None
-        return KnownTicket(request, guest, position, of_account[1], row[33])
+        return KnownTicket(request, guest, position, of_account[1], row[34])
 
     def _position(self, guest: Guest) -> int | None:
         if guest.state != Guest.State.WAITING:

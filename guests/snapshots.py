@@ -53,6 +53,17 @@ def remember(event: Event) -> None:
         log.warning("event_not_remembered", extra={"event_id": event.pk})
 
 
+def remember_listed() -> None:
+    """Keep every listed event, seen here or not, and forget those that are no longer published."""
+    for event in Event.objects.listed():
+        remember(event)
+    journal = the_journal()
+    seen = journal.event_slugs()
+    published = Event.objects.published().filter(slug__in=seen).values_list("slug", flat=True)
+    for slug in seen.difference(published):
+        journal.forget_event(slug)
+
+
 def recall(slug: str) -> Snapshot:
     """Return an event as this host last saw it. Raises JournalError when it never did."""
     body = the_journal().recall_event(slug)

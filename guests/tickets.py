@@ -1,7 +1,7 @@
 """What somebody who holds a ticket is told: one shape for pages, JSON, pushes and polling."""
 
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import ceil
 from time import monotonic
 from typing import Any, Self
@@ -12,6 +12,7 @@ from .qr import image_url, pass_url
 
 ROWS_A_SECOND = 100  # A low guess at what one worker ends, for the time people are told.
 LONGEST_GUESS = 60  # seconds
+SAME_OUTAGE = timedelta(days=1)
 BELIEVED_FOR = 1.0  # seconds that a count of an event's pending requests is good for a guess
 
 # When an event's pending requests were last counted here, and how many they were.
@@ -25,11 +26,11 @@ class Ticket:
     `position` is the place in the waiting list, or in line while a request past a limit waits for
     its turn. `state`: processing, created, unproven (the QR code waits for a proof), waitlisted,
     refused (with `refusal`, a GuestError code), cancelled, or failed (staff look after it).
-    `starts_at` is ISO 8601 in UTC. In and after an emergency also: queued (in the journal) and
+    `starts_at` is ISO 8601 in UTC. In and after an emergency also: queued (in the journal),
     by_email (the browser that holds the ticket cannot prove the account: the answer went to the
-    account's email). `registered_at` says when another browser registered the phone with other
-    names or another email; `as_of` when the state was last known, while the database is away. Both
-    are ISO 8601.
+    account's email) and registered_elsewhere (the same; another browser registered the phone with
+    other names or another email, at `registered_at`). `as_of` says when the state was last known,
+    while the database is away. Both times are ISO 8601.
     """
 
     ticket_id: str
@@ -143,12 +144,18 @@ def without_guest(event: Event, ticket_id: str, state: str, *, registered_at: st
 def sent_by_email(request: GuestRequest) -> Ticket:
     """Return what a browser is told that cannot prove the request's account.
 
-    A browser that registered the phone a second time hears when the first one did.
+    A browser that registered the phone a second time is told so, and when the first one did if that
+    was in the same outage: since when somebody has an account is not for others.
     """
-    is_second = request.is_second_registration
-    registered_at = request.account.created_at.isoformat() if is_second else ""
+    if not request.is_second_registration:
+        return without_guest(request.event, str(request.ticket_id), "by_email")
+    first_at = request.account.created_at
+    is_recent = first_at > request.accepted_at - SAME_OUTAGE
     return without_guest(
-        request.event, str(request.ticket_id), "by_email", registered_at=registered_at
+        request.event,
+        str(request.ticket_id),
+        "registered_elsewhere",
+        registered_at=first_at.isoformat() if is_recent else "",
     )
 
 

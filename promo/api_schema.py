@@ -28,7 +28,7 @@ from .serializers import (
 Decorator = Callable[[Any], Any]
 
 STATES = ["processing", "queued", "created", "unproven", "waitlisted", "refused", "cancelled"]
-STATES += ["failed", "by_email"]
+STATES += ["failed", "by_email", "registered_elsewhere"]
 
 
 class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

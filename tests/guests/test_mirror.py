@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.sessions import RememberedAccount
+from guests import snapshots
 from guests.creation import create_due_guests
 from guests.mirror import Mirror, the_mirror
 from guests.models import Event, Guest
@@ -221,6 +222,26 @@ def test_others_on_this_host_cannot_read_it(mirror: Mirror) -> None:
     mirror.sync()
     for file in mirror.path.parent.iterdir():
         assert file.stat().st_mode & 0o077 == 0, file
+
+
+def test_what_was_known_a_day_ago_is_not_shown(mirror: Mirror) -> None:
+    guest = make_guest()
+    mirror.sync()
+    with closing(sqlite3.connect(mirror.path)) as file, file:
+        before = timezone.now() - timedelta(days=1, seconds=1)
+        file.execute("UPDATE meta SET value = ? WHERE key = 'synced_at'", [before.isoformat()])
+    assert mirror.find_pass(guest.qr_token or "") is None
+
+
+def test_the_sweeper_keeps_events_that_nobody_has_looked_at_here() -> None:
+    snapshots._taken_at.clear()
+    hidden = make_event(slug="secreta")
+    event = make_event(slug="festa")
+    call_command("sweeper", once=True)
+    assert snapshots.listed() == [hidden, event]
+    Event.objects.filter(pk=hidden.pk).update(is_published=False)
+    call_command("sweeper", once=True)
+    assert snapshots.listed() == [event]
 
 
 def test_the_sweeper_keeps_it() -> None:

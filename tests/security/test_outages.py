@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -125,14 +126,14 @@ def test_the_second_registration_of_a_phone_is_kept_and_both_hear_the_truth(even
     assert state_in(first.get(first_page)) == "created"
     assert RITA["last_name"] in html_of(first.get(first_page))
     answer = second.get(second_page)
-    assert state_in(answer) == "by_email"
+    assert state_in(answer) == "registered_elsewhere"
     text = html_of(answer)
     assert "registered in another browser at" in text
     assert "This is not my email" in text
     assert_nothing_of(answer, Guest.objects.get())
     assert set(Email.objects.values_list("to", flat=True)) == {RITA["email"]}
     state = second.get(f"{TICKETS}/{ticket_id_in(second_page)}")
-    assert state.json() == {"success": True, "state": "by_email", "data": None}
+    assert state.json() == {"success": True, "state": "registered_elsewhere", "data": None}
 
 
 def test_staff_see_the_second_registration_beside_the_first(event: Event) -> None:
@@ -261,7 +262,8 @@ def test_holders_keep_their_qr_code(event: Event) -> None:
     assert "Sign out" in html_of(page)
     assert state.json()["data"]["id"] == guest.pk
     assert "You are on the list" in html_of(events)
-    assert holder.get(f"/media/qr/{guest.qr_token}.png").status_code == 200
+    with closing(holder.get(f"/media/qr/{guest.qr_token}.png")) as image:
+        assert image.status_code == 200
 
 
 def test_nobody_else_sees_them(event: Event) -> None:

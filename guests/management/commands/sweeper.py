@@ -24,6 +24,7 @@ from guests.journal import the_journal
 from guests.mirror import the_mirror
 from guests.models import Event, GuestRequest
 from guests.services import fill_free_places, wake_guests_worker
+from guests.snapshots import remember_listed
 from guests.takeup import note_workers_away
 from notifications.delivery import describe
 from notifications.models import Email
@@ -37,6 +38,7 @@ LONGEST_PAUSE = 5.0  # seconds between two tries while something is wrong
 LOOK_EVERY = 0.2  # seconds between two looks at the database's breaker while it is open
 CLEAN_EVERY = 3600.0  # seconds between two removals of what nobody looks at any more
 CLAIMS_EVERY = 60.0  # seconds between two looks for claims that nobody has answered in time
+EVENTS_EVERY = 10.0  # seconds between two looks at the listed events
 MIRROR_SHARE = 0.02  # of the time
 SIGNALS = {signal.SIGTERM, signal.SIGINT}
 
@@ -57,7 +59,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, once: bool, **options: Any) -> None:
         if once:
-            for sweep in [*SWEEPS, sweep_claims, sweep_mirror, clean]:
+            for sweep in [*SWEEPS, *(sweep for sweep, _ in SELDOM), sweep_mirror]:
                 sweep(lambda: False)
         else:
             sweep_until_told_to_stop()
@@ -73,8 +75,7 @@ def sweep_until_told_to_stop() -> None:
         for sweep in [*SWEEPS, sparingly(sweep_mirror, MIRROR_SHARE)]
     ]
     threads += [
-        threading.Thread(target=keep_up, args=(sweep_claims, stop, CLAIMS_EVERY)),
-        threading.Thread(target=keep_up, args=(clean, stop, CLEAN_EVERY)),
+        threading.Thread(target=keep_up, args=(sweep, stop, interval)) for sweep, interval in SELDOM
     ]
     for thread in threads:
         thread.start()
@@ -180,6 +181,11 @@ def sweep_mirror(stopping: Stopping) -> None:
     the_mirror().sync()
 
 
+def sweep_events(stopping: Stopping) -> None:
+    """Keep the events that this host shows while the database is away."""
+    remember_listed()
+
+
 def clean(stopping: Stopping) -> None:
     """Remove suspicious activity that is older than SUSPICIOUS_DAYS."""
     if purged := purge_suspicious():
@@ -191,6 +197,12 @@ SWEEPS: list[Sweep] = [
     sweep_requests,
     sweep_waiting,
     sweep_emails,
+]
+# These run less often: a sweep, and the seconds between two runs.
+SELDOM: list[tuple[Sweep, float]] = [
+    (sweep_claims, CLAIMS_EVERY),
+    (sweep_events, EVENTS_EVERY),
+    (clean, CLEAN_EVERY),
 ]
 
 
