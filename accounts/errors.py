@@ -1,8 +1,8 @@
 class AccountError(Exception):
     """Something a person can cause and mend: a stable `code`, and seconds to wait where that helps.
 
-    Codes: phone_taken, unknown_phone, refused, too_many_codes, wrong_code, code_expired,
-    too_many_tries.
+    Codes: phone_taken, email_taken, unknown_phone, refused, too_many_codes, wrong_code,
+    code_expired, too_many_tries.
     Each surface turns the code into its own words in one place.
     """
 

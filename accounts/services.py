@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 from django.utils import timezone, translation
 from django.utils.translation import gettext
 
+from notifications.recipients import has_enough, recipient_key
 from notifications.services import queue_email
 from snap.addresses import normal_address
 
@@ -22,10 +23,14 @@ from .suspicious import hash_personal, note_suspicious
 
 log = logging.getLogger(__name__)
 
-# One number for the advisory lock under which codes are counted, any that nobody else uses.
+# Numbers of advisory locks, any that nobody else uses: codes are counted under one, the accounts of
+# an email under the other, with the hash of that email.
 CODES_LOCK = 0x534E4150
+EMAILS_LOCK = 0x534E4151
 
 CODE_WINDOW = timedelta(minutes=10)
+# Seconds after which an address that got too many emails may get more.
+EMAIL_WINDOW = 3600
 
 
 def is_blocked(phone: str) -> bool:
@@ -33,20 +38,30 @@ def is_blocked(phone: str) -> bool:
 
     Asked in every request for a place: put together by the ORM it took three times as long.
     """
-    prefixes = [phone[:length] for length in range(2, len(phone) + 1)]
     with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            SELECT EXISTS (
-                SELECT FROM accounts_blockedphone
-                WHERE phone = ANY(%s) AND (is_prefix OR phone = %s)
-                AND (expires_at IS NULL OR expires_at > statement_timestamp())
-            )
-            """,
-            [prefixes, phone],
-        )
+        cursor.execute(f"SELECT {BLOCKED}", [_prefixes(phone), phone])
         (blocked,) = cursor.fetchone()
     return bool(blocked)
+
+
+BLOCKED = """
+EXISTS (
+    SELECT FROM accounts_blockedphone
+    WHERE phone = ANY(%s) AND (is_prefix OR phone = %s)
+    AND (expires_at IS NULL OR expires_at > statement_timestamp())
+)
+"""
+
+
+ACCOUNTS_OF_EMAIL = """
+(
+    SELECT count(*) FROM (SELECT FROM accounts_user WHERE email_key = %s LIMIT %s) AS theirs
+)
+"""
+
+
+def _prefixes(phone: str) -> list[str]:
+    return [phone[:length] for length in range(2, len(phone) + 1)]
 
 
 def find_account(phone: str) -> User | None:
@@ -66,13 +81,12 @@ def register(
     """Create an unverified account and queue its welcome email, both or neither.
 
     `browser` is the browser session that registers: a code proven elsewhere ends its sessions.
-    Raises AccountError: `phone_taken`, or `refused` for a blocked phone.
+    Raises AccountError: `phone_taken`, `refused` for a blocked phone, or `email_taken` when the
+    email has ACCOUNTS_PER_EMAIL accounts. Registrations with one email wait for each other.
     """
-    if is_blocked(phone):
-        log.warning("registration_refused", extra={"phone_hash": hash_personal(phone)})
-        raise AccountError("refused")
     try:
         with transaction.atomic():
+            _check_may_register(phone, email)
             account = User.objects.create_user(
                 phone,
                 first_name=first_name,
@@ -81,11 +95,35 @@ def register(
                 language=language,
                 browser=browser,
             )
-            queue_email("welcome", f"account:{account.pk}", to=email, language=language)
+            cause = f"account:{account.pk}"
+            queue_email("welcome", cause, to=email, language=language, by_stranger=True)
     except IntegrityError as error:
         raise AccountError("phone_taken") from error
     log.info("account_registered", extra={"account_id": account.pk})
     return account
+
+
+def _check_may_register(phone: str, email: str) -> None:
+    """Raise AccountError `refused` or `email_taken`.
+
+    Two statements in one round trip: the second has a snapshot of its own, and so sees what the
+    registration that held the lock before has committed.
+    """
+    key, most = recipient_key(email), settings.ACCOUNTS_PER_EMAIL
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT pg_advisory_xact_lock(%s, hashtext(%s));"
+            f" SELECT {BLOCKED}, {ACCOUNTS_OF_EMAIL} >= %s",
+            [EMAILS_LOCK, key, _prefixes(phone), phone, key, most, most],
+        )
+        cursor.nextset()
+        is_refused, is_taken = cursor.fetchone()
+    if is_refused or is_taken:
+        code = "refused" if is_refused else "email_taken"
+        log.warning(
+            "registration_refused", extra={"phone_hash": hash_personal(phone), "code": code}
+        )
+        raise AccountError(code)
 
 
 def send_login_code(account: User, *, browser: str, address: str) -> LoginCode:
@@ -150,6 +188,9 @@ def _make_code(account: User, browser: str, address: str, said: Claim | None = N
     by_sms = sms() is not None and (account.verified_at is None or not email)
     if not by_sms and not email:
         raise AccountError("refused")
+    if not by_sms and account.verified_at is None and has_enough(email):
+        # Nobody has proven that this address is theirs, and it gets enough from strangers.
+        raise AccountError("too_many_codes", retry_after=EMAIL_WINDOW)
     code = LoginCode(
         account=account,
         browser=browser,
@@ -192,7 +233,15 @@ def _check_limits(code: LoginCode) -> None:
 def _queue_code(code: LoginCode) -> None:
     to = code.claim or code.account
     cause = f"login_code:{code.pk}"
-    queue_email("login_code", cause, to=to.email, language=to.language, fast=True)
+    by_stranger = code.account.verified_at is None
+    queue_email(
+        "login_code",
+        cause,
+        to=to.email,
+        language=to.language,
+        fast=True,
+        by_stranger=by_stranger,
+    )
 
 
 def _send_by_sms(code: LoginCode) -> None:

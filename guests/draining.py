@@ -9,6 +9,7 @@ from django.db import IntegrityError, InterfaceError, OperationalError, transact
 from django.db.models.functions import Now
 from django.utils.crypto import constant_time_compare
 
+from accounts.errors import AccountError
 from accounts.models import User
 from accounts.services import is_blocked, register
 
@@ -93,7 +94,7 @@ def carry(entry: Entry) -> str:
     if GuestRequest.objects.filter(ticket_id=entry.ticket_id).exists():
         return "was there already"
     event = Event.objects.get(pk=entry.event_id)
-    account, is_theirs = _account_for(entry)
+    account, is_theirs, refused = _account_for(entry)
     request = GuestRequest(
         ticket_id=entry.ticket_id,
         event=event,
@@ -106,7 +107,7 @@ def carry(entry: Entry) -> str:
         browser=entry.browser if is_theirs else "",
         accepted_at=datetime.fromisoformat(entry.accepted_at),
     )
-    if refusal := _refusal(entry, event, account):
+    if refusal := refused or _refusal(entry, event, account):
         request.state, request.refusal = GuestRequest.State.REFUSED, refusal
         request.ended_at = Now()
     try:
@@ -119,8 +120,9 @@ def carry(entry: Entry) -> str:
     return request.state
 
 
-def _account_for(entry: Entry) -> tuple[User, bool]:
-    """Return the account an entry belongs to, and whether its browser registered that account.
+def _account_for(entry: Entry) -> tuple[User, bool, str]:
+    """Return the account an entry belongs to, whether its browser registered that account, and why
+    that registration is refused, or "".
 
     The session's account when the session was still good, else the phone's: no other browser gets
     more than an email to that account's own address. The browser's account can be there before its
@@ -129,27 +131,30 @@ def _account_for(entry: Entry) -> tuple[User, bool]:
     if entry.account_id:
         account = User.objects.filter(pk=entry.account_id).first()
         if account and constant_time_compare(account.get_session_auth_hash(), entry.session_hash):
-            return account, False
+            return account, False, ""
     account = User.objects.filter(phone=entry.phone).first()
     if account:
-        return account, bool(entry.browser) and constant_time_compare(
-            account.browser, entry.browser
-        )
+        is_theirs = bool(entry.browser) and constant_time_compare(account.browser, entry.browser)
+        return account, is_theirs, ""
     if not entry.email:
         raise LookupError("the phone has no account, and nobody registered it")
-    if is_blocked(entry.phone):
-        # Refused below, with a row that staff can see; no email goes to an address nobody proved.
+    try:
+        account = register(
+            phone=entry.phone,
+            first_name=entry.first_name,
+            last_name=entry.last_name,
+            email=entry.email,
+            language=entry.language,
+            browser=entry.browser,
+        )
+    except AccountError as error:
+        if error.code == "phone_taken":  # In this moment: the next try finds that account.
+            raise
+        # A row that staff can see; no email goes to an address nobody proved.
         names = {"first_name": entry.first_name, "last_name": entry.last_name}
-        return User.objects.create_user(entry.phone, email=entry.email, **names), False
-    account = register(
-        phone=entry.phone,
-        first_name=entry.first_name,
-        last_name=entry.last_name,
-        email=entry.email,
-        language=entry.language,
-        browser=entry.browser,
-    )
-    return account, True
+        account = User.objects.create_user(entry.phone, email=entry.email, **names)
+        return account, False, error.code
+    return account, True, ""
 
 
 def _refusal(entry: Entry, event: Event, account: User) -> str:

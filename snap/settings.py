@@ -278,6 +278,9 @@ LANGUAGE_COOKIE_SAMESITE = "Lax"
 LANGUAGE_COOKIE_SECURE = HTTPS
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
+# Accounts that register with one email address, in whatever way it is written.
+ACCOUNTS_PER_EMAIL = env.int("ACCOUNTS_PER_EMAIL", default=3)
+
 # One-time codes: seconds they live, wrong tries they allow, codes sent in ten minutes.
 LOGIN_CODE_AGE = env.int("LOGIN_CODE_AGE", default=600)
 # Seconds that a front end is told to wait before it offers another code.
@@ -468,6 +471,8 @@ ANYMAIL = {
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="SNAP <no-reply@snap.example>")
 # A sender of its own for a kind of email, as JSON: {"login_code": "SNAP <codes@snap.example>"}.
 EMAIL_SENDERS = env.json("EMAIL_SENDERS", default={})
+# Emails an hour to one recipient that strangers can cause, such as a welcome.
+EMAILS_PER_RECIPIENT = env.int("EMAILS_PER_RECIPIENT", default=10)
 EMAIL_ATTEMPTS = 3
 EMAIL_BACKOFF = 5  # seconds, doubled by each attempt
 EMAIL_LEASE = 60  # seconds a worker has for one batch of emails

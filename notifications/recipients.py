@@ -1,0 +1,61 @@
+"""Whom an email reaches: one key for all spellings of a mailbox, and how much it has got lately."""
+
+import unicodedata
+
+from django.conf import settings
+from django.db import connection
+
+# Mailboxes in which dots in the name mean nothing, and the domain that they are known by here.
+WITHOUT_DOTS = {"gmail.com": "gmail.com", "googlemail.com": "gmail.com"}
+
+# The emails that strangers have caused to one recipient in the last hour, counted no further than
+# the limit.
+COUNT = """
+(
+    SELECT count(*) FROM (
+        SELECT FROM notifications_email AS earlier
+        WHERE earlier.recipient = %s AND earlier.by_stranger AND earlier.state <> 'cancelled'
+        AND earlier.created_at > statement_timestamp() - interval '1 hour'
+        LIMIT %s
+    ) AS lately
+)
+"""
+
+
+def recipient_key(email: str) -> str:
+    """Return one form of all the addresses that lead to one mailbox, "" for no address.
+
+    Case, +tags, quotes, dots at Gmail, a dot after the domain, and the way to write an
+    international domain make no difference. It is for counting: nothing is sent to it.
+    """
+    composed = unicodedata.normalize("NFKC", email).strip().casefold()
+    name, at, domain = composed.rpartition("@")
+    if not at:
+        return composed
+    domain = _ascii_domain(domain.rstrip("."))
+    if name.startswith('"') and name.endswith('"') and len(name) > 2:
+        name = name[1:-1].replace("\\", "")
+    name = name.partition("+")[0] or name
+    if domain in WITHOUT_DOTS:
+        domain = WITHOUT_DOTS[domain]
+        name = name.replace(".", "")
+    return f"{name}@{domain}"[:254]
+
+
+def _ascii_domain(domain: str) -> str:
+    try:
+        return domain.encode("idna").decode("ascii")
+    except UnicodeError:
+        return domain
+
+
+def has_enough(email: str) -> bool:
+    """Say whether strangers have caused enough emails to this recipient. One query.
+
+    EMAILS_PER_RECIPIENT an hour.
+    """
+    limit = settings.EMAILS_PER_RECIPIENT
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {COUNT} >= %s", [recipient_key(email), limit, limit])
+        (enough,) = cursor.fetchone()
+    return bool(enough)
