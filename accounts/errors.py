@@ -3,9 +3,9 @@ class AccountError(Exception):
 
     `may_solve`: a solved challenge helps at once.
 
-    Codes: phone_taken, unknown_phone, refused, too_many_codes, wrong_code, code_expired,
-    too_many_tries, too_many_claims, claim_waits (the code is right, and staff have to decide the
-    claim that it belongs to), claim_decided, needs_superuser.
+    Codes: phone_taken, email_taken, unknown_phone, refused, too_many_codes, wrong_code,
+    code_expired, too_many_tries, too_many_claims, claim_waits (the code is right, and staff have to
+    decide the claim that it belongs to), claim_decided, needs_superuser.
     Each surface turns the code into its own words in one place.
     """
 

@@ -2,6 +2,7 @@
 
 import hmac
 import secrets
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, ClassVar, Self
 
@@ -15,6 +16,7 @@ from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
 from notifications.push import push
+from notifications.recipients import recipient_key
 
 from .phones import PhoneError, parse_phone
 
@@ -69,6 +71,8 @@ class User(AbstractBaseUser, PermissionsMixin):
     first_name = models.CharField(_("first name"), max_length=60)
     last_name = models.CharField(_("last name"), max_length=60)
     email = models.EmailField(_("email"), max_length=254, blank=True)
+    # The email in the form that accounts are counted by; `save` sets it.
+    email_key = models.CharField(max_length=254, blank=True, db_default="", editable=False)
     language = models.CharField(
         _("language"), max_length=8, choices=settings.LANGUAGES, default=settings.LANGUAGE_CODE
     )
@@ -110,6 +114,20 @@ class User(AbstractBaseUser, PermissionsMixin):
                 name="accounts_one_account_per_phone",
             ),
         ]
+        indexes = [
+            models.Index(
+                fields=["email_key"],
+                condition=~models.Q(email_key=""),
+                name="accounts_user_by_email_key",
+            ),
+        ]
+
+    def save(self, *, update_fields: Iterable[str] | None = None, **options: Any) -> None:
+        """Keep the email's key in step with the email."""
+        if update_fields is None or "email" in update_fields:
+            self.email_key = recipient_key(self.email)
+            update_fields = update_fields and {*update_fields, "email_key"}
+        super().save(update_fields=update_fields, **options)
 
     def __str__(self) -> str:
         return self.name or f"#{self.pk}"

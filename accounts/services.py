@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 from django.utils import timezone, translation
 from django.utils.translation import gettext
 
+from notifications.recipients import recipient_key, seconds_until_more
 from notifications.services import queue_email
 from snap.addresses import normal_address
 
@@ -24,26 +25,40 @@ from .suspicious import hash_personal, note_suspicious
 
 log = logging.getLogger(__name__)
 
+# Number of the advisory locks under which the accounts of an email are counted, with the hash of
+# that email: any number that nobody else uses.
+EMAILS_LOCK = 0x534E4151
+
 
 def is_blocked(phone: str) -> bool:
     """Say whether a phone (E.164) may not join any list: it, or a prefix of it. One query.
 
     Asked in every request for a place: put together by the ORM it took three times as long.
     """
-    prefixes = [phone[:length] for length in range(2, len(phone) + 1)]
     with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            SELECT EXISTS (
-                SELECT FROM accounts_blockedphone
-                WHERE phone = ANY(%s) AND (is_prefix OR phone = %s)
-                AND (expires_at IS NULL OR expires_at > statement_timestamp())
-            )
-            """,
-            [prefixes, phone],
-        )
+        cursor.execute(f"SELECT {BLOCKED}", [_prefixes(phone), phone])
         (blocked,) = cursor.fetchone()
     return bool(blocked)
+
+
+BLOCKED = """
+EXISTS (
+    SELECT FROM accounts_blockedphone
+    WHERE phone = ANY(%s) AND (is_prefix OR phone = %s)
+    AND (expires_at IS NULL OR expires_at > statement_timestamp())
+)
+"""
+
+
+ACCOUNTS_OF_EMAIL = """
+(
+    SELECT count(*) FROM (SELECT FROM accounts_user WHERE email_key = %s LIMIT %s) AS theirs
+)
+"""
+
+
+def _prefixes(phone: str) -> list[str]:
+    return [phone[:length] for length in range(2, len(phone) + 1)]
 
 
 def find_account(phone: str) -> User | None:
@@ -63,13 +78,12 @@ def register(
     """Create an unverified account and queue its welcome email, both or neither.
 
     `browser` is the browser session that registers: a code proven elsewhere ends its sessions.
-    Raises AccountError: `phone_taken`, or `refused` for a blocked phone.
+    Raises AccountError: `phone_taken`, `refused` for a blocked phone, or `email_taken` when the
+    email has ACCOUNTS_PER_EMAIL accounts. Registrations with one email wait for each other.
     """
-    if is_blocked(phone):
-        log.warning("registration_refused", extra={"phone_hash": hash_personal(phone)})
-        raise AccountError("refused")
     try:
         with transaction.atomic():
+            _check_may_register(phone, email)
             account = User.objects.create_user(
                 phone,
                 first_name=first_name,
@@ -78,11 +92,35 @@ def register(
                 language=language,
                 browser=browser,
             )
-            queue_email("welcome", f"account:{account.pk}", to=email, language=language)
+            cause = f"account:{account.pk}"
+            queue_email("welcome", cause, to=email, language=language, by_stranger=True)
     except IntegrityError as error:
         raise AccountError("phone_taken") from error
     log.info("account_registered", extra={"account_id": account.pk})
     return account
+
+
+def _check_may_register(phone: str, email: str) -> None:
+    """Raise AccountError `refused` or `email_taken`.
+
+    Two statements in one round trip: the second has a snapshot of its own, and so sees what the
+    registration that held the lock before has committed.
+    """
+    key, most = recipient_key(email), settings.ACCOUNTS_PER_EMAIL
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT pg_advisory_xact_lock(%s, hashtext(%s));"
+            f" SELECT {BLOCKED}, {ACCOUNTS_OF_EMAIL} >= %s",
+            [EMAILS_LOCK, key, _prefixes(phone), phone, key, most, most],
+        )
+        cursor.nextset()
+        is_refused, is_taken = cursor.fetchone()
+    if is_refused or is_taken:
+        code = "refused" if is_refused else "email_taken"
+        log.warning(
+            "registration_refused", extra={"phone_hash": hash_personal(phone), "code": code}
+        )
+        raise AccountError(code)
 
 
 def send_login_code(
@@ -129,6 +167,10 @@ def _make_code(account: User, browser: str, address: str, *, solved: bool = Fals
     by_sms = sms() is not None and (claim is not None or not proven_email)
     if not by_sms and not account.email:
         raise AccountError("refused")
+    # An address that nobody has proven may get no more than strangers may cause.
+    is_unproven = not by_sms and account.verified_at is None
+    if is_unproven and (wait := seconds_until_more(account.email)):
+        raise AccountError("too_many_codes", retry_after=wait)
     code = LoginCode(
         account=account,
         browser=browser,
@@ -150,7 +192,14 @@ def _make_code(account: User, browser: str, address: str, *, solved: bool = Fals
 
 def _queue_code(code: LoginCode) -> None:
     account, cause = code.account, f"login_code:{code.pk}"
-    queue_email("login_code", cause, to=account.email, language=account.language, fast=True)
+    queue_email(
+        "login_code",
+        cause,
+        to=account.email,
+        language=account.language,
+        fast=True,
+        by_stranger=account.verified_at is None,
+    )
 
 
 def _send_by_sms(code: LoginCode) -> None:

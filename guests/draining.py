@@ -155,7 +155,7 @@ def carry(entry: Entry) -> str:
     if GuestRequest.objects.filter(ticket_id=entry.ticket_id).exists():
         return "was there already"
     event = Event.objects.get(pk=entry.event_id)
-    account, whose = _account_for(entry)
+    account, whose, refused = _account_for(entry)
     request = GuestRequest(
         ticket_id=entry.ticket_id,
         event=event,
@@ -169,7 +169,7 @@ def carry(entry: Entry) -> str:
         is_second_registration=whose == Whose.ANOTHER and is_second_registration(account, entry),
         accepted_at=datetime.fromisoformat(entry.accepted_at),
     )
-    if refusal := _refusal(entry, event, account):
+    if refusal := refused or _refusal(entry, event, account):
         request.state, request.refusal = GuestRequest.State.REFUSED, refusal
         request.ended_at = Now()
         if refusal == "promoter_not_at_event":
@@ -261,8 +261,9 @@ class Whose(Enum):
     ANOTHER = "it knows the phone"
 
 
-def _account_for(entry: Entry) -> tuple[User, Whose]:
-    """Return the account an entry belongs to, and how its browser stands to it.
+def _account_for(entry: Entry) -> tuple[User, Whose, str]:
+    """Return the account an entry belongs to, how its browser stands to it, and why a registration
+    is refused, or "".
 
     The session's account when the session was still good, else the phone's: no other browser gets
     more than an email to that account's own address. The browser's account can be there before its
@@ -271,30 +272,33 @@ def _account_for(entry: Entry) -> tuple[User, Whose]:
     if entry.account_id:
         account = User.objects.filter(pk=entry.account_id).first()
         if account and is_session_of(entry.session, account):
-            return account, Whose.SESSION
+            return account, Whose.SESSION, ""
     account = User.objects.filter(phone=entry.phone).first()
     if account:
         is_own = account.is_known_in(entry.browser)
-        return account, Whose.BROWSER if is_own else Whose.ANOTHER
+        return account, Whose.BROWSER if is_own else Whose.ANOTHER, ""
     if not entry.email:
         raise LookupError("the phone has no account, and nobody registered it")
-    if is_blocked(entry.phone):
-        # Refused below, with a row that staff can see; no email goes to an address nobody proved.
+    try:
+        account = register(
+            phone=entry.phone,
+            first_name=entry.first_name,
+            last_name=entry.last_name,
+            email=entry.email,
+            language=entry.language,
+            browser=entry.browser,
+        )
+    except AccountError as error:
+        if error.code == "phone_taken":  # In this moment: the next try finds that account.
+            raise
+        # A row that staff can see; no email goes to an address nobody proved.
         names = {"first_name": entry.first_name, "last_name": entry.last_name}
         account = User.objects.create_user(entry.phone, email=entry.email, **names)
-        return account, Whose.ANOTHER
-    account = register(
-        phone=entry.phone,
-        first_name=entry.first_name,
-        last_name=entry.last_name,
-        email=entry.email,
-        language=entry.language,
-        browser=entry.browser,
-    )
+        return account, Whose.ANOTHER, error.code
     # The person registered when the entry was accepted.
     account.created_at = datetime.fromisoformat(entry.accepted_at)
     account.save(update_fields=["created_at"])
-    return account, Whose.BROWSER
+    return account, Whose.BROWSER, ""
 
 
 def _refusal(entry: Entry, event: Event, account: User) -> str:

@@ -37,6 +37,9 @@ class Email(models.Model):
     kind = models.CharField(_("kind"), max_length=50)
     cause = models.CharField(_("cause"), max_length=100)
     to = models.EmailField(_("to"))
+    # `to` in the form that is counted, for emails that a stranger to its owner can cause.
+    recipient = models.CharField(max_length=254, blank=True, db_default="", editable=False)
+    by_stranger = models.BooleanField(db_default=False, editable=False)
     language = models.CharField(_("language"), max_length=10)
     state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.QUEUED)
     fast = models.BooleanField(_("fast lane"), default=False)
@@ -82,6 +85,11 @@ class Email(models.Model):
                 fields=["provider_id"],
                 condition=~Q(provider_id=""),
                 name="email_by_provider_id",
+            ),
+            models.Index(
+                fields=["recipient", "created_at"],
+                condition=Q(by_stranger=True),
+                name="email_by_recipient",
             ),
         ]
 

@@ -17,8 +17,8 @@ from django.conf import settings
 from django.core.mail import get_connection
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db import InterfaceError, OperationalError, connection, transaction
-from django.db.models import QuerySet
-from django.db.models.expressions import CombinedExpression
+from django.db.models import CharField, QuerySet
+from django.db.models.expressions import CombinedExpression, RawSQL
 from django.db.models.functions import Now
 
 from snap.connections import within
@@ -28,6 +28,7 @@ from .delivery import Outcome, Result, deliver, provider
 from .kinds import require_known
 from .models import Email
 from .outcomes import KeptOutcomes
+from .recipients import COUNT, recipient_key
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,9 @@ LONGEST_WAIT_FOR_SERVER = timedelta(seconds=60)
 
 # The states from which staff may have an email sent once more.
 GO_AGAIN = (Email.State.DEAD, Email.State.BOUNCED, Email.State.CANCELLED)
+
+# The error of an email that was not sent because its recipient had enough.
+TOO_MANY = "too_many_for_recipient"
 
 # Emails that go out over one connection.
 BATCH = 20
@@ -66,11 +70,23 @@ class EmailToQueue:
     to: str
     language: str
     fast: bool = False
+    # Anybody can cause it, without a proof that the address is theirs: past EMAILS_PER_RECIPIENT an
+    # hour the row is kept, and the email is not sent. Not for what somebody waits for: a QR code, a
+    # code to sign in to a proven account, a warning.
+    by_stranger: bool = False
 
 
-def queue_email(kind: str, cause: str, *, to: str, language: str, fast: bool = False) -> None:
+def queue_email(
+    kind: str,
+    cause: str,
+    *,
+    to: str,
+    language: str,
+    fast: bool = False,
+    by_stranger: bool = False,
+) -> None:
     """Queue one email, once per kind and cause. Raise LookupError for an unknown kind."""
-    queue_emails([EmailToQueue(kind, cause, to, language, fast)])
+    queue_emails([EmailToQueue(kind, cause, to, language, fast, by_stranger)])
 
 
 def queue_emails(emails: Iterable[EmailToQueue]) -> None:
@@ -84,20 +100,33 @@ def queue_emails(emails: Iterable[EmailToQueue]) -> None:
         return
     for kind in {email.kind for email in ordered}:
         require_known(kind)
-    Email.objects.bulk_create(
-        [
-            Email(
-                kind=email.kind,
-                cause=email.cause,
-                to=email.to,
-                language=email.language,
-                fast=email.fast,
-            )
-            for email in ordered
-        ],
-        ignore_conflicts=True,
-    )
+    Email.objects.bulk_create([_row(email) for email in ordered], ignore_conflicts=True)
     transaction.on_commit(wake_emails_worker, robust=True)
+
+
+def _row(email: EmailToQueue) -> Email:
+    row = Email(
+        kind=email.kind,
+        cause=email.cause,
+        to=email.to,
+        language=email.language,
+        fast=email.fast,
+    )
+    if email.by_stranger:
+        # Counted in the INSERT itself: no round trip of its own.
+        row.recipient, row.by_stranger = recipient_key(email.to), True
+        row.state = _unless_enough(row.recipient, Email.State.QUEUED, Email.State.CANCELLED)
+        row.error = _unless_enough(row.recipient, "", TOO_MANY)
+    return row
+
+
+def _unless_enough(recipient: str, usual: str, otherwise: str) -> Any:
+    limit = settings.EMAILS_PER_RECIPIENT
+    return RawSQL(  # noqa: S611  # nosec B611 (the text is ours, the values are parameters)
+        f"CASE WHEN {COUNT} < %s THEN %s ELSE %s END",
+        [recipient, limit, limit, usual, otherwise],
+        CharField(),
+    )
 
 
 def requeue_emails(emails: QuerySet[Email], *, to: str | None = None) -> int:

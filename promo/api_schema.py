@@ -76,7 +76,7 @@ Failure = said(
     fields=serializers.DictField(
         child=serializers.ListField(child=text()),
         required=False,
-        help_text="With 400: what is wrong, by field.",
+        help_text="With 400, and 409 about a field: what is wrong, by field.",
     ),
     retryAfter=whole(required=False, help_text="With 429 and 503: seconds to wait."),
     challengeUrl=text(
@@ -197,7 +197,7 @@ FAILURES = {
     403: "The token is missing (`csrf`), the body names somebody else (`not_yours`), or `refused`.",
     404: "There is no such thing, or it is somebody else's.",
     406: "Only JSON is served.",
-    409: "The list is not open, full, or the phone is taken: `code` says which.",
+    409: "The list is not open, full, or the phone or email is taken: `code` says which.",
     413: "The body is too large.",
     415: "Only JSON is taken.",
     429: "Too many: wait for `retryAfter` seconds.",

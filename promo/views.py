@@ -184,6 +184,9 @@ def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
         known = find_account(number)
         if error.code == "phone_taken" and known:
             return _send_code(request, link, known)
+        if error.code == "email_taken":
+            form.add_error("email", refusal_text(error.code))
+            return show_step(request, link, "register", {"form": form}, phone=number)
         note_suspicious("blocked_phone", phone=number, address=client_address(request))
         return show_step(request, link, "unavailable", {"refusal": error.code})
     except GuestError as error:

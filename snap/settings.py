@@ -283,6 +283,9 @@ LANGUAGE_COOKIE_SAMESITE = "Lax"
 LANGUAGE_COOKIE_SECURE = HTTPS
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
+# Accounts that register with one email address, in whatever way it is written.
+ACCOUNTS_PER_EMAIL = env.int("ACCOUNTS_PER_EMAIL", default=3)
+
 # One-time codes: seconds they live, and wrong tries they allow.
 LOGIN_CODE_AGE = env.int("LOGIN_CODE_AGE", default=600)
 # Seconds that a front end is told to wait before it offers another code.
@@ -293,7 +296,7 @@ LOGIN_CODE_TRIES = env.int("LOGIN_CODE_TRIES", default=5)
 # network, beyond which each needs a solved challenge.
 LOGIN_CODES_PER_BROWSER = env.int("LOGIN_CODES_PER_BROWSER", default=5)
 LOGIN_CODES_PER_PHONE = env.int("LOGIN_CODES_PER_PHONE", default=5)
-LOGIN_CODES_SOLVED = env.int("LOGIN_CODES_SOLVED", default=10)
+LOGIN_CODES_SOLVED = env.int("LOGIN_CODES_SOLVED", default=5)
 LOGIN_CODES_PER_ADDRESS = env.int("LOGIN_CODES_PER_ADDRESS", default=50)
 # The same for all phones that begin alike, by so many digits, as numbers made for pumping do; and
 # for everybody together, which no challenge lifts.
@@ -490,6 +493,8 @@ ANYMAIL = {
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="SNAP <no-reply@snap.example>")
 # A sender of its own for a kind of email, as JSON: {"login_code": "SNAP <codes@snap.example>"}.
 EMAIL_SENDERS = env.json("EMAIL_SENDERS", default={})
+# Emails an hour to one recipient that strangers can cause, such as a welcome.
+EMAILS_PER_RECIPIENT = env.int("EMAILS_PER_RECIPIENT", default=10)
 EMAIL_ATTEMPTS = 3
 EMAIL_BACKOFF = 5  # seconds, doubled by each attempt
 # Seconds a worker has for one batch of emails.

@@ -38,6 +38,8 @@ ENVIRONMENT = {
             "LIMIT_GUEST_CREATE",
             "LIMIT_PROMO_PAGES",
             "LIMIT_EMAILS",
+            "ACCOUNTS_PER_EMAIL",
+            "EMAILS_PER_RECIPIENT",
         ),
         "1000000",
     ),

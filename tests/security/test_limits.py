@@ -24,7 +24,7 @@ from snap.processes import BASE_DIR
 from tests import servers
 from tests.factories import make_account, make_event
 from tests.promo.test_limits import challenge_for, solution_of, solve
-from tests.promo.visitors import Visitor, location_of
+from tests.promo.visitors import Visitor
 from tests.stack import Stack, http
 
 _numbers = count()
@@ -192,26 +192,6 @@ def test_harvesting_from_many_addresses_ends_with_the_block(settings: Settings) 
     found = [check(number, f"+351961000{number:03}") for number in range(60)]
     assert found == [200] * 20 + [429] * 40
     assert check(60, "+351962000001") == 200
-
-
-# Crowds ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.django_db
-@pytest.mark.timeout(300)
-def test_a_thousand_guests_on_one_venues_wifi_get_through(settings: Settings) -> None:
-    """With the limits that production has by default, apart from the line at the event."""
-    settings.LIMIT_IP, settings.LIMIT_PHONE, settings.LIMIT_VENUE = 100, 5, 6000
-    settings.LIMIT_ROUTES = {"phone_check": 10, "guest_create": 3, "promo_pages": 30, "emails": 5}
-    event = make_event(capacity=1000, venue_networks="198.51.100.0/24")
-    for number in range(1000):
-        visitor = Visitor(event)
-        visitor.browser.defaults["REMOTE_ADDR"] = "198.51.100.1"
-        if number % 20 == 0:
-            assert visitor.give_phone("12").status_code == 422, "some people mistype"
-        location_of(visitor.give_phone(f"961 {number // 100:03} {200 + number % 100:03}"))
-        assert "/ticket/" in location_of(visitor.register(email=f"ines{number}@example.com"))
-    assert GuestRequest.objects.count() == 1000
 
 
 # The challenge -----------------------------------------------------------------------------------

@@ -1,0 +1,87 @@
+"""A thousand real people behind one address get through, with the limits that production has.
+
+120 people by default, which is past every limit of an address; a thousand with `--long`.
+"""
+
+import time
+from random import Random
+
+import pytest
+from django.test import Client
+from pytest_django import Settings
+
+from guests.models import Event, GuestRequest
+from tests.factories import make_event
+from tests.promo.test_limits import solve
+from tests.promo.visitors import Answer, Visitor, location_of, state_in
+
+pytestmark = [pytest.mark.django_db, pytest.mark.timeout(600)]
+
+ADDRESS = "198.51.100.1"
+
+
+@pytest.fixture(autouse=True)
+def _as_in_production(settings: Settings) -> None:
+    settings.LIMIT_IP, settings.LIMIT_PHONE, settings.LIMIT_VENUE = 100, 5, 6000
+    settings.LIMIT_SOLVED, settings.LIMIT_CHALLENGES = 100, 3000
+    settings.LIMIT_ROUTES = {"phone_check": 10, "guest_create": 3, "promo_pages": 30, "emails": 5}
+    settings.LIMIT_PHONES_BROWSER, settings.LIMIT_PHONES_ADDRESS = 5, 1500
+    settings.LIMIT_PHONES_NEAR, settings.LIMIT_PHONES_BLOCK = 20, 60
+    settings.ACCOUNTS_PER_EMAIL, settings.EMAILS_PER_RECIPIENT = 3, 10
+    # A thousand phones solve on a thousand processors.
+    settings.CHALLENGE_COST = 1
+
+
+@pytest.fixture
+def crowd(request: pytest.FixtureRequest) -> list[str]:
+    """Phones as people have them: at random over the blocks of three operators."""
+    dice = Random(13)
+    size = 1000 if request.config.getoption("--long") else 120
+    numbers = dice.sample(range(10**7), size)
+    return [f"9{dice.choice('136')}{number:07}" for number in numbers]
+
+
+class Person(Visitor):
+    """Somebody with a phone of their own, whose browser solves a challenge when it is asked to."""
+
+    challenges = 0
+
+    def __init__(self, event: Event) -> None:
+        super().__init__(event)
+        self.browser = Client(REMOTE_ADDR=ADDRESS, headers={"accept-language": "en"})
+
+    def insist(self, act: str, *args: str, **fields: str) -> Answer:
+        answer: Answer = getattr(self, act)(*args, **fields)
+        if answer.status_code == 429:
+            assert b"data-challenge=" in answer.content, "nobody is told to wait"
+            solve(self.browser)
+            Person.challenges += 1
+            answer = getattr(self, act)(*args, **fields)
+        return answer
+
+
+def go_through(event: Event, crowd: list[str]) -> None:
+    Person.challenges, begun = 0, time.monotonic()
+    for number, phone in enumerate(crowd):
+        person = Person(event)
+        assert person.insist("look").status_code == 200
+        if number % 20 == 0:
+            assert person.insist("give_phone", "12").status_code == 422, "some people mistype"
+        location_of(person.insist("give_phone", phone))
+        ticket = location_of(person.insist("register", email=f"ines{number}@example.com"))
+        assert state_in(person.insist("get", ticket))
+    took = time.monotonic() - begun
+    print(f"{len(crowd)} people in {took:.1f} s, {Person.challenges} challenges")
+    assert GuestRequest.objects.count() == len(crowd)
+
+
+def test_a_thousand_guests_on_one_venues_wifi_get_through(crowd: list[str]) -> None:
+    go_through(make_event(capacity=1000, venue_networks="198.51.100.0/24"), crowd)
+    assert Person.challenges == 0
+
+
+def test_a_thousand_guests_behind_a_carrier_that_nobody_listed_get_through(
+    crowd: list[str],
+) -> None:
+    go_through(make_event(capacity=1000), crowd)
+    assert 0 < Person.challenges <= len(crowd), "one each at the most"
