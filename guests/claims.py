@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 # What an account is known by, and what a granted claim replaces.
 PERSON = ["first_name", "last_name", "email", "language"]
 
+# Requests whose tickets an open page may still follow: staff replay dead ones.
+FOLLOWED = [GuestRequest.State.PENDING, GuestRequest.State.DEAD]
+
 
 def grant_claim(claim: Claim, *, acting_user: User) -> None:
     """Give the claimant the account: names, email, places under new QR codes. Nobody is signed in.
@@ -62,8 +65,8 @@ def undo_claim(claim: Claim, *, acting_user: User) -> None:
     qr.fill_pool(Guest.objects.on_lists_of(claim.account).count())
     with acting_as(acting_user):
         account, claim = _locked(claim, acting_user)
-        later = account.claims.filter(state=Claim.State.GRANTED, decided_at__gt=claim.decided_at)
-        _require(claim.state == Claim.State.GRANTED and not later.exists())
+        last = account.claims.filter(state=Claim.State.GRANTED).order_by("decided_at", "pk").last()
+        _require(claim == last)
         assert claim.taken
         lock_lists_of(account)
         for field in PERSON:
@@ -74,7 +77,7 @@ def undo_claim(claim: Claim, *, acting_user: User) -> None:
         account.browser = claim.taken["browser"]
         _give_places(account, {guest["id"]: guest for guest in _guests_taken(claim)})
         claim.move_to(Claim.State.UNDONE, actor=f"account:{acting_user.pk}")
-        _tell(claim, holder=account)
+        _email_both_sides(claim, holder=account)
         log.warning("claim_undone", extra={"account_id": account.pk, "claim_id": claim.pk})
 
 
@@ -95,7 +98,7 @@ def settle_by_phone(claim: Claim, account: User) -> bool:
     return True
 
 
-def let_unanswered_claims_pass() -> int:
+def grant_unanswered_claims() -> int:
     """Grant the claims that nobody has answered in time, and return how many.
 
     Their accounts are unproven, have no powers and no place on an event ahead.
@@ -121,7 +124,7 @@ def unanswered_claims() -> QuerySet[Claim]:
     cause = Concat(Value("claim:"), Cast(OuterRef("pk"), CharField()))
     has_left = Q(sent_at__lte=deadline) | Q(state__in=[Email.State.BOUNCED, Email.State.DEAD])
     told = Email.objects.filter(has_left, kind="claim", cause=cause)
-    places = Guest.objects.ahead().filter(account=OuterRef("account"))
+    places = Guest.objects.upcoming().filter(account=OuterRef("account"))
     pending = GuestRequest.objects.pending().filter(
         account=OuterRef("account"), event__ends_at__gt=Now()
     )
@@ -180,7 +183,7 @@ def _hand_over(
     _give_places(account, {})
     for rival in Claim.objects.undecided().filter(account=account):
         _refuse(rival, decided_by=f"claim:{claim.pk}", tells_holder=False)
-    _tell(claim, holder=holder)
+    _email_both_sides(claim, holder=holder)
     log.warning("claim_granted", extra={"account_id": account.pk, "claim_id": claim.pk})
 
 
@@ -223,8 +226,8 @@ def _give_places(account: User, given_back: Mapping[int, dict[str, Any]]) -> Non
     """Store the new holder of a locked account, and give the holder the account's places.
 
     The caller has locked the lists. Sessions, codes and the password end. Each guest on a list gets
-    a QR code of its own: the one in `given_back` (by guest), else a new one. Pending requests get
-    new ticket ids, so that sockets which follow the old ones hear nothing more.
+    a QR code of its own: the one in `given_back` (by guest), else a new one. Requests that have not
+    ended get new ticket ids, so that sockets which follow the old ones hear nothing more.
     """
     account.session_nonce = make_nonce()
     if account.has_usable_password():
@@ -235,7 +238,7 @@ def _give_places(account: User, given_back: Mapping[int, dict[str, Any]]) -> Non
     void_codes(account)
     requests = GuestRequest.objects.filter(account=account)
     requests.exclude(browser="").update(browser="")
-    for request in requests.pending():
+    for request in requests.filter(state__in=FOLLOWED):
         request.name, request.ticket_id = account.name, uuid4()
         request.save(update_fields=["name", "ticket_id"])
     guests = list(Guest.objects.filter(account=account).select_related("event").order_by("pk"))
@@ -282,11 +285,11 @@ def _refuse(claim: Claim, *, decided_by: str, tells_holder: bool = True) -> None
         decided_at=timezone.now(),
         decided_by=decided_by,
     )
-    _tell(claim, holder=claim.account if tells_holder and claim.is_announced else None)
+    _email_both_sides(claim, holder=claim.account if tells_holder and claim.is_announced else None)
     log.info("claim_refused", extra={"account_id": claim.account_id, "claim_id": claim.pk})
 
 
-def _tell(claim: Claim, *, holder: User | None) -> None:
+def _email_both_sides(claim: Claim, *, holder: User | None) -> None:
     """Queue the emails about a decision: to the claimant, and to the holder before or after it."""
     sides: dict[str, Claim | User] = {"claimant": claim}
     if holder and holder.email:

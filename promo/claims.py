@@ -40,7 +40,7 @@ def claim(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
         return go(request, link, "phone", {"form": PhoneForm()})
     made = latest_claim(account, browser_of(request))
     if made and made.state not in OVER:
-        return _lead_to_claim(request, link, made)
+        return _redirect_to_claim(request, link, made)
     form = RegisterForm(request.POST or None)
     if request.method == "GET" or not form.is_valid():
         context = {"form": form, "phone": readable_phone(account.phone or ""), **_rules()}
@@ -60,7 +60,7 @@ def claim(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
         if error.code != "too_many_codes":
             return show_step(request, link, "unavailable", {"refusal": error.code}, status=403)
     assert made
-    return _lead_to_claim(request, link, made)
+    return _redirect_to_claim(request, link, made)
 
 
 @never_cache
@@ -73,7 +73,7 @@ def claim_made(request: HttpRequest, event: str, promoter: str, claim_id: int) -
     made = Claim.objects.filter(pk=claim_id).select_related("account").first()
     if made is None or not browser or made.browser != browser:
         raise Http404("no such claim")
-    return _show_claim(request, link, made)
+    return _render_claim(request, link, made)
 
 
 @never_cache
@@ -132,16 +132,16 @@ def _holder_of(claim: Claim) -> User:
     return claim.account
 
 
-def _lead_to_claim(request: HttpRequest, link: PromoLink, made: Claim) -> HttpResponse:
+def _redirect_to_claim(request: HttpRequest, link: PromoLink, made: Claim) -> HttpResponse:
     url = link.claim_made_url(made.pk)
     if not is_htmx(request):
         return HttpResponseRedirect(url, status=303)
-    answer = _show_claim(request, link, made)
+    answer = _render_claim(request, link, made)
     give_address(request, answer, url)
     return answer
 
 
-def _show_claim(request: HttpRequest, link: PromoLink, made: Claim) -> HttpResponse:
+def _render_claim(request: HttpRequest, link: PromoLink, made: Claim) -> HttpResponse:
     phone = made.account.phone
     context = {"claim": made, "phone": readable_phone(phone) if phone else "", **_rules()}
     return show_step(request, link, "claim_made", context)
