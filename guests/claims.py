@@ -199,6 +199,19 @@ def lock_lists_of(account: User) -> None:
         Event.objects.locked(event_id).get()
 
 
+def renew_tickets(account: User) -> None:
+    """Give an account's requests that have not ended new ticket ids.
+
+    Sockets of sessions that have ended follow the old ids and hear nothing more. Browsers that
+    registered in an emergency do not get the account back.
+    """
+    requests = GuestRequest.objects.filter(account=account)
+    requests.exclude(browser="").update(browser="")
+    for request in requests.filter(state__in=FOLLOWED):
+        request.ticket_id = uuid4()
+        request.save(update_fields=["ticket_id"])
+
+
 def _what_is_taken(account: User) -> dict[str, Any]:
     guests = Guest.objects.filter(account=account).order_by("pk")
     return {
@@ -226,8 +239,7 @@ def _give_places(account: User, given_back: Mapping[int, dict[str, Any]]) -> Non
     """Store the new holder of a locked account, and give the holder the account's places.
 
     The caller has locked the lists. Sessions, codes and the password end. Each guest on a list gets
-    a QR code of its own: the one in `given_back` (by guest), else a new one. Requests that have not
-    ended get new ticket ids, so that sockets which follow the old ones hear nothing more.
+    a QR code of its own: the one in `given_back` (by guest), else a new one.
     """
     account.session_nonce = make_nonce()
     if account.has_usable_password():
@@ -236,11 +248,8 @@ def _give_places(account: User, given_back: Mapping[int, dict[str, Any]]) -> Non
         update_fields=[*PERSON, "verified_at", "proven_by", "browser", "session_nonce", "password"]
     )
     void_codes(account)
-    requests = GuestRequest.objects.filter(account=account)
-    requests.exclude(browser="").update(browser="")
-    for request in requests.filter(state__in=FOLLOWED):
-        request.name, request.ticket_id = account.name, uuid4()
-        request.save(update_fields=["name", "ticket_id"])
+    GuestRequest.objects.filter(account=account, state__in=FOLLOWED).update(name=account.name)
+    renew_tickets(account)
     guests = list(Guest.objects.filter(account=account).select_related("event").order_by("pk"))
     for guest in guests:
         guest.account = account

@@ -544,6 +544,18 @@ def test_the_first_proof_elsewhere_ends_the_sessions_there_were() -> None:
     assert state_in(owner.look()) == "created"
 
 
+def test_the_first_proof_elsewhere_takes_the_ticket_that_is_still_processing_away() -> None:
+    event = make_event()
+    squatter_on(event, htmx=True)
+    before = GuestRequest.objects.get().ticket_id
+    owner = Visitor(event)
+    owner.give_phone()
+    ticket_url = location_of(owner.type_code(User.objects.get()))
+    assert GuestRequest.objects.get().ticket_id != before
+    assert str(before) not in ticket_url
+    assert state_in(owner.get(ticket_url)) == "created"
+
+
 def test_a_squatter_who_gave_the_owners_own_email_is_out_once_the_owner_signs_in() -> None:
     event = make_event()
     squatter, owner = squatter_on(event), Visitor(event)
