@@ -30,6 +30,7 @@ from .claims import grant_claim, may_decide, refuse_claim, undo_claim
 from .models import Guest
 
 NOTHING = "–"
+MOST_SHOWN = 50
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ class ClaimAdmin(LongList, FindsPhones, ReadOnly):
             _("Claimant"),
             {"fields": ["claimant", "email", "language", "created_at", "event_slug"]},
         ),
+        (_("Other claims on this account"), {"fields": ["others"]}),
         (_("Before the claim"), {"fields": ["before"]}),
         (_("History"), {"fields": ["history"]}),
     ]
@@ -206,13 +208,29 @@ class ClaimAdmin(LongList, FindsPhones, ReadOnly):
 
     @admin.display(description=_("places ahead"))
     def places(self, claim: Claim) -> str:
-        ahead = Guest.objects.ahead().filter(account=claim.account_id).select_related("event")
+        ahead = Guest.objects.upcoming().filter(account=claim.account_id).select_related("event")
         lines = [(guest.event.title, guest.get_state_display(), guest.name) for guest in ahead]
         return format_html_join(SafeString("<br>"), "{} · {} · {}", lines) or NOTHING
 
     @admin.display(description=_("rights in admin"), boolean=True)
     def rights(self, claim: Claim) -> bool:
         return claim.account.has_powers
+
+    @admin.display(description=_("claims"))
+    def others(self, claim: Claim) -> str:
+        others = claim.account.claims.exclude(pk=claim.pk).order_by("-pk")[:MOST_SHOWN]
+        lines = [
+            (
+                reverse("admin:accounts_claim_change", args=[other.pk]),
+                other,
+                other.email,
+                other.get_state_display(),
+            )
+            for other in others
+        ]
+        return (
+            format_html_join(SafeString("<br>"), '<a href="{}">{}</a> · {} · {}', lines) or NOTHING
+        )
 
     @admin.display(description=_("decided by"))
     def decided(self, claim: Claim) -> str:

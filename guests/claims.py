@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 PERSON = ["first_name", "last_name", "email", "language"]
 SESSIONS = ["session_nonce", "ended_sessions"]
 
+# Requests whose tickets an open page may still follow: staff replay dead ones.
+FOLLOWED = [GuestRequest.State.PENDING, GuestRequest.State.DEAD]
+
 
 def grant_claim(claim: Claim, *, acting_user: User) -> None:
     """Give the claimant the account: names, email, places under new QR codes. Nobody is signed in.
@@ -63,8 +66,8 @@ def undo_claim(claim: Claim, *, acting_user: User) -> None:
     qr.fill_pool(Guest.objects.on_lists_of(claim.account).count())
     with acting_as(acting_user):
         account, claim = _locked(claim, acting_user)
-        later = account.claims.filter(state=Claim.State.GRANTED, decided_at__gt=claim.decided_at)
-        _require(claim.state == Claim.State.GRANTED and not later.exists())
+        last = account.claims.filter(state=Claim.State.GRANTED).order_by("decided_at", "pk").last()
+        _require(claim == last)
         assert claim.taken
         lock_lists_of(account)
         for field in PERSON:
@@ -75,7 +78,7 @@ def undo_claim(claim: Claim, *, acting_user: User) -> None:
         account.browser = claim.taken["browser"]
         _give_places(account, {guest["id"]: guest for guest in _guests_taken(claim)})
         claim.move_to(Claim.State.UNDONE, actor=f"account:{acting_user.pk}")
-        _tell(claim, holder=account)
+        _email_both_sides(claim, holder=account)
         log.warning("claim_undone", extra={"account_id": account.pk, "claim_id": claim.pk})
 
 
@@ -96,7 +99,7 @@ def settle_by_phone(claim: Claim, account: User) -> bool:
     return True
 
 
-def let_unanswered_claims_pass() -> int:
+def grant_unanswered_claims() -> int:
     """Grant the claims that nobody has answered in time, and return how many.
 
     Their accounts are unproven, have no powers and no place on an event ahead.
@@ -122,7 +125,7 @@ def unanswered_claims() -> QuerySet[Claim]:
     cause = Concat(Value("claim:"), Cast(OuterRef("pk"), CharField()))
     has_left = Q(sent_at__lte=deadline) | Q(state__in=[Email.State.BOUNCED, Email.State.DEAD])
     told = Email.objects.filter(has_left, kind="claim", cause=cause)
-    places = Guest.objects.ahead().filter(account=OuterRef("account"))
+    places = Guest.objects.upcoming().filter(account=OuterRef("account"))
     pending = GuestRequest.objects.pending().filter(
         account=OuterRef("account"), event__ends_at__gt=Now()
     )
@@ -181,7 +184,7 @@ def _hand_over(
     _give_places(account, {})
     for rival in Claim.objects.undecided().filter(account=account):
         _refuse(rival, decided_by=f"claim:{claim.pk}", tells_holder=False)
-    _tell(claim, holder=holder)
+    _email_both_sides(claim, holder=holder)
     log.warning("claim_granted", extra={"account_id": account.pk, "claim_id": claim.pk})
 
 
@@ -195,6 +198,19 @@ def lock_lists_of(account: User) -> None:
     event_ids = Event.objects.filter(concerned).order_by("pk").values_list("pk", flat=True)
     for event_id in event_ids.distinct():
         Event.objects.locked(event_id).get()
+
+
+def renew_tickets(account: User) -> None:
+    """Give an account's requests that have not ended new ticket ids.
+
+    Sockets of sessions that have ended follow the old ids and hear nothing more. Browsers that
+    registered in an emergency do not get the account back.
+    """
+    requests = GuestRequest.objects.filter(account=account)
+    requests.exclude(browser="").update(browser="")
+    for request in requests.filter(state__in=FOLLOWED):
+        request.ticket_id = uuid4()
+        request.save(update_fields=["ticket_id"])
 
 
 def _what_is_taken(account: User) -> dict[str, Any]:
@@ -224,8 +240,7 @@ def _give_places(account: User, given_back: Mapping[int, dict[str, Any]]) -> Non
     """Store the new holder of a locked account, and give the holder the account's places.
 
     The caller has locked the lists. Sessions, codes and the password end. Each guest on a list gets
-    a QR code of its own: the one in `given_back` (by guest), else a new one. Pending requests get
-    new ticket ids, so that sockets which follow the old ones hear nothing more.
+    a QR code of its own: the one in `given_back` (by guest), else a new one.
     """
     account.renew_sessions()
     if account.has_usable_password():
@@ -233,11 +248,8 @@ def _give_places(account: User, given_back: Mapping[int, dict[str, Any]]) -> Non
     changed = ["verified_at", "proven_by", "browser", "password"]
     account.save(update_fields=[*PERSON, *SESSIONS, *changed])
     void_codes(account)
-    requests = GuestRequest.objects.filter(account=account)
-    requests.exclude(browser="").update(browser="")
-    for request in requests.pending():
-        request.name, request.ticket_id = account.name, uuid4()
-        request.save(update_fields=["name", "ticket_id"])
+    GuestRequest.objects.filter(account=account, state__in=FOLLOWED).update(name=account.name)
+    renew_tickets(account)
     guests = list(Guest.objects.filter(account=account).select_related("event").order_by("pk"))
     for guest in guests:
         guest.account = account
@@ -282,11 +294,11 @@ def _refuse(claim: Claim, *, decided_by: str, tells_holder: bool = True) -> None
         decided_at=timezone.now(),
         decided_by=decided_by,
     )
-    _tell(claim, holder=claim.account if tells_holder and claim.is_announced else None)
+    _email_both_sides(claim, holder=claim.account if tells_holder and claim.is_announced else None)
     log.info("claim_refused", extra={"account_id": claim.account_id, "claim_id": claim.pk})
 
 
-def _tell(claim: Claim, *, holder: User | None) -> None:
+def _email_both_sides(claim: Claim, *, holder: User | None) -> None:
     """Queue the emails about a decision: to the claimant, and to the holder before or after it."""
     sides: dict[str, Claim | User] = {"claimant": claim}
     if holder and holder.email:

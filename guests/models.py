@@ -287,7 +287,7 @@ class GuestQuerySet(models.QuerySet["Guest"]):
         """The places that an account has on lists."""
         return self.filter(account=account, state=Guest.State.ON_LIST)
 
-    def ahead(self) -> Self:
+    def upcoming(self) -> Self:
         """The places, on a list or in a waiting line, at events that are not over."""
         return self.filter(event__ends_at__gt=Now()).exclude(state=Guest.State.CANCELLED)
 

@@ -15,7 +15,7 @@ from .proof import prove_by_link
 from .qr import pass_url
 
 PASSES_KEY = "held_passes"
-MOST_PASSES = 8  # in one browser's session, which is a cookie
+MAX_PASSES = 8  # in one browser's session, which is a cookie
 
 
 def link_for_holder(guest: Guest) -> str:
@@ -53,7 +53,7 @@ def has_link(request: HttpRequest, guest: Guest) -> bool:
 def _remember(request: HttpRequest, proof: str) -> None:
     kept: list[str] = request.session.get(PASSES_KEY, [])
     if proof not in kept:
-        request.session[PASSES_KEY] = [*kept, proof][-MOST_PASSES:]
+        request.session[PASSES_KEY] = [*kept, proof][-MAX_PASSES:]
 
 
 def _purpose(guest: Guest) -> str:

@@ -9,8 +9,8 @@ from notifications.models import Email
 from notifications.services import queue_emails, requeue_emails
 
 from . import qr
-from .claims import lock_lists_of, settle_by_phone
-from .models import Guest, GuestRequest
+from .claims import lock_lists_of, renew_tickets, settle_by_phone
+from .models import Guest
 from .services import email_about
 
 
@@ -57,7 +57,7 @@ def _follow(proof: Proof) -> None:
     if proof.is_first or proof.ends_sessions:
         lock_lists_of(account)
     if proof.ends_sessions:
-        GuestRequest.objects.filter(account=account).exclude(browser="").update(browser="")
+        renew_tickets(account)
     if proof.is_first and account.email:
         _send_what_waited(account)
 

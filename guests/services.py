@@ -65,7 +65,7 @@ def latest_request(event: Event, account: User) -> GuestRequest | None:
 
 def places_of(account: User) -> dict[int, str]:
     """Return an account's places on the lists of events ahead: guest states by event. One query."""
-    places = Guest.objects.ahead().filter(account=account)
+    places = Guest.objects.upcoming().filter(account=account)
     return dict(places.values_list("event", "state"))
 
 

@@ -44,7 +44,7 @@ def claim(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
         return begin_again(request, link)
     made = latest_claim(account, browser_of(request))
     if made and made.state not in OVER:
-        return _lead_to_claim(request, link, made)
+        return _redirect_to_claim(request, link, made)
     form = RegisterForm(request.POST or None)
     if request.method == "GET" or not form.is_valid():
         context = {"form": form, **_rules()}
@@ -64,7 +64,7 @@ def claim(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
         if error.code != "too_many_codes":
             return show_step(request, link, "unavailable", {"refusal": error.code})
     assert made
-    return _lead_to_claim(request, link, made)
+    return _redirect_to_claim(request, link, made)
 
 
 @limited(read=PAGES)
@@ -78,7 +78,7 @@ def claim_made(request: HttpRequest, event: str, promoter: str, claim_id: int) -
     made = Claim.objects.filter(pk=claim_id).select_related("account").first()
     if made is None or not browser or made.browser != browser:
         raise Http404("no such claim")
-    return _show_claim(request, link, made)
+    return _render_claim(request, link, made)
 
 
 @limited(read=PAGES)
@@ -139,16 +139,16 @@ def _holder_of(claim: Claim) -> User:
     return claim.account
 
 
-def _lead_to_claim(request: HttpRequest, link: PromoLink, made: Claim) -> HttpResponse:
+def _redirect_to_claim(request: HttpRequest, link: PromoLink, made: Claim) -> HttpResponse:
     url = link.claim_made_url(made.pk)
     if not is_htmx(request):
         return HttpResponseRedirect(url, status=303)
-    answer = _show_claim(request, link, made)
+    answer = _render_claim(request, link, made)
     give_address(request, answer, url)
     return answer
 
 
-def _show_claim(request: HttpRequest, link: PromoLink, made: Claim) -> HttpResponse:
+def _render_claim(request: HttpRequest, link: PromoLink, made: Claim) -> HttpResponse:
     phone = made.account.phone or ""
     # The code by SMS is typed in the code step, which has to know the phone.
     query = remember_phone(request, link.event.slug, phone) if phone and sms() else ""

@@ -312,7 +312,7 @@ SMS_TIMEOUT = env.float("SMS_TIMEOUT", default=2.0)
 # Claims on a phone: undecided ones on one account, in all and from one network; emails a day that
 # tell its holder of them; and seconds without an answer after which an account that is unproven and
 # has no place on a list gives way.
-CLAIMS_PER_ACCOUNT = env.int("CLAIMS_PER_ACCOUNT", default=5)
+CLAIMS_PER_ACCOUNT = env.int("CLAIMS_PER_ACCOUNT", default=20)
 CLAIMS_PER_NETWORK = env.int("CLAIMS_PER_NETWORK", default=2)
 CLAIM_EMAILS_A_DAY = env.int("CLAIM_EMAILS_A_DAY", default=3)
 CLAIM_ANSWER_SECONDS = env.int("CLAIM_ANSWER_SECONDS", default=24 * 60 * 60)

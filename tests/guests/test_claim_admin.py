@@ -7,7 +7,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from accounts.claims import make_claim
+from accounts.claims import make_claim, object_to
 from accounts.models import Claim, User
 from guests.models import Guest
 from tests.factories import make_account, make_guest, make_staff
@@ -75,6 +75,21 @@ def test_the_page_shows_both_sides(claim: Claim) -> None:
     assert decide_url(claim, "undo") not in page
     assert 'name="_save"' not in page
     assert client.get(f"{LIST}?q={claim.account.phone}").content.decode().count("Marta") == 1
+
+
+def test_the_page_names_the_other_claims_on_the_account(claim: Claim) -> None:
+    object_to(claim)
+    rival = make_claim(
+        claim.account,
+        first_name="Rui",
+        last_name="Rival",
+        email="rui@example.org",
+        language="pt-pt",
+        browser="c" * 32,
+        address="192.0.2.2",
+    )
+    page = admin_of(make_staff()).get(f"{LIST}{rival.pk}/change/").content.decode()
+    assert "marta@example.org · the holder objects" in page
 
 
 def test_granting_asks_first_and_undoing_gives_it_back(claim: Claim) -> None:
@@ -181,6 +196,15 @@ def test_a_later_claim_is_undone_first() -> None:
     client.post(decide_url(second, "undo"))
     client.post(decide_url(first, "undo"))
     assert User.objects.get(pk=account.pk).email == account.email
+
+
+@pytest.mark.parametrize("state", ["open", "objected", "refused"])
+def test_only_a_granted_claim_is_undone(claim: Claim, state: str) -> None:
+    client = admin_of(make_staff())
+    Claim.objects.update(state=state)
+    answer = client.post(decide_url(claim, "undo"), follow=True)
+    assert "decided already" in answer.content.decode()
+    assert Claim.objects.get().state == state
 
 
 @pytest.mark.parametrize("decision", ["give", "change", "..", "grant/x"])

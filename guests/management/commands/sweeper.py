@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from accounts.suspicious import purge_suspicious
-from guests.claims import let_unanswered_claims_pass
+from guests.claims import grant_unanswered_claims
 from guests.creation import create_guests_of
 from guests.draining import drain
 from guests.journal import the_journal
@@ -172,7 +172,7 @@ def sweep_journal(stopping: Stopping) -> None:
 
 def sweep_claims(stopping: Stopping) -> None:
     """Grant claims that nobody has answered, on unproven accounts without a place."""
-    if granted := let_unanswered_claims_pass():
+    if granted := grant_unanswered_claims():
         log.info("claims_granted_by_time", extra={"claims": granted})
 
 
