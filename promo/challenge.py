@@ -28,7 +28,7 @@ from snap.limits import Layer, Verdict, hits, take, use_once
 
 from .answers import is_htmx
 from .steps import FORMS, step_at
-from .too_many import SOLVED_FIELD, SentForm, show_challenge, too_many
+from .too_many import SOLVED_FIELD, SentForm, show_challenge
 
 PASSES_KEY = "passes"
 # What a challenge is solved for: requests from an address, with a phone, or one code for a phone.
@@ -150,14 +150,14 @@ def _let_pass(request: HttpRequest, limit: int) -> HttpResponse:
     return HttpResponseRedirect(back, status=303)
 
 
-def _again(request: HttpRequest, *, status: int) -> HttpResponse:
+def _again(request: HttpRequest, *, status: int, wait: int = 0) -> HttpResponse:
     """Show the challenge, with the form that it was shown with."""
     form, purpose = _sent_form(request), _purpose(request)
     if form:
         # It is not solved yet.
         form = replace(form, solved=tuple(each for each in form.solved if each != purpose))
     return show_challenge(
-        request, purpose=purpose, back=_back(request), form=form, wait=0, status=status
+        request, purpose=purpose, back=_back(request), form=form, wait=wait, status=status
     )
 
 
@@ -172,7 +172,7 @@ def _ask(layer: str, limit: int, request: HttpRequest) -> Verdict:
 
 def _plainly(request: HttpRequest, verdict: Verdict) -> HttpResponse:
     hits.labels("challenge").inc()
-    return too_many(request, verdict.retry_after, _purpose(request))
+    return _again(request, status=429, wait=verdict.retry_after)
 
 
 def _purpose(request: HttpRequest) -> str:
