@@ -89,7 +89,9 @@ def _budgets(code: LoginCode, now: datetime) -> Iterator[Budget]:
         network = recent.filter(address_hash=code.address_hash)
         prefix = recent.filter(phone_prefix=code.phone_prefix)
         yield Budget(_nth_in(network), settings.LOGIN_CODES_PER_ADDRESS, most)
-        yield Budget(_nth_in(prefix), settings.LOGIN_CODES_PER_PREFIX, most)
+        # A text message costs money: who pumps them solves challenges, too.
+        limit = settings.LOGIN_CODES_PER_PREFIX
+        yield Budget(_nth_in(prefix), limit, 2 * limit)
     yield Budget(_nth_in(recent), most, most)
 
 

@@ -5,6 +5,8 @@ elsewhere. What it keeps and logs of the phone is its hash. An address that trie
 counted as well.
 """
 
+from datetime import timedelta
+from math import ceil
 from typing import Any
 
 from axes.handlers.database import AxesDatabaseHandler
@@ -56,7 +58,7 @@ def describe_client(
 def show_locked_out(
     request: HttpRequest, response: HttpResponse | None, credentials: dict[str, Any] | None
 ) -> HttpResponse:
-    return locked_out(request, int(settings.AXES_COOLOFF_TIME.total_seconds()))
+    return locked_out(request, _seconds_left(request, credentials))
 
 
 def refuse_sign_in(request: HttpRequest) -> HttpResponse | None:
@@ -83,3 +85,21 @@ def _seconds_shut_out(address: str) -> int:
         return 0
     shut_until = failures["first"] + pause
     return max(1, int((shut_until - now).total_seconds()))
+
+
+def _seconds_left(request: HttpRequest, credentials: dict[str, Any] | None) -> int:
+    """Return the time until enough failures are old enough for another try. One query."""
+    now, pause = timezone.now(), settings.AXES_COOLOFF_TIME
+    attempts = AccessAttempt.objects.filter(
+        username=name_of(request, credentials),
+        ip_address=client_address(request),
+        attempt_time__gt=now - pause,
+    ).order_by("attempt_time")
+    counted = list(attempts.values_list("attempt_time", "failures_since_start"))
+    failures = sum(count for _, count in counted)
+    for made, count in counted:
+        failures -= count
+        if failures < settings.AXES_FAILURE_LIMIT:
+            left: timedelta = made + pause - now
+            return max(1, ceil(left.total_seconds()))
+    return int(pause.total_seconds())

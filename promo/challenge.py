@@ -29,7 +29,7 @@ from snap.policies import unlimited
 
 from .answers import is_htmx
 from .steps import FORMS, step_at
-from .too_many import SOLVED_FIELD, SentForm, show_challenge, too_many
+from .too_many import SOLVED_FIELD, SentForm, show_challenge
 
 PASSES_KEY = "passes"
 # What a challenge is solved for: requests from an address, with a phone, or one code for a phone.
@@ -156,14 +156,14 @@ def _let_pass(request: HttpRequest, limit: int) -> HttpResponse:
     return HttpResponseRedirect(back, status=303)
 
 
-def _again(request: HttpRequest, *, status: int) -> HttpResponse:
+def _again(request: HttpRequest, *, status: int, wait: int = 0) -> HttpResponse:
     """Show the challenge, with the form that it was shown with."""
     form, purpose = _sent_form(request), _purpose(request)
     if form:
         # It is not solved yet.
         form = replace(form, solved=tuple(each for each in form.solved if each != purpose))
     return show_challenge(
-        request, purpose=purpose, back=_back(request), form=form, wait=0, status=status
+        request, purpose=purpose, back=_back(request), form=form, wait=wait, status=status
     )
 
 
@@ -178,7 +178,7 @@ def _ask(layer: str, limit: int, request: HttpRequest) -> Decision:
 
 def _plainly(request: HttpRequest, decision: Decision) -> HttpResponse:
     hits.labels("challenge").inc()
-    return too_many(request, decision.retry_after, _purpose(request))
+    return _again(request, status=429, wait=decision.retry_after)
 
 
 def _purpose(request: HttpRequest) -> str:

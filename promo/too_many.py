@@ -46,9 +46,12 @@ class SentForm:
         """
         if request.method != "POST" or step_at(path.partition("?")[0]) is None:
             return None
-        if not _is_from_our_page(request):
+        try:
+            if not _is_from_our_page(request):
+                return None
+            sent = [(name, value) for name, values in request.POST.lists() for value in values]
+        except (RequestDataTooBig, UnreadablePostError):
             return None
-        sent = [(name, value) for name, values in request.POST.lists() for value in values]
         fields = tuple(pair for pair in sent if pair[0] not in OWN_FIELDS)
         if len(fields) > MAX_FIELDS or sum(len(name + value) for name, value in fields) > MAX_TYPED:
             return None
@@ -125,10 +128,7 @@ class TokenCheck(CsrfViewMiddleware):
 
 def _is_from_our_page(request: HttpRequest) -> bool:
     """Say whether a form has its CSRF token: limits refuse before Django's middleware checks."""
-    try:
-        return TokenCheck(_no_answer).process_view(request, _no_answer, (), {}) is None
-    except (RequestDataTooBig, UnreadablePostError):
-        return False
+    return TokenCheck(_no_answer).process_view(request, _no_answer, (), {}) is None
 
 
 def _no_answer(request: HttpRequest) -> HttpResponse:

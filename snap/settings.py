@@ -298,8 +298,8 @@ LOGIN_CODES_PER_BROWSER = env.int("LOGIN_CODES_PER_BROWSER", default=5)
 LOGIN_CODES_PER_PHONE = env.int("LOGIN_CODES_PER_PHONE", default=5)
 LOGIN_CODES_SOLVED = env.int("LOGIN_CODES_SOLVED", default=5)
 LOGIN_CODES_PER_ADDRESS = env.int("LOGIN_CODES_PER_ADDRESS", default=50)
-# The same for all phones that begin alike, by so many digits, as numbers made for pumping do; and
-# for everybody together, which no challenge lifts.
+# The same for all phones that begin alike, by so many digits, as numbers made for pumping do: twice
+# as many with challenges. And for everybody together, which no challenge lifts.
 LOGIN_CODES_PREFIX_DIGITS = env.int("LOGIN_CODES_PREFIX_DIGITS", default=6)
 LOGIN_CODES_PER_PREFIX = env.int("LOGIN_CODES_PER_PREFIX", default=1_000)
 LOGIN_CODES_IN_ALL = env.int("LOGIN_CODES_IN_ALL", default=10_000)

@@ -209,6 +209,17 @@ def test_who_waits_in_line_keeps_the_form(settings: Settings) -> None:
     assert visitor.browser.post(WAITED, form).status_code == 422, "it counts once"
 
 
+def test_where_too_many_wait_the_form_is_kept_too(settings: Settings) -> None:
+    settings.LIMIT_PHONE, settings.LIMIT_WAITING = 1, 1
+    visitor = Visitor(make_event())
+    visitor.give_phone()
+    refused = visitor.register()
+    Visitor(visitor.event).browser.post(WAIT)
+    crowded = visitor.browser.post(WAIT, hidden_in(refused, WAIT))
+    assert crowded.status_code == 429
+    assert without_token(hidden_in(crowded, WAIT)) == without_token(hidden_in(refused, WAIT))
+
+
 # Not for others ----------------------------------------------------------------------------------
 
 

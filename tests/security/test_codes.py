@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from itertools import chain
 from statistics import median
@@ -172,6 +173,15 @@ def test_numbers_in_a_row_are_one_prefix(settings: Settings) -> None:
     answers = [ask(each, address=f"198.51.100.{n}") for n, each in enumerate(pumped)]
     assert answers == ["sent"] * 3 + ["too_many_codes"] * 3
     assert ask(make_account(phone="+351961234567")) == "sent"
+
+
+def test_challenges_double_what_one_prefix_gets_and_no_more(settings: Settings) -> None:
+    settings.LOGIN_CODES_PER_PREFIX = 3
+    pumped = [make_account(phone=f"+35192999{n:04}") for n in range(9)]
+    for n, account in enumerate(pumped):
+        with suppress(AccountError):
+            send_login_code(account, browser=BROWSER, address=f"198.51.100.{n}", solved=True)
+    assert LoginCode.objects.count() == 6
 
 
 def test_the_whole_system_has_an_end(settings: Settings) -> None:

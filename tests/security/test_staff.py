@@ -2,12 +2,15 @@
 
 import re
 import time
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from axes.models import AccessAttempt
 from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.models import Permission
 from django.db import connection
+from django.db.models import F
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django_otp.oath import hotp, totp
@@ -64,6 +67,24 @@ def test_a_password_is_not_guessed_in_more_than_five_tries(client: Client, staff
     assert right["Retry-After"] == "900"
     assert "errors/locked_out.html" in [template.name for template in right.templates]
     assert SESSION_KEY not in client.session
+
+
+def test_the_clock_of_a_locked_out_colleague_does_not_begin_anew(
+    client: Client, staff: User
+) -> None:
+    for n in range(3):
+        sign_in(client, password=f"guess {n}")
+    for n in range(2):
+        sign_in(client, password=f"guess {n}", user_agent="another browser")
+    for _ in range(3):
+        assert sign_in(client)["Retry-After"] == "900"
+    AccessAttempt.objects.update(attempt_time=F("attempt_time") - timedelta(minutes=6))
+    for _ in range(3):
+        shown = sign_in(client)
+        assert shown["Retry-After"] in {"539", "540"}
+        assert "9 min" in html_of(shown)
+    AccessAttempt.objects.update(attempt_time=F("attempt_time") - timedelta(minutes=9))
+    assert sign_in(client).status_code == 302
 
 
 def test_all_ways_to_write_a_phone_count_as_one(client: Client, staff: User) -> None:
