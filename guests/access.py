@@ -14,7 +14,7 @@ def known_account(request: HttpRequest) -> RememberedAccount | None:
     """Return the account that the session's signature names, unless this host knows that the
     session has ended."""
     remembered = remembered_account(request)
-    if remembered and the_mirror().has_ended(remembered.pk, remembered.session_hash):
+    if remembered and the_mirror().has_ended(remembered):
         return None
     return remembered
 

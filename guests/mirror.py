@@ -21,6 +21,7 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
 from accounts.models import User
+from accounts.sessions import RememberedAccount
 
 from .models import Event, Guest, GuestRequest
 from .tickets import Ticket, describe, without_guest
@@ -41,7 +42,7 @@ CREATE TABLE IF NOT EXISTS event (
     requires_proof INTEGER NOT NULL
 );
 CREATE TABLE IF NOT EXISTS account (
-    id INTEGER PRIMARY KEY, session_hash TEXT NOT NULL, is_active INTEGER NOT NULL,
+    id INTEGER PRIMARY KEY, session_hashes TEXT NOT NULL, is_active INTEGER NOT NULL,
     email TEXT NOT NULL, browser TEXT NOT NULL, verified_at TEXT, created_at TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS place (
@@ -100,21 +101,20 @@ _rebuilt_at: dict[Path, float] = {}
 
 @dataclass(frozen=True)
 class KnownTicket:
-    """A ticket as it was at `as_of`, and the session hash that its account had."""
+    """A ticket as it was at `as_of`, and the session hashes that its account took."""
 
     request: GuestRequest
     guest: Guest | None
     position: int | None
-    session_hash: str
+    session_hashes: str
     as_of: str
 
-    def is_of_session(self, account_id: int | None, session_hash: str) -> bool:
+    def is_of(self, remembered: RememberedAccount | None) -> bool:
+        """Say whether a session is of the ticket's account, and has not ended as far as known."""
         account = self.request.account
-        return (
-            account.pk == account_id
-            and account.is_active
-            and constant_time_compare(self.session_hash, session_hash)
-        )
+        if remembered is None or remembered.pk != account.pk:
+            return False
+        return _is_live(remembered, self.session_hashes, account.is_active)
 
     def is_of_browser(self, browser: str) -> bool:
         """Say whether this browser registered the account while the database was away."""
@@ -271,22 +271,20 @@ class Mirror:
         """Return the ticket of the guest who holds a QR token."""
         return self._find("p.qr_token = ?", token)
 
-    def places_of(self, account_id: int, session_hash: str) -> dict[int, str]:
+    def places_of(self, account_id: int) -> dict[int, str]:
         """Return the account's places, as `services.places_of` does."""
         rows = self._read(
-            "SELECT p.event_id, p.state FROM place AS p JOIN account AS a ON a.id = p.account_id"
-            " WHERE a.id = ? AND a.session_hash = ? AND a.is_active AND p.state <> 'cancelled'",
-            [account_id, session_hash],
+            "SELECT event_id, state FROM place WHERE account_id = ? AND state <> 'cancelled'",
+            [account_id],
         )
         return dict(rows)
 
-    def has_ended(self, account_id: int, session_hash: str) -> bool:
+    def has_ended(self, remembered: RememberedAccount) -> bool:
         """Say whether a session is known to have ended. False for an account not known here."""
-        rows = self._read("SELECT session_hash, is_active FROM account WHERE id = ?", [account_id])
-        return any(
-            not is_active or not constant_time_compare(known, session_hash)
-            for known, is_active in rows
+        rows = self._read(
+            "SELECT session_hashes, is_active FROM account WHERE id = ?", [remembered.pk]
         )
+        return any(not _is_live(remembered, *row) for row in rows)
 
     def _find(self, condition: str, *values: object) -> KnownTicket | None:
         rows = self._read(f"{KNOWN} WHERE {condition} ORDER BY t.id DESC LIMIT 1", values)
@@ -350,6 +348,13 @@ class Mirror:
             return []
 
 
+def _is_live(remembered: RememberedAccount, session_hashes: str, is_active: bool) -> bool:
+    given = remembered.session_hash
+    return bool(is_active) and any(
+        constant_time_compare(known, given) for known in session_hashes.split()
+    )
+
+
 def _account_row(
     account_id: int,
     password: str,
@@ -362,9 +367,11 @@ def _account_row(
 ) -> tuple[Any, ...]:
     account = User(password=password, session_nonce=session_nonce)
     proven = verified_at.isoformat() if verified_at else None
+    # Sessions of before a change of the secret key are good as long as that key is named.
+    hashes = [account.get_session_auth_hash(), *account.get_session_auth_fallback_hash()]
     return (
         account_id,
-        account.get_session_auth_hash(),
+        " ".join(hashes),
         is_active,
         email,
         browser,
