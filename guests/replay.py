@@ -8,8 +8,9 @@ from django.db.models.functions import Now
 
 from accounts.models import User
 
+from .errors import constraint_of
 from .history import acting_as
-from .models import DeadEntry, GuestRequest
+from .models import PENDING_ONCE, DeadEntry, GuestRequest
 from .services import wake_guests_worker
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,9 @@ def _replay(pk: int, acting_user: User | None) -> int:
                 next_attempt_at=Now(),
                 error="",
             )
-    except IntegrityError:
+    except IntegrityError as error:
+        if constraint_of(error) != PENDING_ONCE:
+            raise
         log.warning("replay_refused", extra={"request": pk})
         return 0
     log.info("request_replayed", extra={"request": pk})

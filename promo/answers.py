@@ -18,6 +18,7 @@ from accounts.forms import PhoneForm
 from guests.models import Event, time_of
 from guests.tickets import Ticket
 
+from .calendars import calendar_of
 from .errors import refusal_text
 from .links import PromoLink
 
@@ -114,6 +115,13 @@ def go(request: HttpRequest, link: PromoLink, step: str, context: dict[str, Any]
     if is_htmx(request):
         return show_step(request, link, step, context)
     return HttpResponseRedirect(link.step_url(step), status=303)
+
+
+def show_calendar(request: HttpRequest, link: PromoLink) -> HttpResponse:
+    body = calendar_of(link.event, request.build_absolute_uri(link.url))
+    answer = HttpResponse(body, content_type="text/calendar; charset=utf-8")
+    answer["Content-Disposition"] = f'attachment; filename="{link.event.slug}.ics"'
+    return answer
 
 
 def seconds_until_opening(event: Event) -> int:

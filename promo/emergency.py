@@ -43,6 +43,7 @@ from snap.errors import unavailable
 
 from .answers import (
     go,
+    show_calendar,
     show_event,
     show_events,
     show_step,
@@ -187,7 +188,7 @@ def find_ticket(request: HttpRequest, ticket_id: UUID, event: Event | None = Non
 
 
 def calendar(request: HttpRequest, event: str) -> HttpResponse:
-    return unavailable(request)
+    return show_calendar(request, _recall_link(event, ""))
 
 
 def no_codes(request: HttpRequest, event: str, promoter: str) -> HttpResponse:

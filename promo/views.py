@@ -39,13 +39,13 @@ from . import emergency
 from .answers import (
     go,
     is_htmx,
+    show_calendar,
     show_event,
     show_events,
     show_step,
     show_ticket,
     ticket_context,
 )
-from .calendars import calendar_of
 from .emergency import or_in_emergency, was_given_here
 from .errors import refusal_text
 from .links import PromoLink, open_link
@@ -275,11 +275,7 @@ def _browser(request: HttpRequest) -> str | None:
 @require_safe
 @or_in_emergency(emergency.calendar)
 def calendar(request: HttpRequest, event: str) -> HttpResponse:
-    link = open_link(event, "")
-    body = calendar_of(link.event, request.build_absolute_uri(link.url))
-    answer = HttpResponse(body, content_type="text/calendar; charset=utf-8")
-    answer["Content-Disposition"] = f'attachment; filename="{link.event.slug}.ics"'
-    return answer
+    return show_calendar(request, open_link(event, ""))
 
 
 def _refusal_of_list(link: PromoLink) -> str:
