@@ -15,20 +15,19 @@ from accounts.models import User
 from accounts.services import is_blocked, register
 from accounts.sessions import is_session_of
 
-from .errors import GuestError
+from .errors import GuestError, constraint_of
 from .journal import Entry, Journal, StoredEntry
-from .models import DeadEntry, Event, GuestRequest
+from .models import KEY_ONCE, PENDING_ONCE, DeadEntry, Event, GuestRequest
 from .services import check_list_takes_requests, find_promoter, wake_guests_worker
 
 log = logging.getLogger(__name__)
 
 
-# How long an entry waits that cannot be carried over yet, in seconds: doubled each time, up to the
-# longest. After MOST_WAITS of them an attempt is counted.
+# Seconds that an entry is put off which cannot be carried over yet: doubled each time, up to the
+# longest. One that has waited MOST_WAITS times for another request has used up an attempt.
 FIRST_WAIT, LONGEST_WAIT, MOST_WAITS = 0.5, 30.0, 12
-
-
-WAITS_FOR_ANOTHER = {"guests_one_pending_request_per_account", "guests_idempotency_key_once"}
+LOCK_TIMEOUT = 300  # milliseconds
+WAITS_FOR_ANOTHER = {PENDING_ONCE, KEY_ONCE}
 
 
 class NotYetError(Exception):
@@ -51,8 +50,8 @@ def drain(journal: Journal) -> int:
             if not _database_answers():
                 log.warning("draining_stopped", extra={"error": type(error).__name__})
                 return carried
-            # As when somebody holds a lock on this account.
-            _put_off(journal, stored, type(error).__name__)
+            # As when somebody holds a lock on this account: that uses up no attempt either.
+            _put_off(journal, stored)
     return carried
 
 
@@ -67,11 +66,15 @@ def _try_to_carry(journal: Journal, stored: StoredEntry) -> bool:
     except (OperationalError, InterfaceError):
         raise
     except NotYetError:
-        _put_off(journal, stored, "waits for another request of the account")
+        if stored.waits < MOST_WAITS:
+            _put_off(journal, stored)
+        else:
+            _count_attempt(journal, stored, "waits for another request of the account")
         return False
-    except Exception as error:
-        log.exception("draining_failed", extra={"ticket_id": ticket_id})
-        _count_attempt(journal, stored, type(error).__name__)
+    except Exception as error:  # noqa: BLE001 (one bad entry must not hold up the others)
+        # The database's own words would put the row, phone and name included, into the log.
+        log.error("draining_failed", extra={"ticket_id": ticket_id, "error": named(error)})
+        _count_attempt(journal, stored, named(error))
         return False
     if stored.error:
         # It was dead once and lives again.
@@ -102,13 +105,10 @@ def _revive_wanted(journal: Journal) -> None:
         return
 
 
-def _put_off(journal: Journal, stored: StoredEntry, reason: str) -> None:
-    """Try again soon. An entry that has waited MOST_WAITS times has used up an attempt."""
-    if stored.waits >= MOST_WAITS:
-        _count_attempt(journal, stored, reason)
-    else:
-        wait = min(FIRST_WAIT * 2**stored.waits, LONGEST_WAIT)
-        journal.postpone(stored, retry_at=time.time() + wait)
+def _put_off(journal: Journal, stored: StoredEntry) -> None:
+    """Try again soon, without using up an attempt."""
+    wait = min(FIRST_WAIT * 2 ** min(stored.waits, MOST_WAITS), LONGEST_WAIT)
+    journal.postpone(stored, retry_at=time.time() + wait)
 
 
 def _count_attempt(journal: Journal, stored: StoredEntry, error: str) -> None:
@@ -127,9 +127,10 @@ def _give_up(journal: Journal, stored: StoredEntry, error: str) -> None:
         _show_to_staff(stored.entry, stored.attempts + 1, error)
     except (OperationalError, InterfaceError):
         raise
-    except Exception:
+    except Exception as shown:  # noqa: BLE001 (the same)
         # `manage.py audit` names it all the same.
-        log.exception("dead_entry_not_shown", extra={"ticket_id": stored.entry.ticket_id})
+        about = {"ticket_id": stored.entry.ticket_id, "error": named(shown)}
+        log.error("dead_entry_not_shown", extra=about)
     journal.failed(stored, error, retry_at=None)
 
 
@@ -152,6 +153,9 @@ def carry(entry: Entry) -> str:
 
     Return what became of it, in a word. Raises NotYetError, and what the database raises.
     """
+    with connection.cursor() as cursor:
+        # Who waits for a lock holds up all entries behind it.
+        cursor.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT}")
     if GuestRequest.objects.filter(ticket_id=entry.ticket_id).exists():
         return "was there already"
     event = Event.objects.get(pk=entry.event_id)
@@ -211,14 +215,16 @@ def _insert(request: GuestRequest) -> None:
         with transaction.atomic():
             request.save(force_insert=True)
     except IntegrityError as error:
-        if _constraint_of(error) in WAITS_FOR_ANOTHER:
+        if constraint_of(error) in WAITS_FOR_ANOTHER:
             raise NotYetError from error
         raise
 
 
-def _constraint_of(error: IntegrityError) -> str:
-    diagnostics = getattr(error.__cause__, "diag", None)
-    return getattr(diagnostics, "constraint_name", None) or ""
+def named(error: Exception) -> str:
+    """Return what went wrong, without anything of the row."""
+    name = type(error).__name__
+    constraint = constraint_of(error) if isinstance(error, IntegrityError) else ""
+    return f"{name} {constraint}".strip()
 
 
 def is_second_registration(account: User, entry: Entry) -> bool:

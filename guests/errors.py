@@ -1,3 +1,6 @@
+from django.db import IntegrityError
+
+
 class GuestError(Exception):
     """A wish that cannot be granted, for a reason a person can understand: a stable `code`.
 
@@ -8,3 +11,9 @@ class GuestError(Exception):
     def __init__(self, code: str) -> None:
         super().__init__(code)
         self.code = code
+
+
+def constraint_of(error: IntegrityError) -> str:
+    """Return the name of the constraint that a statement has broken, "" if it is not known."""
+    diagnostics = getattr(error.__cause__, "diag", None)
+    return getattr(diagnostics, "constraint_name", None) or ""

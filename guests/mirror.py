@@ -43,7 +43,7 @@ CREATE TABLE IF NOT EXISTS event (
     requires_proof INTEGER NOT NULL
 );
 CREATE TABLE IF NOT EXISTS account (
-    id INTEGER PRIMARY KEY, session_hash TEXT NOT NULL, is_active INTEGER NOT NULL,
+    id INTEGER PRIMARY KEY, session_hashes TEXT NOT NULL, is_active INTEGER NOT NULL,
     email TEXT NOT NULL, browser TEXT NOT NULL, verified_at TEXT, created_at TEXT NOT NULL,
     ended_sessions TEXT NOT NULL
 );
@@ -104,21 +104,20 @@ _rebuilt_at: dict[Path, float] = {}
 
 @dataclass(frozen=True)
 class KnownTicket:
-    """A ticket as it was at `as_of`, and the session hash that its account had."""
+    """A ticket as it was at `as_of`, and the session hashes that its account took."""
 
     request: GuestRequest
     guest: Guest | None
     position: int | None
-    session_hash: str
+    session_hashes: str
     as_of: str
 
-    def is_of_session(self, account_id: int | None, session_hash: str) -> bool:
+    def is_of(self, remembered: RememberedAccount | None) -> bool:
+        """Say whether a session is of the ticket's account, and has not ended as far as known."""
         account = self.request.account
-        return (
-            account.pk == account_id
-            and account.is_active
-            and constant_time_compare(self.session_hash, session_hash)
-        )
+        if remembered is None or remembered.pk != account.pk:
+            return False
+        return _is_live(remembered, self.session_hashes, account.is_active, account.ended_sessions)
 
     def is_of_browser(self, browser: str) -> bool:
         """Say whether this browser registered the account while the database was away."""
@@ -275,23 +274,23 @@ class Mirror:
         """Return the ticket of the guest who holds a QR token."""
         return self._find("p.qr_token = ?", token)
 
-    def places_of(self, account_id: int, session_hash: str) -> dict[int, str]:
+    def places_of(self, account_id: int) -> dict[int, str]:
         """Return the account's places, as `services.places_of` does."""
         rows = self._read(
-            "SELECT p.event_id, p.state FROM place AS p JOIN account AS a ON a.id = p.account_id"
-            " WHERE a.id = ? AND a.session_hash = ? AND a.is_active AND p.state <> 'cancelled'",
-            [account_id, session_hash],
+            "SELECT event_id, state FROM place WHERE account_id = ? AND state <> 'cancelled'",
+            [account_id],
         )
         return dict(rows)
 
-    def has_ended(self, session: RememberedAccount) -> bool:
+    def has_ended(self, remembered: RememberedAccount) -> bool:
         """Say whether a session is known to have ended. False for an account not known here."""
-        query = "SELECT session_hash, is_active, ended_sessions FROM account WHERE id = ?"
+        rows = self._read(
+            "SELECT session_hashes, is_active, ended_sessions FROM account WHERE id = ?",
+            [remembered.pk],
+        )
         return any(
-            not is_active
-            or not constant_time_compare(known, session.session_hash)
-            or session.session_id in json.loads(ended)
-            for known, is_active, ended in self._read(query, [session.pk])
+            not _is_live(remembered, hashes, is_active, json.loads(ended))
+            for hashes, is_active, ended in rows
         )
 
     def _find(self, condition: str, *values: object) -> KnownTicket | None:
@@ -357,6 +356,15 @@ class Mirror:
             return []
 
 
+def _is_live(
+    remembered: RememberedAccount, session_hashes: str, is_active: bool, ended: list[str]
+) -> bool:
+    if not is_active or remembered.session_id in ended:
+        return False
+    given = remembered.session_hash
+    return any(constant_time_compare(known, given) for known in session_hashes.split())
+
+
 def _account_row(
     account_id: int,
     password: str,
@@ -370,9 +378,11 @@ def _account_row(
 ) -> tuple[Any, ...]:
     account = User(password=password, session_nonce=session_nonce)
     proven = verified_at.isoformat() if verified_at else None
+    # Sessions of before a change of the secret key are good as long as that key is named.
+    hashes = [account.get_session_auth_hash(), *account.get_session_auth_fallback_hash()]
     return (
         account_id,
-        account.get_session_auth_hash(),
+        " ".join(hashes),
         is_active,
         email,
         browser,

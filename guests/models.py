@@ -20,6 +20,10 @@ code_validator = RegexValidator(
     r"^[a-z0-9][a-z0-9-]*$", _("Use small letters, digits and hyphens, beginning with a letter.")
 )
 
+# Names of constraints that callers tell apart.
+PENDING_ONCE = "guests_one_pending_request_per_account"
+KEY_ONCE = "guests_idempotency_key_once"
+
 # No venue has more than this: a shorter one would let half the world past the limit of an address.
 SHORTEST_PREFIX = {4: 16, 6: 32}
 
@@ -452,12 +456,12 @@ class GuestRequest(models.Model):
             models.UniqueConstraint(
                 fields=["event", "account"],
                 condition=models.Q(state="pending"),
-                name="guests_one_pending_request_per_account",
+                name=PENDING_ONCE,
             ),
             models.UniqueConstraint(
                 fields=["account", "idempotency_key"],
                 condition=~models.Q(idempotency_key=""),
-                name="guests_idempotency_key_once",
+                name=KEY_ONCE,
             ),
             models.CheckConstraint(
                 condition=models.Q(

@@ -9,8 +9,9 @@ from django.db.models.functions import Now
 
 from accounts.models import User
 
+from .errors import constraint_of
 from .history import acting_as
-from .models import DeadEntry, GuestRequest
+from .models import PENDING_ONCE, DeadEntry, GuestRequest
 from .services import wake_guests_worker
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,9 @@ def replay_batch(requests: Sequence[int], *, acting_user: User | None = None) ->
 def _replay_alone(pk: int, acting_user: User | None) -> int:
     try:
         return _replay([pk], acting_user)
-    except IntegrityError:
+    except IntegrityError as error:
+        if constraint_of(error) != PENDING_ONCE:
+            raise
         log.warning("replay_refused", extra={"request": pk})
         return 0
 

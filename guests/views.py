@@ -63,8 +63,7 @@ def _show_mirrored_pass(request: HttpRequest, token: str) -> HttpResponse | None
         return None
     if known.guest.is_withheld:
         raise Http404("no such pass")
-    is_own = account is not None and known.is_of_session(account.pk, account.session_hash)
-    if not is_own and not has_link(request, known.guest):
+    if not known.is_of(account) and not has_link(request, known.guest):
         return _show_to_another(request, known.guest.event)
     context = {
         "guest": known.guest,

@@ -19,6 +19,7 @@ from accounts.phones import readable_phone
 from guests.models import Event, time_of
 from guests.tickets import Ticket
 
+from .calendars import calendar_of
 from .errors import refusal_of, refusal_text
 from .links import PromoLink
 from .steps import ABOUT_A_PHONE, FORMS, remember_phone, sign_phone
@@ -142,6 +143,13 @@ def begin_again(request: HttpRequest, link: PromoLink) -> HttpResponse:
     if is_htmx(request):
         return show_step(request, link, "phone", {"form": PhoneForm(), "begins_again": True})
     return HttpResponseRedirect(link.step_url("phone") + f"?{BEGINS_AGAIN}=1", status=303)
+
+
+def show_calendar(request: HttpRequest, link: PromoLink) -> HttpResponse:
+    body = calendar_of(link.event, request.build_absolute_uri(link.url))
+    answer = HttpResponse(body, content_type="text/calendar; charset=utf-8")
+    answer["Content-Disposition"] = f'attachment; filename="{link.event.slug}.ics"'
+    return answer
 
 
 def seconds_until_opening(event: Event) -> int:

@@ -37,6 +37,7 @@ from snap.errors import unavailable
 from .answers import (
     begin_again,
     go,
+    show_calendar,
     show_event,
     show_events,
     show_step,
@@ -85,7 +86,7 @@ def or_in_emergency(
 
 def events(request: HttpRequest) -> HttpResponse:
     account = _account(request)
-    places = the_mirror().places_of(account.pk, account.session_hash) if account else {}
+    places = the_mirror().places_of(account.pk) if account else {}
     return show_events(request, snapshots.listed(), places)
 
 
@@ -94,9 +95,7 @@ def event(request: HttpRequest, event: str, promoter: str = "") -> HttpResponse:
     link = _recall_link(event, promoter)
     account = _account(request)
     held = the_mirror().find_latest_ticket(link.event.pk, account.pk) if account else None
-    if account is None or held is None:
-        return show_event(request, link, {})
-    if not held.is_of_session(account.pk, account.session_hash):
+    if held is None or not held.is_of(account):
         return show_event(request, link, {})
     context = ticket_context(held.describe(), wait=QUEUED_SECONDS, host=request.get_host())
     return show_event(request, link, context)
@@ -167,7 +166,7 @@ def find_ticket(request: HttpRequest, ticket_id: UUID, event: Event | None = Non
     given_here = was_given_here(request, ticket_id)
     account = _account(request)
     if known and (event is None or known.request.event_id == event.pk):
-        if account and known.is_of_session(account.pk, account.session_hash):
+        if known.is_of(account):
             return known.describe()
         if given_here and known.is_of_browser(request.session.get(BROWSER_KEY, "")):
             return known.describe()
@@ -182,7 +181,7 @@ def find_ticket(request: HttpRequest, ticket_id: UUID, event: Event | None = Non
 
 
 def calendar(request: HttpRequest, event: str) -> HttpResponse:
-    return unavailable(request)
+    return show_calendar(request, _recall_link(event, ""))
 
 
 def no_codes(request: HttpRequest, event: str, promoter: str) -> HttpResponse:

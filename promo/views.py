@@ -43,13 +43,13 @@ from .answers import (
     begin_again,
     go,
     is_htmx,
+    show_calendar,
     show_event,
     show_events,
     show_step,
     show_ticket,
     ticket_context,
 )
-from .calendars import calendar_of
 from .challenge import send_or_spend_pass
 from .emergency import or_in_emergency
 from .errors import refusal_text
@@ -264,11 +264,7 @@ def _show_kept(request: HttpRequest, event: str, ticket_id: UUID) -> HttpRespons
 @require_safe
 @or_in_emergency(emergency.calendar)
 def calendar(request: HttpRequest, event: str) -> HttpResponse:
-    link = open_link(event, "")
-    body = calendar_of(link.event, request.build_absolute_uri(link.url))
-    answer = HttpResponse(body, content_type="text/calendar; charset=utf-8")
-    answer["Content-Disposition"] = f'attachment; filename="{link.event.slug}.ics"'
-    return answer
+    return show_calendar(request, open_link(event, ""))
 
 
 def _refusal_of_list(link: PromoLink) -> str:

@@ -569,7 +569,7 @@ def test_entries_that_wait_hold_up_no_other(journal: Journal, transactional_db: 
 
 
 def test_a_constraint_that_is_not_about_waiting_counts_as_an_attempt(
-    journal: Journal, transactional_db: None
+    journal: Journal, transactional_db: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     event = make_event()
     entry = entry_of(event, make_account())
@@ -586,7 +586,9 @@ def test_a_constraint_that_is_not_about_waiting_counts_as_an_attempt(
             cursor.execute("ALTER TABLE guests_guestrequest DROP CONSTRAINT odd")
     stored = journal.find(ticket_id)
     assert stored is not None
-    assert (stored.attempts, stored.error) == (1, "IntegrityError")
+    assert (stored.attempts, stored.error) == (1, "IntegrityError odd")
+    assert entry.phone not in caplog.text
+    assert "draining_failed" in caplog.text
     assert GuestRequest.objects.filter(ticket_id=good).exists()
 
 

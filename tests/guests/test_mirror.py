@@ -12,6 +12,7 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
+from pytest_django import Settings
 
 from accounts.models import User
 from accounts.sessions import RememberedAccount
@@ -35,6 +36,25 @@ def state_in(mirror: Mirror, event: Event, account: User) -> str:
     return known.describe().state if known else ""
 
 
+def session_of(account: User) -> RememberedAccount:
+    return RememberedAccount(account.pk, account.get_session_auth_hash())
+
+
+def test_a_session_of_before_a_change_of_the_key_has_not_ended(
+    mirror: Mirror, settings: Settings
+) -> None:
+    guest = make_guest()
+    old = session_of(guest.account)
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+    settings.SECRET_KEY = "another"
+    mirror.sync()
+    assert not mirror.has_ended(old)
+    settings.SECRET_KEY_FALLBACKS = []
+    Mirror.remove(mirror)
+    mirror.sync()
+    assert mirror.has_ended(old)
+
+
 def test_a_place_is_there_as_its_holder_saw_it(mirror: Mirror) -> None:
     guest = make_guest()
     mirror.sync()
@@ -45,7 +65,9 @@ def test_a_place_is_there_as_its_holder_saw_it(mirror: Mirror) -> None:
     assert guest.qr_token is not None
     assert guest.qr_token in ticket.qr_code_url
     assert ticket.as_of
-    assert known.is_of_session(guest.account_id, guest.account.get_session_auth_hash())
+    assert known.is_of(session_of(guest.account))
+    assert not known.is_of(session_of(make_account()))
+    assert not known.is_of(None)
 
 
 def test_what_changed_since_is_taken_over_and_nothing_else_is_read(mirror: Mirror) -> None:
@@ -80,11 +102,11 @@ def test_a_new_code_and_a_new_session_are_changes_too(mirror: Mirror) -> None:
     """They change no state, and so leave no line in the history."""
     guest = make_guest()
     mirror.sync()
-    old = RememberedAccount(guest.account_id, guest.account.get_session_auth_hash(), "old")
+    old = replace(session_of(guest.account), session_id="old")
     guest.account.sign_out_everywhere()
     Guest.objects.filter(pk=guest.pk).update(qr_token="another")
     mirror.sync()
-    new = RememberedAccount(guest.account_id, guest.account.get_session_auth_hash(), "new")
+    new = replace(session_of(guest.account), session_id="new")
     assert mirror.has_ended(old)
     assert not mirror.has_ended(new)
     guest.account.end_session("new")

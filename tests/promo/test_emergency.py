@@ -77,7 +77,7 @@ def sign_in(client: Client, account: User) -> None:
 
 def test_the_event_page_stays_up(client: Client, event: Event) -> None:
     take_database_away()
-    for path in ("/promo/", "/promo/festa/"):
+    for path in ("/promo/", "/promo/festa/", "/promo/festa/calendar.ics"):
         answer = client.get(path)
         assert answer.status_code == 200
         assert event.title in answer.content.decode()
