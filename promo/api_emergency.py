@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from django.http import Http404, HttpRequest, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from rest_framework.decorators import api_view, authentication_classes
@@ -73,11 +73,13 @@ def create(request: Request) -> Response:
 
 @api_view(["GET"])
 @authentication_classes([SignedSession])
-def ticket(request: Request, ticket_id: UUID) -> Response:
-    """Say that the ticket is queued, to whom it was given here or who is signed in."""
-    if not was_given_here(request._request, ticket_id) and not request.user:
-        raise Http404("no such ticket")
-    return queued()
+def ticket(request: Request, ticket_id: UUID) -> HttpResponse:
+    """Say to the ticket's own browser that it is queued. See emergency.ticket for the others."""
+    if was_given_here(request._request, ticket_id):
+        return queued()
+    if request.user:
+        return nothing_left(request._request)
+    raise Http404("no such ticket")
 
 
 def nothing_left(request: HttpRequest) -> JsonResponse:

@@ -135,8 +135,14 @@ def request_access(request: HttpRequest, event: str, promoter: str) -> HttpRespo
 
 
 def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
-    """Say that the ticket is queued, to whom it was given here or who is signed in."""
-    if not was_given_here(request, ticket_id) and not request.user.is_authenticated:
+    """Say to the ticket's own browser that it is queued.
+
+    Whether another ticket exists, and whose it is, only the database knows: somebody who is signed
+    in is told to try again.
+    """
+    if not was_given_here(request, ticket_id):
+        if request.user.is_authenticated:
+            return unavailable(request)
         raise Http404("no such ticket")
     link = _recall_link(event, "")
     return show_ticket(request, queued(link.event, str(ticket_id)), wait=QUEUED_SECONDS)
