@@ -142,7 +142,10 @@ def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
     """
     if not was_given_here(request, ticket_id):
         if request.user.is_authenticated:
-            return unavailable(request)
+            answer = unavailable(request)
+            # A page without JavaScript asks again by itself.
+            answer["Refresh"] = answer["Retry-After"]
+            return answer
         raise Http404("no such ticket")
     link = _recall_link(event, "")
     return show_ticket(request, queued(link.event, str(ticket_id)), wait=QUEUED_SECONDS)

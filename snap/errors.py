@@ -76,7 +76,10 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 def unavailable(request: HttpRequest) -> HttpResponse:
     """Answer 503: nothing was accepted. A page with scripts keeps its form and tries by itself."""
-    answer = _page(request, 503, retry_after=RETRY_AFTER)
+    # Admin's forms hold passwords: what was typed there does not come back in a page.
+    kept = {} if request.path.startswith("/admin/") else request.POST
+    method = "get" if request.path.startswith("/admin/") else (request.method or "get").lower()
+    answer = _page(request, 503, retry_after=RETRY_AFTER, kept=kept, method=method)
     answer["Retry-After"] = str(RETRY_AFTER)
     return answer
 

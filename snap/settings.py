@@ -351,7 +351,7 @@ LIMIT_BLOCK = env.int("LIMIT_BLOCK", default=60)
 LIMIT_VENUE = env.int("LIMIT_VENUE", default=6000)
 LIMIT_SOLVED = env.int("LIMIT_SOLVED", default=100)
 LIMIT_WAITED = env.int("LIMIT_WAITED", default=30)
-# Passwords and authenticator codes a minute from one address; images a minute by one account.
+# Passwords a minute from one address, and authenticator codes; images a minute by one account.
 LIMIT_SIGN_IN = env.int("LIMIT_SIGN_IN", default=20)
 LIMIT_IMAGES = env.int("LIMIT_IMAGES", default=10)
 # Accepted requests for a place a minute, for one event and for all: more than that stand in line.

@@ -85,8 +85,8 @@ document.body.addEventListener("htmx:beforeSwap", (event) => {
     return;
   }
   const state = stateIn(event.detail.serverResponse);
-  if (event.detail.xhr.status === 429) {
-    // Asked too often: what is shown stays, and the next time comes.
+  if ([429, 503].includes(event.detail.xhr.status)) {
+    // Asked too often, or the database is away: what is shown stays, and the next time comes.
     event.detail.shouldSwap = false;
     return;
   }

@@ -221,6 +221,8 @@ def test_only_the_tickets_own_browser_hears_that_it_is_queued() -> None:
                 assert answer.status_code == status
                 assert "queued" not in html_of(answer)
                 assert event.title not in html_of(answer)
+        # A page that waits stays where it is, and asks again.
+        assert curious.get(page)["Refresh"] == curious.get(page)["Retry-After"]
     finally:
         breaker.succeeded()
 
