@@ -24,7 +24,7 @@ from .forms import SecondFactorForm
 from .models import User
 from .second_factor import confirm_device, device_of, enrolment_of, verify_code
 from .sessions import BACKEND, BROWSER_KEY, account_of, end_session, name_session
-from .throttle import refuse_sign_in
+from .throttle import refuse_second_factor, refuse_sign_in
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ class StaffSite(AdminSite):
         """Ask for a code of the authenticator app; the first time, show how to add SNAP to it."""
         if not super().has_permission(request) or not is_staff_session(request):
             return redirect(f"{reverse('admin:login')}?{_next_query(request)}")
-        if request.method == "POST" and (refused := refuse_sign_in(request)):
+        if request.method == "POST" and (refused := refuse_second_factor(request)):
             return refused
         account = request.user
         assert isinstance(account, User)

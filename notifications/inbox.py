@@ -17,18 +17,23 @@ from django.conf import settings
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.crypto import constant_time_compare
+from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_safe
 
+from snap.addresses import is_this_machine
 from snap.policies import PAGES, limited
 
 log = logging.getLogger(__name__)
 
 SHOWN = 100
 NAME = re.compile(r"[0-9]{8}T[0-9]{12}-[0-9a-f]{8}")
+# The key of other machines: in the printed address, and then in a cookie.
+KEY, COOKIE = "key", "inbox"
 CONTENT_ID = re.compile(r"cid:([A-Za-z0-9@._-]+)")
 
 
@@ -61,8 +66,14 @@ def _path(name: str) -> Path:
 @require_safe
 @never_cache
 def inbox(request: HttpRequest) -> HttpResponse:
-    """List the newest emails."""
-    _require_page()
+    """List the newest emails. The printed address leaves its key in a cookie."""
+    _require_reader(request)
+    if KEY in request.GET:
+        answer = redirect("inbox")
+        answer.set_cookie(
+            COOKIE, request.GET[KEY], path=reverse("inbox"), httponly=True, samesite="Lax"
+        )
+        return answer
     emails = [(name, _read(name)) for name in _newest_names()]
     return render(request, "notifications/inbox.html", {"emails": emails})
 
@@ -73,7 +84,7 @@ def inbox(request: HttpRequest) -> HttpResponse:
 @csp_replace({"frame-src": [SELF]})  # type: ignore[arg-type]  # its types know no URL arguments
 def inbox_message(request: HttpRequest, name: str) -> HttpResponse:
     """Show one email: its headers, its HTML in a frame, its text."""
-    _require_page()
+    _require_reader(request)
     message = _read(name)
     context = {"name": name, "message": message, "text": _part(message, "plain")}
     return render(request, "notifications/inbox_message.html", context)
@@ -92,20 +103,24 @@ def inbox_message(request: HttpRequest, name: str) -> HttpResponse:
         "sandbox": ["allow-popups", "allow-popups-to-escape-sandbox"],
     }
 )
-def inbox_html(_request: HttpRequest, name: str) -> HttpResponse:
+def inbox_html(request: HttpRequest, name: str) -> HttpResponse:
     """Show an email's HTML by itself, its links opening in new windows."""
-    _require_page()
+    _require_reader(request)
     html = _part(_read(name), "html")
-    shown = CONTENT_ID.sub(lambda match: reverse("inbox_image", args=[name, match[1]]), html)
+    # A sandboxed frame sends no cookie for its images.
+    query = f"?{urlencode({KEY: settings.INBOX_TOKEN})}" if COOKIE in request.COOKIES else ""
+    shown = CONTENT_ID.sub(
+        lambda match: reverse("inbox_image", args=[name, match[1]]) + query, html
+    )
     return HttpResponse(shown.replace("<head>", '<head><base target="_blank">', 1))
 
 
 @limited(read=PAGES)
 @require_safe
 @never_cache
-def inbox_image(_request: HttpRequest, name: str, content_id: str) -> HttpResponse:
+def inbox_image(request: HttpRequest, name: str, content_id: str) -> HttpResponse:
     """Serve an email's inline image."""
-    _require_page()
+    _require_reader(request)
     for part in _read(name).walk():
         if part["Content-ID"] == f"<{content_id}>" and part.get_content_type() == "image/png":
             image = HttpResponse(part.get_payload(decode=True), content_type="image/png")
@@ -115,8 +130,15 @@ def inbox_image(_request: HttpRequest, name: str, content_id: str) -> HttpRespon
     raise Http404
 
 
-def _require_page() -> None:
+def _require_reader(request: HttpRequest) -> None:
+    """Raise Http404 for anybody but this machine and whoever has the key: codes are in there."""
     if not settings.INBOX_PAGE:
+        raise Http404
+    given = request.GET.get(KEY) or request.COOKIES.get(COOKIE) or ""
+    expected = settings.INBOX_TOKEN
+    if expected and constant_time_compare(given, expected):
+        return
+    if not is_this_machine(request):
         raise Http404
 
 

@@ -151,7 +151,10 @@ def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
         # Another host has it in its journal.
         found = queued_ticket(link.event, str(ticket_id))
     if found is None:
-        return unavailable(request)
+        answer = unavailable(request)
+        # A page without JavaScript asks again by itself.
+        answer["Refresh"] = answer["Retry-After"]
+        return answer
     return show_ticket(request, found, wait=QUEUED_SECONDS)
 
 

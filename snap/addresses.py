@@ -10,6 +10,15 @@ from django.http import HttpRequest
 # Placeholder for an unknown client address. It is a valid IP, so callers can parse it.
 UNKNOWN = "0.0.0.0"  # noqa: S104  # nosec B104
 
+FORWARDING_HEADERS = (
+    "Forwarded",
+    "Via",
+    "X-Forwarded-For",
+    "X-Forwarded-Host",
+    "X-Forwarded-Proto",
+    "X-Real-IP",
+)
+
 
 def client_address(request: HttpRequest) -> str:
     """Return the client's IPv4 address, or the /64 network of its IPv6 address.
@@ -34,6 +43,19 @@ def _believed(peer: str, forwarded: str) -> str:
         if (found := normal_address(believed)) != UNKNOWN:
             return found
     return normal_address(peer)
+
+
+def is_this_machine(request: HttpRequest) -> bool:
+    """Say whether the caller runs on this machine and speaks for nobody else.
+
+    A proxy or tunnel on this machine speaks for visitors. It says so in one of these headers.
+    """
+    if any(name in request.headers for name in FORWARDING_HEADERS):
+        return False
+    try:
+        return ip_address(request.META.get("REMOTE_ADDR", "")).is_loopback
+    except ValueError:
+        return False
 
 
 @lru_cache(maxsize=4096)

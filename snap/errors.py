@@ -115,7 +115,13 @@ def unavailable(request: HttpRequest, *, is_unsure: bool = False) -> HttpRespons
 
     Nothing was accepted, or nobody knows what was (`is_unsure`): the page says which.
     """
-    answer = _page(request, 503, retry_after=RETRY_AFTER, is_unsure=is_unsure)
+    # Admin's forms hold passwords: what was typed there does not come back in a page.
+    is_admin = request.path.startswith("/admin/")
+    kept = {} if is_admin else request.POST
+    method = "get" if is_admin else (request.method or "get").lower()
+    answer = _page(
+        request, 503, retry_after=RETRY_AFTER, is_unsure=is_unsure, kept=kept, method=method
+    )
     answer["Retry-After"] = str(RETRY_AFTER)
     return answer
 

@@ -1,7 +1,6 @@
 """What load balancers and Prometheus ask: alive, ready, and how it goes."""
 
 import hmac
-import ipaddress
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -21,6 +20,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from .addresses import is_this_machine
 from .breaker import LEVELS, STATE, state_gauge
 from .connections import within
 from .database import breaker, database_answers
@@ -141,18 +141,15 @@ def redis_answers() -> bool:
 
 
 def may_read_metrics(request: HttpRequest) -> bool:
-    """Say whether the caller has the token or, when there is none, is this machine itself."""
+    """Say whether the caller has the token or, where none is set, runs on this machine.
+
+    Only development has none: settings refuse to load without one under HTTPS or behind a proxy.
+    """
     if settings.METRICS_TOKEN:
         expected = f"Bearer {settings.METRICS_TOKEN}".encode()
         given = request.headers.get("Authorization", "").encode()
         return hmac.compare_digest(given, expected)
-    # A proxy on this machine speaks for visitors, and says so in this header.
-    if "X-Forwarded-For" in request.headers:
-        return False
-    try:
-        return ipaddress.ip_address(request.META.get("REMOTE_ADDR", "")).is_loopback
-    except ValueError:
-        return False
+    return is_this_machine(request)
 
 
 def _breaker_metrics() -> Iterator[Metric]:

@@ -46,11 +46,15 @@ PERMISSIONS_POLICY = ", ".join(f"{feature}=()" for feature in UNUSED_FEATURES)
 
 
 def add_browser_headers(get_response: Handler) -> Handler:
-    """Tell browsers what no page may do, and that nobody else may embed what we serve."""
+    """Tell browsers what no page may do, that nobody else may embed what we serve or keep it.
+
+    What may be kept (static files, posters, QR images) says so itself. The rest can be personal.
+    """
 
     def middleware(request: HttpRequest) -> HttpResponse:
         answer = get_response(request)
         answer.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+        answer.headers.setdefault("Cache-Control", "no-store, private")
         if answer.headers.get("Content-Type", "").startswith("text/html"):
             answer.headers.setdefault("Permissions-Policy", PERMISSIONS_POLICY)
         return answer

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import environ
 from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -502,6 +503,8 @@ EMAIL_LEASE = env.int("EMAIL_LEASE", default=60)
 # Where the console provider keeps what it "sent", and whether /inbox/ shows it.
 INBOX_DIR = Path(env.str("INBOX_DIR", default=str(BASE_DIR / "var" / "inbox")))
 INBOX_PAGE = EMAIL_PROVIDER == "console"
+# What other machines send once to read it, as `/inbox/?key=…`. Empty: they cannot.
+INBOX_TOKEN = env.str("INBOX_TOKEN", default="")
 
 # Languages and time ----------------------------------------------------------------------------
 
@@ -566,8 +569,13 @@ CONTENT_SECURITY_POLICY = {
 
 # Seeing what goes on -----------------------------------------------------------------------------
 
-# /metrics asks for this as a bearer token; empty: only the machine itself may read.
+# /metrics asks for this as a bearer token. In development there may be none: this machine itself
+# may read then. Behind a proxy every visitor can look like this machine.
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+if not METRICS_TOKEN and (HTTPS or TRUSTED_PROXIES):
+    raise ImproperlyConfigured(
+        "Set METRICS_TOKEN: a random text that Prometheus sends for /metrics."
+    )
 PROMETHEUS_EXPORT_MIGRATIONS = False
 
 LOGGING = {
@@ -579,6 +587,12 @@ LOGGING = {
     "loggers": {
         "django": {"handlers": [], "level": "INFO", "propagate": True},
         "django.server": {"handlers": [], "propagate": True},
+        # The servers' own lines too go through the formatter that hides tokens.
+        "uvicorn": {"handlers": [], "propagate": True},
+        "uvicorn.error": {"handlers": [], "propagate": True},
+        "uvicorn.access": {"handlers": [], "propagate": True},
+        "_granian": {"handlers": [], "propagate": True},
+        "granian.access": {"handlers": [], "propagate": True},
         # A line for each wake-up says nothing; what was done is logged by whoever did it.
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},

@@ -177,6 +177,7 @@ def test_a_sign_in_that_finds_no_slot_is_told_to_come_again(
         answer = sign_in(client, phone)
         assert answer.status_code == 503
         assert answer["Retry-After"]
+        assert "wrong" not in answer.content.decode(), "what was typed comes back"
     assert client.get("/promo/").status_code == 200
 
 

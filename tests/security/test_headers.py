@@ -155,6 +155,7 @@ def test_production_speaks_https_only(stack: Stack) -> None:
         "DJANGO_SETTINGS_MODULE": "snap.settings",
         "SECRET_KEY": "x" * 64,
         "PUBLIC_URL": "https://snap.example",
+        "METRICS_TOKEN": "x" * 32,
         # What `make run` may have left in var/env.
         "ALLOWED_HOSTS": "snap.example",
         "WEBSOCKET_PORT": "0",

@@ -310,5 +310,6 @@ def test_what_people_added_to_the_environment_file_stays(
     written = up.read_environment(path)
     assert environment == written | {"DATABASE_URL": "given"}
     assert len(written.pop("SECRET_KEY")) > 50
+    assert len(written.pop("INBOX_TOKEN")) > 20
     assert written == {"EMAIL_PROVIDER": "smtp", "EMAIL_HOST": "mail", "REDIS_URL": "new"}
     assert path.stat().st_mode & 0o777 == 0o600

@@ -328,9 +328,14 @@ def lan_address() -> str | None:
 def write_environment(path: Path, worked_out: dict[str, str]) -> None:
     """Complete the process's environment and keep what was added in `path`, for other commands.
 
-    Real variables win. The secret key is made once; lines that people added to the file stay.
+    Real variables win. The secret key and the inbox's key are made once; lines that people added to
+    the file stay.
     """
-    kept = {"SECRET_KEY": secrets.token_urlsafe(50), "EMAIL_PROVIDER": "console"}
+    kept = {
+        "SECRET_KEY": secrets.token_urlsafe(50),
+        "EMAIL_PROVIDER": "console",
+        "INBOX_TOKEN": secrets.token_urlsafe(16),
+    }
     kept |= {
         name: value for name, value in read_environment(path).items() if name not in WORKED_OUT
     }
@@ -419,5 +424,7 @@ def invitation(web_port: int, seeded: str) -> str:
         lines.append(f"  Emails sent  {own}/inbox/")
     if own != settings.PUBLIC_URL:
         lines.append(f"  On a phone   {settings.PUBLIC_URL}/promo/   (same network)")
+        if settings.INBOX_PAGE and settings.INBOX_TOKEN:
+            lines.append(f"               {settings.PUBLIC_URL}/inbox/?key={settings.INBOX_TOKEN}")
     lines += ["", *(f"  {line}" for line in seeded.splitlines())]
     return "\n".join(lines).rstrip() + "\n"
