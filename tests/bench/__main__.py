@@ -31,6 +31,9 @@ def read_options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=60.0, help="of each measurement (60)")
     parser.add_argument("--runs", type=int, default=1, help="how often, for medians (1)")
     parser.add_argument("--add", action="store_true", help="keep the runs of these parts so far")
+    parser.add_argument(
+        "--as-before", action="store_true", help="attacks: keep the figures as an older release's"
+    )
     parser.add_argument("--quick", action="store_true", help="a few seconds, no document")
     parser.add_argument("--report", action="store_true", help="only write the document anew")
     parser.add_argument("--out", type=Path, default=DOCS, help="folder of the document (docs)")

@@ -9,5 +9,6 @@ PARTS = {
     "creation": "rows a worker ends, beside the same upsert alone; drawing a QR code",
     "sockets": "memory of idle websockets, and the latency of a push",
     "growth": "one and two web workers; lists of 1,000 to 1,000,000 guests",
+    "attacks": "what an attacker gets in a minute (docs/security.md)",
     "memory": "resident memory after 10,000 and 100,000 journeys",
 }

@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable
 
-from tests.bench import calls, creation, growth, journeys, memory, peak, report, sockets
+from tests.bench import attacks, calls, creation, growth, journeys, memory, peak, report, sockets
 from tests.bench.bench import Bench
 from tests.bench.figures import Figures
 from tests.bench.journey import JourneyError
@@ -22,6 +22,7 @@ PARTS: dict[str, Callable[[Bench], Figures]] = {
     "creation": creation.creation,
     "sockets": sockets.sockets,
     "growth": growth.growth,
+    "attacks": attacks.attacks,
     "memory": memory.memory,
 }
 
@@ -46,9 +47,12 @@ def run(stack: ProductionStack, options: argparse.Namespace) -> bool:
             if not options.quick:
                 again = options.add or number > 0
                 measured = report.describe_run(figures, options.seconds, load, speed)
-                report.keep(options.out, part, measured, again=again)
+                if part == "attacks":
+                    attacks.keep(options.out, measured, is_before=options.as_before)
+                else:
+                    report.keep(options.out, part, measured, again=again)
     good, said = stack.audit()
     print(f"audit: {said.splitlines()[-1] if said else 'said nothing'}")
-    if not options.quick:
+    if not options.quick and set(options.parts) - {"attacks"}:
         report.write(options.out)
     return good and all_measured

@@ -187,6 +187,26 @@ class ProductionStack:
         self._wait_until_ready(name)
 
     @contextmanager
+    def usual_limits(self, **settings: str) -> Iterator[None]:
+        """Run web and ws with SNAP's own limits, and these variables, for the length of a block."""
+        raised = {*LIMITS, *LIMITS_OF_ROUTES, *CODE_LIMITS}
+        usual = {name: value for name, value in self.env.items() if name not in raised}
+        self._run_with(usual | settings)
+        try:
+            yield
+        finally:
+            self._run_with(self.env)
+
+    def _run_with(self, env: dict[str, str]) -> None:
+        served = {name: self.processes[name] for name in ("web", "ws")}
+        processes.stop(list(served.values()), STOP_TIMEOUT)
+        for name, process in served.items():
+            process.env = env
+            self._launch(name)
+        for name in served:
+            self._wait_until_ready(name)
+
+    @contextmanager
     def without(self, *names: str) -> Iterator[None]:
         """Stop processes for the length of a block."""
         processes.stop([self.processes[name] for name in names], STOP_TIMEOUT)
