@@ -71,7 +71,7 @@ class EmailAdmin(LongList, ReadOnly):
     actions = ["send_again"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Email | None = None) -> list[str]:
-        return [field.name for field in Email._meta.fields]
+        return [field.name for field in Email._meta.fields if field.editable]
 
     @admin.action(
         description=_("Send again what is dead, bounced or cancelled"), permissions=["change"]

@@ -8,7 +8,7 @@ django-ratelimit. Past a route's allowance a block is set, which the same questi
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
@@ -159,7 +159,9 @@ def failing_key(request: HttpRequest, address: str, phone: str) -> str:
     return f"anonymous {address}"
 
 
-def distinct_phones(request: HttpRequest, address: str, phone: str) -> tuple[Distinct, ...]:
+def distinct_phones(
+    request: HttpRequest, address: str, phone: str, *, is_venue: bool = False
+) -> tuple[Distinct, ...]:
     """Return the limits of different phones, which no challenge lifts.
 
     A response tells whether a phone has an account. None for the phone that the session is signed
@@ -168,17 +170,16 @@ def distinct_phones(request: HttpRequest, address: str, phone: str) -> tuple[Dis
     if not phone or phone == account_phone(request):
         return ()
     block = phone[:-BLOCK_DIGITS]
-    browser = request.session.get(BROWSER_KEY)
-    return (
-        *([_phones("browser", browser, settings.LIMIT_PHONES_BROWSER, phone)] if browser else []),
-        _phones("address", address, settings.LIMIT_PHONES_ADDRESS, phone),
-        _phones("near", f"{address} {block}", settings.LIMIT_PHONES_NEAR, phone),
-        _phones("block", block, settings.LIMIT_PHONES_BLOCK, phone),
-    )
-
-
-def _phones(name: str, of: str, limit: int, phone: str) -> Distinct:
-    return Distinct(f"phones_{name}", of, limit, phone)
+    found = [Distinct("phones_block", block, settings.LIMIT_PHONES_BLOCK, phone)]
+    if browser := request.session.get(BROWSER_KEY):
+        found.append(Distinct("phones_browser", browser, settings.LIMIT_PHONES_BROWSER, phone))
+    if is_venue:
+        found.append(Distinct("phones_address", address, settings.LIMIT_PHONES_VENUE, phone))
+    else:
+        near = f"{address} {block}"
+        found.append(Distinct("phones_address", address, settings.LIMIT_PHONES_ADDRESS, phone))
+        found.append(Distinct("phones_near", near, settings.LIMIT_PHONES_NEAR, phone))
+    return tuple(found)
 
 
 def venue_budget(request: HttpRequest, limiting: Limiting) -> Budget | None:
@@ -191,13 +192,7 @@ def venue_budget(request: HttpRequest, limiting: Limiting) -> Budget | None:
         requests=Layer("ip", f"venue {address}", settings.LIMIT_VENUE),
         failing=usual.failing,
         phone=usual.phone,
-        distincts=tuple(
-            replace(each, limit=settings.LIMIT_PHONES_VENUE)
-            if each.name == "phones_address"
-            else each
-            for each in usual.distincts
-            if each.name != "phones_near"
-        ),
+        distincts=distinct_phones(request, address, limiting.phone, is_venue=True),
         times=max(1, settings.LIMIT_VENUE // settings.LIMIT_IP),
     )
 

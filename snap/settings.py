@@ -391,7 +391,7 @@ LIMIT_ROUTES = {
 # Requests a minute: of one account in admin; to sign in there, from one address; for /readyz and
 # /metrics, from one address; and for websockets, by one account and from one address.
 LIMIT_STAFF = env.int("LIMIT_STAFF", default=300)
-LIMIT_SIGN_IN = env.int("LIMIT_SIGN_IN", default=30)
+LIMIT_SIGN_IN = env.int("LIMIT_SIGN_IN", default=20)
 LIMIT_MONITORING = env.int("LIMIT_MONITORING", default=3000)
 LIMIT_SOCKETS = env.int("LIMIT_SOCKETS", default=60)
 LIMIT_SOCKETS_ADDRESS = env.int("LIMIT_SOCKETS_ADDRESS", default=6000)
