@@ -5,7 +5,7 @@ neither can TCP's, because the peer's kernel goes on to acknowledge.
 """
 
 import select
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from time import monotonic
@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 from django.conf import settings
 from psycopg import errors
+from psycopg.waiting import READY_NONE
 from psycopg_pool import ConnectionPool
 
 # Until when (monotonic clock) the work at hand may wait for the database; None: no limit here.
@@ -84,8 +85,21 @@ class BoundedConnection(psycopg.Connection[Any]):
         except errors._WaitTimeout:
             for report in on_silence:
                 report()
-            # The generator goes on where it is, as psycopg itself has it do after a cancellation.
-            return super().wait(gen, interval, limit - SUSPICIOUS_SILENCE)
+            return super().wait(_going_on(gen), interval, limit - SUSPICIOUS_SILENCE)
+
+
+def _going_on(gen: Any) -> Generator[Any, Any, Any]:
+    """Return a generator that goes on with one that waits already, for a second `wait`.
+
+    A wait begins with `next`, and a generator that is sending a statement does not take that.
+    """
+    ready: Any = READY_NONE
+    while True:
+        try:
+            wanted = gen.send(ready)
+        except StopIteration as end:
+            return end.value
+        ready = yield wanted
 
 
 @contextmanager

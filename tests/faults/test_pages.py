@@ -1,7 +1,6 @@
 """The websocket process and Valkey restart under open pages; all the same each hears its end."""
 
 import asyncio
-import json
 import random
 import threading
 import time
@@ -10,34 +9,29 @@ from contextlib import suppress
 import httpx
 import pytest
 from django.db.models.functions import Now
-from websockets.asyncio.client import connect
-from websockets.exceptions import WebSocketException
 
 from guests.models import Event, GuestRequest
 from snap.embedded import Valkey
+from tests.bench import wire
 from tests.factories import make_accounts, make_event
 from tests.stack import Stack, wait_for
 
 from .breaking import pause
 from .conftest import Conclude, Form, MakeStorm
+from .pages import WITH_SOCKET, Page
 from .storm import Person, sign_in
 
 pytestmark = pytest.mark.processes
 
-# As static/js/ticket.js has them, in seconds.
-WITHOUT_SOCKET = 1.0
-WITH_SOCKET = 15.0
-
 
 class Pages:
-    """Open pages that do as static/js/ticket.js does: a socket, and polling beside it."""
+    """Many open pages, each in the hands of somebody with a ticket."""
 
     def __init__(self, stack: Stack, tickets: list[tuple[Person, str]]) -> None:
         self.stack = stack
         self.tickets = tickets
-        self.connected: set[str] = set()
+        self.pages: list[Page] = []
         self.ended_at: dict[str, float] = {}
-        self.by_socket = 0
         self._thread = threading.Thread(target=lambda: asyncio.run(self._open_all()))
 
     def start(self) -> None:
@@ -46,10 +40,16 @@ class Pages:
     def join(self, timeout: float) -> None:
         self._thread.join(timeout)
 
+    def connected(self) -> int:
+        """Return how many have their socket now."""
+        return sum(page.has_socket for page in list(self.pages))
+
+    def heard_by_socket(self) -> int:
+        return sum(page.heard_by_socket for page in list(self.pages))
+
     async def _open_all(self) -> None:
-        limits = httpx.Limits(max_connections=100)
         async with httpx.AsyncClient(
-            base_url=self.stack.url, limits=limits, timeout=30
+            base_url=self.stack.url, limits=httpx.Limits(max_connections=100), timeout=30
         ) as self._client:
             await asyncio.wait_for(
                 asyncio.gather(*(self._open(*each) for each in self.tickets)), timeout=240
@@ -57,46 +57,26 @@ class Pages:
 
     async def _open(self, person: Person, ticket: str) -> None:
         await asyncio.sleep(random.uniform(0, len(self.tickets) / 100))
-        tasks = [
-            asyncio.create_task(self._listen(person, ticket)),
-            asyncio.create_task(self._poll(person, ticket)),
-        ]
-        done, left = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        self.ended_at[ticket] = time.time()
-        self.by_socket += tasks[0] in done
-        for task in left:
-            task.cancel()
-        for task in done:
-            task.result()
 
-    async def _listen(self, person: Person, ticket: str) -> None:
-        wait = 1.0
-        while True:
-            with suppress(OSError, WebSocketException, TimeoutError):
-                async with connect(
-                    f"ws://localhost:{self.stack.ws_port}/ws/guest-updates/{ticket}/",
-                    origin=self.stack.url,  # type: ignore[arg-type]
-                    additional_headers={"Cookie": person.headers()["Cookie"]},
-                    proxy=None,
-                ) as socket:
-                    self.connected.add(ticket)
-                    wait = 1.0
-                    async for message in socket:
-                        if json.loads(message)["type"] != "guest_processing":
-                            return
-            self.connected.discard(ticket)
-            await asyncio.sleep(wait * random.uniform(0.5, 1.5))
-            wait = min(wait * 2, 8)
-
-    async def _poll(self, person: Person, ticket: str) -> None:
-        url = f"/api/client-auth/guests/requests/{ticket}"
-        while True:
-            pause = WITH_SOCKET if ticket in self.connected else WITHOUT_SOCKET
-            await asyncio.sleep(pause * random.uniform(0.8, 1.2))
+        async def ask() -> str:
+            url = f"/api/client-auth/guests/requests/{ticket}"
             with suppress(httpx.TransportError):
                 answer = await self._client.get(url, headers=person.headers())
-                if answer.is_success and answer.json()["state"] in {"created", "waitlisted"}:
-                    return
+                if answer.is_success:
+                    return str(answer.json()["state"])
+            return ""
+
+        async def connect() -> wire.Socket:
+            return await wire.Socket.open(
+                f"{self.stack.sockets_url}/ws/promo/{ticket}/",
+                origin=self.stack.url.encode(),
+                cookies=person.headers()["Cookie"].encode(),
+            )
+
+        page = Page("processing", ask, connect)
+        self.pages.append(page)
+        await page.follow()
+        self.ended_at[ticket] = time.time()
 
 
 def pending_tickets(event: Event, size: int) -> list[tuple[Person, str]]:
@@ -123,10 +103,10 @@ def test_websockets_and_valkey_restarted_under_open_pages(
     faulty.kill("sweeper")
     pages = Pages(faulty, pending_tickets(event, size))
     pages.start()
-    wait_for(lambda: len(pages.connected) == size, form(30, 120))
+    wait_for(lambda: pages.connected() == size, form(30, 120))
     faulty.kill("ws")
     faulty.start("ws")
-    wait_for(lambda: len(pages.connected) >= size * 0.9, form(30, 120))
+    wait_for(lambda: pages.connected() >= size * 0.9, form(30, 120))
     valkey.stop("immediate")
     valkey.start()
     GuestRequest.objects.filter(event=event).update(next_attempt_at=Now())
@@ -144,7 +124,7 @@ def test_websockets_and_valkey_restarted_under_open_pages(
     conclude(
         storm,
         broken=f"The websocket process was killed under {size:,} open pages, and then Valkey, while"
-        f" their tickets waited; {pages.by_socket:,} then heard by socket, the others by asking,"
-        f" the last after {max(last, 0):.1f} s.",
+        f" their tickets waited; {pages.heard_by_socket():,} then heard by socket, the others by"
+        f" asking, the last after {max(last, 0):.1f} s.",
         healed_at=healed_at,
     )

@@ -1,5 +1,7 @@
 """The database being away, on a real PostgreSQL that is stopped or frozen."""
 
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -70,6 +72,45 @@ def test_one_failure_has_the_probe_open_the_breaker_and_close_it_again(
 def hold(seconds: float) -> None:
     with suppress(DatabaseAwayError), asking(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_sleep(%s)", [seconds])
+
+
+def test_an_answer_after_a_suspicious_silence_is_still_read() -> None:
+    """The wait for it goes on where it was, for a query and for one after it."""
+    with asking(), connection.cursor() as cursor:
+        cursor.execute("SELECT 41 FROM pg_sleep(1.4)")
+        assert cursor.fetchone() == (41,)
+    with asking(), connection.cursor() as cursor:
+        cursor.execute("SELECT 42")
+        assert cursor.fetchone() == (42,)
+    with asking(), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(1.1)")
+        cursor.execute("SELECT repeat('x', %s)", [5_000_000])
+        assert len(cursor.fetchone()[0]) == 5_000_000
+    assert stays_closed(0.5)
+
+
+def test_a_statement_longer_than_what_the_network_takes_survives_a_silence(
+    settings: Settings,
+) -> None:
+    """The server reads nothing for a while, in the middle of a statement that is being sent."""
+    settings.DATABASE_REQUEST_SECONDS = 20
+    assert servers.postgresql is not None
+    User.objects.count()
+    backend = backend_pid()
+    text = "x" * 20_000_000
+    timer = threading.Timer(1.6, lambda: os.kill(backend, signal.SIGCONT))
+    os.kill(backend, signal.SIGSTOP)
+    timer.start()
+    with asking(), connection.cursor() as cursor:
+        cursor.execute("SELECT length(%s::text)", [text])
+        assert cursor.fetchone() == (len(text),)
+    timer.join()
+
+
+def backend_pid() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return int(cursor.fetchone()[0])
 
 
 def stays_closed(seconds: float) -> bool:
