@@ -18,13 +18,13 @@ from django.views.decorators.cache import never_cache
 from django_otp import DEVICE_ID_SESSION_KEY
 from django_otp import login as mark_verified
 
-from snap.policies import PAGES, STAFF, STAFF_SIGN_IN, limit_all, limited
+from snap.policies import PAGES, STAFF, STAFF_CODE, STAFF_SIGN_IN, limit_all, limited
 
 from .forms import SecondFactorForm
 from .models import User
 from .second_factor import confirm_device, device_of, enrolment_of, verify_code
 from .sessions import BACKEND, BROWSER_KEY, account_of, end_session, name_session
-from .throttle import refuse_second_factor, refuse_sign_in
+from .throttle import refuse_sign_in
 
 log = logging.getLogger(__name__)
 
@@ -90,14 +90,12 @@ class StaffSite(AdminSite):
             User(pk=request.user.pk).close_sockets()
         return answer
 
-    @method_decorator(limited(read=STAFF, write=STAFF_SIGN_IN))
+    @method_decorator(limited(read=STAFF, write=STAFF_CODE))
     @method_decorator(never_cache)
     def second_factor(self, request: HttpRequest) -> HttpResponse:
         """Ask for a code of the authenticator app; the first time, show how to add SNAP to it."""
         if not super().has_permission(request) or not is_staff_session(request):
             return redirect(f"{reverse('admin:login')}?{_next_query(request)}")
-        if request.method == "POST" and (refused := refuse_second_factor(request)):
-            return refused
         account = request.user
         assert isinstance(account, User)
         device = device_of(account)

@@ -66,28 +66,11 @@ def refuse_sign_in(request: HttpRequest) -> HttpResponse | None:
 
     One query. The policy STAFF_SIGN_IN of the view limits how often an address may try at all.
     """
-    if refused := _refuse_past_limit("sign_in", request):
-        return refused
     address = client_address(request)
     if wait := _seconds_shut_out(address):
         note_suspicious("password_spray", address=address)
         return locked_out(request, wait)
     return None
-
-
-def refuse_second_factor(request: HttpRequest) -> HttpResponse | None:
-    """Return the 429 for an address that has sent too many codes of authenticator apps."""
-    return _refuse_past_limit("second_factor", request)
-
-
-def _refuse_past_limit(layer: str, request: HttpRequest) -> HttpResponse | None:
-    address = client_address(request)
-    verdict = take([Layer(layer, address, settings.LIMIT_SIGN_IN)])
-    if verdict.allowed:
-        return None
-    hits.labels(layer).inc()
-    log.warning("sign_in_limited", extra={"address": address, "layer": layer})
-    return locked_out(request, verdict.retry_after)
 
 
 def _seconds_shut_out(address: str) -> int:
