@@ -288,8 +288,7 @@ class EventAdmin(ChangesOnly):
         text = gettext("%(wrong)d wrong, %(going)d in flight.")
         said = text % {"wrong": len(wrong), "going": len(going)}
         self.message_user(request, said, messages.ERROR if wrong else messages.SUCCESS)
-        for event in events:
-            self.log_change(request, event, gettext("List audited: %s") % said)
+        log_changes(acting_user(request), events, gettext("List audited: %s") % said)
 
 
 # Teams and promoters -----------------------------------------------------------------------------

@@ -2,13 +2,19 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from django.db import connection
 
 from notifications.models import Email
+from notifications.services import TIME_TO_TELL, queue_email
+from snap.embedded import PostgreSQL
+from tests.factories import make_accounts
+from tests.notifications.test_outcomes import BreakingSink
 from tests.stack import Stack, wait_for
 
 from .breaking import changed, pause
@@ -113,3 +119,50 @@ def test_mail_provider_misbehaves(
         " each with the Message-ID of the first.",
         healed_at=healed_at,
     )
+
+
+def test_database_blinks_after_an_email_left(
+    faulty: Stack, postgresql: PostgreSQL, form: Form
+) -> None:
+    """PostgreSQL stops when the mail server has a message, for longer than the email's lease.
+
+    In every other round the worker is killed meanwhile. The protection is that the answer is on the
+    disk of the host before the database is asked: without `KeptOutcomes` each round sends twice.
+    """
+    rounds, sink = int(form(2, 10)), BreakingSink()
+    accounts = make_accounts(rounds)
+    env = {
+        "EMAIL_PROVIDER": "smtp",
+        "EMAIL_HOST": "127.0.0.1",
+        "EMAIL_PORT": str(sink.port),
+        "EMAIL_LEASE": "2",
+        "SWEEP_TAKES_OVER_EMAILS": "2",
+    }
+    sink.start()
+    try:
+        with changed(faulty, "emails", "sweeper", **env):
+            for number, account in enumerate(accounts):
+                has_left = threading.Event()
+
+                def stop(has_left: threading.Event = has_left) -> None:
+                    sink.on_data = lambda: None
+                    postgresql.stop("immediate")
+                    has_left.set()
+
+                sink.on_data = stop
+                cause = f"account:{account.pk}"
+                queue_email("welcome", cause, to=account.email, language="pt-pt")
+                assert has_left.wait(60), "nobody sent the email"
+                pause(1)
+                if number % 2:
+                    faulty.kill("emails")
+                pause(3)
+                postgresql.start()
+                connection.close()
+                faulty.start("emails")
+                sent = Email.objects.filter(cause=cause, state=Email.State.SENT)
+                wait_for(sent.exists, 60)
+            pause(TIME_TO_TELL.total_seconds() + 4)
+    finally:
+        sink.stop()
+    assert Counter(sink.recipients) == {account.email: 1 for account in accounts}

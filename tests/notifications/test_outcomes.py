@@ -23,7 +23,12 @@ from notifications import outcomes
 from notifications.delivery import Outcome, Result
 from notifications.models import Email
 from notifications.outcomes import KeptOutcomes
-from notifications.services import queue_email, requeue_emails, send_due_emails
+from notifications.services import (
+    queue_email,
+    requeue_emails,
+    send_due_emails,
+    write_kept_outcomes,
+)
 from snap.embedded import PostgreSQL
 from snap.processes import BASE_DIR
 from tests import servers
@@ -236,6 +241,21 @@ def test_the_sweeper_writes_what_this_host_keeps(sink: Sink) -> None:
     email.refresh_from_db()
     assert (email.state, email.provider_id) == ("sent", "<taken@mail.example>")
     assert (sink.messages, kept()) == ([], [])
+
+
+def test_another_host_leaves_it_to_the_one_that_knows(
+    sink: Sink, settings: Settings, tmp_path: Path
+) -> None:
+    email, here = queue("note:1"), settings.JOURNAL_PATH
+    keep(email, Outcome(Result.SENT))
+    Email.objects.update(leased_until=Now())
+    settings.JOURNAL_PATH = tmp_path / "emergency.sqlite3"
+    assert send_due_emails() == 0
+    assert send_due_emails() == 0
+    settings.JOURNAL_PATH = here
+    write_kept_outcomes()
+    email.refresh_from_db()
+    assert (email.state, sink.messages) == ("sent", [])
 
 
 def test_a_kept_refusal_ends_the_email(sink: Sink) -> None:

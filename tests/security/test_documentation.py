@@ -18,7 +18,9 @@ def test_every_test_that_is_named_exists() -> None:
 
 
 def test_every_threat_has_a_requirement_and_a_test() -> None:
-    rows = [line for line in TEXT.splitlines() if line.startswith("| ") and "**" not in line]
+    threats = TEXT.partition("\n## ")[0]
+    rows = [line for line in threats.splitlines() if line.startswith("| ") and "**" not in line]
+    assert len(rows) > 40
     for row in rows[1:]:
         threat, defence, requirements, tests = (cell.strip() for cell in row.strip("|").split("|"))
         assert threat
