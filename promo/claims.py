@@ -143,7 +143,12 @@ def _redirect_to_claim(request: HttpRequest, link: PromoLink, made: Claim) -> Ht
 
 def _render_claim(request: HttpRequest, link: PromoLink, made: Claim) -> HttpResponse:
     phone = made.account.phone
-    context = {"claim": made, "phone": readable_phone(phone) if phone else "", **_rules()}
+    context = {
+        "claim": made,
+        "phone": readable_phone(phone) if phone else "",
+        "code_sent": bool(sms()) and made.logincode_set.usable().exists(),
+        **_rules(),
+    }
     return show_step(request, link, "claim_made", context)
 
 
