@@ -150,9 +150,13 @@ def _redirect_to_claim(request: HttpRequest, link: PromoLink, made: Claim) -> Ht
 
 def _render_claim(request: HttpRequest, link: PromoLink, made: Claim) -> HttpResponse:
     phone = made.account.phone or ""
-    # The code by SMS is typed in the code step, which has to know the phone.
-    query = remember_phone(request, link.event.slug, phone) if phone and sms() else ""
-    context = {"claim": made, "query": query, **_rules()}
+    context = {
+        "claim": made,
+        # The code by SMS is typed in the code step, which has to know the phone.
+        "query": remember_phone(request, link.event.slug, phone) if phone and sms() else "",
+        "code_sent": bool(sms()) and made.logincode_set.usable().exists(),
+        **_rules(),
+    }
     return show_step(request, link, "claim_made", context, phone=phone)
 
 

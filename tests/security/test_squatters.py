@@ -473,6 +473,16 @@ def test_with_sms_a_code_to_the_phone_itself_settles_a_claim(settings: Settings)
     assert squatter.get(f"/guest/{stolen}").status_code == 404
 
 
+def test_a_claim_whose_sms_was_not_sent_does_not_say_that_it_was(settings: Settings) -> None:
+    settings.SMS_BACKEND, settings.LOGIN_CODES_PER_PHONE = "tests.security.test_channels.sent", 1
+    event = make_event()
+    squatter_on(event)
+    owner = Visitor(event)
+    made = html_of(owner.get(location_of(claim_by(owner))))
+    assert "We sent a code" not in made
+    assert "With a code by SMS" in made
+
+
 def test_with_sms_a_second_code_belongs_to_the_claim_as_well(settings: Settings) -> None:
     settings.SMS_BACKEND = "tests.security.test_channels.sent"
     event = make_event()
