@@ -25,7 +25,8 @@ from promo.routing import websocket_urlpatterns  # noqa: E402
 class WebSocketProtocol(WebSocketsSansIOProtocol):
     """uvicorn's, without its own copy of the headers: an eighth of what an idle socket takes.
 
-    It answers a handshake that it cannot read. uvicorn leaves that connection open and silent.
+    It answers a handshake that it cannot read: uvicorn leaves that connection open and silent. It
+    drops what a page sends, unread.
     """
 
     def data_received(self, data: bytes) -> None:
@@ -33,6 +34,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
             self.transport.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
             self.transport.close()
+
+    def send_receive_event_to_app(self) -> None:
+        self.frames = []
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
