@@ -302,6 +302,7 @@ class SchemaView(SpectacularAPIView):
 
     generator_class = SchemaOnce
 
+    @extend_schema(exclude=True)
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         known = {
             "lang": dict(settings.LANGUAGES),

@@ -26,7 +26,8 @@ from snap.policies import require_policies  # noqa: E402
 class WebSocketProtocol(WebSocketsSansIOProtocol):
     """uvicorn's, without its own copy of the headers: an eighth of what an idle socket takes.
 
-    It answers a handshake that it cannot read. uvicorn leaves that connection open and silent.
+    It answers a handshake that it cannot read: uvicorn leaves that connection open and silent. It
+    drops what a page sends, unread.
     """
 
     def data_received(self, data: bytes) -> None:
@@ -34,6 +35,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
             self.transport.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
             self.transport.close()
+
+    def send_receive_event_to_app(self) -> None:
+        self.frames = []
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)

@@ -486,3 +486,35 @@ def test_no_handshake_is_too_odd(quiet: Stack, ticket: GuestRequest) -> None:
         assert knock(quiet, path, b"Cookie: " + session, origin, b"Host: " + odd) < 500, odd
     opened = knock(quiet, path, cookies(ticket.account), origin)
     assert opened == 101
+
+
+FRAMES = [
+    b"\x81\x82\0\0\0\0\xff\xfe",  # text that is no UTF-8
+    b"\x82\x82\0\0\0\0\xff\xfe",
+    b"\x83\x80\0\0\0\0",  # an unknown kind of frame
+    b"\x81\x02ab",  # without a mask
+    b"\x80\x80\0\0\0\0",  # the rest of nothing
+    b"\x88\x82\0\0\0\0\x03\x00",  # a close with a code that nobody may send
+    b"\x88\x81\0\0\0\0\x03",
+    b"\x89\xfe\x00\xff\0\0\0\0" + b"x" * 255,  # a ping that is too long
+    b"\xf1\x80\0\0\0\0",  # reserved bits
+    b"\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\0",  # of 2**64 bytes
+    b"GET / HTTP/1.1\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_no_frame_is_too_odd(quiet: Stack, ticket: GuestRequest, frame: bytes) -> None:
+    head = [
+        f"GET /ws/promo/{ticket.ticket_id}/ HTTP/1.1".encode(),
+        b"Host: localhost:%d" % quiet.ws_port,
+        b"Connection: Upgrade",
+        *HANDSHAKE,
+        b"Origin: " + quiet.url.encode(),
+        cookies(ticket.account),
+    ]
+    with closing(socket.create_connection(("localhost", quiet.ws_port), timeout=PATIENCE)) as sent:
+        sent.sendall(b"\r\n".join(head) + b"\r\n\r\n")
+        assert sent.recv(4096).startswith(b"HTTP/1.1 101")
+        sent.sendall(frame)
+        time.sleep(0.1)
