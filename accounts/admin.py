@@ -26,6 +26,7 @@ from django_otp.plugins.otp_totp.admin import TOTPDeviceAdmin
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from notifications.admin import LongList
+from snap.policies import STAFF, STAFF_SIGN_IN, limited
 
 from .models import BlockedPhone, SuspiciousActivity, User
 from .phone_checks import forget_phone
@@ -145,6 +146,7 @@ class AccountAdmin(LongList, FindsPhones, ChangesOnly, UserAdmin):  # type: igno
         """Personal data are removed by `purge_personal_data`, which leaves the lists right."""
         return False
 
+    @limited(read=STAFF, write=STAFF_SIGN_IN)
     def user_change_password(
         self, request: HttpRequest, id: str, form_url: str = ""
     ) -> HttpResponse:

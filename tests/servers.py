@@ -30,6 +30,7 @@ ENVIRONMENT = {
             "LIMIT_PHONES_NEAR",
             "LIMIT_PHONES_BLOCK",
             "LIMIT_SIGN_IN",
+            "LIMIT_STAFF",
             "LIMIT_SOCKETS",
             "LIMIT_SOCKETS_ADDRESS",
             "LIMIT_EVENT",

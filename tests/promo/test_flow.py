@@ -757,7 +757,7 @@ def cost(step: Callable[[Visitor, User], HttpResponseBase], size: int) -> int:
         (look_signed_in, 5),
         (open_phone, 1),
         (give_new_phone, 2),
-        (give_known_phone, 17),
+        (give_known_phone, 18),
         (tap, 9),
         (tap_without_javascript, 26),
         (see_pass, 4),

@@ -33,6 +33,11 @@ def staff(db: None) -> User:
     return make_staff(phone=PHONE)
 
 
+@pytest.fixture(autouse=True)
+def usual_limit(settings: Settings) -> None:
+    settings.LIMIT_SIGN_IN = 20
+
+
 def sign_in(client: Client, phone: str = PHONE, password: str = "wrong") -> Any:
     return client.post("/admin/login/", {"username": phone, "password": password})
 
