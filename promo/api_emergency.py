@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.translation import gettext as _
 from rest_framework.decorators import api_view, authentication_classes
 from rest_framework.exceptions import NotAuthenticated
@@ -12,8 +12,7 @@ from rest_framework.response import Response
 
 from accounts.sessions import RememberedAccount, account_phone
 from guests import snapshots
-from guests.journal import JournalError
-from snap.errors import RETRY_AFTER
+from snap.errors import RETRY_AFTER, unavailable
 
 from .api_answers import SignedSession, accepted, listed, queued, state_of
 from .emergency import QUEUED_SECONDS, accept, find_ticket, was_given_here
@@ -53,13 +52,16 @@ def create(request: Request) -> Response:
 
 @api_view(["GET"])
 @authentication_classes([SignedSession])
-def ticket(request: Request, ticket_id: UUID) -> Response:
-    """Tell a ticket's own browser and account what this host knows of it."""
+def ticket(request: Request, ticket_id: UUID) -> HttpResponse:
+    """Tell a ticket's own browser and account what this host knows of it.
+
+    503 for a ticket that this host does not know: it may be theirs, from another host.
+    """
     found = find_ticket(request._request, ticket_id)
     if found is None:
         if was_given_here(request._request, ticket_id):
             return queued()
-        raise JournalError("this host does not know the ticket")
+        return unavailable(request._request)
     return state_of(found)
 
 
