@@ -45,17 +45,17 @@ def drain(journal: Journal) -> int:
     _revive_wanted(journal)
     for stored in journal.due(time.time()):
         try:
-            carried += _try_to_carry(journal, stored)
+            carried += _import_entry(journal, stored)
         except (OperationalError, InterfaceError) as error:
             if not _database_answers():
                 log.warning("draining_stopped", extra={"error": type(error).__name__})
                 return carried
             # As when somebody holds a lock on this account: that uses up no attempt either.
-            _put_off(journal, stored)
+            _postpone(journal, stored)
     return carried
 
 
-def _try_to_carry(journal: Journal, stored: StoredEntry) -> bool:
+def _import_entry(journal: Journal, stored: StoredEntry) -> bool:
     """Carry one entry and return whether it went. Raises when the database is away."""
     ticket_id = stored.entry.ticket_id
     if not stored.is_readable:
@@ -67,14 +67,14 @@ def _try_to_carry(journal: Journal, stored: StoredEntry) -> bool:
         raise
     except NotYetError:
         if stored.waits < MOST_WAITS:
-            _put_off(journal, stored)
+            _postpone(journal, stored)
         else:
             _count_attempt(journal, stored, "waits for another request of the account")
         return False
     except Exception as error:  # noqa: BLE001 (one bad entry must not hold up the others)
         # The database's own words would put the row, phone and name included, into the log.
-        log.error("draining_failed", extra={"ticket_id": ticket_id, "error": named(error)})
-        _count_attempt(journal, stored, named(error))
+        log.error("draining_failed", extra={"ticket_id": ticket_id, "error": error_name(error)})
+        _count_attempt(journal, stored, error_name(error))
         return False
     if stored.error:
         # It was dead once and lives again.
@@ -105,7 +105,7 @@ def _revive_wanted(journal: Journal) -> None:
         return
 
 
-def _put_off(journal: Journal, stored: StoredEntry) -> None:
+def _postpone(journal: Journal, stored: StoredEntry) -> None:
     """Try again soon, without using up an attempt."""
     wait = min(FIRST_WAIT * 2 ** min(stored.waits, MOST_WAITS), LONGEST_WAIT)
     journal.postpone(stored, retry_at=time.time() + wait)
@@ -129,7 +129,7 @@ def _give_up(journal: Journal, stored: StoredEntry, error: str) -> None:
         raise
     except Exception as shown:  # noqa: BLE001 (the same)
         # `manage.py audit` names it all the same.
-        about = {"ticket_id": stored.entry.ticket_id, "error": named(shown)}
+        about = {"ticket_id": stored.entry.ticket_id, "error": error_name(shown)}
         log.error("dead_entry_not_shown", extra=about)
     journal.failed(stored, error, retry_at=None)
 
@@ -154,7 +154,7 @@ def carry(entry: Entry) -> str:
     Return what became of it, in a word. Raises NotYetError, and what the database raises.
     """
     with connection.cursor() as cursor:
-        # Who waits for a lock holds up all entries behind it.
+        # An entry that waits for a lock holds up all entries behind it.
         cursor.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT}")
     if GuestRequest.objects.filter(ticket_id=entry.ticket_id).exists():
         return "was there already"
@@ -220,7 +220,7 @@ def _insert(request: GuestRequest) -> None:
         raise
 
 
-def named(error: Exception) -> str:
+def error_name(error: Exception) -> str:
     """Return what went wrong, without anything of the row."""
     name = type(error).__name__
     constraint = constraint_of(error) if isinstance(error, IntegrityError) else ""

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from django.http import HttpResponse
 from rest_framework.decorators import api_view, authentication_classes
 from rest_framework.exceptions import NotAuthenticated
 from rest_framework.request import Request
@@ -9,7 +10,7 @@ from rest_framework.response import Response
 
 from accounts.sessions import RememberedAccount, account_phone
 from guests import snapshots
-from guests.journal import JournalError
+from snap.errors import unavailable
 
 from .api_answers import SignedSession, accepted, listed, queued, state_of
 from .emergency import QUEUED_SECONDS, accept, find_ticket, was_given_here
@@ -49,11 +50,14 @@ def create(request: Request) -> Response:
 
 @api_view(["GET"])
 @authentication_classes([SignedSession])
-def ticket(request: Request, ticket_id: UUID) -> Response:
-    """Tell a ticket's own browser and account what this host knows of it."""
+def ticket(request: Request, ticket_id: UUID) -> HttpResponse:
+    """Tell a ticket's own browser and account what this host knows of it.
+
+    503 for a ticket that this host does not know: it may be theirs, from another host.
+    """
     found = find_ticket(request._request, ticket_id)
     if found is None:
         if was_given_here(request._request, ticket_id):
             return queued()
-        raise JournalError("this host does not know the ticket")
+        return unavailable(request._request)
     return state_of(found)

@@ -121,7 +121,7 @@ def test_somebody_elses_browser_learns_nothing_of_the_guest(client: Client, even
     drain(the_journal())
     create_due_guests()
     page = client.get(ticket_url).content.decode()
-    assert 'data-state="by_email' in page
+    assert 'data-state="registered_elsewhere' in page
     assert account.last_name not in page
     assert Guest.objects.get().account == account
 
