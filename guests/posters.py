@@ -17,7 +17,7 @@ FORMATS = ("JPEG", "PNG", "WEBP")
 LARGEST_SIDE = 2000  # pixels, as kept
 QUALITY = 85
 # One at a time: 30 megapixels take 100 MB and most of a second. The form holds the event's lock
-# meanwhile, so nobody waits long.
+# meanwhile, so the wait is short.
 image_slots = Slots("image", 1, waiters=1, patience=0.5)
 
 

@@ -137,8 +137,7 @@ def request_access(request: HttpRequest, event: str, promoter: str) -> HttpRespo
 def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
     """Say to the ticket's own browser that it is queued.
 
-    Whether another ticket exists, and whose it is, only the database knows: somebody who is signed
-    in is told to try again.
+    Only the database knows other tickets and their owners. Signed-in visitors get a 503 for them.
     """
     if not was_given_here(request, ticket_id):
         if request.user.is_authenticated:

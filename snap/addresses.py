@@ -35,7 +35,7 @@ def client_address(request: HttpRequest) -> str:
 
 
 def is_this_machine(request: HttpRequest) -> bool:
-    """Say whether the caller runs on this machine and speaks for nobody else.
+    """Say whether the caller runs on this machine and forwards no other client's request.
 
     A proxy or tunnel on this machine speaks for visitors. It says so in one of these headers.
     """
