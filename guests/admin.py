@@ -1,6 +1,7 @@
 """Events, guest lists and requests, as staff see them."""
 
 import logging
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.core.files.uploadedfile import UploadedFile
+from django.core.validators import validate_image_file_extension
 from django.db import transaction
 from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery, TextChoices
 from django.db.models.functions import Coalesce
@@ -153,12 +155,20 @@ class EventAdmin(ChangesOnly):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
-        """Limit by account how many images are decoded, before one is."""
-        if request.method == "POST" and request.FILES:
+        """Re-encode a poster before the event is locked, at most LIMIT_IMAGES a minute by account.
+
+        A file that is no image stays as it is: the form says what is wrong with it.
+        """
+        may_save = self.has_change_permission(request) or self.has_add_permission(request)
+        if request.method == "POST" and request.FILES and may_save:
             account = f"account {acting_user(request).pk}"
             verdict = take([Layer("images", account, settings.LIMIT_IMAGES)])
             if not verdict.allowed:
                 return too_often(request, verdict.retry_after)
+            if upload := request.FILES.get("poster"):
+                with suppress(forms.ValidationError):
+                    validate_image_file_extension(upload)
+                    request.FILES["poster"] = redrawn(upload)  # type: ignore[assignment]
         return super().changeform_view(request, object_id, form_url, extra_context)
 
     def export_guest_list(self, request: HttpRequest, pk: int) -> StreamingHttpResponse:

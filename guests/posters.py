@@ -16,9 +16,8 @@ from snap.slots import Slots
 FORMATS = ("JPEG", "PNG", "WEBP")
 LARGEST_SIDE = 2000  # pixels, as kept
 QUALITY = 85
-# One at a time: 30 megapixels take 100 MB and most of a second. The form holds the event's lock
-# meanwhile, so the wait is short.
-image_slots = Slots("image", 1, waiters=1, patience=0.5)
+# One at a time: 30 megapixels take 100 MB and most of a second.
+image_slots = Slots("image", 1, waiters=1, patience=2.0)
 
 
 def redrawn(upload: "UploadedFile[bytes]") -> "ContentFile[bytes]":
