@@ -1,6 +1,6 @@
 """Accounts and blocked phones, as staff see them.
 
-Only a superuser changes how somebody with powers signs in: phone, email, password, second factor,
+Only a superuser changes how an account with powers signs in: phone, email, password, second factor,
 groups. Other staff change the accounts of guests.
 """
 
@@ -191,13 +191,13 @@ class SuperusersOnly(admin.ModelAdmin):  # type: ignore[type-arg]
         return _is_superuser(request) and super().has_delete_permission(request, obj)
 
 
-# Their own apps register these for whoever has a permission.
+# Their own apps register these for all staff who have a permission.
 admin.site.unregister([Group, TOTPDevice, StaticDevice])
 
 
 @admin.register(Group)
 class PowersAdmin(SuperusersOnly, GroupAdmin):
-    """Groups: whoever changes one changes what its members may do."""
+    """Groups. Changing a group changes what its members may do."""
 
 
 @admin.register(TOTPDevice)
@@ -228,7 +228,7 @@ class BlockedPhoneForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 def blocks_staff(blocked: BlockedPhone) -> bool:
-    """Say whether somebody with powers has the phone, or one that begins like it. One query."""
+    """Say whether the block covers the phone of an account with powers. One query."""
     lookup = "phone__startswith" if blocked.is_prefix else "phone"
     return User.objects.with_powers().filter(**{lookup: blocked.phone}).exists()
 

@@ -177,8 +177,8 @@ class User(AbstractBaseUser, PermissionsMixin):
         """End one session, wherever its cookie was copied.
 
         A session of an older release has no id: it ends together with all others, and so does one
-        more than MOST_ENDED_SESSIONS. No id leaves the list by age: whoever uses a copied cookie
-        renews its date.
+        more than MOST_ENDED_SESSIONS. No id leaves the list by age: a cookie gets a new date
+        whenever its session changes.
         """
         account = User.objects.select_for_update(no_key=True).get(pk=self.pk)
         ended = account.ended_sessions

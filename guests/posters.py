@@ -26,7 +26,7 @@ check_extension = FileExtensionValidator(["jpg", "jpeg", "png", "webp"])
 LARGEST_SIDE = 2000  # pixels, as kept
 QUALITY = 85
 # One at a time: 30 megapixels take 100 MB and most of a second.
-image_slots = Slots("image", 1, waiters=1, patience=0.5)
+image_slots = Slots("image", 1, waiters=1, patience=2.0)
 
 
 def redrawn(upload: "UploadedFile[bytes]") -> "ContentFile[bytes]":

@@ -131,7 +131,7 @@ def inbox_image(request: HttpRequest, name: str, content_id: str) -> HttpRespons
 
 
 def _require_reader(request: HttpRequest) -> None:
-    """Raise Http404 for anybody but this machine and whoever has the key: codes are in there."""
+    """Raise Http404 unless the caller is this machine or has the key. Emails contain codes."""
     if not settings.INBOX_PAGE:
         raise Http404
     given = request.GET.get(KEY) or request.COOKIES.get(COOKIE) or ""

@@ -46,7 +46,7 @@ def _believed(peer: str, forwarded: str) -> str:
 
 
 def is_this_machine(request: HttpRequest) -> bool:
-    """Say whether the caller runs on this machine and speaks for nobody else.
+    """Say whether the caller runs on this machine and forwards no other client's request.
 
     A proxy or tunnel on this machine speaks for visitors. It says so in one of these headers.
     """

@@ -100,7 +100,7 @@ def locked_out(request: HttpRequest, retry_after: int) -> HttpResponse:
 
 
 def too_often(request: HttpRequest, retry_after: int) -> HttpResponse:
-    """Answer 429 to staff who do something dear too often; `retry_after` in seconds."""
+    """Answer 429 to staff who do expensive work too often; `retry_after` in seconds."""
     answer = _page(request, 429, minutes=ceil(retry_after / 60))
     answer["Retry-After"] = str(retry_after)
     return answer

@@ -46,9 +46,10 @@ PERMISSIONS_POLICY = ", ".join(f"{feature}=()" for feature in UNUSED_FEATURES)
 
 
 def add_browser_headers(get_response: Handler) -> Handler:
-    """Tell browsers what no page may do, that nobody else may embed what we serve or keep it.
+    """Add headers: which browser features are off, no embedding elsewhere, no storing in caches.
 
-    What may be kept (static files, posters, QR images) says so itself. The rest can be personal.
+    Responses that may be cached (static files, posters, QR images) set Cache-Control themselves.
+    All others can be personal.
     """
 
     def middleware(request: HttpRequest) -> HttpResponse:
@@ -115,7 +116,7 @@ def refuse_without_turn(get_response: Handler) -> Handler:
 class DatabaseAwayMiddleware:
     """Limits what any page waits for the database, and answers 503 when that is away.
 
-    It answers 503 as well where dear work (snap.slots) has to wait.
+    It answers 503 as well where expensive work (snap.slots) finds no free slot.
 
     Pages that guests need have an emergency way of their own before it comes to that.
     """

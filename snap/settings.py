@@ -262,7 +262,7 @@ AUTH_PASSWORD_VALIDATORS = [
 PASSWORD_HASHERS = ["accounts.hashers.BoundedPasswordHasher"]
 # Passwords that are hashed at once on this host, over all processes. 0: half of its cores.
 HASH_SLOTS = env.int("HASH_SLOTS", default=0)
-# Where processes of one host find each other's locks for dear work.
+# Lock files with which the processes of one host bound their expensive work (snap.slots).
 SLOTS_DIR = Path(env.str("SLOTS_DIR", default=str(BASE_DIR / "var" / "slots")))
 LOGIN_URL = "/admin/login/"
 LOGIN_REDIRECT_URL = "/admin/"

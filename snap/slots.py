@@ -1,4 +1,4 @@
-"""Slots: how many pieces of dear work run on this host at once, over all processes and threads.
+"""Slots: how much expensive work runs on this host at once, over all processes and threads.
 
 A slot is a lock on a file (flock): the kernel releases it when its holder ends, however it ends.
 """
@@ -17,7 +17,7 @@ LOOK_EVERY = 0.02  # seconds
 
 
 class BusyError(Exception):
-    """As much of this work runs as may. Try again in a moment."""
+    """All slots for this work are taken. Try again in a moment."""
 
 
 class Slots:
@@ -64,7 +64,7 @@ class Slots:
 
 
 def _lock(path: Path) -> int | None:
-    """Return the descriptor that holds the file's lock, None if somebody else has the lock."""
+    """Return the descriptor that holds the file's lock, None if the lock is taken."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

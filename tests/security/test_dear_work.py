@@ -246,3 +246,13 @@ def test_a_flood_of_passwords_leaves_the_pages_to_visitors(stack: Stack) -> None
     # Two threads of eight hash or wait: 24 connections do not get the others.
     assert statistics.median(times) < 1.0
     wait_for(lambda: http.get(f"{stack.url}/healthz").status_code == 200)
+
+
+@pytest.mark.parametrize("holder", ["image"], indirect=True)
+def test_staff_who_may_not_change_events_have_nothing_decoded(
+    holder: Any, client: Client, door_staff: User
+) -> None:
+    client.force_login(door_staff)
+    event = make_event()
+    form = {"poster": upload(image_bytes())}
+    assert client.post(f"/admin/guests/event/{event.pk}/change/", form).status_code == 403
