@@ -14,6 +14,8 @@ const ASK = "ask";
 let socketIsOpen = false;
 let hasAsked = false;
 let hasFailed = false;
+let asking = null;
+let asksAgain = false;
 let timer = 0;
 
 function watch() {
@@ -45,12 +47,16 @@ function plan() {
     return;
   }
   // Spread out, so that a thousand phones do not ask in step.
-  timer = setTimeout(ask, delay() * (0.8 + 0.4 * Math.random()));
+  timer = setTimeout(ask, asksAgain ? 0 : delay() * (0.8 + 0.4 * Math.random()));
 }
 
 function ask() {
   if (document.hidden) {
+    asksAgain = false;
     plan();
+  } else if (watch() && asking === watch()) {
+    // What is on its way may be older than the reason to ask, and htmx would drop a second request.
+    asksAgain = true;
   } else if (watch()) {
     hasAsked = true;
     htmx.trigger(watch(), "poll");
@@ -109,8 +115,16 @@ document.body.addEventListener("htmx:beforeSwap", (event) => {
 // A socket that dropped is opened again after 1, 2, 4 and then 8 seconds, spread out.
 htmx.config.wsReconnectDelay = (tries) => Math.min(1000 * 2 ** tries, 8000) * (0.5 + Math.random());
 
+document.body.addEventListener("htmx:beforeRequest", (event) => {
+  if (event.detail.elt.id === "watch") {
+    asking = event.detail.elt;
+    asksAgain = false;
+  }
+});
+
 document.body.addEventListener("htmx:afterRequest", (event) => {
   if (event.detail.elt.id === "watch") {
+    asking = null;
     hasFailed = !event.detail.successful;
   }
   plan();

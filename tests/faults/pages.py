@@ -78,16 +78,14 @@ class Page:
 
     async def _until_due(self) -> None:
         """Wait for the next time to ask. What the socket brings sets the timer anew."""
-        while self.shown not in FINAL:
+        while self.shown not in FINAL and not self._is_told_to_ask:
             self._news.clear()
             try:
                 async with asyncio.timeout(self._delay() * random.uniform(0.8, 1.2)):
                     await self._news.wait()
             except TimeoutError:
-                return
-            if self._is_told_to_ask:
-                self._is_told_to_ask = False
-                return
+                break
+        self._is_told_to_ask = False
 
     async def _listen(self) -> None:
         assert self._connect is not None
