@@ -119,7 +119,11 @@ def say_how_far(
 
 
 class EventForm(forms.ModelForm):  # type: ignore[type-arg]
-    poster = PosterField(label=_("poster"), required=False, widget=AdminFileWidget)
+    poster = PosterField(
+        label=_("poster"),
+        required=False,
+        widget=AdminFileWidget(attrs={"accept": "image/jpeg,image/png,image/webp"}),
+    )
 
     def clean_capacity(self) -> int:
         capacity: int = self.cleaned_data["capacity"]

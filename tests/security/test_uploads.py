@@ -3,9 +3,11 @@
 import struct
 import zlib
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from PIL import Image
@@ -104,6 +106,32 @@ def test_admin_takes_posters_only(client: Client, manager: User, name: str, cont
     answer = client.post(f"/admin/guests/event/{event.pk}/change/", form)
     assert "poster" in answer.context["adminform"].form.errors
     assert not Event.objects.get(pk=event.pk).poster
+
+
+@pytest.mark.django_db
+def test_a_poster_of_a_form_that_is_refused_is_not_kept(client: Client, manager: User) -> None:
+    event = make_event()
+    client.force_login(manager)
+    before = posters()
+    form = {"poster": upload(image_bytes()), "title": ""}
+    answer = client.post(f"/admin/guests/event/{event.pk}/change/", form)
+    assert "poster" not in answer.context["adminform"].form.errors
+    assert posters() == before
+
+
+@pytest.mark.django_db
+def test_who_may_not_change_events_has_no_image_drawn(client: Client, door_staff: User) -> None:
+    event = make_event()
+    client.force_login(door_staff)
+    before = posters()
+    form = {"poster": upload(image_bytes())}
+    assert client.post(f"/admin/guests/event/{event.pk}/change/", form).status_code == 403
+    assert posters() == before
+
+
+def posters() -> set[str]:
+    folder = Path(default_storage.path("posters"))
+    return {file.name for file in folder.glob("*")}
 
 
 # Bodies ------------------------------------------------------------------------------------------
