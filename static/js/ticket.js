@@ -2,7 +2,7 @@
 // well, often while it has no socket and seldom while it has one.
 
 const WITHOUT_SOCKET = 1000;
-const WITH_SOCKET = 15000;
+const WITH_SOCKET = 12000;
 // The first time, soon: with Redis away the socket stays open and brings nothing.
 const FIRST_WITH_SOCKET = 5000;
 const SLOW = { queued: 2500, waitlisted: 30000 };
