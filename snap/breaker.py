@@ -81,6 +81,11 @@ class Breaker:
         self._is_away = False
         self._prober: threading.Thread | None = None
         self._is_suspected = False
+        self._returned_at = float("-inf")
+
+    def returned_within(self, seconds: float) -> bool:
+        """Say whether the probe found the server back in the last so many seconds."""
+        return self._clock() < self._returned_at + seconds
 
     @property
     def state(self) -> str:
@@ -184,6 +189,8 @@ class Breaker:
         with self._lock:
             was_away = self._is_away
             was_open = was_away and self._close()
+            if was_away:
+                self._returned_at = self._clock()
         if was_open:
             self._note_closed()
         if was_away:

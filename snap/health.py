@@ -101,8 +101,13 @@ def level(*, database: bool, queue: bool, journal: bool) -> int:
 
 
 def workers_work() -> bool:
-    """Say whether workers take up what is due; at most a second old. True if nobody can say."""
+    """Say whether workers take up what is due; at most a second old. True if nobody can say.
+
+    Right after an outage of the database everything is overdue, and that is not the workers' doing.
+    """
     global _workers_asked
+    if breaker.returned_within(settings.SWEEP_TAKES_OVER):
+        return True
     asked_at, answer = _workers_asked
     if monotonic() < asked_at + ASK_WORKERS_EVERY:
         return answer

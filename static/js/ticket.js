@@ -2,10 +2,10 @@
 // well, often while it has no socket and seldom while it has one.
 
 const WITHOUT_SOCKET = 1000;
-const WITH_SOCKET = 15000;
+const WITH_SOCKET = 12000;
 // The first time, soon: with Redis away the socket stays open and brings nothing.
 const FIRST_WITH_SOCKET = 5000;
-const SLOW = { queued: 2500, waitlisted: 30000 };
+const SLOW = { queued: 2000, waitlisted: 30000 };
 // After an answer that says nothing of the ticket: something is away, and may be back any time.
 const AFTER_FAILURE = 3000;
 // What the socket says when there is something to see that it may not carry itself.

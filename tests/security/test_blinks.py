@@ -11,7 +11,7 @@ from tests import servers
 from tests.factories import make_accounts, make_event
 from tests.faults.breaking import commits_held
 from tests.faults.storm import Person, make_people, newcomer
-from tests.stack import Stack, http, wait_for
+from tests.stack import Stack, http, readiness, wait_for
 
 pytestmark = [
     pytest.mark.processes,
@@ -69,3 +69,4 @@ def test_after_an_outage_everybody_can_sign_in_within_seconds(stack: Stack) -> N
     for each in people:
         wait_for(lambda each=each: ask_for_code(stack, each) == 202, 20)  # type: ignore[misc]
     assert time.monotonic() - back_at < 5
+    assert [readiness(stack.url)["level"] for _ in range(8)] == [1] * 8

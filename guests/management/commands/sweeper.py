@@ -208,12 +208,14 @@ SELDOM: list[tuple[Sweep, float]] = [
 
 def was_left(due: QuerySet[Any], wake_worker: WakeUp, patience: float) -> bool:
     """Wake the worker for rows that are overdue, and say whether to do its work here instead: the
-    broker is away, or they are overdue for `patience` seconds.
+    broker is away, or they are overdue for `patience` seconds, those of an outage not counted.
     """
     if not _for_longer_than(settings.SWEEP_INTERVAL, due):
         return False
     wake_worker()
-    return wake_worker.is_failing() or _for_longer_than(patience, due)
+    if wake_worker.is_failing():
+        return True
+    return not breaker.returned_within(patience) and _for_longer_than(patience, due)
 
 
 def _for_longer_than(seconds: float, due: QuerySet[Any]) -> bool:
