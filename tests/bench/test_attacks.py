@@ -40,7 +40,8 @@ def test_the_table_stands_between_its_marks_and_is_written_anew() -> None:
 def test_they_go_the_whole_way_and_solve_what_is_asked_for(stack: Stack) -> None:
     event, known = make_event(), make_account()
     given = {"LIMIT_IP": "2", "LIMIT_PHONE": "5", "LIMIT_BLOCK": "60", "CHALLENGE_COST": "50"}
-    with stack.another_web(TRUSTED_PROXIES="1", **given) as url:
+    given |= {"TRUSTED_PROXIES": "1", "METRICS_TOKEN": "needed behind a proxy"}
+    with stack.another_web(**given) as url:
         told = asyncio.run(_tells(url, event, known.phone or ""))
         caller = asyncio.run(_registers(url, event))
     assert told

@@ -457,6 +457,7 @@ def test_pages_about_a_claim_are_sound_in_each_state(language: str) -> None:
     account = make_account()
     visitor = Visitor(make_event(), language=language)
     visitor.give_phone(account.phone or "")
+    visitor.open("code")
     check_page(visitor.open("claim"), language)
     made_at = location_of(visitor.send("claim", **PERSON))
     claim = Claim.objects.get()

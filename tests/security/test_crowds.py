@@ -68,6 +68,7 @@ def go_through(event: Event, crowd: list[str]) -> None:
         if number % 20 == 0:
             assert person.insist("give_phone", "12").status_code == 422, "some people mistype"
         location_of(person.insist("give_phone", phone))
+        assert person.insist("open", "register").status_code == 200
         ticket = location_of(person.insist("register", email=f"ines{number}@example.com"))
         assert state_in(person.insist("get", ticket))
     took = time.monotonic() - begun

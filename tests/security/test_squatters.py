@@ -350,11 +350,13 @@ def test_forms_that_are_sent_twice_at_once_make_one_claim() -> None:
     squatter_on(event)
     claimant = Visitor(event)
     claimant.give_phone()
-    cookies = claimant.browser.cookies
+    claimant.open("code")
+    claimant.open("claim")
 
     def send() -> int:
         twin = Visitor(event)
-        twin.browser.cookies = cookies
+        twin.browser.cookies = claimant.browser.cookies
+        twin.hidden = claimant.hidden
         return twin.send("claim", **OWNER).status_code
 
     assert at_once([send] * 4) == [303] * 4
