@@ -138,6 +138,16 @@ def clean_name(typed: str, longest: int = MAX_NAME_LENGTH) -> str:
     return name
 
 
+def validate_reachable(email: str) -> None:
+    """Refuse an address that names no mail domain but a machine: `a@[127.0.0.1]`, `a@localhost`.
+
+    Raises ValidationError.
+    """
+    domain = email.rpartition("@")[2]
+    if domain.startswith("[") or "." not in domain:
+        raise ValidationError(_("This address cannot receive email."), code="invalid")
+
+
 class RegisterForm(forms.Form):
     first_name = forms.CharField(
         label=_("First name"),
@@ -152,6 +162,7 @@ class RegisterForm(forms.Form):
     email = forms.EmailField(
         label=_("Email"),
         max_length=254,
+        validators=[validate_reachable],
         widget=DrawnInput(attrs={"type": "email", "autocomplete": "email", "inputmode": "email"}),
     )
 

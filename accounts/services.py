@@ -52,7 +52,11 @@ EXISTS (
 
 ACCOUNTS_OF_EMAIL = """
 (
-    SELECT count(*) FROM (SELECT FROM accounts_user WHERE email_key = %s LIMIT %s) AS theirs
+    SELECT count(*) FROM (
+        SELECT FROM accounts_user WHERE email_key = %s
+        AND (verified_at IS NOT NULL OR created_at > statement_timestamp() - interval '1 day')
+        LIMIT %s
+    ) AS theirs
 )
 """
 

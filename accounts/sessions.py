@@ -13,13 +13,30 @@ from django.utils.crypto import constant_time_compare
 from django.utils.functional import SimpleLazyObject
 
 from .models import User
+from .suspicious import hash_personal
 
 BROWSER_KEY = "browser"
+# Hashes of the phones whose accounts have signed in in this browser.
+OWN_PHONES_KEY = "own_phones"
+MAX_OWN_PHONES = 3
 # The id of one session. Signing out writes it to `User.ended_sessions`.
 SESSION_ID_KEY = "sid"
 # The phone that the session is signed in with.
 ACCOUNT_PHONE_KEY = "account_phone"
 BACKEND = "accounts.backends.CodeBackend"
+
+
+def note_own_phone(request: HttpRequest, phone: str) -> None:
+    """Remember that an account with this phone has signed in here, by a hash of the phone."""
+    hashed = hash_personal(phone)
+    known: list[str] = request.session.get(OWN_PHONES_KEY, [])
+    request.session[OWN_PHONES_KEY] = [*(x for x in known if x != hashed), hashed][-MAX_OWN_PHONES:]
+
+
+def is_own_phone(request: HttpRequest, phone: str) -> bool:
+    """Say whether an account with this phone has signed in here, also when it has signed out."""
+    known: list[str] = request.session.get(OWN_PHONES_KEY, [])
+    return bool(known) and hash_personal(phone) in known
 
 
 def browser_of(request: HttpRequest) -> str:
@@ -40,6 +57,7 @@ def sign_in(request: HttpRequest, account: User) -> None:
     name_session(request)
     request.session[BROWSER_KEY] = browser
     request.session[ACCOUNT_PHONE_KEY] = account.phone
+    note_own_phone(request, account.phone or "")
 
 
 def name_session(request: HttpRequest) -> None:
@@ -131,9 +149,12 @@ def remembered_account(request: HttpRequest) -> RememberedAccount | None:
 
 
 def _sign_browser_out(request: HttpRequest, browser: str | None = None) -> None:
-    """Empty the session, except for the browser's id: the account has still used this browser."""
+    """Empty the session, except for what says that the account has used this browser."""
     browser = browser or request.session.get(BROWSER_KEY)
+    own_phones = request.session.get(OWN_PHONES_KEY)
     request.session.flush()
     if browser:
         request.session[BROWSER_KEY] = browser
+    if own_phones:
+        request.session[OWN_PHONES_KEY] = own_phones
     request.user = request._cached_user = AnonymousUser()  # type: ignore[attr-defined]

@@ -53,7 +53,8 @@ class TicketConsumer(AsyncWebsocketConsumer):
         self.ticket_id = str(self.scope["url_route"]["kwargs"]["ticket_id"])
         session = read_session(self.scope)
         is_somebody = SESSION_KEY in session or was_given_to(session, UUID(self.ticket_id))
-        if not allows_handshake(self.scope, session) or not is_somebody:
+        # Those without a session are not counted: they cost no look-up, and shut nobody out.
+        if not is_somebody or not allows_handshake(self.scope, session):
             await self.close()
             return
         self.session_id = session.get(SESSION_ID_KEY, "")

@@ -16,7 +16,7 @@ from django.contrib.auth import SESSION_KEY
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django_ratelimit.core import get_usage
 
-from accounts.sessions import BROWSER_KEY, account_phone
+from accounts.sessions import BROWSER_KEY, account_phone, is_own_phone
 from guests.admission import venues
 from snap.addresses import client_address, socket_address
 from snap.limits import (
@@ -164,10 +164,10 @@ def distinct_phones(
 ) -> tuple[Distinct, ...]:
     """Return the limits of different phones, which no challenge lifts.
 
-    A response tells whether a phone has an account. None for the phone that the session is signed
-    in with: its owner learns nothing.
+    A response tells whether a phone has an account. None for a phone that has signed in in this
+    browser: its owner learns nothing, and strangers cannot keep them out.
     """
-    if not phone or phone == account_phone(request):
+    if not phone or phone == account_phone(request) or is_own_phone(request, phone):
         return ()
     block = phone[:-BLOCK_DIGITS]
     found = [Distinct("phones_block", block, settings.LIMIT_PHONES_BLOCK, phone)]

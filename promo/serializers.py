@@ -15,6 +15,7 @@ from accounts.forms import (
     PHONE_MESSAGES,
     CodeForm,
     clean_name,
+    validate_reachable,
 )
 from accounts.phones import MAX_TYPED_LENGTH, PhoneError
 
@@ -44,7 +45,9 @@ class Whole(serializers.IntegerField):
 
 
 class Email(Text, serializers.EmailField):
-    pass
+    """An email as the form takes it."""
+
+    default_validators = [validate_reachable]
 
 
 class Phone(Text):

@@ -136,7 +136,8 @@ class _Server:
     def _make_folder(self, folder: Path) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self.log_path.touch()
+            self.log_path.touch(mode=0o600)
+            self.log_path.chmod(0o600)
         except OSError as error:
             raise EmbeddedError(
                 f"{self.title} cannot keep its data in {folder}: {error.strerror}."
@@ -200,6 +201,9 @@ class PostgreSQL(_Server):
             "port": str(self.port),
             "unix_socket_directories": "",
             "max_connections": "100",
+            # An error would otherwise quote the row and the statement, with phones and names.
+            "log_error_verbosity": "terse",
+            "log_min_error_statement": "panic",
             **self.settings,
         }
         options = [f"--{name}={value}" for name, value in settings.items()]

@@ -39,6 +39,12 @@ def _keep_context(match: re.Match[str]) -> str:
     return match[1] + HIDDEN
 
 
+def _is_clients_error(record: logging.LogRecord) -> bool:
+    """Say whether a record is Django's, about a request that was refused with a 4xx."""
+    status = getattr(record, "status_code", 500)
+    return record.name.startswith("django.security") or status < 500
+
+
 class PlainFormatter(logging.Formatter):
     """One line an event: time, level, logger, event name, then the extra fields as key=value.
 
@@ -49,6 +55,9 @@ class PlainFormatter(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
+        if _is_clients_error(record):
+            # Anybody can cause them: one line says enough. Other handlers see the record whole.
+            record = logging.makeLogRecord({**vars(record), "exc_info": None, "exc_text": None})
         return hide_secrets(super().format(record))
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)

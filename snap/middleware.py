@@ -2,14 +2,13 @@ import logging
 from collections.abc import Callable
 
 from django.conf import settings
-from django.core.exceptions import BadRequest
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 
 from .bodies import NO_TURN, UNREADABLE, announced_length, is_utf8
 from .connections import within
 from .database import DatabaseAwayError
-from .errors import too_large, unavailable, unsupported
+from .errors import bad_request, too_large, unavailable, unsupported
 from .slots import BusyError
 
 log = logging.getLogger(__name__)
@@ -93,7 +92,7 @@ def refuse_null_bytes(get_response: Handler) -> Handler:
 
     def middleware(request: HttpRequest) -> HttpResponse:
         if "\0" in request.path or "%00" in request.META.get("QUERY_STRING", ""):
-            raise BadRequest("null byte")
+            return bad_request(request)
         return get_response(request)
 
     return middleware

@@ -1,5 +1,6 @@
 """What stands at the edge: caches, metrics, the inbox, the log, and answers in an emergency."""
 
+import logging
 import os
 import shutil
 import subprocess
@@ -11,15 +12,19 @@ from uuid import uuid4
 
 import pytest
 from django.conf import settings as the_settings
+from django.core.exceptions import SuspiciousOperation
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from pytest_django import Settings
 
+from accounts.errors import AccountError
+from accounts.services import register
 from guests.models import Guest, GuestRequest
 from guests.snapshots import remember
 from snap.database import breaker
-from snap.logs import hide_secrets
+from snap.logs import PlainFormatter, hide_secrets
 from snap.processes import BASE_DIR
+from tests import servers
 from tests.factories import make_account, make_event, make_guest, make_staff
 from tests.promo.visitors import Visitor, html_of
 from tests.sessions import session_of
@@ -273,6 +278,36 @@ def test_a_line_of_the_log_opens_nothing(line: str) -> None:
 )
 def test_a_usual_line_of_the_log_stays_as_it_is(line: str) -> None:
     assert hide_secrets(line) == line
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(not servers.are_ours(), reason="the log of another server is not ours to read")
+def test_the_databases_log_quotes_neither_rows_nor_statements() -> None:
+    account = make_account(phone="+351961777888", email="quoted@example.com")
+    form = {"first_name": "Citada", "last_name": "Exemplo", "email": "quoted2@example.com"}
+    with pytest.raises(AccountError):
+        register(phone=account.phone or "", language="en", **form)
+    assert servers.postgresql is not None
+    log = servers.postgresql.log_path
+    said = log.read_text(errors="replace")
+    assert "duplicate key" in said
+    assert [text for text in ("961777888", "Citada", "quoted2@") if text in said] == []
+    assert log.stat().st_mode & 0o077 == 0
+
+
+def test_a_clients_error_is_one_line_of_the_log() -> None:
+    """Anybody can cause one: a traceback for each would fill the disk."""
+    try:
+        raise SuspiciousOperation("Invalid HTTP_HOST header")
+    except SuspiciousOperation:
+        about = sys.exc_info()
+    usual = {"level": logging.ERROR, "msg": "refused", "exc_info": about}
+    hers = logging.makeLogRecord({**usual, "name": "django.security.DisallowedHost"})
+    refused = logging.makeLogRecord({**usual, "name": "django.request", "status_code": 400})
+    ours = logging.makeLogRecord({**usual, "name": "django.request", "status_code": 500})
+    lines = [len(PlainFormatter().format(record).splitlines()) for record in (hers, refused, ours)]
+    assert lines[:2] == [1, 1]
+    assert lines[2] > 1
 
 
 @pytest.mark.processes

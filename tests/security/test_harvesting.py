@@ -147,6 +147,21 @@ def test_the_owner_of_a_phone_is_never_in_its_limits(settings: Settings) -> None
     assert post(browser, CHECK, phone=account.phone or "").status_code == 429
 
 
+def test_nobody_keeps_an_owner_out_of_a_browser_that_they_have_used() -> None:
+    """Strangers use up the block of numbers that the owner's phone is in."""
+    owner = make_account(phone=in_a_row(999))
+    browser = Client(REMOTE_ADDR="198.51.100.7")
+    assert post(browser, REGISTER, **PERSON, phone=in_a_row(998)).status_code == 201
+    browser.post("/sign-out/")
+    for address in range(3):
+        stranger = Client(REMOTE_ADDR=f"203.0.113.{address}")
+        for number in range(20):
+            stranger.cookies.clear()
+            post(stranger, CHECK, phone=in_a_row(address * 20 + number))
+    assert post(browser, CHECK, phone=in_a_row(998)).status_code == 200
+    assert post(browser, CHECK, phone=owner.phone or "").status_code == 429
+
+
 def test_the_window_begins_with_the_first_and_ends(settings: Settings) -> None:
     settings.LIMIT_PHONES_NEAR, settings.LIMIT_PHONES_WINDOW = 1, 1
     assert Robot().check(in_a_row(1))

@@ -214,6 +214,26 @@ def test_a_flooded_owner_still_signs_in_and_has_the_qr_code(settings: Settings) 
 
 
 @pytest.mark.django_db
+def test_accounts_that_nobody_proved_reserve_an_email_for_a_day() -> None:
+    for number in range(3):
+        assert register_by_api(number, VICTIM).status_code == 201
+    assert register_by_api(3, VICTIM).status_code == 409
+    User.objects.update(created_at=F("created_at") - timedelta(days=1, seconds=1))
+    assert register_by_api(3, VICTIM).status_code == 201
+
+
+@pytest.mark.parametrize("email", ["a@[127.0.0.1]", "a@[IPv6:::1]", "a@localhost"])
+@pytest.mark.django_db
+def test_an_address_of_a_machine_is_refused(email: str) -> None:
+    refused = register_by_api(0, email)
+    assert (refused.status_code, list(refused.json()["fields"])) == (400, ["email"])
+    visitor = Visitor(make_event())
+    visitor.give_phone()
+    assert error_beside("email", visitor.register(email=email))
+    assert not User.objects.exists()
+
+
+@pytest.mark.django_db
 def test_an_email_too_many_is_kept_and_can_be_sent_by_staff(settings: Settings) -> None:
     settings.EMAILS_PER_RECIPIENT = 1
     for number in range(2):
