@@ -35,7 +35,7 @@ from guests.services import (
 from guests.snapshots import remember
 from guests.tickets import seconds_left, ticket_of
 from snap.addresses import client_address
-from snap.policies import CREATE, PAGES, TICKET, limited
+from snap.policies import CREATE, PAGES, limited
 
 from . import emergency
 from .answers import (
@@ -55,7 +55,7 @@ from .emergency import or_in_emergency
 from .errors import refusal_text
 from .links import PromoLink, open_link
 from .lookups import Sight, find_ticket
-from .policies import CODE, PHONE_CHECK, PROVE, REGISTER
+from .policies import CODE, PHONE_CHECK, PROVE, REGISTER, TICKET
 from .steps import remember_phone, step_phone
 from .too_many import too_many
 
