@@ -3,6 +3,10 @@
 Requests of strangers for one phone count together, and past their budget each needs a solved
 challenge. A browser that the account has used before has a budget of its own, which strangers
 cannot use up.
+
+A code to an email that nobody has proven also counts as an email that strangers cause, an hour
+long. The first codes of a browser that the account has used do not, so that a full mailbox keeps
+nobody out there. They are few: whoever registers a stranger's email has such a browser, too.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,18 +18,24 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import QuerySet
 
+from notifications.recipients import RECIPIENT_WINDOW, caused_by_strangers
+
 from .errors import AccountError
-from .models import LoginCode
+from .models import LoginCode, User
 
 # One number for the advisory lock under which codes are counted, any that nobody else uses.
 CODES_LOCK = 0x534E4150
 
 CODE_WINDOW = timedelta(minutes=10)
 
+# Codes an hour from the browsers that an account has used, to its email that nobody has proven,
+# which do not count as caused by strangers.
+OWN_UNPROVEN_CODES = 3
+
 
 @dataclass(frozen=True)
 class Budget:
-    """So many codes in the window, and so many when a challenge is solved for each beyond them.
+    """So many codes in a window, and so many when a challenge is solved for each beyond them.
 
     `nth_newest` returns when the nth newest code that counts was made, None if there are fewer.
     """
@@ -33,18 +43,21 @@ class Budget:
     nth_newest: Callable[[int], datetime | None]
     limit: int
     solved_limit: int
+    window: timedelta = CODE_WINDOW
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """A budget is used up until the code made at `since` leaves the window."""
+    """A budget is used up until then."""
 
-    since: datetime
+    until: datetime
     may_solve: bool
 
 
 def check_budgets(code: LoginCode, *, solved: bool) -> None:
-    """Raise AccountError `too_many_codes` when a budget for this code is used up. Six queries.
+    """Raise AccountError `too_many_codes` when a budget for this code is used up.
+
+    Six queries, and three more for an email that nobody has proven.
 
     `retry_after` is when the window lets the next code through. `may_solve` says that a solved
     challenge lets it through at once.
@@ -57,8 +70,8 @@ def check_budgets(code: LoginCode, *, solved: bool) -> None:
     if not refusals:
         return
     walls = [refusal for refusal in refusals if not refusal.may_solve]
-    since = max(refusal.since for refusal in walls or refusals)
-    wait = ceil((since + CODE_WINDOW - now).total_seconds())
+    until = max(refusal.until for refusal in walls or refusals)
+    wait = ceil((until - now).total_seconds())
     raise AccountError("too_many_codes", retry_after=max(1, wait), may_solve=not walls)
 
 
@@ -72,9 +85,8 @@ def _lock() -> datetime:
 
 def _budgets(code: LoginCode, now: datetime) -> Iterator[Budget]:
     account = code.account
-    used = LoginCode.objects.filter(account=account).exclude(used_at=None)
-    proven = set(used.values_list("browser", flat=True).distinct())
-    known = (proven | {account.browser}) - {""}
+    proven = _proven_browsers(account)
+    known = _known_browsers(account, proven)
     recent = LoginCode.objects.filter(created_at__gt=now - CODE_WINDOW).order_by("-created_at")
     of_account = list(recent.filter(account=account).values_list("browser", "created_at"))
     own = [made for browser, made in of_account if browser == code.browser]
@@ -93,6 +105,59 @@ def _budgets(code: LoginCode, now: datetime) -> Iterator[Budget]:
         limit = settings.LOGIN_CODES_PER_PREFIX
         yield Budget(_nth_in(prefix), limit, 2 * limit)
     yield Budget(_nth_in(recent), most, most)
+    if code.channel == LoginCode.Channel.EMAIL and not account.has_proven_email:
+        yield _recipients_budget(code, known, now)
+
+
+def _recipients_budget(code: LoginCode, known: set[str], now: datetime) -> Budget:
+    """Return what one mailbox takes of strangers, until this browser has a code of its own left."""
+    emails = caused_by_strangers(code.account.email, now).values_list("created_at", flat=True)
+
+    def nth_newest(n: int) -> datetime | None:
+        filled = emails[n - 1 : n].first()
+        if filled is None or code.browser not in known:
+            return filled
+        own = _codes_of(code.account, known, now).values_list("created_at", flat=True)
+        spent = own[OWN_UNPROVEN_CODES - 1 : OWN_UNPROVEN_CODES].first()
+        return min(filled, spent) if spent else None
+
+    limit = settings.EMAILS_PER_RECIPIENT
+    return Budget(nth_newest, limit, 2 * limit, RECIPIENT_WINDOW)
+
+
+def is_by_stranger(code: LoginCode) -> bool:
+    """Say whether a stored code counts as an email that strangers cause. At most two queries.
+
+    Not to an email that is proven, nor the first OWN_UNPROVEN_CODES an hour of the browsers that
+    the account has used. The caller has locked the account.
+    """
+    account = code.account
+    if account.has_proven_email:
+        return False
+    known = _known_browsers(account, _proven_browsers(account))
+    if code.browser not in known:
+        return True
+    earlier = _codes_of(account, known, code.created_at).exclude(pk=code.pk)
+    return earlier.count() >= OWN_UNPROVEN_CODES
+
+
+def _proven_browsers(account: User) -> set[str]:
+    used = LoginCode.objects.filter(account=account).exclude(used_at=None)
+    return set(used.values_list("browser", flat=True).distinct()) - {""}
+
+
+def _known_browsers(account: User, proven: set[str]) -> set[str]:
+    return (proven | {account.browser}) - {""}
+
+
+def _codes_of(account: User, browsers: set[str], now: datetime) -> QuerySet[LoginCode]:
+    """Return the codes of the last hour that went from these browsers by email, newest first."""
+    return LoginCode.objects.filter(
+        account=account,
+        browser__in=browsers,
+        channel=LoginCode.Channel.EMAIL,
+        created_at__gt=now - RECIPIENT_WINDOW,
+    ).order_by("-created_at")
 
 
 def _refusal(budget: Budget, *, solved: bool) -> Refusal | None:
@@ -101,9 +166,9 @@ def _refusal(budget: Budget, *, solved: bool) -> Refusal | None:
     if since is None:
         return None
     if solved or wall <= budget.limit:
-        return Refusal(since, may_solve=False)
+        return Refusal(since + budget.window, may_solve=False)
     at_the_wall = budget.nth_newest(wall)
-    return Refusal(at_the_wall or since, may_solve=at_the_wall is None)
+    return Refusal((at_the_wall or since) + budget.window, may_solve=at_the_wall is None)
 
 
 def _nth_of(made: list[datetime]) -> Callable[[int], datetime | None]:

@@ -137,6 +137,11 @@ class User(AbstractBaseUser, PermissionsMixin):
         return f"{self.first_name} {self.last_name}".strip()
 
     @property
+    def has_proven_email(self) -> bool:
+        """Say whether somebody has shown that they read this account's email. SMS shows no such."""
+        return self.verified_at is not None and self.proven_by != self.ProvenBy.SMS
+
+    @property
     def has_powers(self) -> bool:
         """Say whether this account is one of `with_powers`. One query at most."""
         return self.is_staff or User.objects.with_powers().filter(pk=self.pk).exists()

@@ -13,12 +13,12 @@ from django.db.models.functions import Now
 from django.utils import timezone, translation
 from django.utils.translation import gettext
 
-from notifications.recipients import recipient_key, seconds_until_more
+from notifications.recipients import recipient_key
 from notifications.services import queue_email
 from snap.addresses import normal_address
 
 from .channels import ChannelError, sms
-from .code_budgets import check_budgets
+from .code_budgets import check_budgets, is_by_stranger
 from .errors import AccountError
 from .models import Claim, LoginCode, User
 from .suspicious import hash_personal, note_suspicious
@@ -141,7 +141,7 @@ def send_login_code(
     """
     with _noting(account.phone or "", address):
         code = _make_code(account, browser, address, solved=solved)
-    _send_by_sms(code)
+    _send_by_sms(code, solved=solved)
     return code
 
 
@@ -164,17 +164,10 @@ def _make_code(account: User, browser: str, address: str, *, solved: bool = Fals
     claim = None
     if sms():
         claim = Claim.objects.undecided().filter(account=account, browser=browser).first()
-    # An account that SMS has proven has an email that nobody did.
-    proven_email = (
-        account.email if account.verified_at and account.proven_by != User.ProvenBy.SMS else ""
-    )
-    by_sms = sms() is not None and (claim is not None or not proven_email)
+    by_email = bool(account.email) and account.has_proven_email
+    by_sms = sms() is not None and (claim is not None or not by_email)
     if not by_sms and not account.email:
         raise AccountError("refused")
-    # An address that nobody has proven may get no more than strangers may cause.
-    is_unproven = not by_sms and account.verified_at is None
-    if is_unproven and (wait := seconds_until_more(account.email)):
-        raise AccountError("too_many_codes", retry_after=wait)
     code = LoginCode(
         account=account,
         browser=browser,
@@ -190,11 +183,11 @@ def _make_code(account: User, browser: str, address: str, *, solved: bool = Fals
     of_browser.usable().exclude(pk__in=newest).update(expires_at=Now())
     code.save()
     if not by_sms:
-        _queue_code(code)
+        _queue_code(code, solved=solved)
     return code
 
 
-def _queue_code(code: LoginCode) -> None:
+def _queue_code(code: LoginCode, *, solved: bool) -> None:
     account, cause = code.account, f"login_code:{code.pk}"
     queue_email(
         "login_code",
@@ -202,11 +195,12 @@ def _queue_code(code: LoginCode) -> None:
         to=account.email,
         language=account.language,
         fast=True,
-        by_stranger=account.verified_at is None,
+        by_stranger=is_by_stranger(code),
+        solved=solved,
     )
 
 
-def _send_by_sms(code: LoginCode) -> None:
+def _send_by_sms(code: LoginCode, *, solved: bool) -> None:
     """Send a code by SMS; one that the channel does not take goes to the account's email.
 
     A claim's code does not: only who holds the phone may have it.
@@ -222,7 +216,7 @@ def _send_by_sms(code: LoginCode) -> None:
         log.warning("sms_failed", extra={"code_id": code.pk, "error": type(error).__name__})
         if code.account.email and not code.claim:
             LoginCode.objects.filter(pk=code.pk).update(channel=LoginCode.Channel.EMAIL)
-            _queue_code(code)
+            _queue_code(code, solved=solved)
 
 
 def latest_code(phone: str, browser: str) -> LoginCode | None:

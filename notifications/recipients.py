@@ -1,10 +1,11 @@
 """Whom an email reaches: one key for all spellings of a mailbox, and how much it has got lately."""
 
 import unicodedata
-from math import ceil
+from datetime import datetime, timedelta
 
-from django.conf import settings
-from django.db import connection
+from django.db.models import QuerySet
+
+from .models import Email
 
 # Mailboxes in which dots in the name mean nothing, and the domain that they are known by here.
 WITHOUT_DOTS = {"gmail.com": "gmail.com", "googlemail.com": "gmail.com"}
@@ -22,13 +23,8 @@ COUNT = """
 )
 """
 
-UNTIL_MORE = """
-SELECT extract(epoch FROM created_at + interval '1 hour' - statement_timestamp())
-FROM notifications_email
-WHERE recipient = %s AND by_stranger AND state <> 'cancelled'
-AND created_at > statement_timestamp() - interval '1 hour'
-ORDER BY created_at DESC OFFSET %s LIMIT 1
-"""
+# How long an email counts as one that its recipient has got lately, in COUNT as well.
+RECIPIENT_WINDOW = timedelta(hours=1)
 
 
 def recipient_key(email: str) -> str:
@@ -58,12 +54,8 @@ def _ascii_domain(domain: str) -> str:
         return domain
 
 
-def seconds_until_more(email: str) -> int:
-    """Return when strangers may cause another email to this recipient, in seconds. One query.
-
-    0 when they may now: fewer than EMAILS_PER_RECIPIENT went to it in the last hour.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(UNTIL_MORE, [recipient_key(email), settings.EMAILS_PER_RECIPIENT - 1])
-        row = cursor.fetchone()
-    return max(1, ceil(row[0])) if row else 0
+def caused_by_strangers(email: str, now: datetime) -> QuerySet[Email]:
+    """Return the emails that strangers have caused to one recipient lately, the newest first."""
+    caused = Email.objects.filter(recipient=recipient_key(email), by_stranger=True)
+    counted = caused.exclude(state=Email.State.CANCELLED)
+    return counted.filter(created_at__gt=now - RECIPIENT_WINDOW).order_by("-created_at")

@@ -74,6 +74,8 @@ class EmailToQueue:
     # hour the row is kept, and the email is not sent. Not for what somebody waits for: a QR code, a
     # code to sign in to a proven account, a warning.
     by_stranger: bool = False
+    # A challenge was solved for it: the recipient takes twice as many.
+    solved: bool = False
 
 
 def queue_email(
@@ -84,9 +86,10 @@ def queue_email(
     language: str,
     fast: bool = False,
     by_stranger: bool = False,
+    solved: bool = False,
 ) -> None:
     """Queue one email, once per kind and cause. Raise LookupError for an unknown kind."""
-    queue_emails([EmailToQueue(kind, cause, to, language, fast, by_stranger)])
+    queue_emails([EmailToQueue(kind, cause, to, language, fast, by_stranger, solved)])
 
 
 def queue_emails(emails: Iterable[EmailToQueue]) -> None:
@@ -115,13 +118,13 @@ def _row(email: EmailToQueue) -> Email:
     if email.by_stranger:
         # Counted in the INSERT itself: no round trip of its own.
         row.recipient, row.by_stranger = recipient_key(email.to), True
-        row.state = _unless_enough(row.recipient, Email.State.QUEUED, Email.State.CANCELLED)
-        row.error = _unless_enough(row.recipient, "", TOO_MANY)
+        limit = settings.EMAILS_PER_RECIPIENT * (2 if email.solved else 1)
+        row.state = _unless_enough(row.recipient, limit, Email.State.QUEUED, Email.State.CANCELLED)
+        row.error = _unless_enough(row.recipient, limit, "", TOO_MANY)
     return row
 
 
-def _unless_enough(recipient: str, usual: str, otherwise: str) -> Any:
-    limit = settings.EMAILS_PER_RECIPIENT
+def _unless_enough(recipient: str, limit: int, usual: str, otherwise: str) -> Any:
     return RawSQL(  # noqa: S611  # nosec B611 (the text is ours, the values are parameters)
         f"CASE WHEN {COUNT} < %s THEN %s ELSE %s END",
         [recipient, limit, limit, usual, otherwise],

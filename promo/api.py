@@ -14,12 +14,13 @@ from guests.creation import create_directly, create_while_waiting
 from guests.models import Event, GuestRequest
 from guests.services import find_promoter, request_place, wake_guests_worker
 from guests.tickets import seconds_left, ticket_of
-from snap.policies import CREATE, PAGES, TICKET, limited
+from snap.policies import CREATE, PAGES, limited
 
 from . import api_emergency, api_schema
 from .api_answers import accepted, ended, listed, queued, state_of
 from .emergency import or_in_emergency
 from .lookups import Sight, find_ticket
+from .policies import TICKET
 from .serializers import read_place
 
 

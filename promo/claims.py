@@ -14,7 +14,7 @@ from accounts.errors import AccountError
 from accounts.forms import RegisterForm
 from accounts.models import Claim, User
 from accounts.phones import masked_phone
-from accounts.services import latest_code, send_login_code
+from accounts.services import find_account, send_login_code
 from accounts.sessions import BROWSER_KEY, browser_of
 from guests.proof import prove_by_link
 from snap.addresses import client_address
@@ -37,7 +37,10 @@ OVER = {Claim.State.REFUSED, Claim.State.UNDONE}
 @require_http_methods(["GET", "POST"])
 @or_in_emergency(emergency.no_codes)
 def claim(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
-    """Take a claim on a phone from a browser to which a code for that phone was sent."""
+    """Take a claim on a phone from a browser that has asked for a code for it.
+
+    Also when no code was sent: squatters could use up the codes of their own account.
+    """
     link = open_link(event, promoter)
     account = _account_of_step(request)
     if account is None:
@@ -126,10 +129,9 @@ def welcome(request: HttpRequest, account_id: int) -> HttpResponse:
 
 
 def _account_of_step(request: HttpRequest) -> User | None:
-    """Return the account of the phone that this step is about, if a code was sent here for it."""
+    """Return the account of the phone that this step is about."""
     phone = step_phone(request)
-    sent = latest_code(phone, browser_of(request)) if phone else None
-    return sent.account if sent else None
+    return find_account(phone) if phone else None
 
 
 def _holder_of(claim: Claim) -> User:

@@ -137,7 +137,7 @@ def usual_budget(request: HttpRequest, policy: Policy, phone: str) -> Budget:
     address = client_address(request)
     owner = policy.owner(request) if policy.owner else ""
     return Budget(
-        requests=Layer(policy.layer, f"account {owner}" if owner else address, policy.most),
+        requests=Layer(policy.layer, owner or address, policy.most),
         failing=failing_key(request, address, phone) if policy.route else "",
         phone=Layer("phone", f"{address} {phone}", settings.LIMIT_PHONE) if phone else None,
         distincts=distinct_phones(request, address, phone),

@@ -1,8 +1,11 @@
-"""The policies of routes that are about a phone."""
+"""The policies of routes that are about a phone or a ticket."""
 
-from accounts.sessions import account_phone
-from snap.policies import Policy
+from django.http import HttpRequest
 
+from accounts.sessions import BROWSER_KEY, account_phone
+from snap.policies import Policy, account_key
+
+from .emergency import was_given_here
 from .reading import phone_in_form, phone_in_json
 from .steps import step_phone
 
@@ -14,3 +17,21 @@ CODE = Policy("emails", phone=step_phone)
 REGISTER = Policy("emails", phone=step_phone)
 # A code for the account that is signed in: about its own phone.
 PROVE = Policy("emails", phone=account_phone)
+
+
+def _ticket_owner(request: HttpRequest) -> str:
+    """Return the key of whoever polls a ticket: the account, or the browser that was given it.
+
+    A browser that registers during an outage has no account yet.
+    """
+    if account := account_key(request):
+        return account
+    match, browser = request.resolver_match, request.session.get(BROWSER_KEY)
+    ticket_id = match.kwargs.get("ticket_id") if match else None
+    if browser and ticket_id and was_given_here(request, ticket_id):
+        return f"ticket {browser}"
+    return ""
+
+
+# Polls and status reads: a thousand phones behind one address poll.
+TICKET = Policy(owner=_ticket_owner)

@@ -35,7 +35,7 @@ from guests.services import (
 from guests.snapshots import remember
 from guests.tickets import seconds_left, ticket_of
 from snap.addresses import client_address
-from snap.policies import CREATE, PAGES, TICKET, limited
+from snap.policies import CREATE, PAGES, limited
 
 from . import emergency
 from .answers import (
@@ -55,7 +55,7 @@ from .emergency import or_in_emergency
 from .errors import refusal_text
 from .links import PromoLink, open_link
 from .lookups import Sight, find_ticket
-from .policies import CODE, PHONE_CHECK, PROVE, REGISTER
+from .policies import CODE, PHONE_CHECK, PROVE, REGISTER, TICKET
 from .steps import remember_phone, step_phone
 from .too_many import too_many
 
@@ -288,19 +288,24 @@ def _send_code(request: HttpRequest, link: PromoLink, account: User) -> HttpResp
     try:
         send_or_spend_pass(request, send)
     except AccountError as error:
-        return _no_code(request, link, error)
+        return _no_code(request, link, account, error)
     number = account.phone or ""
     context = {"form": CodeForm(), **_about_code(request, number)}
     return go(request, link, "code", context | {"resent": "resend" in request.POST}, phone=number)
 
 
-def _no_code(request: HttpRequest, link: PromoLink, error: AccountError) -> HttpResponse:
+def _no_code(
+    request: HttpRequest, link: PromoLink, account: User, error: AccountError
+) -> HttpResponse:
     if error.code != "too_many_codes":
         return show_step(request, link, "unavailable", {"refusal": error.code})
     if error.may_solve:
         return too_many(request, error.retry_after, "code")
-    wait = {"retry_after": error.retry_after}
-    answer = show_step(request, link, "too_many", wait, status=429)
+    context: dict[str, Any] = {"retry_after": error.retry_after}
+    if account.phone and account_of(request) is None:
+        # Whoever waits because of a squatter has another way.
+        context["claim_query"] = remember_phone(request, link.event.slug, account.phone)
+    answer = show_step(request, link, "too_many", context, status=429)
     answer["Retry-After"] = str(error.retry_after)
     return answer
 

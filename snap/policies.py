@@ -29,6 +29,12 @@ def account_in_session(request: HttpRequest) -> str:
     return str(request.session.get(SESSION_KEY) or "")
 
 
+def account_key(request: HttpRequest) -> str:
+    """Return the key of the budget of the account that is signed in, "" when none is."""
+    account = account_in_session(request)
+    return f"account {account}" if account else ""
+
+
 @dataclass(frozen=True)
 class Policy:
     """What counts on a route."""
@@ -38,7 +44,7 @@ class Policy:
     route: str = ""
     # The phone that the request is about. With one, the phone's limits apply too.
     phone: Reader | None = None
-    # Whose budget a request uses instead of the address'.
+    # The key of the budget that a request uses instead of the address'.
     owner: Reader | None = None
     # Client errors that count for nothing: 409 says how a list stands.
     forgives: frozenset[int] = frozenset({409})
@@ -144,10 +150,8 @@ def _walk(
 
 
 PAGES = Policy()
-# Polls and status reads of somebody signed in: a thousand phones behind one address poll.
-TICKET = Policy(owner=account_in_session)
 CREATE = Policy("guest_create")
-STAFF = Policy(owner=account_in_session, layer="staff", limit="LIMIT_STAFF")
+STAFF = Policy(owner=account_key, layer="staff", limit="LIMIT_STAFF")
 STAFF_SIGN_IN = Policy(layer="staff_sign_in", limit="LIMIT_SIGN_IN")
 STAFF_CODE = Policy(layer="staff_code", limit="LIMIT_SIGN_IN")
 # Load balancers and Prometheus ask from few addresses, and cannot solve anything.

@@ -1,0 +1,220 @@
+"""A stranger who fills the mailbox of somebody unproven, so that they cannot sign in or prove."""
+
+from datetime import timedelta
+from math import ceil
+
+import pytest
+from django.db.models import F
+from django.test import Client
+from django.utils import timezone
+from pytest_django import Settings
+
+from accounts.models import Claim, LoginCode, User
+from guests.models import Event
+from notifications.models import Email
+from tests.factories import make_event
+from tests.promo.visitors import PERSON, PHONE, Visitor, html_of, location_of, state_in
+from tests.security.test_code_budgets import shown_wait, sign_out, solve_and_follow
+
+pytestmark = pytest.mark.django_db
+
+VICTIM = PERSON["email"]
+REGISTER = "/api/client-auth/register"
+LOGIN = "/api/client-auth/login"
+
+
+@pytest.fixture(autouse=True)
+def _as_in_production(settings: Settings) -> None:
+    settings.ACCOUNTS_PER_EMAIL, settings.EMAILS_PER_RECIPIENT = 3, 10
+    settings.CHALLENGE_COST = 1
+
+
+@pytest.fixture
+def event() -> Event:
+    return make_event()
+
+
+def owner_of(event: Event, typed: str = PHONE) -> Visitor:
+    """Register, sign out, and keep the browser."""
+    owner = Visitor(event)
+    owner.give_phone(typed)
+    owner.register()
+    sign_out(owner, owner.browser.session["browser"])
+    return owner
+
+
+def squat(number: int, email: str = VICTIM) -> tuple[Client, str]:
+    """Register some phone with somebody else's email, from a browser of its own."""
+    browser, phone = Client(), f"+351962{number:06}"
+    body = {"phone": phone, "firstName": "Rui", "lastName": "Mau", "email": email}
+    assert browser.post(REGISTER, body, "application/json").status_code == 201
+    return browser, phone
+
+
+def ask_by_api(browser: Client, phone: str) -> int:
+    return browser.post(LOGIN, {"phone": phone}, "application/json").status_code
+
+
+def strangers_ask(event: Event, times: int, phone: str = PHONE) -> None:
+    """Ask from fresh browsers everywhere, and solve what they are asked for."""
+    for number in range(times):
+        stranger = Visitor(event)
+        stranger.browser.defaults["REMOTE_ADDR"] = f"198.51.{number % 200}.7"
+        refused = stranger.give_phone(phone)
+        if refused.status_code == 429 and 'data-challenge="' in html_of(refused):
+            solve_and_follow(stranger.browser, refused)
+
+
+def fill_mailbox() -> None:
+    """Have ten emails sent by two accounts with the victim's email, as fast as it goes."""
+    phones = [squat(number)[1] for number in range(2)]
+    for _ in range(4):
+        for phone in phones:
+            assert ask_by_api(Client(), phone) == 202
+    assert ask_by_api(Client(), phones[0]) == 429
+
+
+def caused() -> int:
+    """Count what registrations and codes have sent to the victim."""
+    emails = Email.objects.filter(to=VICTIM, kind__in=["welcome", "login_code"])
+    return emails.exclude(state="cancelled").count()
+
+
+def let_minutes_pass(minutes: int) -> None:
+    passed = timedelta(minutes=minutes)
+    for model in (LoginCode, Email):
+        model.objects.update(created_at=F("created_at") - passed)
+
+
+# Where the owner has been before -----------------------------------------------------------------
+
+
+def test_who_registered_here_signs_in_whatever_strangers_ask_for(event: Event) -> None:
+    owner = owner_of(event)
+    strangers_ask(event, 12)
+    let_minutes_pass(9)
+    strangers_ask(event, 12)
+    assert location_of(owner.give_phone()) == owner.step_url("code")
+    assert Email.objects.filter(kind="login_code").latest("pk").state == "queued"
+    assert "/ticket/" in location_of(owner.type_code(User.objects.get()))
+
+
+def test_registrations_with_the_owners_email_keep_them_from_nothing(event: Event) -> None:
+    owner = owner_of(event)
+    phones = [squat(number)[1] for number in range(2)]
+    answers = [ask_by_api(Client(), phone) for _ in range(5) for phone in phones]
+    assert answers == [202] * 7 + [429] * 3
+    owner.give_phone()
+    assert "/ticket/" in location_of(owner.type_code(User.objects.get(phone=PHONE)))
+
+
+def test_a_full_mailbox_keeps_nobody_from_proving_and_from_the_qr_code() -> None:
+    event = make_event(requires_proof=True)
+    fill_mailbox()
+    visitor = Visitor(event)
+    visitor.give_phone()
+    visitor.register()
+    assert Email.objects.filter(kind="welcome").latest("pk").state == "cancelled"
+    assert state_in(visitor.look()) == "unproven"
+    visitor.open("prove")
+    assert location_of(visitor.send("prove")) == visitor.step_url("code")
+    ticket_url = location_of(visitor.type_code(User.objects.get(phone=PHONE)))
+    assert state_in(visitor.get(ticket_url)) == "created"
+
+
+# Where the owner comes for the first time --------------------------------------------------------
+
+
+def test_a_new_browser_solves_a_challenge_and_the_code_is_sent(event: Event) -> None:
+    owner_of(event)
+    let_minutes_pass(61)
+    fill_mailbox()
+    elsewhere = Visitor(event)
+    refused = elsewhere.give_phone()
+    assert (refused.status_code, 'data-challenge="' in html_of(refused)) == (429, True)
+    elsewhere._see(solve_and_follow(elsewhere.browser, refused))
+    assert Email.objects.filter(kind="login_code").latest("pk").state == "queued"
+    assert "/ticket/" in location_of(elsewhere.type_code(User.objects.get(phone=PHONE)))
+
+
+def test_the_page_tells_the_true_time_until_a_mailbox_takes_more(event: Event) -> None:
+    owner_of(event)
+    let_minutes_pass(5)
+    strangers_ask(event, 10)
+    let_minutes_pass(12)
+    strangers_ask(event, 10)
+    assert caused() == 20
+    let_minutes_pass(12)
+    late = Visitor(event)
+    looks = [shown_wait(late.give_phone()) for _ in range(2)]
+    oldest = Email.objects.earliest("created_at").created_at
+    truth = ceil((oldest + timedelta(hours=1) - timezone.now()).total_seconds())
+    assert all(truth <= look <= truth + 1 for look in looks), (looks, truth)
+    Email.objects.update(created_at=F("created_at") - timedelta(seconds=truth))
+    refused = late.give_phone()
+    assert 'data-challenge="' in html_of(refused)
+    assert solve_and_follow(late.browser, refused).status_code == 303
+
+
+# What a flood is worth ---------------------------------------------------------------------------
+
+
+def test_who_registers_a_victims_email_three_times_cannot_fill_the_mailbox() -> None:
+    """Their browsers registered, and have few codes for that: three an hour for an account."""
+    squatters = [squat(number) for number in range(3)]
+    for _ in range(5):
+        for _ in range(5):
+            for browser, phone in squatters:
+                ask_by_api(browser, phone)
+                ask_by_api(Client(), phone)
+        let_minutes_pass(11)
+    assert caused() == 10 + 9
+
+
+def test_challenges_double_what_strangers_send_and_no_more(event: Event) -> None:
+    owner_of(event)
+    for _ in range(4):
+        strangers_ask(event, 12)
+        let_minutes_pass(11)
+    assert caused() == 20
+
+
+def test_what_an_owner_asked_for_an_hour_ago_is_forgotten(event: Event) -> None:
+    owner = owner_of(event)
+    let_minutes_pass(61)
+    fill_mailbox()
+    assert [owner.give_phone().status_code for _ in range(4)] == [303, 303, 303, 429]
+    let_minutes_pass(50)
+    looked = owner.give_phone()
+    assert 590 <= int(looked["Retry-After"]) <= 600
+    let_minutes_pass(10)
+    assert owner.give_phone().status_code == 303
+
+
+# The way out: a claim ----------------------------------------------------------------------------
+
+
+def test_a_squatter_who_uses_up_the_codes_cannot_keep_the_owner_from_claiming(
+    event: Event,
+) -> None:
+    squatter = Visitor(event)
+    squatter.give_phone()
+    squatter.register(email="mau@example.net")
+    sign_out(squatter, squatter.browser.session["browser"])
+    strangers_ask(event, 12)
+    owner = Visitor(event)
+    refused = owner.give_phone()
+    assert (refused.status_code, 'data-challenge="' in html_of(refused)) == (429, False)
+    assert "Somebody else has my number" in html_of(refused)
+    assert owner.open("claim").status_code == 200
+    assert "/claim/" in location_of(owner.send("claim", **PERSON))
+    assert Claim.objects.get().account.phone == PHONE
+    assert Email.objects.filter(kind="claim", to="mau@example.net", state="queued").exists()
+
+
+def test_nobody_claims_a_phone_that_they_have_not_asked_for(event: Event) -> None:
+    owner_of(event)
+    thief = Visitor(event)
+    assert location_of(thief.open("claim")) == thief.step_url("phone")
+    assert location_of(thief.send("claim", **PERSON)) == thief.step_url("phone")
+    assert not Claim.objects.exists()
