@@ -123,6 +123,19 @@ def _check_may_register(phone: str, email: str) -> None:
         raise AccountError(code)
 
 
+def check_email_is_free(email: str, *, beside: User) -> None:
+    """Raise AccountError `email_taken` when an email has ACCOUNTS_PER_EMAIL accounts beside one.
+
+    Until the transaction ends, others wait who register with that email or are given an account.
+    """
+    key = recipient_key(email)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [EMAILS_LOCK, key])
+    others = User.objects.filter(email_key=key).exclude(pk=beside.pk)
+    if others.count() >= settings.ACCOUNTS_PER_EMAIL:
+        raise AccountError("email_taken")
+
+
 def send_login_code(
     account: User, *, browser: str, address: str, solved: bool = False
 ) -> LoginCode:
