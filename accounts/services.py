@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Exists, F
+from django.db.models import Exists, F, Q
 from django.db.models.functions import Now
 from django.utils import timezone, translation
 from django.utils.translation import gettext
@@ -368,6 +368,21 @@ def prove_email(account: User) -> bool:
         account.refresh_from_db(fields=["verified_at", "proven_by"])
         log.info("email_proven", extra={"account_id": account.pk})
     return is_first
+
+
+def forget_proofs(account: User, *, email: bool, phone: bool) -> None:
+    """Take back what an email or a phone has proven that an account no longer has.
+
+    Codes end as well: they went to the old ones. The caller has stored the account in this
+    transaction, and so holds its lock.
+    """
+    by_sms, gone = Q(proven_by=User.ProvenBy.SMS), Q(pk=None)
+    if email:
+        gone |= ~by_sms
+    if phone:
+        gone |= by_sms
+    User.objects.filter(gone, pk=account.pk).update(verified_at=None, proven_by="")
+    void_codes(account)
 
 
 def void_codes(account: User) -> None:
