@@ -31,6 +31,7 @@ from snap.policies import STAFF, STAFF_SIGN_IN, limited
 from .models import BlockedPhone, SuspiciousActivity, User
 from .phone_checks import forget_phone
 from .phones import PhoneError, masked_phone, parse_phone
+from .services import forget_proofs
 from .suspicious import last_day
 from .throttle import refuse_sign_in
 
@@ -111,8 +112,12 @@ class AccountAdmin(LongList, FindsPhones, ChangesOnly, UserAdmin):  # type: igno
     add_fieldsets = [(None, {"classes": ["wide"], "fields": NewAccountForm.Meta.fields})]
 
     def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
+        """Store what was changed. A new email or phone has proven nothing yet."""
         super().save_model(request, obj, form, change)
-        if "phone" in form.changed_data and (given_up := form.initial.get("phone")):
+        email, phone = "email" in form.changed_data, "phone" in form.changed_data
+        if change and (email or phone):
+            forget_proofs(User(pk=obj.pk), email=email, phone=phone)
+        if phone and (given_up := form.initial.get("phone")):
             transaction.on_commit(partial(forget_phone, given_up))
         if "is_active" in form.changed_data:
             User(pk=obj.pk).close_sockets()

@@ -15,7 +15,7 @@ from snap.addresses import normal_address
 
 from .errors import AccountError
 from .models import Claim, ClaimChange, User
-from .services import is_blocked
+from .services import check_email_is_free, is_blocked
 from .suspicious import hash_personal, note_suspicious
 
 log = logging.getLogger(__name__)
@@ -36,8 +36,8 @@ def make_claim(
 
     Return the claim, or the undecided one that this browser has made before. Raises AccountError:
     `too_many_claims` past CLAIMS_PER_ACCOUNT or CLAIMS_PER_NETWORK undecided claims on the account,
-    `refused` for a blocked phone or an account that was switched off. Not for use inside a
-    transaction.
+    `email_taken` when ACCOUNTS_PER_EMAIL other accounts have the claimant's email, `refused` for a
+    blocked phone or an account that was switched off. Not for use inside a transaction.
     """
     note_suspicious("claim", phone=account.phone or "", address=address)
     claim = Claim(
@@ -64,6 +64,7 @@ def _store(claim: Claim, account: User) -> Claim:
     is_full = undecided.count() >= settings.CLAIMS_PER_ACCOUNT
     if is_full or of_network.count() >= settings.CLAIMS_PER_NETWORK:
         raise AccountError("too_many_claims")
+    check_email_is_free(claim.email, beside=claim.account)
     claim.is_announced = _may_tell_holder(claim.account)
     claim.save()
     ClaimChange.objects.create(claim=claim, to_state=claim.state, actor="claimant")

@@ -54,10 +54,11 @@ class Refusal:
     may_solve: bool
 
 
-def check_budgets(code: LoginCode, *, solved: bool) -> None:
-    """Raise AccountError `too_many_codes` when a budget for this code is used up.
+def check_budgets(code: LoginCode, *, solved: bool) -> bool:
+    """Raise AccountError `too_many_codes` when a budget for this code is used up. Six queries.
 
-    Six queries, and three more for an email that nobody has proven.
+    Return whether the code counts as an email that strangers cause, if it goes out by email. For an
+    email that nobody has proven that takes up to three queries more.
 
     `retry_after` is when the window lets the next code through. `may_solve` says that a solved
     challenge lets it through at once.
@@ -66,9 +67,13 @@ def check_budgets(code: LoginCode, *, solved: bool) -> None:
     would not count each other. That is some milliseconds, and a hundred codes a second are plenty.
     """
     now = _lock()
-    refusals = [each for budget in _budgets(code, now) if (each := _refusal(budget, solved=solved))]
+    used = LoginCode.objects.filter(account=code.account).exclude(used_at=None)
+    proven = set(used.values_list("browser", flat=True).distinct()) - {""}
+    known = (proven | {code.account.browser}) - {""}
+    budgets = _budgets(code, proven, known, now)
+    refusals = [each for budget in budgets if (each := _refusal(budget, solved=solved))]
     if not refusals:
-        return
+        return _is_by_stranger(code, known, now)
     walls = [refusal for refusal in refusals if not refusal.may_solve]
     until = max(refusal.until for refusal in walls or refusals)
     wait = ceil((until - now).total_seconds())
@@ -83,10 +88,9 @@ def _lock() -> datetime:
     return now
 
 
-def _budgets(code: LoginCode, now: datetime) -> Iterator[Budget]:
+def _budgets(code: LoginCode, proven: set[str], known: set[str], now: datetime) -> Iterator[Budget]:
+    """Return the budgets of a code. The account has used `known` browsers, `proven` with codes."""
     account = code.account
-    proven = _proven_browsers(account)
-    known = _known_browsers(account, proven)
     recent = LoginCode.objects.filter(created_at__gt=now - CODE_WINDOW).order_by("-created_at")
     of_account = list(recent.filter(account=account).values_list("browser", "created_at"))
     own = [made for browser, made in of_account if browser == code.browser]
@@ -125,29 +129,16 @@ def _recipients_budget(code: LoginCode, known: set[str], now: datetime) -> Budge
     return Budget(nth_newest, limit, 2 * limit, RECIPIENT_WINDOW)
 
 
-def is_by_stranger(code: LoginCode) -> bool:
-    """Say whether a stored code counts as an email that strangers cause. At most two queries.
+def _is_by_stranger(code: LoginCode, known: set[str], now: datetime) -> bool:
+    """Say whether a code is by somebody else than the account's reader, as far as can be known.
 
-    Not to an email that is proven, nor the first OWN_UNPROVEN_CODES an hour of the browsers that
-    the account has used. The caller has locked the account.
+    Not to an email that is proven, nor the first few of the browsers that the account has used.
     """
-    account = code.account
-    if account.has_proven_email:
+    if code.account.has_proven_email:
         return False
-    known = _known_browsers(account, _proven_browsers(account))
     if code.browser not in known:
         return True
-    earlier = _codes_of(account, known, code.created_at).exclude(pk=code.pk)
-    return earlier.count() >= OWN_UNPROVEN_CODES
-
-
-def _proven_browsers(account: User) -> set[str]:
-    used = LoginCode.objects.filter(account=account).exclude(used_at=None)
-    return set(used.values_list("browser", flat=True).distinct()) - {""}
-
-
-def _known_browsers(account: User, proven: set[str]) -> set[str]:
-    return (proven | {account.browser}) - {""}
+    return _codes_of(code.account, known, now).count() >= OWN_UNPROVEN_CODES
 
 
 def _codes_of(account: User, browsers: set[str], now: datetime) -> QuerySet[LoginCode]:

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Exists, F
+from django.db.models import Exists, F, Q
 from django.db.models.functions import Now
 from django.utils import timezone, translation
 from django.utils.translation import gettext
@@ -18,7 +18,7 @@ from notifications.services import queue_email
 from snap.addresses import normal_address
 
 from .channels import ChannelError, sms
-from .code_budgets import check_budgets, is_by_stranger
+from .code_budgets import check_budgets
 from .errors import AccountError
 from .models import Claim, LoginCode, User
 from .suspicious import hash_personal, note_suspicious
@@ -127,6 +127,19 @@ def _check_may_register(phone: str, email: str) -> None:
         raise AccountError(code)
 
 
+def check_email_is_free(email: str, *, beside: User) -> None:
+    """Raise AccountError `email_taken` when an email has ACCOUNTS_PER_EMAIL accounts beside one.
+
+    Until the transaction ends, others wait who register with that email or are given an account.
+    """
+    key = recipient_key(email)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [EMAILS_LOCK, key])
+    others = User.objects.filter(email_key=key).exclude(pk=beside.pk)
+    if others.count() >= settings.ACCOUNTS_PER_EMAIL:
+        raise AccountError("email_taken")
+
+
 def send_login_code(
     account: User, *, browser: str, address: str, solved: bool = False
 ) -> LoginCode:
@@ -140,8 +153,8 @@ def send_login_code(
     off or one that no channel reaches. Not for use inside a transaction.
     """
     with _noting(account.phone or "", address):
-        code = _make_code(account, browser, address, solved=solved)
-    _send_by_sms(code, solved=solved)
+        code, by_stranger = _make_code(account, browser, address, solved=solved)
+    _send_by_sms(code, by_stranger=by_stranger, solved=solved)
     return code
 
 
@@ -157,7 +170,10 @@ def _noting(phone: str, address: str) -> Iterator[None]:
 
 
 @transaction.atomic
-def _make_code(account: User, browser: str, address: str, *, solved: bool = False) -> LoginCode:
+def _make_code(
+    account: User, browser: str, address: str, *, solved: bool
+) -> tuple[LoginCode, bool]:
+    """Return a stored code, and whether it counts as an email that strangers cause."""
     account = User.objects.select_for_update(no_key=True).get(pk=account.pk)
     if not account.is_active or account.phone is None or is_blocked(account.phone):
         raise AccountError("refused")
@@ -177,17 +193,17 @@ def _make_code(account: User, browser: str, address: str, *, solved: bool = Fals
         claim=claim,
         expires_at=Now() + timedelta(seconds=settings.LOGIN_CODE_AGE),
     )
-    check_budgets(code, solved=solved)
+    by_stranger = check_budgets(code, solved=solved)
     of_browser = LoginCode.objects.filter(account=account, browser=browser)
     newest = of_browser.order_by("-pk").values("pk")[:1]
     of_browser.usable().exclude(pk__in=newest).update(expires_at=Now())
     code.save()
     if not by_sms:
-        _queue_code(code, solved=solved)
-    return code
+        _queue_code(code, by_stranger=by_stranger, solved=solved)
+    return code, by_stranger
 
 
-def _queue_code(code: LoginCode, *, solved: bool) -> None:
+def _queue_code(code: LoginCode, *, by_stranger: bool, solved: bool) -> None:
     account, cause = code.account, f"login_code:{code.pk}"
     queue_email(
         "login_code",
@@ -195,12 +211,12 @@ def _queue_code(code: LoginCode, *, solved: bool) -> None:
         to=account.email,
         language=account.language,
         fast=True,
-        by_stranger=is_by_stranger(code),
+        by_stranger=by_stranger,
         solved=solved,
     )
 
 
-def _send_by_sms(code: LoginCode, *, solved: bool) -> None:
+def _send_by_sms(code: LoginCode, *, by_stranger: bool, solved: bool) -> None:
     """Send a code by SMS; one that the channel does not take goes to the account's email.
 
     A claim's code does not: only who holds the phone may have it.
@@ -216,7 +232,7 @@ def _send_by_sms(code: LoginCode, *, solved: bool) -> None:
         log.warning("sms_failed", extra={"code_id": code.pk, "error": type(error).__name__})
         if code.account.email and not code.claim:
             LoginCode.objects.filter(pk=code.pk).update(channel=LoginCode.Channel.EMAIL)
-            _queue_code(code, solved=solved)
+            _queue_code(code, by_stranger=by_stranger, solved=solved)
 
 
 def latest_code(phone: str, browser: str) -> LoginCode | None:
@@ -359,6 +375,21 @@ def prove_email(account: User) -> bool:
         account.refresh_from_db(fields=["verified_at", "proven_by"])
         log.info("email_proven", extra={"account_id": account.pk})
     return is_first
+
+
+def forget_proofs(account: User, *, email: bool, phone: bool) -> None:
+    """Take back what an email or a phone has proven that an account no longer has.
+
+    Codes end as well: they went to the old ones. The caller has stored the account in this
+    transaction, and so holds its lock.
+    """
+    by_sms, gone = Q(proven_by=User.ProvenBy.SMS), Q(pk=None)
+    if email:
+        gone |= ~by_sms
+    if phone:
+        gone |= by_sms
+    User.objects.filter(gone, pk=account.pk).update(verified_at=None, proven_by="")
+    void_codes(account)
 
 
 def void_codes(account: User) -> None:

@@ -77,6 +77,9 @@ DECISIONS = {
     ),
 }
 PROBLEMS = {
+    "email_taken": _(
+        "The claimant's email has as many accounts as one may have. Nothing was changed."
+    ),
     "claim_decided": _("This claim was decided already, or a later one has to be undone first."),
     "needs_superuser": _("Only a superuser decides about an account that has rights in admin."),
 }

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from accounts.errors import AccountError
 from accounts.models import Claim, User
-from accounts.services import void_codes
+from accounts.services import check_email_is_free, void_codes
 from notifications.models import Email
 from notifications.services import EmailToQueue, queue_emails
 
@@ -38,8 +38,9 @@ FOLLOWED = [GuestRequest.State.PENDING, GuestRequest.State.DEAD]
 def grant_claim(claim: Claim, *, acting_user: User) -> None:
     """Give the claimant the account: names, email, places under new QR codes. Nobody is signed in.
 
-    The sessions and codes that there were end. Raises AccountError `claim_decided`, and
-    `needs_superuser` for an account that may do something in admin.
+    The sessions and codes that there were end. Raises AccountError `claim_decided`, `email_taken`
+    when others have taken the claimant's email as often as one may, and `needs_superuser` for an
+    account that may do something in admin.
     """
     qr.fill_pool(Guest.objects.on_lists_of(claim.account).count())
     with acting_as(acting_user):
@@ -86,8 +87,8 @@ def settle_by_phone(claim: Claim, account: User) -> bool:
     """Grant a claim whose code, sent to the phone itself, was typed in the claimant's browser.
 
     Return False for an account that may do something in admin: its claim stays with a superuser.
-    Raises AccountError `code_expired` for a claim that was decided. The caller has locked the
-    account.
+    Raises AccountError `code_expired` for a claim that was decided, and `email_taken`. The caller
+    has locked the account.
     """
     claim = Claim.objects.get(pk=claim.pk)
     if not claim.is_undecided:
@@ -102,7 +103,8 @@ def settle_by_phone(claim: Claim, account: User) -> bool:
 def grant_unanswered_claims() -> int:
     """Grant the claims that nobody has answered in time, and return how many.
 
-    Their accounts are unproven, have no powers and no place on an event ahead.
+    Their accounts are unproven, have no powers and no place on an event ahead. A claim whose email
+    others have taken meanwhile as often as one may is refused.
     """
     granted = 0
     for claim in unanswered_claims()[:100]:
@@ -110,9 +112,20 @@ def grant_unanswered_claims() -> int:
             account = User.objects.select_for_update(no_key=True).get(pk=claim.account_id)
             still = unanswered_claims().filter(pk=claim.pk).first()
             if still and not account.has_powers:
-                _hand_over(still, account, decided_by="time")
-                granted += 1
+                granted += _grant_or_refuse(still, account)
     return granted
+
+
+def _grant_or_refuse(claim: Claim, account: User) -> int:
+    """Return 1 for a claim that is granted, 0 for one that its email keeps from that."""
+    try:
+        _hand_over(claim, account, decided_by="time")
+    except AccountError as error:
+        if error.code != "email_taken":
+            raise
+        _refuse(claim, decided_by="time")
+        return 0
+    return 1
 
 
 def unanswered_claims() -> QuerySet[Claim]:
@@ -168,6 +181,8 @@ def _hand_over(
 ) -> None:
     """Make the claimant the holder of a locked account, and keep what that replaces."""
     _require(claim.is_undecided)
+    # Before the lists: whoever registers holds this lock while waiting for a list.
+    check_email_is_free(claim.email, beside=account)
     lock_lists_of(account)
     holder = User(pk=account.pk, **{field: getattr(account, field) for field in PERSON})
     claim.move_to(
@@ -310,6 +325,8 @@ def _email_both_sides(claim: Claim, *, holder: User | None) -> None:
                 cause=f"claim:{claim.pk}/{claim.state}/{side}",
                 to=person.email,
                 language=person.language,
+                # Anybody may have typed the claimant's address.
+                by_stranger=side == "claimant",
             )
             for side, person in sides.items()
         ]

@@ -24,6 +24,7 @@ from snap.policies import PAGES, limited
 from . import emergency
 from .answers import begin_again, give_address, is_htmx, show_step
 from .emergency import or_in_emergency
+from .errors import refusal_text
 from .links import PromoLink, open_link
 from .policies import REGISTER
 from .steps import remember_phone, step_phone
@@ -48,10 +49,9 @@ def claim(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     made = latest_claim(account, browser_of(request))
     if made and made.state not in OVER:
         return _redirect_to_claim(request, link, made)
-    form = RegisterForm(request.POST or None)
+    form, phone = RegisterForm(request.POST or None), account.phone or ""
     if request.method == "GET" or not form.is_valid():
-        context = {"form": form, **_rules()}
-        return show_step(request, link, "claim", context, phone=account.phone or "")
+        return show_step(request, link, "claim", {"form": form, **_rules()}, phone=phone)
     try:
         made = make_claim(
             account,
@@ -64,6 +64,9 @@ def claim(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
         if sms():
             send_login_code(account, browser=browser_of(request), address=client_address(request))
     except AccountError as error:
+        if error.code == "email_taken":
+            form.add_error("email", refusal_text(error.code))
+            return show_step(request, link, "claim", {"form": form, **_rules()}, phone=phone)
         if error.code != "too_many_codes":
             return show_step(request, link, "unavailable", {"refusal": error.code})
     assert made

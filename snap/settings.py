@@ -494,7 +494,8 @@ ANYMAIL = {
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="SNAP <no-reply@snap.example>")
 # A sender of its own for a kind of email, as JSON: {"login_code": "SNAP <codes@snap.example>"}.
 EMAIL_SENDERS = env.json("EMAIL_SENDERS", default={})
-# Emails an hour to one recipient that strangers can cause, such as a welcome.
+# Emails an hour to one recipient that strangers can cause, such as a welcome. Twice as many when a
+# challenge is solved for each beyond them.
 EMAILS_PER_RECIPIENT = env.int("EMAILS_PER_RECIPIENT", default=10)
 EMAIL_ATTEMPTS = 3
 EMAIL_BACKOFF = 5  # seconds, doubled by each attempt

@@ -1,0 +1,92 @@
+"""Claims made with a victim's email: nobody asked them, and each decision is an email to them."""
+
+import pytest
+from pytest_django import Settings
+
+from accounts.models import Claim, User
+from guests.claims import grant_unanswered_claims
+from notifications.models import Email
+from tests.factories import make_account, make_event, make_staff
+from tests.guests.test_claim_admin import admin_of, decide_url
+from tests.promo.visitors import PHONE, Visitor, error_beside, location_of
+from tests.security.test_recipients import SPELLINGS, VICTIM, sent_to_victim
+from tests.security.test_squatters import OWNER, let_a_day_pass, squat_without_a_place, squatter_on
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _as_in_production(settings: Settings) -> None:
+    settings.ACCOUNTS_PER_EMAIL, settings.EMAILS_PER_RECIPIENT = 3, 10
+
+
+def fill(email: str) -> None:
+    for _ in range(3):
+        make_account(email=email)
+
+
+def test_a_claim_is_counted_like_a_registration() -> None:
+    event = make_event()
+    squatter_on(event)
+    for spelling in SPELLINGS[:3]:
+        make_account(email=spelling)
+    thief = Visitor(event)
+    thief.give_phone()
+    refused = thief.send("claim", **OWNER | {"email": SPELLINGS[3]})
+    assert refused.status_code == 422
+    assert "as many accounts" in error_beside("email", refused)
+    assert not Claim.objects.exists()
+    assert "/claim/" in location_of(thief.send("claim", **OWNER))
+
+
+def test_who_claims_with_the_accounts_own_email_takes_no_account_more() -> None:
+    event = make_event()
+    account = make_account(phone=PHONE, email=VICTIM)
+    make_account(email=VICTIM)
+    make_account(email=VICTIM)
+    owner = Visitor(event)
+    owner.give_phone()
+    assert "/claim/" in location_of(owner.send("claim", **OWNER | {"email": account.email}))
+
+
+def test_staff_are_told_that_the_email_was_taken_meanwhile() -> None:
+    event = make_event()
+    squatter_on(event)
+    owner = Visitor(event)
+    owner.give_phone()
+    owner.send("claim", **OWNER)
+    fill(OWNER["email"])
+    claim, staff = Claim.objects.get(), admin_of(make_staff())
+    answer = staff.post(decide_url(claim, "grant"), follow=True)
+    assert "as many accounts as one may have" in answer.content.decode()
+    claim.refresh_from_db()
+    assert claim.state == "open"
+    assert User.objects.get(phone=PHONE).email != OWNER["email"]
+    staff.post(decide_url(claim, "refuse"))
+    claim.refresh_from_db()
+    assert claim.state == "refused"
+
+
+def test_time_gives_no_account_to_an_email_that_was_taken_meanwhile() -> None:
+    squat_without_a_place()
+    fill(OWNER["email"])
+    let_a_day_pass()
+    assert grant_unanswered_claims() == 0
+    claim = Claim.objects.get()
+    assert (claim.state, claim.decided_by) == ("refused", "time")
+    assert User.objects.filter(email=OWNER["email"]).count() == 3
+    assert grant_unanswered_claims() == 0
+
+
+def test_decisions_fill_no_mailbox() -> None:
+    """Each claim gives the same email for another phone, and staff refuse them all."""
+    event, staff = make_event(), admin_of(make_staff())
+    for number in range(15):
+        holder = make_account()
+        thief = Visitor(event)
+        thief.browser.defaults["REMOTE_ADDR"] = f"198.51.100.{number + 1}"
+        thief.give_phone(holder.phone or "")
+        thief.send("claim", **OWNER | {"email": VICTIM})
+        staff.post(decide_url(Claim.objects.get(account=holder), "refuse"))
+    assert Email.objects.filter(kind="claim_decided", to=VICTIM).count() == 15
+    assert sent_to_victim() == 10
