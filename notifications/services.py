@@ -120,7 +120,7 @@ def _row(email: EmailToQueue) -> Email:
 
 
 # Counted in the INSERT itself: no round trip of its own. Every registration queues such an email:
-# put together by the ORM it took five times as long.
+# put together by the ORM it cost the process and PostgreSQL twice as much.
 QUEUE_UNLESS_ENOUGH = f"""
 INSERT INTO notifications_email (
     kind, cause, "to", recipient, by_stranger, language, fast, attempts, provider_id, state, error
@@ -136,9 +136,17 @@ ON CONFLICT DO NOTHING
 
 def _queue_unless_enough(email: EmailToQueue) -> None:
     recipient, limit = recipient_key(email.to), settings.EMAILS_PER_RECIPIENT
-    row = [email.kind, email.cause, email.to, recipient, email.language, email.fast]
+    values: list[str | int] = [
+        email.kind,
+        email.cause,
+        email.to,
+        recipient,
+        email.language,
+        email.fast,
+    ]
+    values += [limit, limit, TOO_MANY, recipient, limit]
     with connection.cursor() as cursor:
-        cursor.execute(QUEUE_UNLESS_ENOUGH, [*row, limit, limit, TOO_MANY, recipient, limit])
+        cursor.execute(QUEUE_UNLESS_ENOUGH, values)
 
 
 def requeue_emails(emails: QuerySet[Email], *, to: str | None = None) -> int:
