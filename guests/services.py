@@ -45,6 +45,8 @@ def find_promoter(
 
     One query, none when nobody was named. Raises GuestError as `choose_promoter` does.
     """
+    if not code and promoter_id is None and team_id is None:
+        return None, None
     at_event = EventPromoter.objects.filter(event=event).select_related("promoter", "team")
     named = at_event.filter(promoter__code=code) if code else at_event.filter(promoter=promoter_id)
     return choose_promoter(

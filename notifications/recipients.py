@@ -11,16 +11,14 @@ from .models import Email
 WITHOUT_DOTS = {"gmail.com": "gmail.com", "googlemail.com": "gmail.com"}
 
 # The emails that strangers have caused to one recipient in the last hour, counted no further than
-# the limit.
+# the limit. An aggregate: PostgreSQL runs it once, however often its answer is used.
 COUNT = """
-(
-    SELECT count(*) FROM (
-        SELECT FROM notifications_email AS earlier
-        WHERE earlier.recipient = %s AND earlier.by_stranger AND earlier.state <> 'cancelled'
-        AND earlier.created_at > statement_timestamp() - interval '1 hour'
-        LIMIT %s
-    ) AS lately
-)
+SELECT count(*) AS number FROM (
+    SELECT FROM notifications_email AS earlier
+    WHERE earlier.recipient = %s AND earlier.by_stranger AND earlier.state <> 'cancelled'
+    AND earlier.created_at > statement_timestamp() - interval '1 hour'
+    LIMIT %s
+) AS lately
 """
 
 # How long an email counts as one that its recipient has got lately, in COUNT as well.

@@ -1,6 +1,7 @@
 """How a step or a ticket is shown: the whole page, or for HTMX the partial in it."""
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from math import ceil
 from typing import Any
 
@@ -118,11 +119,11 @@ def show_step(
         query = remember_phone(request, link.event.slug, phone)
         signed = sign_phone(request, link.event.slug, phone)
         context = {**context, "signed_step": signed, "query": query}
-    partial = f"promo/steps.html#{step}"
-    context = {"link": link, "event": link.event, "partial": partial, **context}
+    template = f"promo/steps.html#{step}"
+    context = {"link": link, "event": link.event, "partial": template, **context}
     if not is_htmx(request):
         return render(request, "promo/step_page.html", context, status=status)
-    answer = render(request, partial, context, status=status)
+    answer = render(request, template, context, status=status)
     if step in FORMS:
         give_address(request, answer, link.step_url(step) + query)
     return answer
@@ -195,9 +196,10 @@ def ticket_context(ticket: Ticket, *, wait: int, host: str) -> dict[str, Any]:
         "wait": wait,
         "ticket_url": ticket_url(ticket),
         "event_url": reverse("promo:event", args=[ticket.event_slug]),
-        "phone_url": reverse("promo:phone", args=[ticket.event_slug, ""]),
-        "prove_url": reverse("promo:prove", args=[ticket.event_slug, ""]),
-        "calendar_url": reverse("promo:calendar", args=[ticket.event_slug]),
+        # Templates call these, and most tickets need none of them.
+        "phone_url": partial(reverse, "promo:phone", args=[ticket.event_slug, ""]),
+        "prove_url": partial(reverse, "promo:prove", args=[ticket.event_slug, ""]),
+        "calendar_url": partial(reverse, "promo:calendar", args=[ticket.event_slug]),
         "websocket_url": websocket_url("promo", ticket.ticket_id, host),
     }
 

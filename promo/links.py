@@ -23,6 +23,8 @@ class PromoLink:
     team: Team | None
     # Drawn of it for whoever is not signed in, by language and state; forgotten with the link.
     pages: dict[tuple[str, str, int], str] = field(default_factory=dict, compare=False)
+    # The addresses of its steps; a template writes one several times.
+    urls: dict[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def code(self) -> str:
@@ -34,7 +36,9 @@ class PromoLink:
         return reverse("promo:event", args=args)
 
     def step_url(self, step: str) -> str:
-        return reverse(f"promo:{step}", args=[self.event.slug, self.code])
+        if step not in self.urls:
+            self.urls[step] = reverse(f"promo:{step}", args=[self.event.slug, self.code])
+        return self.urls[step]
 
     def claim_made_url(self, claim_id: int) -> str:
         return reverse("promo:claim_made", args=[self.event.slug, self.code, claim_id])

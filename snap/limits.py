@@ -50,7 +50,8 @@ hits = Counter("rate_limit_hits", "Requests that were past a limit", ["layer"])
 # ARGV: the number of layers and of distincts, the seconds of a distinct's window, the limit of each
 # layer, then limit and value of each distinct.
 # Returns "remaining,milliseconds until that grows" for each layer and distinct (-1 remaining:
-# refused), then the milliseconds until each block ends. Nothing is counted unless all let it pass.
+# refused; a distinct that lets pass says 0 milliseconds, which nobody reads), then the milliseconds
+# until each block ends. Nothing is counted unless all let it pass.
 ACQUIRE = f"""
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
@@ -81,14 +82,18 @@ end
 for i = 1, distincts do
   local key, at = KEYS[layers + i], 3 + layers + 2 * i
   local left = tonumber(ARGV[at - 1]) - redis.call('SCARD', key)
+  local wait = 0
   if redis.call('SISMEMBER', key, ARGV[at]) == 0 then
     new[#new + 1] = i
     left = left - 1
-    if left < 0 then passes = false end
+    if left < 0 then
+      passes = false
+      wait = math.max(0, redis.call('PTTL', key))
+    end
   else
     left = math.max(0, left)
   end
-  said[layers + i] = math.max(-1, left) .. ',' .. math.max(0, redis.call('PTTL', key))
+  said[layers + i] = math.max(-1, left) .. ',' .. wait
 end
 for i = layers + distincts + 1, #KEYS do
   local blocked = redis.call('PTTL', KEYS[i])
@@ -101,10 +106,10 @@ if passes then
     redis.call('EXPIRE', KEYS[i], {WINDOW + SLICE + 1})
   end
   for _, i in ipairs(new) do
-    redis.call('SADD', KEYS[layers + i], ARGV[3 + layers + 2 * i])
-    if redis.call('PTTL', KEYS[layers + i]) < 0 then
-      redis.call('EXPIRE', KEYS[layers + i], ARGV[3])
-    end
+    local key = KEYS[layers + i]
+    local is_first = redis.call('EXISTS', key) == 0
+    redis.call('SADD', key, ARGV[3 + layers + 2 * i])
+    if is_first then redis.call('EXPIRE', key, ARGV[3]) end
   end
 end
 return table.concat(said, ';')
