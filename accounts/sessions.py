@@ -15,6 +15,8 @@ from django.utils.functional import SimpleLazyObject
 from .models import User
 
 BROWSER_KEY = "browser"
+# The tickets that this browser was given in an emergency. They end with signing out.
+TICKETS_KEY = "tickets"
 # The id of one session. Signing out writes it to `User.ended_sessions`.
 SESSION_ID_KEY = "sid"
 # The phone that the session is signed in with.
@@ -33,12 +35,15 @@ def browser_of(request: HttpRequest) -> str:
 def sign_in(request: HttpRequest, account: User) -> None:
     """Start a session for the account, under a new session and CSRF token.
 
-    The browser keeps its id: Django forgets the session when another account was signed in.
+    The browser keeps its id and the tickets that it was given: Django forgets the session when
+    another account was signed in.
     """
-    browser = browser_of(request)
+    browser, tickets = browser_of(request), request.session.get(TICKETS_KEY)
     login(request, account, backend=BACKEND)
     name_session(request)
     request.session[BROWSER_KEY] = browser
+    if tickets:
+        request.session[TICKETS_KEY] = tickets
     request.session[ACCOUNT_PHONE_KEY] = account.phone
 
 
