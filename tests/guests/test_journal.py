@@ -16,6 +16,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from accounts.models import BlockedPhone, Claim, User
+from guests.audit import failures
 from guests.creation import create_due_guests
 from guests.draining import MOST_WAITS, drain
 from guests.errors import GuestError
@@ -488,7 +489,7 @@ def test_a_claim_on_an_account_that_was_switched_off_is_kept_for_staff(
 def test_an_email_with_as_many_accounts_as_it_may_have_makes_no_account(
     journal: Journal, transactional_db: None, settings: Settings
 ) -> None:
-    settings.ACCOUNTS_PER_EMAIL = 1
+    settings.ACCOUNTS_PER_EMAIL, settings.JOURNAL_PATH = 1, journal.path
     make_account(email="rui@example.com")
     entry = entry_for(make_event())
     journal.accept(entry)
@@ -496,6 +497,7 @@ def test_an_email_with_as_many_accounts_as_it_may_have_makes_no_account(
     assert not User.objects.filter(phone=PHONE).exists()
     assert journal.count() == {"waiting": 0, "dead": 1}
     assert DeadEntry.objects.get().error == "email_taken"
+    assert list(failures()) == []
     # With another email the same browser gets in.
     journal.accept(replace(entry, email="outra@example.com"))
     assert drain(journal) == 1
