@@ -53,6 +53,26 @@ def make_claim(
 
 
 @transaction.atomic
+def keep_claim(account: User, claim: Claim) -> Claim:
+    """Keep a claim that was written while the database was away, from a network that nobody knows.
+
+    Return it, or the undecided one that its browser has made before. One that `make_claim` would
+    not take is kept as refused: staff see what was written, and nobody gets an email. Made for use
+    inside a transaction: note the claim as suspicious after that.
+    """
+    try:
+        return _store(claim, account)
+    except AccountError as error:
+        refused = Claim.State.REFUSED
+        claim.account, claim.state = account, refused
+        claim.decided_at, claim.decided_by = Now(), error.code
+        claim.save()
+        ClaimChange.objects.create(claim=claim, to_state=refused, actor=error.code)
+        log.warning("claim_refused", extra={"account_id": account.pk, "code": error.code})
+        return claim
+
+
+@transaction.atomic
 def _store(claim: Claim, account: User) -> Claim:
     claim.account = User.objects.select_for_update(no_key=True).get(pk=account.pk)
     if not claim.account.is_active or is_blocked(claim.account.phone or ""):
@@ -60,7 +80,7 @@ def _store(claim: Claim, account: User) -> Claim:
     undecided = Claim.objects.undecided().filter(account=claim.account)
     if earlier := undecided.filter(browser=claim.browser).first():
         return earlier
-    of_network = undecided.filter(network_hash=claim.network_hash)
+    of_network = undecided.filter(network_hash=claim.network_hash).exclude(network_hash="")
     is_full = undecided.count() >= settings.CLAIMS_PER_ACCOUNT
     if is_full or of_network.count() >= settings.CLAIMS_PER_NETWORK:
         raise AccountError("too_many_claims")

@@ -19,6 +19,8 @@ BROWSER_KEY = "browser"
 # Hashes of the phones whose accounts have signed in in this browser.
 OWN_PHONES_KEY = "own_phones"
 MAX_OWN_PHONES = 3
+# The tickets that this browser was given in an emergency. They end with signing out.
+TICKETS_KEY = "tickets"
 # The id of one session. Signing out writes it to `User.ended_sessions`.
 SESSION_ID_KEY = "sid"
 # The phone that the session is signed in with.
@@ -50,12 +52,15 @@ def browser_of(request: HttpRequest) -> str:
 def sign_in(request: HttpRequest, account: User) -> None:
     """Start a session for the account, under a new session and CSRF token.
 
-    The browser keeps its id: Django forgets the session when another account was signed in.
+    The browser keeps its id and the tickets that it was given: Django forgets the session when
+    another account was signed in.
     """
-    browser = browser_of(request)
+    browser, tickets = browser_of(request), request.session.get(TICKETS_KEY)
     login(request, account, backend=BACKEND)
     name_session(request)
     request.session[BROWSER_KEY] = browser
+    if tickets:
+        request.session[TICKETS_KEY] = tickets
     request.session[ACCOUNT_PHONE_KEY] = account.phone
     note_own_phone(request, account.phone or "")
 

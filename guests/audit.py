@@ -16,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from notifications.models import Email
 
 from . import qr
+from .intake import EMAIL_TAKEN
 from .journal import StoredEntry, the_journal
 from .models import Event, Guest, GuestRequest
 
@@ -111,6 +112,8 @@ def _wrong_counts(events: QuerySet[Event]) -> Iterator[str]:
 
 def _dead_entries(events: QuerySet[Event] | None) -> Iterator[str]:
     for stored in _journalled("dead", events):
+        if stored.error == EMAIL_TAKEN:
+            continue  # It was refused, and its browser is told why.
         yield f"entry {stored.entry.ticket_id}: failed {stored.attempts} times ({stored.error})"
 
 

@@ -4,18 +4,22 @@ import logging
 import time
 from datetime import datetime
 from enum import Enum
+from functools import partial
 
 from django.conf import settings
 from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
 from django.db.models.functions import Now
 
-from accounts.claims import make_claim
+from accounts.claims import keep_claim
 from accounts.errors import AccountError
-from accounts.models import User
+from accounts.models import Claim, User
 from accounts.services import is_blocked, register
 from accounts.sessions import is_session_of
+from accounts.suspicious import note_suspicious
+from notifications.recipients import recipient_key
 
 from .errors import GuestError, constraint_of
+from .intake import EMAIL_TAKEN
 from .journal import Entry, Journal, StoredEntry
 from .models import KEY_ONCE, PENDING_ONCE, DeadEntry, Event, GuestRequest
 from .services import check_list_takes_requests, find_promoter, wake_guests_worker
@@ -24,10 +28,11 @@ log = logging.getLogger(__name__)
 
 
 # Seconds that an entry is put off which cannot be carried over yet: doubled each time, up to the
-# longest. One that has waited MOST_WAITS times for another request has used up an attempt.
+# longest. One that has waited MOST_WAITS times while the database answers uses up an attempt.
 FIRST_WAIT, LONGEST_WAIT, MOST_WAITS = 0.5, 30.0, 12
 LOCK_TIMEOUT = 300  # milliseconds
 WAITS_FOR_ANOTHER = {PENDING_ONCE, KEY_ONCE}
+AWAY = (OperationalError, InterfaceError)
 
 
 class NotYetError(Exception):
@@ -46,12 +51,12 @@ def drain(journal: Journal) -> int:
     for stored in journal.due(time.time()):
         try:
             carried += _import_entry(journal, stored)
-        except (OperationalError, InterfaceError) as error:
+        except AWAY as error:
             if not _database_answers():
                 log.warning("draining_stopped", extra={"error": type(error).__name__})
                 return carried
-            # As when somebody holds a lock on this account: that uses up no attempt either.
-            _postpone(journal, stored)
+            # As when somebody holds a lock on this account. Most waits end by themselves.
+            _wait(journal, stored, error_name(error))
     return carried
 
 
@@ -63,13 +68,17 @@ def _import_entry(journal: Journal, stored: StoredEntry) -> bool:
         return False
     try:
         outcome = carry(stored.entry)
-    except (OperationalError, InterfaceError):
+    except AWAY:
         raise
     except NotYetError:
-        if stored.waits < MOST_WAITS:
-            _postpone(journal, stored)
+        _wait(journal, stored, "waits for another request of the account")
+        return False
+    except AccountError as error:
+        if error.code == EMAIL_TAKEN:
+            # Another try changes nothing: the browser that wrote it may name another email.
+            _give_up(journal, stored, error.code)
         else:
-            _count_attempt(journal, stored, "waits for another request of the account")
+            _count_attempt(journal, stored, error.code)
         return False
     except Exception as error:  # noqa: BLE001 (one bad entry must not hold up the others)
         # The database's own words would put the row, phone and name included, into the log.
@@ -90,7 +99,7 @@ def _database_answers() -> bool:
         connection.close()
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-    except (OperationalError, InterfaceError):
+    except AWAY:
         return False
     return True
 
@@ -101,12 +110,18 @@ def _revive_wanted(journal: Journal) -> None:
         for dead in DeadEntry.objects.exclude(replay_by=""):
             if journal.revive(str(dead.ticket_id), actor=dead.replay_by):
                 dead.delete()
-    except (OperationalError, InterfaceError):
+    except AWAY:
         return
 
 
-def _postpone(journal: Journal, stored: StoredEntry) -> None:
-    """Try again soon, without using up an attempt."""
+def _wait(journal: Journal, stored: StoredEntry, reason: str) -> None:
+    """Try again soon. Who has waited MOST_WAITS times uses up an attempt."""
+    if stored.waits >= MOST_WAITS:
+        try:
+            _count_attempt(journal, stored, reason)
+            return
+        except AWAY:
+            log.warning("dead_entry_waits", extra={"ticket_id": stored.entry.ticket_id})
     wait = min(FIRST_WAIT * 2 ** min(stored.waits, MOST_WAITS), LONGEST_WAIT)
     journal.postpone(stored, retry_at=time.time() + wait)
 
@@ -125,7 +140,7 @@ def _give_up(journal: Journal, stored: StoredEntry, error: str) -> None:
     log.error("entry_dead", extra={"ticket_id": stored.entry.ticket_id})
     try:
         _show_to_staff(stored.entry, stored.attempts + 1, error)
-    except (OperationalError, InterfaceError):
+    except AWAY:
         raise
     except Exception as shown:  # noqa: BLE001 (the same)
         # `manage.py audit` names it all the same.
@@ -138,7 +153,7 @@ def _show_to_staff(entry: Entry, attempts: int, error: str) -> None:
     DeadEntry.objects.update_or_create(
         ticket_id=entry.ticket_id,
         defaults={
-            "event_slug": entry.event_slug[:60],
+            "event_slug": _slug_of(entry)[:60],
             "phone": entry.phone[:16],
             "error": error,
             "attempts": attempts,
@@ -147,11 +162,18 @@ def _show_to_staff(entry: Entry, attempts: int, error: str) -> None:
     )
 
 
+def _slug_of(entry: Entry) -> str:
+    """Return the slug of an entry's event, of an unreadable entry by its key."""
+    slugs = Event.objects.filter(pk=entry.event_id).values_list("slug", flat=True)
+    return entry.event_slug or slugs.first() or ""
+
+
 @transaction.atomic
 def carry(entry: Entry) -> str:
     """Put one entry into the database under its ticket id, with its account if that is new.
 
-    Return what became of it, in a word. Raises NotYetError, and what the database raises.
+    Return what became of it, in a word. Raises NotYetError, AccountError `phone_taken` and
+    `email_taken`, and what the database raises.
     """
     with connection.cursor() as cursor:
         # An entry that waits for a lock holds up all entries behind it.
@@ -228,13 +250,11 @@ def error_name(error: Exception) -> str:
 
 
 def is_second_registration(account: User, entry: Entry) -> bool:
-    """Say whether an entry registers an account's phone with other names or another email."""
-    said = [entry.first_name, entry.last_name, entry.email.casefold()]
-    return bool(entry.email) and said != [
-        account.first_name,
-        account.last_name,
-        account.email.casefold(),
-    ]
+    """Say whether an entry registers an account's phone with another email.
+
+    Who reads the same mailbox is the same person, however the names are written.
+    """
+    return bool(entry.email) and recipient_key(entry.email) != recipient_key(account.email)
 
 
 def note_second_registration(account: User, entry: Entry) -> None:
@@ -242,21 +262,18 @@ def note_second_registration(account: User, entry: Entry) -> None:
 
     The holder hears of it by email, and staff decide.
     """
-    written = entry.registration
     log.warning("second_registration", extra={"ticket_id": entry.ticket_id})
-    try:
-        make_claim(
-            account,
-            first_name=written["first_name"],
-            last_name=written["last_name"],
-            email=written["email"],
-            language=written["language"] or account.language,
-            browser=entry.browser,
-            address="",
-            event_slug=entry.event_slug,
-        )
-    except AccountError as error:
-        log.warning("second_registration_not_claimed", extra={"code": error.code})
+    claim = Claim(
+        first_name=entry.first_name,
+        last_name=entry.last_name,
+        email=entry.email,
+        language=entry.language or account.language,
+        browser=entry.browser,
+        event_slug=entry.event_slug,
+    )
+    keep_claim(account, claim)
+    note = partial(note_suspicious, "claim", phone=account.phone or "")
+    transaction.on_commit(note, robust=True)
 
 
 class Whose(Enum):
@@ -295,7 +312,8 @@ def _account_for(entry: Entry) -> tuple[User, Whose, str]:
             browser=entry.browser,
         )
     except AccountError as error:
-        if error.code == "phone_taken":  # In this moment: the next try finds that account.
+        if error.code != "refused":
+            # `phone_taken` in this moment: the next try finds that account.
             raise
         # A row that staff can see; no email goes to an address nobody proved.
         names = {"first_name": entry.first_name, "last_name": entry.last_name}

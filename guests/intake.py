@@ -1,17 +1,21 @@
 """The emergency intake: accepting requests while the database is away (spec section 9, level 3)."""
 
 import logging
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
 from .journal import Entry, the_journal
-from .models import Event, Promoter, Team
+from .models import DeadEntry, Event, Promoter, Team
 from .services import check_list_takes_requests
 from .snapshots import recall_by_id
 from .tickets import Ticket, without_guest
 
 log = logging.getLogger(__name__)
+
+# Why an entry is dead that nobody but its writer can mend: the code of the refusal it is told.
+EMAIL_TAKEN = "email_taken"
 
 
 @dataclass(frozen=True)
@@ -87,8 +91,11 @@ def find_kept_ticket(ticket_id: UUID, event: Event | None = None) -> KeptTicket 
     if stored is None or (event and stored.entry.event_id != event.pk):
         return None
     event = event or recall_by_id(stored.entry.event_id).event
-    told = failed_ticket if stored.state == "dead" else queued_ticket
-    return KeptTicket(told(event, str(ticket_id)), stored.entry.account_id)
+    if stored.state == "dead":
+        ticket = dead_ticket(event, str(ticket_id), stored.error)
+    else:
+        ticket = queued_ticket(event, str(ticket_id))
+    return KeptTicket(ticket, stored.entry.account_id)
 
 
 def queued_ticket(event: Event, ticket_id: str) -> Ticket:
@@ -96,6 +103,26 @@ def queued_ticket(event: Event, ticket_id: str) -> Ticket:
     return without_guest(event, ticket_id, "queued")
 
 
-def failed_ticket(event: Event, ticket_id: str) -> Ticket:
-    """Return the ticket of a request that ran out of attempts: staff look after it."""
+def dead_ticket(event: Event, ticket_id: str, error: str) -> Ticket:
+    """Return the ticket of an entry that was given up because of an error.
+
+    Staff look after it, unless the person who wrote it has to write something else.
+    """
+    if error == EMAIL_TAKEN:
+        return without_guest(event, ticket_id, "refused", refusal=error)
     return without_guest(event, ticket_id, "failed")
+
+
+def find_dead_tickets(ticket_ids: Iterable[UUID]) -> dict[UUID, Ticket]:
+    """Return the tickets among these that are dead in the journal of any host.
+
+    One query, and one more when there are any.
+    """
+    dead = {entry.ticket_id: entry for entry in DeadEntry.objects.filter(ticket_id__in=ticket_ids)}
+    slugs = {entry.event_slug for entry in dead.values()}
+    events = {event.slug: event for event in Event.objects.filter(slug__in=slugs)} if dead else {}
+    return {
+        ticket_id: dead_ticket(events[entry.event_slug], str(ticket_id), entry.error)
+        for ticket_id, entry in dead.items()
+        if entry.event_slug in events
+    }

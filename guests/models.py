@@ -430,8 +430,8 @@ class GuestRequest(models.Model):
     level = models.PositiveSmallIntegerField(_("level"), default=1, db_default=1)
     # The browser that registered its account while the database was away, and may have it back.
     browser = models.CharField(max_length=32, blank=True, db_default="", editable=False)
-    # Accepted in an emergency from another browser than the account's, with other names or another
-    # email than the account has.
+    # Accepted in an emergency from another browser than the account's, with another email than the
+    # account has.
     is_second_registration = models.BooleanField(
         _("second registration"), default=False, db_default=False, editable=False
     )

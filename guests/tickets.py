@@ -29,7 +29,7 @@ class Ticket:
     `starts_at` is ISO 8601 in UTC. In and after an emergency also: queued (in the journal),
     by_email (the browser that holds the ticket cannot prove the account: the answer went to the
     account's email) and registered_elsewhere (the same; another browser registered the phone with
-    other names or another email, at `registered_at`). `as_of` says when the state was last known,
+    another email, at `registered_at`). `as_of` says when the state was last known,
     while the database is away. Both times are ISO 8601.
     """
 
@@ -126,7 +126,9 @@ def describe(request: GuestRequest, guest: Guest | None, *, position: int | None
     )
 
 
-def without_guest(event: Event, ticket_id: str, state: str, *, registered_at: str = "") -> Ticket:
+def without_guest(
+    event: Event, ticket_id: str, state: str, *, refusal: str = "", registered_at: str = ""
+) -> Ticket:
     """Return a ticket that says nothing of a guest."""
     return Ticket(
         ticket_id=ticket_id,
@@ -137,6 +139,7 @@ def without_guest(event: Event, ticket_id: str, state: str, *, registered_at: st
         time_zone=event.time_zone,
         starts_at=event.starts_at.isoformat(),
         name="",
+        refusal=refusal,
         registered_at=registered_at,
     )
 
@@ -144,16 +147,25 @@ def without_guest(event: Event, ticket_id: str, state: str, *, registered_at: st
 def sent_by_email(request: GuestRequest) -> Ticket:
     """Return what a browser is told that cannot prove the request's account.
 
-    A browser that registered the phone a second time is told so, and when the first one did if that
-    was in the same outage: since when somebody has an account is not for others.
+    No email tells of a refusal, and its reason says nothing of the account: the browser learns it
+    here. A browser that registered the phone a second time is told so, and when the first one did
+    if that was in the same outage: since when somebody has an account is not for others.
     """
+    event, ticket_id = request.event, str(request.ticket_id)
+    match request.state:
+        case GuestRequest.State.PENDING:
+            return without_guest(event, ticket_id, "queued")
+        case GuestRequest.State.REFUSED:
+            return without_guest(event, ticket_id, "refused", refusal=request.refusal)
+        case GuestRequest.State.DEAD:
+            return without_guest(event, ticket_id, "failed")
     if not request.is_second_registration:
-        return without_guest(request.event, str(request.ticket_id), "by_email")
+        return without_guest(event, ticket_id, "by_email")
     first_at = request.account.created_at
     is_recent = first_at > request.accepted_at - SAME_OUTAGE
     return without_guest(
-        request.event,
-        str(request.ticket_id),
+        event,
+        ticket_id,
         "registered_elsewhere",
         registered_at=first_at.isoformat() if is_recent else "",
     )

@@ -184,7 +184,7 @@ def message_about(ticket: Ticket, wait: int) -> dict[str, Any]:
         case "waitlisted":
             data = {"position": ticket.position}
             return {"type": "guest_waitlisted", "success": True, "data": data}
-        case "refused" | "cancelled" | "failed" | "unproven":
+        case "refused" | "cancelled" | "failed" | "unproven" | "by_email" | "registered_elsewhere":
             code = ticket.refusal or ticket.state
             error = refusal_text(code)
             return {"type": "guest_creation_failed", "success": False, "error": error, "code": code}

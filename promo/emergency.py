@@ -16,7 +16,13 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.translation import get_language
 
 from accounts.forms import CodeForm, PhoneForm, RegisterForm
-from accounts.sessions import BROWSER_KEY, RememberedAccount, account_phone, browser_of
+from accounts.sessions import (
+    BROWSER_KEY,
+    TICKETS_KEY,
+    RememberedAccount,
+    account_phone,
+    browser_of,
+)
 from guests import snapshots
 from guests.access import known_account
 from guests.errors import GuestError
@@ -52,7 +58,6 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]
 
-TICKETS_KEY = "tickets"
 MOST_TICKETS = 20
 # Seconds that people are told: "2-5 minutes".
 QUEUED_SECONDS = 300

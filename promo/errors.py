@@ -41,6 +41,12 @@ REFUSALS: dict[str, Refusal] = {
         _("The code is right. Our team decides this one: you hear from us by email."), 403
     ),
     "unproven": Refusal(_("You are on the list. Prove that it is you to see the QR code."), 403),
+    "by_email": Refusal(
+        _("This phone has an account already, so the answer went to that account's email.")
+    ),
+    "registered_elsewhere": Refusal(
+        _("This number was registered with another email. The answer went there.")
+    ),
     "failed": Refusal(
         _("Something went wrong on our side. We are looking into it and keep your request.")
     ),

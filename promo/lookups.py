@@ -2,7 +2,7 @@
 
 from asyncio import Future, Task, create_task, get_running_loop
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Any
 from uuid import UUID
@@ -10,11 +10,12 @@ from uuid import UUID
 from channels.db import DatabaseSyncToAsync
 
 from accounts.sessions import BROWSER_KEY, is_session_of
+from guests.intake import find_dead_tickets
 from guests.models import GuestRequest
 from guests.tickets import Ticket, seconds_left, sent_by_email, ticket_of
 from snap.database import asking
 
-from .emergency import was_given_to
+from .emergency import QUEUED_SECONDS, was_given_to
 
 # A ticket id, and the session that wants to see the ticket.
 Wanted = tuple[UUID, Any]
@@ -27,8 +28,8 @@ class Sight(Enum):
 
     `ACCOUNT`: its account owns the ticket. `BROWSER`: its browser registered that account in an
     emergency. Both see everything. `GIVEN`: the ticket was given to this browser in an emergency,
-    and the owner may be another person: it learns that the request is queued or was answered by
-    email.
+    and the owner may be another person: it learns that the request is queued, was refused or was
+    answered by email.
     """
 
     NOTHING = auto()
@@ -41,7 +42,8 @@ class Sight(Enum):
 class Found:
     """A ticket as one session may see it.
 
-    `ticket` is None when nothing may be seen, and while the request is in the journal only.
+    `ticket` is None when nothing may be seen, and while the request waits in a journal. `stored` is
+    None also for one that is dead there.
     """
 
     sight: Sight
@@ -71,26 +73,44 @@ def _registered_here(stored: GuestRequest, session: Any) -> bool:
 
 
 def find_ticket(ticket_id: UUID, session: Any) -> Found:
-    """Return a ticket as the session may see it. One query, and one more if it has a position."""
+    """Return a ticket as the session may see it. One query, and one more if it has a position.
+
+    One or two more for one that is in a journal.
+    """
     return find_tickets([(ticket_id, session)])[0]
 
 
 def find_tickets(wanted: Sequence[Wanted]) -> list[Found]:
     """Return each ticket as the session beside it may see it.
 
-    One query for all, and one for each that has a position.
+    One query for all, and one for each that has a position. One or two more for those together
+    that are in a journal.
     """
     rows = GuestRequest.objects.filter(ticket_id__in={ticket_id for ticket_id, _ in wanted})
     by_id = {request.ticket_id: request for request in rows.to_tell()}
-    return [_see(ticket_id, by_id.get(ticket_id), session) for ticket_id, session in wanted]
+    found = [_see(ticket_id, by_id.get(ticket_id), session) for ticket_id, session in wanted]
+    kept = {
+        ticket_id
+        for (ticket_id, _), each in zip(wanted, found, strict=True)
+        if each.sight is Sight.GIVEN and each.stored is None
+    }
+    if not kept:
+        return found
+    dead = find_dead_tickets(kept)
+    return [
+        replace(each, ticket=dead[ticket_id])
+        if each.sight is Sight.GIVEN and ticket_id in dead
+        else each
+        for (ticket_id, _), each in zip(wanted, found, strict=True)
+    ]
 
 
 def _see(ticket_id: UUID, stored: GuestRequest | None, session: Any) -> Found:
     sight = sight_of(ticket_id, stored, session)
     if stored is None or sight is Sight.NOTHING:
-        return Found(sight)
+        return Found(sight, wait=QUEUED_SECONDS)
     if sight is Sight.GIVEN:
-        return Found(sight, stored, sent_by_email(stored))
+        return Found(sight, stored, sent_by_email(stored), QUEUED_SECONDS)
     return Found(sight, stored, ticket_of(stored), seconds_left(stored))
 
 

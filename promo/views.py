@@ -21,8 +21,8 @@ from accounts.sessions import account_of, browser_of, sign_in
 from accounts.suspicious import note_suspicious
 from guests.creation import create_directly, create_while_waiting
 from guests.errors import GuestError
-from guests.intake import failed_ticket, queued_ticket
-from guests.models import DeadEntry, Event, GuestRequest
+from guests.intake import queued_ticket
+from guests.models import Event, GuestRequest
 from guests.proof import prove_by_code
 from guests.services import (
     check_list_takes_requests,
@@ -236,28 +236,20 @@ def request_access(request: HttpRequest, event: str, promoter: str) -> HttpRespo
 def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
     """Show the present state of a ticket to its owner; pages poll this.
 
-    A browser that registered in an emergency has its account back here. One that asked for a phone
+    A browser that registered in an emergency has its account back here, unless another account is
+    signed in. One that asked for a phone
     whose account it cannot prove only learns that the answer went to that account's email.
     """
     found = find_ticket(ticket_id, request.session)
     if found.sight is Sight.NOTHING and account_of(request) is None:
         return redirect("promo:event", event)
-    if found.sight is Sight.NOTHING or (found.stored and found.stored.event.slug != event):
+    if found.sight is Sight.NOTHING or (found.ticket and found.ticket.event_slug != event):
         raise Http404("no such ticket")
-    if found.stored is None or found.ticket is None:
-        return _show_kept(request, event, ticket_id)
-    if found.sight is Sight.BROWSER:
+    if found.sight is Sight.BROWSER and found.stored and account_of(request) is None:
         sign_in(request, found.stored.account)
-    return show_ticket(request, found.ticket, wait=found.wait)
-
-
-def _show_kept(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
-    """Show a ticket that is in a journal still, or dead there."""
-    link = open_link(event, "")
-    is_dead = DeadEntry.objects.filter(ticket_id=ticket_id).exists()
-    describe = failed_ticket if is_dead else queued_ticket
-    ticket = describe(link.event, str(ticket_id))
-    return show_ticket(request, ticket, wait=emergency.QUEUED_SECONDS)
+    # The journal alone has it between the database's return and the draining.
+    ticket = found.ticket or queued_ticket(open_link(event, "").event, str(ticket_id))
+    return show_ticket(request, ticket, wait=found.wait)
 
 
 @limited(read=PAGES)

@@ -16,6 +16,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from accounts.models import BlockedPhone, Claim, User
+from guests.audit import failures
 from guests.creation import create_due_guests
 from guests.draining import MOST_WAITS, drain
 from guests.errors import GuestError
@@ -401,12 +402,12 @@ def test_a_database_that_is_away_uses_up_no_attempt(
         pytest.skip("only a server that the tests started may be stopped")
     ticket_id = journal.accept(entry_for(make_event()))
     servers.postgresql.stop("immediate")
-    assert drain(journal) == 0
+    assert [drain(journal), drain(journal)] == [0, 0]
     servers.postgresql.start()
     close_old_connections()
     stored = journal.find(ticket_id)
     assert stored is not None
-    assert (stored.attempts, stored.state) == (0, "waiting")
+    assert (stored.attempts, stored.waits, stored.state) == (0, 0, "waiting")
     assert drain(journal) == 1
 
 
@@ -441,13 +442,67 @@ def test_the_same_person_in_two_browsers_is_no_second_registration(
 ) -> None:
     event = make_event()
     journal.accept(entry_for(event))
-    second = journal.accept(entry_for(event, browser="c" * 32, email="Rui@Example.com"))
+    typed = {"first_name": "rui", "last_name": "EXEMPLO", "email": "Rui+festa@Example.com"}
+    second = journal.accept(entry_for(event, browser="c" * 32, **typed))
     drain(journal)
     create_due_guests()
     wait_for(lambda: drain(journal) == 1)
     request = GuestRequest.objects.get(ticket_id=second)
     assert (request.browser, request.is_second_registration) == ("", False)
     assert not Claim.objects.exists()
+
+
+@pytest.mark.parametrize("most", [20, 1])
+def test_what_every_further_browser_wrote_is_kept_for_staff(
+    journal: Journal, transactional_db: None, settings: Settings, most: int
+) -> None:
+    """Where they came from is not known, so they do not count as one network."""
+    settings.CLAIMS_PER_NETWORK, settings.CLAIMS_PER_ACCOUNT = 2, most
+    event, account = make_event(), make_account(phone=PHONE)
+    emails = [f"outra{number}@example.com" for number in range(4)]
+    for number, email in enumerate(emails):
+        journal.accept(entry_for(event, browser=f"{number:032}", email=email))
+    for _ in emails:
+        make_all_due(journal)
+        drain(journal)
+        create_due_guests()
+    assert journal.count() == {"waiting": 0, "dead": 0}
+    claims = Claim.objects.order_by("pk")
+    assert sorted(claims.values_list("email", flat=True)) == emails
+    assert claims.undecided().filter(account=account).count() == min(most, 4)
+    refused = claims.exclude(pk__in=claims.undecided())
+    assert {claim.decided_by for claim in refused} <= {"too_many_claims"}
+    assert {change.to_state for claim in refused for change in claim.changes.all()} <= {"refused"}
+
+
+def test_a_claim_on_an_account_that_was_switched_off_is_kept_for_staff(
+    journal: Journal, transactional_db: None
+) -> None:
+    account = make_account(phone=PHONE)
+    User.objects.filter(pk=account.pk).update(is_active=False)
+    journal.accept(entry_for(make_event()))
+    drain(journal)
+    claim = Claim.objects.get()
+    assert (claim.email, claim.state, claim.decided_by) == ("rui@example.com", "refused", "refused")
+
+
+def test_an_email_with_as_many_accounts_as_it_may_have_makes_no_account(
+    journal: Journal, transactional_db: None, settings: Settings
+) -> None:
+    settings.ACCOUNTS_PER_EMAIL, settings.JOURNAL_PATH = 1, journal.path
+    make_account(email="rui@example.com")
+    entry = entry_for(make_event())
+    journal.accept(entry)
+    assert drain(journal) == 0
+    assert not User.objects.filter(phone=PHONE).exists()
+    assert journal.count() == {"waiting": 0, "dead": 1}
+    assert DeadEntry.objects.get().error == "email_taken"
+    assert list(failures()) == []
+    # With another email the same browser gets in.
+    journal.accept(replace(entry, email="outra@example.com"))
+    assert drain(journal) == 1
+    assert User.objects.get(phone=PHONE).email == "outra@example.com"
+    assert not DeadEntry.objects.exists()
 
 
 def test_the_name_of_an_api_call_is_kept(journal: Journal, transactional_db: None) -> None:
@@ -645,6 +700,46 @@ def test_an_account_that_is_locked_holds_up_only_its_own_entry(
     assert stored is not None
     assert (stored.attempts, stored.waits) == (0, 1)
     wait_for(lambda: drain(journal) == 1)
+
+
+@pytest.mark.parametrize("sqlstate", ["54000", "53100"])
+def test_an_entry_that_the_database_never_takes_ends_dead(
+    journal: Journal, transactional_db: None, settings: Settings, sqlstate: str
+) -> None:
+    """As an OperationalError, while the database answers everybody else."""
+    settings.JOURNAL_ATTEMPTS = 2
+    settings.JOURNAL_BACKOFF = 0
+    event, account = make_event(), make_account()
+    bad = journal.accept(entry_of(event, account))
+    good = journal.accept(entry_for(event))
+    with connection.cursor() as cursor:
+        cursor.execute(REFUSE_PHONE.format(phone=account.phone, sqlstate=sqlstate))
+    try:
+        assert drain(journal) == 1
+        stored = journal.find(bad)
+        assert stored is not None
+        assert (stored.attempts, stored.waits) == (0, 1)
+        for _ in range(2 * (MOST_WAITS + 1)):
+            make_all_due(journal)
+            drain(journal)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP FUNCTION refuse_phone CASCADE")
+    assert journal.count() == {"waiting": 0, "dead": 1}
+    dead = DeadEntry.objects.get()
+    assert (str(dead.ticket_id), dead.error) == (bad, "OperationalError")
+    assert GuestRequest.objects.filter(ticket_id=good).exists()
+
+
+REFUSE_PHONE = """
+CREATE FUNCTION refuse_phone() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.phone = '{phone}' THEN RAISE EXCEPTION 'no' USING ERRCODE = '{sqlstate}'; END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER refuse_phone BEFORE INSERT ON guests_guestrequest
+FOR EACH ROW EXECUTE FUNCTION refuse_phone();
+"""
 
 
 def test_a_replay_gives_it_all_its_attempts_again(journal: Journal, dead_entry: Entry) -> None:

@@ -13,7 +13,7 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
-from accounts.models import User
+from accounts.models import Claim, User
 from accounts.sessions import ACCOUNT_PHONE_KEY, BACKEND
 from guests import snapshots
 from guests.creation import create_due_guests
@@ -25,7 +25,7 @@ from notifications.models import Email
 from snap.database import breaker
 from tests import servers
 from tests.factories import make_account, make_event, make_guest, make_staff
-from tests.promo.visitors import Answer, Visitor, html_of, location_of, state_in
+from tests.promo.visitors import PHONE, Answer, Visitor, html_of, location_of, state_in
 from tests.stack import wait_for
 
 pytestmark = pytest.mark.skipif(
@@ -66,11 +66,18 @@ def take_database_away() -> None:
 
 def bring_database_back() -> None:
     """And have all that was accepted carried over and ended."""
+    start_database()
+    carry_all_over()
+
+
+def start_database() -> None:
     assert servers.postgresql is not None
     servers.postgresql.start()
     close_old_connections()
     breaker.succeeded()
 
+
+def carry_all_over() -> None:
     def all_is_carried() -> bool:
         drain(the_journal())
         create_due_guests()
@@ -156,6 +163,128 @@ def test_the_same_person_in_a_second_browser_is_sent_to_their_email(event: Event
     assert "another browser" not in html_of(answer)
     assert_nothing_of(answer, Guest.objects.get())
     assert Email.objects.filter(kind="qr_code", to=RITA["email"]).count() == 1
+
+
+def test_the_owner_who_types_the_name_otherwise_claims_nothing_from_themselves(
+    event: Event,
+) -> None:
+    written = {"first_name": "rita", "last_name": "PRIMEIRA", "email": "rita+snap@example.com"}
+    _, _, second, second_page = two_registrations(event, written)
+    bring_database_back()
+    assert state_in(second.get(second_page)) == "by_email"
+    assert not Claim.objects.exists()
+
+
+def test_an_email_with_too_many_accounts_is_refused_and_the_phone_stays_free(
+    event: Event, settings: Settings
+) -> None:
+    settings.ACCOUNTS_PER_EMAIL = 1
+    make_account(email=RITA["email"])
+    take_database_away()
+    visitor = Visitor(event)
+    visitor.give_phone()
+    page = location_of(visitor.register(**RITA))
+    bring_database_back()
+    assert not User.objects.filter(phone=PHONE).exists()
+    answer = visitor.get(page)
+    assert state_in(answer) == "refused"
+    assert "as many accounts as one may have" in html_of(answer)
+    state = visitor.get(f"{TICKETS}/{ticket_id_in(page)}").json()
+    assert (state["state"], state["data"]["code"]) == ("refused", "email_taken")
+    assert Visitor(event).get(page).status_code == 302
+    staff = Client(headers={"accept-language": "en"})
+    staff.force_login(make_staff())
+    assert "email_taken" in html_of(staff.get("/admin/guests/deadentry/"))
+    take_database_away()
+    answer = visitor.get(page)
+    assert state_in(answer) == "refused"
+    assert "as many accounts as one may have" in html_of(answer)
+    state = visitor.get(f"{TICKETS}/{ticket_id_in(page)}").json()
+    assert (state["state"], state["data"]["code"]) == ("refused", "email_taken")
+    # Another email gets the phone in.
+    visitor.give_phone()
+    location_of(visitor.register(**RITA | {"email": "outra@example.com"}))
+    bring_database_back()
+    assert User.objects.get(phone=PHONE).email == "outra@example.com"
+
+
+def test_a_refusal_is_told_to_the_browser_that_was_given_the_ticket(event: Event) -> None:
+    """No email goes out for it, so "look in your email" would be untrue."""
+    make_account(phone=PHONE)
+    take_database_away()
+    pages = {}
+    for person in (RITA, OUTRA):
+        visitor = Visitor(event)
+        visitor.give_phone()
+        pages[visitor] = location_of(visitor.register(**person))
+    start_database()
+    Event.objects.update(cancelled_at=timezone.now())
+    carry_all_over()
+    for visitor, page in pages.items():
+        answer = visitor.get(page)
+        assert state_in(answer) == "refused"
+        assert "was cancelled" in html_of(answer)
+        state = visitor.get(f"{TICKETS}/{ticket_id_in(page)}").json()
+        assert (state["state"], state["data"]["code"]) == ("refused", "cancelled")
+
+
+def test_nothing_is_called_sent_before_it_has_ended(event: Event) -> None:
+    make_account(phone=PHONE)
+    take_database_away()
+    visitor = Visitor(event)
+    visitor.give_phone()
+    page = location_of(visitor.register(**OUTRA))
+    start_database()
+    wait_for(lambda: drain(the_journal()) == 1)
+    assert state_in(visitor.get(page)) == "queued"
+    create_due_guests()
+    assert state_in(visitor.get(page)) == "registered_elsewhere"
+
+
+def test_one_browser_keeps_the_tickets_of_several_phones(event: Event) -> None:
+    take_database_away()
+    visitor = Visitor(event)
+    pages = []
+    for number, person in enumerate((RITA, OUTRA)):
+        visitor.give_phone(f"961 234 56{number}")
+        pages.append(location_of(visitor.register(**person)))
+    bring_database_back()
+    first = User.objects.get(last_name=RITA["last_name"])
+    for _ in range(2):
+        for page, person in zip(pages, (RITA, OUTRA), strict=True):
+            answer = visitor.get(page)
+            assert state_in(answer) == "created"
+            assert person["last_name"] in html_of(answer)
+            assert answer.wsgi_request.user == first
+
+
+def test_signing_in_keeps_what_the_browser_was_given(event: Event) -> None:
+    account = make_account(phone=PHONE)
+    take_database_away()
+    visitor = Visitor(event)
+    visitor.give_phone("961 234 560")
+    page = location_of(visitor.register(**RITA))
+    bring_database_back()
+    assert state_in(visitor.get(page)) == "created"
+    visitor.give_phone()
+    visitor.type_code(account)
+    answer = visitor.get(page)
+    assert state_in(answer) == "created"
+    assert answer.wsgi_request.user == account
+
+
+def test_the_api_calls_a_dead_entry_failed(event: Event, settings: Settings) -> None:
+    settings.JOURNAL_ATTEMPTS = 1
+    account = make_account(phone=PHONE)
+    visitor = Visitor(event)
+    visitor.give_phone()
+    take_database_away()
+    page = location_of(visitor.send("code", code="123456"))
+    start_database()
+    User.objects.filter(pk=account.pk).update(phone="+351961234561")
+    carry_all_over()  # Nobody has the phone, so there is no account for the request.
+    assert state_in(visitor.get(page)) == "failed"
+    assert visitor.get(f"{TICKETS}/{ticket_id_in(page)}").json()["state"] == "failed"
 
 
 def test_a_stranger_with_the_phone_in_the_code_step_has_a_ticket_of_their_own(

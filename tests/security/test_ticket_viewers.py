@@ -6,15 +6,15 @@ from uuid import uuid4
 
 import pytest
 from django.conf import settings
+from django.utils import timezone
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
 from accounts.models import User
-from accounts.sessions import BROWSER_KEY
-from guests.models import GuestRequest
-from promo.emergency import TICKETS_KEY
-from tests.factories import make_account, make_guest
+from accounts.sessions import BROWSER_KEY, TICKETS_KEY
+from guests.models import DeadEntry, GuestRequest
+from tests.factories import make_account, make_event, make_guest
 from tests.sessions import SessionStore, session_of
 from tests.stack import Stack, http
 
@@ -125,9 +125,39 @@ def test_who_was_only_given_it_never_sees_the_code(stack: Stack, browser: str) -
     assert 'data-state="by_email' in page
     assert '"state":"by_email"' in api.replace(" ", "")
     assert all(sockets), "a socket was refused"
+    assert '"code": "by_email"' in sockets[1]
+    assert '"type": "guest_creation_failed"' in sockets[1]
     for seen in (page, api, *sockets):
         assert token_of(request) not in seen
         assert request.name not in seen
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "code"),
+    [("LookupError", "failed", "failed"), ("email_taken", "refused", "email_taken")],
+)
+def test_a_dead_entry_is_the_same_on_every_surface(
+    stack: Stack, error: str, state: str, code: str
+) -> None:
+    request = GuestRequest(event=make_event(), ticket_id=uuid4())
+    DeadEntry.objects.create(
+        ticket_id=request.ticket_id,
+        event_slug=request.event.slug,
+        phone="+351961234567",
+        error=error,
+        attempts=1,
+        accepted_at=timezone.now(),
+    )
+    own = cookie({BROWSER_KEY: BROWSER, TICKETS_KEY: [str(request.ticket_id)]})
+    assert f'data-state="{state}' in by_page(stack, request, own)
+    assert f'"state":"{state}"' in by_api(stack, request, own).replace(" ", "")
+    assert by_socket(stack, request, own, "promo") == "ask"
+    heard = by_socket(stack, request, own, "guest-updates")
+    assert '"type": "guest_creation_failed"' in heard
+    assert f'"code": "{code}"' in heard
+    other = cookie({BROWSER_KEY: BROWSER})
+    assert by_socket(stack, request, other, "guest-updates") == ""
+    assert "data-state" not in by_page(stack, request, other)
 
 
 def test_the_owner_and_the_browser_that_registered_see_everything_everywhere(stack: Stack) -> None:
