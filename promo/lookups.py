@@ -107,7 +107,9 @@ def find_tickets(wanted: Sequence[Wanted]) -> list[Found]:
 
 def _see(ticket_id: UUID, stored: GuestRequest | None, session: Any) -> Found:
     sight = sight_of(ticket_id, stored, session)
-    if stored is None or sight is Sight.NOTHING:
+    if sight is Sight.NOTHING:
+        return Found(sight)
+    if stored is None:
         return Found(sight, wait=QUEUED_SECONDS)
     if sight is Sight.GIVEN:
         return Found(sight, stored, sent_by_email(stored), QUEUED_SECONDS)
