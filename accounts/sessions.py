@@ -21,6 +21,7 @@ OWN_PHONES_KEY = "own_phones"
 MAX_OWN_PHONES = 3
 # The tickets that this browser was given in an emergency. They end with signing out.
 TICKETS_KEY = "tickets"
+KEPT_AT_SIGN_IN = (BROWSER_KEY, OWN_PHONES_KEY, TICKETS_KEY)
 # The id of one session. Signing out writes it to `User.ended_sessions`.
 SESSION_ID_KEY = "sid"
 # The phone that the session is signed in with.
@@ -52,15 +53,14 @@ def browser_of(request: HttpRequest) -> str:
 def sign_in(request: HttpRequest, account: User) -> None:
     """Start a session for the account, under a new session and CSRF token.
 
-    The browser keeps its id and the tickets that it was given: Django forgets the session when
-    another account was signed in.
+    The browser keeps its id, the tickets that it was given, and whose phones it knows: Django
+    forgets the session when another account was signed in.
     """
-    browser, tickets = browser_of(request), request.session.get(TICKETS_KEY)
+    browser_of(request)
+    kept = {key: request.session[key] for key in KEPT_AT_SIGN_IN if key in request.session}
     login(request, account, backend=BACKEND)
     name_session(request)
-    request.session[BROWSER_KEY] = browser
-    if tickets:
-        request.session[TICKETS_KEY] = tickets
+    request.session.update(kept)
     request.session[ACCOUNT_PHONE_KEY] = account.phone
     note_own_phone(request, account.phone or "")
 
