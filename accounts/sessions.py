@@ -33,9 +33,13 @@ def browser_of(request: HttpRequest) -> str:
 def sign_in(request: HttpRequest, account: User) -> None:
     """Start a session for the account, under a new session and CSRF token.
 
-    The browser keeps its id: Django forgets the session when another account was signed in.
+    The browser keeps its id: Django forgets the session when another account was signed in. That
+    account's session ends as if it had signed out: the browser may be somebody else's phone.
     """
     browser = browser_of(request)
+    replaced = account_of(request)
+    if replaced is not None and replaced.pk != account.pk:
+        replaced.end_session(request.session.get(SESSION_ID_KEY, ""), browser=browser)
     login(request, account, backend=BACKEND)
     name_session(request)
     request.session[BROWSER_KEY] = browser

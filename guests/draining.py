@@ -273,7 +273,8 @@ def _account_for(entry: Entry) -> tuple[User, Whose, str]:
 
     The session's account when the session was still good, else the phone's: no other browser gets
     more than an email to that account's own address. The browser's account can be there before its
-    entry: a commit whose answer was lost may have made both.
+    entry: a commit whose answer was lost may have made both. Nobody can have proven it then: of a
+    proven account the browser's id says only who once used the browser.
     """
     if entry.account_id:
         account = User.objects.filter(pk=entry.account_id).first()
@@ -281,7 +282,7 @@ def _account_for(entry: Entry) -> tuple[User, Whose, str]:
             return account, Whose.SESSION, ""
     account = User.objects.filter(phone=entry.phone).first()
     if account:
-        is_own = account.is_known_in(entry.browser)
+        is_own = account.verified_at is None and account.is_known_in(entry.browser)
         return account, Whose.BROWSER if is_own else Whose.ANOTHER, ""
     if not entry.email:
         raise LookupError("the phone has no account, and nobody registered it")
