@@ -54,7 +54,8 @@ def name_session(request: HttpRequest) -> None:
 def end_session(request: HttpRequest, account: User | None) -> None:
     """Sign this browser out, and end every copy of its session.
 
-    `account` is the session's account; None if the database cannot say: copies then stay valid.
+    `account` is the session's account; None if the database cannot say: only the browser is signed
+    out then.
     """
     if account is not None:
         account.end_session(

@@ -52,7 +52,26 @@ def drain(journal: Journal) -> int:
                 return carried
             # As when somebody holds a lock on this account: that uses up no attempt either.
             _postpone(journal, stored)
+    _end_sessions(journal)
     return carried
+
+
+def _end_sessions(journal: Journal) -> None:
+    """End the sessions that signed out while the database was away. Those left over come next time.
+
+    After the entries: what a session asked for before it signed out is still its own.
+    """
+    for ended in journal.ended_sessions():
+        try:
+            with transaction.atomic():
+                _limit_lock_waits()
+                account = User.objects.filter(pk=ended.account_id).first()
+                if account and is_session_of(ended.session, account):
+                    account.end_session(ended.session_id, browser=ended.browser)
+        except (OperationalError, InterfaceError) as error:
+            log.warning("sessions_not_ended", extra={"error": type(error).__name__})
+            return
+        journal.forget_ended_session(ended)
 
 
 def _import_entry(journal: Journal, stored: StoredEntry) -> bool:
@@ -153,9 +172,7 @@ def carry(entry: Entry) -> str:
 
     Return what became of it, in a word. Raises NotYetError, and what the database raises.
     """
-    with connection.cursor() as cursor:
-        # An entry that waits for a lock holds up all entries behind it.
-        cursor.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT}")
+    _limit_lock_waits()
     if GuestRequest.objects.filter(ticket_id=entry.ticket_id).exists():
         return "was there already"
     event = Event.objects.get(pk=entry.event_id)
@@ -186,6 +203,12 @@ def carry(entry: Entry) -> str:
         note_second_registration(account, entry)
     transaction.on_commit(wake_guests_worker)
     return request.state
+
+
+def _limit_lock_waits() -> None:
+    """An entry that waits for a lock holds up all entries behind it."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT}")
 
 
 def _apply_idempotency_key(request: GuestRequest, key: str) -> None:

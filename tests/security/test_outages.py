@@ -21,6 +21,7 @@ from guests.creation import create_due_guests
 from guests.draining import drain
 from guests.journal import the_journal
 from guests.models import Event, Guest
+from guests.passes import link_for_holder
 from guests.proof import prove_by_link
 from guests.services import cancel_guest
 from notifications.models import Email
@@ -359,6 +360,71 @@ def test_an_event_whose_list_has_closed_is_still_listed(event: Event) -> None:
     assert "Lista Fechada" in html_of(Client().get("/promo/"))
     after = [each["slug"] for each in Client().get("/api/events").json()["events"]]
     assert after == before == ["festa", "fechada"]
+
+
+# Signing out -------------------------------------------------------------------------------------
+
+
+def copy_of(visitor: Visitor) -> Visitor:
+    copy = Visitor(visitor.event)
+    copy.browser.cookies["session"] = visitor.browser.cookies["session"].value
+    return copy
+
+
+def registered(event: Event) -> Visitor:
+    browser = Visitor(event)
+    browser.give_phone()
+    browser.register(**RITA)
+    create_due_guests()
+    return browser
+
+
+@pytest.mark.parametrize("has_place", [True, False])
+def test_signing_out_in_an_outage_ends_the_copies(event: Event, *, has_place: bool) -> None:
+    browser = registered(event)
+    account = User.objects.get(email=RITA["email"])
+    guest = Guest.objects.get()
+    if has_place:
+        browser.get(link_for_holder(guest))
+        pages = pages_of(guest)
+    else:
+        pages = []
+        # The mirror knows no account of an event that is over.
+        over = timezone.now() - timedelta(days=1)
+        Event.objects.update(starts_at=over, ends_at=over + timedelta(hours=1))
+        event = make_event(slug="outra")
+        Client().get("/promo/outra/")
+    thief = copy_of(browser)
+    take_database_away()
+    said = html_of(browser.browser.post("/sign-out/"))
+    assert "ends when it answers again" in said
+    for path in pages:
+        assert guest.name not in html_of(thief.get(path))
+    assert 'action="/sign-out/"' not in html_of(thief.get(f"/promo/{event.slug}/"))
+    body = {"event_id": event.pk}
+    answer = thief.browser.post(CREATE, body, content_type="application/json")
+    assert answer.status_code == 401
+    bring_database_back()
+    assert the_journal().ended_sessions() == []
+    assert 'action="/sign-out/"' not in html_of(thief.get("/promo/"))
+    for path in pages:
+        assert guest.name not in html_of(thief.get(path))
+    account.refresh_from_db()
+    assert len(account.ended_sessions) == 2, "the session, and the browser that registered"
+
+
+def test_signing_out_of_a_dead_session_in_an_outage_ends_no_other(event: Event) -> None:
+    browser = registered(event)
+    account = User.objects.get(email=RITA["email"])
+    dead = copy_of(browser)
+    account.sign_out_everywhere()
+    owner = signed_in(event, account)
+    take_database_away()
+    dead.browser.post("/sign-out/")
+    bring_database_back()
+    assert 'action="/sign-out/"' in html_of(owner.get("/promo/"))
+    account.refresh_from_db()
+    assert len(account.ended_sessions) == 1, "the browser's id, by signing out everywhere"
 
 
 # One phone, two people ---------------------------------------------------------------------------
