@@ -54,9 +54,13 @@ def sign_in(request: HttpRequest, account: User) -> None:
     """Start a session for the account, under a new session and CSRF token.
 
     The browser keeps its id, the tickets that it was given, and whose phones it knows: Django
-    forgets the session when another account was signed in.
+    forgets the session when another account was signed in. That account's session ends as if it had
+    signed out: the browser may be somebody else's phone.
     """
-    browser_of(request)
+    browser = browser_of(request)
+    replaced = account_of(request)
+    if replaced is not None and replaced.pk != account.pk:
+        replaced.end_session(request.session.get(SESSION_ID_KEY, ""), browser=browser)
     kept = {key: request.session[key] for key in KEPT_AT_SIGN_IN if key in request.session}
     login(request, account, backend=BACKEND)
     name_session(request)
@@ -73,7 +77,8 @@ def name_session(request: HttpRequest) -> None:
 def end_session(request: HttpRequest, account: User | None) -> None:
     """Sign this browser out, and end every copy of its session.
 
-    `account` is the session's account; None if the database cannot say: copies then stay valid.
+    `account` is the session's account; None if the database cannot say: only the browser is signed
+    out then.
     """
     if account is not None:
         account.end_session(

@@ -2,8 +2,9 @@
 
 from django.http import HttpRequest
 
-from accounts.sessions import RememberedAccount, remembered_account
+from accounts.sessions import BROWSER_KEY, RememberedAccount, remembered_account
 
+from .journal import EndedSession, the_journal
 from .mirror import the_mirror
 
 
@@ -14,3 +15,12 @@ def known_account(request: HttpRequest) -> RememberedAccount | None:
     if remembered and the_mirror().has_ended(remembered):
         return None
     return remembered
+
+
+def end_session_here(request: HttpRequest) -> None:
+    """Keep in this host's journal that the session has signed out. This host knows it at once, the
+    others when the journal is drained. Raises JournalError."""
+    if remembered := known_account(request):
+        browser = request.session.get(BROWSER_KEY, "")
+        ended = EndedSession(remembered.pk, remembered.session_hash, remembered.session_id, browser)
+        the_journal().end_session(ended)

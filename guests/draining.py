@@ -57,7 +57,26 @@ def drain(journal: Journal) -> int:
                 return carried
             # As when somebody holds a lock on this account. Most waits end by themselves.
             _wait(journal, stored, error_name(error))
+    _end_sessions(journal)
     return carried
+
+
+def _end_sessions(journal: Journal) -> None:
+    """End the sessions that signed out while the database was away. Those left over come next time.
+
+    After the entries: what a session asked for before it signed out is still its own.
+    """
+    for ended in journal.ended_sessions():
+        try:
+            with transaction.atomic():
+                _limit_lock_waits()
+                account = User.objects.filter(pk=ended.account_id).first()
+                if account and is_session_of(ended.session, account):
+                    account.end_session(ended.session_id, browser=ended.browser)
+        except (OperationalError, InterfaceError) as error:
+            log.warning("sessions_not_ended", extra={"error": type(error).__name__})
+            return
+        journal.forget_ended_session(ended)
 
 
 def _import_entry(journal: Journal, stored: StoredEntry) -> bool:
@@ -175,9 +194,7 @@ def carry(entry: Entry) -> str:
     Return what became of it, in a word. Raises NotYetError, AccountError `phone_taken` and
     `email_taken`, and what the database raises.
     """
-    with connection.cursor() as cursor:
-        # An entry that waits for a lock holds up all entries behind it.
-        cursor.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT}")
+    _limit_lock_waits()
     if GuestRequest.objects.filter(ticket_id=entry.ticket_id).exists():
         return "was there already"
     event = Event.objects.get(pk=entry.event_id)
@@ -208,6 +225,12 @@ def carry(entry: Entry) -> str:
         note_second_registration(account, entry)
     transaction.on_commit(wake_guests_worker)
     return request.state
+
+
+def _limit_lock_waits() -> None:
+    """An entry that waits for a lock holds up all entries behind it."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT}")
 
 
 def _apply_idempotency_key(request: GuestRequest, key: str) -> None:
@@ -290,7 +313,8 @@ def _account_for(entry: Entry) -> tuple[User, Whose, str]:
 
     The session's account when the session was still good, else the phone's: no other browser gets
     more than an email to that account's own address. The browser's account can be there before its
-    entry: a commit whose answer was lost may have made both.
+    entry: a commit whose answer was lost may have made both. Nobody can have proven it then: of a
+    proven account the browser's id says only who once used the browser.
     """
     if entry.account_id:
         account = User.objects.filter(pk=entry.account_id).first()
@@ -298,7 +322,7 @@ def _account_for(entry: Entry) -> tuple[User, Whose, str]:
             return account, Whose.SESSION, ""
     account = User.objects.filter(phone=entry.phone).first()
     if account:
-        is_own = account.is_known_in(entry.browser)
+        is_own = account.verified_at is None and account.is_known_in(entry.browser)
         return account, Whose.BROWSER if is_own else Whose.ANOTHER, ""
     if not entry.email:
         raise LookupError("the phone has no account, and nobody registered it")

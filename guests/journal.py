@@ -56,6 +56,15 @@ TABLES = [
     )
     """,
     "CREATE TABLE IF NOT EXISTS event (slug TEXT PRIMARY KEY, body TEXT NOT NULL)",
+    """
+    CREATE TABLE IF NOT EXISTS ended_session (
+        account_id INTEGER NOT NULL,
+        session_hash TEXT NOT NULL,
+        session_id TEXT NOT NULL,
+        browser TEXT NOT NULL,
+        UNIQUE (account_id, session_hash, session_id, browser)
+    )
+    """,
 ]
 # Version 1 kept one entry for each event and phone, whatever the browser.
 FROM_VERSION_1 = """
@@ -75,7 +84,7 @@ NAME_BROWSERS = """
 UPDATE OR IGNORE entry SET browser = coalesce(json_extract(body, '$.browser'), '')
 WHERE browser = '' AND json_valid(body)
 """
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 # What `_read` takes.
 STORED = "ticket_id, event_id, phone, body, attempts, waits, state, error"
 ROOM = 1_000_000  # bytes below which a disk counts as full
@@ -144,6 +153,25 @@ class Entry:
         """Raises ValueError, TypeError or AttributeError for what is no entry."""
         known = {each.name for each in fields(cls)}
         return cls(**{k: v for k, v in json.loads(body).items() if k in known})
+
+
+@dataclass(frozen=True)
+class EndedSession:
+    """A session that signed out while the database was away, and the browser's own id."""
+
+    account_id: int
+    session_hash: str
+    session_id: str
+    browser: str
+
+    @property
+    def session(self) -> dict[str, object]:
+        """The session, for `is_session_of`."""
+        return {
+            SESSION_KEY: self.account_id,
+            HASH_SESSION_KEY: self.session_hash,
+            SESSION_ID_KEY: self.session_id,
+        }
 
 
 @dataclass(frozen=True)
@@ -265,6 +293,32 @@ class Journal:
                 journal.execute(
                     "SELECT at, what FROM history WHERE ticket_id = ? ORDER BY id", [ticket_id]
                 )
+            )
+
+    def end_session(self, ended: EndedSession) -> None:
+        """Keep that a session has signed out, until the database knows it."""
+        if not self._has_room():
+            raise JournalError("the disk is full")
+        with self._open() as journal:
+            journal.execute(
+                "INSERT OR IGNORE INTO ended_session VALUES (?, ?, ?, ?)",
+                [ended.account_id, ended.session_hash, ended.session_id, ended.browser],
+            )
+
+    def ended_sessions(self, account_id: int | None = None) -> list[EndedSession]:
+        """Return the sessions, of one account or of all, that the database does not know ended."""
+        condition = "" if account_id is None else "WHERE account_id = ?"
+        values = [] if account_id is None else [account_id]
+        with self._open(to_write=False) as journal:
+            rows = journal.execute(f"SELECT * FROM ended_session {condition}", values).fetchall()  # noqa: S608
+        return [EndedSession(*row) for row in rows]
+
+    def forget_ended_session(self, ended: EndedSession) -> None:
+        with self._open() as journal:
+            journal.execute(
+                "DELETE FROM ended_session WHERE account_id = ? AND session_hash = ?"
+                " AND session_id = ? AND browser = ?",
+                [ended.account_id, ended.session_hash, ended.session_id, ended.browser],
             )
 
     def remember_event(self, slug: str, body: str) -> None:

@@ -24,6 +24,7 @@ from django.utils.crypto import constant_time_compare
 from accounts.models import User
 from accounts.sessions import RememberedAccount
 
+from .journal import JournalError, the_journal
 from .models import Event, Guest, GuestRequest
 from .tickets import Ticket, describe, without_guest
 
@@ -283,7 +284,10 @@ class Mirror:
         return dict(rows)
 
     def has_ended(self, remembered: RememberedAccount) -> bool:
-        """Say whether a session is known to have ended. False for an account not known here."""
+        """Say whether a session is known to have ended. Of an account that has no place this host
+        only knows who signed out here while the database was away."""
+        if remembered.session_id in _ended_here(remembered.pk):
+            return True
         rows = self._read(
             "SELECT session_hashes, is_active, ended_sessions FROM account WHERE id = ?",
             [remembered.pk],
@@ -315,7 +319,7 @@ class Mirror:
             browser=of_account[4],
             verified_at=datetime.fromisoformat(of_account[5]) if of_account[5] else None,
             created_at=datetime.fromisoformat(of_account[6]),
-            ended_sessions=json.loads(of_account[7]),
+            ended_sessions=[*json.loads(of_account[7]), *_ended_here(of_account[0])],
         )
         guest = _guest(event, account, *of_place) if of_place[0] else None
         request = GuestRequest(
@@ -363,6 +367,18 @@ def _is_live(
         return False
     given = remembered.session_hash
     return any(constant_time_compare(known, given) for known in session_hashes.split())
+
+
+def _ended_here(account_id: int) -> list[str]:
+    """Return the ids of the account's sessions and browsers that signed out on this host while the
+    database was away; none when the journal cannot be read."""
+    try:
+        ended = the_journal().ended_sessions(account_id)
+    except JournalError:
+        log.exception("ended_sessions_not_read")
+        return []
+    browsers = [each.browser for each in ended if each.browser]
+    return [each.session_id for each in ended] + browsers
 
 
 def _account_row(

@@ -11,6 +11,7 @@ from django.utils.cache import patch_cache_control
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from accounts.sessions import remembered_account
 from snap.database import DatabaseAwayError, asking
 from snap.policies import PAGES, limited, unlimited
 
@@ -63,7 +64,9 @@ def _show_mirrored_pass(request: HttpRequest, token: str) -> HttpResponse | None
         return None
     if known.guest.is_withheld:
         raise Http404("no such pass")
-    if not known.is_of(account) and not has_link(request, known.guest):
+    has_ended = account is None and remembered_account(request) is not None
+    holds = has_link(request, known.guest, session_has_ended=has_ended)
+    if not known.is_of(account) and not holds:
         return _show_to_another(request, known.guest.event)
     context = {
         "guest": known.guest,

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser
 from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.utils.translation import get_language
 
 from accounts.forms import CodeForm, PhoneForm, RegisterForm
@@ -22,9 +23,10 @@ from accounts.sessions import (
     RememberedAccount,
     account_phone,
     browser_of,
+    end_session,
 )
 from guests import snapshots
-from guests.access import known_account
+from guests.access import end_session_here, known_account
 from guests.errors import GuestError
 from guests.intake import (
     AccountSession,
@@ -190,6 +192,18 @@ def find_ticket(request: HttpRequest, ticket_id: UUID, event: Event | None = Non
 
 def calendar(request: HttpRequest, event: str) -> HttpResponse:
     return show_calendar(request, _recall_link(event, ""))
+
+
+def sign_out(request: HttpRequest) -> HttpResponse:
+    """End the session on this host, and on the others once the database is back."""
+    is_kept = True
+    try:
+        end_session_here(request)
+    except JournalError:
+        log.exception("sign_out_not_kept")
+        is_kept = False
+    end_session(request, None)
+    return render(request, "accounts/signed_out.html", {"is_kept": is_kept})
 
 
 def no_codes(request: HttpRequest, event: str, promoter: str) -> HttpResponse:

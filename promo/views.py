@@ -9,7 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import get_language
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.errors import AccountError
 from accounts.forms import CodeForm, PhoneForm, RegisterForm
@@ -17,7 +17,7 @@ from accounts.models import LoginCode, User
 from accounts.phone_checks import check_phone
 from accounts.services import find_account, latest_code, send_login_code
 from accounts.services import register as register_account
-from accounts.sessions import account_of, browser_of, sign_in
+from accounts.sessions import account_of, browser_of, end_session, sign_in
 from accounts.suspicious import note_suspicious
 from guests.creation import create_directly, create_while_waiting
 from guests.errors import GuestError
@@ -250,6 +250,15 @@ def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
     # The journal alone has it between the database's return and the draining.
     ticket = found.ticket or queued_ticket(open_link(event, "").event, str(ticket_id))
     return show_ticket(request, ticket, wait=found.wait)
+
+
+@limited(write=PAGES)
+@require_POST
+@or_in_emergency(emergency.sign_out)
+def sign_out(request: HttpRequest) -> HttpResponse:
+    """End this session, wherever its cookie was copied."""
+    end_session(request, account_of(request))
+    return redirect("promo:events")
 
 
 @limited(read=PAGES)

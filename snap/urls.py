@@ -5,8 +5,8 @@ from django.utils.functional import lazy
 from django.views.generic import RedirectView
 from django.views.i18n import set_language
 
-from accounts.views import sign_out
 from notifications.webhooks import webhook_paths
+from promo.views import sign_out
 
 from . import health
 from .policies import PAGES, limited, unlimited

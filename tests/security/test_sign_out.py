@@ -1,20 +1,23 @@
 """A copied session cookie, before and after its owner signs out."""
 
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from django.contrib.auth import SESSION_KEY
 from django.test import Client
+from pytest_django import Settings
 
 from accounts.models import User
 from accounts.sessions import BROWSER_KEY
 from guests.creation import create_due_guests
 from guests.draining import drain
 from guests.journal import the_journal
-from guests.models import GuestRequest
+from guests.models import Guest, GuestRequest
+from guests.passes import link_for_holder
 from guests.snapshots import remember
 from snap.database import breaker
-from tests.factories import make_account, make_event, make_request, make_staff
+from tests.factories import make_account, make_event, make_guest, make_request, make_staff
 from tests.promo.test_websocket import hear, socket, status_of_refusal
 from tests.promo.visitors import PHONE, Visitor, html_of
 from tests.stack import Stack
@@ -201,11 +204,56 @@ def test_a_staff_session_that_ended_by_sign_out_opens_no_admin() -> None:
         assert thief.get(path).status_code == 302
 
 
+def opens(visitor: Visitor, guest: Guest) -> bool:
+    return guest.name in html_of(visitor.get(f"/guest/{guest.qr_token}"))
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("order", ["link first", "session first"])
+@pytest.mark.parametrize("is_own", [True, False])
+def test_a_pass_kept_by_its_link_ends_with_the_session(order: str, *, is_own: bool) -> None:
+    guest = make_guest(make_event())
+    visitor = Visitor(guest.event)
+    account = guest.account if is_own else make_account()
+    if order == "link first":
+        visitor.get(link_for_holder(guest))
+    visitor.give_phone(account.phone or "")
+    visitor.type_code(account)
+    visitor.get(link_for_holder(guest))
+    thief = copy_of(visitor)
+    assert opens(copy_of(visitor), guest)
+    visitor.browser.post("/sign-out/")
+    assert not opens(visitor, guest)
+    assert not opens(thief, guest)
+    thief.get("/promo/")
+    assert not opens(thief, guest)
+    again = Visitor(guest.event)
+    again.get(link_for_holder(guest))
+    assert opens(again, guest), "the link itself still counts"
+
+
+@pytest.mark.django_db
+def test_a_copy_from_before_signing_in_ends_too() -> None:
+    guest = make_guest(make_event())
+    visitor = Visitor(guest.event)
+    visitor.get(link_for_holder(guest))
+    thief = copy_of(visitor)
+    visitor.give_phone(guest.account.phone or "")
+    visitor.type_code(guest.account)
+    assert opens(thief, guest)
+    visitor.browser.post("/sign-out/")
+    assert not opens(thief, guest)
+
+
 # Without the database ----------------------------------------------------------------------------
 
 
 @pytest.mark.django_db(transaction=True)
-def test_without_the_database_only_this_browser_is_signed_out_and_told_so() -> None:
+def test_where_nothing_can_be_kept_only_this_browser_is_signed_out_and_told_so(
+    settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    settings.JOURNAL_PATH = tmp_path / "file" / "journal.sqlite3"
     account = make_account()
     visitor = signed_in_again(account)
     for _ in range(5):
