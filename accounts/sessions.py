@@ -15,6 +15,8 @@ from django.utils.functional import SimpleLazyObject
 from .models import User
 
 BROWSER_KEY = "browser"
+# The id of a browser in which staff have signed in with the right password.
+STAFF_BROWSER_KEY = "staff_browser"
 # The id of one session. Signing out writes it to `User.ended_sessions`.
 SESSION_ID_KEY = "sid"
 # The phone that the session is signed in with.
@@ -30,6 +32,18 @@ def browser_of(request: HttpRequest) -> str:
     return browser
 
 
+def staff_browser(request: HttpRequest) -> str:
+    """Return `browser <id>` if staff have signed in here with the right password before, or ""."""
+    browser = request.session.get(BROWSER_KEY)
+    is_known = browser and request.session.get(STAFF_BROWSER_KEY) == browser
+    return f"browser {browser}" if is_known else ""
+
+
+def kept_of(session: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what stays in the browser's cookie when its session ends: it is of the browser."""
+    return {key: session[key] for key in (BROWSER_KEY, STAFF_BROWSER_KEY) if key in session}
+
+
 def sign_in(request: HttpRequest, account: User) -> None:
     """Start a session for the account, under a new session and CSRF token.
 
@@ -40,9 +54,10 @@ def sign_in(request: HttpRequest, account: User) -> None:
     replaced = account_of(request)
     if replaced is not None and replaced.pk != account.pk:
         replaced.end_session(request.session.get(SESSION_ID_KEY, ""), browser=browser)
+    kept = kept_of(request.session)
     login(request, account, backend=BACKEND)
     name_session(request)
-    request.session[BROWSER_KEY] = browser
+    request.session.update(kept)
     request.session[ACCOUNT_PHONE_KEY] = account.phone
 
 
@@ -101,7 +116,7 @@ def account_of(request: HttpRequest) -> User | None:
     template which it is given to dearer, a request for a place by a tenth.
     """
     claims_one = SESSION_KEY in request.session
-    browser = request.session.get(BROWSER_KEY)
+    kept = kept_of(request.session)
     user = get_user(request)
     if isinstance(user, User):
         checked: User | None = getattr(request, "_live_account", None)
@@ -111,7 +126,7 @@ def account_of(request: HttpRequest) -> User | None:
             request._live_account = user  # type: ignore[attr-defined]
             return user
     if claims_one:
-        _sign_browser_out(request, browser)
+        _sign_browser_out(request, kept)
     return None
 
 
@@ -135,10 +150,9 @@ def remembered_account(request: HttpRequest) -> RememberedAccount | None:
     )
 
 
-def _sign_browser_out(request: HttpRequest, browser: str | None = None) -> None:
+def _sign_browser_out(request: HttpRequest, kept: dict[str, Any] | None = None) -> None:
     """Empty the session, except for the browser's id: the account has still used this browser."""
-    browser = browser or request.session.get(BROWSER_KEY)
+    kept = kept or kept_of(request.session)
     request.session.flush()
-    if browser:
-        request.session[BROWSER_KEY] = browser
+    request.session.update(kept)
     request.user = request._cached_user = AnonymousUser()  # type: ignore[attr-defined]
