@@ -26,14 +26,14 @@ from django_otp.plugins.otp_totp.admin import TOTPDeviceAdmin
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from notifications.admin import LongList
-from snap.policies import STAFF, STAFF_SIGN_IN, limited
+from snap.policies import STAFF, limited
 
 from .models import BlockedPhone, SuspiciousActivity, User
 from .phone_checks import forget_phone
 from .phones import PhoneError, masked_phone, parse_phone
 from .services import forget_proofs
 from .suspicious import last_day
-from .throttle import refuse_sign_in
+from .throttle import STAFF_SIGN_IN, refuse_sign_in
 
 POWERS = ["is_staff", "is_superuser", "groups", "user_permissions"]
 

@@ -16,12 +16,15 @@ from .models import User
 from .suspicious import hash_personal
 
 BROWSER_KEY = "browser"
+# The id of a browser in which staff have signed in with the right password.
+STAFF_BROWSER_KEY = "staff_browser"
 # Hashes of the phones whose accounts have signed in in this browser.
 OWN_PHONES_KEY = "own_phones"
 MAX_OWN_PHONES = 3
 # The tickets that this browser was given in an emergency. They end with signing out.
 TICKETS_KEY = "tickets"
-KEPT_AT_SIGN_IN = (BROWSER_KEY, OWN_PHONES_KEY, TICKETS_KEY)
+# What the browser's cookie keeps when a session ends in it: it tells of the browser.
+OF_BROWSER = (BROWSER_KEY, STAFF_BROWSER_KEY, OWN_PHONES_KEY)
 # The id of one session. Signing out writes it to `User.ended_sessions`.
 SESSION_ID_KEY = "sid"
 # The phone that the session is signed in with.
@@ -50,6 +53,18 @@ def browser_of(request: HttpRequest) -> str:
     return browser
 
 
+def staff_browser(request: HttpRequest) -> str:
+    """Return `browser <id>` if staff have signed in here with the right password before, or ""."""
+    browser = request.session.get(BROWSER_KEY)
+    is_known = browser and request.session.get(STAFF_BROWSER_KEY) == browser
+    return f"browser {browser}" if is_known else ""
+
+
+def kept_of(session: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what stays in the browser's cookie when its session ends: it is of the browser."""
+    return {key: session[key] for key in OF_BROWSER if key in session}
+
+
 def sign_in(request: HttpRequest, account: User) -> None:
     """Start a session for the account, under a new session and CSRF token.
 
@@ -61,7 +76,9 @@ def sign_in(request: HttpRequest, account: User) -> None:
     replaced = account_of(request)
     if replaced is not None and replaced.pk != account.pk:
         replaced.end_session(request.session.get(SESSION_ID_KEY, ""), browser=browser)
-    kept = {key: request.session[key] for key in KEPT_AT_SIGN_IN if key in request.session}
+    kept = kept_of(request.session)
+    if tickets := request.session.get(TICKETS_KEY):
+        kept[TICKETS_KEY] = tickets
     login(request, account, backend=BACKEND)
     name_session(request)
     request.session.update(kept)
@@ -124,7 +141,7 @@ def account_of(request: HttpRequest) -> User | None:
     template which it is given to dearer, a request for a place by a tenth.
     """
     claims_one = SESSION_KEY in request.session
-    browser = request.session.get(BROWSER_KEY)
+    kept = kept_of(request.session)
     user = get_user(request)
     if isinstance(user, User):
         checked: User | None = getattr(request, "_live_account", None)
@@ -134,7 +151,7 @@ def account_of(request: HttpRequest) -> User | None:
             request._live_account = user  # type: ignore[attr-defined]
             return user
     if claims_one:
-        _sign_browser_out(request, browser)
+        _sign_browser_out(request, kept)
     return None
 
 
@@ -158,13 +175,9 @@ def remembered_account(request: HttpRequest) -> RememberedAccount | None:
     )
 
 
-def _sign_browser_out(request: HttpRequest, browser: str | None = None) -> None:
-    """Empty the session, except for what says that the account has used this browser."""
-    browser = browser or request.session.get(BROWSER_KEY)
-    own_phones = request.session.get(OWN_PHONES_KEY)
+def _sign_browser_out(request: HttpRequest, kept: dict[str, Any] | None = None) -> None:
+    """Empty the session, except for what says which accounts have used this browser."""
+    kept = kept or kept_of(request.session)
     request.session.flush()
-    if browser:
-        request.session[BROWSER_KEY] = browser
-    if own_phones:
-        request.session[OWN_PHONES_KEY] = own_phones
+    request.session.update(kept)
     request.user = request._cached_user = AnonymousUser()  # type: ignore[attr-defined]

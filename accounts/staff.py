@@ -18,13 +18,22 @@ from django.views.decorators.cache import never_cache
 from django_otp import DEVICE_ID_SESSION_KEY
 from django_otp import login as mark_verified
 
-from snap.policies import PAGES, STAFF, STAFF_CODE, STAFF_SIGN_IN, limit_all, limited
+from snap.policies import PAGES, STAFF, STAFF_CODE, limit_all, limited
 
 from .forms import SecondFactorForm
 from .models import User
 from .second_factor import confirm_device, device_of, enrolment_of, verify_code
-from .sessions import BACKEND, BROWSER_KEY, account_of, end_session, name_session
-from .throttle import refuse_sign_in
+from .sessions import (
+    BACKEND,
+    SESSION_ID_KEY,
+    STAFF_BROWSER_KEY,
+    account_of,
+    browser_of,
+    end_session,
+    kept_of,
+    name_session,
+)
+from .throttle import STAFF_SIGN_IN, count_failure, refuse_sign_in
 
 log = logging.getLogger(__name__)
 
@@ -60,8 +69,15 @@ class StaffSite(AdminSite):
                 return redirect(f"{reverse('admin:second_factor')}?{_next_query(request)}")
         if request.method == "POST" and (refused := refuse_sign_in(request)):
             return refused
+        replaced, browser = account_of(request), browser_of(request)
+        session_id, kept = request.session.get(SESSION_ID_KEY, ""), kept_of(request.session)
         answer = super().login(request, extra_context)
-        if request.method == "POST" and answer.status_code == 302:
+        if request.method == "POST" and answer.status_code != 302:
+            count_failure(request)
+        elif request.method == "POST":
+            if replaced is not None and replaced.pk != request.user.pk:
+                replaced.end_session(session_id, browser=browser)
+            request.session.update({**kept, STAFF_BROWSER_KEY: browser})
             begin_staff_session(request)
             log.info("staff_signed_in", extra={"account_id": request.user.pk})
         return answer
@@ -70,12 +86,12 @@ class StaffSite(AdminSite):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:
         """End all sessions of this account: a session of staff is worth more than a guest's."""
-        browser = request.session.get(BROWSER_KEY)
+        kept = kept_of(request.session)
         if request.method == "POST" and (account := account_of(request)):
             account.sign_out_everywhere()
         answer = super().logout(request, extra_context)
-        if request.method == "POST" and browser:
-            request.session[BROWSER_KEY] = browser
+        if request.method == "POST":
+            request.session.update(kept)
         return answer
 
     @method_decorator(limited(read=STAFF, write=STAFF_SIGN_IN))

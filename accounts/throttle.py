@@ -2,9 +2,11 @@
 
 It counts failures by phone and address together, so that nobody can lock a colleague out from
 elsewhere. What it keeps and logs of the phone is its hash. An address that tries many phones is
-counted as well.
+counted as well. A browser in which staff have signed in with the right password has budgets of its
+own: strangers behind its address cannot keep it out.
 """
 
+import secrets
 from datetime import timedelta
 from math import ceil
 from typing import Any
@@ -19,10 +21,21 @@ from django.utils import timezone
 
 from snap.addresses import client_address
 from snap.errors import locked_out
+from snap.limits import Distinct, acquire, block_for
+from snap.policies import Policy
 
 from .phones import PhoneError, parse_phone
-from .sessions import BACKEND
+from .sessions import BACKEND, staff_browser
 from .suspicious import hash_personal, note_suspicious
+
+
+def staff_browser_key(request: HttpRequest) -> str:
+    """Return the key of the budget of a browser that staff have signed in in before, or ""."""
+    browser = staff_browser(request)
+    return f"browser {browser}" if browser else ""
+
+
+STAFF_SIGN_IN = Policy(owner=staff_browser_key, layer="staff_sign_in", limit="LIMIT_SIGN_IN")
 
 
 class StaffSignIns(AxesDatabaseHandler):  # type: ignore[misc]  # it has no types
@@ -64,13 +77,33 @@ def show_locked_out(
 def refuse_sign_in(request: HttpRequest) -> HttpResponse | None:
     """Return the 429 for an address that has failed with many phones, before a password is hashed.
 
-    One query. The policy STAFF_SIGN_IN of the view limits how often an address may try at all.
+    A browser of staff is shut out for its own failures and no others. One query, or one round trip.
+    The policy STAFF_SIGN_IN of the view limits how often an address or browser may try at all.
     """
-    address = client_address(request)
-    if wait := _seconds_shut_out(address):
+    address, browser = client_address(request), staff_browser(request)
+    if browser:
+        wait = acquire([], [_failures_of(browser)]).blocked_for
+    else:
+        wait = _seconds_shut_out(address)
+    if wait:
         note_suspicious("password_spray", address=address)
         return locked_out(request, wait)
     return None
+
+
+def count_failure(request: HttpRequest) -> None:
+    """Count a wrong password for its browser of staff; past the allowance, block that."""
+    if not (browser := staff_browser(request)):
+        return
+    failure = secrets.token_hex(8)
+    allowance = settings.STAFF_SIGN_IN_FAILURES
+    counted = acquire([], [], [Distinct("staff_failures", browser, allowance, failure)])
+    if counted.statuses[0].remaining == 0:
+        block_for(_failures_of(browser), int(settings.AXES_COOLOFF_TIME.total_seconds()))
+
+
+def _failures_of(browser: str) -> str:
+    return f"staff failures of {browser}"
 
 
 def _seconds_shut_out(address: str) -> int:

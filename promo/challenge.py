@@ -71,7 +71,7 @@ def _spend_pass(request: HttpRequest) -> bool:
 @require_http_methods(["GET", "POST"])
 def page(request: HttpRequest) -> HttpResponse:
     """Show the challenge, or take its solution and go on with what it was asked for."""
-    if (decision := _ask("challenge", settings.LIMIT_CHALLENGES, request)) and not decision.allowed:
+    if not (decision := _ask(request)).allowed:
         return _plainly(request, decision)
     if request.method == "GET":
         return _again(request, status=200)
@@ -86,7 +86,7 @@ def page(request: HttpRequest) -> HttpResponse:
 @require_safe
 def new(request: HttpRequest) -> HttpResponse:
     """Give the widget a challenge for this browser."""
-    if (decision := _ask("challenge", settings.LIMIT_CHALLENGES, request)) and not decision.allowed:
+    if not (decision := _ask(request)).allowed:
         return _plainly(request, decision)
     return JsonResponse(new_challenge(browser=browser_of(request), purpose=_purpose(request)))
 
@@ -96,8 +96,7 @@ def new(request: HttpRequest) -> HttpResponse:
 @require_POST
 def wait(request: HttpRequest) -> HttpResponse:
     """Begin the wait that takes a challenge's place without JavaScript."""
-    decision = _ask("waiting", settings.LIMIT_WAITING, request)
-    if not decision.allowed:
+    if not (decision := _ask_to_wait(request)).allowed:
         return _plainly(request, decision)
     proof = start_waiting(browser=browser_of(request), purpose=_purpose(request))
     return _show_wait(request, proof, settings.CHALLENGE_WAIT)
@@ -111,7 +110,7 @@ def waited(request: HttpRequest) -> HttpResponse:
 
     A form comes here when somebody presses its button: too early, and it waits for the rest.
     """
-    if not (decision := _ask("challenge", settings.LIMIT_CHALLENGES, request)).allowed:
+    if not (decision := _ask(request)).allowed:
         return _plainly(request, decision)
     purpose, browser = _purpose(request), browser_of(request)
     proof = (request.POST or request.GET).get("proof", "")
@@ -172,8 +171,26 @@ def _sent_form(request: HttpRequest) -> SentForm | None:
     return SentForm.of(request, _back(request)) if SOLVED_FIELD in request.POST else None
 
 
-def _ask(layer: str, limit: int, request: HttpRequest) -> Decision:
-    return acquire([Layer(layer, client_address(request), limit)])
+def _ask(request: HttpRequest) -> Decision:
+    """Count for the browser; those without an id count for the address.
+
+    A page that asks for a challenge gives its browser an id, so nobody uses up a neighbour's. One
+    client may get many ids, but each costs as much as a refused page does.
+    """
+    if browser := request.session.get(BROWSER_KEY):
+        layer = Layer("challenge", f"browser {browser}", settings.LIMIT_CHALLENGES_BROWSER)
+    else:
+        layer = Layer("challenge", client_address(request), settings.LIMIT_CHALLENGES)
+    return acquire([layer])
+
+
+def _ask_to_wait(request: HttpRequest) -> Decision:
+    """Count for the browser and the address: waiting costs a program nothing, and ids are free."""
+    layers = [Layer("waiting", client_address(request), settings.LIMIT_WAITING)]
+    if browser := request.session.get(BROWSER_KEY):
+        of = f"browser {browser}"
+        layers.append(Layer("waiting_browser", of, settings.LIMIT_WAITING_BROWSER))
+    return acquire(layers)
 
 
 def _plainly(request: HttpRequest, decision: Decision) -> HttpResponse:

@@ -152,8 +152,7 @@ def _walk(
 PAGES = Policy()
 CREATE = Policy("guest_create")
 STAFF = Policy(owner=account_key, layer="staff", limit="LIMIT_STAFF")
-STAFF_SIGN_IN = Policy(layer="staff_sign_in", limit="LIMIT_SIGN_IN")
-STAFF_CODE = Policy(layer="staff_code", limit="LIMIT_SIGN_IN")
+STAFF_CODE = Policy(owner=account_key, layer="staff_code", limit="LIMIT_SIGN_IN")
 # Load balancers and Prometheus ask from few addresses, and cannot solve anything.
 MONITORING = Policy(layer="monitoring", limit="LIMIT_MONITORING")
 # For each account. LIMIT_SOCKETS_ADDRESS limits an address.

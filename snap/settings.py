@@ -403,11 +403,14 @@ RATELIMIT_FAIL_OPEN = True
 CHALLENGE_COST = env.int("CHALLENGE_COST", default=3000)
 CHALLENGE_AGE = env.int("CHALLENGE_AGE", default=300)
 CHALLENGE_PASS_AGE = env.int("CHALLENGE_PASS_AGE", default=600)
-# Challenges and answers to them a minute from one address. Without JavaScript one waits instead, so
-# many seconds, and only so many browsers a minute behind one address.
+# Challenges and answers to them a minute: of one browser, and of all browsers without an id behind
+# one address. Without JavaScript one waits instead, so many seconds, and begins so often a minute:
+# in one browser, and behind one address.
+LIMIT_CHALLENGES_BROWSER = env.int("LIMIT_CHALLENGES_BROWSER", default=60)
 LIMIT_CHALLENGES = env.int("LIMIT_CHALLENGES", default=3000)
 CHALLENGE_WAIT = env.int("CHALLENGE_WAIT", default=25)
-LIMIT_WAITING = env.int("LIMIT_WAITING", default=5)
+LIMIT_WAITING_BROWSER = env.int("LIMIT_WAITING_BROWSER", default=2)
+LIMIT_WAITING = env.int("LIMIT_WAITING", default=20)
 
 # JSON API --------------------------------------------------------------------------------------
 

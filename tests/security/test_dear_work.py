@@ -46,6 +46,59 @@ def random_phones(number: int) -> list[str]:
     return [f"+3519130{index:05}" for index in range(number)]
 
 
+# Strangers behind the address of staff -----------------------------------------------------------
+
+
+def test_a_stranger_behind_the_address_keeps_no_known_browser_of_staff_out(
+    staff: User, settings: Settings
+) -> None:
+    settings.STAFF_SIGN_IN_FAILURES = 15
+    ended_by = {"/sign-out/": Client(), "/admin/logout/": Client()}
+    for path, known in ended_by.items():
+        assert sign_in(known, password=PASSWORD).status_code == 302
+        known.post(path)
+    stranger, newcomer = Client(), Client()
+    answers = [sign_in(stranger, phone).status_code for phone in random_phones(40)]
+    assert answers[-1] == 429
+    assert sign_in(newcomer, password=PASSWORD).status_code == 429
+    for known in ended_by.values():
+        assert sign_in(known, password=PASSWORD).status_code == 302
+
+
+def test_a_stranger_keeps_nobody_from_the_second_step(staff: User, settings: Settings) -> None:
+    settings.LIMIT_SIGN_IN, settings.STAFF_SECOND_FACTOR = 5, True
+    colleague, stranger = Client(), Client()
+    assert sign_in(colleague, password=PASSWORD).status_code == 302
+    answers = [stranger.post("/admin/second-factor/").status_code for _ in range(6)]
+    assert answers[-1] == 429
+    assert colleague.post("/admin/second-factor/", {"code": "123456"}).status_code == 200
+
+
+def test_a_known_browser_of_staff_has_few_tries_too(staff: User, settings: Settings) -> None:
+    settings.LIMIT_SIGN_IN = 1000
+    known, copy = Client(), Client(REMOTE_ADDR="203.0.113.9")
+    sign_in(known, password=PASSWORD)
+    known.post("/admin/logout/")
+    copy.cookies["session"] = known.cookies["session"].value
+    answers = [sign_in(known, phone).status_code for phone in random_phones(20)]
+    answers += [sign_in(copy, phone).status_code for phone in random_phones(12)]
+    assert answers == [200] * 30 + [429] * 2
+    settings.STAFF_SIGN_IN_FAILURES, settings.LIMIT_SIGN_IN = 1000, 5
+    another = Client()
+    sign_in(another, password=PASSWORD)
+    answers = [sign_in(another, phone).status_code for phone in random_phones(6)]
+    assert answers == [200] * 5 + [429]
+
+
+def test_a_guests_browser_is_no_browser_of_staff(staff: User, settings: Settings) -> None:
+    settings.LIMIT_SIGN_IN = 3
+    guest = Visitor(make_event())
+    guest.give_phone()
+    guest.register()
+    answers = [sign_in(guest.browser, phone).status_code for phone in random_phones(4)]
+    assert answers == [200] * 3 + [429]
+
+
 # By address --------------------------------------------------------------------------------------
 
 

@@ -261,9 +261,36 @@ class TestChallenge:
         assert self.send(Client(), rubbish) == 422
 
     def test_challenges_themselves_are_limited(self, settings: Settings) -> None:
-        settings.LIMIT_CHALLENGES = 2
+        settings.LIMIT_CHALLENGES, settings.LIMIT_CHALLENGES_BROWSER = 3, 2
         browser = Client()
-        assert [browser.get("/challenge/new").status_code for _ in range(3)] == [200, 200, 429]
+        # The first one has no id yet.
+        assert [browser.get("/challenge/new").status_code for _ in range(4)] == [200] * 3 + [429]
+        without_cookies = [Client().get("/challenge/new").status_code for _ in range(3)]
+        assert without_cookies == [200, 200, 429]
+
+    def test_one_client_shuts_no_pages_for_its_neighbours(self, settings: Settings) -> None:
+        settings.LIMIT_IP, settings.LIMIT_CHALLENGES = 3, 5
+        settings.LIMIT_CHALLENGES_BROWSER = 5
+        attacker, neighbour = Client(), Client()
+        for _ in range(12):
+            attacker.get("/challenge/new?for=address")
+            Client().get("/challenge/new?for=address")
+            attacker.get("/promo/")
+        assert Client().get("/challenge/new").status_code == 429
+        shown = neighbour.get("/promo/")
+        assert shown.status_code == 429
+        assert solve(neighbour).status_code == 303
+        assert neighbour.get("/promo/").status_code == 200
+
+    def test_one_browser_keeps_no_neighbour_from_waiting(self, settings: Settings) -> None:
+        settings.LIMIT_IP, settings.LIMIT_WAITING = 1, 5
+        attacker, neighbour = Client(), Client()
+        for browser in (attacker, neighbour):
+            for _ in range(2):
+                browser.get("/promo/")
+        waits = [attacker.post("/challenge/wait/").status_code for _ in range(9)]
+        assert waits == [200] * 2 + [429] * 7
+        assert neighbour.post("/challenge/wait/").status_code == 200
 
     def test_a_shared_session_shares_its_budget(self, settings: Settings) -> None:
         settings.LIMIT_IP, settings.LIMIT_SOLVED = 1, 4
