@@ -169,7 +169,11 @@ def test_production_speaks_https_only(stack: Stack) -> None:
     said = json.loads(done.stdout)
     assert said["hsts"] == "max-age=31536000; includeSubDomains; preload"
     assert "ws:" not in said["csp"]
-    assert {cookie[0] for cookie in said["cookies"]} == {"__Host-csrf", "__Host-language"}
+    assert {cookie[0] for cookie in said["cookies"]} == {
+        "__Host-csrf",
+        "__Host-language",
+        "__Host-session",
+    }
     for cookie in said["cookies"]:
         assert cookie[1:] == [True, True, "Lax", "/", ""]
     assert said["redirect"] == [301, "https://snap.example/promo/"]

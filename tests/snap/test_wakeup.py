@@ -75,5 +75,5 @@ def test_it_finds_the_broker_back_with_nobody_asking(broker: Redis) -> None:
     failed()
     wait_for(failed.is_failing)
     servers.valkey.start()
-    wait_for(lambda: not failed.is_failing(), 3)
-    assert messages(broker) == 1
+    wait_for(lambda: not failed.is_failing())
+    wait_for(lambda: messages(broker) >= 1)
