@@ -69,7 +69,7 @@ def test_disk_stalls_again_and_again(
     The protection is that slow calls are no proof of absence, and that the probe closes what it has
     opened: with a breaker that counts the calls all people of the next minute are queued.
     """
-    times = int(form(3, 12))
+    times = int(form(2, 12))
     stall = {"processes frozen": frozen, "commits held": commits_held}[how]
     stalls: list[tuple[float, float]] = []
     storm = make_storm(int(form(300, 2000)), rate=20)

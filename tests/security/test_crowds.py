@@ -36,7 +36,7 @@ def _as_in_production(settings: Settings) -> None:
 def crowd(request: pytest.FixtureRequest) -> list[str]:
     """Phones as people have them: at random over the blocks of three operators."""
     dice = Random(13)
-    size = 1000 if request.config.getoption("--long") else 120
+    size = 1000 if request.config.getoption("--long") else 60
     numbers = dice.sample(range(10**7), size)
     return [f"9{dice.choice('136')}{number:07}" for number in numbers]
 
