@@ -129,7 +129,7 @@ def test_database_blinks_after_an_email_left(
     In every other round the worker is killed meanwhile. The protection is that the answer is on the
     disk of the host before the database is asked: without `KeptOutcomes` each round sends twice.
     """
-    rounds, sink = int(form(1, 10)), BreakingSink()
+    rounds, sink = int(form(2, 10)), BreakingSink()
     accounts = make_accounts(rounds)
     env = {
         "EMAIL_PROVIDER": "smtp",
