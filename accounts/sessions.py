@@ -12,8 +12,8 @@ from django.http import HttpRequest
 from django.utils.crypto import constant_time_compare
 from django.utils.functional import SimpleLazyObject
 
-from .models import User
-from .suspicious import hash_personal
+from accounts.models import User
+from accounts.suspicious import hash_personal
 
 BROWSER_KEY = "browser"
 # The id of a browser in which staff have signed in with the right password.

@@ -13,12 +13,11 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from PIL import Image, UnidentifiedImageError
 
+from guests.emergency.intake import EMAIL_TAKEN
+from guests.emergency.journal import StoredEntry, the_journal
+from guests.models import Event, Guest, GuestRequest
+from guests.qr import codes as qr
 from notifications.models import Email
-
-from . import qr
-from .intake import EMAIL_TAKEN
-from .journal import StoredEntry, the_journal
-from .models import Event, Guest, GuestRequest
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,10 @@ from django.conf import settings
 from django.core.files.storage import default_storage
 from django.urls import reverse
 
+from guests.models import Guest
+from guests.qr import codes as qr
+from guests.qr.passes import link_for_holder
 from notifications.kinds import EmailContent, email_kind
-
-from . import qr
-from .models import Guest
-from .passes import link_for_holder
 
 
 @email_kind("qr_code")

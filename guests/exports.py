@@ -9,7 +9,7 @@ from typing import Any
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from .models import Event, Guest
+from guests.models import Event, Guest
 
 BYTE_ORDER_MARK = "\ufeff"  # Without it Excel takes UTF-8 for something else.
 ROWS_AT_ONCE = 500

@@ -17,9 +17,8 @@ from django.core.validators import FileExtensionValidator
 from django.utils.translation import gettext_lazy as _
 from PIL import Image, ImageOps
 
-from snap.slots import Slots
-
-from .models import Event
+from guests.models import Event
+from snap.resilience.slots import Slots
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 check_extension = FileExtensionValidator(["jpg", "jpeg", "png", "webp"])

@@ -23,11 +23,10 @@ from django.core.mail.utils import DNS_NAME
 from django.db import InterfaceError, OperationalError
 from django.utils import translation
 
-from snap.breaker import Breaker
-
-from .kinds import build_content
-from .messages import make_message
-from .models import Email
+from notifications.kinds import build_content
+from notifications.messages import make_message
+from notifications.models import Email
+from snap.resilience.breaker import Breaker
 
 PROBE_SECONDS = 2.0
 PORTS = {"http": 80, "https": 443}

@@ -26,7 +26,7 @@ from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_safe
 
 from snap.addresses import is_this_machine
-from snap.policies import PAGES, limited
+from snap.limits.policy import PAGES, limited
 
 log = logging.getLogger(__name__)
 

@@ -21,14 +21,13 @@ from django.db.models import QuerySet
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
 
-from snap.connections import within
-from snap.wakeup import WakeUp
-
-from .delivery import Outcome, Result, deliver, provider
-from .kinds import require_known
-from .models import Email
-from .outcomes import KeptOutcomes
-from .recipients import COUNT, recipient_key
+from notifications.delivery import Outcome, Result, deliver, provider
+from notifications.kinds import require_known
+from notifications.models import Email
+from notifications.outcomes import KeptOutcomes
+from notifications.recipients import COUNT, recipient_key
+from snap.resilience.connections import within
+from snap.resilience.wakeup import WakeUp
 
 log = logging.getLogger(__name__)
 

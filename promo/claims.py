@@ -6,28 +6,27 @@ from django.utils.translation import get_language
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
-from accounts.channels import sms
 from accounts.claims import latest_claim, make_claim, object_to, was_objected_to, withdraw_objection
 from accounts.email_links import is_opened, is_signature_for
 from accounts.emails import answer_hours
-from accounts.errors import AccountError
+from accounts.exceptions import AccountError
 from accounts.forms import RegisterForm
 from accounts.models import Claim, User
 from accounts.phones import masked_phone
 from accounts.services import find_account, send_login_code
 from accounts.sessions import BROWSER_KEY, browser_of
-from guests.proof import prove_by_link
+from accounts.sms import sms
+from guests.claims.proof import prove_by_link
+from promo import emergency
+from promo.emergency import or_in_emergency
+from promo.limits.policies import REGISTER
+from promo.links import PromoLink, open_link
+from promo.refusals import refusal_text
+from promo.rendering import begin_again, give_address, is_htmx, show_step
+from promo.steps import remember_phone, step_phone
 from snap.addresses import client_address
-from snap.database import asking
-from snap.policies import PAGES, limited
-
-from . import emergency
-from .answers import begin_again, give_address, is_htmx, show_step
-from .emergency import or_in_emergency
-from .errors import refusal_text
-from .links import PromoLink, open_link
-from .policies import REGISTER
-from .steps import remember_phone, step_phone
+from snap.limits.policy import PAGES, limited
+from snap.resilience.database import asking
 
 # A decision that lets the same browser claim again.
 OVER = {Claim.State.REFUSED, Claim.State.UNDONE}

@@ -25,24 +25,22 @@ from accounts.sessions import (
     browser_of,
     end_session,
 )
-from guests import snapshots
-from guests.access import end_session_here, known_account
-from guests.errors import GuestError
-from guests.intake import (
+from guests.emergency import snapshots
+from guests.emergency.access import end_session_here, known_account
+from guests.emergency.intake import (
     AccountSession,
     Registration,
     accept_request,
     find_kept_ticket,
     queued_ticket,
 )
-from guests.journal import JournalError
-from guests.mirror import the_mirror
+from guests.emergency.journal import JournalError
+from guests.emergency.mirror import the_mirror
+from guests.exceptions import GuestError
 from guests.models import Event
-from guests.tickets import Ticket, sent_by_email
-from snap.database import DatabaseAwayError, asking
-from snap.errors import unavailable
-
-from .answers import (
+from guests.requests.tickets import Ticket, sent_by_email
+from promo.links import PromoLink
+from promo.rendering import (
     begin_again,
     go,
     show_calendar,
@@ -52,8 +50,9 @@ from .answers import (
     show_ticket,
     ticket_context,
 )
-from .links import PromoLink
-from .steps import step_phone
+from promo.steps import step_phone
+from snap.error_pages import unavailable
+from snap.resilience.database import DatabaseAwayError, asking
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from django.utils.translation import get_language
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts.errors import AccountError
+from accounts.exceptions import AccountError
 from accounts.forms import CodeForm, PhoneForm, RegisterForm
 from accounts.models import LoginCode, User
 from accounts.phone_checks import check_phone
@@ -19,12 +19,12 @@ from accounts.services import find_account, latest_code, send_login_code
 from accounts.services import register as register_account
 from accounts.sessions import account_of, browser_of, end_session, sign_in
 from accounts.suspicious import note_suspicious
-from guests.creation import create_directly, create_while_waiting
-from guests.errors import GuestError
-from guests.intake import queued_ticket
+from guests.claims.proof import prove_by_code
+from guests.emergency.intake import queued_ticket
+from guests.emergency.snapshots import remember
+from guests.exceptions import GuestError
 from guests.models import Event, GuestRequest
-from guests.proof import prove_by_code
-from guests.services import (
+from guests.requests.accepting import (
     check_list_takes_requests,
     latest_request,
     places_of,
@@ -32,13 +32,16 @@ from guests.services import (
     stand_in_line,
     wake_guests_worker,
 )
-from guests.snapshots import remember
-from guests.tickets import seconds_left, ticket_of
-from snap.addresses import client_address
-from snap.policies import CREATE, PAGES, limited
-
-from . import emergency
-from .answers import (
+from guests.requests.creating import create_directly, create_while_waiting
+from guests.requests.tickets import seconds_left, ticket_of
+from promo import emergency
+from promo.emergency import or_in_emergency
+from promo.limits.challenge import send_or_spend_pass
+from promo.limits.policies import CODE, PHONE_CHECK, PROVE, REGISTER, TICKET
+from promo.limits.responses import too_many
+from promo.links import PromoLink, open_link
+from promo.refusals import refusal_text
+from promo.rendering import (
     BEGINS_AGAIN,
     begin_again,
     go,
@@ -50,14 +53,10 @@ from .answers import (
     show_ticket,
     ticket_context,
 )
-from .challenge import send_or_spend_pass
-from .emergency import or_in_emergency
-from .errors import refusal_text
-from .links import PromoLink, open_link
-from .lookups import Sight, find_ticket
-from .policies import CODE, PHONE_CHECK, PROVE, REGISTER, TICKET
-from .steps import remember_phone, step_phone
-from .too_many import too_many
+from promo.steps import remember_phone, step_phone
+from promo.ticket_access import Sight, find_ticket
+from snap.addresses import client_address
+from snap.limits.policy import CREATE, PAGES, limited
 
 # Why a list takes nobody any more, though some are on it.
 SOME_CAME_IN_TIME = {"closed", "list_full"}

@@ -5,11 +5,11 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 
-from .bodies import NO_TURN, UNREADABLE, announced_length, is_utf8
-from .connections import within
-from .database import DatabaseAwayError
-from .errors import bad_request, too_large, unavailable, unsupported
-from .slots import BusyError
+from snap.error_pages import bad_request, too_large, unavailable, unsupported
+from snap.resilience.connections import within
+from snap.resilience.database import DatabaseAwayError
+from snap.resilience.overload import NO_TURN, UNREADABLE, announced_length, is_utf8
+from snap.resilience.slots import BusyError
 
 log = logging.getLogger(__name__)
 

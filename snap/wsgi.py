@@ -4,8 +4,8 @@ from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.urls import get_resolver
 
-from .bodies import BodiesFirst
-from .policies import require_policies
+from snap.limits.policy import require_policies
+from snap.resilience.overload import BodiesFirst
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "snap.settings")
 

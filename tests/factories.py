@@ -7,9 +7,9 @@ from typing import Any
 from django.utils import timezone
 
 from accounts.models import User
-from guests.creation import create_directly
 from guests.models import Event, EventPromoter, Guest, GuestRequest, Promoter, Team
-from guests.services import request_place
+from guests.requests.accepting import request_place
+from guests.requests.creating import create_directly
 
 _numbers = count(1)
 

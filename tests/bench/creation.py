@@ -7,9 +7,9 @@ import qrcode
 from django.conf import settings
 from django.db import connection, transaction
 
-from guests import qr
-from guests.creation import COLUMNS, UPSERT, create_due_guests
 from guests.models import Event, Guest, GuestRequest
+from guests.qr import codes as qr
+from guests.requests.creating import COLUMNS, UPSERT, create_due_guests
 from tests.bench.bench import Bench, open_event
 from tests.bench.figures import Figures, under
 from tests.bench.people import make_accounts, make_due_requests

@@ -10,8 +10,8 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connection, transaction
 
-from guests import qr
 from guests.models import Event
+from guests.qr import codes as qr
 from tests.bench.people import make_accounts
 
 ROWS = """

@@ -41,8 +41,8 @@ def main() -> None:
     from redis import Redis
 
     from accounts.sessions import BROWSER_KEY
-    from promo.limits import LimitsMiddleware
-    from snap.limits import Layer, acquire
+    from promo.limits.middleware import LimitsMiddleware
+    from snap.limits.counters import Layer, acquire
 
     made = RequestFactory()
 

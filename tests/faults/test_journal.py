@@ -13,14 +13,13 @@ import pytest
 from django.db import connection
 from pytest_django import Settings
 
-from guests.journal import the_journal
+from guests.emergency.journal import the_journal
 from snap.embedded import PostgreSQL
 from snap.processes import BASE_DIR
+from tests.faults.breaking import changed, commits_held, pause, waiting_commits
+from tests.faults.conftest import Conclude, Form, MakeStorm, loud_skip
+from tests.faults.storm import Storm
 from tests.stack import Stack, wait_for
-
-from .breaking import changed, commits_held, pause, waiting_commits
-from .conftest import Conclude, Form, MakeStorm, loud_skip
-from .storm import Storm
 
 pytestmark = pytest.mark.processes
 

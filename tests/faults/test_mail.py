@@ -14,11 +14,10 @@ from notifications.models import Email
 from notifications.services import TIME_TO_TELL, queue_email
 from snap.embedded import PostgreSQL
 from tests.factories import make_accounts
+from tests.faults.breaking import changed, pause
+from tests.faults.conftest import Conclude, Form, MakeStorm
 from tests.notifications.test_outcomes import BreakingSink
 from tests.stack import Stack, wait_for
-
-from .breaking import changed, pause
-from .conftest import Conclude, Form, MakeStorm
 
 pytestmark = pytest.mark.processes
 

@@ -6,10 +6,9 @@ import pytest
 
 from guests.models import GuestRequest
 from snap.embedded import PostgreSQL, Valkey
+from tests.faults.breaking import commits_held, frozen, pause, terminate, waiting_commits
+from tests.faults.conftest import Conclude, Form, MakeStorm
 from tests.stack import Stack, wait_for
-
-from .breaking import commits_held, frozen, pause, terminate, waiting_commits
-from .conftest import Conclude, Form, MakeStorm
 
 pytestmark = pytest.mark.processes
 

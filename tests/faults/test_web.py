@@ -10,11 +10,10 @@ import pytest
 from guests.models import GuestRequest
 from snap.embedded import PostgreSQL
 from tests.factories import make_event
+from tests.faults.breaking import commits_held, pause, waiting_commits
+from tests.faults.conftest import Conclude, Form, MakeStorm
+from tests.faults.storm import Person, make_people
 from tests.stack import Stack, http, wait_for
-
-from .breaking import commits_held, pause, waiting_commits
-from .conftest import Conclude, Form, MakeStorm
-from .storm import Person, make_people
 
 pytestmark = pytest.mark.processes
 

@@ -10,11 +10,10 @@ from django.db import Error, connection
 from django.db.models import Count, Max
 
 from guests.audit import in_flight
-from guests.journal import JournalError, the_journal
+from guests.emergency.journal import JournalError, the_journal
 from guests.models import Event, Guest, GuestRequest, StateChange
+from tests.faults.storm import Answer, Storm
 from tests.invariants import broken_invariants
-
-from .storm import Answer, Storm
 
 
 @dataclass(frozen=True)

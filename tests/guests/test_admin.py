@@ -32,9 +32,9 @@ from guests.models import (
     Team,
     TeamMember,
 )
-from guests.qr import image_name, pass_url
-from notifications.admin import CutPaginator
+from guests.qr.codes import image_name, pass_url
 from notifications.models import Email
+from snap.admin import CutPaginator
 from tests.factories import (
     make_account,
     make_event,

@@ -14,9 +14,9 @@ from django.core.management import call_command
 from django.db.models.functions import Now
 from pytest_django import Settings
 
-from guests import qr
-from guests.journal import Entry, the_journal
+from guests.emergency.journal import Entry, the_journal
 from guests.models import Event, Guest, GuestRequest
+from guests.qr import codes as qr
 from tests.factories import make_account, make_event, make_guest, make_request
 
 pytestmark = pytest.mark.django_db

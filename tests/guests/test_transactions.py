@@ -23,12 +23,12 @@ from redis.connection import AbstractConnection
 
 from accounts.models import LoginCode, User
 from accounts.services import send_login_code
-from guests.creation import create_due_guests
-from guests.draining import drain
-from guests.journal import Entry, the_journal
+from guests.emergency.draining import drain
+from guests.emergency.journal import Entry, the_journal
+from guests.emergency.replay import replay_requests
 from guests.models import DeadEntry, Event, Guest, GuestRequest
-from guests.replay import replay_requests
-from guests.services import cancel_guest, fill_free_places
+from guests.requests.creating import create_due_guests
+from guests.requests.places import cancel_guest, fill_free_places
 from notifications.models import Email
 from notifications.services import queue_email, send_due_emails
 from tests.factories import make_account, make_event, make_guest, make_request, make_staff
@@ -238,7 +238,7 @@ def test_no_network_is_waited_for_inside_a_transaction(
 
 def test_the_hooks_see_what_they_are_there_for(caught: list[str]) -> None:
     """Without this the test above could pass for want of eyes."""
-    from guests import qr
+    from guests.qr import codes as qr
 
     token = qr.make_token()
     qr.store_image(token)

@@ -17,8 +17,7 @@ from notifications.kinds import EmailContent
 from notifications.messages import make_message
 from notifications.models import Email
 from notifications.services import queue_email, send_due_emails
-
-from .test_messages import CONTEXTS, NOW, qr_png
+from tests.notifications.test_messages import CONTEXTS, NOW, qr_png
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),

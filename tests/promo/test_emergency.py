@@ -11,14 +11,14 @@ from pytest_django import Settings
 
 from accounts.models import User
 from accounts.sessions import ACCOUNT_PHONE_KEY, BACKEND
-from guests import snapshots
-from guests.creation import create_due_guests
-from guests.draining import drain
-from guests.journal import the_journal
+from guests.emergency import snapshots
+from guests.emergency.draining import drain
+from guests.emergency.journal import the_journal
 from guests.models import Event, Guest, GuestRequest
-from guests.passes import link_for_holder
-from guests.services import wake_guests_worker
-from snap.database import breaker
+from guests.qr.passes import link_for_holder
+from guests.requests.accepting import wake_guests_worker
+from guests.requests.creating import create_due_guests
+from snap.resilience.database import breaker
 from tests import servers
 from tests.factories import make_account, make_event, make_event_promoter, make_guest
 from tests.promo.visitors import signed_step

@@ -17,10 +17,10 @@ from icalendar import Calendar
 from pytest_django import Settings
 
 from accounts.models import BlockedPhone, LoginCode, User
-from guests.creation import create_due_guests
 from guests.models import Event, Guest, GuestRequest
-from guests.qr import image_name, image_url, pass_url
-from guests.services import cancel_guest
+from guests.qr.codes import image_name, image_url, pass_url
+from guests.requests.creating import create_due_guests
+from guests.requests.places import cancel_guest
 from notifications.models import Email
 from tests.factories import (
     make_account,

@@ -17,11 +17,11 @@ from django.utils import timezone, translation
 
 from accounts.email_links import signature_for
 from accounts.models import Claim, User
-from guests.claims import grant_claim, undo_claim
+from guests.claims.services import grant_claim, undo_claim
 from guests.models import Event, GuestRequest
-from guests.services import cancel_guest
-from guests.tickets import Ticket
-from promo.answers import ticket_context
+from guests.requests.places import cancel_guest
+from guests.requests.tickets import Ticket
+from promo.rendering import ticket_context
 from tests.factories import (
     make_account,
     make_event,

@@ -9,11 +9,11 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
-from guests import qr
-from guests.creation import create_due_guests
 from guests.models import Event, GuestRequest
-from promo.consumers import read_session
-from promo.lookups import Sight, find_tickets
+from guests.qr import codes as qr
+from guests.requests.creating import create_due_guests
+from promo.sockets.consumers import read_session
+from promo.ticket_access import Sight, find_tickets
 from tests.factories import make_account, make_event, make_event_promoter, make_guest, make_request
 from tests.promo.visitors import PHONE, Visitor, state_in
 

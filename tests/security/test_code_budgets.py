@@ -15,7 +15,7 @@ from pytest_django import Settings
 from accounts.models import LoginCode, User
 from notifications.models import Email
 from tests.factories import make_account, make_event
-from tests.promo.test_limits import solution_of
+from tests.promo.limits.test_middleware import solution_of
 from tests.promo.visitors import (
     PHONE,
     Answer,

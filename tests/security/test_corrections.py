@@ -6,7 +6,7 @@ from django.utils import timezone
 from accounts.models import User
 from notifications.models import Email
 from tests.factories import make_account, make_event, make_staff
-from tests.guests.test_claim_admin import admin_of
+from tests.guests.claims.test_admin import admin_of
 from tests.promo.visitors import (
     PHONE,
     Visitor,

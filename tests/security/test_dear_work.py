@@ -18,7 +18,7 @@ from pytest_django import Settings
 from accounts.models import User
 from snap import settings as production
 from snap.processes import BASE_DIR
-from snap.slots import BusyError, Slots
+from snap.resilience.slots import BusyError, Slots
 from tests.factories import make_event, make_staff
 from tests.promo.visitors import Visitor
 from tests.security.test_uploads import image_bytes, upload

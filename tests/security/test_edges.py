@@ -17,13 +17,13 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from pytest_django import Settings
 
-from accounts.errors import AccountError
+from accounts.exceptions import AccountError
 from accounts.services import register
+from guests.emergency.snapshots import remember
 from guests.models import Guest, GuestRequest
-from guests.snapshots import remember
-from snap.database import breaker
-from snap.logs import PlainFormatter, hide_secrets
+from snap.observability.logs import PlainFormatter, hide_secrets
 from snap.processes import BASE_DIR
+from snap.resilience.database import breaker
 from tests import servers
 from tests.factories import make_account, make_event, make_guest, make_staff
 from tests.promo.visitors import Visitor, html_of

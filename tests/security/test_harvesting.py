@@ -12,7 +12,7 @@ from redis import Redis
 
 from tests import servers
 from tests.factories import make_account, make_event
-from tests.promo.test_limits import solve
+from tests.promo.limits.test_middleware import solve
 from tests.promo.visitors import Answer, Visitor
 
 pytestmark = pytest.mark.django_db

@@ -15,7 +15,7 @@ from django.urls import reverse
 
 from accounts.models import User
 from guests.models import Guest
-from guests.qr import image_name
+from guests.qr.codes import image_name
 from snap.middleware import add_browser_headers
 from snap.processes import BASE_DIR
 from tests.factories import make_guest

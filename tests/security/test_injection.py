@@ -8,7 +8,7 @@ from django.test import Client
 
 from accounts.models import User
 from notifications.models import Email
-from snap.logs import PlainFormatter
+from snap.observability.logs import PlainFormatter
 from tests.factories import make_event
 from tests.promo.visitors import Visitor
 

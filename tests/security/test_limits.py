@@ -17,13 +17,21 @@ from pytest_django import Settings
 from redis import Redis
 
 from guests.models import GuestRequest
-from snap import limits
 from snap.addresses import client_address
-from snap.limits import LOCAL_KEYS, SLICE, WINDOW, Layer, LocalLimiter, acquire, stand_in_line
+from snap.limits import counters as limits
+from snap.limits.counters import (
+    LOCAL_KEYS,
+    SLICE,
+    WINDOW,
+    Layer,
+    LocalLimiter,
+    acquire,
+    stand_in_line,
+)
 from snap.processes import BASE_DIR
 from tests import servers
 from tests.factories import make_account, make_event
-from tests.promo.test_limits import challenge_for, solution_of, solve
+from tests.promo.limits.test_middleware import challenge_for, solution_of, solve
 from tests.promo.visitors import Visitor
 from tests.stack import Stack, http
 

@@ -16,16 +16,16 @@ from pytest_django import Settings
 
 from accounts.models import Claim, User
 from accounts.sessions import ACCOUNT_PHONE_KEY, BACKEND
-from guests import snapshots
-from guests.creation import create_due_guests
-from guests.draining import drain
-from guests.journal import the_journal
+from guests.claims.proof import prove_by_link
+from guests.emergency import snapshots
+from guests.emergency.draining import drain
+from guests.emergency.journal import the_journal
 from guests.models import Event, Guest
-from guests.passes import link_for_holder
-from guests.proof import prove_by_link
-from guests.services import cancel_guest
+from guests.qr.passes import link_for_holder
+from guests.requests.creating import create_due_guests
+from guests.requests.places import cancel_guest
 from notifications.models import Email
-from snap.database import breaker
+from snap.resilience.database import breaker
 from tests import servers
 from tests.factories import make_account, make_event, make_guest, make_staff
 from tests.promo.visitors import PHONE, Answer, Visitor, html_of, location_of, state_in

@@ -13,7 +13,7 @@ from pytest_django import Settings
 
 from accounts.models import User
 from guests.models import Event, Guest, GuestRequest
-from guests.services import cancel_guest
+from guests.requests.places import cancel_guest
 from notifications.models import Email
 from tests.factories import make_account, make_event, make_guest, make_staff
 from tests.promo.visitors import Answer, Visitor, html_of, state_in

@@ -9,7 +9,7 @@ from pytest_django import Settings
 from accounts.models import User
 from guests.models import Event, GuestRequest
 from tests.factories import make_account, make_event
-from tests.promo.test_limits import solve
+from tests.promo.limits.test_middleware import solve
 from tests.promo.visitors import Answer, Visitor, location_of
 
 pytestmark = pytest.mark.django_db
@@ -207,7 +207,7 @@ def test_a_challenge_leads_out_of_ones_own_failures() -> None:
 
 
 def test_handshakes_are_limited_before_a_ticket_is_looked_up(settings: Settings) -> None:
-    from promo.limits import allows_handshake
+    from promo.limits.middleware import allows_handshake
 
     settings.LIMIT_SOCKETS, settings.LIMIT_SOCKETS_ADDRESS = 3, 8
     settings.TRUSTED_PROXIES = 1

@@ -9,9 +9,9 @@ from django.db import close_old_connections
 from django.test import Client
 from pytest_django import Settings
 
-from guests import snapshots
+from guests.emergency import snapshots
 from guests.models import Event
-from snap.database import breaker
+from snap.resilience.database import breaker
 from tests import servers
 from tests.factories import make_event, make_event_promoter
 from tests.promo.visitors import PERSON, Visitor, html_of

@@ -8,7 +8,7 @@ from django.test import Client, RequestFactory
 from pytest_django import Settings
 from rest_framework import serializers as drf
 
-from promo import serializers
+from promo.api import serializers
 from snap.wsgi import application
 from tests.factories import make_account, make_event
 from tests.promo.visitors import Answer, Visitor, rows

@@ -11,11 +11,11 @@ from django.db.models import F
 from django.test import Client
 from pytest_django import Settings
 
-from accounts.errors import AccountError
+from accounts.exceptions import AccountError
 from accounts.models import User
 from accounts.services import register
-from guests.draining import drain
-from guests.journal import Entry, the_journal
+from guests.emergency.draining import drain
+from guests.emergency.journal import Entry, the_journal
 from guests.models import DeadEntry, GuestRequest
 from notifications.models import Email
 from notifications.recipients import recipient_key

@@ -10,15 +10,15 @@ from pytest_django import Settings
 
 from accounts.models import User
 from accounts.sessions import BROWSER_KEY
-from guests.creation import create_due_guests
-from guests.draining import drain
-from guests.journal import the_journal
+from guests.emergency.draining import drain
+from guests.emergency.journal import the_journal
+from guests.emergency.snapshots import remember
 from guests.models import Guest, GuestRequest
-from guests.passes import link_for_holder
-from guests.snapshots import remember
-from snap.database import breaker
+from guests.qr.passes import link_for_holder
+from guests.requests.creating import create_due_guests
+from snap.resilience.database import breaker
 from tests.factories import make_account, make_event, make_guest, make_request, make_staff
-from tests.promo.test_websocket import hear, socket, status_of_refusal
+from tests.promo.sockets.test_consumers import hear, socket, status_of_refusal
 from tests.promo.visitors import PHONE, Visitor, html_of
 from tests.stack import Stack
 

@@ -9,9 +9,9 @@ from django.core.signing import Signer, TimestampSigner, b62_encode
 from django.test import Client
 
 from accounts.models import LoginCode, User
-from guests.journal import the_journal
+from guests.emergency.journal import the_journal
 from guests.models import Event, Guest, GuestRequest
-from snap.database import breaker
+from snap.resilience.database import breaker
 from tests.factories import make_account, make_event
 from tests.promo.visitors import (
     PERSON,

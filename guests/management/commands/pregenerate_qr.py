@@ -5,8 +5,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from guests import qr
 from guests.models import Event, PooledQr
+from guests.qr import codes as qr
 
 STEP = 100
 

@@ -17,20 +17,21 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from accounts.suspicious import purge_suspicious
-from guests.claims import grant_unanswered_claims
-from guests.creation import create_guests_of
-from guests.draining import drain
-from guests.journal import the_journal
-from guests.mirror import the_mirror
-from guests.models import Event, GuestRequest
-from guests.services import fill_free_places, wake_guests_worker
-from guests.snapshots import remember_listed
-from guests.takeup import note_workers_away
+from guests.claims.services import grant_unanswered_claims
+from guests.emergency.draining import drain
+from guests.emergency.journal import the_journal
+from guests.emergency.mirror import the_mirror
+from guests.emergency.snapshots import remember_listed
+from guests.models import GuestRequest
+from guests.requests.accepting import wake_guests_worker
+from guests.requests.creating import create_guests_of
+from guests.requests.places import events_owing_places, fill_free_places
+from guests.requests.worker_health import note_workers_away
 from notifications.delivery import describe
 from notifications.models import Email
 from notifications.services import send_due_emails, wake_emails_worker, write_kept_outcomes
-from snap.database import breaker
-from snap.wakeup import WakeUp
+from snap.resilience.database import breaker
+from snap.resilience.wakeup import WakeUp
 
 log = logging.getLogger(__name__)
 
@@ -151,9 +152,7 @@ def sweep_waiting(stopping: Stopping) -> None:
     """
     given = 1
     while given:
-        given = sum(
-            fill_free_places(event) for event in Event.objects.owing_places() if not stopping()
-        )
+        given = sum(fill_free_places(event) for event in events_owing_places() if not stopping())
 
 
 def sweep_emails(stopping: Stopping) -> None:
