@@ -150,10 +150,10 @@ class AccountAdmin(LongList, FindsPhones, ChangesOnly, UserAdmin):  # type: igno
             raise PermissionDenied
         if request.method == "POST" and (refused := refuse_sign_in(request)):
             return refused
-        answer = super().user_change_password(request, id, form_url)
-        if request.method == "POST" and answer.status_code == 302:
+        response = super().user_change_password(request, id, form_url)
+        if request.method == "POST" and response.status_code == 302:
             account.close_sockets()
-        return answer
+        return response
 
     @admin.action(description=_("Sign out everywhere"), permissions=["change"])
     def sign_out_everywhere(self, request: HttpRequest, queryset: QuerySet[User]) -> None:

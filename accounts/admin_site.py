@@ -70,8 +70,8 @@ class StaffSite(AdminSite):
             return refused
         replaced, browser = account_of(request), browser_of(request)
         session_id, kept = request.session.get(SESSION_ID_KEY, ""), kept_of(request.session)
-        answer = super().login(request, extra_context)
-        if request.method == "POST" and answer.status_code != 302:
+        response = super().login(request, extra_context)
+        if request.method == "POST" and response.status_code != 302:
             count_failure(request)
         elif request.method == "POST":
             if replaced is not None and replaced.pk != request.user.pk:
@@ -79,7 +79,7 @@ class StaffSite(AdminSite):
             request.session.update({**kept, STAFF_BROWSER_KEY: browser})
             begin_staff_session(request)
             log.info("staff_signed_in", extra={"account_id": request.user.pk})
-        return answer
+        return response
 
     def logout(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -88,10 +88,10 @@ class StaffSite(AdminSite):
         kept = kept_of(request.session)
         if request.method == "POST" and (account := account_of(request)):
             account.sign_out_everywhere()
-        answer = super().logout(request, extra_context)
+        response = super().logout(request, extra_context)
         if request.method == "POST":
             request.session.update(kept)
-        return answer
+        return response
 
     @method_decorator(limited(read=STAFF, write=STAFF_SIGN_IN))
     def password_change(  # type: ignore[override]  # a refusal is no TemplateResponse
@@ -100,10 +100,10 @@ class StaffSite(AdminSite):
         """Change one's own password. It ends all other sessions, and closes the open sockets."""
         if request.method == "POST" and (refused := refuse_sign_in(request)):
             return refused
-        answer = super().password_change(request, extra_context)
-        if request.method == "POST" and answer.status_code == 302:
+        response = super().password_change(request, extra_context)
+        if request.method == "POST" and response.status_code == 302:
             User(pk=request.user.pk).close_sockets()
-        return answer
+        return response
 
     @method_decorator(limited(read=STAFF, write=STAFF_CODE))
     @method_decorator(never_cache)

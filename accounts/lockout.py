@@ -67,7 +67,7 @@ def describe_client(
     return f"staff_hash={name} address={ip_address}"
 
 
-def show_locked_out(
+def render_locked_out(
     request: HttpRequest, response: HttpResponse | None, credentials: dict[str, Any] | None
 ) -> HttpResponse:
     return locked_out(request, _seconds_left(request, credentials))

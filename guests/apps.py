@@ -10,8 +10,8 @@ class GuestsConfig(AppConfig):
 
     def ready(self) -> None:
         from guests import emails  # noqa: F401  (registers the kinds of email that guest lists send)
-        from guests.emergency.journal import the_journal
+        from guests.emergency.journal import get_journal
         from guests.requests.worker_health import workers_take_up
 
         worker_checks.append(workers_take_up)
-        journal_checks.append(lambda: the_journal().is_writable())
+        journal_checks.append(lambda: get_journal().is_writable())

@@ -14,7 +14,7 @@ from django.utils import timezone
 from PIL import Image, UnidentifiedImageError
 
 from guests.emergency.intake import EMAIL_TAKEN
-from guests.emergency.journal import StoredEntry, the_journal
+from guests.emergency.journal import StoredEntry, get_journal
 from guests.models import Event, Guest, GuestRequest
 from guests.qr import codes as qr
 from notifications.models import Email
@@ -76,7 +76,7 @@ def in_flight(events: QuerySet[Event] | None = None) -> list[InFlight]:
 
 
 def _journalled(state: str, events: QuerySet[Event] | None) -> list[StoredEntry]:
-    stored = the_journal().in_state(state)
+    stored = get_journal().in_state(state)
     if events is None:
         return stored
     slugs = set(events.values_list("slug", flat=True))

@@ -69,11 +69,11 @@ def inbox(request: HttpRequest) -> HttpResponse:
     """List the newest emails. The printed address leaves its key in a cookie."""
     _require_reader(request)
     if KEY in request.GET:
-        answer = redirect("inbox")
-        answer.set_cookie(
+        response = redirect("inbox")
+        response.set_cookie(
             COOKIE, request.GET[KEY], path=reverse("inbox"), httponly=True, samesite="Lax"
         )
-        return answer
+        return response
     emails = [(name, _read(name)) for name in _newest_names()]
     return render(request, "notifications/inbox.html", {"emails": emails})
 

@@ -27,13 +27,13 @@ from promo.steps import ABOUT_A_PHONE, FORMS, remember_phone, sign_phone
 # Statuses of a step's form when it was filled in wrongly and nothing else was said.
 OK, INVALID = 200, 422
 # In the phone form's address: a step was not good any more, and led here.
-BEGINS_AGAIN = "again"
+RESTARTED = "again"
 
 # Stand in a page that is drawn once for many, where each visitor has something of their own.
 EACH_ONES_CSRF, EACH_ONES_ADDRESS = "csrf-of-each-visitor", "address-of-each-visitor"
 
 
-def show_events(
+def render_events(
     request: HttpRequest, events: Iterable[Event], places: Mapping[int, str]
 ) -> HttpResponse:
     """Show events: first where one has a place, then those whose list one can join.
@@ -49,7 +49,7 @@ def show_events(
     return render(request, "promo/events.html", {"events": shown})
 
 
-def show_event(request: HttpRequest, link: PromoLink, ticket: dict[str, Any]) -> HttpResponse:
+def render_event(request: HttpRequest, link: PromoLink, ticket: dict[str, Any]) -> HttpResponse:
     """Show an event, and what `ticket_context` says of a ticket for it, if there is one.
 
     The phone form comes with it: whoever taps the button waits for nothing.
@@ -79,7 +79,7 @@ def _page_for_strangers(link: PromoLink, list_state: str, opens_in: int) -> str:
 
 def _about_event(link: PromoLink, list_state: str, opens_in: int) -> dict[str, Any]:
     form = PhoneForm()
-    focus(form)
+    focus_first_field(form)
     return {
         "link": link,
         "event": link.event,
@@ -89,7 +89,7 @@ def _about_event(link: PromoLink, list_state: str, opens_in: int) -> dict[str, A
     }
 
 
-def show_step(
+def render_step(
     request: HttpRequest,
     link: PromoLink,
     step: str,
@@ -104,7 +104,7 @@ def show_step(
     """
     form = context.get("form")
     if form is not None:
-        focus(form)
+        focus_first_field(form)
     if refusal := context.get("refusal"):
         known = refusal_of(refusal)
         context = {**context, "refusal_text": known.text}
@@ -122,34 +122,34 @@ def show_step(
     context = {"link": link, "event": link.event, "partial": template, **context}
     if not is_htmx(request):
         return render(request, "promo/step_page.html", context, status=status)
-    answer = render(request, template, context, status=status)
+    response = render(request, template, context, status=status)
     if step in FORMS:
-        give_address(request, answer, link.step_url(step) + query)
-    return answer
+        set_browser_url(request, response, link.step_url(step) + query)
+    return response
 
 
-def go(
+def next_step(
     request: HttpRequest, link: PromoLink, step: str, context: dict[str, Any], *, phone: str = ""
 ) -> HttpResponse:
     """Lead on to another step: its partial for HTMX, a redirect for everybody else."""
     if is_htmx(request):
-        return show_step(request, link, step, context, phone=phone)
+        return render_step(request, link, step, context, phone=phone)
     query = remember_phone(request, link.event.slug, phone) if phone else ""
     return HttpResponseRedirect(link.step_url(step) + query, status=303)
 
 
-def begin_again(request: HttpRequest, link: PromoLink) -> HttpResponse:
+def restart_steps(request: HttpRequest, link: PromoLink) -> HttpResponse:
     """Lead back to the phone form from a step whose phone is not known, and say why."""
     if is_htmx(request):
-        return show_step(request, link, "phone", {"form": PhoneForm(), "begins_again": True})
-    return HttpResponseRedirect(link.step_url("phone") + f"?{BEGINS_AGAIN}=1", status=303)
+        return render_step(request, link, "phone", {"form": PhoneForm(), "begins_again": True})
+    return HttpResponseRedirect(link.step_url("phone") + f"?{RESTARTED}=1", status=303)
 
 
-def show_calendar(request: HttpRequest, link: PromoLink) -> HttpResponse:
+def render_calendar(request: HttpRequest, link: PromoLink) -> HttpResponse:
     body = calendar_of(link.event, request.build_absolute_uri(link.url))
-    answer = HttpResponse(body, content_type="text/calendar; charset=utf-8")
-    answer["Content-Disposition"] = f'attachment; filename="{link.event.slug}.ics"'
-    return answer
+    response = HttpResponse(body, content_type="text/calendar; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{link.event.slug}.ics"'
+    return response
 
 
 def seconds_until_opening(event: Event) -> int:
@@ -157,22 +157,22 @@ def seconds_until_opening(event: Event) -> int:
     return max(0, ceil((event.list_opens_at - event.database_now).total_seconds()))
 
 
-def give_address(request: HttpRequest, answer: HttpResponse, url: str) -> None:
+def set_browser_url(request: HttpRequest, response: HttpResponse, url: str) -> None:
     """Have the page take the address of what it shows now, and Back lead from every step to the
     event: one form replaces the other in the browser's history."""
     path = request.headers.get("HX-Current-URL", "").partition("?")[0]
     is_form = path.rstrip("/").rpartition("/")[2] in FORMS
-    answer["HX-Replace-Url" if is_form else "HX-Push-Url"] = url
+    response["HX-Replace-Url" if is_form else "HX-Push-Url"] = url
 
 
-def focus(form: Form) -> None:
+def focus_first_field(form: Form) -> None:
     """Have the first wrong field focused, or the field that one writes in first."""
     wrong = [name for name in form.fields if form.is_bound and name in form.errors]
     first = next((name for name in form.fields if name != "country"), "")
     form.fields[wrong[0] if wrong else first].widget.attrs["autofocus"] = True
 
 
-def show_ticket(
+def render_ticket(
     request: HttpRequest, ticket: Ticket, *, wait: int, status: int = OK
 ) -> HttpResponse:
     """Show a ticket's state. A form sent without HTMX is first redirected to the ticket's page."""
@@ -181,10 +181,10 @@ def show_ticket(
         return HttpResponseRedirect(url, status=303)
     template = "promo/ticket.html#ticket" if is_htmx(request) else "promo/ticket.html"
     context = ticket_context(ticket, wait=wait, host=request.get_host())
-    answer = render(request, template, context, status=status)
+    response = render(request, template, context, status=status)
     if request.method == "POST":
-        give_address(request, answer, url)
-    return answer
+        set_browser_url(request, response, url)
+    return response
 
 
 def ticket_context(ticket: Ticket, *, wait: int, host: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from promo.emergency import QUEUED_SECONDS, was_given_to
 Wanted = tuple[UUID, Any]
 
 
-class Sight(Enum):
+class TicketAccess(Enum):
     """Why a session may see a ticket.
 
     `ACCOUNT`: its account owns the ticket. `BROWSER`: its browser registered that account in an
@@ -32,31 +32,31 @@ class Sight(Enum):
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundTicket:
     """A ticket as one session may see it.
 
     `ticket` is None when nothing may be seen, and while the request waits in a journal. `stored` is
     None also for one that is dead there.
     """
 
-    sight: Sight
+    sight: TicketAccess
     stored: GuestRequest | None = None
     ticket: Ticket | None = None
     wait: int = 0
 
 
-def sight_of(ticket_id: UUID, stored: GuestRequest | None, session: Any) -> Sight:
+def decide_access(ticket_id: UUID, stored: GuestRequest | None, session: Any) -> TicketAccess:
     """Return why the session may see a ticket. `stored` is its request, if it is in the database.
 
     The browser alone is not enough: its id outlives signing out, the tickets it was given do not.
     """
     if stored is not None and is_session_of(session, stored.account):
-        return Sight.ACCOUNT
+        return TicketAccess.ACCOUNT
     if not was_given_to(session, ticket_id):
-        return Sight.NOTHING
+        return TicketAccess.NOTHING
     if stored is not None and _registered_here(stored, session):
-        return Sight.BROWSER
-    return Sight.GIVEN
+        return TicketAccess.BROWSER
+    return TicketAccess.GIVEN
 
 
 def _registered_here(stored: GuestRequest, session: Any) -> bool:
@@ -65,7 +65,7 @@ def _registered_here(stored: GuestRequest, session: Any) -> bool:
     return stored.browser == browser and account.is_known_in(browser) and account.is_active
 
 
-def find_ticket(ticket_id: UUID, session: Any) -> Found:
+def find_ticket(ticket_id: UUID, session: Any) -> FoundTicket:
     """Return a ticket as the session may see it. One query, and one more if it has a position.
 
     One or two more for one that is in a journal.
@@ -73,37 +73,37 @@ def find_ticket(ticket_id: UUID, session: Any) -> Found:
     return find_tickets([(ticket_id, session)])[0]
 
 
-def find_tickets(wanted: Sequence[Wanted]) -> list[Found]:
+def find_tickets(wanted: Sequence[Wanted]) -> list[FoundTicket]:
     """Return each ticket as the session beside it may see it.
 
     One query for all, and one for each that has a position. One or two more for those together
     that are in a journal.
     """
     rows = GuestRequest.objects.filter(ticket_id__in={ticket_id for ticket_id, _ in wanted})
-    by_id = {request.ticket_id: request for request in rows.to_tell()}
+    by_id = {request.ticket_id: request for request in rows.with_ticket_details()}
     found = [_see(ticket_id, by_id.get(ticket_id), session) for ticket_id, session in wanted]
     kept = {
         ticket_id
         for (ticket_id, _), each in zip(wanted, found, strict=True)
-        if each.sight is Sight.GIVEN and each.stored is None
+        if each.sight is TicketAccess.GIVEN and each.stored is None
     }
     if not kept:
         return found
     dead = find_dead_tickets(kept)
     return [
         replace(each, ticket=dead[ticket_id])
-        if each.sight is Sight.GIVEN and ticket_id in dead
+        if each.sight is TicketAccess.GIVEN and ticket_id in dead
         else each
         for (ticket_id, _), each in zip(wanted, found, strict=True)
     ]
 
 
-def _see(ticket_id: UUID, stored: GuestRequest | None, session: Any) -> Found:
-    sight = sight_of(ticket_id, stored, session)
-    if sight is Sight.NOTHING:
-        return Found(sight)
+def _see(ticket_id: UUID, stored: GuestRequest | None, session: Any) -> FoundTicket:
+    sight = decide_access(ticket_id, stored, session)
+    if sight is TicketAccess.NOTHING:
+        return FoundTicket(sight)
     if stored is None:
-        return Found(sight, wait=QUEUED_SECONDS)
-    if sight is Sight.GIVEN:
-        return Found(sight, stored, sent_by_email(stored), QUEUED_SECONDS)
-    return Found(sight, stored, ticket_of(stored), seconds_left(stored))
+        return FoundTicket(sight, wait=QUEUED_SECONDS)
+    if sight is TicketAccess.GIVEN:
+        return FoundTicket(sight, stored, sent_by_email(stored), QUEUED_SECONDS)
+    return FoundTicket(sight, stored, ticket_of(stored), seconds_left(stored))

@@ -94,16 +94,16 @@ def unsupported(request: HttpRequest) -> HttpResponse:
 
 def locked_out(request: HttpRequest, retry_after: int) -> HttpResponse:
     """Answer 429 to whoever tried too many passwords; `retry_after` in seconds."""
-    answer = _page(request, 429, "locked_out", minutes=ceil(retry_after / 60))
-    answer["Retry-After"] = str(retry_after)
-    return answer
+    response = _page(request, 429, "locked_out", minutes=ceil(retry_after / 60))
+    response["Retry-After"] = str(retry_after)
+    return response
 
 
 def too_often(request: HttpRequest, retry_after: int) -> HttpResponse:
     """Answer 429 to staff who do expensive work too often; `retry_after` in seconds."""
-    answer = _page(request, 429, minutes=ceil(retry_after / 60))
-    answer["Retry-After"] = str(retry_after)
-    return answer
+    response = _page(request, 429, minutes=ceil(retry_after / 60))
+    response["Retry-After"] = str(retry_after)
+    return response
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
@@ -119,11 +119,11 @@ def unavailable(request: HttpRequest, *, is_unsure: bool = False) -> HttpRespons
     is_admin = request.path.startswith("/admin/")
     kept = {} if is_admin else request.POST
     method = "get" if is_admin else (request.method or "get").lower()
-    answer = _page(
+    response = _page(
         request, 503, retry_after=RETRY_AFTER, is_unsure=is_unsure, kept=kept, method=method
     )
-    answer["Retry-After"] = str(RETRY_AFTER)
-    return answer
+    response["Retry-After"] = str(RETRY_AFTER)
+    return response
 
 
 def _page(

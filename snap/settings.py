@@ -92,7 +92,7 @@ MIDDLEWARE = [
     "snap.middleware.refuse_charsets",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
-    "snap.middleware.refuse_without_turn",
+    "snap.middleware.refuse_overloaded",
     "promo.limits.middleware.LimitsMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -355,7 +355,7 @@ AXES_USERNAME_FORM_FIELD = "username"
 AXES_USERNAME_CALLABLE = "accounts.lockout.name_of"
 AXES_CLIENT_IP_CALLABLE = "snap.addresses.client_address"
 AXES_CLIENT_STR_CALLABLE = "accounts.lockout.describe_client"
-AXES_LOCKOUT_CALLABLE = "accounts.lockout.show_locked_out"
+AXES_LOCKOUT_CALLABLE = "accounts.lockout.render_locked_out"
 
 # Limits ----------------------------------------------------------------------------------------
 
@@ -419,7 +419,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["promo.api.parsers.BoundedJSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "promo.api.errors.answer_error",
+    "EXCEPTION_HANDLER": "promo.api.errors.handle_exception",
     "UNAUTHENTICATED_USER": None,
 }
 SPECTACULAR_SETTINGS = {

@@ -22,7 +22,7 @@ from accounts.models import User
 from guests.models import (
     StateChange,
 )
-from notifications.delivery import describe as named
+from snap.observability.logs import describe_error
 
 log = logging.getLogger(__name__)
 NOTHING = "–"
@@ -61,12 +61,12 @@ def in_time(batches: Iterable[Callable[[], int]]) -> tuple[int, bool]:
         except (OperationalError, InterfaceError) as error:
             if not done:
                 raise
-            log.warning("action_stopped", extra={"done": done, "error": named(error)})
+            log.warning("action_stopped", extra={"done": done, "error": describe_error(error)})
             return done, False
     return done, True
 
 
-def say_how_far(
+def report_progress(
     page: "admin.ModelAdmin[Any]", request: HttpRequest, text: str, *, is_all: bool
 ) -> None:
     """Tell staff what an action has done, and whether it has to be chosen again for the rest."""

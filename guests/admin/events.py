@@ -30,10 +30,10 @@ from guests.models import (
 )
 from guests.posters import PosterField, stored_poster
 from guests.requests.places import events_owing_places, fill_free_places
-from notifications.delivery import describe as named
 from snap.admin import ChangesOnly, log_changes
 from snap.error_pages import too_often
 from snap.limits.counters import Layer, acquire
+from snap.observability.logs import describe_error
 
 log = logging.getLogger(__name__)
 LIST_STATES = {
@@ -122,12 +122,12 @@ class EventAdmin(ChangesOnly):
         user = acting_user(request)
         log.warning("guest_list_exported", extra={"event_id": pk, "account_id": user.pk})
         self.log_change(request, event, gettext("Guest list exported."))
-        answer = StreamingHttpResponse(
+        response = StreamingHttpResponse(
             guest_list_lines(event), content_type="text/csv; charset=utf-8"
         )
-        answer["Content-Disposition"] = f'attachment; filename="{event.slug}.csv"'
-        add_never_cache_headers(answer)
-        return answer
+        response["Content-Disposition"] = f'attachment; filename="{event.slug}.csv"'
+        add_never_cache_headers(response)
+        return response
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
         line = Guest.objects.filter(event=OuterRef("pk"), state=Guest.State.WAITING)
@@ -177,7 +177,9 @@ class EventAdmin(ChangesOnly):
             given = fill_free_places(event, acting_user=acting_user(request))
             is_owing = events_owing_places().filter(pk=event.pk).exists()
         except Exception as error:  # noqa: BLE001 (whatever it is, the event was saved)
-            log.warning("places_given_later", extra={"event_id": event.pk, "error": named(error)})
+            log.warning(
+                "places_given_later", extra={"event_id": event.pk, "error": describe_error(error)}
+            )
             is_owing = True
         if given:
             text = ngettext(

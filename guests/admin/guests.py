@@ -13,7 +13,7 @@ from django.utils.translation import ngettext
 
 from accounts.admin import FindsPhones
 from accounts.phones import masked_phone, readable_phone
-from guests.admin.base import NOTHING, acting_user, history_of, in_time, link_to, say_how_far
+from guests.admin.base import NOTHING, acting_user, history_of, in_time, link_to, report_progress
 from guests.models import Guest, StateChange
 from guests.qr import codes as qr
 from guests.requests.places import PLACES_BATCH, cancel_guests
@@ -137,5 +137,5 @@ class GuestAdmin(LongList, FindsPhones, ChangesOnly, ReadOnly):
         ]
         done, is_all = in_time(batches)
         text = ngettext("%(n)d guest cancelled.", "%(n)d guests cancelled.", done)
-        say_how_far(self, request, text % {"n": done}, is_all=is_all)
+        report_progress(self, request, text % {"n": done}, is_all=is_all)
         return None

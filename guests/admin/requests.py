@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.admin import FindsPhones
 from accounts.phones import masked_phone
-from guests.admin.base import NOTHING, acting_user, history_of, in_time, say_how_far
+from guests.admin.base import NOTHING, acting_user, history_of, in_time, report_progress
 from guests.emergency.replay import REPLAY_BATCH, replay_batch, replay_entries
 from guests.models import DeadEntry, GuestRequest, StateChange
 from snap.admin import LongList, ReadOnly, log_changes
@@ -82,7 +82,7 @@ class GuestRequestAdmin(LongList, FindsPhones, ReadOnly):
         ]
         replayed, is_all = in_time(batches)
         text = ngettext("%(n)d request tried again.", "%(n)d requests tried again.", replayed)
-        say_how_far(self, request, text % {"n": replayed}, is_all=is_all)
+        report_progress(self, request, text % {"n": replayed}, is_all=is_all)
 
 
 @admin.register(DeadEntry)

@@ -3,15 +3,15 @@
 from django.http import HttpRequest
 
 from accounts.sessions import BROWSER_KEY, RememberedAccount, remembered_account
-from guests.emergency.journal import EndedSession, the_journal
-from guests.emergency.mirror import the_mirror
+from guests.emergency.journal import EndedSession, get_journal
+from guests.emergency.mirror import get_mirror
 
 
 def known_account(request: HttpRequest) -> RememberedAccount | None:
     """Return the account that the session's signature names, unless this host knows that the
     session has ended."""
     remembered = remembered_account(request)
-    if remembered and the_mirror().has_ended(remembered):
+    if remembered and get_mirror().has_ended(remembered):
         return None
     return remembered
 
@@ -22,4 +22,4 @@ def end_session_here(request: HttpRequest) -> None:
     if remembered := known_account(request):
         browser = request.session.get(BROWSER_KEY, "")
         ended = EndedSession(remembered.pk, remembered.session_hash, remembered.session_id, browser)
-        the_journal().end_session(ended)
+        get_journal().end_session(ended)

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 FIRST_WAIT, LONGEST_WAIT, MOST_WAITS = 0.5, 30.0, 12
 LOCK_TIMEOUT = 300  # milliseconds
 WAITS_FOR_ANOTHER = {PENDING_ONCE, KEY_ONCE}
-AWAY = (OperationalError, InterfaceError)
+DATABASE_UNAVAILABLE = (OperationalError, InterfaceError)
 
 
 class NotYetError(Exception):
@@ -50,7 +50,7 @@ def drain(journal: Journal) -> int:
     for stored in journal.due(time.time()):
         try:
             carried += _import_entry(journal, stored)
-        except AWAY as error:
+        except DATABASE_UNAVAILABLE as error:
             if not _database_answers():
                 log.warning("draining_stopped", extra={"error": type(error).__name__})
                 return carried
@@ -85,8 +85,8 @@ def _import_entry(journal: Journal, stored: StoredEntry) -> bool:
         _give_up(journal, stored, "unreadable")
         return False
     try:
-        outcome = carry(stored.entry)
-    except AWAY:
+        outcome = import_entry(stored.entry)
+    except DATABASE_UNAVAILABLE:
         raise
     except NotYetError:
         _wait(journal, stored, "waits for another request of the account")
@@ -117,7 +117,7 @@ def _database_answers() -> bool:
         connection.close()
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-    except AWAY:
+    except DATABASE_UNAVAILABLE:
         return False
     return True
 
@@ -128,7 +128,7 @@ def _revive_wanted(journal: Journal) -> None:
         for dead in DeadEntry.objects.exclude(replay_by=""):
             if journal.revive(str(dead.ticket_id), actor=dead.replay_by):
                 dead.delete()
-    except AWAY:
+    except DATABASE_UNAVAILABLE:
         return
 
 
@@ -138,7 +138,7 @@ def _wait(journal: Journal, stored: StoredEntry, reason: str) -> None:
         try:
             _count_attempt(journal, stored, reason)
             return
-        except AWAY:
+        except DATABASE_UNAVAILABLE:
             log.warning("dead_entry_waits", extra={"ticket_id": stored.entry.ticket_id})
     wait = min(FIRST_WAIT * 2 ** min(stored.waits, MOST_WAITS), LONGEST_WAIT)
     journal.postpone(stored, retry_at=time.time() + wait)
@@ -158,7 +158,7 @@ def _give_up(journal: Journal, stored: StoredEntry, error: str) -> None:
     log.error("entry_dead", extra={"ticket_id": stored.entry.ticket_id})
     try:
         _show_to_staff(stored.entry, stored.attempts + 1, error)
-    except AWAY:
+    except DATABASE_UNAVAILABLE:
         raise
     except Exception as shown:  # noqa: BLE001 (the same)
         # `manage.py audit` names it all the same.
@@ -187,7 +187,7 @@ def _slug_of(entry: Entry) -> str:
 
 
 @transaction.atomic
-def carry(entry: Entry) -> str:
+def import_entry(entry: Entry) -> str:
     """Put one entry into the database under its ticket id, with its account if that is new.
 
     Return what became of it, in a word. Raises NotYetError, AccountError `phone_taken` and

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
-from guests.emergency.journal import Entry, the_journal
+from guests.emergency.journal import Entry, get_journal
 from guests.emergency.snapshots import recall_by_id
 from guests.models import DeadEntry, Event, Promoter, Team
 from guests.requests.accepting import check_list_takes_requests
@@ -58,7 +58,7 @@ def accept_request(
     check_list_takes_requests(event)
     written: dict[str, Any] = asdict(registration) if registration else {}
     signed_in: dict[str, Any] = asdict(session) if session else {}
-    ticket_id = the_journal().accept(
+    ticket_id = get_journal().accept(
         Entry(
             event_id=event.pk,
             event_slug=event.slug,
@@ -87,7 +87,7 @@ class KeptTicket:
 
 def find_kept_ticket(ticket_id: UUID, event: Event | None = None) -> KeptTicket | None:
     """Return a ticket of this host's journal, or None. Raises JournalError."""
-    stored = the_journal().find(str(ticket_id))
+    stored = get_journal().find(str(ticket_id))
     if stored is None or (event and stored.entry.event_id != event.pk):
         return None
     event = event or recall_by_id(stored.entry.event_id).event

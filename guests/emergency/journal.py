@@ -498,6 +498,6 @@ def _note(journal: sqlite3.Connection, ticket_id: str, what: str) -> None:
     )
 
 
-def the_journal() -> Journal:
+def get_journal() -> Journal:
     """Return this host's journal, at JOURNAL_PATH."""
     return Journal(settings.JOURNAL_PATH)

@@ -23,9 +23,9 @@ from django.utils.crypto import constant_time_compare
 
 from accounts.models import User
 from accounts.sessions import RememberedAccount
-from guests.emergency.journal import JournalError, the_journal
+from guests.emergency.journal import JournalError, get_journal
 from guests.models import Event, Guest, GuestRequest
-from guests.requests.tickets import Ticket, describe, without_guest
+from guests.requests.tickets import Ticket, build_ticket, without_guest
 
 log = logging.getLogger(__name__)
 
@@ -125,11 +125,11 @@ class KnownTicket:
         is_own = self.request.browser == browser and account.is_known_in(browser)
         return is_own and account.is_active
 
-    def describe(self) -> Ticket:
+    def to_ticket(self) -> Ticket:
         """Return what the ticket's owner is told."""
         if self.request.state == GuestRequest.State.PENDING and self.guest is None:
             return without_guest(self.request.event, str(self.request.ticket_id), "queued")
-        ticket = describe(self.request, self.guest, position=self.position)
+        ticket = build_ticket(self.request, self.guest, position=self.position)
         return replace(ticket, as_of=self.as_of)
 
 
@@ -372,7 +372,7 @@ def _ended_here(account_id: int) -> list[str]:
     """Return the ids of the account's sessions and browsers that signed out on this host while the
     database was away; none when the journal cannot be read."""
     try:
-        ended = the_journal().ended_sessions(account_id)
+        ended = get_journal().ended_sessions(account_id)
     except JournalError:
         log.exception("ended_sessions_not_read")
         return []
@@ -435,6 +435,6 @@ def _forget_other_events(mirror: sqlite3.Connection) -> None:
     mirror.execute("DELETE FROM account WHERE id NOT IN (SELECT account_id FROM ticket)")
 
 
-def the_mirror() -> Mirror:
+def get_mirror() -> Mirror:
     """Return this host's mirror, beside its journal."""
     return Mirror(settings.JOURNAL_PATH.with_name(f"places-{VERSION}.sqlite3"))

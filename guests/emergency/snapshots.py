@@ -8,7 +8,7 @@ from typing import Any
 from django.core import serializers
 from django.db.models import Model
 
-from guests.emergency.journal import JournalError, the_journal
+from guests.emergency.journal import JournalError, get_journal
 from guests.models import Event, EventPromoter, Promoter, Team
 from guests.requests.attribution import choose_promoter
 
@@ -48,7 +48,7 @@ def remember(event: Event) -> None:
     rows: list[Model] = [event, *at_event, *(row.promoter for row in at_event)]
     rows += [row.team for row in at_event if row.team]
     try:
-        the_journal().remember_event(event.slug, serializers.serialize("json", rows))
+        get_journal().remember_event(event.slug, serializers.serialize("json", rows))
     except JournalError:
         log.warning("event_not_remembered", extra={"event_id": event.pk})
 
@@ -57,7 +57,7 @@ def remember_listed() -> None:
     """Keep every listed event, seen here or not, and forget those that are no longer published."""
     for event in Event.objects.listed():
         remember(event)
-    journal = the_journal()
+    journal = get_journal()
     seen = journal.event_slugs()
     published = Event.objects.published().filter(slug__in=seen).values_list("slug", flat=True)
     for slug in seen.difference(published):
@@ -66,7 +66,7 @@ def remember_listed() -> None:
 
 def recall(slug: str) -> Snapshot:
     """Return an event as this host last saw it. Raises JournalError when it never did."""
-    body = the_journal().recall_event(slug)
+    body = get_journal().recall_event(slug)
     if body is None:
         raise JournalError("the event was never seen here")
     return _read(body)
@@ -91,7 +91,7 @@ def listed() -> list[Event]:
 
 
 def _recall_all() -> list[Snapshot]:
-    return [_read(body) for body in the_journal().recall_events()]
+    return [_read(body) for body in get_journal().recall_events()]
 
 
 def _read(body: str) -> Snapshot:

@@ -27,7 +27,7 @@ class GuestRequestQuerySet(models.QuerySet["GuestRequest"]):
         """Pending requests whose time has come, by the database's clock."""
         return self.pending().filter(next_attempt_at__lte=Now())
 
-    def to_tell(self) -> Self:
+    def with_ticket_details(self) -> Self:
         """With all that a ticket says, by the database's clock."""
         return self.select_related("event", "guest", "account").annotate(read_at=Now())
 

@@ -13,12 +13,12 @@ from django.views.decorators.http import require_safe
 
 from accounts.sessions import remembered_account
 from guests.emergency.access import known_account
-from guests.emergency.mirror import the_mirror
+from guests.emergency.mirror import get_mirror
 from guests.models import Event, Guest
 from guests.qr import codes as qr
 from guests.qr.passes import has_link, is_holder
 from snap.limits.policy import PAGES, limited, unlimited
-from snap.resilience.database import DatabaseAwayError, asking
+from snap.resilience.database import DatabaseAwayError, guarded_database
 
 ONE_YEAR = 31_536_000
 AN_IMAGE = (
@@ -33,11 +33,11 @@ AN_IMAGE = (
 def guest_pass(request: HttpRequest, token: str) -> HttpResponse:
     """Show a pass to its holder; anybody else reads that it is valid, and how to sign in."""
     try:
-        with asking():
+        with guarded_database():
             return _show_pass(request, token)
     except DatabaseAwayError:
-        if answer := _show_mirrored_pass(request, token):
-            return answer
+        if response := _show_mirrored_pass(request, token):
+            return response
         raise
 
 
@@ -58,7 +58,7 @@ def _show_mirrored_pass(request: HttpRequest, token: str) -> HttpResponse | None
     """Show the pass as it was before the database went away. None for one unknown on this host."""
     account = known_account(request)
     request.user = account or AnonymousUser()  # type: ignore[assignment]
-    known = the_mirror().find_pass(token)
+    known = get_mirror().find_pass(token)
     if known is None or known.guest is None:
         return None
     if known.guest.is_withheld:
@@ -71,7 +71,7 @@ def _show_mirrored_pass(request: HttpRequest, token: str) -> HttpResponse | None
         "guest": known.guest,
         "event": known.guest.event,
         "qr_code_url": qr.image_url(token),
-        "as_of": known.describe().local_as_of,
+        "as_of": known.to_ticket().local_as_of,
     }
     return render(request, "guests/pass.html", context)
 
@@ -108,8 +108,8 @@ def poster(request: HttpRequest, name: str) -> HttpResponseBase:
 
 def _immutable(name: str) -> HttpResponseBase:
     content_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
-    answer = FileResponse(default_storage.open(name), content_type=content_type)
+    response = FileResponse(default_storage.open(name), content_type=content_type)
     # A front end on another host of the same site may show them.
-    answer["Cross-Origin-Resource-Policy"] = "same-site"
-    patch_cache_control(answer, public=True, max_age=ONE_YEAR, immutable=True)
-    return answer
+    response["Cross-Origin-Resource-Policy"] = "same-site"
+    patch_cache_control(response, public=True, max_age=ONE_YEAR, immutable=True)
+    return response

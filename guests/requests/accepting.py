@@ -48,7 +48,7 @@ def latest_request(event: Event, account: User) -> GuestRequest | None:
     theirs = GuestRequest.objects.filter(event=event, account=account)
     if not theirs.exists():
         return None
-    return theirs.to_tell().order_by("-pk").first()
+    return theirs.with_ticket_details().order_by("-pk").first()
 
 
 def places_of(account: User) -> dict[int, str]:
@@ -128,7 +128,11 @@ def _check_may_ask(account: User) -> None:
 
 def _replayed(event: Event, account: User, key: str) -> GuestRequest | None:
     """Return the request that an account made with this key. Raises GuestError `key_reused`."""
-    found = GuestRequest.objects.filter(account=account, idempotency_key=key).to_tell().first()
+    found = (
+        GuestRequest.objects.filter(account=account, idempotency_key=key)
+        .with_ticket_details()
+        .first()
+    )
     if found and found.event_id != event.pk:
         raise GuestError("key_reused")
     return found

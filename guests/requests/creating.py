@@ -18,9 +18,14 @@ from prometheus_client import Counter, Histogram
 
 from guests.models import Event, Guest, GuestRequest
 from guests.qr import codes as qr
-from guests.requests.places import fill_free_places, give_places_to_waiting, tell_guests, tell_pages
-from guests.requests.tickets import describe
-from notifications.delivery import describe as named
+from guests.requests.places import (
+    fill_free_places,
+    give_places_to_waiting,
+    notify_guests,
+    push_tickets,
+)
+from guests.requests.tickets import build_ticket
+from snap.observability.logs import describe_error
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +85,9 @@ def create_guests_of(event_id: int) -> int:
             raise
         except Exception as error:  # noqa: BLE001 (one bad row must not hold up its batch)
             # Which one is bad shows when each goes alone.
-            log.warning("guest_batch_failed", extra={"event_id": event_id, "error": named(error)})
+            log.warning(
+                "guest_batch_failed", extra={"event_id": event_id, "error": describe_error(error)}
+            )
             for pk in batch:
                 _end_alone(event, pk)
         return len(batch)
@@ -93,7 +100,7 @@ def create_directly(request: GuestRequest, *, seconds: float = 1) -> GuestReques
     the sweeper ends it.
     """
     give_up_at, pause = monotonic() + seconds, 0.01
-    rows = GuestRequest.objects.to_tell()
+    rows = GuestRequest.objects.with_ticket_details()
     while True:
         create_guests_of(request.event_id)
         request = rows.get(pk=request.pk)
@@ -126,8 +133,10 @@ def _end_alone(event: Event, pk: int) -> None:
     except (OperationalError, InterfaceError):
         raise
     except Exception as error:  # noqa: BLE001 (one bad row must not hold up its batch)
-        log.warning("guest_request_failed", extra={"request_id": pk, "error": named(error)})
-        _count_attempt(GuestRequest.objects.get(pk=pk), named(error))
+        log.warning(
+            "guest_request_failed", extra={"request_id": pk, "error": describe_error(error)}
+        )
+        _count_attempt(GuestRequest.objects.get(pk=pk), describe_error(error))
 
 
 def _count_attempt(request: GuestRequest, error: str) -> None:
@@ -180,8 +189,8 @@ def _end_requests(event: Event, batch: list[int]) -> None:
     ended = [request for request in requests if request.state != GuestRequest.State.PENDING]
     Event.objects.filter(pk=event.pk).update(places_taken=event.places_taken)
     durations = _store_ends(ended)
-    tell_guests([(r, r.guest) for r in ended if r.guest and r.account_id in stored])
-    tell_pages([describe(r, r.guest) for r in ended if r.account_id not in stored])
+    notify_guests([(r, r.guest) for r in ended if r.guest and r.account_id in stored])
+    push_tickets([build_ticket(r, r.guest) for r in ended if r.account_id not in stored])
     _count(fresh, durations)
 
 

@@ -9,8 +9,8 @@ from django.db.models.functions import Now
 
 from guests.models import Event
 from snap.limits.counters import Layer, stand_in_line
-from snap.resilience.connections import within
-from snap.resilience.database import DatabaseAwayError, asking
+from snap.resilience.connections import deadline
+from snap.resilience.database import DatabaseAwayError, guarded_database
 
 # Seconds for which a process believes what it has read of venues' networks, and waits for them.
 FRESH_FOR = 30.0
@@ -58,7 +58,7 @@ class Venues:
             .values_list("venue_networks", flat=True)
         )
         try:
-            with asking(), within(READ_WITHIN):
+            with guarded_database(), deadline(READ_WITHIN):
                 words = " ".join(named).split()
         except DatabaseAwayError:
             return

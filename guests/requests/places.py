@@ -14,7 +14,7 @@ from guests.actor import acting_as
 from guests.models import Event, Guest, GuestRequest
 from guests.qr import codes as qr
 from guests.requests.accepting import wake_guests_worker
-from guests.requests.tickets import Ticket, describe
+from guests.requests.tickets import Ticket, build_ticket
 from notifications.push import push_many
 from notifications.services import EmailToQueue, queue_emails
 
@@ -146,10 +146,10 @@ def _notify_promoted(event: Event, promoted: list[Guest]) -> None:
     requests = GuestRequest.objects.select_related("event", "account").in_bulk(
         [guest.queue_number for guest in promoted]
     )
-    tell_guests([(requests[guest.queue_number], guest) for guest in promoted])
+    notify_guests([(requests[guest.queue_number], guest) for guest in promoted])
 
 
-def tell_guests(told: list[tuple[GuestRequest, Guest]]) -> None:
+def notify_guests(told: list[tuple[GuestRequest, Guest]]) -> None:
     """Queue the email about each guest's place, and tell their open pages after the commit.
 
     Requests come with event and account.
@@ -163,7 +163,7 @@ def tell_guests(told: list[tuple[GuestRequest, Guest]]) -> None:
         ]
     )
     positions = _positions([guest for _, guest in told if guest.state == Guest.State.WAITING])
-    tell_pages([describe(r, guest, position=positions.get(guest.pk)) for r, guest in told])
+    push_tickets([build_ticket(r, guest, position=positions.get(guest.pk)) for r, guest in told])
 
 
 def _positions(waiting: list[Guest]) -> dict[int, int]:
@@ -176,7 +176,7 @@ def _positions(waiting: list[Guest]) -> dict[int, int]:
     return dict(zip(from_first.values_list("pk", flat=True), count(first.position())))
 
 
-def tell_pages(tickets: list[Ticket]) -> None:
+def push_tickets(tickets: list[Ticket]) -> None:
     """Push the new states of tickets to whoever has them open, after the commit."""
     messages = [(ticket.group, ticket.as_message()) for ticket in tickets]
     transaction.on_commit(lambda: push_many(messages), robust=True)

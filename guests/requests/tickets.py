@@ -96,10 +96,12 @@ def group_of(ticket_id: str) -> str:
 
 def ticket_of(request: GuestRequest) -> Ticket:
     """Describe a request that comes with its event and guest. One query if it waits."""
-    return describe(request, request.guest)
+    return build_ticket(request, request.guest)
 
 
-def describe(request: GuestRequest, guest: Guest | None, *, position: int | None = None) -> Ticket:
+def build_ticket(
+    request: GuestRequest, guest: Guest | None, *, position: int | None = None
+) -> Ticket:
     state, refusal = _state_of(request, guest)
     shown = guest if state in {"created", "waitlisted"} else None
     if shown and state == "waitlisted" and position is None:

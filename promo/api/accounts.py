@@ -23,7 +23,7 @@ from accounts.sessions import browser_of, sign_in
 from guests.claims.proof import prove_by_code
 from promo.api import schema as api_schema
 from promo.api.serializers import LoginSerializer, PhoneSerializer, RegisterSerializer
-from promo.emergency import or_in_emergency
+from promo.emergency import emergency_fallback
 from promo.limits.challenge import send_or_spend_pass
 from promo.limits.policies import API_LOGIN, API_PHONE_CHECK
 from snap.addresses import client_address
@@ -32,7 +32,7 @@ from snap.limits.policy import limited
 
 
 @limited(write=API_PHONE_CHECK)
-@or_in_emergency(unavailable)
+@emergency_fallback(unavailable)
 @api_schema.check_phone
 @api_view(["POST"])
 def check_phone(request: Request) -> Response:
@@ -51,7 +51,7 @@ def check_phone(request: Request) -> Response:
 
 
 @limited(write=API_LOGIN)
-@or_in_emergency(unavailable)
+@emergency_fallback(unavailable)
 @api_schema.login
 @api_view(["POST"])
 def login(request: Request) -> Response:
@@ -81,7 +81,7 @@ def login(request: Request) -> Response:
 
 
 @limited(write=API_LOGIN)
-@or_in_emergency(unavailable)
+@emergency_fallback(unavailable)
 @api_schema.register
 @api_view(["POST"])
 def register(request: Request) -> Response:

@@ -34,7 +34,7 @@ def refusal(error: GuestError | AccountError) -> Response:
     return Response(body, status=known.status, headers=headers)
 
 
-def answer_error(error: Exception, context: dict[str, Any]) -> Response | None:
+def handle_exception(error: Exception, context: dict[str, Any]) -> Response | None:
     """Turn an exception into the shape of spec section 5; None lets the rest be a real error."""
     if isinstance(error, (GuestError, AccountError)):
         return refusal(error)
@@ -51,10 +51,10 @@ def answer_error(error: Exception, context: dict[str, Any]) -> Response | None:
     codes = error.get_codes()
     code = codes if codes in ("csrf", "not_yours") else ""
     body = error_body(error.status_code, code=code, text=_sentence(error), fields=_fields(error))
-    answer = Response(body, status=error.status_code)
+    response = Response(body, status=error.status_code)
     if isinstance(error, exceptions.NotAuthenticated):
-        answer["WWW-Authenticate"] = "Session"
-    return answer
+        response["WWW-Authenticate"] = "Session"
+    return response
 
 
 def _sentence(error: exceptions.APIException) -> str:

@@ -18,14 +18,14 @@ from promo.api import emergency as api_emergency
 from promo.api import schema as api_schema
 from promo.api.responses import accepted, ended, listed, queued, state_of
 from promo.api.serializers import read_place
-from promo.emergency import or_in_emergency
+from promo.emergency import emergency_fallback
 from promo.limits.policies import TICKET
-from promo.ticket_access import Sight, find_ticket
+from promo.ticket_access import TicketAccess, find_ticket
 from snap.limits.policy import CREATE, PAGES, limited
 
 
 @limited(read=PAGES)
-@or_in_emergency(api_emergency.events)
+@emergency_fallback(api_emergency.events)
 @api_schema.events
 @api_view(["GET"])
 def events(request: Request) -> Response:
@@ -34,7 +34,7 @@ def events(request: Request) -> Response:
 
 
 @limited(write=CREATE)
-@or_in_emergency(api_emergency.create)
+@emergency_fallback(api_emergency.create)
 @api_schema.create
 @api_view(["POST"])
 def create(request: Request) -> Response:
@@ -43,7 +43,7 @@ def create(request: Request) -> Response:
 
 
 @limited(write=CREATE)
-@or_in_emergency(api_emergency.create)
+@emergency_fallback(api_emergency.create)
 @api_schema.create_async
 @api_view(["POST"])
 def create_async(request: Request) -> Response:
@@ -78,13 +78,13 @@ def _create(request: Request, end_here: Callable[[GuestRequest], GuestRequest] |
 
 
 @limited(read=TICKET)
-@or_in_emergency(api_emergency.ticket)
+@emergency_fallback(api_emergency.ticket)
 @api_schema.ticket
 @api_view(["GET"])
 def ticket(request: Request, ticket_id: UUID) -> Response:
     """Tell a ticket's owner its present state."""
     found = find_ticket(ticket_id, request._request.session)
-    if found.sight is Sight.NOTHING:
+    if found.sight is TicketAccess.NOTHING:
         raise Http404("no such ticket")
     # The journal alone has it between the database's return and the draining.
     return state_of(found.ticket) if found.ticket else queued()

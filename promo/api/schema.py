@@ -311,5 +311,5 @@ class SchemaView(SpectacularAPIView):
         for name, values in known.items():
             if name in request.GET and request.GET[name] not in values:
                 raise serializers.ValidationError({name: [_("There is no such one.")]})
-        answer: Response = super().get(request, *args, **kwargs)  # type: ignore[no-untyped-call]
-        return answer
+        response: Response = super().get(request, *args, **kwargs)  # type: ignore[no-untyped-call]
+        return response

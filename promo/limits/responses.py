@@ -93,11 +93,11 @@ def show_challenge(
         "can_solve": form is None or purpose not in form.solved,
         "challenge_url": reverse("challenge:new") + "?" + urlencode({"for": purpose}),
     }
-    answer = render(request, "promo/too_many.html", context, status=status)
-    answer["Cache-Control"] = "no-store"
+    response = render(request, "promo/too_many.html", context, status=status)
+    response["Cache-Control"] = "no-store"
     if status == 429:
-        answer["Retry-After"] = str(wait)
-    return answer
+        response["Retry-After"] = str(wait)
+    return response
 
 
 def challenge_page(purpose: str) -> str:

@@ -23,8 +23,8 @@ from promo.emergency import QUEUED_SECONDS, was_given_to
 from promo.limits.middleware import allows_handshake
 from promo.refusals import refusal_text
 from promo.rendering import ticket_context
-from promo.sockets.ticket_loader import Lookups
-from promo.ticket_access import Found, Sight
+from promo.sockets.ticket_loader import TicketLoader
+from promo.ticket_access import FoundTicket, TicketAccess
 from snap.limits.policy import SOCKETS, limited
 from snap.resilience.database import DatabaseAwayError
 
@@ -32,7 +32,7 @@ NORMAL_CLOSE = 1000
 # Tells a page to ask for its ticket now; static/js/ticket.js knows it.
 ASK = "ask"
 SessionStore = import_module(settings.SESSION_ENGINE).SessionStore
-lookups = Lookups()
+lookups = TicketLoader()
 
 
 @limited(read=SOCKETS)
@@ -65,7 +65,7 @@ class TicketConsumer(AsyncWebsocketConsumer):
         for group in self.groups:
             await self.channel_layer.group_add(group, self.channel_name)
         found = await self.find(session)
-        if found.sight is Sight.NOTHING:
+        if found.sight is TicketAccess.NOTHING:
             await self.close()
             return
         self.host, self.language = header(self.scope, b"host"), language_of(self.scope)
@@ -75,29 +75,29 @@ class TicketConsumer(AsyncWebsocketConsumer):
         await self.accept()
         await self.show(found, session)
 
-    async def find(self, session: Any) -> Found:
+    async def find(self, session: Any) -> FoundTicket:
         """Return what the session may see. Without the database it is what its signature says."""
         ticket_id = UUID(self.ticket_id)
         try:
             return await lookups.find(ticket_id, session)
         except DatabaseAwayError:
             is_given = was_given_to(session, ticket_id)
-            return Found(Sight.GIVEN if is_given else Sight.NOTHING)
+            return FoundTicket(TicketAccess.GIVEN if is_given else TicketAccess.NOTHING)
 
-    async def show(self, found: Found, session: Any) -> None:
+    async def show(self, found: FoundTicket, session: Any) -> None:
         """Send the ticket as far as this session may see it.
 
         While that is not everything, the session is kept: a push is then no news, but a reason to
         look again.
         """
-        if found.sight is Sight.ACCOUNT and found.ticket:
+        if found.sight is TicketAccess.ACCOUNT and found.ticket:
             self.session = None
             await self.tell(found.ticket, found.wait)
         else:
             self.session = session
             await self.show_in_part(found)
 
-    async def show_in_part(self, found: Found) -> None:
+    async def show_in_part(self, found: FoundTicket) -> None:
         """Send a ticket that the session's account does not own."""
         raise NotImplementedError
 
@@ -117,7 +117,7 @@ class TicketConsumer(AsyncWebsocketConsumer):
     async def look_again(self) -> None:
         """Read the ticket anew with the rights of the session."""
         found = await self.find(self.session)
-        if found.sight is not Sight.NOTHING:
+        if found.sight is not TicketAccess.NOTHING:
             await self.show(found, self.session)
 
     async def sessions_ended(self, message: dict[str, Any]) -> None:
@@ -148,7 +148,7 @@ class PageConsumer(TicketConsumer):
             context = {**ticket_context(ticket, wait=wait, host=self.host), "oob": True}
             return render_to_string("promo/ticket.html#ticket", context)
 
-    async def show_in_part(self, found: Found) -> None:
+    async def show_in_part(self, found: FoundTicket) -> None:
         """Have the page ask by itself, once there is something to see.
 
         The answer to its own request can sign in the browser that registered the account.
@@ -163,7 +163,7 @@ class PageConsumer(TicketConsumer):
 class UpdatesConsumer(TicketConsumer):
     """`/ws/guest-updates/<ticket>/`: states as JSON (spec section 6)."""
 
-    async def show_in_part(self, found: Found) -> None:
+    async def show_in_part(self, found: FoundTicket) -> None:
         if found.ticket:
             await self.tell(found.ticket, found.wait)
         else:

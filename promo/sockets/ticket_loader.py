@@ -7,15 +7,15 @@ from uuid import UUID
 
 from channels.db import DatabaseSyncToAsync
 
-from promo.ticket_access import Found, Wanted, find_tickets
-from snap.resilience.database import asking
+from promo.ticket_access import FoundTicket, Wanted, find_tickets
+from snap.resilience.database import guarded_database
 
 MOST_AT_ONCE = 100
 
 
-def find_tickets_for_sockets(wanted: Sequence[Wanted]) -> list[Found]:
+def find_tickets_for_sockets(wanted: Sequence[Wanted]) -> list[FoundTicket]:
     """Do the same through the database's breaker. Raises DatabaseAwayError."""
-    with asking():
+    with guarded_database():
         return find_tickets(wanted)
 
 
@@ -23,7 +23,7 @@ def find_tickets_for_sockets(wanted: Sequence[Wanted]) -> list[Found]:
 find_tickets_aside = DatabaseSyncToAsync(find_tickets_for_sockets, thread_sensitive=False)
 
 
-class Lookups:
+class TicketLoader:
     """Looks tickets up for sockets: all that are wanted while one look-up runs, in the next.
 
     One thread works for them, since each look-up of its own would cost the event loop the
@@ -31,12 +31,12 @@ class Lookups:
     """
 
     def __init__(self) -> None:
-        self._wanted: list[tuple[Wanted, Future[Found]]] = []
+        self._wanted: list[tuple[Wanted, Future[FoundTicket]]] = []
         self._task: Task[None] | None = None
 
-    async def find(self, ticket_id: UUID, session: Any) -> Found:
+    async def find(self, ticket_id: UUID, session: Any) -> FoundTicket:
         """Return what `find_tickets` finds. Raises DatabaseAwayError, for all of one batch."""
-        found: Future[Found] = get_running_loop().create_future()
+        found: Future[FoundTicket] = get_running_loop().create_future()
         self._wanted.append(((ticket_id, session), found))
         if self._task is None or self._task.done():
             self._task = create_task(self._look_up())
@@ -52,6 +52,6 @@ class Lookups:
                     if not found.done():
                         found.set_exception(error)
                 continue
-            for (_, found), answer in zip(batch, answers, strict=True):
+            for (_, found), response in zip(batch, answers, strict=True):
                 if not found.done():
-                    found.set_result(answer)
+                    found.set_result(response)

@@ -23,7 +23,7 @@ from redis.retry import Retry
 from snap.addresses import is_this_machine
 from snap.limits.policy import MONITORING, limited, unlimited
 from snap.resilience.breaker import LEVELS, STATE, state_gauge
-from snap.resilience.connections import within
+from snap.resilience.connections import deadline
 from snap.resilience.database import breaker, database_answers
 
 NOTHING_LEFT = 4
@@ -68,7 +68,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
         queue=redis and workers,
         journal=journal,
     )
-    answer = {
+    response = {
         "ready": now < NOTHING_LEFT,
         "level": now,
         "database": "ok" if database else "away",
@@ -78,7 +78,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
         "breaker": breaker.state,
         "breakers": breakers(),
     }
-    return JsonResponse(answer, status=503 if now == NOTHING_LEFT else 200)
+    return JsonResponse(response, status=503 if now == NOTHING_LEFT else 200)
 
 
 @limited(read=MONITORING)
@@ -108,16 +108,16 @@ def workers_work() -> bool:
     global _workers_asked
     if breaker.returned_within(settings.SWEEP_TAKES_OVER):
         return True
-    asked_at, answer = _workers_asked
+    asked_at, response = _workers_asked
     if monotonic() < asked_at + ASK_WORKERS_EVERY:
-        return answer
+        return response
     try:
-        with within(DATABASE_SECONDS):
-            answer = all(check() for check in worker_checks)
+        with deadline(DATABASE_SECONDS):
+            response = all(check() for check in worker_checks)
     except (OperationalError, InterfaceError):
         return True
-    _workers_asked = monotonic(), answer
-    return answer
+    _workers_asked = monotonic(), response
+    return response
 
 
 def breakers() -> dict[str, str]:

@@ -2,6 +2,9 @@
 
 import logging
 import re
+import smtplib
+import traceback
+from pathlib import Path
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _STANDARD |= {"color_message"}  # uvicorn's, the message once more
@@ -65,3 +68,13 @@ class PlainFormatter(logging.Formatter):
             f" {key}={value}" for key, value in vars(record).items() if key not in _STANDARD
         )
         return (super().formatMessage(record) + fields).translate(_CONTROLS)
+
+
+def describe_error(error: Exception) -> str:
+    """Name an error and where it arose, without its text: `SMTPDataError 554 (smtplib.py:887)`."""
+    status = getattr(error, "smtp_code", None) or getattr(error, "status_code", None) or ""
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        status = max(code for code, _ in error.recipients.values())
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"({Path(frame.filename).name}:{frame.lineno})"
+    return " ".join(str(part) for part in (type(error).__name__, status, where) if part)

@@ -62,9 +62,9 @@ class BoundedConnection(psycopg.Connection[Any]):
         if deadline is not None:
             limit = min(limit, max(LAST_MOMENT, deadline - monotonic()))
         try:
-            answer = self._wait_suspiciously(gen, interval, timeout or limit)
+            response = self._wait_suspiciously(gen, interval, timeout or limit)
             self.answered_at = monotonic()
-            return answer
+            return response
         except errors._WaitTimeout:
             if timeout is not None:
                 raise
@@ -103,7 +103,7 @@ def _going_on(gen: Any) -> Generator[Any, Any, Any]:
 
 
 @contextmanager
-def within(seconds: float) -> Iterator[None]:
+def deadline(seconds: float) -> Iterator[None]:
     """Let all waits for the database in this block take no longer than so many seconds together."""
     token = _deadline.set(monotonic() + seconds)
     try:

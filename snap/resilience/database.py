@@ -9,8 +9,8 @@ from django.db import InterfaceError, OperationalError, connection
 
 from snap.resilience import connections
 from snap.resilience.breaker import Breaker
-from snap.resilience.connections import BoundedConnection, within
-from snap.resilience.recovery import News
+from snap.resilience.connections import BoundedConnection, deadline
+from snap.resilience.recovery import RecoveryChannel
 
 # Seconds that the probe waits for a connection, and then for an answer. psycopg knows no less.
 PROBE_SECONDS = 2
@@ -21,7 +21,7 @@ def database_answers() -> bool:
     parameters = connection.get_connection_params() | {"connect_timeout": PROBE_SECONDS}
     try:
         with (
-            within(PROBE_SECONDS),
+            deadline(PROBE_SECONDS),
             BoundedConnection.connect(**parameters, autocommit=True) as own,
         ):
             own.execute("SELECT 1")
@@ -31,15 +31,15 @@ def database_answers() -> bool:
 
 
 # The first process that sees the database again has the others look at once.
-news = News("database")
+recovery = RecoveryChannel("database")
 breaker = Breaker(
     "database",
     threshold=settings.BREAKER_THRESHOLD,
     pause=settings.BREAKER_PAUSE,
     probe=database_answers,
-    wait=news.wait,
+    wait=recovery.wait,
 )
-breaker.on_return.append(news.tell)
+breaker.on_return.append(recovery.tell)
 connections.on_silence.append(breaker.suspect)
 
 
@@ -48,7 +48,7 @@ class DatabaseAwayError(Exception):
 
 
 @contextmanager
-def asking() -> Iterator[None]:
+def guarded_database() -> Iterator[None]:
     """Ask the database through the breaker, for DATABASE_REQUEST_SECONDS in all.
 
     Raises DatabaseAwayError when the breaker is open, and instead of any error that says that the
@@ -58,7 +58,7 @@ def asking() -> Iterator[None]:
     if not breaker.allows():
         raise DatabaseAwayError("the breaker is open")
     try:
-        with within(settings.DATABASE_REQUEST_SECONDS):
+        with deadline(settings.DATABASE_REQUEST_SECONDS):
             yield
     except (OperationalError, InterfaceError) as error:
         breaker.suspect()

@@ -17,7 +17,7 @@ FILES = "multipart/form-data"
 LONGEST_LENGTH = 18  # digits
 PIECE = 65_536
 # What a request that got no turn is marked with in its environment. No client can send this.
-NO_TURN = "snap.no_turn"
+OVERLOADED = "snap.overloaded"
 # The same for a content type that Django cannot read: some charsets fail before any middleware.
 UNREADABLE = "snap.unreadable_content_type"
 
@@ -50,7 +50,7 @@ def is_utf8(content_type: str) -> bool:
     return parameters.get("charset", "utf-8").lower() in {"utf-8", "utf8"}
 
 
-class Turns:
+class PriorityLimiter:
     """`number` of turns at the same time, and a line of those who wait for one.
 
     In the line whoever has a session goes first: they have given their phone, or hold a ticket.
@@ -93,7 +93,7 @@ def is_on_the_way(environ: dict[str, Any]) -> bool:
     return f"{settings.SESSION_COOKIE_NAME}=" in environ.get("HTTP_COOKIE", "")
 
 
-class BodiesFirst:
+class BufferedBody:
     """Has a request's body complete before the application gives it one of its turns.
 
     A thread of the server waits for each body, as long as the sender pleases. Those threads are
@@ -104,7 +104,7 @@ class BodiesFirst:
     def __init__(self, application: Application, turns: int, patience: float) -> None:
         self._application = application
         self._patience = patience
-        self._turns = Turns(turns)
+        self._turns = PriorityLimiter(turns)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         if not is_utf8(environ.get("CONTENT_TYPE", "")):
@@ -118,7 +118,7 @@ class BodiesFirst:
                 return []
             environ["wsgi.input"] = body
         if not self._turns.take(is_on_the_way=is_on_the_way(environ), patience=self._patience):
-            environ[NO_TURN] = True
+            environ[OVERLOADED] = True
             return self._application(environ, start_response)
         try:
             return self._application(environ, start_response)

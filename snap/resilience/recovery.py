@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 
-class News:
+class RecoveryChannel:
     """A message without a body, for whoever waits for it at the moment.
 
     It only ends a wait early: who hears it looks for themselves. So a message may be lost, come

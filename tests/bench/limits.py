@@ -50,12 +50,12 @@ def main() -> None:
         template = made.post(path, data) if data else made.get(path)
         template.session = {BROWSER_KEY: "0" * 32}  # type: ignore[assignment]
         template.resolver_match = match = resolve(path)
-        answer = HttpResponse()
+        response = HttpResponse()
 
         def view(request: HttpRequest) -> HttpResponse:
             refused = middleware.process_view(request, match.func, (), {})
             assert refused is None
-            return answer
+            return response
 
         middleware = LimitsMiddleware(view)
         return lambda: middleware(template)

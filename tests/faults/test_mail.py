@@ -46,15 +46,15 @@ class Handler(BaseHTTPRequestHandler):
         if mood == "slow":
             time.sleep(8)
         if mood in {"500", "429"}:
-            self.answer(int(mood), b'{"message": "not now"}')
+            self.response(int(mood), b'{"message": "not now"}')
             return
         self.server.taken += 1
         if mood == "reset":
             self.connection.close()
             return
-        self.answer(200, b'{"id": "<taken@mail.example>", "message": "Queued."}')
+        self.response(200, b'{"id": "<taken@mail.example>", "message": "Queued."}')
 
-    def answer(self, status: int, body: bytes) -> None:
+    def response(self, status: int, body: bytes) -> None:
         try:
             self.send_response(status)
             self.send_header("Content-Type", "application/json")

@@ -60,9 +60,9 @@ class Pages:
         async def ask() -> str:
             url = f"/api/client-auth/guests/requests/{ticket}"
             with suppress(httpx.TransportError):
-                answer = await self._client.get(url, headers=person.headers())
-                if answer.is_success:
-                    return str(answer.json()["state"])
+                response = await self._client.get(url, headers=person.headers())
+                if response.is_success:
+                    return str(response.json()["state"])
             return ""
 
         async def connect() -> wire.Socket:

@@ -34,7 +34,7 @@ class Provider(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.status = 200
-        self.answer: dict[str, str] = {}
+        self.response: dict[str, str] = {}
         self.bodies: list[bytes] = []
         self.keys: list[str | None] = []
 
@@ -50,12 +50,12 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.server.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.keys.append(self.headers["Idempotency-Key"])
-        answer = json.dumps(self.server.answer).encode()
+        response = json.dumps(self.server.response).encode()
         self.send_response(self.server.status)
         self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(answer)))
+        self.send_header("Content-Length", str(len(response)))
         self.end_headers()
-        self.wfile.write(answer)
+        self.wfile.write(response)
 
     def log_message(self, *_arguments: object) -> None:
         """Say nothing."""
@@ -82,7 +82,7 @@ def use(provider: Provider, settings: Settings, name: str) -> None:
         f"{name.upper()}_API_KEY": "key",
         f"{name.upper()}_API_URL": provider.url,
     }
-    provider.answer = ANSWERS.get(name, {})
+    provider.response = ANSWERS.get(name, {})
 
 
 def send_through(provider: Provider, settings: Settings, name: str) -> Email:

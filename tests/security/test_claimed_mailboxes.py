@@ -57,8 +57,8 @@ def test_staff_are_told_that_the_email_was_taken_meanwhile() -> None:
     owner.send("claim", **OWNER)
     fill(OWNER["email"])
     claim, staff = Claim.objects.get(), admin_of(make_staff())
-    answer = staff.post(decide_url(claim, "grant"), follow=True)
-    assert "as many accounts as one may have" in answer.content.decode()
+    response = staff.post(decide_url(claim, "grant"), follow=True)
+    assert "as many accounts as one may have" in response.content.decode()
     claim.refresh_from_db()
     assert claim.state == "open"
     assert User.objects.get(phone=PHONE).email != OWNER["email"]

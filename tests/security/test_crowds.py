@@ -51,13 +51,13 @@ class Person(Visitor):
         self.browser = Client(REMOTE_ADDR=ADDRESS, headers={"accept-language": "en"})
 
     def insist(self, act: str, *args: str, **fields: str) -> Answer:
-        answer: Answer = getattr(self, act)(*args, **fields)
-        if answer.status_code == 429:
-            assert b"data-challenge=" in answer.content, "nobody is told to wait"
+        response: Answer = getattr(self, act)(*args, **fields)
+        if response.status_code == 429:
+            assert b"data-challenge=" in response.content, "nobody is told to wait"
             solve(self.browser)
             Person.challenges += 1
-            answer = getattr(self, act)(*args, **fields)
-        return answer
+            response = getattr(self, act)(*args, **fields)
+        return response
 
 
 def go_through(event: Event, crowd: list[str]) -> None:

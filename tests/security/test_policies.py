@@ -25,7 +25,7 @@ def post(browser: Client, path: str, body: object) -> Answer:
 
 
 def statuses(answers: list[Answer]) -> list[int]:
-    return [answer.status_code for answer in answers]
+    return [response.status_code for response in answers]
 
 
 # Every route -------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from pytest_django import Settings
 from accounts.models import User
 from accounts.sessions import BROWSER_KEY
 from guests.emergency.draining import drain
-from guests.emergency.journal import the_journal
+from guests.emergency.journal import get_journal
 from guests.emergency.snapshots import remember
 from guests.models import Guest, GuestRequest
 from guests.qr.passes import link_for_holder
@@ -73,8 +73,8 @@ def test_a_copied_cookie_is_worth_nothing_after_signing_out() -> None:
     wanted = {"event_id": make_event().pk}
     for call in ("create", "create-async"):
         path = f"/api/client-auth/guests/{call}"
-        answer = thief.browser.post(path, wanted, content_type="application/json")
-        assert answer.status_code == 401
+        response = thief.browser.post(path, wanted, content_type="application/json")
+        assert response.status_code == 401
     assert thief.get(f"/api/client-auth/guests/requests/{ticket}").status_code == 404
     assert thief.get(f"/promo/{visitor.event.slug}/ticket/{ticket}/").status_code != 200
     assert thief.send("request").headers["Location"].endswith("/phone/")
@@ -281,14 +281,14 @@ def test_a_copied_cookie_queues_nothing_that_its_session_would_see() -> None:
         breaker.failed()
     try:
         wanted = {"event_id": event.pk}
-        answer = thief.browser.post(
+        response = thief.browser.post(
             "/api/client-auth/guests/create", wanted, content_type="application/json"
         )
     finally:
         breaker.succeeded()
-    assert answer.status_code == 202
-    drain(the_journal())
-    ticket = answer.json()["ticketId"]
+    assert response.status_code == 202
+    drain(get_journal())
+    ticket = response.json()["ticketId"]
     assert GuestRequest.objects.get(ticket_id=ticket).browser == ""
     create_due_guests()
     told = thief.get(f"/api/client-auth/guests/requests/{ticket}").json()

@@ -50,8 +50,8 @@ def claim_by(visitor: Visitor, phone: str = PHONE) -> Answer:
     return visitor.send("claim", **OWNER)
 
 
-def state_of_claim(answer: Answer) -> str:
-    found = re.search(r'data-claim="(\w+)"', html_of(answer))
+def state_of_claim(response: Answer) -> str:
+    found = re.search(r'data-claim="(\w+)"', html_of(response))
     return found[1] if found else ""
 
 

@@ -19,17 +19,17 @@ from django.db.models.functions import Now
 from accounts.suspicious import purge_suspicious
 from guests.claims.services import grant_unanswered_claims
 from guests.emergency.draining import drain
-from guests.emergency.journal import the_journal
-from guests.emergency.mirror import the_mirror
+from guests.emergency.journal import get_journal
+from guests.emergency.mirror import get_mirror
 from guests.emergency.snapshots import remember_listed
 from guests.models import GuestRequest
 from guests.requests.accepting import wake_guests_worker
 from guests.requests.creating import create_guests_of
 from guests.requests.places import events_owing_places, fill_free_places
 from guests.requests.worker_health import note_workers_away
-from notifications.delivery import describe
 from notifications.models import Email
 from notifications.services import send_due_emails, wake_emails_worker, write_kept_outcomes
+from snap.observability.logs import describe_error
 from snap.resilience.database import breaker
 from snap.resilience.wakeup import WakeUp
 
@@ -102,7 +102,7 @@ def keep_up(sweep: Sweep, stop: threading.Event, interval: float) -> None:
         except Exception as error:  # noqa: BLE001 (whatever it is, the next sweep must come)
             if not is_failing:
                 log.warning(
-                    "sweep_failed", extra={"sweep": sweep.__name__, "error": describe(error)}
+                    "sweep_failed", extra={"sweep": sweep.__name__, "error": describe_error(error)}
                 )
             pause, is_failing = min(pause * 2, max(LONGEST_PAUSE, interval)), True
             if isinstance(error, (OperationalError, InterfaceError)):
@@ -165,7 +165,7 @@ def sweep_emails(stopping: Stopping) -> None:
 
 def sweep_journal(stopping: Stopping) -> None:
     """Carry what this host accepted while the database was away into it."""
-    while not stopping() and drain(the_journal()):
+    while not stopping() and drain(get_journal()):
         pass
 
 
@@ -177,7 +177,7 @@ def sweep_claims(stopping: Stopping) -> None:
 
 def sweep_mirror(stopping: Stopping) -> None:
     """Keep what holders see on this host while the database is away."""
-    the_mirror().sync()
+    get_mirror().sync()
 
 
 def sweep_events(stopping: Stopping) -> None:

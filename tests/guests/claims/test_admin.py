@@ -135,17 +135,17 @@ def test_only_who_may_change_claims_decides(
     claim: Claim, permissions: list[str], decision: str
 ) -> None:
     client = admin_of(staff_with(*permissions))
-    for answer in (
+    for response in (
         client.get(decide_url(claim, decision)),
         client.post(decide_url(claim, decision)),
     ):
-        assert answer.status_code == 403
+        assert response.status_code == 403
     assert Claim.objects.get().state == "open"
 
 
 def test_nobody_is_asked_into_admin_by_a_decision(claim: Claim) -> None:
-    answer = Client().post(decide_url(claim, "grant"))
-    assert answer["Location"].startswith("/admin/login/")
+    response = Client().post(decide_url(claim, "grant"))
+    assert response["Location"].startswith("/admin/login/")
     assert Claim.objects.get().state == "open"
 
 
@@ -202,8 +202,8 @@ def test_a_later_claim_is_undone_first() -> None:
 def test_only_a_granted_claim_is_undone(claim: Claim, state: str) -> None:
     client = admin_of(make_staff())
     Claim.objects.update(state=state)
-    answer = client.post(decide_url(claim, "undo"), follow=True)
-    assert "decided already" in answer.content.decode()
+    response = client.post(decide_url(claim, "undo"), follow=True)
+    assert "decided already" in response.content.decode()
     assert Claim.objects.get().state == state
 
 

@@ -17,7 +17,7 @@ from pytest_django import Settings
 from accounts.models import User
 from accounts.sessions import RememberedAccount
 from guests.emergency import snapshots
-from guests.emergency.mirror import Mirror, the_mirror
+from guests.emergency.mirror import Mirror, get_mirror
 from guests.models import Event, Guest
 from guests.requests.creating import create_due_guests
 from guests.requests.places import cancel_guest, fill_free_places
@@ -33,7 +33,7 @@ def mirror(tmp_path: Path) -> Mirror:
 
 def state_in(mirror: Mirror, event: Event, account: User) -> str:
     known = mirror.find_latest_ticket(event.pk, account.pk)
-    return known.describe().state if known else ""
+    return known.to_ticket().state if known else ""
 
 
 def session_of(account: User) -> RememberedAccount:
@@ -60,7 +60,7 @@ def test_a_place_is_there_as_its_holder_saw_it(mirror: Mirror) -> None:
     mirror.sync()
     known = mirror.find_latest_ticket(guest.event_id, guest.account_id)
     assert known is not None
-    ticket = known.describe()
+    ticket = known.to_ticket()
     assert (ticket.state, ticket.name, ticket.guest_id) == ("created", guest.name, guest.pk)
     assert guest.qr_token is not None
     assert guest.qr_token in ticket.qr_code_url
@@ -95,7 +95,7 @@ def test_a_place_in_line_has_its_position(mirror: Mirror) -> None:
     mirror.sync()
     last = mirror.find_latest_ticket(event.pk, guests[2].account_id)
     assert last is not None
-    assert last.describe().position == 2
+    assert last.to_ticket().position == 2
 
 
 def test_a_new_code_and_a_new_session_are_changes_too(mirror: Mirror) -> None:
@@ -269,4 +269,4 @@ def test_the_sweeper_keeps_events_that_nobody_has_looked_at_here() -> None:
 def test_the_sweeper_keeps_it() -> None:
     guest = make_guest()
     call_command("sweeper", once=True)
-    assert the_mirror().find_pass(guest.qr_token or "") is not None
+    assert get_mirror().find_pass(guest.qr_token or "") is not None

@@ -101,10 +101,10 @@ def test_a_deadline_after_the_commit_does_not_say_that_nothing_was_kept(
     event = make_line(3)
     settings.DATABASE_PAGE_SECONDS = 2.0
     with slow("guests_guest", "UPDATE", seconds=4):
-        answer = change_event(admin, event, capacity=3)
+        response = change_event(admin, event, capacity=3)
     settings.DATABASE_PAGE_SECONDS = 30.0
     event.refresh_from_db()
-    assert (answer.status_code, event.capacity) == (302, 3)
+    assert (response.status_code, event.capacity) == (302, 3)
     assert "nos próximos segundos" in messages_of(admin)
     call_command("sweeper", once=True)
     assert on_list(event) == 3
@@ -205,9 +205,9 @@ def test_when_time_is_up_staff_read_how_many_were_cancelled(
     call_command("sweeper", once=True)
     settings.DATABASE_PAGE_SECONDS = 4.0
     with slow("guests_guest", "UPDATE", seconds=2.2):
-        answer = cancel_all(admin)
+        response = cancel_all(admin)
     settings.DATABASE_PAGE_SECONDS = 30.0
-    assert answer.status_code == 302
+    assert response.status_code == 302
     assert on_list(event) == MANY - PLACES_BATCH
     said = messages_of(admin)
     assert f"{PLACES_BATCH} convidados cancelados." in said

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 def seconds_left_after(waited: timedelta) -> int:
     request = make_request()
     GuestRequest.objects.update(accepted_at=Now() - waited)
-    return seconds_left(GuestRequest.objects.to_tell().get(pk=request.pk))
+    return seconds_left(GuestRequest.objects.with_ticket_details().get(pk=request.pk))
 
 
 def test_a_request_that_has_just_come_takes_a_second() -> None:
@@ -34,7 +34,7 @@ def test_who_is_in_line_is_so_by_the_databases_clock() -> None:
     """A host whose clock is an hour fast sees the same: nothing here asks it."""
     request = make_request()
     GuestRequest.objects.update(next_attempt_at=Now() + timedelta(seconds=50))
-    told = GuestRequest.objects.to_tell().get(pk=request.pk)
+    told = GuestRequest.objects.with_ticket_details().get(pk=request.pk)
     assert told.is_in_line
     assert 50 <= seconds_left(told) <= 52
     told.read_at = told.database_now + timedelta(hours=1)

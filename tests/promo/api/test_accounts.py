@@ -27,9 +27,9 @@ def post(client: Client, path: str, body: Any) -> Any:
     return client.post(path, body, content_type="application/json")
 
 
-def assert_error(answer: Any, status: int, code: str = "") -> dict[str, Any]:
-    body: dict[str, Any] = answer.json()
-    assert answer.status_code == status, body
+def assert_error(response: Any, status: int, code: str = "") -> dict[str, Any]:
+    body: dict[str, Any] = response.json()
+    assert response.status_code == status, body
     assert body["success"] is False
     assert body["error"]
     assert body["code"] == (code or body["code"])
@@ -63,8 +63,8 @@ def test_a_phone_that_staff_changed_no_longer_exists(
     client.force_login(manager)
     form = {"phone": PHONE, "first_name": "Rita", "last_name": "E", "language": "en"}
     with django_capture_on_commit_callbacks(execute=True):
-        answer = client.post(f"/admin/accounts/user/{account.pk}/change/", form)
-    assert answer.status_code == 302, answer.content.decode()
+        response = client.post(f"/admin/accounts/user/{account.pk}/change/", form)
+    assert response.status_code == 302, response.content.decode()
     assert post(client, CHECK, {"phone": old}).json()["exists"] is False
 
 
@@ -79,9 +79,9 @@ def test_a_code_signs_in(client: Client) -> None:
     assert "code" in assert_error(refused, 400, "wrong_code")["fields"]
     stranger = post(Client(), LOGIN, {"phone": account.phone, "code": digits})
     assert_error(stranger, 400, "code_expired")
-    answer = post(client, LOGIN, {"phone": account.phone, "code": digits})
-    assert answer.status_code == 200
-    assert answer.json()["user"] == {
+    response = post(client, LOGIN, {"phone": account.phone, "code": digits})
+    assert response.status_code == 200
+    assert response.json()["user"] == {
         "id": account.pk,
         "firstName": account.first_name,
         "lastName": account.last_name,
@@ -103,10 +103,10 @@ def test_an_unknown_phone_gets_no_code(client: Client) -> None:
 
 
 def test_a_registration_signs_in_and_welcomes(client: Client) -> None:
-    answer = post(client, REGISTER, PERSON)
-    assert answer.status_code == 201, answer.json()
+    response = post(client, REGISTER, PERSON)
+    assert response.status_code == 201, response.json()
     account = User.objects.get(phone=PHONE)
-    assert answer.json()["user"]["id"] == account.pk
+    assert response.json()["user"]["id"] == account.pk
     assert Email.objects.filter(kind="welcome", cause=f"account:{account.pk}").exists()
     assert client.session["_auth_user_id"] == str(account.pk)
     assert_error(post(Client(), REGISTER, PERSON), 409, "phone_taken")
@@ -115,8 +115,8 @@ def test_a_registration_signs_in_and_welcomes(client: Client) -> None:
 def test_events_are_listed_with_their_ids(client: Client) -> None:
     event = make_event()
     make_event(is_published=False)
-    answer = client.get("/api/events").json()
-    assert [listed["id"] for listed in answer["events"]] == [event.pk]
+    response = client.get("/api/events").json()
+    assert [listed["id"] for listed in response["events"]] == [event.pk]
     page = client.get(f"/promo/{event.slug}/").content.decode()
     assert f'data-event-id="{event.pk}"' in page
 
@@ -127,9 +127,9 @@ def test_an_account_id_may_come_as_digits_and_must_be_ones_own(client: Client) -
     other = {"event_id": event.pk, "client_user_id": str(account.pk + 1)}
     assert_error(post(client, CREATE, other), 403, "not_yours")
     assert not GuestRequest.objects.exists()
-    answer = post(client, CREATE, other | {"client_user_id": str(account.pk)})
-    assert answer.status_code == 200, answer.json()
-    assert set(answer.json()["data"]) == {"id", "qr_code_url"}
+    response = post(client, CREATE, other | {"client_user_id": str(account.pk)})
+    assert response.status_code == 200, response.json()
+    assert set(response.json()["data"]) == {"id", "qr_code_url"}
 
 
 def test_an_idempotency_key_gives_the_same_answer(client: Client) -> None:
@@ -185,9 +185,9 @@ def test_unknown_addresses_are_refused_in_shape(client: Client, path: str) -> No
     status = 400 if "%00" in path else 404
     for browser in (client, Client(enforce_csrf_checks=True)):
         assert_error(browser.get(f"/api/{path}"), status)
-        answer = post(browser, f"/api/{path}", {})
-        assert_error(answer, status)
-        assert "Allow" not in answer
+        response = post(browser, f"/api/{path}", {})
+        assert_error(response, status)
+        assert "Allow" not in response
 
 
 def test_another_accounts_ticket_is_not_found(client: Client, stranger: User) -> None:
@@ -205,5 +205,5 @@ def test_without_the_cache_a_check_is_right(client: Client) -> None:
     account = make_account()
     assert servers.valkey is not None
     servers.valkey.stop()
-    answer = post(client, CHECK, {"phone": account.phone}).json()
-    assert (answer["exists"], answer["source"]) == (True, "database")
+    response = post(client, CHECK, {"phone": account.phone}).json()
+    assert (response["exists"], response["source"]) == (True, "database")

@@ -28,19 +28,19 @@ def guest(client: Client) -> Client:
 
 
 def test_a_thread_that_may_wait_makes_the_guest(guest: Client, event: Event) -> None:
-    answer = guest.post(CREATE, {"event_id": event.pk}, content_type="application/json")
-    assert answer.status_code == 200
-    assert answer.json()["data"]["id"] == Guest.objects.get().pk
+    response = guest.post(CREATE, {"event_id": event.pk}, content_type="application/json")
+    assert response.status_code == 200
+    assert response.json()["data"]["id"] == Guest.objects.get().pk
 
 
 def test_with_all_of_them_waiting_the_next_has_a_ticket_at_once(
     guest: Client, event: Event, all_wait: None
 ) -> None:
     """The protection is the semaphore: with one more thread allowed this would be a 200."""
-    answer = guest.post(CREATE, {"event_id": event.pk}, content_type="application/json")
-    assert answer.status_code == 202
+    response = guest.post(CREATE, {"event_id": event.pk}, content_type="application/json")
+    assert response.status_code == 202
     ticket = GuestRequest.objects.get()
-    assert answer.json()["ticketId"] == str(ticket.ticket_id)
+    assert response.json()["ticketId"] == str(ticket.ticket_id)
     assert ticket.state == "pending"
 
 

@@ -167,7 +167,7 @@ def test_past_an_events_limit_people_are_taken_and_stand_in_line(settings: Setti
     before = hits("event")
     visitors = [Visitor(event).signed_in(make_account()) for _ in range(5)]
     answers = [visitor.send("request") for visitor in visitors]
-    assert {answer.status_code for answer in answers} == {303}
+    assert {response.status_code for response in answers} == {303}
     assert GuestRequest.objects.pending().count() == 3
     assert hits("event") == before + 3
     waits = [
@@ -210,10 +210,10 @@ def test_the_api_says_the_place_in_line() -> None:
     browser.force_login(make_account())
     for call in ("create-async", "create"):
         path = f"/api/client-auth/guests/{call}"
-        answer = browser.post(path, {"event_id": event.pk}, content_type="application/json")
-        assert answer.status_code == 202
-        assert answer.json()["position"] in {1, 2}
-    ticket = answer.json()["ticketId"]
+        response = browser.post(path, {"event_id": event.pk}, content_type="application/json")
+        assert response.status_code == 202
+        assert response.json()["position"] in {1, 2}
+    ticket = response.json()["ticketId"]
     state = browser.get(f"/api/client-auth/guests/requests/{ticket}").json()
     assert state["state"] == "processing"
     assert state["data"]["position"] in {1, 2}
@@ -254,8 +254,8 @@ def test_in_the_dialog_the_challenge_leads_back_to_the_step(settings: Settings) 
     refused = visitor.open("phone")
     assert refused.status_code == 429
     assert 'id="message"' in html_of(refused)
-    answer = solve(visitor.browser, back=visitor.step_url("phone"))
-    assert location_of(answer) == visitor.step_url("phone")
+    response = solve(visitor.browser, back=visitor.step_url("phone"))
+    assert location_of(response) == visitor.step_url("phone")
     assert solve(visitor.browser, back=visitor.event_url)["HX-Redirect"] == visitor.event_url
 
 

@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import pytest
 
-from promo.sockets.ticket_loader import MOST_AT_ONCE, Lookups
-from promo.ticket_access import Found
+from promo.sockets.ticket_loader import MOST_AT_ONCE, TicketLoader
+from promo.ticket_access import FoundTicket
 from tests.factories import make_event, make_request
 from tests.sessions import SessionStore, session_of
 
@@ -21,37 +21,38 @@ def wanted() -> list[tuple[Any, Any]]:
     return [(r.ticket_id, SessionStore(session_of(r.account))) for r in requests]
 
 
-def find(lookups: Lookups, wanted: list[tuple[Any, Any]]) -> list[Found | BaseException]:
+def find(lookups: TicketLoader, wanted: list[tuple[Any, Any]]) -> list[FoundTicket | BaseException]:
     """Ask for all of them at the same time."""
 
-    async def ask() -> list[Found | BaseException]:
+    async def ask() -> list[FoundTicket | BaseException]:
         asked = [lookups.find(*one) for one in wanted]
         return await asyncio.gather(*asked, return_exceptions=True)
 
     return asyncio.run(ask())
 
 
-def tickets(found: list[Found | BaseException]) -> list[str | None]:
+def tickets(found: list[FoundTicket | BaseException]) -> list[str | None]:
     return [
-        one.ticket.ticket_id if isinstance(one, Found) and one.ticket else None for one in found
+        one.ticket.ticket_id if isinstance(one, FoundTicket) and one.ticket else None
+        for one in found
     ]
 
 
 def test_each_gets_its_own(wanted: list[tuple[Any, Any]]) -> None:
     crowd = wanted * MOST_AT_ONCE
-    assert tickets(find(Lookups(), crowd)) == [str(ticket) for ticket, _ in crowd]
+    assert tickets(find(TicketLoader(), crowd)) == [str(ticket) for ticket, _ in crowd]
 
 
 def test_nobody_gets_what_is_somebody_elses(wanted: list[tuple[Any, Any]]) -> None:
     (first, own), (second, other), (third, _) = wanted
     asked = [(first, other), (first, own), (second, own), (uuid4(), own), (third, other)]
-    assert tickets(find(Lookups(), asked)) == [None, str(first), None, None, None]
+    assert tickets(find(TicketLoader(), asked)) == [None, str(first), None, None, None]
 
 
 def test_what_fails_fails_for_those_who_asked_and_for_nobody_after(
     wanted: list[tuple[Any, Any]],
 ) -> None:
-    lookups = Lookups()
+    lookups = TicketLoader()
     failed = find(lookups, [wanted[0], (wanted[1][0], None)])
     assert [type(error) for error in failed] == [AttributeError, AttributeError]
     assert tickets(find(lookups, wanted)) == [str(ticket) for ticket, _ in wanted]

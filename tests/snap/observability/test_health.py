@@ -31,9 +31,9 @@ own_servers = pytest.mark.skipif(
 )
 
 
-def readiness(answer: Any) -> dict[str, Any]:
+def readiness(response: Any) -> dict[str, Any]:
     """Return what /readyz says, but for the breakers that other tests have left in this process."""
-    return {name: said for name, said in answer.json().items() if name != "breakers"}
+    return {name: said for name, said in response.json().items() if name != "breakers"}
 
 
 def readiness_of(stack: Stack) -> dict[str, Any]:
@@ -41,17 +41,17 @@ def readiness_of(stack: Stack) -> dict[str, Any]:
 
 
 def test_alive_without_asking_any_server(client: Client) -> None:
-    answer = client.get("/healthz")
-    assert (answer.status_code, answer.content) == (200, b"ok")
-    assert "no-store" in answer["Cache-Control"]
+    response = client.get("/healthz")
+    assert (response.status_code, response.content) == (200, b"ok")
+    assert "no-store" in response["Cache-Control"]
 
 
 @pytest.mark.django_db
 def test_ready_when_both_servers_answer(client: Client) -> None:
-    answer = client.get("/readyz")
-    assert answer.status_code == 200
-    assert readiness(answer) == WELL
-    assert answer.json()["breakers"]["database"] == "closed"
+    response = client.get("/readyz")
+    assert response.status_code == 200
+    assert readiness(response) == WELL
+    assert response.json()["breakers"]["database"] == "closed"
 
 
 @own_servers
@@ -59,18 +59,18 @@ def test_ready_when_both_servers_answer(client: Client) -> None:
 def test_ready_at_level_2_without_redis(client: Client) -> None:
     assert servers.valkey is not None
     servers.valkey.stop("immediate")
-    answer = client.get("/readyz")
-    assert answer.status_code == 200
-    assert readiness(answer) == WELL | {"level": 2, "redis": "away"}
+    response = client.get("/readyz")
+    assert response.status_code == 200
+    assert readiness(response) == WELL | {"level": 2, "redis": "away"}
 
 
 @own_servers
 def test_ready_at_level_3_without_the_database(client: Client) -> None:
     assert servers.postgresql is not None
     servers.postgresql.stop("immediate")
-    answer = client.get("/readyz")
-    assert answer.status_code == 200
-    assert readiness(answer) == WELL | {"level": 3, "database": "away", "workers": "unknown"}
+    response = client.get("/readyz")
+    assert response.status_code == 200
+    assert readiness(response) == WELL | {"level": 3, "database": "away", "workers": "unknown"}
 
 
 @own_servers
@@ -81,11 +81,11 @@ def test_not_ready_with_nowhere_to_keep_a_request(
     servers.postgresql.stop("immediate")
     settings.JOURNAL_PATH = tmp_path / "a file" / "journal.sqlite3"
     settings.JOURNAL_PATH.parent.touch()
-    answer = client.get("/readyz")
-    assert answer.status_code == 503
+    response = client.get("/readyz")
+    assert response.status_code == 503
     away = {"ready": False, "level": 4, "database": "away", "journal": "away"}
     away |= {"workers": "unknown"}
-    assert readiness(answer) == WELL | away
+    assert readiness(response) == WELL | away
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
@@ -130,8 +130,8 @@ def test_metrics_add_up_what_several_processes_counted(
     program = "from prometheus_client import Counter; Counter('seen', 'Seen.').inc()"
     for _ in range(2):
         subprocess.run([sys.executable, "-c", program], check=True, env=dict(os.environ))
-    answer = health.metrics(rf.get("/metrics"))
-    assert b"\nseen_total 2.0\n" in answer.content
+    response = health.metrics(rf.get("/metrics"))
+    assert b"\nseen_total 2.0\n" in response.content
 
 
 def test_a_breaker_shows_from_any_process_for_as_long_as_that_lives(

@@ -194,8 +194,8 @@ def test_a_probe_that_raises_counts_as_no_answer() -> None:
     answers = iter([RuntimeError, True])
 
     def broken() -> bool:
-        answer = next(answers)
-        if answer is RuntimeError:
+        response = next(answers)
+        if response is RuntimeError:
             raise RuntimeError
         return True
 

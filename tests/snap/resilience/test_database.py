@@ -12,7 +12,7 @@ from django.db import close_old_connections, connection, transaction
 from pytest_django import Settings
 
 from accounts.models import User
-from snap.resilience.database import DatabaseAwayError, asking, breaker
+from snap.resilience.database import DatabaseAwayError, breaker, guarded_database
 from tests import servers
 from tests.faults.breaking import frozen
 from tests.guards import THREADS, at_once
@@ -47,7 +47,7 @@ def test_a_frozen_server_costs_a_request_no_more_than_its_time(
 ) -> None:
     settings.DATABASE_REQUEST_SECONDS = 0.5
     began = monotonic()
-    with pytest.raises(DatabaseAwayError), asking():
+    with pytest.raises(DatabaseAwayError), guarded_database():
         User.objects.count()
     assert monotonic() - began < 4  # The pool waits up to 2 s for a connection that is good.
 
@@ -58,11 +58,11 @@ def test_one_failure_has_the_probe_open_the_breaker_and_close_it_again(
     """Nobody has to be a trial: it is closed within seconds, with no call at all."""
     assert servers.postgresql is not None
     servers.postgresql.stop("immediate")
-    with pytest.raises(DatabaseAwayError), asking():
+    with pytest.raises(DatabaseAwayError), guarded_database():
         User.objects.count()
     wait_for(lambda: breaker.state == "open", 3)
     began = monotonic()
-    with pytest.raises(DatabaseAwayError), asking():
+    with pytest.raises(DatabaseAwayError), guarded_database():
         pytest.fail("an open breaker let the work begin")
     assert monotonic() - began < 0.1
     servers.postgresql.start()
@@ -70,19 +70,19 @@ def test_one_failure_has_the_probe_open_the_breaker_and_close_it_again(
 
 
 def hold(seconds: float) -> None:
-    with suppress(DatabaseAwayError), asking(), connection.cursor() as cursor:
+    with suppress(DatabaseAwayError), guarded_database(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_sleep(%s)", [seconds])
 
 
 def test_an_answer_after_a_suspicious_silence_is_still_read() -> None:
     """The wait for it goes on where it was, for a query and for one after it."""
-    with asking(), connection.cursor() as cursor:
+    with guarded_database(), connection.cursor() as cursor:
         cursor.execute("SELECT 41 FROM pg_sleep(1.4)")
         assert cursor.fetchone() == (41,)
-    with asking(), connection.cursor() as cursor:
+    with guarded_database(), connection.cursor() as cursor:
         cursor.execute("SELECT 42")
         assert cursor.fetchone() == (42,)
-    with asking(), transaction.atomic(), connection.cursor() as cursor:
+    with guarded_database(), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_sleep(1.1)")
         cursor.execute("SELECT repeat('x', %s)", [5_000_000])
         assert len(cursor.fetchone()[0]) == 5_000_000
@@ -101,7 +101,7 @@ def test_a_statement_longer_than_what_the_network_takes_survives_a_silence(
     timer = threading.Timer(1.6, lambda: os.kill(backend, signal.SIGCONT))
     os.kill(backend, signal.SIGSTOP)
     timer.start()
-    with asking(), connection.cursor() as cursor:
+    with guarded_database(), connection.cursor() as cursor:
         cursor.execute("SELECT length(%s::text)", [text])
         assert cursor.fetchone() == (len(text),)
     timer.join()
@@ -153,7 +153,7 @@ def test_a_frozen_server_opens_it_and_is_back_at_once(settings: Settings) -> Non
 
 def test_an_error_of_ours_is_no_failure_of_the_database(transactional_db: None) -> None:
     for _ in range(10):
-        with pytest.raises(KeyError), asking():
+        with pytest.raises(KeyError), guarded_database():
             raise KeyError
     assert breaker.state == "closed"
 
@@ -162,11 +162,11 @@ def test_the_connection_works_again_after_a_restart(transactional_db: None) -> N
     assert servers.postgresql is not None
     User.objects.count()
     servers.postgresql.stop("immediate")
-    with pytest.raises(DatabaseAwayError), asking(), transaction.atomic():
+    with pytest.raises(DatabaseAwayError), guarded_database(), transaction.atomic():
         User.objects.count()
     servers.postgresql.start()
     wait_for(lambda: breaker.state == "closed", 3)
-    with asking():
+    with guarded_database():
         assert User.objects.count() == 0
     assert connection.in_atomic_block is False
 

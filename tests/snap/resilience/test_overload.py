@@ -6,7 +6,7 @@ from typing import Any
 
 from django.test import Client
 
-from snap.resilience.overload import NO_TURN, BodiesFirst, Turns
+from snap.resilience.overload import OVERLOADED, BufferedBody, PriorityLimiter
 from tests.stack import wait_for
 
 
@@ -20,13 +20,13 @@ def test_who_gets_no_turn_in_time_goes_on_marked_and_the_next_gets_one() -> None
     seen: list[bool] = []
 
     def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-        seen.append(NO_TURN in environ)
+        seen.append(OVERLOADED in environ)
         if not is_in.is_set():
             is_in.set()
             may_go.wait(10)
         return []
 
-    server = BodiesFirst(application, turns=1, patience=0.05)
+    server = BufferedBody(application, turns=1, patience=0.05)
     first = threading.Thread(target=server, args=(environ(), None))
     first.start()
     is_in.wait(10)
@@ -47,7 +47,7 @@ def test_who_is_on_their_way_goes_before_who_came_earlier() -> None:
         may_go.wait(10)
         return []
 
-    server = BodiesFirst(application, turns=1, patience=10)
+    server = BufferedBody(application, turns=1, patience=10)
     cookies = "csrf=x; session=y"
     asked = [
         environ(PATH_INFO="first"),
@@ -65,16 +65,16 @@ def test_who_is_on_their_way_goes_before_who_came_earlier() -> None:
     assert served == ["first", "on the way", "newcomer"]
 
 
-def waiting(server: BodiesFirst) -> int:
+def waiting(server: BufferedBody) -> int:
     return waiting_in(server._turns)
 
 
-def waiting_in(turns: Turns) -> int:
+def waiting_in(turns: PriorityLimiter) -> int:
     return sum(len(line) for line in turns._line.values())
 
 
 def test_no_turn_gets_lost_between_those_who_give_up_and_those_who_are_called() -> None:
-    turns = Turns(2)
+    turns = PriorityLimiter(2)
 
     def come(number: int) -> None:
         for _ in range(200):
@@ -91,18 +91,18 @@ def test_no_turn_gets_lost_between_those_who_give_up_and_those_who_are_called() 
 
 def test_without_a_turn_a_page_is_a_503_that_asks_to_come_again(client: Client) -> None:
     english = {"accept-language": "en"}
-    answer = client.get("/promo/", headers=english, **{NO_TURN: True})  # type: ignore[arg-type]
-    assert answer.status_code == 503
-    assert int(answer["Retry-After"]) > 0
-    assert "Try again" in answer.content.decode()
+    response = client.get("/promo/", headers=english, **{OVERLOADED: True})  # type: ignore[arg-type]
+    assert response.status_code == 503
+    assert int(response["Retry-After"]) > 0
+    assert "Try again" in response.content.decode()
 
 
 def test_without_a_turn_a_call_is_a_503_in_the_apis_shape(client: Client) -> None:
     url = "/api/client-auth/guests/create-async"
-    answer = client.post(url, **{NO_TURN: True})  # type: ignore[arg-type]
-    assert answer.status_code == 503
-    assert answer.json()["code"] == "unavailable"
+    response = client.post(url, **{OVERLOADED: True})  # type: ignore[arg-type]
+    assert response.status_code == 503
+    assert response.json()["code"] == "unavailable"
 
 
 def test_nobody_can_say_so_of_others(client: Client) -> None:
-    assert client.get("/healthz", headers={NO_TURN: "1"}).status_code == 200
+    assert client.get("/healthz", headers={OVERLOADED: "1"}).status_code == 200

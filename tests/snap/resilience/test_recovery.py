@@ -5,7 +5,7 @@ import time
 import pytest
 
 from snap.resilience.breaker import Breaker
-from snap.resilience.recovery import News
+from snap.resilience.recovery import RecoveryChannel
 from tests import servers
 from tests.stack import wait_for
 
@@ -19,16 +19,16 @@ class Process:
 
     def __init__(self, every: float) -> None:
         self.is_there = False
-        news = News("test")
+        recovery = RecoveryChannel("test")
         self.breaker = Breaker(
             "test",
             threshold=3,
             pause=60,
             probe=lambda: self.is_there,
             every=every,
-            wait=news.wait,
+            wait=recovery.wait,
         )
-        self.breaker.on_return.append(news.tell)
+        self.breaker.on_return.append(recovery.tell)
         self.breaker.suspect()
         wait_for(lambda: self.breaker.state == "open")
 
@@ -50,7 +50,7 @@ def test_who_hears_it_looks_and_believes_nobody() -> None:
     time.sleep(0.5)
     assert other.breaker.state == "open"
     other.is_there = True
-    News("test").tell()
+    RecoveryChannel("test").tell()
     wait_for(lambda: other.breaker.state == "closed", 3)
 
 
