@@ -52,7 +52,7 @@ def make_claim(
 
 
 @transaction.atomic
-def keep_claim(account: User, claim: Claim) -> Claim:
+def save_claim(account: User, claim: Claim) -> Claim:
     """Keep a claim that was written while the database was away, from a network that nobody knows.
 
     Return it, or the undecided one that its browser has made before. One that `make_claim` would

@@ -48,7 +48,7 @@ class StaffSignIns(AxesDatabaseHandler):  # type: ignore[misc]  # it has no type
         """Nothing is counted when somebody leaves."""
 
 
-def name_of(request: HttpRequest, credentials: dict[str, Any] | None) -> str:
+def username_of(request: HttpRequest, credentials: dict[str, Any] | None) -> str:
     """Return the hash of the phone that somebody signs in as, one for all ways to write it."""
     given = credentials if credentials is not None else request.POST
     typed = str(given.get("username") or "")
@@ -63,7 +63,9 @@ def describe_client(
     username: str, ip_address: str, user_agent: str, path_info: str, request: HttpRequest
 ) -> str:
     """Return how a log line names whoever tried."""
-    name = username if len(username or "") == 32 and username.isalnum() else name_of(request, None)
+    name = (
+        username if len(username or "") == 32 and username.isalnum() else username_of(request, None)
+    )
     return f"staff_hash={name} address={ip_address}"
 
 
@@ -123,7 +125,7 @@ def _seconds_left(request: HttpRequest, credentials: dict[str, Any] | None) -> i
     """Return the time until enough failures are old enough for another try. One query."""
     now, pause = timezone.now(), settings.AXES_COOLOFF_TIME
     attempts = AccessAttempt.objects.filter(
-        username=name_of(request, credentials),
+        username=username_of(request, credentials),
         ip_address=client_address(request),
         attempt_time__gt=now - pause,
     ).order_by("attempt_time")

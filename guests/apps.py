@@ -11,7 +11,7 @@ class GuestsConfig(AppConfig):
     def ready(self) -> None:
         from guests import emails  # noqa: F401  (registers the kinds of email that guest lists send)
         from guests.emergency.journal import get_journal
-        from guests.requests.worker_health import workers_take_up
+        from guests.requests.worker_health import workers_are_working
 
-        worker_checks.append(workers_take_up)
+        worker_checks.append(workers_are_working)
         journal_checks.append(lambda: get_journal().is_writable())

@@ -16,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from guests.emergency.intake import EMAIL_TAKEN
 from guests.emergency.journal import StoredEntry, get_journal
 from guests.models import Event, Guest, GuestRequest
-from guests.qr import codes as qr
+from guests.qr.codes import image_name
 from notifications.models import Email
 
 
@@ -147,7 +147,7 @@ def _guests_to_come() -> QuerySet[Guest]:
 
 def _is_readable(token: str) -> bool:
     try:
-        with default_storage.open(qr.image_name(token)) as file, Image.open(file) as image:
+        with default_storage.open(image_name(token)) as file, Image.open(file) as image:
             image.verify()
     except (OSError, SyntaxError, UnidentifiedImageError):
         return False

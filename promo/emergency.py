@@ -38,7 +38,7 @@ from guests.emergency.journal import JournalError
 from guests.emergency.mirror import get_mirror
 from guests.exceptions import GuestError
 from guests.models import Event
-from guests.requests.tickets import Ticket, sent_by_email
+from guests.requests.tickets import Ticket, ticket_sent_by_email
 from promo.links import PromoLink
 from promo.rendering import (
     next_step,
@@ -93,7 +93,7 @@ def emergency_fallback(
 def events(request: HttpRequest) -> HttpResponse:
     account = _account(request)
     places = get_mirror().places_of(account.pk) if account else {}
-    return render_events(request, snapshots.listed(), places)
+    return render_events(request, snapshots.load_listed_events(), places)
 
 
 def event(request: HttpRequest, event: str, promoter: str = "") -> HttpResponse:
@@ -180,7 +180,7 @@ def find_ticket(request: HttpRequest, ticket_id: UUID, event: Event | None = Non
         if given_here and known.is_of_browser(request.session.get(BROWSER_KEY, "")):
             return known.to_ticket()
         if given_here:
-            return sent_by_email(known.request)
+            return ticket_sent_by_email(known.request)
     elif known is None and (kept := find_kept_ticket(ticket_id, event)):
         if given_here or (account and kept.account_id == account.pk):
             return kept.ticket
@@ -226,7 +226,7 @@ def was_given_to(session: Any, ticket_id: UUID) -> bool:
 
 def _recall_link(event: str, promoter: str) -> PromoLink:
     """Return what a promo link led to when this host last saw it. Raises Http404, JournalError."""
-    snapshot = snapshots.recall(event)
+    snapshot = snapshots.load_event(event)
     try:
         return PromoLink(snapshot.event, *snapshot.find_promoter(code=promoter))
     except GuestError as error:

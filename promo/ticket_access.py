@@ -9,7 +9,7 @@ from uuid import UUID
 from accounts.sessions import BROWSER_KEY, is_session_of
 from guests.emergency.intake import find_dead_tickets
 from guests.models import GuestRequest
-from guests.requests.tickets import Ticket, seconds_left, sent_by_email, ticket_of
+from guests.requests.tickets import Ticket, seconds_left, ticket_of, ticket_sent_by_email
 from promo.emergency import QUEUED_SECONDS, was_given_to
 
 # A ticket id, and the session that wants to see the ticket.
@@ -105,5 +105,5 @@ def _see(ticket_id: UUID, stored: GuestRequest | None, session: Any) -> FoundTic
     if stored is None:
         return FoundTicket(sight, wait=QUEUED_SECONDS)
     if sight is TicketAccess.GIVEN:
-        return FoundTicket(sight, stored, sent_by_email(stored), QUEUED_SECONDS)
+        return FoundTicket(sight, stored, ticket_sent_by_email(stored), QUEUED_SECONDS)
     return FoundTicket(sight, stored, ticket_of(stored), seconds_left(stored))

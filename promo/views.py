@@ -21,24 +21,24 @@ from accounts.sessions import account_of, browser_of, end_session, sign_in
 from accounts.suspicious import note_suspicious
 from guests.claims.proof import prove_by_code
 from guests.emergency.intake import queued_ticket
-from guests.emergency.snapshots import remember
+from guests.emergency.snapshots import save_event
 from guests.exceptions import GuestError
 from guests.models import Event, GuestRequest
 from guests.requests.accepting import (
     check_list_takes_requests,
+    join_line,
     latest_request,
     places_of,
     request_place,
-    stand_in_line,
     wake_guests_worker,
 )
-from guests.requests.creating import create_directly, create_while_waiting
+from guests.requests.creating import create_guest_now, create_guest_while_waiting
 from guests.requests.tickets import seconds_left, ticket_of
 from promo import emergency
 from promo.emergency import emergency_fallback
 from promo.limits.challenge import send_or_spend_pass
 from promo.limits.policies import CODE, PHONE_CHECK, PROVE, REGISTER, TICKET
-from promo.limits.responses import too_many
+from promo.limits.responses import render_too_many
 from promo.links import PromoLink, open_link
 from promo.refusals import refusal_text
 from promo.rendering import (
@@ -78,7 +78,7 @@ def events(request: HttpRequest) -> HttpResponse:
 def event(request: HttpRequest, event: str, promoter: str = "") -> HttpResponse:
     """Show an event, and the place on its list of whoever is signed in."""
     link = open_link(event, promoter)
-    remember(link.event)
+    save_event(link.event)
     account = account_of(request)
     held = latest_request(link.event, account) if account else None
     if held is None:
@@ -168,7 +168,7 @@ def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     if request.method == "GET" or not form.is_valid():
         return render_step(request, link, "register", {"form": form}, phone=number)
     try:
-        due_in = stand_in_line(link.event)
+        due_in = join_line(link.event)
         with transaction.atomic():
             account = register_account(
                 phone=number,
@@ -302,7 +302,7 @@ def _no_code(
     if error.code != "too_many_codes":
         return render_step(request, link, "unavailable", {"refusal": error.code})
     if error.may_solve:
-        return too_many(request, error.retry_after, "code")
+        return render_too_many(request, error.retry_after, "code")
     context: dict[str, Any] = {"retry_after": error.retry_after}
     if account.phone and account_of(request) is None:
         # Whoever waits because of a squatter has another way.
@@ -356,7 +356,7 @@ def _show(request: HttpRequest, stored: GuestRequest) -> HttpResponse:
     """
     if stored.state == GuestRequest.State.PENDING:
         if wake_guests_worker.is_failing():
-            stored = create_directly(stored)
+            stored = create_guest_now(stored)
         elif not is_htmx(request):
-            stored = create_while_waiting(stored)
+            stored = create_guest_while_waiting(stored)
     return render_ticket(request, ticket_of(stored), wait=seconds_left(stored))

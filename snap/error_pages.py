@@ -99,7 +99,7 @@ def locked_out(request: HttpRequest, retry_after: int) -> HttpResponse:
     return response
 
 
-def too_often(request: HttpRequest, retry_after: int) -> HttpResponse:
+def too_many_requests(request: HttpRequest, retry_after: int) -> HttpResponse:
     """Answer 429 to staff who do expensive work too often; `retry_after` in seconds."""
     response = _page(request, 429, minutes=ceil(retry_after / 60))
     response["Retry-After"] = str(retry_after)

@@ -31,7 +31,7 @@ from guests.models import (
 from guests.posters import PosterField, stored_poster
 from guests.requests.places import events_owing_places, fill_free_places
 from snap.admin import ChangesOnly, log_changes
-from snap.error_pages import too_often
+from snap.error_pages import too_many_requests
 from snap.limits.counters import Layer, acquire
 from snap.observability.logs import describe_error
 
@@ -154,7 +154,7 @@ class EventAdmin(ChangesOnly):
         account = f"account {acting_user(request).pk}"
         decision = acquire([Layer("images", account, settings.LIMIT_IMAGES)])
         if not decision.allowed:
-            return too_often(request, decision.retry_after)
+            return too_many_requests(request, decision.retry_after)
         with stored_poster(upload) as poster:
             request.FILES["poster"] = poster
             return super().changeform_view(request, *args, **kwargs)

@@ -15,7 +15,7 @@ from accounts.admin import FindsPhones
 from accounts.phones import masked_phone, readable_phone
 from guests.admin.base import NOTHING, acting_user, history_of, in_time, link_to, report_progress
 from guests.models import Guest, StateChange
-from guests.qr import codes as qr
+from guests.qr.codes import image_data_uri
 from guests.requests.places import PLACES_BATCH, cancel_guests
 from notifications.models import Email
 from snap.admin import ChangesOnly, CutPaginator, LongList, ReadOnly
@@ -95,7 +95,7 @@ class GuestAdmin(LongList, FindsPhones, ChangesOnly, ReadOnly):
     def qr_image(self, guest: Guest) -> str:
         if guest.qr_token is None:
             return NOTHING
-        image = qr.data_uri(guest.qr_token)
+        image = image_data_uri(guest.qr_token)
         return format_html('<img src="{}" width="200" height="200" alt="">', image)
 
     @admin.display(description=_("emails"))

@@ -7,7 +7,7 @@ from accounts.models import User
 from accounts.services import Proof, latest_code, prove_email, verify_login_code
 from guests.claims.services import lock_lists_of, renew_tickets, settle_by_phone
 from guests.models import Guest
-from guests.qr import codes as qr
+from guests.qr.codes import fill_pool
 from guests.requests.places import email_about
 from notifications.models import Email
 from notifications.services import queue_emails, requeue_emails
@@ -21,7 +21,7 @@ def prove_by_code(*, phone: str, browser: str, typed: str, address: str) -> User
     """
     code = latest_code(phone, browser)
     if code and code.claim:
-        qr.fill_pool(Guest.objects.on_lists_of(code.account).count())
+        fill_pool(Guest.objects.on_lists_of(code.account).count())
     left_to_staff: list[bool] = []
 
     def follow(proof: Proof) -> None:

@@ -19,7 +19,14 @@ from accounts.models import Claim, User
 from accounts.services import check_email_is_free, void_codes
 from guests.actor import acting_as
 from guests.models import Event, Guest, GuestRequest
-from guests.qr import codes as qr
+from guests.qr.codes import (
+    delete_image,
+    fill_pool,
+    image_name,
+    make_token,
+    store_image,
+    take_from_pool,
+)
 from guests.requests.places import email_about
 from notifications.models import Email
 from notifications.services import EmailToQueue, queue_emails
@@ -41,7 +48,7 @@ def grant_claim(claim: Claim, *, acting_user: User) -> None:
     when others have taken the claimant's email as often as one may, and `needs_superuser` for an
     account that may do something in admin.
     """
-    qr.fill_pool(Guest.objects.on_lists_of(claim.account).count())
+    fill_pool(Guest.objects.on_lists_of(claim.account).count())
     with acting_as(acting_user):
         account, claim = _locked(claim, acting_user)
         _hand_over(claim, account, decided_by=f"account:{acting_user.pk}")
@@ -63,7 +70,7 @@ def undo_claim(claim: Claim, *, acting_user: User) -> None:
     """
     tokens = {guest["id"]: guest["qr_token"] for guest in _guests_taken(claim)}
     _store_missing_images([token for token in tokens.values() if token])
-    qr.fill_pool(Guest.objects.on_lists_of(claim.account).count())
+    fill_pool(Guest.objects.on_lists_of(claim.account).count())
     with acting_as(acting_user):
         account, claim = _locked(claim, acting_user)
         last = account.claims.filter(state=Claim.State.GRANTED).order_by("decided_at", "pk").last()
@@ -279,11 +286,11 @@ def _give_places(account: User, given_back: Mapping[int, dict[str, Any]]) -> Non
 
 
 def _new_tokens(count: int) -> list[str]:
-    tokens = qr.take_from_pool(count)
+    tokens = take_from_pool(count)
     for _ in range(count - len(tokens)):
         # Others have emptied the pool: the image is drawn after the commit.
-        tokens.append(qr.make_token())
-        transaction.on_commit(partial(qr.store_image, tokens[-1]), robust=True)
+        tokens.append(make_token())
+        transaction.on_commit(partial(store_image, tokens[-1]), robust=True)
     return tokens
 
 
@@ -292,13 +299,13 @@ def _replace_code(guest: Guest, token: str) -> None:
     old, guest.qr_token, guest.listings = guest.qr_token, token, guest.listings + 1
     guest.save(update_fields=["qr_token", "listings"])
     if old and old != token:
-        transaction.on_commit(partial(qr.delete_image, old), robust=True)
+        transaction.on_commit(partial(delete_image, old), robust=True)
 
 
 def _store_missing_images(tokens: list[str]) -> None:
     for token in tokens:
-        if not default_storage.exists(qr.image_name(token)):
-            qr.store_image(token)
+        if not default_storage.exists(image_name(token)):
+            store_image(token)
 
 
 def _refuse(claim: Claim, *, decided_by: str, tells_holder: bool = True) -> None:

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
 from django.db.models.functions import Now
 
-from accounts.claims import keep_claim
+from accounts.claims import save_claim
 from accounts.exceptions import AccountError
 from accounts.models import Claim, User
 from accounts.services import is_blocked, register
@@ -293,7 +293,7 @@ def note_second_registration(account: User, entry: Entry) -> None:
         browser=entry.browser,
         event_slug=entry.event_slug,
     )
-    keep_claim(account, claim)
+    save_claim(account, claim)
     note = partial(note_suspicious, "claim", phone=account.phone or "")
     transaction.on_commit(note, robust=True)
 

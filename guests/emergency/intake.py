@@ -7,10 +7,10 @@ from typing import Any
 from uuid import UUID
 
 from guests.emergency.journal import Entry, get_journal
-from guests.emergency.snapshots import recall_by_id
+from guests.emergency.snapshots import load_event_by_id
 from guests.models import DeadEntry, Event, Promoter, Team
 from guests.requests.accepting import check_list_takes_requests
-from guests.requests.tickets import Ticket, without_guest
+from guests.requests.tickets import Ticket, ticket_without_guest
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ def find_kept_ticket(ticket_id: UUID, event: Event | None = None) -> KeptTicket 
     stored = get_journal().find(str(ticket_id))
     if stored is None or (event and stored.entry.event_id != event.pk):
         return None
-    event = event or recall_by_id(stored.entry.event_id).event
+    event = event or load_event_by_id(stored.entry.event_id).event
     if stored.state == "dead":
         ticket = dead_ticket(event, str(ticket_id), stored.error)
     else:
@@ -100,7 +100,7 @@ def find_kept_ticket(ticket_id: UUID, event: Event | None = None) -> KeptTicket 
 
 def queued_ticket(event: Event, ticket_id: str) -> Ticket:
     """Return the ticket of a request in the journal: queued, and never called confirmed."""
-    return without_guest(event, ticket_id, "queued")
+    return ticket_without_guest(event, ticket_id, "queued")
 
 
 def dead_ticket(event: Event, ticket_id: str, error: str) -> Ticket:
@@ -109,8 +109,8 @@ def dead_ticket(event: Event, ticket_id: str, error: str) -> Ticket:
     Staff look after it, unless the person who wrote it has to write something else.
     """
     if error == EMAIL_TAKEN:
-        return without_guest(event, ticket_id, "refused", refusal=error)
-    return without_guest(event, ticket_id, "failed")
+        return ticket_without_guest(event, ticket_id, "refused", refusal=error)
+    return ticket_without_guest(event, ticket_id, "failed")
 
 
 def find_dead_tickets(ticket_ids: Iterable[UUID]) -> dict[UUID, Ticket]:

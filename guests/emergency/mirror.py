@@ -25,7 +25,7 @@ from accounts.models import User
 from accounts.sessions import RememberedAccount
 from guests.emergency.journal import JournalError, get_journal
 from guests.models import Event, Guest, GuestRequest
-from guests.requests.tickets import Ticket, build_ticket, without_guest
+from guests.requests.tickets import Ticket, build_ticket, ticket_without_guest
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ class KnownTicket:
     def to_ticket(self) -> Ticket:
         """Return what the ticket's owner is told."""
         if self.request.state == GuestRequest.State.PENDING and self.guest is None:
-            return without_guest(self.request.event, str(self.request.ticket_id), "queued")
+            return ticket_without_guest(self.request.event, str(self.request.ticket_id), "queued")
         ticket = build_ticket(self.request, self.guest, position=self.position)
         return replace(ticket, as_of=self.as_of)
 

@@ -35,7 +35,7 @@ class Snapshot:
         return choose_promoter(self.at_event, code=code, promoter_id=promoter_id, team_id=team_id)
 
 
-def remember(event: Event) -> None:
+def save_event(event: Event) -> None:
     """Keep an event and its promoters on this host's disk, at most every 30 s. One query then."""
     now = monotonic()
     if now < _taken_at.get(event.slug, -FRESH_FOR) + FRESH_FOR:
@@ -53,10 +53,10 @@ def remember(event: Event) -> None:
         log.warning("event_not_remembered", extra={"event_id": event.pk})
 
 
-def remember_listed() -> None:
+def save_listed_events() -> None:
     """Keep every listed event, seen here or not, and forget those that are no longer published."""
     for event in Event.objects.listed():
-        remember(event)
+        save_event(event)
     journal = get_journal()
     seen = journal.event_slugs()
     published = Event.objects.published().filter(slug__in=seen).values_list("slug", flat=True)
@@ -64,7 +64,7 @@ def remember_listed() -> None:
         journal.forget_event(slug)
 
 
-def recall(slug: str) -> Snapshot:
+def load_event(slug: str) -> Snapshot:
     """Return an event as this host last saw it. Raises JournalError when it never did."""
     body = get_journal().recall_event(slug)
     if body is None:
@@ -72,25 +72,25 @@ def recall(slug: str) -> Snapshot:
     return _read(body)
 
 
-def recall_by_id(event_id: int) -> Snapshot:
+def load_event_by_id(event_id: int) -> Snapshot:
     """Return an event as this host last saw it. Raises JournalError when it never did."""
-    for snapshot in _recall_all():
+    for snapshot in _load_all():
         if snapshot.event.pk == event_id:
             return snapshot
     raise JournalError("the event was never seen here")
 
 
-def listed() -> list[Event]:
+def load_listed_events() -> list[Event]:
     """Return what `Event.objects.listed()` does, of the events that this host has seen.
 
     Raises JournalError.
     """
-    events = [seen.event for seen in _recall_all()]
+    events = [seen.event for seen in _load_all()]
     ahead = [event for event in events if event.is_published and not event.is_over()]
     return sorted(ahead, key=lambda event: (event.starts_at, event.pk))
 
 
-def _recall_all() -> list[Snapshot]:
+def _load_all() -> list[Snapshot]:
     return [_read(body) for body in get_journal().recall_events()]
 
 

@@ -15,7 +15,7 @@ from accounts.sessions import remembered_account
 from guests.emergency.access import known_account
 from guests.emergency.mirror import get_mirror
 from guests.models import Event, Guest
-from guests.qr import codes as qr
+from guests.qr.codes import image_name, image_url, store_image
 from guests.qr.passes import has_link, is_holder
 from snap.limits.policy import PAGES, limited, unlimited
 from snap.resilience.database import DatabaseAwayError, guarded_database
@@ -49,7 +49,7 @@ def _show_pass(request: HttpRequest, token: str) -> HttpResponse:
     if guest.is_withheld:
         raise Http404("no such pass")
     if holds:
-        context = {"guest": guest, "event": guest.event, "qr_code_url": qr.image_url(token)}
+        context = {"guest": guest, "event": guest.event, "qr_code_url": image_url(token)}
         return render(request, "guests/pass.html", context)
     return _show_to_another(request, guest.event)
 
@@ -70,7 +70,7 @@ def _show_mirrored_pass(request: HttpRequest, token: str) -> HttpResponse | None
     context = {
         "guest": known.guest,
         "event": known.guest.event,
-        "qr_code_url": qr.image_url(token),
+        "qr_code_url": image_url(token),
         "as_of": known.to_ticket().local_as_of,
     }
     return render(request, "guests/pass.html", context)
@@ -89,11 +89,11 @@ def qr_image(request: HttpRequest, token: str) -> HttpResponseBase:
 
     Without a query, as a CDN does: whoever has to prove themselves first was never told the token.
     """
-    name = qr.image_name(token)
+    name = image_name(token)
     if not default_storage.exists(name):
         if not Guest.objects.filter(qr_token=token).exists():
             raise Http404("no such code")
-        qr.store_image(token)
+        store_image(token)
     return _immutable(name)
 
 

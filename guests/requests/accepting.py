@@ -110,7 +110,7 @@ def request_place(
     return request
 
 
-def stand_in_line(event: Event) -> float:
+def join_line(event: Event) -> float:
     """Take a turn in line for a request that a transaction is about to make; return the seconds
     until then. Raises GuestError when the list takes nobody. Not for use inside a transaction.
     """

@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 from prometheus_client import Counter, Histogram
 
 from guests.models import Event, Guest, GuestRequest
-from guests.qr import codes as qr
+from guests.qr.codes import fill_pool, take_from_pool
 from guests.requests.places import (
     fill_free_places,
     give_places_to_waiting,
@@ -48,7 +48,7 @@ def create_due_guests(*, pause: float = 0) -> int:
     taken_up = 0
     while True:
         due = GuestRequest.objects.due().order_by().values_list("event_id", flat=True).distinct()
-        batch = sum(create_guests_of(event_id) for event_id in due)
+        batch = sum(create_guests_for_event(event_id) for event_id in due)
         if not batch:
             return taken_up
         taken_up += batch
@@ -56,7 +56,7 @@ def create_due_guests(*, pause: float = 0) -> int:
             sleep(pause)
 
 
-def create_guests_of(event_id: int) -> int:
+def create_guests_for_event(event_id: int) -> int:
     """End up to GUEST_BATCH_SIZE due requests of one event. Return how many were taken up.
 
     0 means that nothing was due or that somebody else is at work on this list. A request that was
@@ -67,7 +67,7 @@ def create_guests_of(event_id: int) -> int:
     places = Event.objects.filter(pk=event_id).values_list("capacity", "places_taken").first()
     if not expected or places is None:
         return 0
-    qr.fill_pool(min(expected, places[0] - places[1]))
+    fill_pool(min(expected, places[0] - places[1]))
     with transaction.atomic():
         event = Event.objects.locked(event_id, skip_locked=True).first()
         if event is None:
@@ -93,7 +93,7 @@ def create_guests_of(event_id: int) -> int:
         return len(batch)
 
 
-def create_directly(request: GuestRequest, *, seconds: float = 1) -> GuestRequest:
+def create_guest_now(request: GuestRequest, *, seconds: float = 1) -> GuestRequest:
     """End a committed request here and now, without waiting for a worker. Return it anew.
 
     Still pending when it stands in line, or after that many seconds, because others hold the list:
@@ -102,7 +102,7 @@ def create_directly(request: GuestRequest, *, seconds: float = 1) -> GuestReques
     give_up_at, pause = monotonic() + seconds, 0.01
     rows = GuestRequest.objects.with_ticket_details()
     while True:
-        create_guests_of(request.event_id)
+        create_guests_for_event(request.event_id)
         request = rows.get(pk=request.pk)
         is_over = request.state != GuestRequest.State.PENDING or request.is_in_line
         if is_over or monotonic() > give_up_at:
@@ -111,7 +111,7 @@ def create_directly(request: GuestRequest, *, seconds: float = 1) -> GuestReques
         pause = min(pause * 2, 0.2)
 
 
-def create_while_waiting(request: GuestRequest) -> GuestRequest:
+def create_guest_while_waiting(request: GuestRequest) -> GuestRequest:
     """End a committed request here for somebody who hears no push, and return it anew.
 
     Only CREATE_WAITERS threads of a process may wait for it, at most CREATE_WAIT_SECONDS, so that a
@@ -120,7 +120,7 @@ def create_while_waiting(request: GuestRequest) -> GuestRequest:
     if not waiters.acquire(blocking=False):
         return request
     try:
-        return create_directly(request, seconds=settings.CREATE_WAIT_SECONDS)
+        return create_guest_now(request, seconds=settings.CREATE_WAIT_SECONDS)
     finally:
         waiters.release()
 
@@ -161,7 +161,7 @@ def _end_requests(event: Event, batch: list[int]) -> None:
     known = {guest.account_id: guest for guest in _guests_known(event, requests)}
     phones = {guest.phone: guest.account_id for guest in known.values()}
     # Tokens that are missing, because another event took them, leave requests for the next round.
-    tokens = qr.take_from_pool(min(len(requests), event.places_left))
+    tokens = take_from_pool(min(len(requests), event.places_left))
     fresh: list[Guest] = []
     for request in requests:
         guest = known.get(request.account_id)

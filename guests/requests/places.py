@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from accounts.models import User
 from guests.actor import acting_as
 from guests.models import Event, Guest, GuestRequest
-from guests.qr import codes as qr
+from guests.qr.codes import delete_image, fill_pool, take_from_pool
 from guests.requests.accepting import wake_guests_worker
 from guests.requests.tickets import Ticket, build_ticket
 from notifications.push import push_many
@@ -39,7 +39,7 @@ def cancel_guests(event_id: int, guest_ids: Sequence[int], *, acting_user: User)
     """
     assert len(guest_ids) <= PLACES_BATCH
     waiting = Guest.objects.filter(event=event_id, state=Guest.State.WAITING)
-    qr.fill_pool(waiting[: len(guest_ids)].count())
+    fill_pool(waiting[: len(guest_ids)].count())
     with acting_as(acting_user):
         event = Event.objects.locked(event_id).get()
         found = Guest.objects.filter(event=event, pk__in=guest_ids)
@@ -54,7 +54,7 @@ def cancel_guests(event_id: int, guest_ids: Sequence[int], *, acting_user: User)
         for guest in guests:
             log.info("guest_cancelled", extra={"guest_id": guest.pk})
             if guest.qr_token:
-                transaction.on_commit(partial(qr.delete_image, guest.qr_token), robust=True)
+                transaction.on_commit(partial(delete_image, guest.qr_token), robust=True)
         if not give_places_to_waiting(event):
             # Somebody else took the code. Should this fail as well, the sweeper goes on.
             transaction.on_commit(
@@ -84,7 +84,7 @@ def fill_free_places(event: Event, *, acting_user: User | None = None) -> int:
     the process. Not for use inside a transaction.
     """
     waiting = Guest.objects.filter(event=event, state=Guest.State.WAITING)
-    qr.fill_pool(min(event.places_left, waiting[:PLACES_BATCH].count()))
+    fill_pool(min(event.places_left, waiting[:PLACES_BATCH].count()))
     with acting_as(acting_user) if acting_user else transaction.atomic():
         locked = Event.objects.locked(event.pk, skip_locked=True).first()
         if locked is None:
@@ -118,7 +118,7 @@ def _promote(guests: list[Guest]) -> int:
 
     One statement for all of them.
     """
-    tokens = qr.take_from_pool(len(guests)) if guests else []
+    tokens = take_from_pool(len(guests)) if guests else []
     promoted = guests[: len(tokens)]
     for guest, token in zip(promoted, tokens, strict=True):
         guest.state, guest.qr_token, guest.listings = Guest.State.ON_LIST, token, guest.listings + 1

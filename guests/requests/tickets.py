@@ -76,7 +76,7 @@ class Ticket:
     @property
     def group(self) -> str:
         """The channel group that hears of this ticket."""
-        return group_of(self.ticket_id)
+        return push_group(self.ticket_id)
 
     def as_message(self) -> dict[str, Any]:
         """Return the message for the ticket's group, readable for the previous release too."""
@@ -90,7 +90,7 @@ class Ticket:
         return cls(**message["ticket"])
 
 
-def group_of(ticket_id: str) -> str:
+def push_group(ticket_id: str) -> str:
     return "ticket." + ticket_id.replace("-", "")
 
 
@@ -128,7 +128,7 @@ def build_ticket(
     )
 
 
-def without_guest(
+def ticket_without_guest(
     event: Event, ticket_id: str, state: str, *, refusal: str = "", registered_at: str = ""
 ) -> Ticket:
     """Return a ticket that says nothing of a guest."""
@@ -146,7 +146,7 @@ def without_guest(
     )
 
 
-def sent_by_email(request: GuestRequest) -> Ticket:
+def ticket_sent_by_email(request: GuestRequest) -> Ticket:
     """Return what a browser is told that cannot prove the request's account.
 
     No email tells of a refusal, and its reason says nothing of the account: the browser learns it
@@ -156,16 +156,16 @@ def sent_by_email(request: GuestRequest) -> Ticket:
     event, ticket_id = request.event, str(request.ticket_id)
     match request.state:
         case GuestRequest.State.PENDING:
-            return without_guest(event, ticket_id, "queued")
+            return ticket_without_guest(event, ticket_id, "queued")
         case GuestRequest.State.REFUSED:
-            return without_guest(event, ticket_id, "refused", refusal=request.refusal)
+            return ticket_without_guest(event, ticket_id, "refused", refusal=request.refusal)
         case GuestRequest.State.DEAD:
-            return without_guest(event, ticket_id, "failed")
+            return ticket_without_guest(event, ticket_id, "failed")
     if not request.is_second_registration:
-        return without_guest(event, ticket_id, "by_email")
+        return ticket_without_guest(event, ticket_id, "by_email")
     first_at = request.account.created_at
     is_recent = first_at > request.accepted_at - SAME_OUTAGE
-    return without_guest(
+    return ticket_without_guest(
         event,
         ticket_id,
         "registered_elsewhere",

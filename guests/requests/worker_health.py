@@ -18,7 +18,7 @@ def note_workers_away() -> None:
     cache.set(KEY, 1, GOOD_FOR)
 
 
-def workers_take_up() -> bool:
+def workers_are_working() -> bool:
     """Say whether workers do their work, as far as one can see. One query, and one to the cache.
 
     They do not when a request is due for longer than they are given, or when the sweeper has had to

@@ -22,7 +22,7 @@ from snap.error_pages import unavailable
 @authentication_classes([SignedSession])
 def events(request: Request) -> Response:
     """List the events that were seen here and are not over."""
-    return listed(snapshots.listed())
+    return listed(snapshots.load_listed_events())
 
 
 @api_view(["POST"])
@@ -34,7 +34,7 @@ def create(request: Request) -> Response:
     if not isinstance(account, RememberedAccount) or not number:
         raise NotAuthenticated
     data = read_place(request, account.pk)
-    snapshot = snapshots.recall_by_id(data["event_id"])
+    snapshot = snapshots.load_event_by_id(data["event_id"])
     promoter, team = snapshot.find_promoter(
         promoter_id=data.get("promoter_id"), team_id=data.get("team_id")
     )

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from accounts.models import User
 from guests.models import Event, GuestRequest
 from guests.requests.accepting import find_promoter, request_place, wake_guests_worker
-from guests.requests.creating import create_directly, create_while_waiting
+from guests.requests.creating import create_guest_now, create_guest_while_waiting
 from guests.requests.tickets import seconds_left, ticket_of
 from promo.api import emergency as api_emergency
 from promo.api import schema as api_schema
@@ -39,7 +39,7 @@ def events(request: Request) -> Response:
 @api_view(["POST"])
 def create(request: Request) -> Response:
     """Ask for a place and answer with the QR code, made in this call if that is quick."""
-    return _create(request, create_while_waiting)
+    return _create(request, create_guest_while_waiting)
 
 
 @limited(write=CREATE)
@@ -48,7 +48,7 @@ def create(request: Request) -> Response:
 @api_view(["POST"])
 def create_async(request: Request) -> Response:
     """Ask for a place and answer at once with a ticket, to be followed by websocket or polling."""
-    return _create(request, create_directly if wake_guests_worker.is_failing() else None)
+    return _create(request, create_guest_now if wake_guests_worker.is_failing() else None)
 
 
 def _create(request: Request, end_here: Callable[[GuestRequest], GuestRequest] | None) -> Response:

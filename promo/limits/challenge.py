@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.exceptions import AccountError
 from accounts.models import LoginCode
 from accounts.sessions import BROWSER_KEY, browser_of
-from promo.limits.responses import SOLVED_FIELD, SentForm, show_challenge
+from promo.limits.responses import SOLVED_FIELD, SentForm, render_challenge
 from promo.rendering import is_htmx
 from promo.steps import FORMS, step_at
 from snap.addresses import client_address
@@ -160,7 +160,7 @@ def _again(request: HttpRequest, *, status: int, wait: int = 0) -> HttpResponse:
     if form:
         # It is not solved yet.
         form = replace(form, solved=tuple(each for each in form.solved if each != purpose))
-    return show_challenge(
+    return render_challenge(
         request, purpose=purpose, back=_back(request), form=form, wait=wait, status=status
     )
 

@@ -19,7 +19,7 @@ from django_ratelimit.core import get_usage
 from accounts.sessions import BROWSER_KEY, account_phone, is_own_phone
 from guests.requests.line import venues
 from promo.limits.challenge import pass_of
-from promo.limits.responses import too_many
+from promo.limits.responses import render_too_many
 from snap.addresses import client_address, socket_address
 from snap.limits.counters import (
     WINDOW,
@@ -109,7 +109,7 @@ def refuse(request: HttpRequest, decision: Decision, purpose: str = "") -> HttpR
     match = request.resolver_match
     route = match.route if match else ""
     log.info("rate_limited", extra={"layers": ",".join(decision.refused_by), "route": route})
-    return too_many(request, decision.retry_after, purpose)
+    return render_too_many(request, decision.retry_after, purpose)
 
 
 def decide(request: HttpRequest, policy: Policy) -> Limiting:

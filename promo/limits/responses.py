@@ -57,16 +57,16 @@ class SentForm:
         return cls(path, fields, tuple(request.POST.getlist(SOLVED_FIELD)[:MAX_FIELDS]))
 
 
-def too_many(request: HttpRequest, wait: int, purpose: str) -> HttpResponse:
+def render_too_many(request: HttpRequest, wait: int, purpose: str) -> HttpResponse:
     """Answer that this was too often, that it may be tried in `wait` seconds, or go on at once."""
     if request.path.startswith("/api/"):
         return _as_json(request, wait, purpose)
     back = _way_back(request)
     form = SentForm.of(request, back)
-    return show_challenge(request, purpose=purpose, back=back, form=form, wait=wait, status=429)
+    return render_challenge(request, purpose=purpose, back=back, form=form, wait=wait, status=429)
 
 
-def show_challenge(
+def render_challenge(
     request: HttpRequest,
     *,
     purpose: str,

@@ -18,7 +18,7 @@ from django.utils.translation.trans_real import (
 
 from accounts.models import sockets_of
 from accounts.sessions import SESSION_ID_KEY
-from guests.requests.tickets import Ticket, group_of
+from guests.requests.tickets import Ticket, push_group
 from promo.emergency import QUEUED_SECONDS, was_given_to
 from promo.limits.middleware import allows_handshake
 from promo.refusals import refusal_text
@@ -59,7 +59,7 @@ class TicketConsumer(AsyncWebsocketConsumer):
             return
         self.session_id = session.get(SESSION_ID_KEY, "")
         # Neither asks Redis: a process hears all groups.
-        self.groups = [group_of(self.ticket_id)]
+        self.groups = [push_group(self.ticket_id)]
         if account_id := session.get(SESSION_KEY):
             self.groups.append(sockets_of(account_id))
         for group in self.groups:

@@ -16,7 +16,7 @@ from pytest_django import Settings
 
 from guests.emergency.journal import Entry, get_journal
 from guests.models import Event, Guest, GuestRequest
-from guests.qr import codes as qr
+from guests.qr.codes import image_name
 from tests.factories import make_account, make_event, make_guest, make_request
 
 pytestmark = pytest.mark.django_db
@@ -84,7 +84,7 @@ def test_somebody_elses_guest_is_a_failure(guest: Guest) -> None:
 
 def test_a_code_without_its_image_is_a_failure(guest: Guest) -> None:
     assert guest.qr_token is not None
-    default_storage.delete(qr.image_name(guest.qr_token))
+    default_storage.delete(image_name(guest.qr_token))
     assert audit()["failures"] == [f"guest {guest.pk}: the image of the QR code cannot be read"]
 
 

@@ -238,13 +238,13 @@ def test_no_network_is_waited_for_inside_a_transaction(
 
 def test_the_hooks_see_what_they_are_there_for(caught: list[str]) -> None:
     """Without this the test above could pass for want of eyes."""
-    from guests.qr import codes as qr
+    from guests.qr.codes import delete_image, make_token, store_image
 
-    token = qr.make_token()
-    qr.store_image(token)
+    token = make_token()
+    store_image(token)
     assert caught == []
     with transaction.atomic():
-        qr.delete_image(token)
+        delete_image(token)
         make_request()
     assert any("delete" in each for each in caught)
     assert any("execute_command" in each for each in caught)

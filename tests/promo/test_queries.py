@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
 from guests.models import Event, GuestRequest
-from guests.qr import codes as qr
+from guests.qr.codes import fill_pool
 from guests.requests.creating import create_due_guests
 from promo.sockets.consumers import read_session
 from promo.ticket_access import TicketAccess, find_tickets
@@ -155,7 +155,7 @@ def test_a_batch_takes_as_many_whatever_its_size(size: int) -> None:
     for _ in range(size):
         make_request(event)
 
-    qr.fill_pool(size)
+    fill_pool(size)
     with queries(20):
         create_due_guests()
     assert not GuestRequest.objects.pending().exists()

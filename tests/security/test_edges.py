@@ -19,7 +19,7 @@ from pytest_django import Settings
 
 from accounts.exceptions import AccountError
 from accounts.services import register
-from guests.emergency.snapshots import remember
+from guests.emergency.snapshots import save_event
 from guests.models import Guest, GuestRequest
 from snap.observability.logs import PlainFormatter, hide_secrets
 from snap.processes import BASE_DIR
@@ -201,7 +201,7 @@ def test_without_a_key_only_this_machine_reads_it(inbox: str, settings: Settings
 @pytest.mark.django_db(transaction=True)
 def test_only_the_tickets_own_browser_hears_that_it_is_queued() -> None:
     event = make_event()
-    remember(event)
+    save_event(event)
     owner, stranger = Visitor(event).signed_in(make_account()), Visitor(event)
     owner.browser.cookies["session"] = session_of(make_account())
     curious = Visitor(event)

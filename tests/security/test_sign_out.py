@@ -12,7 +12,7 @@ from accounts.models import User
 from accounts.sessions import BROWSER_KEY
 from guests.emergency.draining import drain
 from guests.emergency.journal import get_journal
-from guests.emergency.snapshots import remember
+from guests.emergency.snapshots import save_event
 from guests.models import Guest, GuestRequest
 from guests.qr.passes import link_for_holder
 from guests.requests.creating import create_due_guests
@@ -272,11 +272,11 @@ def test_a_copied_cookie_queues_nothing_that_its_session_would_see() -> None:
     """An entry of an ended session is drained as one of a stranger."""
     account = make_account()
     visitor = signed_in_again(account)
-    remember(visitor.event)
+    save_event(visitor.event)
     thief = copy_of(visitor)
     visitor.browser.post("/sign-out/")
     event = make_event()
-    remember(event)
+    save_event(event)
     for _ in range(5):
         breaker.failed()
     try:

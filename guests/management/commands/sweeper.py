@@ -21,10 +21,10 @@ from guests.claims.services import grant_unanswered_claims
 from guests.emergency.draining import drain
 from guests.emergency.journal import get_journal
 from guests.emergency.mirror import get_mirror
-from guests.emergency.snapshots import remember_listed
+from guests.emergency.snapshots import save_listed_events
 from guests.models import GuestRequest
 from guests.requests.accepting import wake_guests_worker
-from guests.requests.creating import create_guests_of
+from guests.requests.creating import create_guests_for_event
 from guests.requests.places import events_owing_places, fill_free_places
 from guests.requests.worker_health import note_workers_away
 from notifications.models import Email
@@ -141,7 +141,7 @@ def sweep_requests(stopping: Stopping) -> None:
         note_workers_away()
     due = GuestRequest.objects.due().order_by().values_list("event_id", flat=True).distinct()
     for event_id in due:
-        while not stopping() and create_guests_of(event_id):
+        while not stopping() and create_guests_for_event(event_id):
             log.info("sweeper_did_requests", extra={"event_id": event_id})
 
 
@@ -182,7 +182,7 @@ def sweep_mirror(stopping: Stopping) -> None:
 
 def sweep_events(stopping: Stopping) -> None:
     """Keep the events that this host shows while the database is away."""
-    remember_listed()
+    save_listed_events()
 
 
 def clean(stopping: Stopping) -> None:

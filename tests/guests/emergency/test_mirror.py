@@ -260,10 +260,10 @@ def test_the_sweeper_keeps_events_that_nobody_has_looked_at_here() -> None:
     hidden = make_event(slug="secreta")
     event = make_event(slug="festa")
     call_command("sweeper", once=True)
-    assert snapshots.listed() == [hidden, event]
+    assert snapshots.load_listed_events() == [hidden, event]
     Event.objects.filter(pk=hidden.pk).update(is_published=False)
     call_command("sweeper", once=True)
-    assert snapshots.listed() == [event]
+    assert snapshots.load_listed_events() == [event]
 
 
 def test_the_sweeper_keeps_it() -> None:

@@ -13,9 +13,9 @@ from pytest_django import Settings
 from pytest_django.fixtures import DjangoAssertNumQueries
 
 from guests.models import Event, Guest, GuestRequest
-from guests.qr import codes as qr
+from guests.qr.codes import fill_pool, image_name
 from guests.requests.accepting import request_place
-from guests.requests.creating import create_due_guests, create_guests_of
+from guests.requests.creating import create_due_guests, create_guests_for_event
 from guests.requests.places import cancel_guest
 from notifications.models import Email
 from tests.factories import make_account, make_accounts, make_event, make_guest, make_staff
@@ -166,12 +166,12 @@ def test_who_waits_gets_a_place_that_became_free_before_who_asks_now() -> None:
 def test_a_batch_costs_the_same_queries_whatever_its_size(
     django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
-    qr.fill_pool(40)
+    fill_pool(40)
     for size in (4, 20):
         event = make_event(capacity=size // 2)
         ask(event, size)
         with django_assert_num_queries(20):
-            create_guests_of(event.pk)
+            create_guests_for_event(event.pk)
 
 
 # Bad rows and bad times --------------------------------------------------------------------------
@@ -228,7 +228,7 @@ def test_the_image_is_stored_before_the_guest_exists(settings: Settings, tmp_pat
     create_due_guests()
     token = Guest.objects.get().qr_token
     assert token is not None
-    assert default_storage.exists(qr.image_name(token))
+    assert default_storage.exists(image_name(token))
 
 
 @committed
@@ -251,8 +251,8 @@ def test_without_the_events_lock_workers_give_places_that_there_are_not(
     settings.GUEST_BATCH_SIZE = 5
     event = make_event(capacity=5)
     ask(event, 15)
-    qr.fill_pool(15)
-    work = without_locks(lambda: create_guests_of(event.pk), "guests_event")
+    fill_pool(15)
+    work = without_locks(lambda: create_guests_for_event(event.pk), "guests_event")
     with slow("guests_guest", "INSERT"):
         at_once([work] * 3)
     assert any("for 5 places" in found for found in broken_invariants())
@@ -274,8 +274,8 @@ def test_with_it_they_keep_to_capacity_and_order(settings: Settings) -> None:
 def test_without_upsert_and_locks_workers_double_guests() -> None:
     event = make_event()
     ask(event, 5)
-    qr.fill_pool(20)
-    work = without_upserts(without_locks(lambda: create_guests_of(event.pk)))
+    fill_pool(20)
+    work = without_upserts(without_locks(lambda: create_guests_for_event(event.pk)))
     with (
         without_constraint("guests_guest", "guests_one_place_per_account"),
         without_constraint("guests_guest", "guests_one_place_per_phone"),
