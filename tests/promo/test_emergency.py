@@ -15,7 +15,7 @@ from guests.emergency import snapshots
 from guests.emergency.draining import drain
 from guests.emergency.journal import get_journal
 from guests.models import Event, Guest, GuestRequest
-from guests.qr.passes import link_for_holder
+from guests.passes.holders import link_for_holder
 from guests.requests.accepting import wake_guests_worker
 from guests.requests.creating import create_due_guests
 from snap.resilience.database import breaker

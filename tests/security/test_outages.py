@@ -21,7 +21,7 @@ from guests.emergency import snapshots
 from guests.emergency.draining import drain
 from guests.emergency.journal import get_journal
 from guests.models import Event, Guest
-from guests.qr.passes import link_for_holder
+from guests.passes.holders import link_for_holder
 from guests.requests.creating import create_due_guests
 from guests.requests.places import cancel_guest
 from notifications.models import Email
