@@ -6,11 +6,10 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils.http import urlencode
 
+from accounts.email_links import signature_for
+from accounts.models import Claim, LoginCode, User
+from accounts.phones import masked_phone
 from notifications.kinds import EmailContent, email_kind
-
-from .email_links import signature_for
-from .models import Claim, LoginCode, User
-from .phones import masked_phone
 
 
 @email_kind("welcome")

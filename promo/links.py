@@ -9,11 +9,10 @@ from django.conf import settings
 from django.http import Http404
 from django.urls import reverse
 
-from guests.errors import GuestError
+from guests.exceptions import GuestError
 from guests.models import Event, Promoter, Team
-from guests.services import find_promoter
-
-from .steps import Step
+from guests.requests.accepting import find_promoter
+from promo.steps import Step
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def open_link(event_slug: str, promoter_code: str) -> PromoLink:
             _opened.clear()
         _opened[key] = (opened_at, link)
     event = copy(link.event)
-    event.read_at += timedelta(seconds=now - opened_at)  # type: ignore[attr-defined]
+    event.read_at = event.database_now + timedelta(seconds=now - opened_at)
     return replace(link, event=event)
 
 

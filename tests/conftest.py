@@ -12,10 +12,11 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from pytest_django import DjangoDbBlocker
 
 from accounts.models import User
-from guests.admission import venues
 from guests.models import Guest, Promoter
+from guests.requests.line import venues
 from promo import links
-from snap import database, limits
+from snap.limits import counters as limits
+from snap.resilience import database
 from tests import factories, servers
 from tests.stack import Stack
 

@@ -5,10 +5,10 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from accounts.email_links import signature_for
 from accounts.models import Claim, User
-from guests.claims import grant_claim
+from guests.claims.services import grant_claim
 from guests.models import Guest
-from guests.passes import link_for_holder
-from guests.qr import pass_url
+from guests.qr.codes import pass_url
+from guests.qr.passes import link_for_holder
 from tests.factories import make_account, make_event, make_guest, make_staff
 from tests.stack import Stack
 from tests.test_journey import (

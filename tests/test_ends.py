@@ -12,7 +12,7 @@ from playwright.sync_api import BrowserContext, Page, Route, WebSocket, expect
 
 from accounts.models import BlockedPhone, User
 from guests.models import GuestRequest
-from guests.services import cancel_guest
+from guests.requests.places import cancel_guest
 from tests import servers
 from tests.factories import make_account, make_event, make_guest, make_request, make_staff
 from tests.sessions import session_of

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from .verdict import Verdict
+from tests.faults.verdict import Verdict
 
 COLUMNS = (
     "accepted",

@@ -13,14 +13,13 @@ import pytest
 from django.db import connection
 from pytest_django import Settings
 
-from guests.journal import the_journal
+from guests.emergency.journal import get_journal
 from snap.embedded import PostgreSQL
 from snap.processes import BASE_DIR
+from tests.faults.breaking import changed, commits_held, pause, waiting_commits
+from tests.faults.conftest import Conclude, Form, MakeStorm, loud_skip
+from tests.faults.storm import Storm
 from tests.stack import Stack, wait_for
-
-from .breaking import changed, commits_held, pause, waiting_commits
-from .conftest import Conclude, Form, MakeStorm, loud_skip
-from .storm import Storm
 
 pytestmark = pytest.mark.processes
 
@@ -64,7 +63,7 @@ def test_disk_full_for_the_journal(
             pause(form(1, 30))
             postgresql.start()
             healed_at = time.time()
-        journalled = [answer for answer in storm.heard("accepted") if answer.level == 3]
+        journalled = [response for response in storm.heard("accepted") if response.level == 3]
         assert journalled
         conclude(
             storm,
@@ -82,7 +81,7 @@ def journalled(faulty: Stack, postgresql: PostgreSQL, make_storm: MakeStorm) -> 
     with storm:
         pause(0.5)
         postgresql.stop("immediate")
-        wait_for(lambda: the_journal().count()["waiting"] >= ENTRIES, 30)
+        wait_for(lambda: get_journal().count()["waiting"] >= ENTRIES, 30)
         storm.nobody_else_comes()
         postgresql.start()
         connection.close()
@@ -90,7 +89,7 @@ def journalled(faulty: Stack, postgresql: PostgreSQL, make_storm: MakeStorm) -> 
 
 
 def waiting() -> int:
-    return the_journal().count()["waiting"]
+    return get_journal().count()["waiting"]
 
 
 def test_drainer_killed_at_each_step(
@@ -116,7 +115,7 @@ def test_drainer_killed_at_each_step(
         faulty.kill("sweeper")
     assert waiting() >= before
     # After the commit: the journal is held, so that the entry cannot be removed.
-    with closing(sqlite3.connect(the_journal().path, isolation_level=None)) as journal:
+    with closing(sqlite3.connect(get_journal().path, isolation_level=None)) as journal:
         with commits_held(postgresql):
             faulty.start("sweeper")
             wait_for(lambda: waiting_commits(postgresql, "manage"), 30)

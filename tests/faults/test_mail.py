@@ -14,11 +14,10 @@ from notifications.models import Email
 from notifications.services import TIME_TO_TELL, queue_email
 from snap.embedded import PostgreSQL
 from tests.factories import make_accounts
+from tests.faults.breaking import changed, pause
+from tests.faults.conftest import Conclude, Form, MakeStorm
 from tests.notifications.test_outcomes import BreakingSink
 from tests.stack import Stack, wait_for
-
-from .breaking import changed, pause
-from .conftest import Conclude, Form, MakeStorm
 
 pytestmark = pytest.mark.processes
 
@@ -47,15 +46,15 @@ class Handler(BaseHTTPRequestHandler):
         if mood == "slow":
             time.sleep(8)
         if mood in {"500", "429"}:
-            self.answer(int(mood), b'{"message": "not now"}')
+            self.response(int(mood), b'{"message": "not now"}')
             return
         self.server.taken += 1
         if mood == "reset":
             self.connection.close()
             return
-        self.answer(200, b'{"id": "<taken@mail.example>", "message": "Queued."}')
+        self.response(200, b'{"id": "<taken@mail.example>", "message": "Queued."}')
 
-    def answer(self, status: int, body: bytes) -> None:
+    def response(self, status: int, body: bytes) -> None:
         try:
             self.send_response(status)
             self.send_header("Content-Type", "application/json")

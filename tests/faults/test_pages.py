@@ -14,12 +14,11 @@ from guests.models import Event, GuestRequest
 from snap.embedded import Valkey
 from tests.bench import wire
 from tests.factories import make_accounts, make_event
+from tests.faults.breaking import pause
+from tests.faults.conftest import Conclude, Form, MakeStorm
+from tests.faults.pages import WITH_SOCKET, Page
+from tests.faults.storm import Person, sign_in
 from tests.stack import Stack, wait_for
-
-from .breaking import pause
-from .conftest import Conclude, Form, MakeStorm
-from .pages import WITH_SOCKET, Page
-from .storm import Person, sign_in
 
 pytestmark = pytest.mark.processes
 
@@ -61,9 +60,9 @@ class Pages:
         async def ask() -> str:
             url = f"/api/client-auth/guests/requests/{ticket}"
             with suppress(httpx.TransportError):
-                answer = await self._client.get(url, headers=person.headers())
-                if answer.is_success:
-                    return str(answer.json()["state"])
+                response = await self._client.get(url, headers=person.headers())
+                if response.is_success:
+                    return str(response.json()["state"])
             return ""
 
         async def connect() -> wire.Socket:

@@ -6,10 +6,9 @@ import pytest
 
 from guests.models import GuestRequest
 from snap.embedded import PostgreSQL, Valkey
+from tests.faults.breaking import commits_held, frozen, pause, terminate, waiting_commits
+from tests.faults.conftest import Conclude, Form, MakeStorm
 from tests.stack import Stack, wait_for
-
-from .breaking import commits_held, frozen, pause, terminate, waiting_commits
-from .conftest import Conclude, Form, MakeStorm
 
 pytestmark = pytest.mark.processes
 
@@ -30,7 +29,7 @@ def test_postgresql_stopped_immediately(
         postgresql.start()
         healed_at = time.time()
         pause(1)
-    assert any(answer.level == 3 for answer in storm.heard("accepted"))
+    assert any(response.level == 3 for response in storm.heard("accepted"))
     broken = f"PostgreSQL was stopped with `-m immediate` and away for {seconds:g} s."
     conclude(storm, broken=broken, healed_at=healed_at, was_outage=True)
 
@@ -50,7 +49,7 @@ def test_postgresql_frozen(
             pause(seconds)
         healed_at = time.time()
         pause(1)
-    assert any(answer.level == 3 for answer in storm.heard("accepted"))
+    assert any(response.level == 3 for response in storm.heard("accepted"))
     broken = f"All processes of PostgreSQL were frozen (SIGSTOP) for {seconds:g} s."
     conclude(storm, broken=broken, healed_at=healed_at, was_outage=True)
 
@@ -82,13 +81,13 @@ def test_disk_stalls_again_and_again(
             stalls.append((began, time.time()))
         healed_at = time.time()
         pause(3)
-    queued = [answer for answer in storm.heard("accepted") if answer.level == 3]
+    queued = [response for response in storm.heard("accepted") if response.level == 3]
     # A second for the probe that closes the breaker, and what a busy machine takes to answer.
     grace = form(3, 1.5)
     beyond = [
-        answer
-        for answer in queued
-        if not any(began <= answer.at <= ended + grace for began, ended in stalls)
+        response
+        for response in queued
+        if not any(began <= response.at <= ended + grace for began, ended in stalls)
     ]
     assert not beyond, f"{len(beyond)} people were queued with no stall, {beyond[0]} among them"
     conclude(
@@ -119,7 +118,7 @@ def test_both_stores_down(
         postgresql.start()
         healed_at = time.time()
         pause(1)
-    assert any(answer.level == 3 for answer in storm.heard("accepted"))
+    assert any(response.level == 3 for response in storm.heard("accepted"))
     broken = f"PostgreSQL and Valkey were both killed and away for {seconds:g} s."
     conclude(storm, broken=broken, healed_at=healed_at, was_outage=True)
 

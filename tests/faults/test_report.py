@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from .report import Result, write_report
-from .verdict import Verdict
+from tests.faults.report import Result, write_report
+from tests.faults.verdict import Verdict
 
 
 def result(scenario: str, *, slowest: float, wrong: list[str] | None = None) -> Result:

@@ -4,10 +4,9 @@ import time
 
 import pytest
 
+from tests.faults.breaking import children_of, kill_one_child, pause
+from tests.faults.conftest import Conclude, Form, MakeStorm
 from tests.stack import Stack
-
-from .breaking import children_of, kill_one_child, pause
-from .conftest import Conclude, Form, MakeStorm
 
 pytestmark = pytest.mark.processes
 

@@ -17,8 +17,7 @@ from pytest_django import Settings
 from notifications.kinds import EmailContent
 from notifications.messages import make_message
 from notifications.models import Email
-
-from .conftest import Sink
+from tests.notifications.conftest import Sink
 
 NOW = datetime(2027, 6, 1, tzinfo=UTC)
 GUEST_URL = "https://snap.example/guest/tHiSiSaToKeN-0123456789"

@@ -34,8 +34,7 @@ from snap.processes import BASE_DIR
 from tests import servers
 from tests.factories import make_accounts
 from tests.faults.breaking import frozen
-
-from .conftest import Sink
+from tests.notifications.conftest import Sink
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

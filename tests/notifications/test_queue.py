@@ -26,9 +26,8 @@ from notifications.services import (
     send_due_emails,
 )
 from notifications.tasks import send_emails
+from tests.notifications.conftest import Sink
 from tests.stack import wait_for
-
-from .conftest import Sink
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -11,8 +11,8 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import Settings
 
-from promo.answers import EACH_ONES_CSRF
 from promo.links import open_link
+from promo.rendering import EACH_ONES_CSRF
 from tests.factories import make_account, make_event, make_event_promoter
 from tests.promo.visitors import signed_step
 

@@ -95,12 +95,12 @@ class Visitor:
             self.open(step)
         return self.hidden.get(step, self.hidden.get(self.latest, {}))
 
-    def _see(self, answer: Answer) -> Answer:
+    def _see(self, response: Answer) -> Answer:
         """Remember the forms that an answer shows, or the step that it leads to."""
-        if step := _step_in(answer.get("Location", "")):
-            self.latest, self.led_to[step] = step, answer["Location"]
+        if step := _step_in(response.get("Location", "")):
+            self.latest, self.led_to[step] = step, response["Location"]
             self.hidden.pop(step, None)
-        html = "" if answer.streaming else html_of(answer)
+        html = "" if response.streaming else html_of(response)
         for address in LINK.findall(html):
             if step := _step_in(address):
                 self.led_to[step] = address
@@ -108,7 +108,7 @@ class Visitor:
             if step := _step_in(action):
                 self.latest, self.led_to[step] = step, action
                 self.hidden[step] = dict(HIDDEN.findall(form))
-        return answer
+        return response
 
     def give_phone(self, typed: str = TYPED_PHONE, country: str = "PT") -> Answer:
         return self.send("phone", country=country, phone=typed)
@@ -137,14 +137,14 @@ def _step_in(address: str) -> str:
 # Reading answers ---------------------------------------------------------------------------------
 
 
-def html_of(answer: Answer) -> str:
-    return unescape(answer.content.decode())
+def html_of(response: Answer) -> str:
+    return unescape(response.content.decode())
 
 
-def location_of(answer: Answer) -> str:
+def location_of(response: Answer) -> str:
     """Return where an answer redirects to, of a step without the key that names the phone."""
-    assert answer.status_code in {302, 303}, (answer.status_code, answer.content[:400])
-    return address_of_step(answer["Location"])
+    assert response.status_code in {302, 303}, (response.status_code, response.content[:400])
+    return address_of_step(response["Location"])
 
 
 def address_of_step(address: str) -> str:
@@ -152,29 +152,29 @@ def address_of_step(address: str) -> str:
     return re.sub(r"\?(s=[\w-]{8}|again=1)$", "", address)
 
 
-def signed_step(answer: Answer) -> dict[str, str]:
+def signed_step(response: Answer) -> dict[str, str]:
     """Return the field by which the form in an answer carries its phone."""
-    found = re.search(r'name="step" value="([^"]+)"', html_of(answer))
-    assert found, html_of(answer)[:400]
+    found = re.search(r'name="step" value="([^"]+)"', html_of(response))
+    assert found, html_of(response)[:400]
     return {"step": found[1]}
 
 
-def error_beside(field: str, answer: Answer) -> str:
+def error_beside(field: str, response: Answer) -> str:
     """Return the sentence next to a field, "" when there is none."""
     found = re.search(
-        rf'id="id_{field}_error"[^>]*>(.*?)</(?:ul|div|p)>', html_of(answer), re.DOTALL
+        rf'id="id_{field}_error"[^>]*>(.*?)</(?:ul|div|p)>', html_of(response), re.DOTALL
     )
     return re.sub(r"<[^>]*>", "", found[1]).strip() if found else ""
 
 
-def state_in(answer: Answer) -> str:
+def state_in(response: Answer) -> str:
     """Return the state of the ticket that an answer shows, "" when it shows none."""
-    found = re.search(r'data-state="([^"]*)"', html_of(answer))
+    found = re.search(r'data-state="([^"]*)"', html_of(response))
     return found[1] if found else ""
 
 
-def is_partial(answer: Answer) -> bool:
-    return "<html" not in html_of(answer)
+def is_partial(response: Answer) -> bool:
+    return "<html" not in html_of(response)
 
 
 def rows() -> dict[str, int]:

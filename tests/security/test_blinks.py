@@ -21,14 +21,14 @@ pytestmark = [
 
 def ask(stack: Stack, event_id: int, person: Person) -> int:
     """Ask for a place, and return how many seconds that is said to take."""
-    answer = http.post(
+    response = http.post(
         f"{stack.url}/api/client-auth/guests/create-async",
         json={"event_id": event_id},
         headers=person.headers(),
         timeout=10,
     )
-    assert answer.status_code in {200, 202}, answer.text
-    return int(answer.json().get("estimated_time", 0))
+    assert response.status_code in {200, 202}, response.text
+    return int(response.json().get("estimated_time", 0))
 
 
 def test_a_stalled_disk_sends_nobody_to_the_journal_once_it_goes_on(stack: Stack) -> None:

@@ -44,9 +44,9 @@ def _quick(settings: Settings) -> None:
     settings.CHALLENGE_COST = 1
 
 
-def led_to(answer: Answer) -> str:
+def led_to(response: Answer) -> str:
     """Return the address that an answer leads to, with HTMX or without."""
-    return address_of_step(answer.get("HX-Push-Url") or location_of(answer))
+    return address_of_step(response.get("HX-Push-Url") or location_of(response))
 
 
 def without_token(form: dict[str, str]) -> dict[str, str]:
@@ -203,8 +203,8 @@ def test_who_waits_in_line_keeps_the_form(settings: Settings) -> None:
     assert without_token(hidden_in(early, WAITED)) == without_token(form)
     assert not User.objects.exists()
     settings.CHALLENGE_WAIT = 0
-    answer = follow(visitor.browser, visitor.browser.post(WAITED, form), form)
-    assert "/ticket/" in led_to(answer)
+    response = follow(visitor.browser, visitor.browser.post(WAITED, form), form)
+    assert "/ticket/" in led_to(response)
     assert Guest.objects.get().phone == PHONE
     assert visitor.browser.post(WAITED, form).status_code == 422, "it counts once"
 
@@ -248,9 +248,9 @@ def test_a_form_is_sent_again_to_a_step_and_nowhere_else(next_: str, settings: S
     settings.LIMIT_PHONE = 1
     visitor = Visitor(make_event())
     visitor.give_phone()
-    answer = solve(visitor.browser, visitor.give_phone(), next=next_)
-    assert answer.status_code == 303
-    assert "evil" not in answer["Location"]
+    response = solve(visitor.browser, visitor.give_phone(), next=next_)
+    assert response.status_code == 303
+    assert "evil" not in response["Location"]
 
 
 def test_what_was_typed_is_shown_as_text_and_stands_in_no_address_and_no_log(
@@ -265,8 +265,8 @@ def test_what_was_typed_is_shown_as_text_and_stands_in_no_address_and_no_log(
     assert markup.encode() not in refused.content
     assert escape(markup) in refused.content.decode()
     refused = visitor.give_phone()
-    answer = solve(visitor.browser, refused)
-    assert "961" not in answer["Location"]
+    response = solve(visitor.browser, refused)
+    assert "961" not in response["Location"]
     waiting = visitor.browser.post(WAIT, hidden_in(refused, WAIT))
     assert "961" not in "".join(re.findall(r'(?:href|action|content)="([^"]*)"', html_of(waiting)))
     assert "961" not in caplog.text

@@ -15,7 +15,7 @@ from pytest_django import Settings
 from accounts.models import LoginCode, User
 from notifications.models import Email
 from tests.factories import make_account, make_event
-from tests.promo.test_limits import solution_of
+from tests.promo.limits.test_middleware import solution_of
 from tests.promo.visitors import (
     PHONE,
     Answer,
@@ -50,10 +50,10 @@ def strangers_ask(times: int) -> None:
         stranger.give_phone()
 
 
-def hidden_in(answer: Answer, action: str = "/challenge/") -> dict[str, str]:
+def hidden_in(response: Answer, action: str = "/challenge/") -> dict[str, str]:
     """Return the hidden fields of the form that leads somewhere."""
-    found = re.search(rf'<form [^>]*action="{action}".*?</form>', html_of(answer), re.DOTALL)
-    assert found, html_of(answer)[:2000]
+    found = re.search(rf'<form [^>]*action="{action}".*?</form>', html_of(response), re.DOTALL)
+    assert found, html_of(response)[:2000]
     return dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', found[0]))
 
 
@@ -64,10 +64,10 @@ def solve(browser: Client, refused: Answer, **changed: str) -> Answer:
     return browser.post("/challenge/", form | {"altcha": solution_of(posed)})
 
 
-def follow(browser: Client, answer: Answer, form: dict[str, str]) -> Answer:
+def follow(browser: Client, response: Answer, form: dict[str, str]) -> Answer:
     """Repeat a form where 307 says, as browsers do."""
-    assert answer.status_code == 307, (answer.status_code, answer.content[:500])
-    return browser.post(answer["Location"], form)
+    assert response.status_code == 307, (response.status_code, response.content[:500])
+    return browser.post(response["Location"], form)
 
 
 def solve_and_follow(browser: Client, refused: Answer) -> Answer:
@@ -152,9 +152,9 @@ def test_a_new_browser_solves_a_challenge_and_has_its_code(account: User, *, htm
     refused = owner.give_phone()
     assert refused.status_code == 429
     assert "Many codes were asked for" in html_of(refused)
-    answer = solve_and_follow(owner.browser, refused)
-    assert answer.status_code == (200 if htmx else 303)
-    owner._see(answer)
+    response = solve_and_follow(owner.browser, refused)
+    assert response.status_code == (200 if htmx else 303)
+    owner._see(response)
     ticket = owner.type_code(account)
     assert "/ticket/" in (ticket["HX-Push-Url"] if htmx else location_of(ticket))
 
@@ -211,7 +211,7 @@ def test_the_whole_system_has_an_end_that_no_challenge_lifts(settings: Settings)
     settings.LOGIN_CODES_IN_ALL = 3
     event = make_event()
     answers = [Visitor(event).give_phone(make_account().phone or "") for _ in range(5)]
-    assert [answer.status_code for answer in answers] == [303] * 3 + [429] * 2
+    assert [response.status_code for response in answers] == [303] * 3 + [429] * 2
     assert 'data-challenge="' not in html_of(answers[-1])
 
 
@@ -236,10 +236,10 @@ def test_a_challenge_for_codes_says_no_more_than_the_code_form() -> None:
 # The clock ---------------------------------------------------------------------------------------
 
 
-def shown_wait(answer: Answer) -> int:
-    found = re.search(r'data-countdown="(\d+)"', html_of(answer))
+def shown_wait(response: Answer) -> int:
+    found = re.search(r'data-countdown="(\d+)"', html_of(response))
     assert found
-    assert found[1] == answer["Retry-After"]
+    assert found[1] == response["Retry-After"]
     return int(found[1])
 
 
@@ -320,8 +320,8 @@ def test_a_code_is_taken_as_it_was_pasted(account: User, way: str) -> None:
     browser.post(LOGIN, {"phone": PHONE}, "application/json")
     digits = last_code(account).digits()
     typed = way.format(digits[:3], digits[3:])
-    answer = browser.post(LOGIN, {"phone": PHONE, "code": typed}, "application/json")
-    assert answer.status_code == 200, answer.content
+    response = browser.post(LOGIN, {"phone": PHONE, "code": typed}, "application/json")
+    assert response.status_code == 200, response.content
 
 
 def test_the_form_refuses_no_separator_by_itself(account: User) -> None:

@@ -14,11 +14,11 @@ from django.conf import settings as django_settings
 from django.test import Client
 from pytest_django import Settings
 
-from accounts.errors import AccountError
+from accounts.exceptions import AccountError
 from accounts.models import BlockedPhone, LoginCode, User
 from accounts.services import send_login_code, verify_login_code
 from notifications.models import Email
-from snap.database import breaker
+from snap.resilience.database import breaker
 from tests.factories import make_account, make_accounts, make_event
 from tests.guards import at_once, slow, without_advisory_locks
 from tests.promo.visitors import PHONE, Visitor, html_of, location_of, state_in

@@ -6,7 +6,7 @@ from django.utils import timezone
 from accounts.models import User
 from notifications.models import Email
 from tests.factories import make_account, make_event, make_staff
-from tests.guests.test_claim_admin import admin_of
+from tests.guests.claims.test_admin import admin_of
 from tests.promo.visitors import (
     PHONE,
     Visitor,
@@ -25,8 +25,8 @@ def correct(account: User, **changed: str) -> User:
     """Have staff type something else into an account's form in admin."""
     fields = ["phone", "first_name", "last_name", "email", "language"]
     form = {field: getattr(account, field) for field in fields} | {"is_active": "on"} | changed
-    answer = admin_of(make_staff()).post(f"/admin/accounts/user/{account.pk}/change/", form)
-    assert answer.status_code == 302, answer.content.decode()
+    response = admin_of(make_staff()).post(f"/admin/accounts/user/{account.pk}/change/", form)
+    assert response.status_code == 302, response.content.decode()
     return User.objects.get(pk=account.pk)
 
 

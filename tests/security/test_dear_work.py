@@ -18,7 +18,7 @@ from pytest_django import Settings
 from accounts.models import User
 from snap import settings as production
 from snap.processes import BASE_DIR
-from snap.slots import BusyError, Slots
+from snap.resilience.slots import BusyError, Slots
 from tests.factories import make_event, make_staff
 from tests.promo.visitors import Visitor
 from tests.security.test_uploads import image_bytes, upload
@@ -106,7 +106,7 @@ def test_one_address_has_few_passwords_hashed_a_minute(staff: User, settings: Se
     settings.STAFF_SIGN_IN_FAILURES = 1000
     attacker, colleague = Client(REMOTE_ADDR="203.0.113.9"), Client(REMOTE_ADDR="203.0.113.10")
     answers = [sign_in(attacker, phone) for phone in random_phones(30)]
-    assert [answer.status_code for answer in answers] == [200] * 20 + [429] * 10
+    assert [response.status_code for response in answers] == [200] * 20 + [429] * 10
     assert int(answers[-1]["Retry-After"]) <= 65
     # axes writes a row for each password that was compared.
     assert AccessAttempt.objects.count() == 20
@@ -232,10 +232,10 @@ def test_a_sign_in_that_finds_no_slot_is_told_to_come_again(
 ) -> None:
     settings.PASSWORD_HASHERS = BOUNDED
     for phone in (PHONE, "+351913000001"):
-        answer = sign_in(client, phone)
-        assert answer.status_code == 503
-        assert answer["Retry-After"]
-        assert "wrong" not in answer.content.decode(), "what was typed comes back"
+        response = sign_in(client, phone)
+        assert response.status_code == 503
+        assert response["Retry-After"]
+        assert "wrong" not in response.content.decode(), "what was typed comes back"
     assert client.get("/promo/").status_code == 200
 
 

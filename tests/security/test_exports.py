@@ -10,7 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
-from guests.exports import BYTE_ORDER_MARK, harmless
+from guests.exports import BYTE_ORDER_MARK, escape_formula
 from guests.models import Event, Guest
 from tests.factories import make_event, make_guest, make_staff
 
@@ -18,11 +18,11 @@ pytestmark = pytest.mark.django_db
 
 
 def export(client: Client, event: Event, language: str = "en") -> str:
-    answer = client.get(
+    response = client.get(
         f"/admin/guests/event/{event.pk}/guest-list.csv", headers={"accept-language": language}
     )
-    assert answer.status_code == 200
-    return b"".join(answer).decode()
+    assert response.status_code == 200
+    return b"".join(response).decode()
 
 
 def rows_of(text: str, delimiter: str = ",") -> list[list[str]]:
@@ -54,9 +54,9 @@ def test_spreadsheets_in_portuguese_separate_with_semicolons(admin: Client) -> N
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"])
 def test_no_cell_begins_a_formula(start: str) -> None:
-    assert harmless(f"{start}1+1") == f"'{start}1+1"
-    assert harmless(f"1{start}1") == f"1{start}1"
-    assert harmless("") == ""
+    assert escape_formula(f"{start}1+1") == f"'{start}1+1"
+    assert escape_formula(f"1{start}1") == f"1{start}1"
+    assert escape_formula("") == ""
 
 
 def test_a_name_that_calls_a_program_stays_a_name(admin: Client) -> None:

@@ -17,13 +17,21 @@ from pytest_django import Settings
 from redis import Redis
 
 from guests.models import GuestRequest
-from snap import limits
 from snap.addresses import client_address
-from snap.limits import LOCAL_KEYS, SLICE, WINDOW, Layer, LocalLimiter, acquire, stand_in_line
+from snap.limits import counters as limits
+from snap.limits.counters import (
+    LOCAL_KEYS,
+    SLICE,
+    WINDOW,
+    Layer,
+    LocalLimiter,
+    acquire,
+    stand_in_line,
+)
 from snap.processes import BASE_DIR
 from tests import servers
 from tests.factories import make_account, make_event
-from tests.promo.test_limits import challenge_for, solution_of, solve
+from tests.promo.limits.test_middleware import challenge_for, solution_of, solve
 from tests.promo.visitors import Visitor
 from tests.stack import Stack, http
 
@@ -75,7 +83,7 @@ def test_four_processes_and_800_hits_let_exactly_the_limit_through() -> None:
         assert process.stdout.readline() == "ready\n"
     with ThreadPoolExecutor(4) as threads:
         answers = list(threads.map(lambda process: process.communicate("go\n")[0], processes))
-    assert sum(int(answer) for answer in answers) == 300
+    assert sum(int(response) for response in answers) == 300
 
 
 def test_refused_by_one_layer_nothing_is_counted_in_the_others() -> None:
@@ -347,9 +355,9 @@ def test_a_frozen_store_holds_nobody_up(stack: Stack) -> None:
         took = []
         for _ in range(20):
             begun = time.monotonic()
-            answer = http.get(f"{stack.url}/promo/frozen/", timeout=20)
+            response = http.get(f"{stack.url}/promo/frozen/", timeout=20)
             took.append(time.monotonic() - begun)
-            assert answer.status_code == 200
+            assert response.status_code == 200
     finally:
         os.kill(pid, signal.SIGCONT)
     # Each process waits once for 0.5 s and then leaves the store alone; the rest is this machine's.

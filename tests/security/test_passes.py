@@ -13,7 +13,7 @@ from pytest_django import Settings
 
 from accounts.models import User
 from guests.models import Event, Guest, GuestRequest
-from guests.services import cancel_guest
+from guests.requests.places import cancel_guest
 from notifications.models import Email
 from tests.factories import make_account, make_event, make_guest, make_staff
 from tests.promo.visitors import Answer, Visitor, html_of, state_in
@@ -33,8 +33,8 @@ def browser() -> Client:
     return Client(headers={"accept-language": "en"})
 
 
-def shows_pass(answer: Answer, guest: Guest) -> bool:
-    return answer.status_code == 200 and guest.name in html_of(answer)
+def shows_pass(response: Answer, guest: Guest) -> bool:
+    return response.status_code == 200 and guest.name in html_of(response)
 
 
 def is_proven(guest: Guest) -> bool:
@@ -79,8 +79,8 @@ def test_the_browser_that_opened_the_link_holds_the_pass_and_others_do_not() -> 
 def test_looking_ahead_proves_nothing(header: dict[str, str] | None) -> None:
     guest, link = guest_with_email()
     client = browser()
-    answer = client.get(link, headers=header) if header else client.head(link)
-    assert answer.status_code == 200
+    response = client.get(link, headers=header) if header else client.head(link)
+    assert response.status_code == 200
     assert not is_proven(guest)
     assert not shows_pass(client.get(f"/guest/{guest.qr_token}"), guest)
 
@@ -108,9 +108,9 @@ def test_the_link_of_one_pass_opens_no_other() -> None:
     mine, _ = guest_with_email(guest.event)
     proof = link.partition("?proof=")[2]
     for typed in (proof, proof[:-1], proof + "x", "", "%ff", "x" * 5000, ":", "a:b"):
-        answer = browser().get(f"/guest/{mine.qr_token}?proof={typed}")
-        assert answer.status_code == 200, typed
-        assert not shows_pass(answer, mine), typed
+        response = browser().get(f"/guest/{mine.qr_token}?proof={typed}")
+        assert response.status_code == 200, typed
+        assert not shows_pass(response, mine), typed
     assert not is_proven(mine)
 
 

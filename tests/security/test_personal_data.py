@@ -64,9 +64,9 @@ class Browser:
         hidden = dict(HIDDEN.findall("".join(pages)))
         return self._kept(self.client.post(path, data=hidden | fields))
 
-    def _kept(self, answer: httpx.Response) -> httpx.Response:
-        self.addresses += [str(answer.url), answer.headers.get("location", "")]
-        return answer
+    def _kept(self, response: httpx.Response) -> httpx.Response:
+        self.addresses += [str(response.url), response.headers.get("location", "")]
+        return response
 
 
 @contextmanager

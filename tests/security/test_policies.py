@@ -9,7 +9,7 @@ from pytest_django import Settings
 from accounts.models import User
 from guests.models import Event, GuestRequest
 from tests.factories import make_account, make_event
-from tests.promo.test_limits import solve
+from tests.promo.limits.test_middleware import solve
 from tests.promo.visitors import Answer, Visitor, location_of
 
 pytestmark = pytest.mark.django_db
@@ -25,7 +25,7 @@ def post(browser: Client, path: str, body: object) -> Answer:
 
 
 def statuses(answers: list[Answer]) -> list[int]:
-    return [answer.status_code for answer in answers]
+    return [response.status_code for response in answers]
 
 
 # Every route -------------------------------------------------------------------------------------
@@ -207,7 +207,7 @@ def test_a_challenge_leads_out_of_ones_own_failures() -> None:
 
 
 def test_handshakes_are_limited_before_a_ticket_is_looked_up(settings: Settings) -> None:
-    from promo.limits import allows_handshake
+    from promo.limits.middleware import allows_handshake
 
     settings.LIMIT_SOCKETS, settings.LIMIT_SOCKETS_ADDRESS = 3, 8
     settings.TRUSTED_PROXIES = 1

@@ -9,9 +9,9 @@ from django.db import close_old_connections
 from django.test import Client
 from pytest_django import Settings
 
-from guests import snapshots
+from guests.emergency import snapshots
 from guests.models import Event
-from snap.database import breaker
+from snap.resilience.database import breaker
 from tests import servers
 from tests.factories import make_event, make_event_promoter
 from tests.promo.visitors import PERSON, Visitor, html_of
@@ -47,10 +47,10 @@ def queued(event: Event, number: int) -> tuple[Client, str]:
     visitor = Visitor(event, htmx=True)
     visitor.browser.defaults["REMOTE_ADDR"] = f"203.0.{number // 200}.{number % 200 + 1}"
     visitor.give_phone(f"+351963{number:06}")
-    answer = visitor.register(**PERSON)
-    assert answer.status_code == 202, html_of(answer)[:500]
+    response = visitor.register(**PERSON)
+    assert response.status_code == 202, html_of(response)[:500]
     visitor.browser.defaults["REMOTE_ADDR"] = CARRIER
-    return visitor.browser, answer["HX-Push-Url"]
+    return visitor.browser, response["HX-Push-Url"]
 
 
 def page_of(ticket_url: str) -> str:

@@ -8,7 +8,7 @@ from django.test import Client, RequestFactory
 from pytest_django import Settings
 from rest_framework import serializers as drf
 
-from promo import serializers
+from promo.api import serializers
 from snap.wsgi import application
 from tests.factories import make_account, make_event
 from tests.promo.visitors import Answer, Visitor, rows
@@ -135,9 +135,9 @@ def test_json_by_any_of_its_names(content_type: str) -> None:
     ids=lambda body: repr(body)[:24],
 )
 def test_what_is_no_json_object_is_refused(body: bytes) -> None:
-    answer = send(CHECK, body)
-    assert answer.status_code == 400
-    assert answer.json()["code"] == "invalid"
+    response = send(CHECK, body)
+    assert response.status_code == 400
+    assert response.json()["code"] == "invalid"
 
 
 def through_the_server(method: str, path: str, content_type: str) -> tuple[int, bytes]:
@@ -224,9 +224,9 @@ def test_a_value_of_another_type_is_refused(path: str, name: str, value: object)
     client.force_login(make_account())
     before = rows()
     fields = {str(each): GOOD[str(each)] for each in KINDS[path]().fields}
-    answer = client.post(path, json.dumps({**fields, name: value}), content_type=JSON)
-    assert answer.status_code == 400
-    assert list(answer.json()["fields"]) == [name]
+    response = client.post(path, json.dumps({**fields, name: value}), content_type=JSON)
+    assert response.status_code == 400
+    assert list(response.json()["fields"]) == [name]
     assert rows() == before
 
 

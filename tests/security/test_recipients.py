@@ -11,11 +11,11 @@ from django.db.models import F
 from django.test import Client
 from pytest_django import Settings
 
-from accounts.errors import AccountError
+from accounts.exceptions import AccountError
 from accounts.models import User
 from accounts.services import register
-from guests.draining import drain
-from guests.journal import Entry, the_journal
+from guests.emergency.draining import drain
+from guests.emergency.journal import Entry, get_journal
 from guests.models import DeadEntry, GuestRequest
 from notifications.models import Email
 from notifications.recipients import recipient_key
@@ -68,7 +68,7 @@ def sent_to_victim() -> int:
 @pytest.mark.django_db
 def test_one_mailbox_has_three_accounts_however_it_is_written() -> None:
     answers = [register_by_api(number, SPELLINGS[number % 7]) for number in range(21)]
-    assert [answer.status_code for answer in answers] == [201] * 3 + [409] * 18
+    assert [response.status_code for response in answers] == [201] * 3 + [409] * 18
     body = answers[3].json()
     assert (body["success"], body["code"]) == (False, "email_taken")
     assert list(body["fields"]) == ["email"]
@@ -83,9 +83,9 @@ def test_the_form_says_it_beside_the_email() -> None:
         register_by_api(number, VICTIM)
     visitor = Visitor(event)
     visitor.give_phone(phone(4))
-    answer = visitor.register(email=SPELLINGS[3])
-    assert answer.status_code == 422
-    assert "as many accounts" in error_beside("email", answer)
+    response = visitor.register(email=SPELLINGS[3])
+    assert response.status_code == 422
+    assert "as many accounts" in error_beside("email", response)
     assert GuestRequest.objects.count() == 0
     assert "/ticket/" in location_of(visitor.register(email="outra@example.com"))
 
@@ -119,8 +119,8 @@ def test_95_in_parallel_through_the_pages_are_three_and_send_three() -> None:
     def visit(number: int) -> str:
         visitor = Visitor(event)
         visitor.give_phone(phone(number))
-        answer = visitor.register(email=SPELLINGS[number % 7])
-        return answer.get("Location", "")
+        response = visitor.register(email=SPELLINGS[number % 7])
+        return response.get("Location", "")
 
     for start in range(0, 96, THREADS):
         at_once([partial(visit, start + n) for n in range(THREADS)])
@@ -164,7 +164,7 @@ def test_what_an_outage_has_accepted_is_refused_with_that_reason(
     """Their phones get no account, so that they can register with another email."""
     settings.JOURNAL_PATH = tmp_path / "journal.sqlite3"
     event = make_event()
-    journal = the_journal()
+    journal = get_journal()
     for number in range(6):
         journal.accept(
             Entry(
@@ -198,7 +198,7 @@ def test_codes_for_accounts_that_nobody_proved_fill_no_mailbox(settings: Setting
     for number in range(3):
         register_by_api(number, SPELLINGS[number])
     answers = [post(LOGIN, phone=phone(number % 3)) for number in range(30)]
-    told = [answer.status_code for answer in answers]
+    told = [response.status_code for response in answers]
     assert sent_to_victim() == 10
     assert told == [202] * 7 + [429] * 23
     assert answers[-1].json()["retryAfter"] == int(answers[-1]["Retry-After"]) > 0

@@ -108,13 +108,13 @@ def test_no_call_gives_an_answer_that_the_schema_does_not_name(
                 case.body |= {name: known[name] for name in known if name in case.body}
             if "ticket_id" in case.path_parameters:
                 case.path_parameters["ticket_id"] = str(tickets[turn % 3 % 2])
-        answer = case.call_and_validate(
+        response = case.call_and_validate(
             base_url=stack.url,
             headers={"X-CSRFToken": TOKEN},
             cookies=jars[turn % 3],
             checks=CHECKS,
         )
-        statuses.append(answer.status_code)
+        statuses.append(response.status_code)
 
     ask()
     succeeded = any(status < 300 for status in statuses)
@@ -146,9 +146,9 @@ def test_what_is_somebody_elses_is_not_there_for_another(stack: Stack) -> None:
                 "/api/client-auth-v2/check-phone", json={"phone": guests[other].phone}
             )
             assert known.json()["userId"] is None
-            for answer in (foreign, place, known):
-                assert str(guests[other].qr_token) not in answer.text
-                assert guests[other].name not in answer.text
+            for response in (foreign, place, known):
+                assert str(guests[other].qr_token) not in response.text
+                assert guests[other].name not in response.text
 
 
 @pytest.mark.browser

@@ -10,15 +10,15 @@ from pytest_django import Settings
 
 from accounts.models import User
 from accounts.sessions import BROWSER_KEY
-from guests.creation import create_due_guests
-from guests.draining import drain
-from guests.journal import the_journal
+from guests.emergency.draining import drain
+from guests.emergency.journal import get_journal
+from guests.emergency.snapshots import save_event
 from guests.models import Guest, GuestRequest
-from guests.passes import link_for_holder
-from guests.snapshots import remember
-from snap.database import breaker
+from guests.qr.passes import link_for_holder
+from guests.requests.creating import create_due_guests
+from snap.resilience.database import breaker
 from tests.factories import make_account, make_event, make_guest, make_request, make_staff
-from tests.promo.test_websocket import hear, socket, status_of_refusal
+from tests.promo.sockets.test_consumers import hear, socket, status_of_refusal
 from tests.promo.visitors import PHONE, Visitor, html_of
 from tests.stack import Stack
 
@@ -73,8 +73,8 @@ def test_a_copied_cookie_is_worth_nothing_after_signing_out() -> None:
     wanted = {"event_id": make_event().pk}
     for call in ("create", "create-async"):
         path = f"/api/client-auth/guests/{call}"
-        answer = thief.browser.post(path, wanted, content_type="application/json")
-        assert answer.status_code == 401
+        response = thief.browser.post(path, wanted, content_type="application/json")
+        assert response.status_code == 401
     assert thief.get(f"/api/client-auth/guests/requests/{ticket}").status_code == 404
     assert thief.get(f"/promo/{visitor.event.slug}/ticket/{ticket}/").status_code != 200
     assert thief.send("request").headers["Location"].endswith("/phone/")
@@ -272,23 +272,23 @@ def test_a_copied_cookie_queues_nothing_that_its_session_would_see() -> None:
     """An entry of an ended session is drained as one of a stranger."""
     account = make_account()
     visitor = signed_in_again(account)
-    remember(visitor.event)
+    save_event(visitor.event)
     thief = copy_of(visitor)
     visitor.browser.post("/sign-out/")
     event = make_event()
-    remember(event)
+    save_event(event)
     for _ in range(5):
         breaker.failed()
     try:
         wanted = {"event_id": event.pk}
-        answer = thief.browser.post(
+        response = thief.browser.post(
             "/api/client-auth/guests/create", wanted, content_type="application/json"
         )
     finally:
         breaker.succeeded()
-    assert answer.status_code == 202
-    drain(the_journal())
-    ticket = answer.json()["ticketId"]
+    assert response.status_code == 202
+    drain(get_journal())
+    ticket = response.json()["ticketId"]
     assert GuestRequest.objects.get(ticket_id=ticket).browser == ""
     create_due_guests()
     told = thief.get(f"/api/client-auth/guests/requests/{ticket}").json()

@@ -12,11 +12,11 @@ from django.db.models import F
 from django.test import Client
 from pytest_django import Settings
 
-from accounts.errors import AccountError
+from accounts.exceptions import AccountError
 from accounts.models import Claim, LoginCode, User
-from guests.claims import grant_claim, grant_unanswered_claims, refuse_claim, undo_claim
-from guests.creation import create_due_guests
+from guests.claims.services import grant_claim, grant_unanswered_claims, refuse_claim, undo_claim
 from guests.models import Event, Guest, GuestRequest
+from guests.requests.creating import create_due_guests
 from notifications.models import Email
 from notifications.services import send_due_emails
 from tests.factories import make_account, make_event, make_guest, make_staff
@@ -50,8 +50,8 @@ def claim_by(visitor: Visitor, phone: str = PHONE) -> Answer:
     return visitor.send("claim", **OWNER)
 
 
-def state_of_claim(answer: Answer) -> str:
-    found = re.search(r'data-claim="(\w+)"', html_of(answer))
+def state_of_claim(response: Answer) -> str:
+    found = re.search(r'data-claim="(\w+)"', html_of(response))
     return found[1] if found else ""
 
 

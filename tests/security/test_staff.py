@@ -18,9 +18,9 @@ from django_otp.plugins.otp_static.models import StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
 from pytest_django import Settings
 
+from accounts.admin_site import SEEN_KEY, SINCE_KEY
 from accounts.models import User
 from accounts.sessions import BACKEND
-from accounts.staff import SEEN_KEY, SINCE_KEY
 from tests.factories import make_account, make_event, make_staff
 from tests.promo.visitors import Visitor, html_of
 
@@ -61,7 +61,7 @@ def set_session(client: Client, **values: Any) -> None:
 
 def test_a_password_is_not_guessed_in_more_than_five_tries(client: Client, staff: User) -> None:
     answers = [sign_in(client, password=f"guess {n}") for n in range(5)]
-    assert [answer.status_code for answer in answers] == [200, 200, 200, 200, 429]
+    assert [response.status_code for response in answers] == [200, 200, 200, 200, 429]
     right = sign_in(client)
     assert right.status_code == 429
     assert right["Retry-After"] == "900"
@@ -128,7 +128,7 @@ def test_guests_sign_in_where_staff_are_locked_out(client: Client, staff: User) 
 def test_known_and_unknown_phones_get_the_same_answer(client: Client, staff: User) -> None:
     known, unknown = sign_in(client, password="wrong"), sign_in(client, "912000111", "wrong")
     assert known.status_code == unknown.status_code == 200
-    texts = [re.sub(r'value="[^"]*"', "", html_of(answer)) for answer in (known, unknown)]
+    texts = [re.sub(r'value="[^"]*"', "", html_of(response)) for response in (known, unknown)]
     assert texts[0] == texts[1]
 
 
@@ -221,8 +221,8 @@ def test_the_password_alone_opens_nothing_once_there_is_a_device(
 def test_a_code_opens_admin_once(client: Client, backup_codes: list[str]) -> None:
     sign_in(client)
     code = next_code(TOTPDevice.objects.get())
-    answer = client.post("/admin/second-factor/?next=/admin/guests/", {"code": code})
-    assert answer["Location"] == "/admin/guests/"
+    response = client.post("/admin/second-factor/?next=/admin/guests/", {"code": code})
+    assert response["Location"] == "/admin/guests/"
     assert is_inside(client)
     overheard = Client()
     sign_in(overheard)

@@ -9,9 +9,9 @@ from django.core.signing import Signer, TimestampSigner, b62_encode
 from django.test import Client
 
 from accounts.models import LoginCode, User
-from guests.journal import the_journal
+from guests.emergency.journal import get_journal
 from guests.models import Event, Guest, GuestRequest
-from snap.database import breaker
+from snap.resilience.database import breaker
 from tests.factories import make_account, make_event
 from tests.promo.visitors import (
     PERSON,
@@ -51,26 +51,26 @@ class Tab:
         return self._show(self.browser.get(address, headers=self.headers))
 
     def send(self, step: str, **fields: str) -> Answer:
-        answer = self.browser.post(self.url(step), self.form | fields, headers=self.headers)
-        return self._show(answer)
+        response = self.browser.post(self.url(step), self.form | fields, headers=self.headers)
+        return self._show(response)
 
     def give_phone(self, phone: str) -> Answer:
         return self.send("phone", phone=phone)
 
-    def _show(self, answer: Answer) -> Answer:
-        if answer.status_code in {302, 303}:
-            self.address = answer["Location"]
+    def _show(self, response: Answer) -> Answer:
+        if response.status_code in {302, 303}:
+            self.address = response["Location"]
             return self._show(self.browser.get(self.address, headers=self.headers))
         for header in ("HX-Push-Url", "HX-Replace-Url"):
-            self.address = answer.get(header, self.address)
+            self.address = response.get(header, self.address)
         self.form = dict(
-            re.findall(r'<input type="hidden" name="(\w+)" value="(.*?)"', text(answer))
+            re.findall(r'<input type="hidden" name="(\w+)" value="(.*?)"', text(response))
         )
-        return answer
+        return response
 
 
-def text(answer: Answer) -> str:
-    return html_of(answer)
+def text(response: Answer) -> str:
+    return html_of(response)
 
 
 def two_tabs(*, htmx: bool, two_events: bool) -> tuple[Tab, Tab]:
@@ -131,8 +131,8 @@ def test_a_claim_is_about_the_phone_of_its_own_tab(*, htmx: bool) -> None:
     assert not other.claims.exists()
 
 
-def link_in(answer: Answer, step: str) -> str:
-    found = re.search(rf'href="([^"]*/{step}/[^"]*)"', text(answer))
+def link_in(response: Answer, step: str) -> str:
+    found = re.search(rf'href="([^"]*/{step}/[^"]*)"', text(response))
     assert found
     return found[1]
 
@@ -174,7 +174,7 @@ def test_in_an_emergency_tabs_do_not_mix_either(*, htmx: bool) -> None:
         first.send("register", **PERSON)
     finally:
         breaker.succeeded()
-    (stored,) = the_journal().in_state("waiting")
+    (stored,) = get_journal().in_state("waiting")
     assert stored.entry.phone == FIRST
 
 
@@ -238,9 +238,9 @@ def test_a_form_that_is_not_this_steps_leads_back_to_the_phone(
     sender, form = forge(visitor)
     before = rows()
     fields = form | PERSON | {"code": "123456", "resend": "1"}
-    answer = sender.browser.post(sender.step_url(step), fields)
-    assert 'name="phone"' in html_of(answer)
-    assert "no longer good" in html_of(answer)
+    response = sender.browser.post(sender.step_url(step), fields)
+    assert 'name="phone"' in html_of(response)
+    assert "no longer good" in html_of(response)
     assert rows() == before
 
 

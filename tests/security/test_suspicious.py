@@ -11,7 +11,7 @@ from pytest_django import Settings
 
 from accounts.models import BlockedPhone, SuspiciousActivity, User
 from accounts.suspicious import note_suspicious
-from snap.database import breaker
+from snap.resilience.database import breaker
 from tests.factories import make_account, make_event
 from tests.promo.visitors import Visitor
 

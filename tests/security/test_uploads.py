@@ -15,7 +15,7 @@ from pytest_django import Settings
 
 from accounts.models import User
 from guests.models import Event
-from guests.posters import redrawn
+from guests.posters import reencode_image
 from tests.factories import make_event
 
 SCRIPT = b"<script>alert(1)</script>"
@@ -46,7 +46,7 @@ def bomb(side: int) -> bytes:
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_an_image_is_drawn_anew_under_a_name_of_ours(kind: str) -> None:
-    poster = redrawn(upload(image_bytes(kind), "../../../etc/cron.d/x.png"))
+    poster = reencode_image(upload(image_bytes(kind), "../../../etc/cron.d/x.png"))
     assert poster.name is not None
     assert "/" not in poster.name
     assert "x" not in poster.name
@@ -56,12 +56,12 @@ def test_an_image_is_drawn_anew_under_a_name_of_ours(kind: str) -> None:
 def test_what_hides_behind_an_image_is_gone() -> None:
     exif = Image.Exif()
     exif[0x010E] = SCRIPT.decode()
-    poster = redrawn(upload(image_bytes("JPEG", exif=exif) + SCRIPT))
+    poster = reencode_image(upload(image_bytes("JPEG", exif=exif) + SCRIPT))
     assert SCRIPT not in poster.read()
 
 
 def test_large_images_are_made_smaller() -> None:
-    assert max(Image.open(redrawn(upload(image_bytes(size=(3000, 1000))))).size) == 2000
+    assert max(Image.open(reencode_image(upload(image_bytes(size=(3000, 1000))))).size) == 2000
 
 
 @pytest.mark.parametrize(
@@ -84,13 +84,13 @@ def test_large_images_are_made_smaller() -> None:
 )
 def test_what_is_no_poster(content: bytes) -> None:
     with pytest.raises(ValidationError):
-        redrawn(upload(content))
+        reencode_image(upload(content))
 
 
 def test_a_file_too_large(settings: Settings) -> None:
     settings.POSTER_MAX_SIZE = 100
     with pytest.raises(ValidationError):
-        redrawn(upload(image_bytes()))
+        reencode_image(upload(image_bytes()))
 
 
 @pytest.mark.django_db
@@ -103,8 +103,8 @@ def test_admin_takes_posters_only(client: Client, manager: User, name: str, cont
     event = make_event()
     client.force_login(manager)
     form = {"poster": upload(content, name)}
-    answer = client.post(f"/admin/guests/event/{event.pk}/change/", form)
-    assert "poster" in answer.context["adminform"].form.errors
+    response = client.post(f"/admin/guests/event/{event.pk}/change/", form)
+    assert "poster" in response.context["adminform"].form.errors
     assert not Event.objects.get(pk=event.pk).poster
 
 
@@ -114,8 +114,8 @@ def test_a_poster_of_a_form_that_is_refused_is_not_kept(client: Client, manager:
     client.force_login(manager)
     before = posters()
     form = {"poster": upload(image_bytes()), "title": ""}
-    answer = client.post(f"/admin/guests/event/{event.pk}/change/", form)
-    assert "poster" not in answer.context["adminform"].form.errors
+    response = client.post(f"/admin/guests/event/{event.pk}/change/", form)
+    assert "poster" not in response.context["adminform"].form.errors
     assert posters() == before
 
 
@@ -141,17 +141,17 @@ def posters() -> set[str]:
 @pytest.mark.parametrize("path", ["/promo/festa/-/phone/", "/i18n/setlang/", "/sign-out/", "/"])
 @pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "multipart/form-data"])
 def test_a_body_is_refused_by_the_length_it_announces(client: Client, path: str, kind: str) -> None:
-    answer = client.generic(
+    response = client.generic(
         "POST", path, b"", f"{kind}; boundary=x", headers={"content-length": "10000000000"}
     )
-    assert answer.status_code == 413
-    assert "errors/413.html" in [template.name for template in answer.templates]
+    assert response.status_code == 413
+    assert "errors/413.html" in [template.name for template in response.templates]
 
 
 @pytest.mark.parametrize("length", ["-1", "1e9", "0x10", "9" * 400, "9" * 5000, "1,1", "²"])
 def test_lengths_that_are_none_are_refused(client: Client, length: str) -> None:
-    answer = client.generic("POST", "/promo/", b"", headers={"content-length": length})
-    assert answer.status_code == 413
+    response = client.generic("POST", "/promo/", b"", headers={"content-length": length})
+    assert response.status_code == 413
 
 
 @pytest.mark.django_db

@@ -396,8 +396,8 @@ def says_ready(host: str, port: int) -> bool:
         f"http://{host}:{port}/readyz", headers={"Host": urlsplit(settings.PUBLIC_URL).netloc}
     )
     try:
-        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310  # nosec B310
-            return bool(answer.status == 200)
+        with urllib.request.urlopen(request, timeout=5) as response:  # noqa: S310  # nosec B310
+            return bool(response.status == 200)
     except (urllib.error.URLError, OSError):
         return False
 
