@@ -2,12 +2,12 @@
 
 from django.conf import settings
 from django.core.files.storage import default_storage
-from django.urls import reverse
 
 from guests.models import Guest
+from guests.passes.holders import link_for_holder
 from guests.qr.codes import image_name, image_url
-from guests.qr.passes import link_for_holder
 from notifications.kinds import EmailContent, email_kind
+from snap.pages import page_url
 
 
 @email_kind("qr_code")
@@ -44,7 +44,7 @@ def waitlisted(cause: str) -> EmailContent | None:
             "first_name": guest.account.first_name,
             "event_title": guest.event.title,
             "position": guest.position(),
-            "event_url": settings.PUBLIC_URL + reverse("promo:event", args=[guest.event.slug]),
+            "event_url": page_url("event", guest.event.slug),
         }
     )
 

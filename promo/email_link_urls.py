@@ -4,7 +4,7 @@ from django.urls import path
 
 from promo import claims
 
-app_name = "from_email"
+app_name = "email_links"
 urlpatterns = [
     path("welcome/<int:account_id>/", claims.welcome, name="welcome"),
     path("claim/<int:claim_id>/", claims.objection, name="claim"),

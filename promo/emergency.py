@@ -202,7 +202,7 @@ def sign_out(request: HttpRequest) -> HttpResponse:
         log.exception("sign_out_not_kept")
         is_kept = False
     end_session(request, None)
-    return render(request, "accounts/signed_out.html", {"is_kept": is_kept})
+    return render(request, "promo/signed_out.html", {"is_kept": is_kept})
 
 
 def no_codes(request: HttpRequest, event: str, promoter: str) -> HttpResponse:

@@ -6,7 +6,6 @@ from math import ceil
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
-from django.urls import reverse
 from django.utils import translation
 from django.utils.functional import Promise
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -14,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_exempt
 
 from snap.limits.policy import PAGES, limited
+from snap.pages import page_path
 
 RETRY_AFTER = 5  # seconds
 
@@ -68,7 +68,7 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """The form is too old, or cookies are off: offer the way back to it."""
     came_from = request.META.get("HTTP_REFERER", "")
     ours = url_has_allowed_host_and_scheme(came_from, {request.get_host()})
-    return _page(request, 403, "csrf", back=came_from if ours else reverse("promo:events"))
+    return _page(request, 403, "csrf", back=came_from if ours else page_path("events"))
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

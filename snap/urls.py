@@ -18,7 +18,7 @@ urlpatterns = [
     path("api/", include("promo.api.urls")),
     path("challenge/", include("promo.limits.urls")),
     path("from-email/", include("promo.email_link_urls")),
-    path("", include("guests.qr.urls")),
+    path("", include("guests.passes.urls")),
     path("inbox/", include("notifications.urls")),
     path("sign-out/", sign_out, name="sign_out"),
     path("i18n/setlang/", limited(write=PAGES)(set_language), name="set_language"),

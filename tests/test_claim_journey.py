@@ -7,8 +7,8 @@ from accounts.email_links import signature_for
 from accounts.models import Claim, User
 from guests.claims.services import grant_claim
 from guests.models import Guest
+from guests.passes.holders import link_for_holder
 from guests.qr.codes import pass_url
-from guests.qr.passes import link_for_holder
 from tests.factories import make_account, make_event, make_guest, make_staff
 from tests.stack import Stack
 from tests.test_journey import (

@@ -2,11 +2,9 @@
 
 from typing import Any
 
-from django.conf import settings
 from django.contrib import admin
 from django.db.models import Count, OuterRef, QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
@@ -15,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from guests.admin.base import NOTHING, counted
 from guests.models import Guest, Promoter, Team, TeamMember
 from snap.admin import ChangesOnly
+from snap.pages import page_url
 
 # Teams and promoters -----------------------------------------------------------------------------
 
@@ -73,7 +72,7 @@ class PromoterAdmin(ChangesOnly):
             if at_event.event.ends_at > now
         }
         links = [
-            settings.PUBLIC_URL + reverse("promo:event", args=[event.slug, promoter.code])
+            page_url("event", event.slug, promoter.code)
             for event in sorted(ahead, key=lambda event: event.starts_at)
         ]
         return format_html_join(SafeString("<br>"), '<a href="{0}">{0}</a>', [(x,) for x in links])

@@ -5,11 +5,10 @@ import os
 import threading
 from time import monotonic, sleep
 
+from celery import current_app
 from django.conf import settings
 from django.core.cache import cache
 from kombu.exceptions import OperationalError
-
-from snap.celery import app
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +67,7 @@ class WakeUp:
             if not self._has_turn():
                 return
             self._wanted.clear()
-            app.send_task(self.task, ignore_result=True, expires=60)
+            current_app.send_task(self.task, ignore_result=True, expires=60)
         except (OperationalError, OSError):
             if self.failed_at is None:
                 log.warning("wake_up_failed", extra={"task": self.task})

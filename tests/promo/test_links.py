@@ -27,9 +27,9 @@ def test_a_link_opened_lately_asks_nobody(
 ) -> None:
     at_event = make_event_promoter()
     event, promoter = at_event.event, at_event.promoter
+    settings.LINK_SECONDS = 60.0
     with django_assert_num_queries(2):
         open_link(event.slug, promoter.code)
-    settings.LINK_SECONDS = 60.0
     with django_assert_num_queries(0):
         link = open_link(event.slug, promoter.code)
     assert (link.event, link.promoter) == (event, promoter)

@@ -14,7 +14,7 @@ from guests.emergency.draining import drain
 from guests.emergency.journal import get_journal
 from guests.emergency.snapshots import save_event
 from guests.models import Guest, GuestRequest
-from guests.qr.passes import link_for_holder
+from guests.passes.holders import link_for_holder
 from guests.requests.creating import create_due_guests
 from snap.resilience.database import breaker
 from tests.factories import make_account, make_event, make_guest, make_request, make_staff

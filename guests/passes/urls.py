@@ -1,6 +1,6 @@
 from django.urls import path, re_path
 
-from guests.qr import views
+from guests.passes import views
 
 app_name = "guests"
 urlpatterns = [

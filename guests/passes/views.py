@@ -6,7 +6,6 @@ from django.contrib.auth.models import AnonymousUser
 from django.core.files.storage import default_storage
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
-from django.urls import reverse
 from django.utils.cache import patch_cache_control
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -15,9 +14,10 @@ from accounts.sessions import remembered_account
 from guests.emergency.access import known_account
 from guests.emergency.mirror import get_mirror
 from guests.models import Event, Guest
+from guests.passes.holders import has_link, is_holder
 from guests.qr.codes import image_name, image_url, store_image
-from guests.qr.passes import has_link, is_holder
 from snap.limits.policy import PAGES, limited, unlimited
+from snap.pages import page_path
 from snap.resilience.database import DatabaseAwayError, guarded_database
 
 ONE_YEAR = 31_536_000
@@ -78,7 +78,7 @@ def _show_mirrored_pass(request: HttpRequest, token: str) -> HttpResponse | None
 
 def _show_to_another(request: HttpRequest, event: Event) -> HttpResponse:
     """Say that a pass is valid and nothing of its guest, and lead back to its event."""
-    sign_in_url = reverse("promo:phone", args=[event.slug, ""])
+    sign_in_url = page_path("sign_in", event.slug, "")
     return render(request, "guests/pass_of_another.html", {"sign_in_url": sign_in_url})
 
 
