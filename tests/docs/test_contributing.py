@@ -1,9 +1,13 @@
-"""CONTRIBUTING answers ten questions with a file and a function, and explains thirty words."""
+"""CONTRIBUTING has a complete folder map, ten questions with answers, and thirty words."""
 
 import re
 from pathlib import Path
 
-TEXT = (Path(__file__).resolve().parents[2] / "CONTRIBUTING.md").read_text()
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = (ROOT / "CONTRIBUTING.md").read_text()
+APPS = ("snap", "promo", "guests", "accounts", "notifications")
+# Their names say enough.
+STANDARD = {"__init__.py", "admin.py", "apps.py", "forms.py", "tasks.py", "urls.py", "views.py"}
 PLACE = re.compile(r"`[\w/]+\.py: [\w.]+`")
 MODEL = re.compile(r"`\w+\.models\.\w+`")
 MODULE = re.compile(r"`[\w/]+\.py`")
@@ -13,6 +17,28 @@ def section(title: str) -> str:
     _, _, after = TEXT.partition(f"\n## {title}\n")
     text, _, _ = after.partition("\n## ")
     return text
+
+
+def is_in_the_map(path: Path, rows: list[str]) -> bool:
+    """Say whether a row names the module, its package with the module, or its whole package."""
+    if any(f"`{path}`" in row for row in rows):
+        return True
+    for row in rows:
+        if row.startswith(f"| `{path.parent}/` |"):
+            return f"`{path.name}`" in row or ".py`" not in row
+    return False
+
+
+def test_the_folder_map_names_every_module() -> None:
+    rows = [line for line in section("Folder map").splitlines() if line.startswith("| `")]
+    modules = [path.relative_to(ROOT) for app in APPS for path in (ROOT / app).rglob("*.py")]
+    named = [path for path in modules if "migrations" not in path.parts]
+    missing = [
+        str(path) for path in named if path.name not in STANDARD and not is_in_the_map(path, rows)
+    ]
+    assert missing == []
+    assert not is_in_the_map(Path("promo/api/nothing.py"), rows)
+    assert not is_in_the_map(Path("promo/nothing.py"), rows)
 
 
 def test_ten_questions_have_an_answer_with_file_and_function() -> None:
