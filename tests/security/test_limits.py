@@ -42,7 +42,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 import django
 django.setup()
-from snap.limits import Layer, acquire
+from snap.limits.counters import Layer, acquire
 layers = [Layer(n, sys.argv[1], 10**6) for n in ("ip", "phone", "event")]
 layers.append(Layer("system", sys.argv[1], 300))
 acquire([Layer("warm", "up", 10)])
