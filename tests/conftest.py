@@ -13,12 +13,12 @@ from pytest_django import DjangoDbBlocker
 
 from accounts.models import User
 from guests.models import Guest, Promoter
-from guests.requests.line import venues
-from promo import links
 from snap.limits import counters as limits
+from snap.local_cache import clear_local_caches
 from snap.resilience import database
-from tests import factories, servers
-from tests.stack import Stack
+from tests import factories
+from tests.helpers import servers
+from tests.helpers.stack import Stack
 
 PHONE: dict[str, Any] = {
     "viewport": {"width": 390, "height": 844},
@@ -88,8 +88,7 @@ def _fresh_servers() -> Iterator[None]:
     limits.breaker.succeeded()
     database.breaker.succeeded()
     limits.local.clear()
-    venues.forget()
-    links.forget()
+    clear_local_caches()
 
 
 # Processes -------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 import logging
 from dataclasses import dataclass
-from time import monotonic
 from typing import Any
 
 from django.core import serializers
@@ -11,14 +10,14 @@ from django.db.models import Model
 from guests.emergency.journal import JournalError, get_journal
 from guests.models import Event, EventPromoter, Promoter, Team
 from guests.requests.attribution import choose_promoter
+from snap.local_cache import LocalCache
 
 log = logging.getLogger(__name__)
 
 # Seconds a snapshot may be old before a page that has the event at hand takes a new one.
 FRESH_FOR = 30.0
-MAX_REMEMBERED = 1000
-
-_taken_at: dict[str, float] = {}
+# Slugs of the events that this process has saved within FRESH_FOR seconds.
+_saved: LocalCache[str, str] = LocalCache(size=1000, seconds=lambda: FRESH_FOR)
 
 
 @dataclass(frozen=True)
@@ -37,12 +36,8 @@ class Snapshot:
 
 def save_event(event: Event) -> None:
     """Keep an event and its promoters on this host's disk, at most every 30 s. One query then."""
-    now = monotonic()
-    if now < _taken_at.get(event.slug, -FRESH_FOR) + FRESH_FOR:
+    if not _saved.add(event.slug, "saved"):
         return
-    if len(_taken_at) >= MAX_REMEMBERED:
-        _taken_at.clear()
-    _taken_at[event.slug] = now
     promoters = EventPromoter.objects.filter(event=event).select_related("promoter", "team")
     at_event = list(promoters.order_by("pk"))
     rows: list[Model] = [event, *at_event, *(row.promoter for row in at_event)]

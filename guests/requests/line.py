@@ -1,7 +1,6 @@
 """Crowds: who stands in line past a limit, and whose network is a venue's."""
 
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from time import monotonic
 
 from django.conf import settings
 from django.db.models import QuerySet
@@ -9,6 +8,7 @@ from django.db.models.functions import Now
 
 from guests.models import Event
 from snap.limits.counters import Layer, stand_in_line
+from snap.local_cache import LocalCache
 from snap.resilience.connections import deadline
 from snap.resilience.database import DatabaseAwayError, guarded_database
 
@@ -33,22 +33,18 @@ class Venues:
 
     def __init__(self) -> None:
         self._networks: list[IPv4Network | IPv6Network] = []
-        self._stale_at = 0.0
+        # Holds one value while the networks count as fresh.
+        self._fresh: LocalCache[str, str] = LocalCache(size=1, seconds=lambda: FRESH_FOR)
 
     def have(self, address: str) -> bool:
         """Say whether an address lies in a venue's network. One query every FRESH_FOR seconds."""
-        if monotonic() >= self._stale_at:
-            self._stale_at = monotonic() + FRESH_FOR
+        if self._fresh.add("networks", "fresh"):
             self._read()
         try:
             sought = ip_address(address)
         except ValueError:
             return False
         return any(sought in network for network in self._networks)
-
-    def forget(self) -> None:
-        """Have the networks read anew by whoever asks next."""
-        self._stale_at = 0.0
 
     def _read(self) -> None:
         named: QuerySet[Event, str] = (

@@ -3,20 +3,20 @@
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from math import ceil
-from time import monotonic
 from typing import Any, Self
 from zoneinfo import ZoneInfo
 
 from guests.models import Event, Guest, GuestRequest
 from guests.qr.codes import image_url, pass_url
+from snap.local_cache import LocalCache
 
 ROWS_A_SECOND = 100  # A low guess at what one worker ends, for the time people are told.
 LONGEST_GUESS = 60  # seconds
 SAME_OUTAGE = timedelta(days=1)
 BELIEVED_FOR = 1.0  # seconds that a count of an event's pending requests is good for a guess
 
-# When an event's pending requests were last counted here, and how many they were.
-_pending: dict[int, tuple[float, int]] = {}
+# How many requests of an event are pending, by the event's id.
+_pending: LocalCache[int, int] = LocalCache(size=1000, seconds=lambda: BELIEVED_FOR)
 
 
 @dataclass(frozen=True)
@@ -209,9 +209,8 @@ def estimated_seconds(event_id: int) -> int:
 
     One query a second and process: in a rush everybody asks, and there is much to count.
     """
-    counted_at, pending = _pending.get(event_id, (-BELIEVED_FOR, 0))
-    now = monotonic()
-    if now >= counted_at + BELIEVED_FOR:
+    pending = _pending.get(event_id)
+    if pending is None:
         pending = GuestRequest.objects.pending().filter(event_id=event_id)[:10_000].count()
-        _pending[event_id] = now, pending
+        _pending.set(event_id, pending)
     return 1 + pending // ROWS_A_SECOND

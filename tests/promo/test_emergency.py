@@ -11,18 +11,18 @@ from pytest_django import Settings
 
 from accounts.models import User
 from accounts.sessions import ACCOUNT_PHONE_KEY, BACKEND
-from guests.emergency import snapshots
 from guests.emergency.draining import drain
 from guests.emergency.journal import get_journal
 from guests.models import Event, Guest, GuestRequest
 from guests.passes.holders import link_for_holder
 from guests.requests.accepting import wake_guests_worker
 from guests.requests.creating import create_due_guests
+from snap.local_cache import clear_local_caches
 from snap.resilience.database import breaker
-from tests import servers
 from tests.factories import make_account, make_event, make_event_promoter, make_guest
-from tests.promo.visitors import signed_step
-from tests.stack import wait_for
+from tests.helpers import servers
+from tests.helpers.stack import wait_for
+from tests.helpers.visitors import signed_step
 
 pytestmark = pytest.mark.skipif(
     "servers.postgresql is None or servers.valkey is None",
@@ -38,7 +38,7 @@ CREATE = "/api/client-auth/guests/create-async"
 def all_well(transactional_db: None, tmp_path: Any, settings: Settings) -> Iterator[None]:
     """Begin with a closed breaker and an empty journal, and leave a server that answers."""
     settings.JOURNAL_PATH = tmp_path / "journal.sqlite3"
-    snapshots._taken_at.clear()
+    clear_local_caches()
     breaker.succeeded()
     yield
     breaker.succeeded()

@@ -17,7 +17,6 @@ from pytest_django import Settings
 from accounts.models import Claim, User
 from accounts.sessions import ACCOUNT_PHONE_KEY, BACKEND
 from guests.claims.proof import prove_by_link
-from guests.emergency import snapshots
 from guests.emergency.draining import drain
 from guests.emergency.journal import get_journal
 from guests.models import Event, Guest
@@ -25,11 +24,12 @@ from guests.passes.holders import link_for_holder
 from guests.requests.creating import create_due_guests
 from guests.requests.places import cancel_guest
 from notifications.models import Email
+from snap.local_cache import clear_local_caches
 from snap.resilience.database import breaker
-from tests import servers
 from tests.factories import make_account, make_event, make_guest, make_staff
-from tests.promo.visitors import PHONE, Answer, Visitor, html_of, location_of, state_in
-from tests.stack import wait_for
+from tests.helpers import servers
+from tests.helpers.stack import wait_for
+from tests.helpers.visitors import PHONE, Answer, Visitor, html_of, location_of, state_in
 
 pytestmark = pytest.mark.skipif(
     "servers.postgresql is None", reason="only a server that the tests started may be stopped"
@@ -44,7 +44,7 @@ OUTRA = {"first_name": "Ana", "last_name": "Segunda", "email": "ana@example.com"
 @pytest.fixture(autouse=True)
 def all_well(transactional_db: None, tmp_path: Path, settings: Settings) -> Iterator[None]:
     settings.JOURNAL_PATH = tmp_path / "journal.sqlite3"
-    snapshots._taken_at.clear()
+    clear_local_caches()
     breaker.succeeded()
     yield
     breaker.succeeded()

@@ -9,12 +9,12 @@ from django.db import close_old_connections
 from django.test import Client
 from pytest_django import Settings
 
-from guests.emergency import snapshots
 from guests.models import Event
+from snap.local_cache import clear_local_caches
 from snap.resilience.database import breaker
-from tests import servers
 from tests.factories import make_event, make_event_promoter
-from tests.promo.visitors import PERSON, Visitor, html_of
+from tests.helpers import servers
+from tests.helpers.visitors import PERSON, Visitor, html_of
 
 pytestmark = pytest.mark.skipif(
     "servers.postgresql is None or servers.valkey is None",
@@ -30,7 +30,7 @@ def event(transactional_db: None, tmp_path: Any, settings: Settings) -> Iterator
     assert servers.postgresql is not None
     settings.JOURNAL_PATH = tmp_path / "journal.sqlite3"
     settings.LIMIT_IP = 100
-    snapshots._taken_at.clear()
+    clear_local_caches()
     event = make_event()
     make_event_promoter(event)
     assert Client().get(f"/promo/{event.slug}/").status_code == 200

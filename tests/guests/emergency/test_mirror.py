@@ -21,6 +21,7 @@ from guests.emergency.mirror import Mirror, get_mirror
 from guests.models import Event, Guest
 from guests.requests.creating import create_due_guests
 from guests.requests.places import cancel_guest, fill_free_places
+from snap.local_cache import clear_local_caches
 from tests.factories import make_account, make_event, make_guest, make_request, make_staff
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -256,7 +257,7 @@ def test_what_was_known_a_day_ago_is_not_shown(mirror: Mirror) -> None:
 
 
 def test_the_sweeper_keeps_events_that_nobody_has_looked_at_here() -> None:
-    snapshots._taken_at.clear()
+    clear_local_caches()
     hidden = make_event(slug="secreta")
     event = make_event(slug="festa")
     call_command("sweeper", once=True)
