@@ -81,7 +81,7 @@ def read_settings(source: str) -> list[Setting]:
         if not meaning or line in places:
             missing.append(name)
         places.append(line)
-        kind = TYPES[method_of(call)]
+        kind = TYPES[env_method(call)]
         found.append(Setting(name, kind, default_of(call), meaning, heading_above(lines, line)))
     if missing:
         raise UndocumentedError(
@@ -97,11 +97,11 @@ def env_calls(module: ast.Module) -> Iterator[tuple[ast.Call, ast.stmt]]:
         calls = [node for node in ast.walk(statement) if isinstance(node, ast.Call)]
         calls.sort(key=lambda call: (call.lineno, call.col_offset))
         for call in calls:
-            if method_of(call) in TYPES:
+            if env_method(call) in TYPES:
                 yield call, statement
 
 
-def method_of(call: ast.Call) -> str:
+def env_method(call: ast.Call) -> str:
     """Return the method of `env` that a call calls, "" for every other call."""
     function = call.func
     if not isinstance(function, ast.Attribute) or not isinstance(function.value, ast.Name):

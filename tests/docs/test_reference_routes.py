@@ -15,7 +15,7 @@ from promo.api.schema import SchemaView
 from promo.sockets.routing import websocket_urlpatterns
 from promo.steps import Step
 from snap.limits.policy import Policy, policy_of
-from tests.docs.reference import Row, assert_same, codes_in, table_of, tables_with
+from tests.docs.reference_tables import Row, assert_same, codes_in, table_of, tables_with
 
 # anymail says so of SendGrid's webhook, which is made here without being used.
 pytestmark = pytest.mark.filterwarnings("ignore:django-anymail has dropped official support")

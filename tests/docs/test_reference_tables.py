@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.docs.reference import assert_same, parse, table_of, tables_with
+from tests.docs.reference_tables import assert_same, parse, table_of, tables_with
 
 PAGE = """\
 # Page

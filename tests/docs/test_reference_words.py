@@ -26,7 +26,7 @@ from snap import error_pages
 from snap.celery import app
 from snap.observability.health import level
 from tests import settings_reference
-from tests.docs.reference import ROOT, assert_same, codes_in, table_of, tables_with
+from tests.docs.reference_tables import ROOT, assert_same, codes_in, table_of, tables_with
 
 APPS = {"snap", "promo", "guests", "accounts", "notifications"}
 # Codes of the API's own, beside the one of each status.
