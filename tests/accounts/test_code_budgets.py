@@ -7,7 +7,6 @@ from math import ceil
 from typing import Any
 
 import pytest
-from django.db.models import F
 from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
@@ -15,8 +14,9 @@ from pytest_django import Settings
 from accounts.models import LoginCode, User
 from notifications.models import Email
 from tests.factories import make_account, make_event
-from tests.helpers.visitors import PHONE, Answer, Visitor, html_of, last_code, location_of, rows
-from tests.promo.limits.test_middleware import solution_of
+from tests.helpers.challenges import follow, hidden_in, solve_and_follow, solve_shown
+from tests.helpers.codes import age_codes, seconds_shown, sign_out, strangers_ask
+from tests.helpers.visitors import PHONE, Visitor, html_of, last_code, location_of, rows
 
 pytestmark = pytest.mark.django_db
 
@@ -31,40 +31,6 @@ def _quick(settings: Settings) -> None:
 @pytest.fixture
 def account() -> User:
     return make_account(phone=PHONE)
-
-
-def strangers_ask(times: int) -> None:
-    """Ask for codes for the phone, each time in a fresh browser somewhere else."""
-    event = make_event()
-    for number in range(times):
-        stranger = Visitor(event)
-        stranger.browser.defaults["REMOTE_ADDR"] = f"198.51.100.{number + 1}"
-        stranger.give_phone()
-
-
-def hidden_in(response: Answer, action: str = "/challenge/") -> dict[str, str]:
-    """Return the hidden fields of the form that leads somewhere."""
-    found = re.search(rf'<form [^>]*action="{action}".*?</form>', html_of(response), re.DOTALL)
-    assert found, html_of(response)[:2000]
-    return dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', found[0]))
-
-
-def solve(browser: Client, refused: Answer, **changed: str) -> Answer:
-    """Solve the challenge that an answer shows, and send its form as the page does."""
-    form = hidden_in(refused) | changed
-    posed = browser.get(f"/challenge/new?for={form['for']}").json()
-    return browser.post("/challenge/", form | {"altcha": solution_of(posed)})
-
-
-def follow(browser: Client, response: Answer, form: dict[str, str]) -> Answer:
-    """Repeat a form where 307 says, as browsers do."""
-    assert response.status_code == 307, (response.status_code, response.content[:500])
-    return browser.post(response["Location"], form)
-
-
-def solve_and_follow(browser: Client, refused: Answer) -> Answer:
-    form = hidden_in(refused)
-    return follow(browser, solve(browser, refused), form)
 
 
 # Who cannot be kept out --------------------------------------------------------------------------
@@ -93,8 +59,7 @@ def used_by_code(account: User, event: Any) -> Visitor:
     visitor = Visitor(event)
     visitor.give_phone()
     visitor.type_code(account)
-    browser_id = visitor.browser.session["browser"]
-    sign_out(visitor, browser_id)
+    sign_out(visitor)
     return visitor
 
 
@@ -103,17 +68,8 @@ def used_to_register(_account: User, event: Any) -> Visitor:
     visitor = Visitor(event)
     visitor.give_phone()
     visitor.register()
-    sign_out(visitor, visitor.browser.session["browser"])
+    sign_out(visitor)
     return visitor
-
-
-def sign_out(visitor: Visitor, browser_id: str) -> None:
-    """Sign out; the browser keeps its id."""
-    visitor.browser.post("/sign-out/")
-    session = visitor.browser.session
-    session["browser"] = browser_id
-    session.save()
-    visitor.browser.cookies["session"] = session.session_key or ""
 
 
 @pytest.mark.parametrize("came_before", [used_by_code, used_to_register])
@@ -183,7 +139,7 @@ def test_another_challenge_buys_no_code(account: User, purpose: str) -> None:
     thief = Visitor(make_event())
     refused = thief.give_phone()
     form = hidden_in(refused) | {"for": purpose}
-    again = follow(thief.browser, solve(thief.browser, refused, **{"for": purpose}), form)
+    again = follow(thief.browser, solve_shown(thief.browser, refused, **{"for": purpose}), form)
     assert again.status_code == 429
     assert LoginCode.objects.count() == 5
 
@@ -213,7 +169,7 @@ def test_the_api_names_the_challenge_and_takes_its_solution(account: User) -> No
     refused = browser.post(LOGIN, {"phone": PHONE}, "application/json")
     assert (refused.status_code, refused.json()["code"]) == (429, "too_many_codes")
     page = browser.get(refused.json()["challengeUrl"])
-    solve(browser, page)
+    solve_shown(browser, page)
     assert browser.post(LOGIN, {"phone": PHONE}, "application/json").status_code == 202
     assert browser.post(LOGIN, {"phone": PHONE}, "application/json").status_code == 429
 
@@ -226,17 +182,6 @@ def test_a_challenge_for_codes_says_no_more_than_the_code_form() -> None:
 
 
 # The clock ---------------------------------------------------------------------------------------
-
-
-def shown_wait(response: Answer) -> int:
-    found = re.search(r'data-countdown="(\d+)"', html_of(response))
-    assert found
-    assert found[1] == response["Retry-After"]
-    return int(found[1])
-
-
-def age_codes(seconds: int) -> None:
-    LoginCode.objects.update(created_at=F("created_at") - timedelta(seconds=seconds))
 
 
 @pytest.mark.parametrize("kind", ["browser", "strangers", "address", "prefix", "in all", "wall"])
@@ -260,7 +205,7 @@ def test_the_clock_does_not_begin_anew_with_each_look(
     (visitor if kind == "browser" else Visitor(event)).give_phone()
     age_codes(40)
     late = visitor if kind == "browser" else Visitor(event)
-    looks = [shown_wait(late.give_phone()) for _ in range(3)]
+    looks = [seconds_shown(late.give_phone()) for _ in range(3)]
     oldest = LoginCode.objects.earliest("created_at").created_at
     truth = ceil((oldest + timedelta(minutes=10) - timezone.now()).total_seconds())
     assert all(truth <= look <= truth + 1 for look in looks), (looks, truth)

@@ -18,9 +18,9 @@ from accounts.exceptions import AccountError
 from accounts.models import BlockedPhone, LoginCode, User
 from accounts.services import send_login_code, verify_login_code
 from notifications.models import Email
-from snap.resilience.database import breaker
 from tests.factories import make_account, make_accounts, make_event
 from tests.helpers.guards import at_once, slow, without_advisory_locks
+from tests.helpers.outages import open_breaker
 from tests.helpers.visitors import PHONE, Visitor, html_of, location_of, state_in
 
 pytestmark = pytest.mark.django_db
@@ -210,14 +210,10 @@ def test_the_limits_cannot_be_raced(is_guarded: bool, settings: Settings) -> Non
 def test_without_a_database_no_code_goes_out() -> None:
     account, visitor = make_account(), Visitor(make_event())
     visitor.look()
-    for _ in range(breaker.threshold):
-        breaker.failed()
-    try:
+    with open_breaker():
         visitor.give_phone(account.phone or "")
         visitor.send("code", resend="1")
         visitor.send("prove")
-    finally:
-        breaker.succeeded()
     assert not LoginCode.objects.exists()
     assert not Email.objects.filter(kind="login_code").exists()
 

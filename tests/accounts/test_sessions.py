@@ -16,11 +16,11 @@ from guests.emergency.snapshots import save_event
 from guests.models import Guest, GuestRequest
 from guests.passes.holders import link_for_holder
 from guests.requests.creating import create_due_guests
-from snap.resilience.database import breaker
 from tests.factories import make_account, make_event, make_guest, make_request, make_staff
+from tests.helpers.outages import open_breaker
+from tests.helpers.sockets import open_socket, receive, status_of_refusal
 from tests.helpers.stack import Stack
-from tests.helpers.visitors import PHONE, Visitor, html_of
-from tests.promo.sockets.test_consumers import hear, socket, status_of_refusal
+from tests.helpers.visitors import PHONE, Visitor, copy_of, html_of
 
 PASSWORD = "a long password"
 
@@ -37,13 +37,6 @@ def signed_in_again(account: User) -> Visitor:
     visitor.give_phone(account.phone or "")
     visitor.type_code(account)
     return visitor
-
-
-def copy_of(visitor: Visitor) -> Visitor:
-    """A thief with the visitor's session cookie."""
-    thief = Visitor(visitor.event)
-    thief.browser.cookies["session"] = visitor.browser.cookies["session"].value
-    return thief
 
 
 def is_signed_in(visitor: Visitor) -> bool:
@@ -256,12 +249,8 @@ def test_where_nothing_can_be_kept_only_this_browser_is_signed_out_and_told_so(
     settings.JOURNAL_PATH = tmp_path / "file" / "journal.sqlite3"
     account = make_account()
     visitor = signed_in_again(account)
-    for _ in range(5):
-        breaker.failed()
-    try:
+    with open_breaker():
         page = visitor.browser.post("/sign-out/")
-    finally:
-        breaker.succeeded()
     assert page.status_code == 200
     assert "a copy of this session elsewhere is not ended" in html_of(page)
     assert SESSION_KEY not in visitor.browser.session
@@ -277,15 +266,11 @@ def test_a_copied_cookie_queues_nothing_that_its_session_would_see() -> None:
     visitor.browser.post("/sign-out/")
     event = make_event()
     save_event(event)
-    for _ in range(5):
-        breaker.failed()
-    try:
+    with open_breaker():
         wanted = {"event_id": event.pk}
         response = thief.browser.post(
             "/api/client-auth/guests/create", wanted, content_type="application/json"
         )
-    finally:
-        breaker.succeeded()
     assert response.status_code == 202
     drain(get_journal())
     ticket = response.json()["ticketId"]
@@ -308,14 +293,14 @@ def test_an_ended_session_opens_no_socket_and_hears_nothing_more(stack: Stack) -
         cookie = f"session={visitor.browser.cookies['session'].value}"
         others = f"session={other.browser.cookies['session'].value}"
         with (
-            socket(stack, request.ticket_id, cookie=cookie) as thief,
-            socket(stack, request.ticket_id, cookie=others) as elsewhere,
+            open_socket(stack, request.ticket_id, cookie=cookie) as thief,
+            open_socket(stack, request.ticket_id, cookie=others) as elsewhere,
         ):
-            assert hear(thief)["type"] == hear(elsewhere)["type"] == "guest_processing"
+            assert receive(thief)["type"] == receive(elsewhere)["type"] == "guest_processing"
             visitor.browser.post("/sign-out/")
             create_due_guests()
             assert list(thief) == []
-            assert hear(elsewhere)["type"] == "guest_created"
+            assert receive(elsewhere)["type"] == "guest_created"
         assert status_of_refusal(stack, request.ticket_id, cookie=cookie) == 403
 
 
@@ -326,7 +311,7 @@ def test_signing_out_everywhere_closes_all_sockets(stack: Stack) -> None:
         visitor = signed_in_again(account)
         request = make_request(make_event(), account)
         cookie = f"session={visitor.browser.cookies['session'].value}"
-        with socket(stack, request.ticket_id, cookie=cookie) as opened:
-            hear(opened)
+        with open_socket(stack, request.ticket_id, cookie=cookie) as opened:
+            receive(opened)
             User.objects.get(pk=account.pk).sign_out_everywhere()
             assert list(opened) == []

@@ -1,9 +1,7 @@
 """The challenge in a real browser: under the CSP, with JavaScript and without."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, Route, expect
@@ -11,6 +9,7 @@ from playwright.sync_api import BrowserContext, Page, Route, expect
 from accounts.models import LoginCode, User
 from accounts.services import send_login_code
 from tests.factories import make_account, make_event
+from tests.helpers.browser import shoot
 from tests.helpers.stack import Stack
 from tests.helpers.visitors import last_code
 
@@ -75,13 +74,6 @@ def strict_web(_stack: Stack) -> Iterator[str]:
     }
     with _stack.another_web(**given) as url:
         yield url
-
-
-def shoot(page: Page, name: str) -> None:
-    """Leave a picture of what the phone shows, if somebody wants them."""
-    if folder := os.environ.get("SNAP_SCREENSHOTS"):
-        page.wait_for_timeout(400)
-        page.screenshot(path=Path(folder) / f"{name}.png")
 
 
 def come_to_the_code(page: Page, web: str, account: User, *, in_dialog: bool) -> str:

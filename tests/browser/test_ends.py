@@ -4,16 +4,17 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from django.conf import settings
 from django.db import close_old_connections, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 from playwright.sync_api import BrowserContext, Page, Route, WebSocket, expect
 
-from accounts.models import BlockedPhone, User
+from accounts.models import BlockedPhone
 from guests.models import GuestRequest
 from guests.requests.places import cancel_guest
-from tests.browser.test_journey import (
+from tests.factories import make_account, make_event, make_guest, make_request, make_staff
+from tests.helpers import servers
+from tests.helpers.browser import (
     ask_to_join,
     assert_accessible,
     expect_qr,
@@ -23,11 +24,9 @@ from tests.browser.test_journey import (
     open_link,
     send,
     shoot,
+    sign_in,
     watched,
 )
-from tests.factories import make_account, make_event, make_guest, make_request, make_staff
-from tests.helpers import servers
-from tests.helpers.sessions import session_of
 from tests.helpers.stack import Stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
@@ -73,11 +72,6 @@ def _later(request: GuestRequest) -> GuestRequest:
 def _end(request: GuestRequest, **fields: str) -> GuestRequest:
     GuestRequest.objects.filter(pk=request.pk).update(ended_at=Now(), **fields)
     return request
-
-
-def sign_in(phone: BrowserContext, stack: Stack, account: User) -> None:
-    name, value = settings.SESSION_COOKIE_NAME, session_of(account)
-    phone.add_cookies([{"name": name, "value": value, "url": stack.url}])
 
 
 @pytest.mark.parametrize(
@@ -166,9 +160,7 @@ def test_a_ticket_stays_on_screen_while_nobody_can_say_how_it_stands(
     """A page that reloaded itself on an error would show the error, and not come back from it."""
     request = make_request()
     with stack.frozen("ws"), stack.frozen("worker"), stack.frozen("sweeper"):
-        phone.add_cookies(
-            [{"name": "session", "value": session_of(request.account), "url": stack.url}]
-        )
+        sign_in(phone, stack, request.account)
         page = phone.new_page()
         page.goto(f"/promo/{request.event.slug}/ticket/{request.ticket_id}/")
         asked: list[str] = []

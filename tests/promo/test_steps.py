@@ -11,8 +11,8 @@ from django.test import Client
 from accounts.models import LoginCode, User
 from guests.emergency.journal import get_journal
 from guests.models import Event, Guest, GuestRequest
-from snap.resilience.database import breaker
 from tests.factories import make_account, make_event
+from tests.helpers.outages import open_breaker
 from tests.helpers.visitors import (
     PERSON,
     Answer,
@@ -166,14 +166,10 @@ def test_a_reloaded_step_is_about_the_same_phone(*, htmx: bool) -> None:
 def test_in_an_emergency_tabs_do_not_mix_either(*, htmx: bool) -> None:
     first, second = two_tabs(htmx=htmx, two_events=False)
     first.get(f"/promo/{first.event.slug}/")
-    for _ in range(breaker.threshold):
-        breaker.failed()
-    try:
+    with open_breaker():
         first.give_phone(FIRST)
         second.give_phone(SECOND)
         first.send("register", **PERSON)
-    finally:
-        breaker.succeeded()
     (stored,) = get_journal().in_state("waiting")
     assert stored.entry.phone == FIRST
 

@@ -12,8 +12,9 @@ from pytest_django import Settings
 from accounts.models import Claim, LoginCode, User
 from guests.models import Event
 from notifications.models import Email
-from tests.accounts.test_code_budgets import shown_wait, sign_out, solve_and_follow
 from tests.factories import make_event
+from tests.helpers.challenges import solve_and_follow
+from tests.helpers.codes import seconds_shown, sign_out
 from tests.helpers.visitors import PERSON, PHONE, Visitor, html_of, location_of, state_in
 
 pytestmark = pytest.mark.django_db
@@ -39,7 +40,7 @@ def owner_of(event: Event, typed: str = PHONE) -> Visitor:
     owner = Visitor(event)
     owner.give_phone(typed)
     owner.register()
-    sign_out(owner, owner.browser.session["browser"])
+    sign_out(owner)
     return owner
 
 
@@ -146,7 +147,7 @@ def test_the_page_tells_the_true_time_until_a_mailbox_takes_more(event: Event) -
     assert caused() == 20
     let_minutes_pass(12)
     late = Visitor(event)
-    looks = [shown_wait(late.give_phone()) for _ in range(2)]
+    looks = [seconds_shown(late.give_phone()) for _ in range(2)]
     oldest = Email.objects.earliest("created_at").created_at
     truth = ceil((oldest + timedelta(hours=1) - timezone.now()).total_seconds())
     assert all(truth <= look <= truth + 1 for look in looks), (looks, truth)
@@ -200,7 +201,7 @@ def test_a_squatter_who_uses_up_the_codes_cannot_keep_the_owner_from_claiming(
     squatter = Visitor(event)
     squatter.give_phone()
     squatter.register(email="mau@example.net")
-    sign_out(squatter, squatter.browser.session["browser"])
+    sign_out(squatter)
     strangers_ask(event, 12)
     owner = Visitor(event)
     refused = owner.give_phone()

@@ -12,8 +12,8 @@ from redis import Redis
 
 from tests.factories import make_account, make_event
 from tests.helpers import servers
+from tests.helpers.challenges import solve
 from tests.helpers.visitors import Answer, Visitor
-from tests.promo.limits.test_middleware import solve
 
 pytestmark = pytest.mark.django_db
 

@@ -1,45 +1,29 @@
 """Many pages behind one address that wait for a queued ticket, and their neighbour."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
-from django.db import close_old_connections
 from django.test import Client
 from pytest_django import Settings
 
 from guests.models import Event
-from snap.local_cache import clear_local_caches
-from snap.resilience.database import breaker
 from tests.factories import make_event, make_event_promoter
-from tests.helpers import servers
+from tests.helpers.outages import stop_database
 from tests.helpers.visitors import PERSON, Visitor, html_of
-
-pytestmark = pytest.mark.skipif(
-    "servers.postgresql is None or servers.valkey is None",
-    reason="only servers that the tests started may be stopped",
-)
 
 CARRIER = "198.51.100.1"
 
 
 @pytest.fixture
-def event(transactional_db: None, tmp_path: Any, settings: Settings) -> Iterator[Event]:
-    """An event that was seen before the database went away, with the limit of an installation."""
-    assert servers.postgresql is not None
-    settings.JOURNAL_PATH = tmp_path / "journal.sqlite3"
+def event(stoppable_database: None, settings: Settings) -> Event:
+    """An event that this host saw before its database went away, with the usual limit."""
     settings.LIMIT_IP = 100
-    clear_local_caches()
     event = make_event()
     make_event_promoter(event)
     assert Client().get(f"/promo/{event.slug}/").status_code == 200
-    servers.postgresql.stop("immediate")
-    yield event
-    servers.postgresql.start()
-    close_old_connections()
-    breaker.succeeded()
-    servers.freshen()
+    stop_database()
+    return event
 
 
 def queued(event: Event, number: int) -> tuple[Client, str]:

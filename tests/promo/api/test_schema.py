@@ -20,8 +20,8 @@ from schemathesis.specs.openapi.checks import (
 
 from accounts.models import User
 from guests.models import GuestRequest
-from tests.browser.test_journey import shoot, watched
 from tests.factories import make_account, make_event, make_guest, make_request
+from tests.helpers.browser import shoot, watched
 from tests.helpers.sessions import session_of
 from tests.helpers.stack import Stack
 

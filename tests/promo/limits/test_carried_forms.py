@@ -11,14 +11,9 @@ from pytest_django import Settings
 
 from accounts.models import User
 from guests.models import Guest, GuestRequest
-from tests.accounts.test_code_budgets import (
-    follow,
-    hidden_in,
-    solve,
-    solve_and_follow,
-    strangers_ask,
-)
 from tests.factories import make_account, make_event
+from tests.helpers.challenges import follow, hidden_in, solve_and_follow, solve_shown
+from tests.helpers.codes import strangers_ask
 from tests.helpers.visitors import (
     PERSON,
     PHONE,
@@ -145,7 +140,7 @@ def test_a_form_comes_again_once(settings: Settings) -> None:
     visitor.give_phone()
     refused = visitor.give_phone()
     form = hidden_in(refused)
-    solved = solve(visitor.browser, refused)
+    solved = solve_shown(visitor.browser, refused)
     assert follow(visitor.browser, solved, form).status_code == 303
     shown, challenges = follow(visitor.browser, solved, form), 0
     while "data-challenge" in html_of(shown):
@@ -161,7 +156,7 @@ def test_a_second_limit_asks_for_its_own_challenge(settings: Settings) -> None:
     visitor = Visitor(make_event())
     visitor.give_phone()
     refused = visitor.give_phone()
-    form, solved = hidden_in(refused), solve(visitor.browser, refused)
+    form, solved = hidden_in(refused), solve_shown(visitor.browser, refused)
     settings.LIMIT_PHONE = 100
     for _ in range(4):
         Visitor(visitor.event).look()
@@ -248,7 +243,7 @@ def test_a_form_is_sent_again_to_a_step_and_nowhere_else(next_: str, settings: S
     settings.LIMIT_PHONE = 1
     visitor = Visitor(make_event())
     visitor.give_phone()
-    response = solve(visitor.browser, visitor.give_phone(), next=next_)
+    response = solve_shown(visitor.browser, visitor.give_phone(), next=next_)
     assert response.status_code == 303
     assert "evil" not in response["Location"]
 
@@ -265,7 +260,7 @@ def test_what_was_typed_is_shown_as_text_and_stands_in_no_address_and_no_log(
     assert markup.encode() not in refused.content
     assert escape(markup) in refused.content.decode()
     refused = visitor.give_phone()
-    response = solve(visitor.browser, refused)
+    response = solve_shown(visitor.browser, refused)
     assert "961" not in response["Location"]
     waiting = visitor.browser.post(WAIT, hidden_in(refused, WAIT))
     assert "961" not in "".join(re.findall(r'(?:href|action|content)="([^"]*)"', html_of(waiting)))
@@ -288,5 +283,5 @@ def test_a_reloaded_page_is_sent_nowhere(settings: Settings) -> None:
     visitor.look()
     refused = visitor.open("phone")
     assert 'name="solved"' not in html_of(refused)
-    assert location_of(solve(visitor.browser, refused)) == visitor.step_url("phone")
+    assert location_of(solve_shown(visitor.browser, refused)) == visitor.step_url("phone")
     assert state_in(Client().get(visitor.event_url)) == ""

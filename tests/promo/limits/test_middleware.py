@@ -1,12 +1,8 @@
 """Limits through the pages: what counts, what does not, and the way past."""
 
-import json
-from base64 import b64encode
 from datetime import timedelta
-from typing import Any
 
 import pytest
-from altcha import Challenge, Payload, solve_challenge
 from django.core.exceptions import ValidationError
 from django.db.models.functions import Now
 from django.test import Client
@@ -17,7 +13,8 @@ from pytest_django import Settings
 from guests.models import Guest, GuestRequest
 from guests.requests.creating import create_due_guests
 from tests.factories import make_account, make_event, make_request
-from tests.helpers.visitors import Answer, Visitor, html_of, location_of, state_in
+from tests.helpers.challenges import solve
+from tests.helpers.visitors import Visitor, html_of, location_of, state_in
 
 pytestmark = pytest.mark.django_db
 
@@ -25,24 +22,6 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def _quick(settings: Settings) -> None:
     settings.CHALLENGE_COST = 1
-
-
-def solution_of(challenge: dict[str, Any]) -> str:
-    """Do what the widget does."""
-    posed = Challenge.from_dict(challenge)
-    solved = solve_challenge(posed)
-    assert solved is not None
-    return b64encode(json.dumps(Payload(posed, solved).to_dict()).encode()).decode()
-
-
-def challenge_for(browser: Client, purpose: str = "address") -> dict[str, Any]:
-    posed: dict[str, Any] = browser.get(f"/challenge/new?for={purpose}").json()
-    return posed
-
-
-def solve(browser: Client, purpose: str = "address", back: str = "/promo/") -> Answer:
-    solution = solution_of(challenge_for(browser, purpose))
-    return browser.post("/challenge/", {"altcha": solution, "for": purpose, "next": back})
 
 
 def hits(layer: str) -> float:
