@@ -35,7 +35,7 @@ from tests.helpers.visitors import PERSON, PHONE, Visitor, html_of, last_code, l
 pytestmark = pytest.mark.django_db
 
 
-def test_staff_give_the_account_to_the_owner_and_the_squatter_is_left_with_nothing() -> None:
+def test_a_claim_that_staff_grant_gives_the_account_and_its_places_to_the_owner() -> None:
     event = make_event()
     squatter, owner, staff = register_holder(event), Visitor(event), make_staff()
     stolen = Guest.objects.get().qr_token
@@ -72,7 +72,7 @@ def test_staff_give_the_account_to_the_owner_and_the_squatter_is_left_with_nothi
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_undone_claim_gives_the_very_same_qr_code_back() -> None:
+def test_an_undone_claim_restores_the_same_qr_code() -> None:
     event, later = make_event(), make_event()
     holder, owner, staff = register_holder(event), Visitor(event), make_staff()
     before, image = holdings(), html_of(holder.look())
@@ -104,7 +104,7 @@ def test_an_undone_claim_gives_the_very_same_qr_code_back() -> None:
     assert Email.objects.filter(cause=f"guest:{guest.pk}/3", to=PERSON["email"]).exists()
 
 
-def test_a_granted_claim_takes_the_ticket_that_is_still_processing_with_it() -> None:
+def test_a_granted_claim_moves_a_processing_ticket() -> None:
     event = make_event()
     register_holder(event, htmx=True)
     before = GuestRequest.objects.get().ticket_id
@@ -145,12 +145,12 @@ def decide_at_once(guarded: bool) -> int:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_many_decisions_at_once_one_counts() -> None:
+def test_one_of_many_concurrent_decisions_counts() -> None:
     assert decide_at_once(guarded=True) == 1
 
 
 @pytest.mark.django_db(transaction=True)
-def test_without_the_accounts_lock_several_decisions_count() -> None:
+def test_without_the_lock_several_concurrent_decisions_count() -> None:
     """Show what the lock is there to prevent."""
     assert any(decide_at_once(guarded=False) > 1 for _ in range(10))
 
@@ -167,7 +167,7 @@ def test_a_request_that_failed_is_replayed_under_another_ticket() -> None:
     assert request.name == "Marta Verdadeira"
 
 
-def test_a_squatter_without_a_place_gives_way_after_a_day() -> None:
+def test_a_claim_on_an_account_without_a_place_is_granted_after_a_day() -> None:
     claim_without_a_place()
     assert grant_unanswered_claims() == 0
     Claim.objects.update(created_at=F("created_at") - timedelta(days=1))
@@ -182,7 +182,7 @@ def test_a_squatter_without_a_place_gives_way_after_a_day() -> None:
     assert claim.taken["email"] == PERSON["email"]
 
 
-def test_a_place_ahead_does_not_go_by_time() -> None:
+def test_time_grants_no_claim_on_an_account_with_a_coming_place() -> None:
     event = make_event()
     register_holder(event)
     claim_by(Visitor(event))
@@ -194,7 +194,7 @@ def test_a_place_ahead_does_not_go_by_time() -> None:
 
 
 @pytest.mark.parametrize("what", ["objected", "proven", "untold", "rival", "staff"])
-def test_what_keeps_an_account_from_giving_way(what: str) -> None:
+def test_time_grants_no_claim_in_these_cases(what: str) -> None:
     owner = claim_without_a_place()
     let_a_day_pass()
     match what:
@@ -215,7 +215,7 @@ def test_what_keeps_an_account_from_giving_way(what: str) -> None:
     assert state_in(owner.look()) == ""
 
 
-def test_an_address_that_takes_no_email_does_not_hold_a_phone_for_ever() -> None:
+def test_a_claim_is_granted_when_its_email_bounces() -> None:
     claim_without_a_place()
     let_a_day_pass()
     Email.objects.filter(kind="claim").update(state="bounced", sent_at=None)
@@ -225,7 +225,7 @@ def test_an_address_that_takes_no_email_does_not_hold_a_phone_for_ever() -> None
 # SMS ---------------------------------------------------------------------------------------------
 
 
-def test_with_sms_a_code_to_the_phone_itself_settles_a_claim(settings: Settings) -> None:
+def test_an_sms_code_to_the_phone_grants_a_claim(settings: Settings) -> None:
     settings.SMS_BACKEND = sms.WORKING
     event = make_event()
     squatter, owner = register_holder(event), Visitor(event)
@@ -245,7 +245,7 @@ def test_with_sms_a_code_to_the_phone_itself_settles_a_claim(settings: Settings)
     assert squatter.get(f"/guest/{stolen}").status_code == 404
 
 
-def test_a_claim_whose_sms_was_not_sent_does_not_say_that_it_was(settings: Settings) -> None:
+def test_the_page_of_a_claim_mentions_an_sms_only_if_it_was_sent(settings: Settings) -> None:
     settings.SMS_BACKEND, settings.LOGIN_CODES_PER_PHONE = sms.WORKING, 1
     event = make_event()
     register_holder(event)
@@ -255,7 +255,7 @@ def test_a_claim_whose_sms_was_not_sent_does_not_say_that_it_was(settings: Setti
     assert "With a code by SMS" in made
 
 
-def test_with_sms_a_second_code_belongs_to_the_claim_as_well(settings: Settings) -> None:
+def test_a_second_sms_code_belongs_to_the_same_claim(settings: Settings) -> None:
     settings.SMS_BACKEND = sms.WORKING
     event = make_event()
     account = make_account(phone=PHONE)
@@ -270,7 +270,7 @@ def test_with_sms_a_second_code_belongs_to_the_claim_as_well(settings: Settings)
     assert account.email == CLAIMANT["email"]
 
 
-def test_the_account_of_somebody_with_powers_never_changes_hands_by_itself(
+def test_no_code_grants_a_claim_on_the_account_of_staff(
     settings: Settings,
 ) -> None:
     settings.SMS_BACKEND = sms.WORKING
@@ -287,7 +287,7 @@ def test_the_account_of_somebody_with_powers_never_changes_hands_by_itself(
     assert Claim.objects.get().changes.filter(actor="phone").count() == 1
 
 
-def test_a_phone_that_sms_has_proven_sends_no_code_to_the_squatters_email(
+def test_a_phone_proven_by_sms_gets_its_next_code_by_sms(
     settings: Settings,
 ) -> None:
     settings.SMS_BACKEND = sms.WORKING

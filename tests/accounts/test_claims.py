@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db
 # The thief ---------------------------------------------------------------------------------------
 
 
-def test_the_holder_is_told_at_once_and_objects_in_one_tap() -> None:
+def test_the_holder_gets_an_email_at_once_and_objects_in_one_tap() -> None:
     event = make_event()
     holder, thief = register_holder(event), Visitor(event)
     made_at = location_of(claim_by(thief))
@@ -45,7 +45,7 @@ def test_the_holder_is_told_at_once_and_objects_in_one_tap() -> None:
     assert state_of_claim(thief.get(made_at)) == "objected"
 
 
-def test_an_objection_is_taken_back_and_made_again() -> None:
+def test_a_holder_withdraws_an_objection_and_objects_again() -> None:
     event = make_event()
     register_holder(event)
     claim_by(Visitor(event))
@@ -69,7 +69,7 @@ def test_an_objection_is_taken_back_and_made_again() -> None:
     ]
 
 
-def test_a_thief_makes_no_objection_and_no_proof_with_other_links() -> None:
+def test_a_changed_link_makes_neither_an_objection_nor_a_proof() -> None:
     event = make_event()
     register_holder(event)
     claim_by(Visitor(event))
@@ -92,7 +92,7 @@ def test_a_thief_makes_no_objection_and_no_proof_with_other_links() -> None:
     assert User.objects.get().verified_at is None
 
 
-def test_a_proven_account_can_be_claimed_and_keeps_everything() -> None:
+def test_a_claim_on_a_proven_account_changes_nothing() -> None:
     event = make_event()
     account = make_account(phone=PHONE)
     User.objects.update(verified_at=F("created_at"))
@@ -133,7 +133,7 @@ def test_one_browser_and_one_network_make_few_claims() -> None:
     assert Claim.objects.count() == 2
 
 
-def test_an_account_takes_so_many_claims_from_all_networks(settings: Settings) -> None:
+def test_an_account_has_a_limit_of_claims_from_all_networks(settings: Settings) -> None:
     settings.CLAIMS_PER_ACCOUNT = 3
     event = make_event()
     register_holder(event)
@@ -144,7 +144,7 @@ def test_an_account_takes_so_many_claims_from_all_networks(settings: Settings) -
     assert Claim.objects.count() == 3
 
 
-def test_a_claim_is_shown_to_the_browser_that_made_it_only() -> None:
+def test_only_the_browser_that_made_a_claim_sees_it() -> None:
     event = make_event()
     register_holder(event)
     claimant = Visitor(event)
@@ -162,7 +162,7 @@ def test_a_claim_is_shown_to_the_browser_that_made_it_only() -> None:
 # The owner ---------------------------------------------------------------------------------------
 
 
-def test_the_owner_reads_what_a_claim_means_and_how_long_it_takes() -> None:
+def test_the_claim_form_explains_a_claim_and_its_duration() -> None:
     event = make_event()
     register_holder(event)
     owner = Visitor(event)
@@ -181,7 +181,7 @@ def test_the_owner_reads_what_a_claim_means_and_how_long_it_takes() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_forms_that_are_sent_twice_at_once_make_one_claim() -> None:
+def test_concurrent_claim_forms_make_one_claim() -> None:
     event = make_event()
     register_holder(event)
     claimant = Visitor(event)

@@ -36,7 +36,7 @@ def account() -> User:
 # Who cannot be kept out --------------------------------------------------------------------------
 
 
-def test_a_code_that_the_owner_holds_survives_whatever_strangers_ask_for(account: User) -> None:
+def test_codes_for_strangers_do_not_void_the_owners_code(account: User) -> None:
     owner = Visitor(make_event())
     owner.give_phone()
     held = last_code(account).digits()
@@ -44,7 +44,7 @@ def test_a_code_that_the_owner_holds_survives_whatever_strangers_ask_for(account
     assert "/ticket/" in location_of(owner.send("code", code=held))
 
 
-def test_wrong_guesses_of_strangers_cost_the_owner_no_try(account: User) -> None:
+def test_wrong_guesses_of_strangers_use_none_of_the_owners_tries(account: User) -> None:
     owner = Visitor(make_event())
     owner.give_phone()
     held = last_code(account).digits()
@@ -73,7 +73,7 @@ def used_to_register(_account: User, event: Any) -> Visitor:
 
 
 @pytest.mark.parametrize("came_before", [used_by_code, used_to_register])
-def test_a_browser_used_before_has_a_budget_of_its_own(
+def test_a_known_browser_has_a_budget_of_its_own(
     account: User, came_before: Callable[[User, Any], Visitor]
 ) -> None:
     owner = came_before(account, make_event())
@@ -84,7 +84,9 @@ def test_a_browser_used_before_has_a_budget_of_its_own(
     assert "Too many attempts" in html_of(owner.give_phone())
 
 
-def test_a_proven_browser_is_not_kept_out_by_its_network(account: User, settings: Settings) -> None:
+def test_the_limit_of_a_network_does_not_apply_to_a_proven_browser(
+    account: User, settings: Settings
+) -> None:
     owner = used_by_code(account, make_event())
     settings.LOGIN_CODES_PER_ADDRESS = settings.LOGIN_CODES_PER_PREFIX = 1
     assert owner.give_phone().status_code == 303
@@ -134,7 +136,7 @@ def test_no_number_of_solutions_fills_an_inbox(account: User, settings: Settings
 
 
 @pytest.mark.parametrize("purpose", ["address", "phone"])
-def test_another_challenge_buys_no_code(account: User, purpose: str) -> None:
+def test_a_challenge_for_another_purpose_gives_no_code(account: User, purpose: str) -> None:
     strangers_ask(5)
     thief = Visitor(make_event())
     refused = thief.give_phone()
@@ -155,7 +157,7 @@ def test_a_crowd_behind_one_address_gets_its_codes(settings: Settings) -> None:
     assert LoginCode.objects.values("account").distinct().count() == 10
 
 
-def test_the_whole_system_has_an_end_that_no_challenge_lifts(settings: Settings) -> None:
+def test_no_challenge_raises_the_limit_of_the_system(settings: Settings) -> None:
     settings.LOGIN_CODES_IN_ALL = 3
     event = make_event()
     answers = [Visitor(event).give_phone(make_account().phone or "") for _ in range(5)]
@@ -174,7 +176,7 @@ def test_the_api_names_the_challenge_and_takes_its_solution(account: User) -> No
     assert browser.post(LOGIN, {"phone": PHONE}, "application/json").status_code == 429
 
 
-def test_a_challenge_for_codes_says_no_more_than_the_code_form() -> None:
+def test_two_phones_in_the_same_state_get_the_same_response() -> None:
     """Two phones in the same state are told the same, whoever has them."""
     one, other = make_account(email=""), make_account(is_active=False)
     told = [Visitor(make_event()).give_phone(each.phone or "").status_code for each in (one, other)]
@@ -185,9 +187,7 @@ def test_a_challenge_for_codes_says_no_more_than_the_code_form() -> None:
 
 
 @pytest.mark.parametrize("kind", ["browser", "strangers", "address", "prefix", "in all", "wall"])
-def test_the_clock_does_not_begin_anew_with_each_look(
-    account: User, kind: str, settings: Settings
-) -> None:
+def test_more_requests_do_not_extend_the_wait(account: User, kind: str, settings: Settings) -> None:
     limits = {
         "browser": {"LOGIN_CODES_PER_BROWSER": 2},
         "strangers": {"LOGIN_CODES_PER_PHONE": 2},
@@ -214,7 +214,7 @@ def test_the_clock_does_not_begin_anew_with_each_look(
     assert late.give_phone().status_code == 303
 
 
-def test_the_api_says_the_same_time(account: User, settings: Settings) -> None:
+def test_the_api_gives_the_same_wait(account: User, settings: Settings) -> None:
     settings.LOGIN_CODES_PER_BROWSER = 1
     browser = Client()
     browser.post(LOGIN, {"phone": PHONE}, "application/json")
@@ -247,7 +247,7 @@ WAYS = [
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: ascii(way))
-def test_a_code_is_taken_as_it_was_pasted(account: User, way: str) -> None:
+def test_a_pasted_code_is_accepted_with_its_separators(account: User, way: str) -> None:
     visitor = Visitor(make_event())
     visitor.give_phone()
     digits = last_code(account).digits()
@@ -261,7 +261,7 @@ def test_a_code_is_taken_as_it_was_pasted(account: User, way: str) -> None:
     assert response.status_code == 200, response.content
 
 
-def test_the_form_refuses_no_separator_by_itself(account: User) -> None:
+def test_the_code_field_has_no_pattern(account: User) -> None:
     visitor = Visitor(make_event())
     visitor.give_phone()
     field = re.search(r'<input[^>]*name="code"[^>]*>', html_of(visitor.open("code")))
@@ -272,7 +272,7 @@ def test_the_form_refuses_no_separator_by_itself(account: User) -> None:
 @pytest.mark.parametrize(
     "typed", ["12345", "1234567", "12345a", "+123456", "123456½", "１２３４５"]
 )
-def test_what_is_no_code_costs_no_try(account: User, typed: str) -> None:
+def test_a_malformed_code_uses_no_try(account: User, typed: str) -> None:
     visitor = Visitor(make_event())
     visitor.give_phone()
     before = rows()

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 # One's own proof ---------------------------------------------------------------------------------
 
 
-def test_proving_ones_own_email_where_one_registered_drops_nothing() -> None:
+def test_a_proof_in_the_browser_that_registered_keeps_the_session() -> None:
     visitor = register_holder(make_event(requires_proof=True))
     visitor.send("prove")
     nonce = User.objects.get().session_nonce
@@ -29,7 +29,7 @@ def test_proving_ones_own_email_where_one_registered_drops_nothing() -> None:
     assert account.first_name == PERSON["first_name"]
 
 
-def test_the_first_proof_elsewhere_ends_the_sessions_there_were() -> None:
+def test_the_first_proof_in_another_browser_ends_other_sessions() -> None:
     event = make_event()
     squatter, owner = register_holder(event), Visitor(event)
     assert state_in(squatter.look()) == "created"
@@ -39,7 +39,7 @@ def test_the_first_proof_elsewhere_ends_the_sessions_there_were() -> None:
     assert state_in(owner.look()) == "created"
 
 
-def test_the_first_proof_elsewhere_takes_the_ticket_that_is_still_processing_away() -> None:
+def test_the_first_proof_in_another_browser_takes_over_a_processing_ticket() -> None:
     event = make_event()
     register_holder(event, htmx=True)
     before = GuestRequest.objects.get().ticket_id
@@ -51,7 +51,7 @@ def test_the_first_proof_elsewhere_takes_the_ticket_that_is_still_processing_awa
     assert state_in(owner.get(ticket_url)) == "created"
 
 
-def test_a_squatter_who_gave_the_owners_own_email_is_out_once_the_owner_signs_in() -> None:
+def test_the_owner_of_the_email_signs_a_squatter_out_by_signing_in() -> None:
     event = make_event()
     squatter, owner = register_holder(event), Visitor(event)
     send_all()
@@ -87,7 +87,7 @@ def test_a_later_proof_ends_no_session() -> None:
     assert "/ticket/" in location_of(first.send("request"))
 
 
-def test_the_link_in_the_welcome_email_proves_the_email_and_signs_nobody_in() -> None:
+def test_the_welcome_link_proves_the_email_without_signing_in() -> None:
     event = make_event(requires_proof=True)
     visitor = register_holder(event)
     send_all()
@@ -115,7 +115,7 @@ def test_a_link_to_an_earlier_email_proves_nothing() -> None:
     assert User.objects.get().verified_at is None
 
 
-def test_an_email_queued_for_an_earlier_address_brings_no_link_to_it() -> None:
+def test_an_email_queued_for_an_earlier_address_is_cancelled() -> None:
     register_holder(make_event())
     User.objects.update(email="corrected@example.org")
     send_all()
@@ -125,7 +125,7 @@ def test_an_email_queued_for_an_earlier_address_brings_no_link_to_it() -> None:
 # Proof before the QR code ------------------------------------------------------------------------
 
 
-def test_an_event_may_ask_for_a_proof_before_it_shows_the_qr_code() -> None:
+def test_an_event_can_require_a_proof_before_the_qr_code() -> None:
     event = make_event(requires_proof=True)
     visitor = register_holder(event)
     guest, request = Guest.objects.get(), GuestRequest.objects.get()
@@ -145,7 +145,7 @@ def test_an_event_may_ask_for_a_proof_before_it_shows_the_qr_code() -> None:
     assert Email.objects.get(kind="qr_code").cause == f"guest:{guest.pk}/1"
 
 
-def test_a_granted_claim_sends_no_qr_code_where_a_proof_is_asked_for() -> None:
+def test_a_granted_claim_sends_no_qr_code_if_a_proof_is_required() -> None:
     event = make_event(requires_proof=True)
     register_holder(event)
     claim_by(Visitor(event))
@@ -153,7 +153,7 @@ def test_a_granted_claim_sends_no_qr_code_where_a_proof_is_asked_for() -> None:
     assert not Email.objects.filter(kind="qr_code").exists()
 
 
-def test_a_qr_email_that_was_due_when_proof_became_necessary_goes_out_after_it() -> None:
+def test_a_qr_email_waits_for_a_proof_that_became_required() -> None:
     event = make_event()
     visitor = register_holder(event)
     event.requires_proof = True

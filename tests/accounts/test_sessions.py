@@ -53,7 +53,7 @@ def steal_and_sign_out(visitor: Visitor) -> Visitor:
 
 
 @pytest.mark.django_db
-def test_a_copied_cookie_is_worth_nothing_after_signing_out() -> None:
+def test_a_copied_cookie_opens_nothing_after_signing_out() -> None:
     visitor = Visitor(make_event())
     account = register(visitor)
     ticket = GuestRequest.objects.get(account=account).ticket_id
@@ -75,7 +75,7 @@ def test_a_copied_cookie_is_worth_nothing_after_signing_out() -> None:
 
 
 @pytest.mark.django_db
-def test_the_cookie_stays_dead_when_the_thief_keeps_it_warm() -> None:
+def test_requests_do_not_revive_a_copied_cookie() -> None:
     visitor = Visitor(make_event())
     account = register(visitor)
     thief = copy_of(visitor)
@@ -91,7 +91,7 @@ def test_the_cookie_stays_dead_when_the_thief_keeps_it_warm() -> None:
 
 
 @pytest.mark.django_db
-def test_signing_out_ends_that_session_and_no_other() -> None:
+def test_signing_out_ends_only_its_own_session() -> None:
     account = make_account()
     telephone, laptop = signed_in_again(account), signed_in_again(account)
     steal_and_sign_out(telephone)
@@ -99,7 +99,7 @@ def test_signing_out_ends_that_session_and_no_other() -> None:
 
 
 @pytest.mark.django_db
-def test_signing_in_again_in_the_same_browser_does_not_bring_the_copy_back() -> None:
+def test_signing_in_again_does_not_revive_a_copied_cookie() -> None:
     account = make_account()
     visitor = signed_in_again(account)
     thief = copy_of(visitor)
@@ -113,7 +113,7 @@ def test_signing_in_again_in_the_same_browser_does_not_bring_the_copy_back() -> 
 
 
 @pytest.mark.django_db
-def test_a_session_of_before_this_release_ends_too() -> None:
+def test_a_session_without_an_id_ends_too() -> None:
     account = make_account()
     visitor = Visitor(make_event()).signed_in(account)  # A session without an id.
     thief = steal_and_sign_out(visitor)
@@ -121,7 +121,7 @@ def test_a_session_of_before_this_release_ends_too() -> None:
 
 
 @pytest.mark.django_db
-def test_after_many_sign_outs_no_old_copy_comes_back() -> None:
+def test_many_sign_outs_revive_no_old_copy() -> None:
     account = make_account()
     thieves = []
     for _ in range(33):
@@ -138,7 +138,7 @@ def test_after_many_sign_outs_no_old_copy_comes_back() -> None:
 
 
 @pytest.mark.django_db
-def test_a_browser_stays_the_same_browser_after_signing_out() -> None:
+def test_a_browser_keeps_its_id_after_signing_out() -> None:
     visitor = Visitor(make_event())
     account = register(visitor)
     browser = visitor.browser.session[BROWSER_KEY]
@@ -154,7 +154,7 @@ def test_a_browser_stays_the_same_browser_after_signing_out() -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("everywhere", [False, True])
-def test_a_ticket_of_an_emergency_signs_nobody_in_again(*, everywhere: bool) -> None:
+def test_a_ticket_of_an_outage_does_not_sign_in_after_a_sign_out(*, everywhere: bool) -> None:
     """The browser that registered in an emergency comes back by its own id, once."""
     account = make_account()
     visitor = signed_in_again(account)
@@ -187,7 +187,7 @@ def test_staff_end_all_their_sessions() -> None:
 
 
 @pytest.mark.django_db
-def test_a_staff_session_that_ended_by_sign_out_opens_no_admin() -> None:
+def test_a_copy_of_an_ended_staff_session_opens_no_admin() -> None:
     account = make_staff(phone="+351912000999")
     client, thief = Client(), Client()
     client.post("/admin/login/", {"username": account.phone, "password": PASSWORD})
@@ -242,7 +242,7 @@ def test_a_copy_from_before_signing_in_ends_too() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_where_nothing_can_be_kept_only_this_browser_is_signed_out_and_told_so(
+def test_without_database_and_disk_only_this_browser_is_signed_out(
     settings: Settings, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
@@ -257,7 +257,7 @@ def test_where_nothing_can_be_kept_only_this_browser_is_signed_out_and_told_so(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_copied_cookie_queues_nothing_that_its_session_would_see() -> None:
+def test_a_journal_entry_of_an_ended_session_belongs_to_no_browser() -> None:
     """An entry of an ended session is drained as one of a stranger."""
     account = make_account()
     visitor = signed_in_again(account)
@@ -284,7 +284,7 @@ def test_a_copied_cookie_queues_nothing_that_its_session_would_see() -> None:
 
 
 @pytest.mark.processes
-def test_an_ended_session_opens_no_socket_and_hears_nothing_more(stack: Stack) -> None:
+def test_an_ended_session_opens_no_socket_and_receives_nothing(stack: Stack) -> None:
     with stack.frozen("worker"), stack.frozen("sweeper"):
         account = make_account()
         visitor = signed_in_again(account)

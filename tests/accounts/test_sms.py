@@ -24,7 +24,7 @@ def test_an_unproven_phone_gets_its_code_by_sms(settings: Settings) -> None:
     assert not Email.objects.exists()
 
 
-def test_a_proven_one_gets_it_by_email(settings: Settings) -> None:
+def test_a_proven_phone_gets_its_code_by_email(settings: Settings) -> None:
     settings.SMS_BACKEND = sms.WORKING
     account = make_account()
     send_login_code(account, browser="b", address="192.0.2.1").account.save()
@@ -33,14 +33,14 @@ def test_a_proven_one_gets_it_by_email(settings: Settings) -> None:
     assert Email.objects.filter(kind="login_code").count() == 1
 
 
-def test_an_sms_that_is_not_taken_becomes_an_email(settings: Settings) -> None:
+def test_a_refused_sms_becomes_an_email(settings: Settings) -> None:
     settings.SMS_BACKEND = sms.FAILING
     code = send_login_code(make_account(), browser="b", address="192.0.2.1")
     assert Email.objects.get().cause == f"login_code:{code.pk}"
     assert LoginCode.objects.get().channel == "email"
 
 
-def test_the_console_shows_the_text_in_the_inbox_and_no_phone_in_the_log(
+def test_the_console_channel_writes_to_the_inbox_and_logs_no_phone(
     settings: Settings, tmp_path: object, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings.INBOX_DIR = tmp_path

@@ -105,7 +105,7 @@ def test_every_end_of_a_request(
     assert errors == []
 
 
-def test_proving_it_brings_the_code(stack: Stack, phone: BrowserContext) -> None:
+def test_an_unproven_ticket_leads_to_the_proof(stack: Stack, phone: BrowserContext) -> None:
     request = unproven()
     sign_in(phone, stack, request.account)
     page = phone.new_page()
@@ -116,7 +116,7 @@ def test_proving_it_brings_the_code(stack: Stack, phone: BrowserContext) -> None
     shoot(page, "prove")
 
 
-def test_a_blocked_phone_is_told_no_more_than_anybody(stack: Stack, page: Page) -> None:
+def test_the_page_does_not_say_that_a_phone_is_blocked(stack: Stack, page: Page) -> None:
     account = make_account()
     BlockedPhone.objects.create(phone=account.phone or "", reason="Trouble")
     open_link(page, make_event())
@@ -127,7 +127,9 @@ def test_a_blocked_phone_is_told_no_more_than_anybody(stack: Stack, page: Page) 
     shoot(page, "blocked-phone")
 
 
-def test_an_emergency_says_queued_and_then_shows_the_code(stack: Stack, page: Page) -> None:
+def test_a_ticket_is_queued_in_an_outage_and_shows_its_code_afterwards(
+    stack: Stack, page: Page
+) -> None:
     if servers.postgresql is None:
         pytest.skip("only a server that the tests started may be stopped")
     event = make_event()
@@ -154,7 +156,7 @@ def test_an_emergency_says_queued_and_then_shows_the_code(stack: Stack, page: Pa
     expect_qr(page)
 
 
-def test_a_ticket_stays_on_screen_while_nobody_can_say_how_it_stands(
+def test_a_ticket_stays_on_screen_while_its_requests_fail(
     stack: Stack, phone: BrowserContext
 ) -> None:
     """A page that reloaded itself on an error would show the error, and not come back from it."""

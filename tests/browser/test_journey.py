@@ -92,7 +92,7 @@ def test_the_same_without_javascript(stack: Stack, page_without_js: Page) -> Non
     shoot(page, "nojs-qr")
 
 
-def test_whoever_types_at_once_keeps_their_field(stack: Stack, page: Page) -> None:
+def test_a_new_form_does_not_take_the_focus_from_a_field_in_use(stack: Stack, page: Page) -> None:
     """A form comes with its focus: set a moment later, it would take it from whoever types."""
     open_link(page, make_event())
     ask_to_join(page)
@@ -142,7 +142,7 @@ def test_how_long_it_takes(
     assert Guest.objects.count() == 7
 
 
-def test_somebody_known_gets_in_with_a_code(stack: Stack, page: Page) -> None:
+def test_a_visitor_with_an_account_signs_in_with_a_code(stack: Stack, page: Page) -> None:
     event, account = make_event(), make_account()
     errors = watched(page)
     open_link(page, event)
@@ -161,7 +161,7 @@ def test_somebody_known_gets_in_with_a_code(stack: Stack, page: Page) -> None:
     assert errors == []
 
 
-def test_whoever_is_refused_after_signing_in_can_try_again_from_the_same_page(
+def test_a_visitor_refused_after_signing_in_tries_again_on_the_same_page(
     stack: Stack, page: Page
 ) -> None:
     """Signing in changes the token of all forms, of the one that waits in the page too."""
@@ -184,7 +184,9 @@ def test_whoever_is_refused_after_signing_in_can_try_again_from_the_same_page(
     expect_qr(page)
 
 
-def test_whoever_came_in_time_has_their_code_in_another_browser(stack: Stack, page: Page) -> None:
+def test_a_guest_of_a_full_event_gets_their_code_in_another_browser(
+    stack: Stack, page: Page
+) -> None:
     """Links are opened in the browsers inside of apps, which forget: the list is full by then."""
     guest = make_guest(make_event(capacity=1, has_waiting_list=False))
     errors = watched(page)
@@ -225,7 +227,7 @@ def test_a_session_needs_one_tap_and_a_double_tap_is_one_request(stack: Stack, p
     expect(page.locator("body")).to_be_visible()
 
 
-def test_the_phone_form_asks_nobody_and_back_leads_to_the_event(stack: Stack, page: Page) -> None:
+def test_the_phone_form_opens_offline_and_back_leads_to_the_event(stack: Stack, page: Page) -> None:
     event = make_event()
     open_link(page, event)
     address = page.url
@@ -249,9 +251,7 @@ def test_the_phone_form_asks_nobody_and_back_leads_to_the_event(stack: Stack, pa
 # When something is away ------------------------------------------------
 
 
-def test_a_worker_that_comes_back_brings_the_qr_code_to_an_open_page(
-    stack: Stack, page: Page
-) -> None:
+def test_an_open_page_gets_the_qr_code_when_the_worker_is_back(stack: Stack, page: Page) -> None:
     event = make_event()
     with stack.without("sweeper"):
         with stack.without("worker"):
@@ -313,7 +313,7 @@ def test_every_state_of_an_event(stack: Stack, page: Page) -> None:
     assert errors == []
 
 
-def test_dark_pages_are_as_readable(stack: Stack, browser: Browser) -> None:
+def test_dark_pages_are_accessible(stack: Stack, browser: Browser) -> None:
     event = make_event()
     with browser.new_context(**PHONE_SCREEN, base_url=stack.url, color_scheme="dark") as phone:
         page = phone.new_page()
@@ -334,7 +334,7 @@ def test_dark_pages_are_as_readable(stack: Stack, browser: Browser) -> None:
         shoot(page, "dark-qr")
 
 
-def test_pages_that_are_not_there(stack: Stack, page: Page) -> None:
+def test_missing_pages_are_accessible(stack: Stack, page: Page) -> None:
     guest = make_guest()
     page.goto(f"/guest/{guest.qr_token}")
     assert_accessible(page)

@@ -59,7 +59,7 @@ def mail_server(stack: Stack) -> Iterator[Sink]:
     controller.stop()
 
 
-def test_the_email_as_received_holds_the_same_code(stack: Stack, mail_server: Sink) -> None:
+def test_a_received_email_has_the_same_qr_code(stack: Stack, mail_server: Sink) -> None:
     request = make_request()
     (message,) = wait_for(lambda: mail_server.received, 30)
     assert message["To"] == request.account.email

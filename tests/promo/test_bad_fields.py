@@ -136,7 +136,7 @@ def send_raw(visitor: Visitor, step: str, **fields: str) -> Answer:
 
 @browsers
 @each(NOT_PHONES)
-def test_what_is_no_phone(typed: str, htmx: bool) -> None:
+def test_an_invalid_phone_is_refused(typed: str, htmx: bool) -> None:
     visitor = Visitor(make_event(), htmx=htmx)
     assert_told(send_raw(visitor, "phone", country="PT", phone=typed), "phone", htmx=htmx)
     assert set(rows().values()) == {0}
@@ -145,14 +145,14 @@ def test_what_is_no_phone(typed: str, htmx: bool) -> None:
 @pytest.mark.parametrize(
     "country", ["", "XX", "pt", LONG, "\0", EMOJI, DIRECTION_MARKS, HALF_A_SURROGATE]
 )
-def test_what_is_no_country(country: str) -> None:
+def test_an_invalid_country_is_refused(country: str) -> None:
     response = send_raw(Visitor(make_event()), "phone", country=country, phone=TYPED_PHONE)
     assert response.status_code == 422
     assert error_beside("phone", response) or error_beside("country", response)
     assert set(rows().values()) == {0}
 
 
-def test_a_phone_without_country_is_asked_for_it() -> None:
+def test_a_national_phone_without_country_is_refused() -> None:
     response = Visitor(make_event()).give_phone(TYPED_PHONE, country="")
     assert "Choose the country" in error_beside("phone", response)
 
@@ -175,7 +175,7 @@ def test_a_phone_without_country_is_asked_for_it() -> None:
         "  961 234 567  ",
     ],
 )
-def test_ways_to_write_one_phone(typed: str) -> None:
+def test_all_spellings_of_a_phone_are_accepted(typed: str) -> None:
     visitor = Visitor(make_event())
     assert location_of(visitor.give_phone(typed)) == visitor.step_url("register")
     assert "+351 961 234 567" in html_of(visitor.open("register"))
@@ -190,7 +190,7 @@ def test_a_plus_wins_over_the_country() -> None:
 @browsers
 @pytest.mark.parametrize("field", ["first_name", "last_name"])
 @each(NOT_NAMES)
-def test_what_is_no_name(field: str, typed: str, htmx: bool) -> None:
+def test_an_invalid_name_is_refused(field: str, typed: str, htmx: bool) -> None:
     visitor = Visitor(make_event(), htmx=htmx)
     visitor.give_phone()
     assert_told(send_raw(visitor, "register", **PERSON | {field: typed}), field, htmx=htmx)
@@ -214,14 +214,14 @@ def test_what_is_no_name(field: str, typed: str, htmx: bool) -> None:
         ("Joan", "Mel·lo"),
     ],
 )
-def test_names_as_people_have_them(first: str, last: str) -> None:
+def test_real_names_are_accepted(first: str, last: str) -> None:
     visitor = Visitor(make_event())
     visitor.give_phone()
     assert "/ticket/" in location_of(visitor.register(first_name=first, last_name=last))
     assert Guest.objects.get().name == f"{first} {last}"
 
 
-def test_names_are_tidied() -> None:
+def test_names_are_normalised() -> None:
     visitor = Visitor(make_event())
     visitor.give_phone()
     visitor.register(first_name="  Ine\u0302s   Maria ", last_name="\u200fExemplo\u200e")
@@ -229,7 +229,7 @@ def test_names_are_tidied() -> None:
     assert (account.first_name, account.last_name) == ("In\u00eas Maria", "Exemplo")
 
 
-def test_a_name_that_grows_when_it_is_composed() -> None:
+def test_the_length_of_a_name_is_checked_after_normalisation() -> None:
     # U+0958 becomes two characters in composed form, so sixty of them are too many.
     visitor = Visitor(make_event())
     visitor.give_phone()
@@ -239,14 +239,14 @@ def test_a_name_that_grows_when_it_is_composed() -> None:
 
 @browsers
 @each(NOT_EMAILS)
-def test_what_is_no_email(typed: str, htmx: bool) -> None:
+def test_an_invalid_email_is_refused(typed: str, htmx: bool) -> None:
     visitor = Visitor(make_event(), htmx=htmx)
     visitor.give_phone()
     assert_told(send_raw(visitor, "register", **PERSON | {"email": typed}), "email", htmx=htmx)
     assert set(rows().values()) == {0}
 
 
-def test_what_was_typed_is_kept_beside_its_error() -> None:
+def test_a_refused_form_keeps_its_values() -> None:
     visitor = Visitor(make_event())
     visitor.give_phone()
     response = visitor.register(email="ines")
@@ -254,7 +254,7 @@ def test_what_was_typed_is_kept_beside_its_error() -> None:
     assert 'value="ines"' in html_of(response)
 
 
-def test_all_wrong_fields_are_told_at_once() -> None:
+def test_all_wrong_fields_get_their_errors_at_once() -> None:
     visitor = Visitor(make_event())
     visitor.give_phone()
     response = visitor.register(first_name="", last_name="🎉", email="x")
@@ -263,7 +263,7 @@ def test_all_wrong_fields_are_told_at_once() -> None:
 
 @browsers
 @each(NOT_CODES)
-def test_what_is_no_code(typed: str, htmx: bool) -> None:
+def test_an_invalid_code_is_refused_and_uses_no_try(typed: str, htmx: bool) -> None:
     account = make_account()
     visitor = Visitor(make_event(), htmx=htmx)
     visitor.give_phone(account.phone or "")
@@ -294,7 +294,7 @@ def test_a_code_pasted_with_direction_marks() -> None:
 
 
 @pytest.mark.parametrize("language", ["", "xx", LONG, "\0", EMOJI, "en\r\nSet-Cookie: a=b", MARKUP])
-def test_a_language_that_does_not_exist(language: str) -> None:
+def test_an_unknown_language_changes_nothing(language: str) -> None:
     visitor = Visitor(make_event())
     response = visitor.browser.post(
         "/i18n/setlang/", {"language": language, "next": visitor.event_url}

@@ -42,7 +42,7 @@ def test_a_step_before_its_turn_leads_to_the_phone(step: str) -> None:
 
 @browsers
 @pytest.mark.parametrize("step", ["phone", "code", "register"])
-def test_a_form_without_any_field(step: str, htmx: bool) -> None:
+def test_an_empty_form_changes_nothing(step: str, htmx: bool) -> None:
     account = make_account()
     visitor = Visitor(make_event(), htmx=htmx)
     visitor.give_phone(account.phone or "")
@@ -52,7 +52,7 @@ def test_a_form_without_any_field(step: str, htmx: bool) -> None:
     assert rows() == before
 
 
-def test_a_code_for_a_phone_that_nobody_has() -> None:
+def test_a_code_for_an_unknown_phone_is_refused() -> None:
     visitor = Visitor(make_event())
     visitor.give_phone()
     assert visitor.send("code", code="123456").status_code == 422
@@ -116,7 +116,7 @@ def token_in(response: Answer) -> str:
 @browsers
 @pytest.mark.parametrize("token", ["", "x" * 64, "expired", "\0", EMOJI, LONG])
 @pytest.mark.parametrize("step", ["phone", "code", "register", "request"])
-def test_a_form_with_a_token_that_does_not_count(step: str, token: str, htmx: bool) -> None:
+def test_an_invalid_csrf_token_is_refused(step: str, token: str, htmx: bool) -> None:
     visitor = Visitor(make_event(), checks_csrf=True, htmx=htmx)
     visitor.open("phone")
     fields = {"phone": TYPED_PHONE, "country": "PT", "code": "123456"} | PERSON
@@ -127,7 +127,7 @@ def test_a_form_with_a_token_that_does_not_count(step: str, token: str, htmx: bo
     assert set(rows().values()) == {0}
 
 
-def test_a_token_from_before_signing_in_no_longer_counts() -> None:
+def test_a_csrf_token_from_before_signing_in_no_longer_counts() -> None:
     visitor = Visitor(make_event(), checks_csrf=True)
     old = token_in(visitor.open("phone"))
     visitor.give_phone = lambda *_: visitor.send("phone", phone=PHONE, csrfmiddlewaretoken=old)  # type: ignore[method-assign]
@@ -140,7 +140,7 @@ def test_a_token_from_before_signing_in_no_longer_counts() -> None:
     assert "/ticket/" in location_of(visitor.send("request", csrfmiddlewaretoken=fresh))
 
 
-def test_the_way_back_from_an_old_form_stays_here() -> None:
+def test_the_link_back_from_an_old_form_leads_to_no_other_site() -> None:
     visitor = Visitor(make_event(), checks_csrf=True)
     for referer, back in [
         ("http://testserver/promo/x/", "http://testserver/promo/x/"),
@@ -183,7 +183,7 @@ FORM = "application/x-www-form-urlencoded"
     ],
     ids=lambda value: repr(value)[:24],
 )
-def test_bodies_that_are_no_form(step: str, body: bytes, content_type: str) -> None:
+def test_a_body_that_is_no_form_is_refused(step: str, body: bytes, content_type: str) -> None:
     visitor = Visitor(make_event())
     visitor.give_phone()
     response = visitor.browser.generic("POST", visitor.step_url(step), body, content_type)
@@ -191,7 +191,7 @@ def test_bodies_that_are_no_form(step: str, body: bytes, content_type: str) -> N
     assert set(rows().values()) == {0}
 
 
-def test_a_file_where_a_text_belongs() -> None:
+def test_a_file_in_a_text_field_is_refused() -> None:
     visitor = Visitor(make_event())
     file = BytesIO(b"961234567")
     file.name = "phone.txt"
@@ -207,7 +207,7 @@ def test_a_field_sent_twice_counts_once() -> None:
     assert location_of(response) == visitor.step_url("register")
 
 
-def test_no_two_steps_disagree_about_whose_event_it_is() -> None:
+def test_a_step_of_one_event_does_not_continue_at_another() -> None:
     one, other = make_event(), make_event()
     visitor = Visitor(one)
     visitor.give_phone()

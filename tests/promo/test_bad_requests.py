@@ -59,7 +59,7 @@ pytestmark = pytest.mark.django_db
         "/media/posters/%ff",
     ],
 )
-def test_a_path_that_leads_nowhere(path: str) -> None:
+def test_a_missing_page_is_a_404(path: str) -> None:
     event = make_event()
     client = Client(headers={"accept-language": "en"})
     client.force_login(make_account())
@@ -80,13 +80,13 @@ def test_null_bytes_in_addresses(where: str) -> None:
 @pytest.mark.parametrize(
     "query", ["?page=" + LONG, "?a=%ff", "?" + "a=1&" * 2000, "?🎉=\u202e", "?a[]="]
 )
-def test_queries_that_nobody_asked_for(query: str) -> None:
+def test_unknown_queries_are_ignored(query: str) -> None:
     visitor = Visitor(make_event())
     for path in (visitor.event_url, visitor.step_url("phone"), "/promo/"):
         assert visitor.get(path + query).status_code in {200, 400}
 
 
-def test_an_event_that_is_not_published() -> None:
+def test_an_unpublished_event_is_not_found() -> None:
     event = make_event(is_published=False)
     visitor = Visitor(event).signed_in(make_account())
     assert visitor.look().status_code == visitor.send("request").status_code == 404
@@ -95,7 +95,7 @@ def test_an_event_that_is_not_published() -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"])
-def test_methods_that_a_page_does_not_take(method: str) -> None:
+def test_an_unsupported_method_is_a_405(method: str) -> None:
     guest = make_guest()
     event = guest.event.slug
     ticket = GuestRequest.objects.get().ticket_id
@@ -141,7 +141,7 @@ COOKIES = [
 
 
 @pytest.mark.parametrize("cookie", COOKIES, ids=lambda cookie: repr(cookie)[:24])
-def test_cookies_that_are_garbage_are_no_session(cookie: str) -> None:
+def test_malformed_cookies_are_no_session(cookie: str) -> None:
     event = make_event()
     client = Client(HTTP_COOKIE=cookie)
     assert client.get(f"/promo/{event.slug}/").status_code == 200
@@ -151,7 +151,7 @@ def test_cookies_that_are_garbage_are_no_session(cookie: str) -> None:
     assert location_of(response) == f"/promo/{event.slug}/-/register/"
 
 
-def test_a_session_with_one_letter_changed_is_none() -> None:
+def test_a_changed_session_cookie_is_no_session() -> None:
     visitor = Visitor(make_event()).signed_in(make_account())
     cookie = visitor.browser.cookies["session"].value
     for at in (3, len(cookie) // 2, len(cookie) - 3):
@@ -163,7 +163,7 @@ def test_a_session_with_one_letter_changed_is_none() -> None:
 @pytest.mark.parametrize(
     "host", ["evil.example", "a b", "", "testserver:x", "[::1", "é", "a" * 5000]
 )
-def test_a_host_that_is_not_ours(host: str) -> None:
+def test_a_foreign_host_is_refused(host: str) -> None:
     event = make_event()
     response = Client(HTTP_HOST=host).get(f"/promo/{event.slug}/")
     if host:
@@ -188,13 +188,13 @@ def test_a_host_that_is_not_ours(host: str) -> None:
     ],
     ids=lambda value: repr(value)[:16],
 )
-def test_languages_that_browsers_do_not_send(accepted: str) -> None:
+def test_malformed_languages_are_ignored(accepted: str) -> None:
     event = make_event()
     assert Client(HTTP_ACCEPT_LANGUAGE=accepted).get(f"/promo/{event.slug}/").status_code == 200
 
 
 @pytest.mark.parametrize("length", ["-1", "9" * 30, "many"])
-def test_a_length_that_makes_no_sense_is_refused(length: str) -> None:
+def test_an_invalid_content_length_is_refused(length: str) -> None:
     visitor = Visitor(make_event())
     assert visitor.get(visitor.event_url, headers={"Content-Length": length}).status_code == 413
 
@@ -215,7 +215,7 @@ def test_a_length_that_makes_no_sense_is_refused(length: str) -> None:
         ("User-Agent", LONG),
     ],
 )
-def test_headers_that_make_no_sense(name: str, value: str) -> None:
+def test_malformed_headers_are_ignored(name: str, value: str) -> None:
     visitor = Visitor(make_event())
     for path in (visitor.event_url, visitor.step_url("phone"), "/promo/"):
         response = visitor.get(path, headers={name: value})
@@ -227,7 +227,7 @@ def test_headers_that_make_no_sense(name: str, value: str) -> None:
 # What is stored is shown as text ------------------------------------------------
 
 
-def test_texts_of_staff_are_shown_as_text() -> None:
+def test_texts_that_staff_write_are_escaped() -> None:
     event = make_event(title=MARKUP, venue=MARKUP, description=MARKUP, address=MARKUP)
     works = make_event_promoter(event)
     works.promoter.name = MARKUP

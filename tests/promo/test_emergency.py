@@ -34,7 +34,7 @@ def event(client: Client) -> Event:
     return event
 
 
-def test_the_event_page_stays_up(client: Client, event: Event) -> None:
+def test_pages_of_an_event_stay_available(client: Client, event: Event) -> None:
     stop_database()
     for path in ("/promo/", "/promo/festa/", "/promo/festa/calendar.ics"):
         response = client.get(path)
@@ -42,14 +42,12 @@ def test_the_event_page_stays_up(client: Client, event: Event) -> None:
         assert event.title in response.content.decode()
 
 
-def test_a_promoter_who_was_not_at_the_event_is_still_not(client: Client, event: Event) -> None:
+def test_the_link_of_another_promoter_is_still_not_found(client: Client, event: Event) -> None:
     stop_database()
     assert client.get("/promo/festa/nobody/").status_code == 404
 
 
-def test_a_stranger_registers_and_is_told_queued_and_gets_in_later(
-    client: Client, event: Event
-) -> None:
+def test_a_new_visitor_is_queued_and_gets_a_place_afterwards(client: Client, event: Event) -> None:
     stop_database()
     step = client.post("/promo/festa/-/phone/", PHONE)
     assert step.headers["Location"].startswith("/promo/festa/-/register/?s=")
@@ -69,7 +67,7 @@ def test_a_stranger_registers_and_is_told_queued_and_gets_in_later(
     assert page.wsgi_request.user == Guest.objects.get().account
 
 
-def test_somebody_elses_browser_learns_nothing_of_the_guest(client: Client, event: Event) -> None:
+def test_another_browser_sees_nothing_of_the_guest(client: Client, event: Event) -> None:
     account = make_account(phone="+351920999999")
     stop_database()
     shown = client.post("/promo/festa/-/phone/", PHONE, headers={"HX-Request": "true"})
@@ -85,7 +83,7 @@ def test_somebody_elses_browser_learns_nothing_of_the_guest(client: Client, even
     assert Guest.objects.get().account == account
 
 
-def test_a_session_asks_with_one_tap(client: Client, event: Event) -> None:
+def test_a_signed_in_visitor_requests_a_place_with_one_tap(client: Client, event: Event) -> None:
     account = make_account()
     sign_in(client, account)
     stop_database()
@@ -96,7 +94,9 @@ def test_a_session_asks_with_one_tap(client: Client, event: Event) -> None:
     assert GuestRequest.objects.get().account == account
 
 
-def test_the_api_says_202_and_a_retry_gets_the_stored_ticket(client: Client, event: Event) -> None:
+def test_the_api_responds_202_and_a_retry_gets_the_same_ticket(
+    client: Client, event: Event
+) -> None:
     sign_in(client, make_account())
     stop_database()
     body = {"event_id": event.pk}
@@ -108,7 +108,7 @@ def test_the_api_says_202_and_a_retry_gets_the_stored_ticket(client: Client, eve
     assert state.json() == {"success": True, "state": "queued", "data": None}
 
 
-def test_without_a_session_the_api_takes_nothing(client: Client, event: Event) -> None:
+def test_without_a_session_the_api_accepts_nothing(client: Client, event: Event) -> None:
     stop_database()
     response = client.post(CREATE, {"event_id": event.pk}, content_type="application/json")
     assert response.status_code == 401
@@ -116,7 +116,7 @@ def test_without_a_session_the_api_takes_nothing(client: Client, event: Event) -
 
 
 @pytest.mark.parametrize("path", [CREATE, "/promo/festa/-/request/"])
-def test_csrf_is_checked_in_an_emergency_too(event: Event, path: str) -> None:
+def test_csrf_tokens_are_checked_in_an_outage_too(event: Event, path: str) -> None:
     strict = Client(enforce_csrf_checks=True)
     sign_in(strict, make_account())
     stop_database()
@@ -124,7 +124,7 @@ def test_csrf_is_checked_in_an_emergency_too(event: Event, path: str) -> None:
     assert get_journal().count() == {"waiting": 0, "dead": 0}
 
 
-def test_with_nowhere_to_write_it_is_a_503_and_nothing_was_accepted(
+def test_without_a_journal_the_response_is_a_503(
     client: Client, event: Event, settings: Settings
 ) -> None:
     sign_in(client, make_account())
@@ -139,7 +139,7 @@ def test_with_nowhere_to_write_it_is_a_503_and_nothing_was_accepted(
     assert api.json()["retryAfter"] == int(api.headers["Retry-After"])
 
 
-def test_a_code_that_cannot_be_checked_leaves_the_request_to_the_phones_own_account(
+def test_a_request_with_an_unchecked_code_belongs_to_the_account_of_the_phone(
     client: Client, event: Event
 ) -> None:
     account = make_account(phone="+351920999999")
@@ -158,7 +158,7 @@ def test_a_code_that_cannot_be_checked_leaves_the_request_to_the_phones_own_acco
     assert not page.wsgi_request.user.is_authenticated
 
 
-def test_without_a_broker_the_answer_has_the_qr_code(client: Client, event: Event) -> None:
+def test_without_a_broker_the_response_has_the_qr_code(client: Client, event: Event) -> None:
     if servers.valkey is None:
         pytest.skip("only a server that the tests started may be stopped")
     sign_in(client, make_account())
@@ -180,9 +180,7 @@ def wake_workers(*, failing: bool) -> None:
     wait_for(lambda: wake_guests_worker.is_failing() is failing)
 
 
-def test_a_dead_entry_is_not_called_queued(
-    client: Client, event: Event, settings: Settings
-) -> None:
+def test_a_dead_entry_is_shown_as_failed(client: Client, event: Event, settings: Settings) -> None:
     settings.JOURNAL_ATTEMPTS = 1
     stop_database()
     step = client.post("/promo/festa/-/phone/", PHONE)
@@ -196,7 +194,7 @@ def test_a_dead_entry_is_not_called_queued(
     assert 'data-state="failed' in client.get(ticket_url).content.decode()
 
 
-def test_a_browser_that_was_shown_the_pass_keeps_it(client: Client, event: Event) -> None:
+def test_a_browser_that_opened_the_pass_still_sees_it(client: Client, event: Event) -> None:
     guest = make_guest(event)
     call_command("sweeper", once=True)
     client.get(link_for_holder(guest))
@@ -205,7 +203,7 @@ def test_a_browser_that_was_shown_the_pass_keeps_it(client: Client, event: Event
     assert guest.name not in client.get("/promo/festa/").content.decode()
 
 
-def test_a_browser_that_registered_in_an_outage_keeps_its_place_in_the_next(
+def test_a_browser_that_registered_in_an_outage_sees_its_place_in_the_next(
     client: Client, event: Event
 ) -> None:
     stop_database()
@@ -222,7 +220,7 @@ def test_a_browser_that_registered_in_an_outage_keeps_its_place_in_the_next(
     assert "data-state" not in Client().get("/promo/festa/").content.decode()
 
 
-def test_it_is_back_by_itself(client: Client, event: Event) -> None:
+def test_requests_reach_the_database_again_after_an_outage(client: Client, event: Event) -> None:
     sign_in(client, make_account())
     stop_database()
     assert client.post("/promo/festa/-/request/").status_code == 303

@@ -62,7 +62,7 @@ def test_an_event_says_the_state_of_its_list(
 
 
 @pytest.mark.parametrize("make", [full_event, closed_event, cancelled_event])
-def test_a_list_that_takes_nobody_has_no_button(make: Callable[[], Event]) -> None:
+def test_an_event_that_accepts_no_requests_has_no_button(make: Callable[[], Event]) -> None:
     visitor = Visitor(make())
     links = Outline(html_of(visitor.look())).all("a")
     buttons = [link["href"] for link in links if link.get("class") == "button"]
@@ -81,7 +81,7 @@ def test_a_list_that_takes_nobody_has_no_button(make: Callable[[], Event]) -> No
         (open_event, False),
     ],
 )
-def test_a_late_page_leads_those_who_came_in_time_to_their_code(
+def test_the_page_of_a_full_or_closed_event_links_guests_to_their_code(
     make: Callable[[], Event], *, has_link: bool
 ) -> None:
     visitor = Visitor(make())
@@ -103,7 +103,7 @@ def test_one_place_left_is_said_in_the_singular() -> None:
     assert "One place left" in html_of(Visitor(event).look())
 
 
-def test_places_left_are_kept_to_itself_by_an_event_that_does_not_show_them() -> None:
+def test_an_event_can_hide_its_places_left() -> None:
     assert "places left" not in html_of(Visitor(make_event(capacity=2)).look())
 
 
@@ -146,7 +146,7 @@ def test_no_events_is_not_an_empty_page() -> None:
 
 
 @in_both_languages
-def test_ones_own_events_come_first_and_say_so(language: str) -> None:
+def test_events_of_the_visitor_come_first_with_their_state(language: str) -> None:
     other, held, waited, given_up = (
         open_event(),
         make_event(),

@@ -41,7 +41,7 @@ pytestmark = pytest.mark.django_db
 # The main way ------------------------------------------------------------------------------------
 
 
-def test_somebody_new_goes_from_the_link_to_the_qr_code() -> None:
+def test_a_new_visitor_gets_from_the_link_to_the_qr_code() -> None:
     event = make_event()
     visitor = Visitor(event)
     assert visitor.step_url("phone") in html_of(visitor.look())
@@ -61,7 +61,7 @@ def test_somebody_new_goes_from_the_link_to_the_qr_code() -> None:
     assert list(emails) == [("qr_code", PERSON["email"]), ("welcome", PERSON["email"])]
 
 
-def test_registering_stores_what_was_typed_and_proves_nothing_yet() -> None:
+def test_a_registration_stores_its_fields_and_proves_nothing() -> None:
     registered(make_event())
     account = User.objects.get()
     assert (account.phone, account.name, account.email) == (PHONE, "Inês Exemplo", PERSON["email"])
@@ -90,7 +90,7 @@ def test_a_live_session_needs_one_tap() -> None:
     assert state_in(visitor.look()) == "created"
 
 
-def test_without_javascript_a_page_asks_again_where_no_thread_may_wait(all_wait: None) -> None:
+def test_without_javascript_a_page_refreshes_while_all_threads_wait(all_wait: None) -> None:
     visitor = Visitor(make_event()).signed_in(make_account())
     ticket_url = location_of(visitor.send("request"))
     shown = visitor.get(ticket_url)
@@ -100,20 +100,20 @@ def test_without_javascript_a_page_asks_again_where_no_thread_may_wait(all_wait:
     assert state_in(visitor.get(ticket_url)) == "created"
 
 
-def test_ones_own_number_needs_no_code_in_a_live_session() -> None:
+def test_the_phone_of_the_session_needs_no_code() -> None:
     account = make_account()
     visitor = Visitor(make_event()).signed_in(account)
     assert "/ticket/" in location_of(visitor.give_phone(account.phone or ""))
     assert not LoginCode.objects.exists()
 
 
-def test_without_a_session_the_request_asks_for_the_phone() -> None:
+def test_a_request_without_a_session_leads_to_the_phone() -> None:
     visitor = Visitor(make_event())
     assert location_of(visitor.send("request")) == visitor.step_url("phone")
     assert location_of(visitor.open("request")) == visitor.event_url
 
 
-def test_whoever_is_on_the_list_has_the_same_qr_at_once() -> None:
+def test_a_guest_who_requests_again_gets_the_same_qr_code() -> None:
     guest = make_guest()
     visitor = Visitor(guest.event).signed_in(guest.account)
     assert guest.qr_token
@@ -125,7 +125,7 @@ def test_whoever_is_on_the_list_has_the_same_qr_at_once() -> None:
     assert GuestRequest.objects.count() == Guest.objects.count() == 1
 
 
-def test_another_device_has_the_same_qr_after_a_code() -> None:
+def test_another_device_gets_the_same_qr_code_after_a_code() -> None:
     guest = make_guest()
     device = Visitor(guest.event)
     device.give_phone(guest.phone)
@@ -163,7 +163,7 @@ def test_a_guest_is_attributed_to_promoter_and_team() -> None:
     assert (guest.promoter, guest.team) == (works.promoter, works.team)
 
 
-def test_a_promoter_of_no_team_and_no_promoter_at_all() -> None:
+def test_a_request_may_have_no_team_and_no_promoter() -> None:
     works = make_event_promoter()
     Visitor(works.event, works.promoter.code).signed_in(make_account()).send("request")
     Visitor(works.event).signed_in(make_account()).send("request")
@@ -172,7 +172,7 @@ def test_a_promoter_of_no_team_and_no_promoter_at_all() -> None:
     assert (second.promoter, second.team) == (None, None)
 
 
-def test_pages_name_their_ids_for_scripts() -> None:
+def test_pages_have_ids_for_scripts() -> None:
     works = make_event_promoter(team=make_team())
     shown = html_of(Visitor(works.event, works.promoter.code).look())
     assert f'data-event-id="{works.event.pk}"' in shown
@@ -181,7 +181,7 @@ def test_pages_name_their_ids_for_scripts() -> None:
 
 
 @pytest.mark.parametrize("step", ["phone", "code", "register", "request"])
-def test_a_promoter_who_is_not_at_the_event_leads_nowhere(step: str) -> None:
+def test_the_link_of_a_promoter_of_another_event_is_not_found(step: str) -> None:
     elsewhere = make_event_promoter().promoter
     visitor = Visitor(make_event(), elsewhere.code).signed_in(make_account())
     before = rows()
@@ -193,7 +193,7 @@ def test_a_promoter_who_is_not_at_the_event_leads_nowhere(step: str) -> None:
 # Tickets and passes ------------------------------------------------------------------------------
 
 
-def test_a_ticket_shows_only_to_its_owner() -> None:
+def test_only_the_owner_sees_a_ticket() -> None:
     request = make_request()
     url = f"/promo/{request.event.slug}/ticket/{request.ticket_id}/"
     stranger = Visitor(request.event).signed_in(make_account())
@@ -229,13 +229,13 @@ def test_a_request_that_failed_keeps_its_ticket() -> None:
         ("", "pt-pt", "Qual é o teu número?"),
     ],
 )
-def test_pages_speak_the_browsers_language(accepted: str, language: str, words: str) -> None:
+def test_pages_are_in_the_browsers_language(accepted: str, language: str, words: str) -> None:
     shown = Visitor(make_event(), language=accepted).open("phone")
     assert f'<html lang="{language}"' in html_of(shown)
     assert words in html_of(shown)
 
 
-def test_the_switch_changes_the_language_and_comes_back() -> None:
+def test_the_language_switch_returns_to_its_page() -> None:
     visitor = Visitor(make_event())
     switch = {"language": "pt-pt", "next": visitor.event_url}
     assert location_of(visitor.browser.post("/i18n/setlang/", switch)) == visitor.event_url
@@ -244,7 +244,7 @@ def test_the_switch_changes_the_language_and_comes_back() -> None:
     assert location_of(visitor.browser.post("/i18n/setlang/", elsewhere)) == "/"
 
 
-def test_emails_speak_the_language_of_the_page() -> None:
+def test_emails_are_in_the_language_of_the_page() -> None:
     visitor = Visitor(make_event(), language="pt")
     visitor.give_phone()
     visitor.register()
@@ -252,7 +252,7 @@ def test_emails_speak_the_language_of_the_page() -> None:
     assert list(emails) == [("qr_code", "pt-pt"), ("welcome", "pt-pt")]
 
 
-def test_times_are_the_events_own() -> None:
+def test_times_are_in_the_time_zone_of_the_event() -> None:
     start = timezone.now().replace(month=1, day=15, hour=20, minute=30) + timedelta(days=365)
     event = make_event(
         starts_at=start, ends_at=start + timedelta(hours=5), time_zone="Atlantic/Azores"
@@ -264,7 +264,7 @@ def test_times_are_the_events_own() -> None:
 # HTMX --------------------------------------------------------------------------------------------
 
 
-def test_every_step_is_a_partial_of_the_same_address() -> None:
+def test_every_step_has_a_partial_at_the_same_address() -> None:
     visitor = Visitor(make_event(), htmx=True)
     phone = visitor.open("phone")
     assert (is_partial(phone), 'name="phone"' in html_of(phone)) == (True, True)
@@ -281,7 +281,7 @@ def test_every_step_is_a_partial_of_the_same_address() -> None:
     assert not is_partial(visitor.get(ticket["HX-Push-Url"], headers={"hx-request": ""}))
 
 
-def test_the_code_step_and_its_errors_are_partials_too() -> None:
+def test_the_code_step_and_its_errors_have_partials() -> None:
     account = make_account()
     visitor = Visitor(make_event(), htmx=True)
     code = visitor.give_phone(account.phone or "")

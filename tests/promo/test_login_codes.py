@@ -56,7 +56,7 @@ def test_a_code_counts_only_in_the_browser_that_asked_for_it(coded: tuple[Visito
     assert "/ticket/" in location_of(visitor.type_code(account))
 
 
-def test_a_code_asked_for_elsewhere_leaves_the_one_here_alone(coded: tuple[Visitor, User]) -> None:
+def test_a_code_for_another_browser_does_not_void_this_one(coded: tuple[Visitor, User]) -> None:
     visitor, account = coded
     own = last_code(account).digits()
     elsewhere = Visitor(visitor.event)
@@ -96,7 +96,7 @@ def test_the_sixth_try_is_refused_even_with_the_right_code(coded: tuple[Visitor,
     assert not GuestRequest.objects.exists()
 
 
-def test_codes_are_throttled_for_a_browser(settings: Settings, coded: tuple[Visitor, User]) -> None:
+def test_codes_are_limited_for_a_browser(settings: Settings, coded: tuple[Visitor, User]) -> None:
     visitor, account = coded
     settings.LOGIN_CODES_PER_BROWSER = 2
     visitor.send("code", resend="1")
@@ -108,14 +108,14 @@ def test_codes_are_throttled_for_a_browser(settings: Settings, coded: tuple[Visi
     assert Email.objects.filter(kind="login_code").count() == 2
 
 
-def test_codes_are_throttled_for_an_address(settings: Settings) -> None:
+def test_codes_are_limited_for_an_address(settings: Settings) -> None:
     settings.LOGIN_CODES_PER_ADDRESS = 2
     event = make_event()
     answers = [Visitor(event).give_phone(account.phone or "") for account in make_accounts(3)]
     assert [response.status_code for response in answers] == [303, 303, 429]
 
 
-def test_a_phone_taken_meanwhile_leads_to_its_code() -> None:
+def test_a_phone_that_was_registered_meanwhile_leads_to_its_code() -> None:
     visitor = Visitor(make_event())
     visitor.give_phone()
     account = make_account(phone=PHONE)

@@ -61,7 +61,7 @@ def test_the_first_wrong_field_has_the_focus_and_its_error() -> None:
     assert fields["email"]["aria-describedby"] == "id_email_error"
 
 
-def test_a_code_that_was_sent_again_is_said_to_be() -> None:
+def test_the_page_says_that_a_code_was_sent_again() -> None:
     account = make_account()
     visitor = Visitor(make_event(), htmx=True)
     assert "The last two codes" not in html_of(visitor.give_phone(account.phone or ""))
@@ -122,13 +122,13 @@ def test_the_page_of_a_proven_email_is_sound(language: str) -> None:
 
 
 @in_both_languages
-def test_a_page_that_is_not_there_is_a_sound_page(language: str) -> None:
+def test_a_missing_page_is_sound(language: str) -> None:
     response = Visitor(make_event(), language=language).get("/promo/nowhere/")
     assert response.status_code == 404
     check_page(response, language)
 
 
-def test_a_form_that_got_too_old_leads_back_to_its_page() -> None:
+def test_an_expired_form_links_back_to_its_page() -> None:
     visitor = Visitor(make_event(), checks_csrf=True)
     page = f"http://testserver{visitor.step_url('phone')}"
     response = visitor.browser.post(visitor.step_url("phone"), headers={"referer": page})
@@ -142,7 +142,7 @@ def test_a_form_that_got_too_old_leads_back_to_its_page() -> None:
 
 
 @pytest.mark.parametrize("name", ["400", "403", "500", "503"])
-def test_error_pages_ask_nobody_anything(name: str, django_assert_num_queries: Any) -> None:
+def test_error_pages_make_no_query(name: str, django_assert_num_queries: Any) -> None:
     cache.clear()
     with django_assert_num_queries(0):
         html = render_to_string(f"errors/{name}.html", {"retry_after": 5})
@@ -152,7 +152,7 @@ def test_error_pages_ask_nobody_anything(name: str, django_assert_num_queries: A
 # Files -------------------------------------------------------------------------------------------
 
 
-def test_third_party_files_are_what_was_taken_from_their_packages() -> None:
+def test_third_party_files_match_their_checksums() -> None:
     lines = (VENDOR / "SHA256SUMS").read_text().splitlines()
     sums = {name: digest for digest, name in (line.split() for line in lines)}
     files = [path for path in VENDOR.rglob("*") if path.is_file() and path.name != "SHA256SUMS"]

@@ -116,7 +116,7 @@ def cost(step: Callable[[Visitor, User], HttpResponseBase], size: int) -> int:
         (see_ticket, 5),
     ],
 )
-def test_a_step_costs_the_same_for_few_and_for_many(
+def test_a_step_makes_the_same_queries_for_few_and_many_guests(
     step: Callable[[Visitor, User], HttpResponseBase], most: int
 ) -> None:
     few = cost(step, 1)
@@ -153,7 +153,7 @@ def waiting_cost(size: int) -> int:
 @pytest.mark.parametrize(
     ("cost_of", "most"), [(register_cost, 16), (code_cost, 20), (waiting_cost, 6)]
 )
-def test_the_last_step_costs_the_same_for_few_and_for_many(
+def test_the_last_step_makes_the_same_queries_for_few_and_many_guests(
     cost_of: Callable[[int], int], most: int
 ) -> None:
     assert cost_of(1) == cost_of(12) <= most

@@ -43,7 +43,7 @@ pytestmark = pytest.mark.django_db
     ],
 )
 @pytest.mark.parametrize("htmx", [False, True])
-def test_a_list_that_takes_nobody_says_why(
+def test_a_list_that_accepts_no_requests_says_why(
     make: Callable[[], Event], on_page: str, refusal: str, htmx: bool
 ) -> None:
     visitor = Visitor(make(), htmx=htmx)
@@ -60,12 +60,14 @@ def test_a_list_that_takes_nobody_says_why(
 
 
 @pytest.mark.parametrize("make", [future_event, cancelled_event])
-def test_a_list_on_which_nobody_can_be_asks_for_no_phone(make: Callable[[], Event]) -> None:
+def test_a_list_without_guests_has_no_phone_form(make: Callable[[], Event]) -> None:
     assert Visitor(make()).open("phone").status_code == 409
 
 
 @pytest.mark.parametrize("is_closed", [True, False])
-def test_whoever_came_in_time_has_the_same_qr_in_another_browser(*, is_closed: bool) -> None:
+def test_a_guest_of_a_full_or_closed_list_gets_the_same_qr_code_in_another_browser(
+    *, is_closed: bool
+) -> None:
     guest = make_guest(make_event(capacity=1, has_waiting_list=False))
     if is_closed:
         Event.objects.update(list_closes_at=Now())
@@ -80,7 +82,9 @@ def test_whoever_came_in_time_has_the_same_qr_in_another_browser(*, is_closed: b
 
 
 @pytest.mark.parametrize("make", [closed_event, full_event])
-def test_somebody_known_who_comes_too_late_is_refused(make: Callable[[], Event]) -> None:
+def test_an_account_without_a_place_is_refused_by_a_full_or_closed_list(
+    make: Callable[[], Event],
+) -> None:
     account, visitor = make_account(), Visitor(make())
     visitor.give_phone(account.phone or "")
     before = rows()
@@ -99,14 +103,14 @@ def test_a_list_that_closes_before_the_last_form_makes_no_account() -> None:
     assert set(rows().values()) == {0}
 
 
-def test_a_countdown_runs_to_the_opening_by_the_databases_clock() -> None:
+def test_the_countdown_ends_when_the_list_opens() -> None:
     shown = html_of(Visitor(future_event()).look())
     found = re.search(r'data-countdown="(\d+)"', shown)
     assert found
     assert 3590 <= int(found[1]) <= 3600
 
 
-def test_a_full_list_offers_the_waiting_line() -> None:
+def test_a_full_list_offers_the_waiting_list() -> None:
     event = make_guest(make_event(capacity=1)).event
     visitor = Visitor(event)
     assert "Join the waiting list" in html_of(visitor.look())
@@ -118,7 +122,7 @@ def test_a_full_list_offers_the_waiting_line() -> None:
     assert Email.objects.filter(kind="waitlisted", to=PERSON["email"]).exists()
 
 
-def test_who_waits_gets_the_place_that_becomes_free() -> None:
+def test_a_waiting_guest_gets_a_free_place() -> None:
     first = make_guest(make_event(capacity=1))
     visitor, ticket_url = registered(first.event)
     cancel_guest(first, acting_user=make_staff())
@@ -156,7 +160,7 @@ def test_an_account_that_was_switched_off_gets_no_code() -> None:
     assert not Email.objects.exists()
 
 
-def test_a_phone_on_the_list_under_another_account_is_told_so() -> None:
+def test_a_phone_on_the_list_under_another_account_is_refused() -> None:
     guest = make_guest()
     event, phone = guest.event, guest.account.phone
     User.objects.filter(pk=guest.account.pk).update(phone=None)

@@ -104,7 +104,7 @@ def test_a_page_follows_a_ticket_until_it_has_ended(
     assert sockets == ([f"/ws/promo/{request.ticket_id}/"] if has_socket else [])
 
 
-def test_a_page_without_scripts_asks_again_by_itself() -> None:
+def test_a_page_without_scripts_refreshes_itself() -> None:
     account = make_account()
     request = make_request(account=account)
     visitor = Visitor(request.event).signed_in(account)
@@ -114,7 +114,7 @@ def test_a_page_without_scripts_asks_again_by_itself() -> None:
 
 
 @pytest.mark.parametrize("email", ["rita@example.com", ""])
-def test_the_email_is_promised_only_to_whoever_has_one(email: str) -> None:
+def test_the_page_promises_an_email_only_to_an_account_with_an_address(email: str) -> None:
     account = make_account(email=email)
     request = _created(account)
     html = html_of(Visitor(request.event).signed_in(account).look())

@@ -39,7 +39,7 @@ def test_a_claim_is_counted_like_a_registration() -> None:
     assert "/claim/" in location_of(thief.send("claim", **CLAIMANT))
 
 
-def test_who_claims_with_the_accounts_own_email_takes_no_account_more() -> None:
+def test_a_claim_with_the_accounts_own_email_does_not_count() -> None:
     event = make_event()
     account = make_account(phone=PHONE, email=VICTIM)
     make_account(email=VICTIM)
@@ -49,7 +49,7 @@ def test_who_claims_with_the_accounts_own_email_takes_no_account_more() -> None:
     assert "/claim/" in location_of(owner.send("claim", **CLAIMANT | {"email": account.email}))
 
 
-def test_staff_are_told_that_the_email_was_taken_meanwhile() -> None:
+def test_staff_cannot_grant_a_claim_whose_email_has_too_many_accounts() -> None:
     event = make_event()
     register_holder(event)
     owner = Visitor(event)
@@ -67,7 +67,7 @@ def test_staff_are_told_that_the_email_was_taken_meanwhile() -> None:
     assert claim.state == "refused"
 
 
-def test_time_gives_no_account_to_an_email_that_was_taken_meanwhile() -> None:
+def test_time_refuses_a_claim_whose_email_has_too_many_accounts() -> None:
     claim_without_a_place()
     fill(CLAIMANT["email"])
     let_a_day_pass()
@@ -78,7 +78,7 @@ def test_time_gives_no_account_to_an_email_that_was_taken_meanwhile() -> None:
     assert grant_unanswered_claims() == 0
 
 
-def test_decisions_fill_no_mailbox() -> None:
+def test_emails_about_decisions_are_limited_for_a_mailbox() -> None:
     """Each claim gives the same email for another phone, and staff refuse them all."""
     event, staff = make_event(), admin_of(make_staff())
     for number in range(15):

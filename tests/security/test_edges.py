@@ -55,7 +55,7 @@ def address_of(route: str, guest: Guest) -> str:
 
 
 @pytest.mark.django_db
-def test_no_cache_keeps_what_may_be_personal(settings: Settings) -> None:
+def test_responses_with_personal_data_are_not_cached(settings: Settings) -> None:
     settings.INBOX_PAGE = True
     guest = make_guest()
     visitor = Visitor(guest.event).signed_in(guest.account)
@@ -80,12 +80,12 @@ def test_no_cache_keeps_what_may_be_personal(settings: Settings) -> None:
     "path",
     ["/", "/nothing/here", "/promo/%00/", "/api/nothing", "/guest/x", "/media/qr/x.png"],
 )
-def test_no_error_is_kept_either(client: Client, path: str) -> None:
+def test_errors_are_not_cached(client: Client, path: str) -> None:
     assert "no-store" in client.get(path).headers["Cache-Control"]
 
 
 @pytest.mark.processes
-def test_static_files_are_kept(stack: Stack) -> None:
+def test_static_files_are_cached(stack: Stack) -> None:
     page = http.get(f"{stack.url}/promo/").text
     path = page.partition('rel="stylesheet" href="')[2].partition('"')[0]
     assert "immutable" in http.get(stack.url + path).headers["cache-control"]
@@ -148,7 +148,7 @@ def inbox(tmp_path: Path, settings: Settings) -> str:
     return f"/inbox/{name}/"
 
 
-def test_another_machine_reads_nothing_without_the_key(inbox: str) -> None:
+def test_another_machine_needs_the_key_of_the_inbox(inbox: str) -> None:
     for headers in ({}, {"x-forwarded-for": "127.0.0.1"}, {"cookie": "inbox=wrong"}):
         client = Client(headers=headers, **AWAY)
         for path in ("/inbox/", inbox, f"{inbox}html/", f"{inbox}qr", "/inbox/?key=x"):
@@ -174,7 +174,7 @@ def test_the_printed_address_opens_the_inbox_on_another_machine(inbox: str) -> N
     assert f"src='{inbox}qr?key=right-key-of-this-inbox'" in shown
 
 
-def test_without_a_key_only_this_machine_reads_it(inbox: str, settings: Settings) -> None:
+def test_without_a_key_only_this_machine_opens_the_inbox(inbox: str, settings: Settings) -> None:
     settings.INBOX_TOKEN = ""
     for path in ("/inbox/", "/inbox/?key=", inbox):
         assert Client(**AWAY).get(path).status_code == 404
@@ -185,7 +185,7 @@ def test_without_a_key_only_this_machine_reads_it(inbox: str, settings: Settings
 
 
 @pytest.mark.django_db(transaction=True)
-def test_only_the_tickets_own_browser_hears_that_it_is_queued() -> None:
+def test_only_the_browser_of_a_ticket_sees_that_it_is_queued() -> None:
     event = make_event()
     save_event(event)
     owner, stranger = Visitor(event).signed_in(make_account()), Visitor(event)
@@ -240,7 +240,7 @@ SIGNED = "eyJhIjoxfQ:1xWttF:KzDoYl5e2EH0ouJ8wXzQDFxYLNbj4O6_khYqa4LEqPk"
         "/inbox/?key=right-key",
     ],
 )
-def test_a_line_of_the_log_opens_nothing(line: str) -> None:
+def test_tokens_are_removed_from_a_line_of_the_log(line: str) -> None:
     hidden = hide_secrets(line)
     assert "[hidden]" in hidden
     for secret in (TOKEN, SIGNED, "only-small", "right-key"):
@@ -256,7 +256,7 @@ def test_a_line_of_the_log_opens_nothing(line: str) -> None:
         "2026-11-27 11:12:58,497 INFO uvicorn.error Uvicorn running on http://127.0.0.1:8001",
     ],
 )
-def test_a_usual_line_of_the_log_stays_as_it_is(line: str) -> None:
+def test_a_line_of_the_log_without_secrets_is_not_changed(line: str) -> None:
     assert hide_secrets(line) == line
 
 
@@ -275,7 +275,7 @@ def test_the_databases_log_quotes_neither_rows_nor_statements() -> None:
     assert log.stat().st_mode & 0o077 == 0
 
 
-def test_a_clients_error_is_one_line_of_the_log() -> None:
+def test_an_error_of_a_client_is_one_line_of_the_log() -> None:
     """Anybody can cause one: a traceback for each would fill the disk."""
     try:
         raise SuspiciousOperation("Invalid HTTP_HOST header")

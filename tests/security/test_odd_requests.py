@@ -46,7 +46,7 @@ def pieces(stack: Stack) -> dict[str, str]:
     }
 
 
-def test_no_path_is_too_odd(quiet: Stack, pieces: dict[str, str]) -> None:
+def test_no_path_causes_a_5xx(quiet: Stack, pieces: dict[str, str]) -> None:
     staff = cookie_header_of_staff(quiet)
     requests: list[tuple[Any, ...]] = []
     for route in all_routes():
@@ -71,7 +71,7 @@ def test_no_path_is_too_odd(quiet: Stack, pieces: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_no_header_is_too_odd(quiet: Stack, pieces: dict[str, str], seed: int) -> None:
+def test_no_header_causes_a_5xx(quiet: Stack, pieces: dict[str, str], seed: int) -> None:
     chance = random.Random(seed)
     guest = cookie_header_of(Guest.objects.get().account)
     token = b"X-CSRFToken: " + b"t" * 32
@@ -93,7 +93,7 @@ def test_no_header_is_too_odd(quiet: Stack, pieces: dict[str, str], seed: int) -
     assert failures(quiet.web_port, requests) == []
 
 
-def test_no_query_is_too_odd(quiet: Stack, pieces: dict[str, str]) -> None:
+def test_no_query_causes_a_5xx(quiet: Stack, pieces: dict[str, str]) -> None:
     chance = random.Random(13)
     staff = cookie_header_of_staff(quiet)
     paths = ["/promo/", "/promo/{event}/", "/api/events", "/api/schema/", "/api/docs/", "/inbox/"]

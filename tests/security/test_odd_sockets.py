@@ -34,7 +34,7 @@ def ticket(quiet: Stack) -> Iterator[GuestRequest]:
         yield make_request()
 
 
-def test_sockets_to_nowhere_are_refused(quiet: Stack, ticket: GuestRequest) -> None:
+def test_sockets_at_unknown_paths_are_refused(quiet: Stack, ticket: GuestRequest) -> None:
     cookie, origin = cookie_header_of(ticket.account), b"Origin: " + quiet.url.encode()
     own = str(ticket.ticket_id)
     right = f"/ws/promo/{own}/".encode()
@@ -71,9 +71,7 @@ def test_sockets_to_nowhere_are_refused(quiet: Stack, ticket: GuestRequest) -> N
         b"http://localhost%00.evil.example",
     ],
 )
-def test_origins_that_are_none_are_refused(
-    quiet: Stack, ticket: GuestRequest, origin: bytes
-) -> None:
+def test_invalid_origins_are_refused(quiet: Stack, ticket: GuestRequest, origin: bytes) -> None:
     path = f"/ws/promo/{ticket.ticket_id}/".encode()
     cookie = cookie_header_of(ticket.account)
     assert request_socket(quiet, path, cookie, b"Origin: " + origin) in {0, 400, 403}
@@ -82,7 +80,7 @@ def test_origins_that_are_none_are_refused(
     assert request_socket(quiet, path, cookie, *reversed(twice)) in {0, 400, 403}
 
 
-def test_no_handshake_is_too_odd(quiet: Stack, ticket: GuestRequest) -> None:
+def test_no_handshake_causes_an_error(quiet: Stack, ticket: GuestRequest) -> None:
     chance = random.Random(6)
     origin = b"Origin: " + quiet.url.encode()
     path = f"/ws/promo/{ticket.ticket_id}/".encode()
@@ -120,7 +118,7 @@ FRAMES = [
 
 
 @pytest.mark.parametrize("frame", FRAMES)
-def test_no_frame_is_too_odd(quiet: Stack, ticket: GuestRequest, frame: bytes) -> None:
+def test_no_frame_causes_an_error(quiet: Stack, ticket: GuestRequest, frame: bytes) -> None:
     head = [
         f"GET /ws/promo/{ticket.ticket_id}/ HTTP/1.1".encode(),
         b"Host: localhost:%d" % quiet.ws_port,

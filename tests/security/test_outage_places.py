@@ -34,7 +34,7 @@ def event() -> Event:
 # What a create call says -------------------------------------------------------------------------
 
 
-def test_a_creates_name_and_key_count_in_an_outage_too(event: Event) -> None:
+def test_the_name_and_key_of_a_create_call_count_in_an_outage_too(event: Event) -> None:
     other = make_seen_event()
     visitor = Visitor(event).signed_in(make_account())
     stop_database_after_a_sweep()
@@ -82,7 +82,7 @@ def test_holders_keep_their_qr_code(event: Event) -> None:
         assert image.status_code == 200
 
 
-def test_nobody_else_sees_them(event: Event) -> None:
+def test_other_visitors_see_nothing_of_a_place(event: Event) -> None:
     guest = make_guest(event)
     other = Visitor(event).signed_in(make_guest(event).account)
     without_place, pages = Visitor(event).signed_in(make_account()), pages_of(guest)
@@ -98,7 +98,7 @@ def test_nobody_else_sees_them(event: Event) -> None:
                 assert "This is a valid pass" in html_of(response)
 
 
-def test_a_session_that_was_ended_opens_nothing(event: Event) -> None:
+def test_an_ended_session_opens_nothing(event: Event) -> None:
     guest = make_guest(event)
     copied, pages = Visitor(event).signed_in(guest.account), pages_of(guest)
     guest.account.sign_out_everywhere()
@@ -112,7 +112,7 @@ def test_a_session_that_was_ended_opens_nothing(event: Event) -> None:
     assert response.status_code == 401
 
 
-def test_an_account_that_was_switched_off_opens_nothing(event: Event) -> None:
+def test_an_inactive_account_opens_nothing(event: Event) -> None:
     guest = make_guest(event)
     visitor, pages = Visitor(event).signed_in(guest.account), pages_of(guest)
     User.objects.filter(pk=guest.account_id).update(is_active=False)
@@ -121,7 +121,7 @@ def test_an_account_that_was_switched_off_opens_nothing(event: Event) -> None:
         assert guest.name not in html_of(visitor.get(path))
 
 
-def test_what_waits_for_a_proof_waits_in_an_outage_too() -> None:
+def test_a_place_that_needs_a_proof_stays_unproven() -> None:
     event = make_seen_event(slug="festa", requires_proof=True)
     guest = make_guest(event)
     visitor, pages = Visitor(event).signed_in(guest.account), pages_of(guest)
@@ -133,7 +133,7 @@ def test_what_waits_for_a_proof_waits_in_an_outage_too() -> None:
         assert f"/media/qr/{guest.qr_token}" not in html_of(response)
 
 
-def test_a_place_that_was_cancelled_is_gone(event: Event) -> None:
+def test_a_cancelled_place_shows_no_qr_code(event: Event) -> None:
     guest = make_guest(event)
     visitor, pages = Visitor(event).signed_in(guest.account), pages_of(guest)
     call_command("sweeper", once=True)
@@ -146,7 +146,7 @@ def test_a_place_that_was_cancelled_is_gone(event: Event) -> None:
         assert f"/media/qr/{guest.qr_token}" not in html_of(response)
 
 
-def test_a_place_in_the_waiting_line_keeps_its_number(event: Event) -> None:
+def test_a_place_in_the_waiting_list_keeps_its_number(event: Event) -> None:
     full = make_event(slug="cheia", capacity=1, has_waiting_list=True)
     make_guest(full)
     Client().get("/promo/cheia/")

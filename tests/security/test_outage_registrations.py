@@ -64,7 +64,9 @@ def queued_registration(event: Event, person: dict[str, str]) -> tuple[Visitor, 
     return visitor, page
 
 
-def test_the_second_registration_of_a_phone_is_kept_and_both_hear_the_truth(event: Event) -> None:
+def test_the_second_registration_of_a_phone_is_kept_and_each_browser_sees_its_own_result(
+    event: Event,
+) -> None:
     first, first_page, second, second_page = two_registrations(event, OUTRA)
     assert first_page != second_page
     for visitor, page in ((first, second_page), (second, first_page)):
@@ -95,7 +97,7 @@ def test_staff_see_the_second_registration_beside_the_first(event: Event) -> Non
     assert User.objects.get(last_name=RITA["last_name"]).claims.get().email == OUTRA["email"]
 
 
-def test_the_same_person_in_a_second_browser_is_sent_to_their_email(event: Event) -> None:
+def test_the_same_person_in_a_second_browser_is_referred_to_their_email(event: Event) -> None:
     """Instagram's browser, then Safari. Their names and email are no proof that it is them."""
     _, _, second, second_page = two_registrations(event, RITA)
     start_database_and_drain()
@@ -106,7 +108,7 @@ def test_the_same_person_in_a_second_browser_is_sent_to_their_email(event: Event
     assert Email.objects.filter(kind="qr_code", to=RITA["email"]).count() == 1
 
 
-def test_the_owner_who_types_the_name_otherwise_claims_nothing_from_themselves(
+def test_another_spelling_of_the_same_person_makes_no_claim(
     event: Event,
 ) -> None:
     written = {"first_name": "rita", "last_name": "PRIMEIRA", "email": "rita+snap@example.com"}
@@ -149,7 +151,7 @@ def test_an_email_with_too_many_accounts_is_refused_and_the_phone_stays_free(
     assert User.objects.get(phone=PHONE).email == "outra@example.com"
 
 
-def test_a_refusal_is_told_to_the_browser_that_was_given_the_ticket(event: Event) -> None:
+def test_the_browser_that_was_given_the_ticket_sees_a_refusal(event: Event) -> None:
     """No email goes out for it, so "look in your email" would be untrue."""
     make_account(phone=PHONE)
     stop_database_after_a_sweep()
@@ -169,7 +171,7 @@ def test_a_refusal_is_told_to_the_browser_that_was_given_the_ticket(event: Event
         assert (state["state"], state["data"]["code"]) == ("refused", "cancelled")
 
 
-def test_nothing_is_called_sent_before_it_has_ended(event: Event) -> None:
+def test_a_ticket_stays_queued_until_its_request_has_ended(event: Event) -> None:
     make_account(phone=PHONE)
     stop_database_after_a_sweep()
     visitor = Visitor(event)
@@ -199,7 +201,7 @@ def test_one_browser_keeps_the_tickets_of_several_phones(event: Event) -> None:
             assert response.wsgi_request.user == first
 
 
-def test_signing_in_keeps_what_the_browser_was_given(event: Event) -> None:
+def test_signing_in_keeps_the_tickets_of_the_browser(event: Event) -> None:
     account = make_account(phone=PHONE)
     stop_database_after_a_sweep()
     visitor = Visitor(event)
@@ -215,7 +217,7 @@ def test_signing_in_keeps_what_the_browser_was_given(event: Event) -> None:
     assert response.wsgi_request.user == account
 
 
-def test_the_api_calls_a_dead_entry_failed(event: Event, settings: Settings) -> None:
+def test_a_dead_entry_is_failed_in_the_api(event: Event, settings: Settings) -> None:
     settings.JOURNAL_ATTEMPTS = 1
     account = make_account(phone=PHONE)
     visitor = Visitor(event)
@@ -246,7 +248,7 @@ def test_a_stranger_with_the_phone_in_the_code_step_has_a_ticket_of_their_own(
         assert_nothing_of(response, Guest.objects.get(account=account))
 
 
-def test_only_the_tickets_own_browser_hears_that_it_is_queued(event: Event) -> None:
+def test_only_the_browser_of_a_ticket_sees_that_it_is_queued(event: Event) -> None:
     first, first_page, *_ = two_registrations(event, OUTRA)
     make_id = ticket_id_in(first_page)
     servers.freshen()

@@ -74,7 +74,7 @@ def test_signing_out_in_an_outage_ends_the_copies(event: Event, *, has_place: bo
     assert len(account.ended_sessions) == 2, "the session, and the browser that registered"
 
 
-def test_signing_out_of_a_dead_session_in_an_outage_ends_no_other(event: Event) -> None:
+def test_signing_out_of_an_ended_session_ends_no_other(event: Event) -> None:
     browser = registered(event)
     account = User.objects.get(email=PERSON["email"])
     dead = copy_of(browser)
@@ -105,7 +105,7 @@ def friend_and_owner(event: Event) -> tuple[Visitor, User, User]:
 @pytest.mark.parametrize(
     ("is_proven", "has_replaced"), [(True, True), (False, True), (True, False)]
 )
-def test_an_outage_signs_no_browser_in_as_a_friend_who_once_used_it(
+def test_an_outage_does_not_sign_a_browser_in_as_its_previous_user(
     event: Event, *, is_proven: bool, has_replaced: bool
 ) -> None:
     browser, friend, owner = friend_and_owner(event)
@@ -130,7 +130,7 @@ def test_an_outage_signs_no_browser_in_as_a_friend_who_once_used_it(
     assert browser.browser.session[SESSION_KEY] == str(owner.pk)
 
 
-def test_signing_in_over_another_account_ends_its_session_and_its_copies(event: Event) -> None:
+def test_signing_in_as_another_account_ends_the_session_before_it(event: Event) -> None:
     browser, copy = Visitor(event), Visitor(event)
     browser.give_phone("961 000 001")
     browser.register(first_name="Alda", last_name="Amiga", email="alda@example.com")
@@ -141,7 +141,7 @@ def test_signing_in_over_another_account_ends_its_session_and_its_copies(event: 
     assert 'action="/sign-out/"' not in html_of(copy.get("/promo/"))
 
 
-def test_who_registered_in_an_outage_is_back_though_the_link_was_opened_first(
+def test_the_browser_that_registered_in_an_outage_is_signed_in_after_the_link_was_opened(
     event: Event,
 ) -> None:
     stop_database_after_a_sweep()

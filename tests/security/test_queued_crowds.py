@@ -46,7 +46,7 @@ def api_of(ticket_url: str) -> str:
 
 
 @pytest.mark.parametrize("place", [page_of, api_of])
-def test_pages_that_wait_in_an_outage_leave_the_address_to_others(
+def test_waiting_pages_do_not_use_up_the_limit_of_their_address(
     event: Event, place: Callable[[str], str]
 ) -> None:
     waiting = [queued(event, number) for number in range(130)]
@@ -55,14 +55,14 @@ def test_pages_that_wait_in_an_outage_leave_the_address_to_others(
     assert Client(REMOTE_ADDR=CARRIER).get(f"/promo/{event.slug}/").status_code == 200
 
 
-def test_one_browser_polls_no_more_than_its_own_budget(event: Event) -> None:
+def test_polls_of_one_browser_are_limited(event: Event) -> None:
     browser, url = queued(event, 1)
     polls = [browser.get(url).status_code for _ in range(110)]
     assert polls == [200] * 100 + [429] * 10
     assert Client(REMOTE_ADDR=CARRIER).get(f"/promo/{event.slug}/").status_code == 200
 
 
-def test_a_ticket_gives_a_budget_for_itself_only(event: Event) -> None:
+def test_the_budget_of_a_ticket_counts_for_that_ticket_only(event: Event) -> None:
     """Whoever has one ticket asks for others, and for pages, at the cost of the address."""
     browser, url = queued(event, 1)
     others = url.rstrip("/").rpartition("/")[0]

@@ -25,7 +25,7 @@ def test_a_pass_shows_its_holder_who_it_is_for() -> None:
 
 
 @pytest.mark.parametrize("is_signed_in", [False, True])
-def test_a_pass_tells_a_stranger_nothing_personal(is_signed_in: bool) -> None:
+def test_a_pass_shows_a_stranger_no_personal_data(is_signed_in: bool) -> None:
     guest = make_guest(make_event(title="Noite Secreta", venue="Sala Secreta"))
     visitor = Visitor(guest.event)
     if is_signed_in:
@@ -39,7 +39,7 @@ def test_a_pass_tells_a_stranger_nothing_personal(is_signed_in: bool) -> None:
     assert [text for text in about if text in html] == []
 
 
-def test_a_pass_that_does_not_exist_any_more() -> None:
+def test_a_cancelled_pass_is_not_found() -> None:
     guest = make_guest()
     token = guest.qr_token
     cancel_guest(guest, acting_user=make_staff())
@@ -48,7 +48,7 @@ def test_a_pass_that_does_not_exist_any_more() -> None:
     assert visitor.get("/guest/nobody-has-this-token").status_code == 404
 
 
-def test_a_qr_image_may_be_kept_for_ever() -> None:
+def test_a_qr_image_can_be_cached_for_a_year() -> None:
     guest = make_guest()
     response = Client().get(image_url(guest.qr_token or ""))
     assert response["Content-Type"] == "image/png"
@@ -56,13 +56,13 @@ def test_a_qr_image_may_be_kept_for_ever() -> None:
     assert scan(file_of(response)) == pass_url(guest.qr_token or "")
 
 
-def test_a_qr_image_costs_no_query(django_assert_num_queries: Any) -> None:
+def test_a_qr_image_makes_no_query(django_assert_num_queries: Any) -> None:
     url = image_url(make_guest().qr_token or "")
     with django_assert_num_queries(0):
         file_of(Client().get(url))
 
 
-def test_a_qr_image_that_storage_lost_is_drawn_again() -> None:
+def test_a_lost_qr_image_is_drawn_again() -> None:
     guest = make_guest()
     token = guest.qr_token or ""
     before = file_of(Client().get(image_url(token)))
@@ -71,6 +71,6 @@ def test_a_qr_image_that_storage_lost_is_drawn_again() -> None:
     assert default_storage.exists(image_name(token))
 
 
-def test_nobody_can_have_images_drawn_for_tokens_of_nobody() -> None:
+def test_no_image_is_drawn_for_an_unknown_token() -> None:
     assert Client().get("/media/qr/nobody-has-this-token.png").status_code == 404
     assert not default_storage.exists("qr/nobody-has-this-token.png")

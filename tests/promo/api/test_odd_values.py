@@ -40,7 +40,7 @@ def test_an_idempotency_key_is_checked(call: str, key: str) -> None:
 
 
 @pytest.mark.django_db
-def test_a_key_of_64_characters_is_taken() -> None:
+def test_a_key_of_64_characters_is_accepted() -> None:
     event = make_event()
     visitor = Visitor(event).signed_in(make_account())
     for _ in range(2):
@@ -122,6 +122,6 @@ def test_a_name_in_a_create_call_is_kept_as_people_write_it(name: str, kept: str
     ],
 )
 @pytest.mark.django_db
-def test_what_a_query_asks_of_the_schema_is_checked(client: Client, query: str) -> None:
+def test_the_query_of_the_schema_is_checked(client: Client, query: str) -> None:
     assert 400 <= client.get(f"/api/schema/?{query}").status_code < 500
     assert client.get("/api/schema/?lang=en&version=1&format=json").status_code == 200

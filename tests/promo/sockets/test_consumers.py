@@ -17,7 +17,7 @@ from tests.helpers.stack import Stack
 pytestmark = pytest.mark.processes
 
 
-def test_who_stands_in_line_hears_their_place(idle: Stack) -> None:
+def test_a_request_with_a_later_turn_receives_its_position(idle: Stack) -> None:
     event = make_event(limit_per_minute=1)
     make_request(event)
     request = make_request(event)
@@ -27,7 +27,7 @@ def test_who_stands_in_line_hears_their_place(idle: Stack) -> None:
     assert int(str(heard["estimated_completion"])) > 30
 
 
-def test_the_owner_hears_the_present_state_and_then_the_news(idle: Stack) -> None:
+def test_the_owner_receives_the_present_state_and_then_changes(idle: Stack) -> None:
     request = make_request()
     with open_socket(idle, request.ticket_id, cookie=cookie_of(request.account)) as opened:
         first = receive(opened)
@@ -52,7 +52,7 @@ def test_a_result_that_came_before_the_socket_is_not_missed(idle: Stack) -> None
         assert receive(opened)["type"] == "guest_created"
 
 
-def test_a_place_in_line_is_told_with_its_position(idle: Stack) -> None:
+def test_a_guest_on_the_waiting_list_receives_their_position(idle: Stack) -> None:
     event = make_event(capacity=1)
     make_guest(event)
     make_guest(event)
@@ -66,7 +66,7 @@ def test_a_place_in_line_is_told_with_its_position(idle: Stack) -> None:
         }
 
 
-def test_a_refusal_is_told_with_its_code(idle: Stack) -> None:
+def test_a_refusal_is_received_with_its_code(idle: Stack) -> None:
     event = make_event(capacity=1, has_waiting_list=False)
     request = make_request(event)
     late = make_request(event)
@@ -95,7 +95,7 @@ def test_pages_get_their_partial_in_their_language(idle: Stack, language: str, w
     assert "<html" not in html
 
 
-def test_others_are_refused_before_the_socket_opens(stack: Stack) -> None:
+def test_other_accounts_and_origins_are_refused_before_the_socket_opens(stack: Stack) -> None:
     request, stranger = make_request(), make_account()
     own = cookie_of(request.account)
     assert status_of_refusal(stack, request.ticket_id) == 403
@@ -116,11 +116,11 @@ def test_a_session_that_was_ended_everywhere_opens_nothing(stack: Stack) -> None
 @pytest.mark.parametrize(
     "cookie", ["session=garbage", "session=", "=;=;;", "session=a:b:c", "session=" + "x" * 3000]
 )
-def test_garbage_for_a_session_is_refused(stack: Stack, cookie: str) -> None:
+def test_a_malformed_session_is_refused(stack: Stack, cookie: str) -> None:
     assert status_of_refusal(stack, make_request().ticket_id, cookie=cookie) == 403
 
 
-def test_what_a_page_says_is_not_listened_to_and_harms_nobody(idle: Stack) -> None:
+def test_messages_from_a_page_are_ignored(idle: Stack) -> None:
     request = make_request()
     cookie = cookie_of(request.account)
     with open_socket(idle, request.ticket_id, cookie=cookie) as opened:
@@ -143,7 +143,7 @@ def send_much(opened: ClientConnection) -> None:
         opened.send("x" * 1_000_000)
 
 
-def test_a_socket_that_waits_holds_nothing_to_compress_with(idle: Stack) -> None:
+def test_sockets_do_not_compress(idle: Stack) -> None:
     """Browsers offer it, and it would double what 5,000 sockets hold, for a message or two each."""
     request = make_request()
     with open_socket(idle, request.ticket_id, cookie=cookie_of(request.account)) as opened:
@@ -152,7 +152,7 @@ def test_a_socket_that_waits_holds_nothing_to_compress_with(idle: Stack) -> None
         assert opened.protocol.extensions == []
 
 
-def test_a_frame_beyond_all_measure_ends_only_its_own_socket(idle: Stack) -> None:
+def test_an_oversized_frame_ends_only_its_own_socket(idle: Stack) -> None:
     request = make_request()
     cookie = cookie_of(request.account)
     with open_socket(idle, request.ticket_id, cookie=cookie) as bad:
