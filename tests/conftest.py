@@ -4,12 +4,12 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.db import close_old_connections
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
-from pytest_django import DjangoDbBlocker
+from pytest_django import DjangoDbBlocker, Settings
 
 from accounts.models import User
 from guests.models import Guest, Promoter
@@ -18,17 +18,9 @@ from snap.local_cache import clear_local_caches
 from snap.resilience import database
 from tests import factories
 from tests.helpers import servers
+from tests.helpers.browser import PHONE_SCREEN
 from tests.helpers.stack import Stack
 
-PHONE: dict[str, Any] = {
-    "viewport": {"width": 390, "height": 844},
-    "device_scale_factor": 2,
-    "is_mobile": True,
-    "has_touch": True,
-    "locale": "pt-PT",
-    # Nobody looks: to draw what turns while a page waits takes a whole core without a GPU.
-    "reduced_motion": "reduce",
-}
 # No network but ours: a fresh Chromium asks its maker for updates, lists and experiments.
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
@@ -91,6 +83,22 @@ def _fresh_servers() -> Iterator[None]:
     clear_local_caches()
 
 
+@pytest.fixture
+def stoppable_database(
+    transactional_db: None, tmp_path: Path, settings: Settings
+) -> Iterator[None]:
+    """A database that the test may stop: with an empty journal, and running again afterwards."""
+    if servers.postgresql is None:
+        pytest.skip("only a server that the tests started may be stopped")
+    settings.JOURNAL_PATH = tmp_path / "journal.sqlite3"
+    clear_local_caches()
+    database.breaker.succeeded()
+    yield
+    database.breaker.succeeded()
+    servers.freshen()
+    close_old_connections()
+
+
 # Processes -------------------------------------------------------------------------------------
 
 
@@ -115,6 +123,13 @@ def stack(_stack: Stack, transactional_db: None) -> Iterator[Stack]:
     _stack.wake()
     yield _stack
     _stack.sleep()
+
+
+@pytest.fixture
+def idle(stack: Stack) -> Iterator[Stack]:
+    """The processes without the two that end requests."""
+    with stack.frozen("worker"), stack.frozen("sweeper"):
+        yield stack
 
 
 # Browsers --------------------------------------------------------------------------------------
@@ -152,7 +167,7 @@ def browser(chromium_path: str) -> Iterator[Browser]:
 @pytest.fixture
 def phone(browser: Browser, stack: Stack) -> Iterator[BrowserContext]:
     """A phone of its own (cookies, storage) that resolves paths against the stack's address."""
-    with browser.new_context(**PHONE, base_url=stack.url) as context:
+    with browser.new_context(**PHONE_SCREEN, base_url=stack.url) as context:
         yield context
 
 
@@ -165,7 +180,9 @@ def page(phone: BrowserContext) -> Page:
 @pytest.fixture
 def page_without_js(browser: Browser, stack: Stack) -> Iterator[Page]:
     """An empty page on a phone whose owner has turned JavaScript off."""
-    with browser.new_context(**PHONE, base_url=stack.url, java_script_enabled=False) as context:
+    with browser.new_context(
+        **PHONE_SCREEN, base_url=stack.url, java_script_enabled=False
+    ) as context:
         yield context.new_page()
 
 

@@ -82,6 +82,6 @@ def test_every_registered_page_has_an_address() -> None:
     assert page_path("claim_link", 7) == "/from-email/claim/7/"
 
 
-def test_a_page_that_nobody_registered_is_an_error() -> None:
+def test_an_unregistered_page_is_an_error() -> None:
     with pytest.raises(KeyError):
         page_path("no_such_page")

@@ -114,7 +114,7 @@ def test_twenty_registrations_of_one_phone_are_one_account(stack: Stack) -> None
 
 
 @pytest.mark.parametrize("htmx", [True, False])
-def test_sixty_for_fifty_places(stack: Stack, *, htmx: bool) -> None:
+def test_sixty_requests_for_fifty_places_fill_the_list(stack: Stack, *, htmx: bool) -> None:
     event = make_event(capacity=50)
     sessions = [session_of(make_account()) for _ in range(60)]
     path = f"/promo/{event.slug}/"

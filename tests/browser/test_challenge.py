@@ -1,9 +1,7 @@
 """The challenge in a real browser: under the CSP, with JavaScript and without."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, Route, expect
@@ -11,6 +9,7 @@ from playwright.sync_api import BrowserContext, Page, Route, expect
 from accounts.models import LoginCode, User
 from accounts.services import send_login_code
 from tests.factories import make_account, make_event
+from tests.helpers.browser import shoot
 from tests.helpers.stack import Stack
 from tests.helpers.visitors import last_code
 
@@ -25,7 +24,9 @@ def web(_stack: Stack) -> Iterator[str]:
         yield url
 
 
-def test_a_browser_past_the_limit_solves_and_goes_on(web: str, phone: BrowserContext) -> None:
+def test_a_browser_past_the_limit_solves_a_challenge_and_continues(
+    web: str, phone: BrowserContext
+) -> None:
     event = make_event()
     page, complaints = phone.new_page(), []
     page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
@@ -37,7 +38,7 @@ def test_a_browser_past_the_limit_solves_and_goes_on(web: str, phone: BrowserCon
     assert [each for each in complaints if "429" not in each] == []
 
 
-def test_in_the_dialog_too(web: str, phone: BrowserContext) -> None:
+def test_the_dialog_solves_a_challenge_and_continues(web: str, phone: BrowserContext) -> None:
     event = make_event()
     page = phone.new_page()
     for _ in range(5):
@@ -52,7 +53,7 @@ def test_in_the_dialog_too(web: str, phone: BrowserContext) -> None:
     assert "/-/register/?s=" in page.url
 
 
-def test_without_javascript_a_browser_waits_and_goes_on(web: str, page_without_js: Page) -> None:
+def test_without_javascript_a_browser_waits_and_continues(web: str, page_without_js: Page) -> None:
     event = make_event()
     for _ in range(6):
         page_without_js.goto(f"{web}/promo/{event.slug}/")
@@ -77,13 +78,6 @@ def strict_web(_stack: Stack) -> Iterator[str]:
         yield url
 
 
-def shoot(page: Page, name: str) -> None:
-    """Leave a picture of what the phone shows, if somebody wants them."""
-    if folder := os.environ.get("SNAP_SCREENSHOTS"):
-        page.wait_for_timeout(400)
-        page.screenshot(path=Path(folder) / f"{name}.png")
-
-
 def come_to_the_code(page: Page, web: str, account: User, *, in_dialog: bool) -> str:
     """Give the account's phone, and return the code that was sent."""
     event = make_event()
@@ -97,7 +91,7 @@ def come_to_the_code(page: Page, web: str, account: User, *, in_dialog: bool) ->
 
 
 @pytest.mark.parametrize("in_dialog", [True, False], ids=["dialog", "page"])
-def test_a_right_code_past_the_limit_is_sent_again(
+def test_the_page_sends_a_code_again_after_the_challenge(
     strict_web: str, phone: BrowserContext, *, in_dialog: bool
 ) -> None:
     page, account = phone.new_page(), make_account()
@@ -131,7 +125,7 @@ def _held_challenge(page: Page) -> Iterator[None]:
     page.unroute("**/challenge/new?*", hold)
 
 
-def test_without_javascript_a_right_code_past_the_limit_waits_and_goes_on(
+def test_without_javascript_a_code_is_sent_again_after_the_wait(
     strict_web: str, page_without_js: Page
 ) -> None:
     page, account = page_without_js, make_account()
@@ -146,7 +140,7 @@ def test_without_javascript_a_right_code_past_the_limit_waits_and_goes_on(
     expect(page.locator("#ticket[data-state=created]")).to_be_visible(timeout=30_000)
 
 
-def test_codes_that_strangers_asked_for_cost_the_owner_a_sum(
+def test_after_many_codes_for_strangers_the_owner_solves_a_challenge(
     strict_web: str, phone: BrowserContext
 ) -> None:
     page, account = phone.new_page(), make_account(phone="+351967000001")
@@ -165,7 +159,7 @@ def test_codes_that_strangers_asked_for_cost_the_owner_a_sum(
     shoot(page, "code-after-challenge")
 
 
-def test_two_tabs_with_two_phones(stack: Stack, phone: BrowserContext) -> None:
+def test_two_tabs_keep_their_own_phones(stack: Stack, phone: BrowserContext) -> None:
     event = make_event()
     tabs = []
     for number in ("967 000 011", "967 000 012"):

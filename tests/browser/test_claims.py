@@ -9,7 +9,8 @@ from guests.claims.services import grant_claim
 from guests.models import Guest
 from guests.passes.holders import link_for_holder
 from guests.qr.codes import pass_url
-from tests.browser.test_journey import (
+from tests.factories import make_account, make_event, make_guest, make_staff
+from tests.helpers.browser import (
     ask_to_join,
     assert_accessible,
     fill_in_registration,
@@ -19,7 +20,6 @@ from tests.browser.test_journey import (
     shoot,
     watched,
 )
-from tests.factories import make_account, make_event, make_guest, make_staff
 from tests.helpers.stack import Stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes]

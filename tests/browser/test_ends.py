@@ -4,16 +4,17 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from django.conf import settings
 from django.db import close_old_connections, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 from playwright.sync_api import BrowserContext, Page, Route, WebSocket, expect
 
-from accounts.models import BlockedPhone, User
+from accounts.models import BlockedPhone
 from guests.models import GuestRequest
 from guests.requests.places import cancel_guest
-from tests.browser.test_journey import (
+from tests.factories import make_account, make_event, make_guest, make_request, make_staff
+from tests.helpers import servers
+from tests.helpers.browser import (
     ask_to_join,
     assert_accessible,
     expect_qr,
@@ -23,11 +24,9 @@ from tests.browser.test_journey import (
     open_link,
     send,
     shoot,
+    sign_in,
     watched,
 )
-from tests.factories import make_account, make_event, make_guest, make_request, make_staff
-from tests.helpers import servers
-from tests.helpers.sessions import session_of
 from tests.helpers.stack import Stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
@@ -75,11 +74,6 @@ def _end(request: GuestRequest, **fields: str) -> GuestRequest:
     return request
 
 
-def sign_in(phone: BrowserContext, stack: Stack, account: User) -> None:
-    name, value = settings.SESSION_COOKIE_NAME, session_of(account)
-    phone.add_cookies([{"name": name, "value": value, "url": stack.url}])
-
-
 @pytest.mark.parametrize(
     ("ended", "state", "words"),
     [
@@ -111,7 +105,7 @@ def test_every_end_of_a_request(
     assert errors == []
 
 
-def test_proving_it_brings_the_code(stack: Stack, phone: BrowserContext) -> None:
+def test_an_unproven_ticket_leads_to_the_proof(stack: Stack, phone: BrowserContext) -> None:
     request = unproven()
     sign_in(phone, stack, request.account)
     page = phone.new_page()
@@ -122,7 +116,7 @@ def test_proving_it_brings_the_code(stack: Stack, phone: BrowserContext) -> None
     shoot(page, "prove")
 
 
-def test_a_blocked_phone_is_told_no_more_than_anybody(stack: Stack, page: Page) -> None:
+def test_the_page_does_not_say_that_a_phone_is_blocked(stack: Stack, page: Page) -> None:
     account = make_account()
     BlockedPhone.objects.create(phone=account.phone or "", reason="Trouble")
     open_link(page, make_event())
@@ -133,7 +127,9 @@ def test_a_blocked_phone_is_told_no_more_than_anybody(stack: Stack, page: Page) 
     shoot(page, "blocked-phone")
 
 
-def test_an_emergency_says_queued_and_then_shows_the_code(stack: Stack, page: Page) -> None:
+def test_a_ticket_is_queued_in_an_outage_and_shows_its_code_afterwards(
+    stack: Stack, page: Page
+) -> None:
     if servers.postgresql is None:
         pytest.skip("only a server that the tests started may be stopped")
     event = make_event()
@@ -160,15 +156,13 @@ def test_an_emergency_says_queued_and_then_shows_the_code(stack: Stack, page: Pa
     expect_qr(page)
 
 
-def test_a_ticket_stays_on_screen_while_nobody_can_say_how_it_stands(
+def test_a_ticket_stays_on_screen_while_its_requests_fail(
     stack: Stack, phone: BrowserContext
 ) -> None:
     """A page that reloaded itself on an error would show the error, and not come back from it."""
     request = make_request()
     with stack.frozen("ws"), stack.frozen("worker"), stack.frozen("sweeper"):
-        phone.add_cookies(
-            [{"name": "session", "value": session_of(request.account), "url": stack.url}]
-        )
+        sign_in(phone, stack, request.account)
         page = phone.new_page()
         page.goto(f"/promo/{request.event.slug}/ticket/{request.ticket_id}/")
         asked: list[str] = []

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from django.test import Client
 
 from accounts.models import LoginCode, User
-from accounts.sessions import BACKEND
 from guests.models import Event, Guest, GuestRequest
 from notifications.models import Email
+from tests.helpers.sessions import sign_in
 
 if TYPE_CHECKING:
     from django.test.client import _MonkeyPatchedWSGIResponse
@@ -55,7 +55,8 @@ class Visitor:
         self.latest = ""
 
     def signed_in(self, account: User) -> "Visitor":
-        self.browser.force_login(account, backend=BACKEND)
+        """Sign an account in, without its code, and return the visitor."""
+        sign_in(self.browser, account)
         return self
 
     # Addresses ---------------------------------------------------------------------------------
@@ -121,6 +122,20 @@ class Visitor:
         return self.send("code", code=last_code(account).digits())
 
 
+def registered(event: Event, promoter: str = "") -> tuple[Visitor, str]:
+    """Register a new visitor with PHONE and PERSON; return them and the path of their ticket."""
+    visitor = Visitor(event, promoter)
+    visitor.give_phone()
+    return visitor, location_of(visitor.register())
+
+
+def copy_of(visitor: Visitor) -> Visitor:
+    """Return another browser with a copy of the visitor's session cookie, as a thief has it."""
+    copy = Visitor(visitor.event)
+    copy.browser.cookies["session"] = visitor.browser.cookies["session"].value
+    return copy
+
+
 def last_code(account: User) -> LoginCode:
     """Return the code sent to an account last; its digits are what the email says."""
     code = LoginCode.objects.filter(account=account).latest("pk")
@@ -171,6 +186,12 @@ def state_in(response: Answer) -> str:
     """Return the state of the ticket that an answer shows, "" when it shows none."""
     found = re.search(r'data-state="([^"]*)"', html_of(response))
     return found[1] if found else ""
+
+
+def file_of(response: Any) -> bytes:
+    """Return the content of a streamed file. Reading it to its end closes it."""
+    body: bytes = response.getvalue()
+    return body
 
 
 def is_partial(response: Answer) -> bool:

@@ -14,7 +14,7 @@ from tests.helpers.stack import Stack, wait_for
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
 
 
-def test_a_page_says_after_a_while_that_it_is_busy(stack: Stack, page: Page) -> None:
+def test_a_page_says_that_we_are_busy_after_a_long_wait(stack: Stack, page: Page) -> None:
     """Not the second that it promised at first, for as long as it takes."""
     page.clock.install()
     with stack.frozen("worker"), stack.frozen("sweeper"):
@@ -44,7 +44,7 @@ def wait_for_socket(page: Page, heard: list[object]) -> None:
     pytest.fail("the socket brought nothing")
 
 
-def test_a_page_asks_soon_although_its_socket_is_open(stack: Stack, page: Page) -> None:
+def test_a_page_polls_although_its_socket_is_open(stack: Stack, page: Page) -> None:
     """The protection is FIRST_WITH_SOCKET in ticket.js; without it a page asks after 12 seconds."""
     page.clock.install()
     heard: list[object] = []

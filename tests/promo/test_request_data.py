@@ -62,7 +62,7 @@ def test_each_spelling_counts_for_the_same_phone_and_block(settings: Settings, p
 
 
 @pytest.mark.parametrize("country", ["PT", "PT ", " PT", "\tPT", "PT\n"])
-def test_a_country_is_read_by_the_limits_as_by_the_form(settings: Settings, country: str) -> None:
+def test_limits_and_form_read_a_country_alike(settings: Settings, country: str) -> None:
     settings.LIMIT_PHONE = 1
     event = make_event()
     assert Visitor(event).give_phone("961234567", "PT").status_code == 303
@@ -70,7 +70,7 @@ def test_a_country_is_read_by_the_limits_as_by_the_form(settings: Settings, coun
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_the_form_reads_each_spelling_too(settings: Settings, spelling: str) -> None:
+def test_limits_and_form_read_each_spelling_alike(settings: Settings, spelling: str) -> None:
     settings.LIMIT_PHONE = 1
     event = make_event()
     assert Visitor(event).give_phone(spelling).status_code == 303
@@ -98,7 +98,7 @@ PHONE = json.dumps({"phone": "+351961234567"})
         "",
     ],
 )
-def test_a_call_takes_json_in_utf8_and_nothing_else(path: str, content_type: str) -> None:
+def test_a_call_accepts_only_json_in_utf8(path: str, content_type: str) -> None:
     charset = content_type.partition("charset=")[2]
     body = PHONE.encode("cp037") if charset == "cp037" else PHONE.encode()
     client = Client()
@@ -109,7 +109,7 @@ def test_a_call_takes_json_in_utf8_and_nothing_else(path: str, content_type: str
 @pytest.mark.parametrize(
     "content_type", [JSON, "Application/JSON", "application/json; charset=UTF-8", f"{JSON};v=1"]
 )
-def test_json_by_any_of_its_names(content_type: str) -> None:
+def test_every_name_of_json_in_utf8_is_accepted(content_type: str) -> None:
     assert send(CHECK, PHONE, content_type).status_code == 200
 
 
@@ -134,7 +134,7 @@ def test_json_by_any_of_its_names(content_type: str) -> None:
     ],
     ids=lambda body: repr(body)[:24],
 )
-def test_what_is_no_json_object_is_refused(body: bytes) -> None:
+def test_a_body_that_is_no_json_object_is_refused(body: bytes) -> None:
     response = send(CHECK, body)
     assert response.status_code == 400
     assert response.json()["code"] == "invalid"
@@ -167,7 +167,7 @@ def through_the_server(method: str, path: str, content_type: str) -> tuple[int, 
     ids=lambda text: text[:20],
 )
 @pytest.mark.parametrize("kind", [FORM, "multipart/form-data; boundary=x", "text/plain", JSON])
-def test_pages_take_utf8_only(parameters: str, kind: str) -> None:
+def test_pages_accept_only_utf8(parameters: str, kind: str) -> None:
     event = make_event()
     asked = [("POST", f"/promo/{event.slug}/-/phone/"), ("GET", "/challenge/?for=a"), ("GET", "/")]
     for method, path in asked:
@@ -230,7 +230,7 @@ def test_a_value_of_another_type_is_refused(path: str, name: str, value: object)
     assert rows() == before
 
 
-def test_our_own_number_of_an_account_is_taken_back() -> None:
+def test_the_id_of_the_callers_account_is_accepted() -> None:
     account, event = make_account(), make_event()
     client = Client()
     client.force_login(account)

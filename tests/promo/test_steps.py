@@ -11,8 +11,8 @@ from django.test import Client
 from accounts.models import LoginCode, User
 from guests.emergency.journal import get_journal
 from guests.models import Event, Guest, GuestRequest
-from snap.resilience.database import breaker
 from tests.factories import make_account, make_event
+from tests.helpers.outages import open_breaker
 from tests.helpers.visitors import (
     PERSON,
     Answer,
@@ -163,17 +163,13 @@ def test_a_reloaded_step_is_about_the_same_phone(*, htmx: bool) -> None:
 
 
 @browsers
-def test_in_an_emergency_tabs_do_not_mix_either(*, htmx: bool) -> None:
+def test_tabs_keep_their_own_phones_in_an_outage(*, htmx: bool) -> None:
     first, second = two_tabs(htmx=htmx, two_events=False)
     first.get(f"/promo/{first.event.slug}/")
-    for _ in range(breaker.threshold):
-        breaker.failed()
-    try:
+    with open_breaker():
         first.give_phone(FIRST)
         second.give_phone(SECOND)
         first.send("register", **PERSON)
-    finally:
-        breaker.succeeded()
     (stored,) = get_journal().in_state("waiting")
     assert stored.entry.phone == FIRST
 
@@ -230,7 +226,7 @@ def no_session(visitor: Visitor) -> tuple[Visitor, dict[str, str]]:
     ],
 )
 @pytest.mark.parametrize("step", ["register", "code", "claim"])
-def test_a_form_that_is_not_this_steps_leads_back_to_the_phone(
+def test_a_forged_form_leads_back_to_the_phone(
     forge: Callable[[Visitor], tuple[Visitor, dict[str, str]]], step: str
 ) -> None:
     visitor = Visitor(make_event(), htmx=True)
@@ -259,7 +255,7 @@ def test_a_form_counts_for_two_hours(age: int, *, counts: bool) -> None:
 
 
 @browsers
-def test_no_phone_stands_in_an_address(*, htmx: bool) -> None:
+def test_the_address_of_a_step_does_not_contain_the_phone(*, htmx: bool) -> None:
     tab, _ = two_tabs(htmx=htmx, two_events=False)
     tab.give_phone(FIRST)
     assert address_of_step(tab.address) == tab.url("register")
@@ -267,7 +263,7 @@ def test_no_phone_stands_in_an_address(*, htmx: bool) -> None:
     assert "961000001" not in tab.address
 
 
-def test_an_address_is_worth_nothing_in_another_browser_or_at_another_event() -> None:
+def test_the_address_of_a_step_counts_only_in_its_browser_and_event() -> None:
     tab, elsewhere = two_tabs(htmx=False, two_events=True)
     tab.give_phone(FIRST)
     thief = Tab(Client(headers={"accept-language": "en"}), tab.event, htmx=False)
@@ -295,7 +291,7 @@ def test_a_browser_remembers_few_phones() -> None:
     assert len(tab.browser.cookies["session"].value) < 2000
 
 
-def test_the_address_that_reloads_a_page_is_in_the_language_switch_too() -> None:
+def test_the_language_switch_returns_to_the_same_step() -> None:
     tab, _ = two_tabs(htmx=False, two_events=False)
     tab.give_phone(FIRST)
     assert f'name="next" value="{tab.address}"' in text(tab.get(tab.address))

@@ -88,7 +88,7 @@ VIEWERS: dict[str, Callable[[GuestRequest], str]] = {
 
 
 @pytest.mark.parametrize("viewer", VIEWERS)
-def test_who_may_see_nothing_sees_nothing_anywhere(stack: Stack, viewer: str) -> None:
+def test_other_viewers_see_nothing_on_any_surface(stack: Stack, viewer: str) -> None:
     request = registered_in_an_emergency()
     own = VIEWERS[viewer](request)
     page, api = by_page(stack, request, own), by_api(stack, request, own)
@@ -98,7 +98,7 @@ def test_who_may_see_nothing_sees_nothing_anywhere(stack: Stack, viewer: str) ->
     assert by_socket(stack, request, own, "guest-updates") == ""
 
 
-def test_a_session_that_was_ended_sees_nothing_anywhere(stack: Stack) -> None:
+def test_an_ended_session_sees_nothing_on_any_surface(stack: Stack) -> None:
     request = registered_in_an_emergency()
     own = cookie({}, request.account)
     request.account.sign_out_everywhere()
@@ -112,7 +112,9 @@ GIVEN = "a browser that was given the ticket"
 
 
 @pytest.mark.parametrize("browser", ["another", "of an account that has changed hands", "none"])
-def test_who_was_only_given_it_never_sees_the_code(stack: Stack, browser: str) -> None:
+def test_a_browser_that_was_only_given_the_ticket_never_sees_the_code(
+    stack: Stack, browser: str
+) -> None:
     """The phone in an emergency was somebody else's: the code went to that account's email."""
     request = registered_in_an_emergency()
     ids = {"another": {BROWSER_KEY: "c" * 32}, "none": {}}
@@ -160,7 +162,9 @@ def test_a_dead_entry_is_the_same_on_every_surface(
     assert "data-state" not in by_page(stack, request, other)
 
 
-def test_the_owner_and_the_browser_that_registered_see_everything_everywhere(stack: Stack) -> None:
+def test_the_owner_and_the_browser_that_registered_see_the_code_on_every_surface(
+    stack: Stack,
+) -> None:
     request = registered_in_an_emergency()
     here = cookie({BROWSER_KEY: BROWSER, TICKETS_KEY: [str(request.ticket_id)]})
     for own in (cookie({}, request.account), here):

@@ -158,7 +158,7 @@ def test_a_colleagues_account_is_read_only(client: Client, field: str) -> None:
     assert f'name="{field}"' not in page.content.decode()
 
 
-def test_nobody_makes_a_colleague(client: Client) -> None:
+def test_staff_cannot_make_an_account_staff(client: Client) -> None:
     guest = make_account()
     form = account_form(guest) | {"phone": "+351912000555"}
     client.post("/admin/accounts/user/add/", form)
@@ -170,7 +170,7 @@ def test_nobody_makes_a_colleague(client: Client) -> None:
     assert not guest.has_powers
 
 
-def test_nobody_gives_themselves_powers_or_another_second_factor(
+def test_staff_cannot_give_themselves_permissions_or_a_second_factor(
     client: Client, attacker: User
 ) -> None:
     group = Group.objects.create(name="Todos")
@@ -189,7 +189,7 @@ def test_nobody_gives_themselves_powers_or_another_second_factor(
     assert attacker.check_password("a long password")
 
 
-def test_a_colleagues_phone_is_not_blocked(client: Client, attacker: User) -> None:
+def test_staff_cannot_block_the_phone_of_a_colleague(client: Client, attacker: User) -> None:
     colleague = make_account(is_staff=True)
     phone = colleague.phone or ""
     add = "/admin/accounts/blockedphone/add/"
@@ -204,7 +204,7 @@ def test_a_colleagues_phone_is_not_blocked(client: Client, attacker: User) -> No
     assert made.phone == other
 
 
-def test_what_stays_possible(client: Client, attacker: User) -> None:
+def test_staff_change_guests_and_their_own_password(client: Client, attacker: User) -> None:
     """Guests and promoters without powers are changed, and one's own password too."""
     guest = make_account()
     make_promoter(account=guest)
@@ -235,7 +235,7 @@ def test_what_stays_possible(client: Client, attacker: User) -> None:
     assert client.get("/admin/").status_code == 200
 
 
-def test_a_superuser_does_all_of_it() -> None:
+def test_a_superuser_changes_accounts_of_colleagues() -> None:
     client, colleague = Client(), make_account(is_staff=True)
     client.force_login(make_staff())
     passwords = {"password1": NEW_PASSWORD, "password2": NEW_PASSWORD}

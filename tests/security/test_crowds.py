@@ -12,8 +12,8 @@ from pytest_django import Settings
 
 from guests.models import Event, GuestRequest
 from tests.factories import make_event
+from tests.helpers.challenges import solve
 from tests.helpers.visitors import Answer, Visitor, location_of, state_in
-from tests.promo.limits.test_middleware import solve
 
 pytestmark = [pytest.mark.django_db, pytest.mark.timeout(600)]
 
@@ -81,7 +81,7 @@ def test_a_thousand_guests_on_one_venues_wifi_get_through(crowd: list[str]) -> N
     assert Person.challenges == 0
 
 
-def test_a_thousand_guests_behind_a_carrier_that_nobody_listed_get_through(
+def test_a_thousand_guests_behind_an_unknown_carrier_get_through(
     crowd: list[str],
 ) -> None:
     go_through(make_event(capacity=1000), crowd)

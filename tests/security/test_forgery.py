@@ -61,7 +61,7 @@ def test_the_walk_finds_every_route() -> None:
 
 
 @pytest.mark.parametrize("method", UNSAFE)
-def test_no_route_takes_anything_without_its_token(method: str, manager: User) -> None:
+def test_every_unsafe_method_needs_a_csrf_token(method: str, manager: User) -> None:
     """As the most powerful account, with its cookies, from another page."""
     event = make_event(slug="festa-de-prova")
     guest = make_guest(event)
@@ -80,7 +80,7 @@ def test_no_route_takes_anything_without_its_token(method: str, manager: User) -
 
 
 @pytest.mark.parametrize("header", ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"])
-def test_a_header_makes_no_other_method(client: Client, stranger: User, header: str) -> None:
+def test_no_header_overrides_the_method(client: Client, stranger: User, header: str) -> None:
     make_event(slug="festa-de-prova")
     client.force_login(stranger)
     for route in ROUTES:
@@ -126,7 +126,7 @@ def test_safe_and_unknown_methods_change_nothing(method: str, manager: User) -> 
         "http://testserver@evil.example/",
     ],
 )
-def test_no_address_leads_out(client: Client, manager: User, where: str) -> None:
+def test_no_redirect_leads_to_another_site(client: Client, manager: User, where: str) -> None:
     language = client.post("/i18n/setlang/", {"language": "en", "next": where})
     strict = Client(enforce_csrf_checks=True)
     csrf = strict.post("/sign-out/", headers={"referer": where})
@@ -142,7 +142,7 @@ def test_no_address_leads_out(client: Client, manager: User, where: str) -> None
 
 
 @pytest.mark.parametrize("path", ["//evil.example/", "//evil.example", "/\\evil.example/"])
-def test_a_missing_slash_leads_nowhere_else(client: Client, path: str) -> None:
+def test_the_redirect_to_a_slash_leads_to_no_other_site(client: Client, path: str) -> None:
     location = client.generic("GET", path).get("Location", "")
     assert not location.startswith(("//", "/\\", "http"))
 

@@ -12,8 +12,9 @@ from pytest_django import Settings
 from accounts.models import Claim, LoginCode, User
 from guests.models import Event
 from notifications.models import Email
-from tests.accounts.test_code_budgets import shown_wait, sign_out, solve_and_follow
 from tests.factories import make_event
+from tests.helpers.challenges import solve_and_follow
+from tests.helpers.codes import seconds_shown, sign_out
 from tests.helpers.visitors import PERSON, PHONE, Visitor, html_of, location_of, state_in
 
 pytestmark = pytest.mark.django_db
@@ -39,7 +40,7 @@ def owner_of(event: Event, typed: str = PHONE) -> Visitor:
     owner = Visitor(event)
     owner.give_phone(typed)
     owner.register()
-    sign_out(owner, owner.browser.session["browser"])
+    sign_out(owner)
     return owner
 
 
@@ -89,7 +90,7 @@ def let_minutes_pass(minutes: int) -> None:
 # Where the owner has been before -----------------------------------------------------------------
 
 
-def test_who_registered_here_signs_in_whatever_strangers_ask_for(event: Event) -> None:
+def test_strangers_do_not_keep_the_browser_that_registered_from_signing_in(event: Event) -> None:
     owner = owner_of(event)
     strangers_ask(event, 12)
     let_minutes_pass(9)
@@ -99,7 +100,7 @@ def test_who_registered_here_signs_in_whatever_strangers_ask_for(event: Event) -
     assert "/ticket/" in location_of(owner.type_code(User.objects.get()))
 
 
-def test_registrations_with_the_owners_email_keep_them_from_nothing(event: Event) -> None:
+def test_registrations_with_the_owners_email_do_not_keep_the_owner_out(event: Event) -> None:
     owner = owner_of(event)
     phones = [squat(number)[1] for number in range(2)]
     answers = [ask_by_api(Client(), phone) for _ in range(5) for phone in phones]
@@ -108,7 +109,7 @@ def test_registrations_with_the_owners_email_keep_them_from_nothing(event: Event
     assert "/ticket/" in location_of(owner.type_code(User.objects.get(phone=PHONE)))
 
 
-def test_a_full_mailbox_keeps_nobody_from_proving_and_from_the_qr_code() -> None:
+def test_an_owner_with_a_full_mailbox_can_prove_and_get_the_qr_code() -> None:
     event = make_event(requires_proof=True)
     fill_mailbox()
     visitor = Visitor(event)
@@ -137,7 +138,7 @@ def test_a_new_browser_solves_a_challenge_and_the_code_is_sent(event: Event) -> 
     assert "/ticket/" in location_of(elsewhere.type_code(User.objects.get(phone=PHONE)))
 
 
-def test_the_page_tells_the_true_time_until_a_mailbox_takes_more(event: Event) -> None:
+def test_the_page_says_how_long_a_mailbox_stays_full(event: Event) -> None:
     owner_of(event)
     let_minutes_pass(5)
     strangers_ask(event, 10)
@@ -146,7 +147,7 @@ def test_the_page_tells_the_true_time_until_a_mailbox_takes_more(event: Event) -
     assert caused() == 20
     let_minutes_pass(12)
     late = Visitor(event)
-    looks = [shown_wait(late.give_phone()) for _ in range(2)]
+    looks = [seconds_shown(late.give_phone()) for _ in range(2)]
     oldest = Email.objects.earliest("created_at").created_at
     truth = ceil((oldest + timedelta(hours=1) - timezone.now()).total_seconds())
     assert all(truth <= look <= truth + 1 for look in looks), (looks, truth)
@@ -159,7 +160,7 @@ def test_the_page_tells_the_true_time_until_a_mailbox_takes_more(event: Event) -
 # What a flood is worth ---------------------------------------------------------------------------
 
 
-def test_who_registers_a_victims_email_three_times_cannot_fill_the_mailbox() -> None:
+def test_three_registrations_with_a_victims_email_do_not_fill_the_mailbox() -> None:
     """Their browsers registered, and have few codes for that: three an hour for an account."""
     squatters = [squat(number) for number in range(3)]
     for _ in range(5):
@@ -171,7 +172,7 @@ def test_who_registers_a_victims_email_three_times_cannot_fill_the_mailbox() -> 
     assert caused() == 10 + 9
 
 
-def test_challenges_double_what_strangers_send_and_no_more(event: Event) -> None:
+def test_challenges_double_the_emails_that_strangers_cause(event: Event) -> None:
     owner_of(event)
     for _ in range(4):
         strangers_ask(event, 12)
@@ -179,7 +180,7 @@ def test_challenges_double_what_strangers_send_and_no_more(event: Event) -> None
     assert caused() == 20
 
 
-def test_what_an_owner_asked_for_an_hour_ago_is_forgotten(event: Event) -> None:
+def test_codes_of_an_hour_ago_no_longer_count(event: Event) -> None:
     owner = owner_of(event)
     let_minutes_pass(61)
     fill_mailbox()
@@ -200,7 +201,7 @@ def test_a_squatter_who_uses_up_the_codes_cannot_keep_the_owner_from_claiming(
     squatter = Visitor(event)
     squatter.give_phone()
     squatter.register(email="mau@example.net")
-    sign_out(squatter, squatter.browser.session["browser"])
+    sign_out(squatter)
     strangers_ask(event, 12)
     owner = Visitor(event)
     refused = owner.give_phone()
@@ -212,7 +213,7 @@ def test_a_squatter_who_uses_up_the_codes_cannot_keep_the_owner_from_claiming(
     assert Email.objects.filter(kind="claim", to="mau@example.net", state="queued").exists()
 
 
-def test_nobody_claims_a_phone_that_they_have_not_asked_for(event: Event) -> None:
+def test_a_claim_needs_the_phone_step_first(event: Event) -> None:
     owner_of(event)
     thief = Visitor(event)
     assert location_of(thief.open("claim")) == thief.step_url("phone")

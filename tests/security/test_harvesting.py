@@ -12,8 +12,8 @@ from redis import Redis
 
 from tests.factories import make_account, make_event
 from tests.helpers import servers
+from tests.helpers.challenges import solve
 from tests.helpers.visitors import Answer, Visitor
-from tests.promo.limits.test_middleware import solve
 
 pytestmark = pytest.mark.django_db
 
@@ -72,19 +72,19 @@ class Robot:
         return False
 
 
-def test_numbers_in_a_row_are_told_to_one_address_so_far_and_no_further() -> None:
+def test_one_address_learns_twenty_neighbouring_numbers() -> None:
     robot = Robot()
     told = sum(robot.check(in_a_row(number)) for number in range(100))
     assert told == 20
 
 
-def test_a_block_is_told_to_all_addresses_together_so_far_and_no_further() -> None:
+def test_all_addresses_learn_sixty_numbers_of_a_block() -> None:
     robots = [Robot(f"203.0.113.{number}") for number in range(10)]
     told = sum(robots[number % 10].check(in_a_row(number)) for number in range(100))
     assert told == 60
 
 
-def test_one_address_uses_up_no_block_for_its_owners() -> None:
+def test_one_address_cannot_use_up_the_limit_of_a_block() -> None:
     robot = Robot()
     for number in range(40):
         robot.check(in_a_row(number))
@@ -92,7 +92,7 @@ def test_one_address_uses_up_no_block_for_its_owners() -> None:
     assert owner.give_phone(in_a_row(999)).status_code == 303
 
 
-def test_at_random_a_browser_is_told_five() -> None:
+def test_a_browser_learns_five_random_numbers() -> None:
     browser = Client()
     browser.get("/challenge/new")
     told = [has_told(post(browser, CHECK, phone=at_random(number))) for number in range(8)]
@@ -103,7 +103,7 @@ def test_at_random_a_browser_is_told_five() -> None:
     assert has_told(post(browser, CHECK, phone=at_random(0))), "what it knows costs nothing"
 
 
-def test_an_address_is_told_so_many(settings: Settings) -> None:
+def test_an_address_learns_a_limited_number_of_random_numbers(settings: Settings) -> None:
     settings.LIMIT_PHONES_ADDRESS = 30
     robot = Robot()
     assert sum(robot.check(at_random(number)) for number in range(40)) == 30
@@ -141,7 +141,7 @@ def test_a_refusal_offers_no_challenge_that_would_not_help(settings: Settings) -
     assert "challengeUrl" not in call.json()
 
 
-def test_the_owner_of_a_phone_is_never_in_its_limits(settings: Settings) -> None:
+def test_the_limits_do_not_apply_to_the_owner_of_a_phone(settings: Settings) -> None:
     account = make_account()
     browser = Client()
     post(browser, REGISTER, phone="+351961234567", **PERSON)
@@ -150,7 +150,7 @@ def test_the_owner_of_a_phone_is_never_in_its_limits(settings: Settings) -> None
     assert post(browser, CHECK, phone=account.phone or "").status_code == 429
 
 
-def test_nobody_keeps_an_owner_out_of_a_browser_that_they_have_used() -> None:
+def test_strangers_do_not_limit_a_browser_that_the_owner_has_used() -> None:
     """Strangers use up the block of numbers that the owner's phone is in."""
     owner = make_account(phone=in_a_row(999))
     browser = Client(REMOTE_ADDR="198.51.100.7")
@@ -165,7 +165,7 @@ def test_nobody_keeps_an_owner_out_of_a_browser_that_they_have_used() -> None:
     assert post(browser, CHECK, phone=owner.phone or "").status_code == 429
 
 
-def test_the_window_begins_with_the_first_and_ends(settings: Settings) -> None:
+def test_the_window_of_a_limit_ends(settings: Settings) -> None:
     settings.LIMIT_PHONES_NEAR, settings.LIMIT_PHONES_WINDOW = 1, 1
     assert Robot().check(in_a_row(1))
     assert not Robot().check(in_a_row(2))
@@ -173,7 +173,7 @@ def test_the_window_begins_with_the_first_and_ends(settings: Settings) -> None:
     assert Robot().check(in_a_row(2))
 
 
-def test_what_is_kept_of_phones_is_hashed_bounded_and_ends() -> None:
+def test_stored_phones_are_hashed_bounded_and_expire() -> None:
     robot = Robot()
     for number in range(30):
         robot.check(in_a_row(number))

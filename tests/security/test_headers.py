@@ -83,7 +83,7 @@ def answers(stack: Stack, guest: Guest) -> dict[str, httpx.Response]:
 
 
 @pytest.mark.processes
-def test_every_answer_of_the_web_process_has_them(stack: Stack) -> None:
+def test_every_response_of_the_web_process_has_security_headers(stack: Stack) -> None:
     for name, response in answers(stack, make_guest()).items():
         expected = dict(ALWAYS)
         if name == "media":
@@ -119,7 +119,7 @@ def test_admin_has_neither_inline_script_nor_style(client: Client, manager: User
         assert not found, (name, found)
 
 
-def test_a_page_that_needs_a_camera_says_so_itself() -> None:
+def test_a_page_can_allow_its_own_camera() -> None:
     def door(request: HttpRequest) -> HttpResponse:
         return HttpResponse(headers={"Permissions-Policy": "camera=(self)"})
 
@@ -148,7 +148,7 @@ print(json.dumps({
 """
 
 
-def test_production_speaks_https_only(stack: Stack) -> None:
+def test_production_uses_https_only(stack: Stack) -> None:
     """The stack has collected the static files that pages name, wherever it is run alone."""
     given = {name: stack.env[name] for name in ("PATH", "DATABASE_URL", "REDIS_URL", "STATIC_ROOT")}
     env = given | {

@@ -1,45 +1,29 @@
 """Many pages behind one address that wait for a queued ticket, and their neighbour."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
-from django.db import close_old_connections
 from django.test import Client
 from pytest_django import Settings
 
 from guests.models import Event
-from snap.local_cache import clear_local_caches
-from snap.resilience.database import breaker
 from tests.factories import make_event, make_event_promoter
-from tests.helpers import servers
+from tests.helpers.outages import stop_database
 from tests.helpers.visitors import PERSON, Visitor, html_of
-
-pytestmark = pytest.mark.skipif(
-    "servers.postgresql is None or servers.valkey is None",
-    reason="only servers that the tests started may be stopped",
-)
 
 CARRIER = "198.51.100.1"
 
 
 @pytest.fixture
-def event(transactional_db: None, tmp_path: Any, settings: Settings) -> Iterator[Event]:
-    """An event that was seen before the database went away, with the limit of an installation."""
-    assert servers.postgresql is not None
-    settings.JOURNAL_PATH = tmp_path / "journal.sqlite3"
+def event(stoppable_database: None, settings: Settings) -> Event:
+    """An event that this host saw before its database went away, with the usual limit."""
     settings.LIMIT_IP = 100
-    clear_local_caches()
     event = make_event()
     make_event_promoter(event)
     assert Client().get(f"/promo/{event.slug}/").status_code == 200
-    servers.postgresql.stop("immediate")
-    yield event
-    servers.postgresql.start()
-    close_old_connections()
-    breaker.succeeded()
-    servers.freshen()
+    stop_database()
+    return event
 
 
 def queued(event: Event, number: int) -> tuple[Client, str]:
@@ -62,7 +46,7 @@ def api_of(ticket_url: str) -> str:
 
 
 @pytest.mark.parametrize("place", [page_of, api_of])
-def test_pages_that_wait_in_an_outage_leave_the_address_to_others(
+def test_waiting_pages_do_not_use_up_the_limit_of_their_address(
     event: Event, place: Callable[[str], str]
 ) -> None:
     waiting = [queued(event, number) for number in range(130)]
@@ -71,14 +55,14 @@ def test_pages_that_wait_in_an_outage_leave_the_address_to_others(
     assert Client(REMOTE_ADDR=CARRIER).get(f"/promo/{event.slug}/").status_code == 200
 
 
-def test_one_browser_polls_no_more_than_its_own_budget(event: Event) -> None:
+def test_polls_of_one_browser_are_limited(event: Event) -> None:
     browser, url = queued(event, 1)
     polls = [browser.get(url).status_code for _ in range(110)]
     assert polls == [200] * 100 + [429] * 10
     assert Client(REMOTE_ADDR=CARRIER).get(f"/promo/{event.slug}/").status_code == 200
 
 
-def test_a_ticket_gives_a_budget_for_itself_only(event: Event) -> None:
+def test_the_budget_of_a_ticket_counts_for_that_ticket_only(event: Event) -> None:
     """Whoever has one ticket asks for others, and for pages, at the cost of the address."""
     browser, url = queued(event, 1)
     others = url.rstrip("/").rpartition("/")[0]

@@ -54,7 +54,7 @@ def test_a_place_is_not_taken_by_proving_another_email(attempt: int) -> None:
     assert THIEF["first_name"] not in shown
 
 
-def test_nor_from_somebody_whom_staff_put_on_the_list() -> None:
+def test_a_place_that_staff_gave_is_not_taken_either() -> None:
     account = make_account()
     guest = make_guest(account=account)
     thief = rob(guest.event, account.phone or "")
@@ -64,7 +64,7 @@ def test_nor_from_somebody_whom_staff_put_on_the_list() -> None:
     assert Guest.objects.get().qr_token == guest.qr_token
 
 
-def test_the_holder_hears_of_it_at_once_and_the_thief_gets_no_email() -> None:
+def test_the_holder_gets_an_email_at_once_and_the_thief_gets_none() -> None:
     event = make_event()
     registered(event)
     rob(event, PHONE)

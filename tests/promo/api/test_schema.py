@@ -20,8 +20,8 @@ from schemathesis.specs.openapi.checks import (
 
 from accounts.models import User
 from guests.models import GuestRequest
-from tests.browser.test_journey import shoot, watched
 from tests.factories import make_account, make_event, make_guest, make_request
+from tests.helpers.browser import shoot, watched
 from tests.helpers.sessions import session_of
 from tests.helpers.stack import Stack
 
@@ -66,7 +66,7 @@ def test_every_call_is_in_the_schema(schema: Any) -> None:
 
 @pytest.mark.parametrize("mode", GenerationMode)
 @pytest.mark.parametrize("path", CALLS)
-def test_no_call_gives_an_answer_that_the_schema_does_not_name(
+def test_every_response_is_in_the_schema(
     schema: Any, stack: Stack, path: str, mode: GenerationMode
 ) -> None:
     """Data that fit the schema, and data that do not: those must be refused.
@@ -121,7 +121,7 @@ def test_no_call_gives_an_answer_that_the_schema_does_not_name(
     assert succeeded == (mode is GenerationMode.POSITIVE and path != "/api/client-auth/login")
 
 
-def test_what_is_somebody_elses_is_not_there_for_another(stack: Stack) -> None:
+def test_an_account_cannot_reach_the_data_of_another(stack: Stack) -> None:
     """With two accounts: each has its own, by every call that takes an id, and nothing else."""
     event = make_event()
     guests = [make_guest(event), make_guest(event)]

@@ -9,8 +9,8 @@ from pytest_django import Settings
 from accounts.models import User
 from guests.models import Event, GuestRequest
 from tests.factories import make_account, make_event
+from tests.helpers.challenges import solve
 from tests.helpers.visitors import Answer, Visitor, location_of
-from tests.promo.limits.test_middleware import solve
 
 pytestmark = pytest.mark.django_db
 
@@ -32,7 +32,7 @@ def statuses(answers: list[Answer]) -> list[int]:
 
 
 @pytest.mark.parametrize("step", ["claim", "prove", "phone", "code", "register", "request"])
-def test_no_step_is_free(settings: Settings, step: str) -> None:
+def test_every_step_is_limited(settings: Settings, step: str) -> None:
     settings.LIMIT_IP = 3
     visitor = Visitor(make_event())
     assert statuses([visitor.send(step) for _ in range(4)])[3] == 429
@@ -40,13 +40,13 @@ def test_no_step_is_free(settings: Settings, step: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/inbox/", "/sign-out/", "/api/nothing", "/admin/login/"])
-def test_no_page_is_free(settings: Settings, path: str) -> None:
+def test_every_page_is_limited(settings: Settings, path: str) -> None:
     settings.LIMIT_IP = 3
     assert statuses([Client().get(path) for _ in range(4)])[3] == 429
 
 
 @pytest.mark.parametrize("path", ["/readyz", "/metrics"])
-def test_what_asks_servers_is_limited_by_address(settings: Settings, path: str) -> None:
+def test_monitoring_pages_are_limited_by_address(settings: Settings, path: str) -> None:
     settings.LIMIT_MONITORING = 2
     here = [Client().get(path).status_code for _ in range(3)]
     assert here == [200, 200, 429]
@@ -81,14 +81,14 @@ def test_admin_is_limited_by_account(settings: Settings, manager: User) -> None:
     "path",
     ["/promo/nothing-{n}/", "/nothing/{n}", "/guest/none-{n}", "/media/qr/none-{n}.png"],
 )
-def test_looking_for_what_is_not_there_ends(settings: Settings, path: str) -> None:
+def test_requests_for_missing_pages_are_limited(settings: Settings, path: str) -> None:
     settings.LIMIT_ROUTES = {**settings.LIMIT_ROUTES, "promo_pages": 3}
     robot = Client()
     seen = statuses([robot.get(path.format(n=number)) for number in range(5)])
     assert seen == [404, 404, 404, 429, 429]
 
 
-def test_pages_that_do_not_exist_shut_no_page_that_does(settings: Settings) -> None:
+def test_requests_for_missing_pages_limit_no_existing_page(settings: Settings) -> None:
     settings.LIMIT_ROUTES = {**settings.LIMIT_ROUTES, "promo_pages": 30}
     event, robot = make_event(), Client()
     for number in range(40):
@@ -129,7 +129,7 @@ def shut(robot: Client, event: Event) -> None:
 
 @pytest.mark.usefixtures("strict")
 @pytest.mark.parametrize("robot", [Client(), Client(enforce_csrf_checks=True)], ids=["csrf", "no"])
-def test_a_neighbour_goes_on_whatever_a_stranger_fails_at(robot: Client) -> None:
+def test_failures_of_a_stranger_do_not_limit_neighbours(robot: Client) -> None:
     """All of them behind one address: one known to nobody, one registering, one signed in."""
     event = make_event()
     shut(robot, event)
@@ -157,7 +157,7 @@ def test_a_neighbour_goes_on_whatever_a_stranger_fails_at(robot: Client) -> None
 
 
 @pytest.mark.usefixtures("strict")
-def test_three_anonymous_creates_shut_the_route_for_the_anonymous_only() -> None:
+def test_failed_anonymous_creates_do_not_limit_signed_in_accounts() -> None:
     event = make_event()
     robot = Client()
     seen = statuses([post(robot, CREATE, {"event_id": event.pk}) for _ in range(4)])
@@ -168,7 +168,7 @@ def test_three_anonymous_creates_shut_the_route_for_the_anonymous_only() -> None
 
 
 @pytest.mark.usefixtures("strict")
-def test_failures_of_one_account_are_its_own() -> None:
+def test_failures_count_for_one_account_only() -> None:
     event = make_event()
     robot, member = Client(), Client()
     robot.force_login(make_account())
@@ -181,7 +181,7 @@ def test_failures_of_one_account_are_its_own() -> None:
 
 
 @pytest.mark.usefixtures("strict")
-def test_wrong_codes_for_one_phone_keep_no_other_out() -> None:
+def test_wrong_codes_for_one_phone_do_not_limit_another() -> None:
     event, victim, other = make_event(), make_account(), make_account()
     robot = Visitor(event)
     robot.give_phone(victim.phone or "")
@@ -193,7 +193,7 @@ def test_wrong_codes_for_one_phone_keep_no_other_out() -> None:
 
 
 @pytest.mark.usefixtures("strict")
-def test_a_challenge_leads_out_of_ones_own_failures() -> None:
+def test_a_challenge_lifts_the_limit_of_failures() -> None:
     visitor = Visitor(make_event())
     # First those of a browser without an id, then those of the id that the refusal gave it.
     for _ in range(21):

@@ -38,18 +38,18 @@ def tickets(found: list[FoundTicket | BaseException]) -> list[str | None]:
     ]
 
 
-def test_each_gets_its_own(wanted: list[tuple[Any, Any]]) -> None:
+def test_each_socket_gets_its_own_ticket(wanted: list[tuple[Any, Any]]) -> None:
     crowd = wanted * MOST_AT_ONCE
     assert tickets(find(TicketLoader(), crowd)) == [str(ticket) for ticket, _ in crowd]
 
 
-def test_nobody_gets_what_is_somebody_elses(wanted: list[tuple[Any, Any]]) -> None:
+def test_a_session_gets_no_ticket_of_another_account(wanted: list[tuple[Any, Any]]) -> None:
     (first, own), (second, other), (third, _) = wanted
     asked = [(first, other), (first, own), (second, own), (uuid4(), own), (third, other)]
     assert tickets(find(TicketLoader(), asked)) == [None, str(first), None, None, None]
 
 
-def test_what_fails_fails_for_those_who_asked_and_for_nobody_after(
+def test_an_error_affects_only_the_sockets_of_its_query(
     wanted: list[tuple[Any, Any]],
 ) -> None:
     lookups = TicketLoader()
