@@ -1,4 +1,4 @@
-"""An email that left is not sent again, although the database could not be told at once."""
+"""An email that left is not sent again, although the database was away at that moment."""
 
 import os
 import stat
@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from aiosmtpd.smtp import SMTP, Envelope, Session
 from django.core.management import call_command
 from django.db import OperationalError, connection
 from django.db.models.functions import Now
@@ -34,35 +33,19 @@ from snap.processes import BASE_DIR
 from tests.factories import make_accounts
 from tests.faults.breaking import frozen
 from tests.helpers import servers
-from tests.notifications.conftest import Sink
+from tests.helpers.mail_servers import BreakingSink, Sink, send_to
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ROUNDS = 3  # Ten in the long form of tests/faults/test_mail.py.
 
 
-class BreakingSink(Sink):
-    """Does something to the database when it has a whole message, before it answers."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.on_data: Callable[[], object] = lambda: None
-
-    async def handle_DATA(  # noqa: N802 (aiosmtpd's name)
-        self, server: SMTP, session: Session, envelope: Envelope
-    ) -> str:
-        reply = await super().handle_DATA(server, session, envelope)
-        self.on_data()
-        return reply
-
-
 @pytest.fixture
 def breaking_sink(settings: Settings) -> Iterator[BreakingSink]:
+    """A running mail server that breaks something after a message, and short time limits."""
     server = BreakingSink()
-    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", server.port
-    settings.EMAIL_USE_TLS, settings.EMAIL_HOST_USER = False, ""
-    # Nobody waits for a database longer than half of that.
+    send_to(settings, server)
+    # A wait for the database lasts half a lease at most.
     settings.EMAIL_LEASE = 1
     settings.DATABASE_SILENCE_TIMEOUT = 1.0
     server.start()
@@ -85,7 +68,7 @@ def queue(cause: str, to: str = "ana@example.pt") -> Email:
 
 
 def end_leases() -> None:
-    """Have every queued email due for anybody, as long after an outage."""
+    """Make every queued email due without a lease, as it is a long time after an outage."""
     Email.objects.filter(state="queued").update(leased_until=None, next_attempt_at=Now())
 
 
@@ -100,10 +83,10 @@ def in_own_connection(work: Callable[[], int]) -> int:
         connection.close()
 
 
-# The blinking database -----------------------------------------------------------------------
+# Short outages of the database -----------------------------------------------------------------
 
 
-def test_a_database_that_stops_after_the_email_left_has_none_sent_twice(
+def test_no_email_is_sent_twice_when_the_database_stops_after_it_left(
     breaking_sink: BreakingSink, postgresql: PostgreSQL
 ) -> None:
     for number in range(ROUNDS):
@@ -120,7 +103,7 @@ def test_a_database_that_stops_after_the_email_left_has_none_sent_twice(
     assert Email.objects.filter(state="sent").count() == ROUNDS
 
 
-def test_a_database_that_is_silent_past_the_lease_has_none_sent_twice(
+def test_no_email_is_sent_twice_when_the_database_hangs_past_its_lease(
     breaking_sink: BreakingSink, postgresql: PostgreSQL
 ) -> None:
     for number in range(ROUNDS):
@@ -149,12 +132,11 @@ def test_a_database_that_is_silent_past_the_lease_has_none_sent_twice(
     assert Email.objects.filter(state="sent").count() == ROUNDS
 
 
-def test_a_short_blink_ends_within_the_batch(
+def test_a_batch_goes_on_after_a_short_outage(
     breaking_sink: BreakingSink, postgresql: PostgreSQL, settings: Settings
 ) -> None:
-    """Those behind it in the batch do not wait for their lease to end."""
+    """The next emails of the batch do not wait until their leases end."""
     settings.EMAIL_LEASE = 60
-
     is_down = threading.Event()
 
     def stop() -> None:
@@ -176,10 +158,10 @@ def test_a_short_blink_ends_within_the_batch(
     assert set(times_sent(breaking_sink).values()) == {1}
 
 
-def test_a_worker_killed_after_the_send_has_none_sent_twice(
+def test_no_email_is_sent_twice_when_the_worker_is_killed_after_it_left(
     breaking_sink: BreakingSink, postgresql: PostgreSQL, tmp_path: Path
 ) -> None:
-    """The answer lies on the disk before the database is asked, so SIGKILL does not take it."""
+    """The response is on disk before the database is asked, so SIGKILL does not lose it."""
     accounts = make_accounts(3)
     for account in accounts:
         queue_email("welcome", f"account:{account.pk}", to=account.email, language="en")
@@ -205,7 +187,7 @@ def test_a_worker_killed_after_the_send_has_none_sent_twice(
 
 @contextmanager
 def sending_process(port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Send what is due in a process of its own, as the emails worker does."""
+    """Send the due emails in a separate process, as the emails worker does."""
     url = os.environ["DATABASE_URL"].rpartition("/")[0]
     environment = {
         **os.environ,
@@ -232,7 +214,7 @@ def sending_process(port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
             process.wait()
 
 
-def test_the_sweeper_writes_what_this_host_keeps(sink: Sink) -> None:
+def test_the_sweeper_writes_the_outcomes_that_this_host_keeps(sink: Sink) -> None:
     email = queue("note:1")
     Email.objects.update(leased_until=Now())
     keep(email, Outcome(Result.SENT, provider_id="<taken@mail.example>"))
@@ -242,7 +224,7 @@ def test_the_sweeper_writes_what_this_host_keeps(sink: Sink) -> None:
     assert (sink.messages, kept()) == ([], [])
 
 
-def test_another_host_leaves_it_to_the_one_that_knows(
+def test_another_host_leaves_an_email_to_the_host_that_keeps_its_outcome(
     sink: Sink, settings: Settings, tmp_path: Path
 ) -> None:
     email, here = queue("note:1"), settings.JOURNAL_PATH
@@ -265,7 +247,7 @@ def test_a_kept_refusal_ends_the_email(sink: Sink) -> None:
     assert (email.state, email.error, sink.messages) == ("dead", "SMTPRecipientsRefused 550", [])
 
 
-def test_an_email_that_staff_send_again_is_not_the_kept_one(sink: Sink) -> None:
+def test_a_kept_outcome_does_not_end_an_email_that_staff_send_again(sink: Sink) -> None:
     email = queue("note:1")
     keep(email, Outcome(Result.SENT))
     Email.objects.update(state="bounced")
@@ -278,7 +260,7 @@ def test_an_email_that_staff_send_again_is_not_the_kept_one(sink: Sink) -> None:
 
 
 def keep(email: Email, outcome: Outcome) -> None:
-    """Keep an outcome as one whose process died some time ago."""
+    """Keep an outcome as a process does that died a minute ago."""
     with KeptOutcomes() as opened:
         opened.add(email, outcome)
         assert opened._file is not None
@@ -290,21 +272,23 @@ def kept() -> list[outcomes.KeptOutcome]:
         return opened.find()
 
 
-def test_a_normal_day_leaves_nothing_in_it(sink: Sink) -> None:
+def test_sent_emails_leave_nothing_in_the_file(sink: Sink) -> None:
     queue("note:1")
     queue("note:2")
     assert send_due_emails() == 2
     assert kept() == []
 
 
-def test_it_holds_no_address_and_is_its_owners_alone(sink: Sink, settings: Settings) -> None:
+def test_the_file_has_no_address_and_only_its_owner_may_read_it(
+    sink: Sink, settings: Settings
+) -> None:
     keep(queue("note:1", to="ana@example.pt"), Outcome(Result.SENT))
     for file in settings.JOURNAL_PATH.parent.glob("outcomes.sqlite3*"):
         assert b"example" not in file.read_bytes()
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-def test_it_is_bounded_and_drops_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_file_is_bounded_and_drops_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outcomes, "MOST_KEPT", 3)
     emails = [queue(f"note:{number}") for number in range(5)]
     for email in emails:
@@ -312,7 +296,7 @@ def test_it_is_bounded_and_drops_the_oldest(monkeypatch: pytest.MonkeyPatch) -> 
     assert [each.email_id for each in kept()] == [email.pk for email in emails[2:]]
 
 
-def test_without_the_disk_it_keeps_them_in_memory(
+def test_without_a_disk_outcomes_are_kept_in_memory(
     breaking_sink: BreakingSink,
     postgresql: PostgreSQL,
     settings: Settings,

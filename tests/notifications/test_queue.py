@@ -1,4 +1,4 @@
-"""Queueing and sending emails: once per cause, whatever fails meanwhile."""
+"""Queueing and sending emails: once per cause, also when something fails."""
 
 import logging
 import threading
@@ -26,8 +26,8 @@ from notifications.services import (
     send_due_emails,
 )
 from notifications.tasks import send_emails
+from tests.helpers.mail_servers import Sink
 from tests.helpers.stack import wait_for
-from tests.notifications.conftest import Sink
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -42,7 +42,7 @@ def make_due() -> None:
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> str:
-    """Return all that was logged, fields included."""
+    """Return all log records as text, with their fields."""
     return " ".join(str(vars(record)) for record in caplog.records)
 
 
@@ -86,14 +86,14 @@ def test_threads_that_queue_and_send_at_once_send_each_cause_once(sink: Sink) ->
         while send_due_emails(limit=3):
             pass
 
-    in_threads(6, work)  # as many as the pool has connections for
+    in_threads(6, work)  # The pool has as many connections.
     in_threads(6, work)
     assert Counter(message["Subject"] for message in sink.messages) == Counter(causes)
     assert Email.objects.filter(state="sent").count() == len(causes)
 
 
 def test_without_the_claim_two_workers_send_the_same_email(sink: Sink) -> None:
-    """Show what the claim is there to prevent."""
+    """The claim prevents this race."""
     queue("note:1")
     both_have_looked = threading.Barrier(2)
 
@@ -119,13 +119,13 @@ def test_an_unknown_kind_is_an_error_when_queueing() -> None:
         queue_email("postcard", "note:1", to="ana@example.pt", language="en")
 
 
-def test_a_kind_of_another_release_is_left_alone(sink: Sink) -> None:
+def test_an_email_of_a_kind_that_this_release_does_not_know_stays_queued(sink: Sink) -> None:
     Email.objects.create(kind="newer", cause="x:1", to="ana@example.pt", language="en")
     assert send_due_emails() == 0
     assert Email.objects.get().attempts == 0
 
 
-def test_nothing_goes_out_when_the_transaction_rolls_back(sink: Sink) -> None:
+def test_no_email_is_sent_when_the_transaction_rolls_back(sink: Sink) -> None:
     with pytest.raises(RuntimeError), transaction.atomic():  # noqa: PT012
         queue("note:1")
         raise RuntimeError
@@ -133,7 +133,7 @@ def test_nothing_goes_out_when_the_transaction_rolls_back(sink: Sink) -> None:
 
 
 def test_queueing_wakes_the_worker_after_the_commit(settings: Settings) -> None:
-    # An earlier test may have asked for a message that its process has not sent yet.
+    # An earlier test may have left a wake-up that this process has not sent yet.
     time.sleep(settings.EMAILS_WAKE_UP_INTERVAL + 1)
     with Redis.from_url(settings.BROKER_URL) as broker:
         broker.delete("emails")
@@ -148,7 +148,7 @@ def test_queueing_wakes_the_worker_after_the_commit(settings: Settings) -> None:
         assert broker.llen("emails") == 1
 
 
-def test_the_fast_lane_goes_first(sink: Sink) -> None:
+def test_fast_emails_are_sent_first(sink: Sink) -> None:
     for number in range(3):
         queue(f"note:{number}")
     queue("code:1", fast=True)
@@ -156,7 +156,7 @@ def test_the_fast_lane_goes_first(sink: Sink) -> None:
     assert [message["Subject"] for message in sink.messages] == ["code:1"]
 
 
-def test_an_email_no_longer_wanted_is_cancelled(sink: Sink) -> None:
+def test_an_email_that_is_no_longer_wanted_is_cancelled(sink: Sink) -> None:
     email = queue("gone:1")
     send_due_emails()
     email.refresh_from_db()
@@ -164,7 +164,7 @@ def test_an_email_no_longer_wanted_is_cancelled(sink: Sink) -> None:
 
 
 def test_a_leased_email_is_sent_again_when_its_worker_has_died(sink: Sink) -> None:
-    """Its worker may know what the provider answered, and has some seconds to tell."""
+    """Its worker may know the outcome, and has some seconds to write it."""
     email = queue("note:1")
     Email.objects.update(leased_until=Now() + timedelta(seconds=30))
     assert send_due_emails() == 0
@@ -179,7 +179,7 @@ def test_a_leased_email_is_sent_again_when_its_worker_has_died(sink: Sink) -> No
     assert email.state == "sent"
 
 
-def test_two_tries_of_one_row_carry_the_same_message_id(sink: Sink) -> None:
+def test_two_attempts_of_one_email_have_the_same_message_id(sink: Sink) -> None:
     queue("note:1")
     queue("note:2")
     send_due_emails()
@@ -199,7 +199,7 @@ def test_an_email_sent_again_by_staff_is_a_new_message(sink: Sink) -> None:
     assert len({message["Message-ID"] for message in sink.messages}) == 2
 
 
-def test_one_bad_row_does_not_hold_up_the_others(sink: Sink) -> None:
+def test_a_bad_row_does_not_delay_the_others(sink: Sink) -> None:
     bad = [queue("broken:1"), queue("note:header", to="ana@example.pt\nBcc: rui@example.pt")]
     good = [queue(f"note:{number}") for number in range(3)]
     send_emails()
@@ -232,12 +232,12 @@ def test_a_mail_server_that_is_away_uses_up_no_attempts(sink: Sink) -> None:
     email.refresh_from_db()
     assert (email.state, email.attempts, email.leased_until) == ("queued", 0, None)
     sink.start()
-    provider.succeeded()  # As its probe does, within a second.
+    provider.succeeded()  # Its probe does this within a second.
     assert send_due_emails() == 1 + len(others)
     assert Email.objects.filter(state="sent").count() == 1 + len(others)
 
 
-def test_a_mail_server_that_is_away_is_left_alone_for_a_while(sink: Sink) -> None:
+def test_the_pauses_of_emails_grow_while_the_mail_server_is_away(sink: Sink) -> None:
     email = queue("note:1")
     sink.stop()
     send_due_emails()
@@ -263,7 +263,7 @@ def test_a_refused_recipient_is_dead_at_once(sink: Sink, caplog: pytest.LogCaptu
     assert "example.pt" not in email.error + logged(caplog)
 
 
-def test_a_recipient_put_off_uses_up_an_attempt(sink: Sink) -> None:
+def test_a_temporary_refusal_of_a_recipient_uses_up_an_attempt(sink: Sink) -> None:
     sink.replies["rui@example.pt"] = "450 later"
     email = queue("note:1", to="rui@example.pt")
     send_due_emails()
@@ -274,7 +274,7 @@ def test_a_recipient_put_off_uses_up_an_attempt(sink: Sink) -> None:
 @pytest.mark.parametrize(
     "to", ["ana@example.pt, rui@example.pt", "ana@example.pt\r\nBcc: rui@example.pt", "", "ana"]
 )
-def test_what_is_not_one_address_is_dead_at_once(sink: Sink, to: str) -> None:
+def test_an_email_without_exactly_one_address_is_dead_at_once(sink: Sink, to: str) -> None:
     email = queue("note:1", to=to)
     send_due_emails()
     email.refresh_from_db()
@@ -312,14 +312,13 @@ def test_dead_emails_are_sent_again_to_a_corrected_address(sink: Sink) -> None:
     assert sink.recipients == ["rui@example.pt"]
 
 
-@pytest.mark.django_db(transaction=True)
 def test_emails_that_wait_for_the_mail_server_are_due_once_it_is_back(
     sink: Sink, settings: Settings
 ) -> None:
-    """The probe finds it away and back: no email is a trial, and none waits out its pause."""
+    """The probe notices that it is back. No email is sent as a trial or waits for its pause."""
     for number in range(8):
         queue_email("note", f"{number}", to="ana@example.com", language="en")
-    Email.objects.update(queued_at=Now() - timedelta(hours=5))  # The next try would be in 60 s.
+    Email.objects.update(queued_at=Now() - timedelta(hours=5))  # The next pause is 60 s.
     sink.stop()
     assert send_due_emails() == 0
     wait_for(lambda: provider.state == "open", 3)

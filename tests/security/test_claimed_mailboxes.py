@@ -9,8 +9,8 @@ from notifications.models import Email
 from tests.factories import make_account, make_event, make_staff
 from tests.guests.claims.test_admin import admin_of, decide_url
 from tests.helpers.claims import CLAIMANT, claim_without_a_place, let_a_day_pass, register_holder
+from tests.helpers.mailboxes import SPELLINGS, VICTIM, emails_to_victim
 from tests.helpers.visitors import PHONE, Visitor, error_beside, location_of
-from tests.notifications.test_recipients import SPELLINGS, VICTIM, sent_to_victim
 
 pytestmark = pytest.mark.django_db
 
@@ -89,4 +89,4 @@ def test_emails_about_decisions_are_limited_for_a_mailbox() -> None:
         thief.send("claim", **CLAIMANT | {"email": VICTIM})
         staff.post(decide_url(Claim.objects.get(account=holder), "refuse"))
     assert Email.objects.filter(kind="claim_decided", to=VICTIM).count() == 15
-    assert sent_to_victim() == 10
+    assert emails_to_victim() == 10
