@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import Permission
 from django.db import close_old_connections
+from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from pytest_django import DjangoDbBlocker, Settings
 
@@ -214,6 +215,13 @@ def door_staff(db: None) -> User:
 def manager(db: None) -> User:
     """An account that may do everything."""
     return factories.make_staff()
+
+
+@pytest.fixture
+def admin(client: Client, manager: User) -> Client:
+    """A browser in which the manager is signed in to admin."""
+    client.force_login(manager)
+    return client
 
 
 @pytest.fixture

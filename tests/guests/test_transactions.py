@@ -32,8 +32,8 @@ from guests.requests.places import cancel_guest, fill_free_places
 from notifications.models import Email
 from notifications.services import queue_email, send_due_emails
 from tests.factories import make_account, make_event, make_guest, make_request, make_staff
-from tests.guests.test_admin import at, change_event
-from tests.guests.test_posters import image_bytes, upload
+from tests.helpers.admin import admin_url, change_event
+from tests.helpers.images import image_bytes, upload
 from tests.helpers.visitors import PHONE, Visitor
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -145,7 +145,7 @@ def save_an_event_with_a_poster() -> None:
 def cancel_in_admin() -> None:
     guest = make_guest()
     form = {"action": "cancel", "_selected_action": guest.pk, "confirmed": "yes"}
-    as_staff().post(at("guests_guest_changelist"), form)
+    as_staff().post(admin_url("guests_guest_changelist"), form)
     assert Guest.objects.get().state == "cancelled"
 
 
@@ -159,7 +159,7 @@ def give_an_account_another_phone() -> None:
         "language": account.language,
         "is_active": "on",
     }
-    as_staff().post(at("accounts_user_change", account.pk), form)
+    as_staff().post(admin_url("accounts_user_change", account.pk), form)
     assert User.objects.filter(phone="+351961234500").exists()
 
 

@@ -9,6 +9,7 @@ from django.db.models.functions import Now
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from guests.models import Guest
 from notifications.models import Email
 
 pytestmark = pytest.mark.django_db
@@ -68,3 +69,8 @@ def test_send_again_queues_dead_emails_and_leaves_the_others(admin_client: Clien
 
 def test_strangers_see_no_emails(client: Client) -> None:
     assert client.get(LIST).status_code == 302
+
+
+def test_staff_find_the_email_of_a_guest(admin_client: Client, guest: Guest) -> None:
+    response = admin_client.get(LIST, {"q": f"guest:{guest.pk}/"})
+    assert response.context["cl"].result_list[0] == Email.objects.get()

@@ -16,19 +16,13 @@ from guests.requests.creating import create_due_guests
 from guests.requests.places import PLACES_BATCH, cancel_guests, fill_free_places
 from notifications.models import Email
 from tests.factories import make_accounts, make_event, make_guest, make_request, make_staff
-from tests.guests.test_admin import at, change_event
+from tests.helpers.admin import admin_url, change_event
 from tests.helpers.guards import THREADS, at_once, slow
 from tests.helpers.invariants import broken_invariants
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 MANY = 2 * PLACES_BATCH + 50
-
-
-@pytest.fixture
-def admin(client: Client) -> Client:
-    client.force_login(make_staff())
-    return client
 
 
 def make_line(size: int, *, capacity: int = 0) -> Event:
@@ -67,7 +61,7 @@ def on_list(event: Event) -> int:
 
 
 def messages_of(admin: Client) -> str:
-    page = admin.get(at("guests_event_changelist"))
+    page = admin.get(admin_url("guests_event_changelist"))
     return " ".join(str(message) for message in page.context["messages"])
 
 
@@ -183,7 +177,7 @@ def cancel_all(admin: Client) -> Any:
         "select_across": "1",
         "confirmed": "yes",
     }
-    return admin.post(at("guests_guest_changelist"), form)
+    return admin.post(admin_url("guests_guest_changelist"), form)
 
 
 def test_many_are_cancelled_in_batches(admin: Client) -> None:
@@ -231,7 +225,7 @@ def test_many_dead_requests_are_replayed_in_few_statements(manager: User, admin:
     GuestRequest.objects.update(state="dead", ended_at=Now())
     again = make_request(event, requests[0].account)
     form = {"action": "replay", "_selected_action": [request.pk for request in requests]}
-    assert admin.post(at("guests_guestrequest_changelist"), form).status_code == 302
+    assert admin.post(admin_url("guests_guestrequest_changelist"), form).status_code == 302
     assert GuestRequest.objects.filter(state="dead").get() == requests[0]
     assert GuestRequest.objects.pending().count() == 20
     assert again.pk

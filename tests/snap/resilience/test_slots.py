@@ -20,7 +20,7 @@ from snap import settings as production
 from snap.processes import BASE_DIR
 from snap.resilience.slots import BusyError, Slots
 from tests.factories import make_event, make_staff
-from tests.guests.test_posters import image_bytes, upload
+from tests.helpers.images import image_bytes, upload
 from tests.helpers.stack import Stack, http, wait_for
 from tests.helpers.visitors import Visitor
 
