@@ -1,7 +1,7 @@
-"""No transaction waits for a network: Redis, storage and every socket are used outside of one.
+"""No transaction waits for a network: Redis, storage and sockets are used outside of transactions.
 
-The hooks are on redis-py, Django's storage, asyncio and sockets. PostgreSQL's driver uses none of
-Python's sockets.
+The hooks are on redis-py, Django's storage, asyncio and sockets. psycopg does not use Python's
+sockets.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ from tests.helpers.visitors import PHONE, Visitor
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-WATCHED: list[tuple[Any, str]] = [
+HOOKED: list[tuple[Any, str]] = [
     (Redis, "execute_command"),
     (AbstractConnection, "send_packed_command"),
     (FileSystemStorage, "save"),
@@ -53,7 +53,7 @@ WATCHED: list[tuple[Any, str]] = [
 
 @pytest.fixture
 def caught(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Where something watched was used while this thread had a transaction open."""
+    """The places where a hooked function was called while this thread had an open transaction."""
     found: list[str] = []
 
     def watch(owner: Any, name: str) -> None:
@@ -68,7 +68,7 @@ def caught(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         monkeypatch.setattr(owner, name, watched)
 
-    for owner, name in WATCHED:
+    for owner, name in HOOKED:
         watch(owner, name)
     return found
 
@@ -236,8 +236,8 @@ def test_no_network_is_waited_for_inside_a_transaction(
     assert caught == []
 
 
-def test_the_hooks_see_what_they_are_there_for(caught: list[str]) -> None:
-    """Without this the test above could pass for want of eyes."""
+def test_the_hooks_see_calls_inside_a_transaction(caught: list[str]) -> None:
+    """The test above would pass if the hooks saw nothing."""
     from guests.qr.codes import delete_image, make_token, store_image
 
     token = make_token()

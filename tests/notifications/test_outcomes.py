@@ -56,7 +56,7 @@ def breaking_sink(settings: Settings) -> Iterator[BreakingSink]:
 @pytest.fixture
 def postgresql() -> Iterator[PostgreSQL]:
     if servers.postgresql is None:
-        pytest.skip("A POSTGRESQL THAT DATABASE_URL NAMES IS NOT OURS TO BREAK")
+        pytest.skip("THE TESTS DO NOT BREAK A POSTGRESQL THAT DATABASE_URL NAMES")
     yield servers.postgresql
     connection.close()
     servers.freshen()

@@ -1,4 +1,4 @@
-"""What people who wait are told of the time that it takes."""
+"""The estimated time on a ticket that waits."""
 
 from datetime import timedelta
 
@@ -18,24 +18,24 @@ def seconds_left_after(waited: timedelta) -> int:
     return seconds_left(GuestRequest.objects.with_ticket_details().get(pk=request.pk))
 
 
-def test_a_request_that_has_just_come_takes_a_second() -> None:
+def test_the_estimate_of_a_new_request_is_short() -> None:
     assert seconds_left_after(timedelta()) < 10
 
 
-def test_one_that_waits_is_told_to_expect_as_long_again() -> None:
+def test_the_estimate_is_the_time_that_the_request_has_waited() -> None:
     assert 20 <= seconds_left_after(timedelta(seconds=20)) < LONGEST_GUESS
 
 
-def test_nobody_is_told_more_than_a_minute_for_that() -> None:
+def test_the_estimate_has_a_maximum() -> None:
     assert seconds_left_after(timedelta(days=1)) == LONGEST_GUESS
 
 
-def test_who_is_in_line_is_so_by_the_databases_clock() -> None:
-    """A host whose clock is an hour fast sees the same: nothing here asks it."""
+def test_the_clock_of_the_database_decides_whether_a_request_is_in_line() -> None:
+    """The clock of the host does not matter."""
     request = make_request()
     GuestRequest.objects.update(next_attempt_at=Now() + timedelta(seconds=50))
-    told = GuestRequest.objects.with_ticket_details().get(pk=request.pk)
-    assert told.is_in_line
-    assert 50 <= seconds_left(told) <= 52
-    told.read_at = told.database_now + timedelta(hours=1)
-    assert not told.is_in_line
+    request = GuestRequest.objects.with_ticket_details().get(pk=request.pk)
+    assert request.is_in_line
+    assert 50 <= seconds_left(request) <= 52
+    request.read_at = request.database_now + timedelta(hours=1)
+    assert not request.is_in_line

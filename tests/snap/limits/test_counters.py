@@ -1,4 +1,4 @@
-"""Limits as an attacker meets them: from many processes at once, around edges, with lies."""
+"""Counters of limits: many processes at once, edges of the window, forged addresses."""
 
 import os
 import signal
@@ -56,14 +56,14 @@ print(sum(decision.allowed for decision in decisions))
 
 
 def fresh(name: str = "test", limit: int = 10) -> Layer:
-    """Return a layer that nobody has used yet."""
+    """Return a layer whose count is zero."""
     return Layer(name, f"{os.getpid()} {next(_numbers)}", limit)
 
 
-# The count ---------------------------------------------------------------------------------------
+# Counting ----------------------------------------------------------------------------------------
 
 
-def test_four_processes_and_800_hits_let_exactly_the_limit_through() -> None:
+def test_exactly_the_limit_passes_of_800_hits_from_four_processes() -> None:
     environment = os.environ | {"DJANGO_SETTINGS_MODULE": "snap.settings", "PYTHONPATH": "."}
     environment.pop("PYTEST_VERSION", None)
     command = [sys.executable, "-c", HITTER, str(time.time())]
@@ -86,7 +86,7 @@ def test_four_processes_and_800_hits_let_exactly_the_limit_through() -> None:
     assert sum(int(response) for response in answers) == 300
 
 
-def test_refused_by_one_layer_nothing_is_counted_in_the_others() -> None:
+def test_a_hit_refused_by_one_layer_is_not_counted_in_the_others() -> None:
     wide, narrow = fresh("wide", 5), fresh("narrow", 1)
     assert acquire([wide, narrow]).allowed
     refused = acquire([wide, narrow])
@@ -101,23 +101,23 @@ def redis_time() -> float:
 
 
 def put(layer: Layer, slice_: int, hits: int) -> None:
-    """Write down hits of an earlier slice, as if time had passed since."""
+    """Store hits of an earlier slice, as if time had passed since then."""
     with Redis.from_url(django_settings.LIMITS_URL) as store:
         store.hset(layer.key, str(slice_), hits)
 
 
 @pytest.mark.parametrize("ago", range(1, WINDOW // SLICE + 1))
-def test_around_no_edge_does_more_than_the_limit_pass(ago: int) -> None:
-    """A full minute's hits in any slice of the last minute leave nothing."""
+def test_no_more_than_the_limit_passes_around_the_edge_of_a_slice(ago: int) -> None:
+    """A limit that is used up in any slice of the last minute leaves nothing."""
     layer = fresh(limit=10)
-    # One slice of the minute is where we are now: right after its edge is the worst moment.
+    # The current slice is part of the minute. The moment after its edge is the worst case.
     put(layer, int(redis_time() // SLICE) - ago, 10)
     decision = acquire([layer])
     assert not decision.allowed
     assert 0 < decision.retry_after <= WINDOW + SLICE
 
 
-def test_what_is_more_than_a_minute_ago_is_forgotten() -> None:
+def test_hits_of_more_than_a_minute_ago_do_not_count() -> None:
     layer = fresh(limit=10)
     put(layer, int(redis_time() // SLICE) - WINDOW // SLICE - 1, 10)
     assert acquire([layer]).statuses[0].remaining == 9
@@ -136,7 +136,7 @@ def test_the_line_moves_at_its_rate() -> None:
 
 
 @pytest.mark.django_db
-def test_no_phone_and_no_address_lies_in_the_store(settings: Settings) -> None:
+def test_the_store_has_no_phone_and_no_address(settings: Settings) -> None:
     settings.LIMIT_PHONE = 5
     visitor = Visitor(make_event(), htmx=True)
     visitor.give_phone("961 234 567")
@@ -169,7 +169,7 @@ def test_no_phone_and_no_address_lies_in_the_store(settings: Settings) -> None:
         (0, "", "", "0.0.0.0"),
     ],
 )
-def test_only_what_trusted_proxies_say_is_believed(
+def test_only_addresses_from_trusted_proxies_count(
     settings: Settings, proxies: int, forwarded: str, peer: str, address: str
 ) -> None:
     settings.TRUSTED_PROXIES = proxies
@@ -179,16 +179,16 @@ def test_only_what_trusted_proxies_say_is_believed(
 
 
 @pytest.mark.django_db
-def test_a_forged_header_gets_nobody_past_a_limit(settings: Settings) -> None:
+def test_a_forged_header_does_not_pass_a_limit(settings: Settings) -> None:
     settings.LIMIT_IP = 2
-    lies = [{"x-forwarded-for": f"203.0.113.{number}"} for number in range(5)]
-    seen = [Client(headers=lie).get("/promo/").status_code for lie in lies]
-    assert seen == [200, 200, 429, 429, 429]
+    forged = [{"x-forwarded-for": f"203.0.113.{number}"} for number in range(5)]
+    statuses = [Client(headers=each).get("/promo/").status_code for each in forged]
+    assert statuses == [200, 200, 429, 429, 429]
 
 
 @pytest.mark.django_db
 def test_harvesting_from_many_addresses_ends_with_the_block(settings: Settings) -> None:
-    """The protection is the layer of the block: by their addresses all of these are newcomers."""
+    """The protection is the layer for the block of numbers: each address is new."""
     settings.LIMIT_PHONES_BLOCK, settings.TRUSTED_PROXIES = 20, 1
     make_account(phone="+351961000019")
 
@@ -202,7 +202,7 @@ def test_harvesting_from_many_addresses_ends_with_the_block(settings: Settings) 
     assert check(60, "+351962000001") == 200
 
 
-# The challenge -----------------------------------------------------------------------------------
+# Challenges --------------------------------------------------------------------------------------
 
 
 @pytest.mark.django_db
@@ -221,14 +221,14 @@ class TestChallenge:
         assert self.send(browser, solution) == 303
         assert self.send(browser, solution) == 422
 
-    def test_a_solution_is_for_the_browser_that_was_asked(self) -> None:
+    def test_a_solution_is_valid_for_its_browser_only(self) -> None:
         browser, other = Client(), Client()
         challenge_for(other)
         solution = solution_of(challenge_for(browser))
         assert self.send(other, solution) == 422
         assert self.send(browser, solution) == 303
 
-    def test_a_solution_is_for_what_it_was_asked_for(self) -> None:
+    def test_a_solution_is_valid_for_its_purpose_only(self) -> None:
         browser = Client()
         assert self.send(browser, solution_of(challenge_for(browser, "phone"))) == 422
 
@@ -238,21 +238,21 @@ class TestChallenge:
         assert self.send(browser, solution_of(challenge_for(browser))) == 422
 
     @pytest.mark.parametrize("what", ["nonce", "keyPrefix", "expiresAt", "cost"])
-    def test_a_changed_challenge_is_forged(self, what: str) -> None:
+    def test_a_changed_challenge_is_refused(self, what: str) -> None:
         browser = Client()
         challenge = challenge_for(browser)
         changed = {"nonce": "00" * 16, "keyPrefix": "", "expiresAt": 9_999_999_999, "cost": 2}
         challenge["parameters"][what] = changed[what]
         assert self.send(browser, solution_of(challenge)) == 422
 
-    def test_a_wrong_key_solves_nothing(self) -> None:
+    def test_a_wrong_key_is_refused(self) -> None:
         browser = Client()
         whole = loads(b64decode(solution_of(challenge_for(browser))))
         whole["solution"]["counter"] += 1
         assert self.send(browser, b64encode(dumps(whole).encode()).decode()) == 422
 
     @pytest.mark.parametrize(
-        "rubbish",
+        "malformed",
         [
             "",
             "x",
@@ -265,18 +265,18 @@ class TestChallenge:
             "A" * 100_000,
         ],
     )
-    def test_rubbish_solves_nothing(self, rubbish: str) -> None:
-        assert self.send(Client(), rubbish) == 422
+    def test_a_malformed_solution_is_refused(self, malformed: str) -> None:
+        assert self.send(Client(), malformed) == 422
 
     def test_challenges_themselves_are_limited(self, settings: Settings) -> None:
         settings.LIMIT_CHALLENGES, settings.LIMIT_CHALLENGES_BROWSER = 3, 2
         browser = Client()
-        # The first one has no id yet.
+        # The first request has no browser id yet.
         assert [browser.get("/challenge/new").status_code for _ in range(4)] == [200] * 3 + [429]
         without_cookies = [Client().get("/challenge/new").status_code for _ in range(3)]
         assert without_cookies == [200, 200, 429]
 
-    def test_one_client_shuts_no_pages_for_its_neighbours(self, settings: Settings) -> None:
+    def test_one_client_does_not_block_pages_for_its_neighbours(self, settings: Settings) -> None:
         settings.LIMIT_IP, settings.LIMIT_CHALLENGES = 3, 5
         settings.LIMIT_CHALLENGES_BROWSER = 5
         attacker, neighbour = Client(), Client()
@@ -285,12 +285,14 @@ class TestChallenge:
             Client().get("/challenge/new?for=address")
             attacker.get("/promo/")
         assert Client().get("/challenge/new").status_code == 429
-        shown = neighbour.get("/promo/")
-        assert shown.status_code == 429
+        page = neighbour.get("/promo/")
+        assert page.status_code == 429
         assert solve(neighbour).status_code == 303
         assert neighbour.get("/promo/").status_code == 200
 
-    def test_one_browser_keeps_no_neighbour_from_waiting(self, settings: Settings) -> None:
+    def test_one_browser_does_not_keep_its_neighbours_from_waiting(
+        self, settings: Settings
+    ) -> None:
         settings.LIMIT_IP, settings.LIMIT_WAITING = 1, 5
         attacker, neighbour = Client(), Client()
         for browser in (attacker, neighbour):
@@ -310,20 +312,20 @@ class TestChallenge:
         for copy in copies:
             copy.cookies["session"] = browser.cookies["session"].value
             statuses += [copy.get("/promo/").status_code for _ in range(3)]
-        # Each address' own first page, and then the one budget of them all.
+        # The first page of each address, and then the budget that all share.
         assert statuses.count(200) == 4 + 4
 
 
-# Without the store -------------------------------------------------------------------------------
+# Without Valkey ----------------------------------------------------------------------------------
 
 
-def test_a_process_counts_for_itself_in_bounded_room() -> None:
+def test_counters_of_a_process_are_bounded() -> None:
     own = LocalLimiter()
     one, two = Layer("one", "", 3), Layer("two", "", 9)
     passed = [own.acquire([one])[0][0] for _ in range(5)]
     assert passed == [2, 1, 0, -1, -1]
     assert own.acquire([two, one])[1][0] == -1
-    assert own.acquire([two])[0][0] == 8, "refused by one, counted in none"
+    assert own.acquire([two])[0][0] == 8, "a hit that one layer refuses is counted in none"
     for number in range(LOCAL_KEYS + 500):
         own.acquire([Layer("many", str(number), 1)])
         own.stand([str(number)], [1])
@@ -331,38 +333,38 @@ def test_a_process_counts_for_itself_in_bounded_room() -> None:
 
 
 @pytest.mark.django_db
-def test_with_the_store_stopped_pages_are_still_served_and_limited(settings: Settings) -> None:
+def test_with_valkey_stopped_pages_are_still_served_and_limited(settings: Settings) -> None:
     if servers.valkey is None:
-        pytest.skip("the tests' Valkey is not ours to stop")
+        pytest.skip("only a server that the tests started may be stopped")
     settings.LIMIT_IP = 3
     servers.valkey.stop()
     address = f"192.0.2.{os.getpid() % 250}"
     browser = Client(REMOTE_ADDR=address)
     assert [browser.get("/promo/").status_code for _ in range(4)] == [200, 200, 200, 429]
     assert Client(REMOTE_ADDR="203.0.113.77").get("/promo/none/").status_code == 404
-    assert not limits.use_once("anything", 5), "what cannot be checked was not solved"
+    assert not limits.use_once("anything", 5), "a solution that cannot be checked is refused"
 
 
 @pytest.mark.processes
-def test_a_frozen_store_holds_nobody_up(stack: Stack) -> None:
+def test_a_frozen_valkey_delays_no_page(stack: Stack) -> None:
     if servers.valkey is None:
-        pytest.skip("the tests' Valkey is not ours to stop")
+        pytest.skip("only a server that the tests started may be stopped")
     pid = servers.valkey.pid
     make_event(slug="frozen")
     http.get(f"{stack.url}/promo/frozen/", timeout=20)
     os.kill(pid, signal.SIGSTOP)
     try:
-        took = []
+        durations = []
         for _ in range(20):
             begun = time.monotonic()
             response = http.get(f"{stack.url}/promo/frozen/", timeout=20)
-            took.append(time.monotonic() - begun)
+            durations.append(time.monotonic() - begun)
             assert response.status_code == 200
     finally:
         os.kill(pid, signal.SIGCONT)
-    # Each process waits once for 0.5 s and then leaves the store alone; the rest is this machine's.
-    assert sorted(took)[10] < 0.5
-    assert max(took) < 5
+    # Each process waits once for 0.5 s. The rest is the load of this machine.
+    assert sorted(durations)[10] < 0.5
+    assert max(durations) < 5
 
 
 @pytest.mark.processes

@@ -32,22 +32,22 @@ own_servers = pytest.mark.skipif(
 
 
 def readiness(response: Any) -> dict[str, Any]:
-    """Return what /readyz says, but for the breakers that other tests have left in this process."""
-    return {name: said for name, said in response.json().items() if name != "breakers"}
+    """Return the body of /readyz without breakers, which other tests may have changed."""
+    return {name: value for name, value in response.json().items() if name != "breakers"}
 
 
 def readiness_of(stack: Stack) -> dict[str, Any]:
     return _readiness(stack.url)
 
 
-def test_alive_without_asking_any_server(client: Client) -> None:
+def test_healthz_asks_no_server(client: Client) -> None:
     response = client.get("/healthz")
     assert (response.status_code, response.content) == (200, b"ok")
     assert "no-store" in response["Cache-Control"]
 
 
 @pytest.mark.django_db
-def test_ready_when_both_servers_answer(client: Client) -> None:
+def test_ready_when_both_servers_respond(client: Client) -> None:
     response = client.get("/readyz")
     assert response.status_code == 200
     assert readiness(response) == WELL
@@ -74,7 +74,7 @@ def test_ready_at_level_3_without_the_database(client: Client) -> None:
 
 
 @own_servers
-def test_not_ready_with_nowhere_to_keep_a_request(
+def test_not_ready_when_neither_database_nor_journal_can_store_a_request(
     client: Client, settings: Settings, tmp_path: Path
 ) -> None:
     assert servers.postgresql is not None
@@ -103,7 +103,7 @@ def test_nothing_can_be_posted(client: Client, path: str) -> None:
         ("", None, 403),
     ],
 )
-def test_without_a_token_only_this_machine_reads_metrics(
+def test_without_a_token_only_this_host_reads_metrics(
     rf: RequestFactory, address: str, forwarded: str | None, status: int
 ) -> None:
     headers = {"X-Forwarded-For": forwarded} if forwarded else {}
@@ -115,7 +115,7 @@ def test_without_a_token_only_this_machine_reads_metrics(
     ("authorization", "status"),
     [("Bearer right", 200), ("Bearer wrong", 403), ("right", 403), ("Bearer ü", 403), ("", 403)],
 )
-def test_with_a_token_only_its_holders_read_metrics(
+def test_with_a_token_only_its_holder_reads_metrics(
     rf: RequestFactory, settings: Settings, authorization: str, status: int
 ) -> None:
     settings.METRICS_TOKEN = "right"
@@ -134,12 +134,12 @@ def test_metrics_add_up_what_several_processes_counted(
     assert b"\nseen_total 2.0\n" in response.content
 
 
-def test_a_breaker_shows_from_any_process_for_as_long_as_that_lives(
+def test_metrics_show_the_breaker_of_another_process_while_it_lives(
     rf: RequestFactory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The protection is that gauges of the dead are removed: else the breaker stays open for ever.
+    """The protection is that gauges of ended processes are removed. Otherwise it would stay open.
 
-    It is an email worker's that is open here, which a web process has no part in.
+    The breaker is that of an email worker. A web process does not use it.
     """
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     program = (
@@ -162,20 +162,20 @@ def test_a_breaker_shows_from_any_process_for_as_long_as_that_lives(
 
 
 @pytest.mark.processes
-def test_it_is_known_when_no_worker_takes_anything_up(stack: Stack) -> None:
-    """The sweeper does their work, so nothing is due for long: the word stays all the same."""
+def test_readyz_shows_that_no_worker_works(stack: Stack) -> None:
+    """The sweeper ends the requests, so none is due for long, but workers are still away."""
     with stack.without("worker"):
         request = make_request(make_event())
         wait_for(lambda: readiness_of(stack).get("workers") == "away", 15)
         wait_for(lambda: not GuestRequest.objects.filter(pk=request.pk, state="pending"), 15)
-        for _ in range(8):  # Each of web's processes says so.
-            told = readiness_of(stack)
-            assert (told["workers"], told["level"], told["ready"]) == ("away", 2, True)
+        for _ in range(8):  # Each process of web must show it.
+            shown = readiness_of(stack)
+            assert (shown["workers"], shown["level"], shown["ready"]) == ("away", 2, True)
     wait_for(lambda: readiness_of(stack).get("workers") == "ok", 30)
 
 
 @pytest.mark.processes
-def test_it_is_known_when_not_even_the_sweeper_works(stack: Stack) -> None:
+def test_readyz_shows_that_neither_workers_nor_sweeper_work(stack: Stack) -> None:
     with stack.without("worker"), stack.frozen("sweeper"):
         make_request(make_event())
         wait_for(lambda: readiness_of(stack).get("workers") == "away", 15)

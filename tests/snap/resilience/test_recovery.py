@@ -1,4 +1,4 @@
-"""Word among processes that a server is back: a shortcut that nothing depends on."""
+"""Processes tell each other that a server is back. Without that, each finds out by itself."""
 
 import time
 
@@ -15,7 +15,7 @@ own_valkey = pytest.mark.skipif(
 
 
 class Process:
-    """What a process has of its own: a breaker, and the news that it tells and hears."""
+    """A breaker and a recovery channel, as each process has them."""
 
     def __init__(self, every: float) -> None:
         self.is_there = False
@@ -33,16 +33,16 @@ class Process:
         wait_for(lambda: self.breaker.state == "open")
 
 
-def test_the_first_process_that_sees_the_server_has_all_others_look() -> None:
+def test_the_first_process_that_reaches_the_server_makes_all_others_probe() -> None:
     first, *others = Process(every=0.2), Process(every=60), Process(every=60)
-    time.sleep(0.5)  # They listen by now.
+    time.sleep(0.5)  # All are subscribed by now.
     for each in [first, *others]:
         each.is_there = True
     for each in [first, *others]:
         wait_for(lambda each=each: each.breaker.state == "closed", 3)  # type: ignore[misc]
 
 
-def test_who_hears_it_looks_and_believes_nobody() -> None:
+def test_a_process_that_receives_the_message_still_probes_by_itself() -> None:
     first, other = Process(every=0.2), Process(every=60)
     time.sleep(0.5)
     first.is_there = True
@@ -55,7 +55,7 @@ def test_who_hears_it_looks_and_believes_nobody() -> None:
 
 
 @own_valkey
-def test_without_redis_each_process_sees_for_itself() -> None:
+def test_without_redis_each_process_finds_the_server_by_itself() -> None:
     assert servers.valkey is not None
     process = Process(every=0.3)
     time.sleep(0.5)

@@ -1,4 +1,4 @@
-"""Passwords to hash and images to decode, sent by the hundred."""
+"""Floods of passwords to hash and images to decode."""
 
 import statistics
 import subprocess
@@ -46,10 +46,10 @@ def random_phones(number: int) -> list[str]:
     return [f"+3519130{index:05}" for index in range(number)]
 
 
-# Strangers behind the address of staff -----------------------------------------------------------
+# A stranger and staff behind one address ---------------------------------------------------------
 
 
-def test_a_stranger_behind_the_address_keeps_no_known_browser_of_staff_out(
+def test_a_stranger_behind_the_same_address_does_not_lock_out_known_browsers_of_staff(
     staff: User, settings: Settings
 ) -> None:
     settings.STAFF_SIGN_IN_FAILURES = 15
@@ -65,7 +65,9 @@ def test_a_stranger_behind_the_address_keeps_no_known_browser_of_staff_out(
         assert sign_in(known, password=PASSWORD).status_code == 302
 
 
-def test_a_stranger_keeps_nobody_from_the_second_step(staff: User, settings: Settings) -> None:
+def test_a_stranger_does_not_block_the_second_factor_of_staff(
+    staff: User, settings: Settings
+) -> None:
     settings.LIMIT_SIGN_IN, settings.STAFF_SECOND_FACTOR = 5, True
     colleague, stranger = Client(), Client()
     assert sign_in(colleague, password=PASSWORD).status_code == 302
@@ -74,7 +76,7 @@ def test_a_stranger_keeps_nobody_from_the_second_step(staff: User, settings: Set
     assert colleague.post("/admin/second-factor/", {"code": "123456"}).status_code == 200
 
 
-def test_a_known_browser_of_staff_has_few_tries_too(staff: User, settings: Settings) -> None:
+def test_a_known_browser_of_staff_has_a_limit_as_well(staff: User, settings: Settings) -> None:
     settings.LIMIT_SIGN_IN = 1000
     known, copy = Client(), Client(REMOTE_ADDR="203.0.113.9")
     sign_in(known, password=PASSWORD)
@@ -90,7 +92,9 @@ def test_a_known_browser_of_staff_has_few_tries_too(staff: User, settings: Setti
     assert answers == [200] * 5 + [429]
 
 
-def test_a_guests_browser_is_no_browser_of_staff(staff: User, settings: Settings) -> None:
+def test_the_browser_of_a_guest_is_no_known_browser_of_staff(
+    staff: User, settings: Settings
+) -> None:
     settings.LIMIT_SIGN_IN = 3
     guest = Visitor(make_event())
     guest.give_phone()
@@ -102,7 +106,7 @@ def test_a_guests_browser_is_no_browser_of_staff(staff: User, settings: Settings
 # By address --------------------------------------------------------------------------------------
 
 
-def test_one_address_has_few_passwords_hashed_a_minute(staff: User, settings: Settings) -> None:
+def test_few_passwords_of_one_address_are_hashed_a_minute(staff: User, settings: Settings) -> None:
     settings.STAFF_SIGN_IN_FAILURES = 1000
     attacker, colleague = Client(REMOTE_ADDR="203.0.113.9"), Client(REMOTE_ADDR="203.0.113.10")
     answers = [sign_in(attacker, phone) for phone in random_phones(30)]
@@ -114,7 +118,7 @@ def test_one_address_has_few_passwords_hashed_a_minute(staff: User, settings: Se
     assert attacker.get("/promo/").status_code == attacker.get("/admin/login/").status_code == 200
 
 
-def test_an_ipv6_network_is_one_address(staff: User) -> None:
+def test_an_ipv6_network_counts_as_one_address(staff: User) -> None:
     last = 200
     for index, phone in enumerate(random_phones(21)):
         client = Client(REMOTE_ADDR=f"2001:db8::{index + 1:x}")
@@ -122,7 +126,7 @@ def test_an_ipv6_network_is_one_address(staff: User) -> None:
     assert last == 429
 
 
-def test_an_address_that_sprays_many_phones_is_shut_out(staff: User, settings: Settings) -> None:
+def test_an_address_that_tries_many_phones_is_locked_out(staff: User, settings: Settings) -> None:
     settings.LIMIT_SIGN_IN = 1000
     attacker, colleague = Client(REMOTE_ADDR="203.0.113.9"), Client(REMOTE_ADDR="203.0.113.10")
     answers = [sign_in(attacker, phone).status_code for phone in random_phones(31)]
@@ -138,7 +142,7 @@ def test_an_address_that_sprays_many_phones_is_shut_out(staff: User, settings: S
 
 
 @pytest.mark.parametrize("path", ["/admin/password_change/", "/admin/accounts/user/{pk}/password/"])
-def test_other_forms_that_hash_count_as_well(staff: User, path: str) -> None:
+def test_other_forms_with_passwords_count_as_well(staff: User, path: str) -> None:
     client = Client()
     client.force_login(staff)
     passwords = dict.fromkeys(("old_password", "new_password1", "password1"), "x")
@@ -156,7 +160,7 @@ def test_codes_of_authenticator_apps_count_as_well(staff: User, settings: Settin
     assert statuses == [200] * 20 + [429]
 
 
-def test_one_account_has_few_images_decoded_a_minute(staff: User) -> None:
+def test_few_images_of_one_account_are_decoded_a_minute(staff: User) -> None:
     client = Client()
     client.force_login(staff)
     event = make_event()
@@ -185,7 +189,7 @@ with Slots(sys.argv[1], 1).one():
 
 @pytest.fixture
 def holder(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    """Another process that holds a slot of the given name."""
+    """Another process that holds a slot with the name of the parameter."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, request.param], cwd=BASE_DIR, stdout=subprocess.PIPE
     )
@@ -197,7 +201,7 @@ def holder(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
 
 
 @pytest.mark.parametrize("holder", ["trial"], indirect=True)
-def test_processes_share_their_slots_and_a_killed_one_gives_its_own_back(holder: Any) -> None:
+def test_processes_share_slots_and_a_killed_process_frees_its_slot(holder: Any) -> None:
     slots = Slots("trial", 1, patience=0.2)
     with pytest.raises(BusyError), slots.one():
         pytest.fail("two hold one slot")
@@ -207,7 +211,7 @@ def test_processes_share_their_slots_and_a_killed_one_gives_its_own_back(holder:
         pytest.fail("two threads hold one slot")
 
 
-def test_of_many_threads_few_wait() -> None:
+def test_few_of_many_threads_wait_for_a_slot() -> None:
     slots = Slots("crowd", 1, waiters=2, patience=5.0)
 
     def work(_: int) -> float:
@@ -227,7 +231,7 @@ def test_of_many_threads_few_wait() -> None:
 
 
 @pytest.mark.parametrize("holder", ["hash"], indirect=True)
-def test_a_sign_in_that_finds_no_slot_is_told_to_come_again(
+def test_a_sign_in_without_a_free_slot_is_a_503(
     holder: Any, client: Client, staff: User, settings: Settings
 ) -> None:
     settings.PASSWORD_HASHERS = BOUNDED
@@ -235,12 +239,12 @@ def test_a_sign_in_that_finds_no_slot_is_told_to_come_again(
         response = sign_in(client, phone)
         assert response.status_code == 503
         assert response["Retry-After"]
-        assert "wrong" not in response.content.decode(), "what was typed comes back"
+        assert "wrong" not in response.content.decode(), "the page repeats the password"
     assert client.get("/promo/").status_code == 200
 
 
 @pytest.mark.parametrize("holder", ["image"], indirect=True)
-def test_an_image_that_finds_no_slot_is_not_decoded(
+def test_an_image_without_a_free_slot_is_not_decoded(
     holder: Any, client: Client, staff: User
 ) -> None:
     client.force_login(staff)
@@ -258,8 +262,10 @@ def test_every_hasher_of_production_is_bounded() -> None:
 
 
 def flood(url: str, seconds: float, connections: int = 24) -> tuple[list[int], list[float]]:
-    """Send passwords for random phones over so many connections; return their statuses and how
-    long a page took meanwhile."""
+    """Send passwords for random phones over many connections.
+
+    Return the statuses, and the seconds that a page took meanwhile.
+    """
     end = time.monotonic() + seconds
     with httpx.Client() as page:
         page.get(f"{url}/admin/login/")
@@ -291,18 +297,18 @@ def flood(url: str, seconds: float, connections: int = 24) -> tuple[list[int], l
 
 
 @pytest.mark.processes
-def test_a_flood_of_passwords_leaves_the_pages_to_visitors(stack: Stack) -> None:
+def test_a_flood_of_passwords_does_not_slow_the_pages_of_visitors(stack: Stack) -> None:
     with stack.another_web(LIMIT_SIGN_IN="1000000", STAFF_SIGN_IN_FAILURES="1000000") as url:
         statuses, times = flood(url, 3)
     assert 503 in statuses
     assert set(statuses) <= {200, 429, 503}
-    # Two threads of eight hash or wait: 24 connections do not get the others.
+    # Two of eight threads hash or wait. The attacker does not get the others.
     assert statistics.median(times) < 1.0
     wait_for(lambda: http.get(f"{stack.url}/healthz").status_code == 200)
 
 
 @pytest.mark.parametrize("holder", ["image"], indirect=True)
-def test_staff_who_may_not_change_events_have_nothing_decoded(
+def test_an_upload_by_staff_without_permission_is_not_decoded(
     holder: Any, client: Client, door_staff: User
 ) -> None:
     client.force_login(door_staff)

@@ -1,4 +1,4 @@
-"""Wake-ups: few messages for many rows, whoever commits them."""
+"""Wake-ups: few messages for many rows, from all processes together."""
 
 import time
 from collections.abc import Iterator
@@ -12,8 +12,8 @@ from tests.helpers import servers
 from tests.helpers.stack import wait_for
 
 INTERVAL = 0.2
-# Of no worker: what is sent stays in the queue of tasks without one of their own.
-TASK = "tests.nobodys_task"
+# No worker has this task, so its messages stay in the default queue.
+TASK = "tests.unknown_task"
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_the_first_call_sends_a_message_at_once(broker: Redis) -> None:
     assert time.monotonic() - began < 5
 
 
-def test_two_processes_that_call_all_the_time_share_their_messages(broker: Redis) -> None:
+def test_two_processes_that_call_continuously_share_their_messages(broker: Redis) -> None:
     both = [WakeUp(TASK, interval=INTERVAL) for _ in range(2)]
     began, calls = time.monotonic(), 0
     while time.monotonic() < began + 2:
@@ -45,7 +45,7 @@ def test_two_processes_that_call_all_the_time_share_their_messages(broker: Redis
     assert 2 <= sent <= (time.monotonic() - began) / INTERVAL + 2
 
 
-def test_each_call_is_followed_by_a_message_of_its_own_process(broker: Redis) -> None:
+def test_each_process_sends_a_message_after_its_own_call(broker: Redis) -> None:
     first, second = (WakeUp(TASK, interval=INTERVAL) for _ in range(2))
     first()
     wait_for(lambda: messages(broker) == 1)
@@ -54,7 +54,7 @@ def test_each_call_is_followed_by_a_message_of_its_own_process(broker: Redis) ->
 
 
 @pytest.mark.skipif("servers.valkey is None", reason="only a server that the tests started")
-def test_whoever_the_broker_has_failed_tries_out_of_turn(broker: Redis) -> None:
+def test_after_a_failure_of_the_broker_the_next_call_sends_at_once(broker: Redis) -> None:
     assert servers.valkey is not None
     failed = WakeUp(TASK, interval=INTERVAL)
     servers.valkey.stop("immediate")
@@ -68,7 +68,7 @@ def test_whoever_the_broker_has_failed_tries_out_of_turn(broker: Redis) -> None:
 
 
 @pytest.mark.skipif("servers.valkey is None", reason="only a server that the tests started")
-def test_it_finds_the_broker_back_with_nobody_asking(broker: Redis) -> None:
+def test_the_wake_up_is_sent_without_another_call_when_the_broker_is_back(broker: Redis) -> None:
     assert servers.valkey is not None
     failed = WakeUp(TASK, interval=INTERVAL)
     servers.valkey.stop("immediate")
