@@ -12,7 +12,7 @@ from playwright.sync_api import BrowserContext, Page, Route, WebSocket, expect
 
 from accounts.models import BlockedPhone, User
 from guests.models import GuestRequest
-from guests.requests.places import cancel_guest
+from guests.requests.places import cancel_guests
 from tests import servers
 from tests.factories import make_account, make_event, make_guest, make_request, make_staff
 from tests.sessions import session_of
@@ -45,7 +45,7 @@ def phone_on_list() -> GuestRequest:
 
 def cancelled() -> GuestRequest:
     guest = make_guest()
-    cancel_guest(guest, acting_user=make_staff())
+    cancel_guests(guest.event_id, [guest.pk], acting_user=make_staff())
     return GuestRequest.objects.get(guest=guest)
 
 

@@ -23,15 +23,6 @@ log = logging.getLogger(__name__)
 PLACES_BATCH = 100
 
 
-def cancel_guest(guest: Guest, *, acting_user: User) -> None:
-    """Take a guest off the list or out of the waiting line; the first in line gets the place.
-
-    The guest's QR code stops working. Cancelling twice does nothing.
-    """
-    cancel_guests(guest.event_id, [guest.pk], acting_user=acting_user)
-    guest.refresh_from_db()
-
-
 def cancel_guests(event_id: int, guest_ids: Sequence[int], *, acting_user: User) -> int:
     """Cancel guests of one event in one transaction, at most PLACES_BATCH; return how many.
 

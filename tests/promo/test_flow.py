@@ -20,7 +20,7 @@ from accounts.models import BlockedPhone, LoginCode, User
 from guests.models import Event, Guest, GuestRequest
 from guests.qr.codes import image_name, image_url, pass_url
 from guests.requests.creating import create_due_guests
-from guests.requests.places import cancel_guest
+from guests.requests.places import cancel_guests
 from notifications.models import Email
 from tests.factories import (
     make_account,
@@ -323,7 +323,7 @@ def test_a_full_list_offers_the_waiting_line() -> None:
 def test_who_waits_gets_the_place_that_becomes_free() -> None:
     first = make_guest(make_event(capacity=1))
     visitor, ticket_url = registered(first.event)
-    cancel_guest(first, acting_user=make_staff())
+    cancel_guests(first.event_id, [first.pk], acting_user=make_staff())
     assert state_in(visitor.get(ticket_url)) == "created"
     cancelled = Visitor(first.event).signed_in(first.account)
     assert state_in(cancelled.look()) == "cancelled"
@@ -536,7 +536,7 @@ def test_a_pass_tells_a_stranger_nothing_personal(is_signed_in: bool) -> None:
 def test_a_pass_that_does_not_exist_any_more() -> None:
     guest = make_guest()
     token = guest.qr_token
-    cancel_guest(guest, acting_user=make_staff())
+    cancel_guests(guest.event_id, [guest.pk], acting_user=make_staff())
     visitor = Visitor(guest.event).signed_in(guest.account)
     assert visitor.get(f"/guest/{token}").status_code == 404
     assert visitor.get("/guest/nobody-has-this-token").status_code == 404

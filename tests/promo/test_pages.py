@@ -19,7 +19,7 @@ from accounts.email_links import signature_for
 from accounts.models import Claim, User
 from guests.claims.services import grant_claim, undo_claim
 from guests.models import Event, GuestRequest
-from guests.requests.places import cancel_guest
+from guests.requests.places import cancel_guests
 from guests.requests.tickets import Ticket
 from promo.rendering import ticket_context
 from tests.factories import (
@@ -233,7 +233,8 @@ def test_ones_own_events_come_first_and_say_so(language: str) -> None:
     make_guest(waited, account)
     make_guest(held, account)
     Event.objects.filter(pk=held.pk).update(list_closes_at=Now())
-    cancel_guest(make_guest(given_up, account), acting_user=make_staff())
+    cancelled = make_guest(given_up, account)
+    cancel_guests(given_up.pk, [cancelled.pk], acting_user=make_staff())
     visitor = Visitor(other, language=language)
     strangers = html_of(visitor.get("/promo/"))
     response = visitor.signed_in(account).get("/promo/")

@@ -22,7 +22,7 @@ from guests.emergency.journal import get_journal
 from guests.models import Event, Guest
 from guests.passes.holders import link_for_holder
 from guests.requests.creating import create_due_guests
-from guests.requests.places import cancel_guest
+from guests.requests.places import cancel_guests
 from notifications.models import Email
 from snap.local_cache import clear_local_caches
 from snap.resilience.database import breaker
@@ -455,7 +455,7 @@ def test_a_place_that_was_cancelled_is_gone(event: Event) -> None:
     guest = make_guest(event)
     visitor, pages = signed_in(event, guest.account), pages_of(guest)
     call_command("sweeper", once=True)
-    cancel_guest(guest, acting_user=make_staff())
+    cancel_guests(guest.event_id, [guest.pk], acting_user=make_staff())
     take_database_away()
     answers = [visitor.get(path) for path in pages]
     assert [state_in(response) for response in answers[:2]] == ["cancelled", "cancelled"]
