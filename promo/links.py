@@ -79,7 +79,7 @@ def open_link(event_slug: str, promoter_code: str) -> PromoLink:
 
 
 def _look_up(event_slug: str, promoter_code: str) -> PromoLink:
-    event = Event.objects.published().at_database_time().filter(slug=event_slug).first()
+    event = Event.objects.published().with_database_time().filter(slug=event_slug).first()
     if event is None:
         raise Http404("no such event")
     try:

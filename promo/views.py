@@ -68,7 +68,7 @@ SOME_CAME_IN_TIME = {"closed", "list_full"}
 def events(request: HttpRequest) -> HttpResponse:
     account = account_of(request)
     places = places_of(account) if account else {}
-    return render_events(request, Event.objects.listed().at_database_time(), places)
+    return render_events(request, Event.objects.listed().with_database_time(), places)
 
 
 @limited(read=PAGES)

@@ -19,7 +19,7 @@ class EventQuerySet(models.QuerySet["Event"]):
     def published(self) -> Self:
         return self.filter(is_published=True)
 
-    def at_database_time(self) -> Self:
+    def with_database_time(self) -> Self:
         """Add the database's time, by which `list_state` and `is_over` then go."""
         return self.annotate(read_at=Now())
 
@@ -34,7 +34,7 @@ class EventQuerySet(models.QuerySet["Event"]):
         `FOR NO KEY UPDATE` lock. With `skip_locked` the result is empty while another transaction
         holds the lock.
         """
-        event = self.at_database_time().filter(pk=event_id)
+        event = self.with_database_time().filter(pk=event_id)
         return event.select_for_update(no_key=True, skip_locked=skip_locked)
 
 

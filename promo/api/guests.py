@@ -30,7 +30,7 @@ from snap.limits.policy import CREATE, PAGES, limited
 @api_view(["GET"])
 def events(request: Request) -> Response:
     """List the events that /promo/ lists, with the ids that a create call takes."""
-    return listed(Event.objects.listed().at_database_time())
+    return listed(Event.objects.listed().with_database_time())
 
 
 @limited(write=CREATE)
@@ -54,7 +54,7 @@ def create_async(request: Request) -> Response:
 def _create(request: Request, end_here: Callable[[GuestRequest], GuestRequest] | None) -> Response:
     account = _signed_in(request)
     data = read_place(request, account.pk)
-    event = Event.objects.published().at_database_time().filter(pk=data["event_id"]).first()
+    event = Event.objects.published().with_database_time().filter(pk=data["event_id"]).first()
     if event is None:
         raise Http404("no such event")
     promoter, team = find_promoter(
