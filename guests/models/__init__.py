@@ -7,7 +7,7 @@ from guests.models.pool import PooledQr
 from guests.models.promoters import EventPromoter, Promoter, Team, TeamMember
 from guests.models.requests import (
     KEY_ONCE,
-    PENDING_ONCE,
+    ONE_PENDING_REQUEST,
     DeadEntry,
     GuestRequest,
     parse_ticket_id,
@@ -16,7 +16,7 @@ from guests.models.validators import code_validator, validate_networks, validate
 
 __all__ = [
     "KEY_ONCE",
-    "PENDING_ONCE",
+    "ONE_PENDING_REQUEST",
     "DeadEntry",
     "Event",
     "EventPromoter",

@@ -14,7 +14,7 @@ from guests.models.guests import Guest
 from guests.models.promoters import Promoter, Team
 
 # The names of constraints that callers distinguish by.
-PENDING_ONCE = "guests_one_pending_request_per_account"
+ONE_PENDING_REQUEST = "guests_one_pending_request_per_account"
 KEY_ONCE = "guests_idempotency_key_once"
 
 
@@ -93,7 +93,7 @@ class GuestRequest(ReadAtDatabaseTime):
             models.UniqueConstraint(
                 fields=["event", "account"],
                 condition=models.Q(state="pending"),
-                name=PENDING_ONCE,
+                name=ONE_PENDING_REQUEST,
             ),
             models.UniqueConstraint(
                 fields=["account", "idempotency_key"],
