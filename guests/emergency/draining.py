@@ -19,7 +19,7 @@ from accounts.suspicious import note_suspicious
 from guests.emergency.intake import EMAIL_TAKEN
 from guests.emergency.journal import Entry, Journal, StoredEntry
 from guests.exceptions import GuestError, constraint_of
-from guests.models import KEY_ONCE, ONE_PENDING_REQUEST, DeadEntry, Event, GuestRequest
+from guests.models import ONE_PENDING_REQUEST, ONE_REQUEST_PER_KEY, DeadEntry, Event, GuestRequest
 from guests.requests.accepting import check_list_takes_requests, find_promoter, wake_guests_worker
 from notifications.recipients import recipient_key
 
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 # longest. One that has waited MOST_WAITS times while the database answers uses up an attempt.
 FIRST_WAIT, LONGEST_WAIT, MOST_WAITS = 0.5, 30.0, 12
 LOCK_TIMEOUT = 300  # milliseconds
-WAITS_FOR_ANOTHER = {ONE_PENDING_REQUEST, KEY_ONCE}
+WAITS_FOR_ANOTHER = {ONE_PENDING_REQUEST, ONE_REQUEST_PER_KEY}
 DATABASE_UNAVAILABLE = (OperationalError, InterfaceError)
 
 

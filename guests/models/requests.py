@@ -15,7 +15,7 @@ from guests.models.promoters import Promoter, Team
 
 # The names of constraints that callers distinguish by.
 ONE_PENDING_REQUEST = "guests_one_pending_request_per_account"
-KEY_ONCE = "guests_idempotency_key_once"
+ONE_REQUEST_PER_KEY = "guests_idempotency_key_once"
 
 
 class GuestRequestQuerySet(models.QuerySet["GuestRequest"]):
@@ -98,7 +98,7 @@ class GuestRequest(ReadAtDatabaseTime):
             models.UniqueConstraint(
                 fields=["account", "idempotency_key"],
                 condition=~models.Q(idempotency_key=""),
-                name=KEY_ONCE,
+                name=ONE_REQUEST_PER_KEY,
             ),
             models.CheckConstraint(
                 condition=models.Q(
