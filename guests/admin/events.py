@@ -29,7 +29,7 @@ from guests.models import (
     Guest,
 )
 from guests.posters import PosterField, stored_poster
-from guests.requests.places import events_owing_places, fill_free_places
+from guests.requests.places import events_with_unfilled_places, fill_free_places
 from snap.admin import ChangesOnly, log_changes
 from snap.error_pages import too_many_requests
 from snap.limits.counters import Layer, acquire
@@ -175,7 +175,7 @@ class EventAdmin(ChangesOnly):
         given = 0
         try:
             given = fill_free_places(event, acting_user=acting_user(request))
-            is_owing = events_owing_places().filter(pk=event.pk).exists()
+            is_owing = events_with_unfilled_places().filter(pk=event.pk).exists()
         except Exception as error:  # noqa: BLE001 (whatever it is, the event was saved)
             log.warning(
                 "places_given_later", extra={"event_id": event.pk, "error": describe_error(error)}

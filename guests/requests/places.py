@@ -56,7 +56,7 @@ def cancel_guests(event_id: int, guest_ids: Sequence[int], *, acting_user: User)
     return len(guests)
 
 
-def events_owing_places() -> QuerySet[Event]:
+def events_with_unfilled_places() -> QuerySet[Event]:
     """Events ahead with free places for which people wait: normally there are none."""
     waiting = Guest.objects.filter(event=OuterRef("pk"), state=Guest.State.WAITING)
     return Event.objects.filter(

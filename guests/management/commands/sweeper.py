@@ -25,7 +25,7 @@ from guests.emergency.snapshots import save_listed_events
 from guests.models import GuestRequest
 from guests.requests.accepting import wake_guests_worker
 from guests.requests.creating import create_guests_for_event
-from guests.requests.places import events_owing_places, fill_free_places
+from guests.requests.places import events_with_unfilled_places, fill_free_places
 from guests.requests.worker_health import note_workers_away
 from notifications.models import Email
 from notifications.services import send_due_emails, wake_emails_worker, write_kept_outcomes
@@ -152,7 +152,9 @@ def sweep_waiting(stopping: Stopping) -> None:
     """
     given = 1
     while given:
-        given = sum(fill_free_places(event) for event in events_owing_places() if not stopping())
+        given = sum(
+            fill_free_places(event) for event in events_with_unfilled_places() if not stopping()
+        )
 
 
 def sweep_emails(stopping: Stopping) -> None:
