@@ -17,7 +17,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django_ratelimit.core import get_usage
 
 from accounts.sessions import BROWSER_KEY, account_phone, is_own_phone
-from guests.requests.line import venues
+from guests.venue_networks import venue_networks
 from promo.limits.challenge import pass_of
 from promo.limits.responses import render_too_many
 from snap.addresses import client_address, socket_address
@@ -185,7 +185,7 @@ def venue_budget(request: HttpRequest, limiting: Limiting) -> Budget | None:
     """Return the budget of a network that some event names as its venue's."""
     address = client_address(request)
     usual = limiting.budget
-    if usual.requests.of != address or not venues.have(address):
+    if usual.requests.of != address or not venue_networks.contain(address):
         return None
     return Budget(
         requests=Layer("ip", f"venue {address}", settings.LIMIT_VENUE),
