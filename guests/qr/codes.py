@@ -10,6 +10,7 @@ import qrcode
 from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
+from django.db import transaction
 from django.urls import reverse
 from PIL import Image
 from prometheus_client import Histogram
@@ -119,3 +120,14 @@ def take_from_pool(count: int) -> list[str]:
 
 def delete_image(token: str) -> None:
     default_storage.delete(image_name(token))
+
+
+def delete_image_after_commit(token: str) -> None:
+    """Delete a token's image when the transaction has committed. Django logs a failure."""
+    # A lambda, since Django cannot log the name of a `partial`.
+    transaction.on_commit(lambda: delete_image(token), robust=True)
+
+
+def store_image_after_commit(token: str) -> None:
+    """Draw and store a token's image when the transaction has committed. Django logs a failure."""
+    transaction.on_commit(lambda: store_image(token), robust=True)

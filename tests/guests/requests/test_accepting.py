@@ -2,16 +2,19 @@
 
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import settings
+from django.core.files.storage import default_storage
 from django.utils import timezone
 from redis import Redis
 
 from accounts.models import BlockedPhone
 from guests.exceptions import GuestError
 from guests.models import Event, Guest, GuestRequest
+from guests.qr.codes import image_name
 from guests.requests.accepting import find_promoter, latest_request, request_place
 from guests.requests.creating import create_due_guests
 from guests.requests.places import cancel_guests, fill_free_places
@@ -199,6 +202,18 @@ def test_a_cancelled_place_goes_to_the_first_in_line_with_an_email_and_a_qr() ->
     email = Email.objects.get(cause=f"guest:{first.pk}/1")
     assert (email.kind, email.to) == ("qr_code", first.account.email)
     assert broken_invariants() == []
+
+
+@committed
+def test_an_image_that_cannot_be_deleted_does_not_stop_a_cancellation(guest: Guest) -> None:
+    """Hooks after a commit go on although one of them fails: workers are still woken."""
+    image = Path(default_storage.path(image_name(guest.qr_token or "")))
+    image.unlink()
+    (image / "directory").mkdir(parents=True)  # A file system does not delete it as a file.
+    assert cancel_guests(guest.event_id, [guest.pk], acting_user=make_staff()) == 1
+    assert image.exists()
+    guest.refresh_from_db()
+    assert guest.state == "cancelled"
 
 
 def test_cancelling_twice_gives_one_place(guest: Guest, manager: Any) -> None:
