@@ -18,7 +18,7 @@ from guests.qr.codes import image_name
 from guests.requests.accepting import find_promoter, latest_request, request_place
 from guests.requests.creating import create_due_guests
 from guests.requests.places import cancel_guests, fill_free_places
-from guests.requests.tickets import ROWS_A_SECOND, Ticket, estimated_seconds, ticket_of
+from guests.requests.tickets import REQUESTS_PER_SECOND, Ticket, estimated_seconds, ticket_of
 from notifications.models import Email
 from snap.celery import app
 from tests.factories import (
@@ -308,7 +308,7 @@ def test_the_estimate_grows_with_what_is_pending() -> None:
     few, many = make_event(), make_event()
     for _ in range(3):
         make_request(few)
-    for _ in range(2 * ROWS_A_SECOND):
+    for _ in range(2 * REQUESTS_PER_SECOND):
         make_request(many)
     assert estimated_seconds(few.pk) == 1
     assert estimated_seconds(many.pk) == 3
