@@ -23,11 +23,7 @@ from django.utils.translation import gettext_lazy as _
 from guests import audit
 from guests.admin.base import MAX_SHOWN, acting_user, count_related, link_to
 from guests.exports import guest_list_lines
-from guests.models import (
-    Event,
-    EventPromoter,
-    Guest,
-)
+from guests.models import Event, EventPromoter, Guest
 from guests.posters import PosterField, stored_poster
 from guests.requests.places import events_with_unfilled_places, fill_free_places
 from snap.admin import ChangesOnly, log_changes

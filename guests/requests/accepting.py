@@ -73,11 +73,11 @@ def request_place(
 ) -> GuestRequest:
     """Store an account's request for a place on an event's list, and return it.
 
-    An account that has a pending request or a place gets its earlier request. With an
-    `idempotency_key` that was used for the same event, the request of then comes back, however it
-    ended. `name` replaces the account's name on the list. `account_is_new` says that `register` has
-    just made the account, so it has no earlier request and its phone is not blocked. `due_in` is in
-    seconds. It defaults to the wait of `seconds_in_line`.
+    An account that has a pending request or a place gets its earlier request. So does one that used
+    the `idempotency_key` before for the same event, however that request ended. `name` replaces the
+    account's name on the list. `account_is_new` says that `register` has just made the account, so
+    it has no earlier request and its phone is not blocked. The request is due in `due_in` seconds,
+    by default in `seconds_in_line`.
 
     Raises GuestError: `not_open_yet`, `closed`, `cancelled`, `list_full` (without a waiting list),
     `refused` (a blocked phone or an inactive account), or `key_reused` (the key was used for
@@ -107,13 +107,18 @@ def request_place(
     )
     if due_in is None:
         due_in = seconds_in_line(event)
-    # Of two requests at the same moment the database stores one. The other gets the same ticket.
+    return _store(request, due_in)
+
+
+def _store(request: GuestRequest, due_in: float) -> GuestRequest:
+    """Insert a request and return it, or the request that the account made at the same moment."""
     if not request.insert(due_in=due_in):
         duplicate_requests.inc()
-        if stored := latest_request(event, account):
-            return stored
-        # The key was used for another event at the same moment.
-        raise GuestError("key_reused")
+        stored = latest_request(request.event, request.account)
+        if stored is None:
+            # The key was used for another event at the same moment.
+            raise GuestError("key_reused")
+        return stored
     log.info("guest_request_accepted", extra={"ticket_id": str(request.ticket_id)})
     transaction.on_commit(wake_guests_worker)
     return request
