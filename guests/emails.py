@@ -40,7 +40,7 @@ def qr_code(cause: str) -> EmailContent | None:
 
 @email_kind("waitlisted")
 def waitlisted(cause: str) -> EmailContent | None:
-    """Return the position in the waiting line, or None if the guest is not in it any more."""
+    """Return the position on the waiting list, or None if the guest is not on it any more."""
     guest = _guest_of(cause)
     if guest is None or guest.state != Guest.State.WAITING:
         return None

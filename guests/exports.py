@@ -31,7 +31,7 @@ FORMULA_STARTS = tuple("=+-@\t\r\n\0＝＋－＠")
 def guest_list_lines(event: Event) -> Iterator[str]:
     """Return the list as CSV in parts of ROWS_AT_ONCE rows, in the active language. One query.
 
-    Guests on the list come first, then guests in the waiting line. Cancelled guests are left out. A
+    Guests on the list come first, then guests on the waiting list. Cancelled guests are left out. A
     phone has a quote before its plus, like each cell that could be a formula.
     """
     headings = [

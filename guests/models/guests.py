@@ -1,4 +1,4 @@
-"""Guests: places on lists and in waiting lines."""
+"""Guests: places on lists and on waiting lists."""
 
 from typing import Any, Self
 
@@ -13,16 +13,16 @@ from guests.models.promoters import Promoter, Team
 
 class GuestQuerySet(models.QuerySet["Guest"]):
     def on_lists_of(self, account: Any) -> Self:
-        """Keep the places that an account has on lists, without waiting lines."""
+        """Keep the places that an account has on lists, without waiting lists."""
         return self.filter(account=account, state=Guest.State.ON_LIST)
 
     def upcoming(self) -> Self:
-        """Keep places on lists and in waiting lines of events that are not over."""
+        """Keep places on lists and on waiting lists of events that are not over."""
         return self.filter(event__ends_at__gt=Now()).exclude(state=Guest.State.CANCELLED)
 
 
 class Guest(models.Model):
-    """A place on one event's list, or in its waiting line."""
+    """A place on one event's list, or on its waiting list."""
 
     class State(models.TextChoices):
         ON_LIST = "on_list", _("on the list")
@@ -42,7 +42,7 @@ class Guest(models.Model):
         Team, on_delete=models.PROTECT, null=True, blank=True, verbose_name=_("team")
     )
     state = models.CharField(_("state"), max_length=10, choices=State)
-    # The id of the latest request for this place. The waiting line is in the order of these ids.
+    # The id of the latest request for this place. The waiting list is in the order of these ids.
     queue_number = models.BigIntegerField(_("queue number"))
     # How many times this guest has been given a place. Each time one QR email is sent.
     listings = models.PositiveSmallIntegerField(default=0, editable=False)
@@ -92,13 +92,13 @@ class Guest(models.Model):
         return self.event.withholds_qr_from(self.account)
 
     def has_waited(self) -> bool:
-        """Return whether the guest got this place from the waiting line. One query."""
+        """Return whether the guest got this place from the waiting list. One query."""
         return self.statechange_set.filter(
             from_state=self.State.WAITING, to_state=self.State.ON_LIST
         ).exists()
 
     def position(self) -> int:
-        """Return the position in the waiting line, from 1. One query."""
+        """Return the position on the waiting list, from 1. One query."""
         ahead = Guest.objects.filter(
             event_id=self.event_id, state=self.State.WAITING, queue_number__lt=self.queue_number
         )

@@ -179,7 +179,7 @@ class GuestRequest(ReadAtDatabaseTime):
         waits = self.state == self.State.PENDING and not self.attempts
         return waits and self.next_attempt_at > self.database_now
 
-    def place_in_line(self) -> int:
+    def position_in_line(self) -> int:
         """Return the position among the event's pending requests, from 1. One query."""
         ahead = GuestRequest.objects.pending().filter(event_id=self.event_id, pk__lt=self.pk)
         return ahead.count() + 1

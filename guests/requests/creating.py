@@ -159,7 +159,7 @@ def _count_attempt(request: GuestRequest, error: str) -> None:
 
 
 def _end_requests(event: Event, request_ids: list[int]) -> None:
-    """End requests in their order: with a place, a place in the waiting line, or a refusal.
+    """End requests in their order: with a place, a place on the waiting list, or a refusal.
 
     The caller has locked the event. The number of queries does not depend on the batch's size.
     """
@@ -249,7 +249,7 @@ def _refuse(request: GuestRequest, code: str) -> None:
 
 
 def _new_guest(request: GuestRequest, token: str | None) -> Guest:
-    """Return a guest, not stored yet: on the list with a QR token, else in the waiting line."""
+    """Return a guest, not stored yet: on the list with a QR token, else on the waiting list."""
     guest = Guest(
         event_id=request.event_id,
         account_id=request.account_id,

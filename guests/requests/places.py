@@ -1,4 +1,4 @@
-"""Freeing places, promoting guests from the waiting line, and the news about both."""
+"""Freeing places, promoting guests from the waiting list, and the news about both."""
 
 import logging
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ def cancel_guests(event_id: int, guest_ids: Sequence[int], *, acting_user: User)
     """Cancel at most PLACES_BATCH guests of one event in one transaction. Return how many.
 
     Guests that are cancelled already do not count. The QR codes stop working, and the first guests
-    in the waiting line get the places. Not for use inside a transaction.
+    on the waiting list get the places. Not for use inside a transaction.
     """
     assert len(guest_ids) <= PLACES_BATCH
     waiting = Guest.objects.filter(event=event_id, state=Guest.State.WAITING)
@@ -66,7 +66,7 @@ def _free_places(event: Event, cancelled: list[Guest]) -> None:
 
 
 def events_with_unfilled_places() -> QuerySet[Event]:
-    """Return events that have free places and a waiting line. Normally there are none.
+    """Return events that have free places and a waiting list. Normally there are none.
 
     Events that are cancelled or over are left out.
     """
@@ -80,7 +80,7 @@ def events_with_unfilled_places() -> QuerySet[Event]:
 
 
 def fill_free_places(event: Event, *, acting_user: User | None = None) -> int:
-    """Give free places to the first guests in line, at most PLACES_BATCH. Return how many.
+    """Give free places to the first waiting guests, at most PLACES_BATCH. Return how many.
 
     The result is 0 while another process holds the list's lock. The sweeper gives the rest, batch
     after batch. QR codes are drawn before the list is locked. Without `acting_user` the history
@@ -99,11 +99,10 @@ def fill_free_places(event: Event, *, acting_user: User | None = None) -> int:
 
 
 def give_places_to_waiting(event: Event) -> bool:
-    """Promote the first PLACES_BATCH guests in line while there are free places.
+    """Promote the first PLACES_BATCH waiting guests while there are free places.
 
-    Return whether the line is served: False when more guests wait for free places, or when the pool
-    ran out of QR codes. New requests must not overtake those guests. The caller has locked the
-    event.
+    Return False if more guests wait for free places, or if the pool ran out of QR codes. New
+    requests must not overtake those guests. The caller has locked the event.
     """
     if event.cancelled_at or event.is_over() or not event.places_left:
         return True
@@ -174,7 +173,7 @@ def notify_guests(placed: Sequence[tuple[GuestRequest, Guest]]) -> None:
 
 
 def _positions(waiting: list[Guest]) -> dict[int, int]:
-    """Return positions in the waiting line by guest id. The guests have one event. Two queries."""
+    """Return positions on the waiting list by guest id. The guests have one event. Two queries."""
     if not waiting:
         return {}
     first = min(waiting, key=attrgetter("queue_number"))

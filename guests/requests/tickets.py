@@ -29,7 +29,7 @@ class Ticket:
     - processing: the request is pending,
     - created: the guest is on the list,
     - unproven: the guest is on the list, and the QR code waits for a proof,
-    - waitlisted: the guest is in the waiting line,
+    - waitlisted: the guest is on the waiting list,
     - refused: `refusal` has the GuestError code,
     - cancelled: the guest was cancelled,
     - failed: all attempts failed, and staff look after it,
@@ -39,7 +39,7 @@ class Ticket:
     - registered_elsewhere: as by_email, and another browser had registered the phone with another
       email, at `registered_at`.
 
-    `position` is the position in the waiting line, or in the line of requests past a limit.
+    `position` is the position on the waiting list, or in the line of requests past a limit.
     `as_of` is set while the database is away: the time at which the state was last known.
     `starts_at`, `registered_at` and `as_of` are ISO 8601.
     """
@@ -131,7 +131,7 @@ def build_ticket(
         name = guest.name
         place = _place_fields(guest, state, position)
     elif request.is_in_line:
-        place = {"position": request.place_in_line()}
+        place = {"position": request.position_in_line()}
     return Ticket(
         ticket_id=str(request.ticket_id),
         state=state,
@@ -148,7 +148,7 @@ def build_ticket(
 
 
 def _place_fields(guest: Guest, state: str, position: int | None) -> dict[str, Any]:
-    """Return what a ticket shows of a guest: the QR code or the position in the waiting line."""
+    """Return what a ticket shows of a guest: the QR code or the position on the waiting list."""
     if state == "waitlisted":
         return {"guest_id": guest.pk, "position": position or guest.position()}
     if state != "created":
