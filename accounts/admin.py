@@ -29,15 +29,15 @@ from accounts.lockout import STAFF_SIGN_IN, refuse_sign_in
 from accounts.models import BlockedPhone, SuspiciousActivity, User
 from accounts.phone_checks import forget_phone
 from accounts.phones import PhoneError, masked_phone, parse_phone
-from accounts.services import forget_proofs
+from accounts.services import revoke_proofs
 from accounts.suspicious import last_day
-from snap.admin import ChangesOnly, LongList
+from snap.admin import ChangedFieldsAdmin, LongListAdmin
 from snap.limits.policy import STAFF, limited
 
 POWERS = ["is_staff", "is_superuser", "groups", "user_permissions"]
 
 
-class FindsPhones(admin.ModelAdmin):  # type: ignore[type-arg]
+class PhoneSearchAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Finds a phone however it is written: `912 345 678`, `00351…`."""
 
     def get_search_results(
@@ -84,7 +84,7 @@ def cleaned_phone(text: str) -> str:
 
 
 @admin.register(User)
-class AccountAdmin(LongList, FindsPhones, ChangesOnly, UserAdmin):  # type: ignore[type-arg]
+class AccountAdmin(LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin, UserAdmin):  # type: ignore[type-arg]
     form = AccountForm
     add_form = NewAccountForm
     list_display = ["name", "phone_masked", "email", "verified_at", "is_staff", "created_at"]
@@ -105,7 +105,7 @@ class AccountAdmin(LongList, FindsPhones, ChangesOnly, UserAdmin):  # type: igno
         super().save_model(request, obj, form, change)
         email, phone = "email" in form.changed_data, "phone" in form.changed_data
         if change and (email or phone):
-            forget_proofs(User(pk=obj.pk), email=email, phone=phone)
+            revoke_proofs(User(pk=obj.pk), email=email, phone=phone)
         if phone and (given_up := form.initial.get("phone")):
             transaction.on_commit(partial(forget_phone, given_up))
         if "is_active" in form.changed_data:

@@ -27,10 +27,10 @@ from accounts.sessions import (
     SESSION_ID_KEY,
     STAFF_BROWSER_KEY,
     account_of,
-    browser_of,
+    browser_data_of,
     end_session,
-    kept_of,
-    name_session,
+    ensure_browser_id,
+    ensure_session_id,
 )
 from snap.limits.policy import PAGES, STAFF, STAFF_CODE, limit_all, limited
 
@@ -68,8 +68,8 @@ class StaffSite(AdminSite):
                 return redirect(f"{reverse('admin:second_factor')}?{_next_query(request)}")
         if request.method == "POST" and (refused := refuse_sign_in(request)):
             return refused
-        replaced, browser = account_of(request), browser_of(request)
-        session_id, kept = request.session.get(SESSION_ID_KEY, ""), kept_of(request.session)
+        replaced, browser = account_of(request), ensure_browser_id(request)
+        session_id, kept = request.session.get(SESSION_ID_KEY, ""), browser_data_of(request.session)
         response = super().login(request, extra_context)
         if request.method == "POST" and response.status_code != 302:
             count_failure(request)
@@ -85,7 +85,7 @@ class StaffSite(AdminSite):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:
         """End all sessions of this account: a session of staff is worth more than a guest's."""
-        kept = kept_of(request.session)
+        kept = browser_data_of(request.session)
         if request.method == "POST" and (account := account_of(request)):
             account.sign_out_everywhere()
         response = super().logout(request, extra_context)
@@ -142,7 +142,7 @@ class StaffSite(AdminSite):
 
 def begin_staff_session(request: HttpRequest) -> None:
     """Start the clock after a password; a second factor of an earlier session is forgotten."""
-    name_session(request)
+    ensure_session_id(request)
     request.session[SINCE_KEY] = request.session[SEEN_KEY] = int(time.time())
     request.session.pop(DEVICE_ID_SESSION_KEY, None)
 

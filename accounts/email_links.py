@@ -25,7 +25,7 @@ def is_signature_for(signature: str, account: User, purpose: str) -> bool:
     return bool(account.email)
 
 
-def is_opened(request: HttpRequest) -> bool:
+def is_link_opened(request: HttpRequest) -> bool:
     """Say whether somebody opens a link: HEAD and a browser's prefetch must not have its effect."""
     purposes = [request.headers.get(name, "") for name in ("Sec-Purpose", "Purpose", "X-Moz")]
     is_prefetch = any(purpose.lower().startswith("prefetch") for purpose in purposes)

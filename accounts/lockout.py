@@ -24,7 +24,7 @@ from accounts.sessions import BACKEND, staff_browser
 from accounts.suspicious import hash_personal, note_suspicious
 from snap.addresses import client_address
 from snap.error_pages import locked_out
-from snap.limits.counters import Distinct, acquire, block_for
+from snap.limits.counters import DistinctLimit, acquire, block_for
 from snap.limits.policy import Policy
 
 
@@ -98,7 +98,7 @@ def count_failure(request: HttpRequest) -> None:
         return
     failure = secrets.token_hex(8)
     allowance = settings.STAFF_SIGN_IN_FAILURES
-    counted = acquire([], [], [Distinct("staff_failures", browser, allowance, failure)])
+    counted = acquire([], [], [DistinctLimit("staff_failures", browser, allowance, failure)])
     if counted.statuses[0].remaining == 0:
         block_for(_failures_of(browser), int(settings.AXES_COOLOFF_TIME.total_seconds()))
 

@@ -376,7 +376,7 @@ def prove_email(account: User) -> bool:
     return is_first
 
 
-def forget_proofs(account: User, *, email: bool, phone: bool) -> None:
+def revoke_proofs(account: User, *, email: bool, phone: bool) -> None:
     """Take back what an email or a phone has proven that an account no longer has.
 
     Codes end as well: they went to the old ones. The caller has stored the account in this

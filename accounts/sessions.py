@@ -24,7 +24,7 @@ MAX_OWN_PHONES = 3
 # The tickets that this browser was given in an emergency. They end with signing out.
 TICKETS_KEY = "tickets"
 # What the browser's cookie keeps when a session ends in it: it tells of the browser.
-OF_BROWSER = (BROWSER_KEY, STAFF_BROWSER_KEY, OWN_PHONES_KEY)
+BROWSER_DATA_KEYS = (BROWSER_KEY, STAFF_BROWSER_KEY, OWN_PHONES_KEY)
 # The id of one session. Signing out writes it to `User.ended_sessions`.
 SESSION_ID_KEY = "sid"
 # The phone that the session is signed in with.
@@ -45,7 +45,7 @@ def is_own_phone(request: HttpRequest, phone: str) -> bool:
     return bool(known) and hash_personal(phone) in known
 
 
-def browser_of(request: HttpRequest) -> str:
+def ensure_browser_id(request: HttpRequest) -> str:
     """Return this browser's own random id, giving it one the first time."""
     if BROWSER_KEY not in request.session:
         request.session[BROWSER_KEY] = secrets.token_hex(16)
@@ -60,9 +60,9 @@ def staff_browser(request: HttpRequest) -> str:
     return f"browser {browser}" if is_known else ""
 
 
-def kept_of(session: Mapping[str, Any]) -> dict[str, Any]:
+def browser_data_of(session: Mapping[str, Any]) -> dict[str, Any]:
     """Return what stays in the browser's cookie when its session ends: it is of the browser."""
-    return {key: session[key] for key in OF_BROWSER if key in session}
+    return {key: session[key] for key in BROWSER_DATA_KEYS if key in session}
 
 
 def sign_in(request: HttpRequest, account: User) -> None:
@@ -72,21 +72,21 @@ def sign_in(request: HttpRequest, account: User) -> None:
     forgets the session when another account was signed in. That account's session ends as if it had
     signed out: the browser may be somebody else's phone.
     """
-    browser = browser_of(request)
+    browser = ensure_browser_id(request)
     replaced = account_of(request)
     if replaced is not None and replaced.pk != account.pk:
         replaced.end_session(request.session.get(SESSION_ID_KEY, ""), browser=browser)
-    kept = kept_of(request.session)
+    kept = browser_data_of(request.session)
     if tickets := request.session.get(TICKETS_KEY):
         kept[TICKETS_KEY] = tickets
     login(request, account, backend=BACKEND)
-    name_session(request)
+    ensure_session_id(request)
     request.session.update(kept)
     request.session[ACCOUNT_PHONE_KEY] = account.phone
     remember_own_phone(request, account.phone or "")
 
 
-def name_session(request: HttpRequest) -> None:
+def ensure_session_id(request: HttpRequest) -> None:
     """Give the session an id. An account that signs in once more keeps it, and so do its copies."""
     request.session.setdefault(SESSION_ID_KEY, secrets.token_hex(8))
 
@@ -141,7 +141,7 @@ def account_of(request: HttpRequest) -> User | None:
     template which it is given to dearer, a request for a place by a tenth.
     """
     claims_one = SESSION_KEY in request.session
-    kept = kept_of(request.session)
+    kept = browser_data_of(request.session)
     user = get_user(request)
     if isinstance(user, User):
         checked: User | None = getattr(request, "_live_account", None)
@@ -177,7 +177,7 @@ def remembered_account(request: HttpRequest) -> RememberedAccount | None:
 
 def _sign_browser_out(request: HttpRequest, kept: dict[str, Any] | None = None) -> None:
     """Empty the session, except for what says which accounts have used this browser."""
-    kept = kept or kept_of(request.session)
+    kept = kept or browser_data_of(request.session)
     request.session.flush()
     request.session.update(kept)
     request.user = request._cached_user = AnonymousUser()  # type: ignore[attr-defined]

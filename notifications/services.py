@@ -342,7 +342,7 @@ def send_put_off_emails() -> None:
     wake_emails_worker()
 
 
-provider.on_return.append(send_put_off_emails)
+provider.on_recovery.append(send_put_off_emails)
 
 
 def _give_back(emails: list[Email]) -> None:

@@ -15,7 +15,7 @@ def log_changes(user: Any, rows: QuerySet[Any], text: str) -> None:
     LogEntry.objects.log_actions(user.pk, rows, CHANGE, change_message=text)
 
 
-class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
+class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
     """Shows what happened. Nothing is added or removed by hand, nor edited beyond a form's fields.
 
     What is removed could happen again: a row is what makes sure that it happened once.
@@ -36,29 +36,29 @@ class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable
         return super().render_change_form(request, context, *args, **kwargs)
 
 
-class CutPaginator(Paginator):  # type: ignore[type-arg]  # not subscriptable at run time
-    """Counts no further than MOST rows: of a million, counting would be most of a page's cost."""
+class CappedPaginator(Paginator):  # type: ignore[type-arg]  # not subscriptable at run time
+    """Stops counting at MAX_COUNT rows, because counting a million is most of a page's cost."""
 
-    MOST = 10_000
+    MAX_COUNT = 10_000
     object_list: QuerySet[Any]
 
     @cached_property
     def count(self) -> int:
-        return self.object_list.order_by()[: self.MOST].count()
+        return self.object_list.order_by()[: self.MAX_COUNT].count()
 
     @property
     def is_cut(self) -> bool:
-        return self.count == self.MOST
+        return self.count == self.MAX_COUNT
 
 
-class LongList(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
+class LongListAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
     """A list that grows for years, and whose pages cost no more for it."""
 
-    paginator = CutPaginator
+    paginator = CappedPaginator
     show_full_result_count = False
 
 
-class ChangesOnly(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
+class ChangedFieldsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
     """Saves what was changed in the form and nothing else: others write to the same rows."""
 
     def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:

@@ -19,7 +19,7 @@ from notifications.push import push
 from notifications.recipients import recipient_key
 
 # Sessions that one account ends one by one. One more ends all of them, and the list begins again.
-MOST_ENDED_SESSIONS = 30
+MAX_ENDED_SESSIONS = 30
 
 
 def make_nonce() -> str:
@@ -180,12 +180,12 @@ class User(AbstractBaseUser, PermissionsMixin):
         """End one session, wherever its cookie was copied.
 
         A session of an older release has no id: it ends together with all others, and so does one
-        more than MOST_ENDED_SESSIONS. No id leaves the list by age: a cookie gets a new date
+        more than MAX_ENDED_SESSIONS. No id leaves the list by age: a cookie gets a new date
         whenever its session changes.
         """
         account = User.objects.select_for_update(no_key=True).get(pk=self.pk)
         ended = account.ended_sessions
-        if not session_id or len(ended) >= MOST_ENDED_SESSIONS:
+        if not session_id or len(ended) >= MAX_ENDED_SESSIONS:
             account.sign_out_everywhere()
             return
         is_return = account.is_known_in(browser)

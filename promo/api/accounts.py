@@ -19,7 +19,7 @@ from accounts.models import User
 from accounts.phone_checks import check_phone as look_up
 from accounts.services import find_account, send_login_code
 from accounts.services import register as register_account
-from accounts.sessions import browser_of, sign_in
+from accounts.sessions import ensure_browser_id, sign_in
 from guests.claims.proof import prove_by_code
 from promo.api import schema as api_schema
 from promo.api.serializers import LoginSerializer, PhoneSerializer, RegisterSerializer
@@ -57,7 +57,7 @@ def check_phone(request: Request) -> Response:
 def login(request: Request) -> Response:
     """Send a code to a phone's account; with that code, sign this browser in."""
     data = _read(LoginSerializer, request)
-    browser, address = browser_of(request._request), client_address(request._request)
+    browser, address = ensure_browser_id(request._request), client_address(request._request)
     if "code" in data:
         account = prove_by_code(
             phone=data["phone"], browser=browser, typed=data["code"], address=address
@@ -93,7 +93,7 @@ def register(request: Request) -> Response:
         last_name=data["lastName"],
         email=data["email"],
         language=get_language() or "",
-        browser=browser_of(request._request),
+        browser=ensure_browser_id(request._request),
     )
     sign_in(request._request, account)
     body = {"success": True, "user": user_data(account), "message": _("Welcome to SNAP.")}

@@ -21,7 +21,7 @@ ALGORITHM = "PBKDF2/SHA-256"
 MAX_SOLUTION = 4000  # characters
 SALT = "snap.challenges.wait"
 # Seconds for which somebody who has waited long enough may still come.
-COME_WITHIN = 120
+WAIT_PROOF_GRACE = 120
 
 
 def new_challenge(*, browser: str, purpose: str) -> dict[str, Any]:
@@ -75,12 +75,12 @@ def has_waited(proof: str, *, browser: str, purpose: str) -> bool:
     since = _waiting_since(proof, browser, purpose)
     if since is None or time() - since < settings.CHALLENGE_WAIT:
         return False
-    return use_once(f"wait {proof}", settings.CHALLENGE_WAIT + COME_WITHIN)
+    return use_once(f"wait {proof}", settings.CHALLENGE_WAIT + WAIT_PROOF_GRACE)
 
 
 def _waiting_since(proof: str, browser: str, purpose: str) -> float | None:
     try:
-        max_age = settings.CHALLENGE_WAIT + COME_WITHIN
+        max_age = settings.CHALLENGE_WAIT + WAIT_PROOF_GRACE
         whose, what_for, since = signing.loads(proof, salt=SALT, max_age=max_age)
     except signing.BadSignature:
         return None

@@ -146,7 +146,7 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
-class Distinct:
+class DistinctLimit:
     """So many different values for `of` in LIMIT_PHONES_WINDOW seconds; only hashes are stored."""
 
     name: str
@@ -163,7 +163,7 @@ class Distinct:
 class LayerStatus:
     """The state of a limit after a request. `reset`: seconds until `remaining` grows."""
 
-    layer: Layer | Distinct
+    layer: Layer | DistinctLimit
     allowed: bool
     remaining: int
     reset: int
@@ -193,9 +193,9 @@ class Decision:
         return [*names, "route"] if self.blocked_for else names
 
     @property
-    def refused_by_distinct(self) -> bool:
+    def refused_by_distinct_limit(self) -> bool:
         refused = (status.layer for status in self.statuses if not status.allowed)
-        return any(isinstance(layer, Distinct) for layer in refused)
+        return any(isinstance(layer, DistinctLimit) for layer in refused)
 
 
 @lru_cache(maxsize=8192)
@@ -206,7 +206,9 @@ def hash_of(value: str) -> str:
 
 
 def acquire(
-    layers: Sequence[Layer], blocks: Sequence[str] = (), distincts: Sequence[Distinct] = ()
+    layers: Sequence[Layer],
+    blocks: Sequence[str] = (),
+    distinct_limits: Sequence[DistinctLimit] = (),
 ) -> Decision:
     """Count one request in all limits, or in none when one of them or a block refuses it.
 
@@ -214,22 +216,26 @@ def acquire(
     """
     limits = [layer.limit for layer in layers]
     values: list[int | str] = []
-    for each in distincts:
+    for each in distinct_limits:
         values += [each.limit, hash_of(each.value)]
-    keys = [*(layer.key for layer in layers), *(each.key for each in distincts)]
-    sizes = [len(layers), len(distincts), settings.LIMIT_PHONES_WINDOW]
+    keys = [*(layer.key for layer in layers), *(each.key for each in distinct_limits)]
+    sizes = [len(layers), len(distinct_limits), settings.LIMIT_PHONES_WINDOW]
     said = _ask(ACQUIRE, [*keys, *map(_block_key, blocks)], [*sizes, *limits, *values])
     if said is None:
-        return acquire_here(layers, distincts)
-    return _decision([*layers, *distincts], [_numbers(part) for part in said.split(";")])
+        return acquire_locally(layers, distinct_limits)
+    return _decision([*layers, *distinct_limits], [_numbers(part) for part in said.split(";")])
 
 
-def acquire_here(layers: Sequence[Layer], distincts: Sequence[Distinct] = ()) -> Decision:
+def acquire_locally(
+    layers: Sequence[Layer], distinct_limits: Sequence[DistinctLimit] = ()
+) -> Decision:
     """Do the same in this process alone, without a round trip and without blocks."""
-    return _decision([*layers, *distincts], local.acquire(layers, distincts), is_local=True)
+    return _decision(
+        [*layers, *distinct_limits], local.acquire(layers, distinct_limits), is_local=True
+    )
 
 
-def stand_in_line(lines: Sequence[Layer]) -> float:
+def join_line(lines: Sequence[Layer]) -> float:
     """Put a newcomer into lines and return the seconds until their turn: 0 while it is quiet.
 
     `limit` places a minute are free at once; then one is every 60/limit seconds.
@@ -263,7 +269,7 @@ def _numbers(part: str) -> tuple[int, int]:
 
 
 def _decision(
-    layers: Sequence[Layer | Distinct],
+    layers: Sequence[Layer | DistinctLimit],
     said: Sequence[tuple[int, int]],
     *,
     is_local: bool = False,
@@ -356,26 +362,26 @@ class LocalLimiter:
         self._sets: OrderedDict[str, tuple[float, set[str]]] = OrderedDict()
 
     def acquire(
-        self, layers: Sequence[Layer], distincts: Sequence[Distinct] = ()
+        self, layers: Sequence[Layer], distinct_limits: Sequence[DistinctLimit] = ()
     ) -> list[tuple[int, int]]:
         now = monotonic()
         current = int(now // SLICE)
         with self._lock:
             counts = [self._recent(layer.key, current) for layer in layers]
-            sets = [self._values(each.key, now) for each in distincts]
+            sets = [self._values(each.key, now) for each in distinct_limits]
             said = []
             for count, layer in zip(counts, layers, strict=True):
                 oldest = min(count, default=current)
                 wait = ceil(((oldest + SLICES + 1) * SLICE - now) * 1000)
                 said.append((max(-1, layer.limit - sum(count.values()) - 1), wait))
-            for (ends, values), each in zip(sets, distincts, strict=True):
+            for (ends, values), each in zip(sets, distinct_limits, strict=True):
                 left = each.limit - len(values | {each.value})
                 known = each.value in values
                 said.append((max(0 if known else -1, left), ceil((ends - now) * 1000)))
             if all(remaining >= 0 for remaining, _ in said):
                 for count in counts:
                     count[current] = count.get(current, 0) + 1
-                for (_, values), each in zip(sets, distincts, strict=True):
+                for (_, values), each in zip(sets, distinct_limits, strict=True):
                     values.add(each.value)
             return said
 

@@ -62,7 +62,7 @@ class Breaker:
         self.threshold = threshold
         self.pause = pause
         # Called in the probe's thread when the server is back.
-        self.on_return: list[Callable[[], None]] = []
+        self.on_recovery: list[Callable[[], None]] = []
         self._probe = probe
         self._every = every
         self._wait = wait
@@ -194,11 +194,11 @@ class Breaker:
         if was_open:
             self._note_closed()
         if was_away:
-            for call in self.on_return:
+            for call in self.on_recovery:
                 try:
                     call()
                 except Exception:
-                    log.exception("on_return_failed", extra={"breaker": self.name})
+                    log.exception("recovery_callback_failed", extra={"breaker": self.name})
 
     def _close(self) -> bool:
         """Close it, under the lock, and say whether it was open."""

@@ -39,7 +39,7 @@ breaker = Breaker(
     probe=database_answers,
     wait=recovery.wait,
 )
-breaker.on_return.append(recovery.tell)
+breaker.on_recovery.append(recovery.tell)
 connections.on_silence.append(breaker.suspect)
 
 

@@ -26,7 +26,7 @@ from snap.limits.counters import (
     Layer,
     LocalLimiter,
     acquire,
-    stand_in_line,
+    join_line,
 )
 from snap.processes import BASE_DIR
 from tests import servers
@@ -128,7 +128,7 @@ def test_what_is_more_than_a_minute_ago_is_forgotten() -> None:
 
 def test_the_line_moves_at_its_rate() -> None:
     line = fresh("event", 60)
-    waits = [stand_in_line([line]) for _ in range(70)]
+    waits = [join_line([line]) for _ in range(70)]
     assert set(waits[:60]) == {0}
     # The line moves while we ask: later ones are at most their number away, and never earlier.
     assert waits[60:] == sorted(waits[60:])

@@ -28,7 +28,7 @@ class Process:
             every=every,
             wait=recovery.wait,
         )
-        self.breaker.on_return.append(recovery.tell)
+        self.breaker.on_recovery.append(recovery.tell)
         self.breaker.suspect()
         wait_for(lambda: self.breaker.state == "open")
 
