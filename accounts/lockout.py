@@ -24,7 +24,8 @@ from accounts.sessions import BACKEND, staff_browser
 from accounts.suspicious import hash_personal, note_suspicious
 from snap.addresses import client_address
 from snap.error_pages import locked_out
-from snap.limits.counters import DistinctLimit, acquire, block_for
+from snap.limits.counters import acquire, block_for
+from snap.limits.layers import DistinctLimit
 from snap.limits.policy import Policy
 
 

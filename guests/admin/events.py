@@ -32,7 +32,8 @@ from guests.posters import PosterField, stored_poster
 from guests.requests.places import events_owing_places, fill_free_places
 from snap.admin import ChangedFieldsAdmin, log_changes
 from snap.error_pages import too_many_requests
-from snap.limits.counters import Layer, acquire
+from snap.limits.counters import acquire
+from snap.limits.layers import Layer
 from snap.observability.logs import describe_error
 
 log = logging.getLogger(__name__)

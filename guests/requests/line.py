@@ -7,7 +7,8 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from guests.models import Event
-from snap.limits.counters import Layer, join_line
+from snap.limits.counters import join_line
+from snap.limits.layers import Layer
 from snap.local_cache import LocalCache
 from snap.resilience.connections import deadline
 from snap.resilience.database import DatabaseAwayError, guarded_database

@@ -27,7 +27,8 @@ from snap.limits.challenges import (
     seconds_to_wait,
     start_waiting,
 )
-from snap.limits.counters import Decision, Layer, acquire, hits, use_once
+from snap.limits.counters import acquire, hits, use_once
+from snap.limits.layers import Decision, Layer
 from snap.limits.policy import unlimited
 
 PASSES_KEY = "passes"

@@ -21,18 +21,8 @@ from guests.requests.line import venues
 from promo.limits.challenge import pass_of
 from promo.limits.responses import render_too_many
 from snap.addresses import client_address, socket_address
-from snap.limits.counters import (
-    WINDOW,
-    Decision,
-    DistinctLimit,
-    Layer,
-    LayerStatus,
-    acquire,
-    acquire_locally,
-    block_for,
-    hash_of,
-    hits,
-)
+from snap.limits.counters import acquire, acquire_locally, block_for, hits
+from snap.limits.layers import WINDOW, Decision, DistinctLimit, Layer, LayerStatus, hash_of
 from snap.limits.policy import SOCKETS, Policy, account_in_session, policy_of
 
 log = logging.getLogger(__name__)
@@ -136,7 +126,7 @@ def usual_budget(request: HttpRequest, policy: Policy, phone: str) -> Budget:
     address = client_address(request)
     owner = policy.owner(request) if policy.owner else ""
     return Budget(
-        requests=Layer(policy.layer, owner or address, policy.most),
+        requests=Layer(policy.layer, owner or address, policy.requests_a_minute),
         failing=failing_key(request, address, phone) if policy.route else "",
         phone=Layer("phone", f"{address} {phone}", settings.LIMIT_PHONE) if phone else None,
         distinct_limits=distinct_phones(request, address, phone),
@@ -185,7 +175,7 @@ def venue_budget(request: HttpRequest, limiting: Limiting) -> Budget | None:
     """Return the budget of a network that some event names as its venue's."""
     address = client_address(request)
     usual = limiting.budget
-    if usual.requests.of != address or not venues.have(address):
+    if usual.requests.subject != address or not venues.have(address):
         return None
     return Budget(
         requests=Layer("ip", f"venue {address}", settings.LIMIT_VENUE),
@@ -256,7 +246,7 @@ def allows_handshake(scope: Any, session: Any) -> bool:
     """
     layers = [Layer("sockets_address", socket_address(scope), settings.LIMIT_SOCKETS_ADDRESS)]
     if account := session.get(SESSION_KEY):
-        layers.append(Layer(SOCKETS.layer, f"account {account}", SOCKETS.most))
+        layers.append(Layer(SOCKETS.layer, f"account {account}", SOCKETS.requests_a_minute))
     decision = acquire_locally(layers)
     for layer in decision.refused_by:
         hits.labels(layer).inc()

@@ -176,7 +176,7 @@ import os, sys, time
 os.environ["DJANGO_SETTINGS_MODULE"] = "snap.settings"
 import django
 django.setup()
-from snap.slots import Slots
+from snap.resilience.slots import Slots
 with Slots(sys.argv[1], 1).one():
     print("held", flush=True)
     time.sleep(60)

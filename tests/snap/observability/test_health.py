@@ -143,7 +143,8 @@ def test_a_breaker_shows_from_any_process_for_as_long_as_that_lives(
     """
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     program = (
-        "from snap.breaker import Breaker; breaker = Breaker('mail_test', threshold=1, pause=60);"
+        "from snap.resilience.breaker import Breaker;"
+        "breaker = Breaker('mail_test', threshold=1, pause=60);"
         "breaker.failed(); print('open', flush=True); input()"
     )
     with subprocess.Popen(

@@ -217,7 +217,7 @@ def test_a_server_that_answers_with_errors_is_left_its_pause() -> None:
 
 IN_A_FORK = """\
 import os, sys, threading
-from snap.breaker import Breaker
+from snap.resilience.breaker import Breaker
 
 answer = []
 breaker = Breaker("test", threshold=3, pause=60, probe=lambda: bool(answer))
