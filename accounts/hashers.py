@@ -17,5 +17,5 @@ class BoundedPasswordHasher(PBKDF2PasswordHasher):
     """
 
     def encode(self, password: str, salt: str, iterations: int | None = None) -> str:
-        with hash_slots.one():
+        with hash_slots.hold_one():
             return super().encode(password, salt, iterations)
