@@ -10,10 +10,10 @@ from pytest_django import Settings
 
 from guests.models import GuestRequest
 from snap.observability import health
-from tests import servers
 from tests.factories import make_event, make_request
-from tests.stack import Stack, wait_for
-from tests.stack import readiness as _readiness
+from tests.helpers import servers
+from tests.helpers.stack import Stack, wait_for
+from tests.helpers.stack import readiness as _readiness
 
 WELL = {
     "ready": True,

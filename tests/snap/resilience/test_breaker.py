@@ -8,7 +8,7 @@ import pytest
 
 from snap.processes import BASE_DIR
 from snap.resilience.breaker import Breaker, Probe
-from tests.stack import wait_for
+from tests.helpers.stack import wait_for
 
 
 class Clock:
