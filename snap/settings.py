@@ -61,7 +61,7 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
-    "snap.static.OurStaticFilesConfig",
+    "snap.static.SnapStaticFilesConfig",
     "django.contrib.postgres",
     "django.forms",
     "anymail",
@@ -209,7 +209,7 @@ CACHES = {
 # coroutine that finds the connection cut ends it once more for the others, hence several tries.
 CHANNEL_LAYERS = {
     "default": {
-        "BACKEND": "snap.channel_layer.GroupsLayer",
+        "BACKEND": "snap.channel_layer.GroupChannelLayer",
         "CONFIG": {
             "hosts": [
                 {
