@@ -26,10 +26,10 @@ from django_otp.plugins.otp_totp.admin import TOTPDeviceAdmin
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from accounts.lockout import STAFF_SIGN_IN, refuse_sign_in
+from accounts.login_codes import revoke_proofs
 from accounts.models import BlockedPhone, SuspiciousActivity, User
 from accounts.phone_checks import forget_phone
 from accounts.phones import PhoneError, masked_phone, parse_phone
-from accounts.services import revoke_proofs
 from accounts.suspicious import last_day
 from snap.admin import ChangedFieldsAdmin, LongListAdmin
 from snap.limits.policy import STAFF, limited

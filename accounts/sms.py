@@ -39,6 +39,6 @@ class ConsoleChannel:
 console = ConsoleChannel()
 
 
-def sms() -> Channel | None:
+def sms_channel() -> Channel | None:
     """Return the channel for SMS, None when there is none."""
     return cast("Channel", import_string(settings.SMS_BACKEND)) if settings.SMS_BACKEND else None

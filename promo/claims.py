@@ -11,11 +11,12 @@ from accounts.email_links import is_link_opened, is_signature_for
 from accounts.emails import answer_hours
 from accounts.exceptions import AccountError
 from accounts.forms import RegisterForm
+from accounts.login_codes import send_login_code
 from accounts.models import Claim, User
 from accounts.phones import masked_phone
-from accounts.services import find_account, send_login_code
+from accounts.services import find_account
 from accounts.sessions import BROWSER_KEY, ensure_browser_id
-from accounts.sms import sms
+from accounts.sms import sms_channel
 from guests.claims.proof import prove_by_link
 from promo import emergency
 from promo.emergency import emergency_fallback
@@ -60,7 +61,7 @@ def claim(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
             address=client_address(request),
             event_slug=link.event.slug,
         )
-        if sms():
+        if sms_channel():
             send_login_code(
                 account, browser=ensure_browser_id(request), address=client_address(request)
             )
@@ -159,8 +160,8 @@ def _render_claim(request: HttpRequest, link: PromoLink, made: Claim) -> HttpRes
     context = {
         "claim": made,
         # The code by SMS is typed in the code step, which has to know the phone.
-        "query": remember_phone(request, link.event.slug, phone) if phone and sms() else "",
-        "code_sent": bool(sms()) and made.logincode_set.usable().exists(),
+        "query": remember_phone(request, link.event.slug, phone) if phone and sms_channel() else "",
+        "code_sent": bool(sms_channel()) and made.logincode_set.usable().exists(),
         **_rules(),
     }
     return render_step(request, link, "claim_made", context, phone=phone)
@@ -168,4 +169,4 @@ def _render_claim(request: HttpRequest, link: PromoLink, made: Claim) -> HttpRes
 
 def _rules() -> dict[str, object]:
     """Return what the pages say of how a claim is decided."""
-    return {"hours": answer_hours(), "has_sms": sms() is not None}
+    return {"hours": answer_hours(), "has_sms": sms_channel() is not None}

@@ -13,9 +13,10 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.exceptions import AccountError
 from accounts.forms import CodeForm, PhoneForm, RegisterForm
+from accounts.login_codes import latest_code, send_login_code
 from accounts.models import LoginCode, User
 from accounts.phone_checks import check_phone
-from accounts.services import find_account, latest_code, send_login_code
+from accounts.services import find_account
 from accounts.services import register as register_account
 from accounts.sessions import account_of, end_session, ensure_browser_id, sign_in
 from accounts.suspicious import note_suspicious

@@ -15,9 +15,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.exceptions import AccountError
+from accounts.login_codes import send_login_code
 from accounts.models import User
 from accounts.phone_checks import check_phone as look_up
-from accounts.services import find_account, send_login_code
+from accounts.services import find_account
 from accounts.services import register as register_account
 from accounts.sessions import ensure_browser_id, sign_in
 from guests.claims.proof import prove_by_code

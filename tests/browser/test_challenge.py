@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
+from accounts.login_codes import send_login_code
 from accounts.models import LoginCode, User
-from accounts.services import send_login_code
 from tests.factories import make_account, make_event
 from tests.helpers.stack import Stack
 from tests.helpers.visitors import last_code
