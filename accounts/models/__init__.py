@@ -1,4 +1,4 @@
-"""Accounts, the codes and claims of their holders, and the phones that are refused."""
+"""Models of accounts, one-time codes, claims, blocked phones and suspicious activity."""
 
 from accounts.models.blocked_phones import BlockedPhone
 from accounts.models.claims import Claim, ClaimChange

@@ -39,10 +39,10 @@ def new_challenge(*, browser: str, purpose: str) -> dict[str, Any]:
 
 
 def is_solved(solution: str, *, browser: str, purpose: str) -> bool:
-    """Say whether it solves a challenge made for this browser and purpose, for the first time.
+    """Return whether this solves a challenge made for this browser and purpose, the first time.
 
-    False without Redis, which is what knows whether it was used. About a millisecond of CPU for a
-    challenge of ours, next to nothing for a forged one.
+    False without Redis, which stores the used solutions. Costs about a millisecond of CPU for one
+    of our challenges, and a few microseconds for a forged one.
     """
     if len(solution) > MAX_SOLUTION:
         return False
@@ -72,9 +72,9 @@ def seconds_to_wait(proof: str, *, browser: str, purpose: str) -> int:
 
 
 def has_waited(proof: str, *, browser: str, purpose: str) -> bool:
-    """Say whether this browser has waited long enough, not too long, and comes for the first time.
+    """Return whether this browser has waited CHALLENGE_WAIT seconds and uses the proof first.
 
-    False without Redis.
+    False after WAIT_PROOF_GRACE more seconds, and without Redis.
     """
     since = _waiting_since(proof, browser, purpose)
     if since is None or time() - since < settings.CHALLENGE_WAIT:
