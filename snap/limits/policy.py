@@ -1,4 +1,4 @@
-"""Policies: which limits apply to a route, declared at its view (spec section 10).
+"""Policies: which limits apply to a route, declared at its view (docs/reference.md, Limits).
 
 Every view and every websocket consumer carries `@limited(read=…, write=…)` or
 `@unlimited("reason")`. A process with a route that has neither does not start: `snap.checks`

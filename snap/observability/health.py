@@ -18,7 +18,7 @@ from snap.observability.metrics import breaker_states
 from snap.resilience.connections import deadline
 from snap.resilience.database import breaker, database_answers
 
-# The levels of service (spec section 9).
+# The levels of service (docs/reference.md, Emergency levels).
 NORMAL = 1
 DIRECT = 2  # no broker or no workers
 EMERGENCY = 3  # no database
