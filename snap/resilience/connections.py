@@ -73,8 +73,9 @@ class BoundedConnection(psycopg.Connection[Any]):
             self.close()
             raise psycopg.OperationalError("the server is silent") from None
         except psycopg.OperationalError:
-            if self.closed and isinstance(self._pool, ConnectionPool):
-                self._pool.drain()
+            pool = getattr(self, "_pool", None)  # Only the connections of a pool have one.
+            if self.closed and isinstance(pool, ConnectionPool):
+                pool.drain()
             raise
 
     def _wait_and_report_silence(self, gen: Any, interval: float, limit: float) -> Any:
