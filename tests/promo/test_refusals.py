@@ -1,0 +1,59 @@
+"""The table of refusals has each code that can reach a person, and no other."""
+
+import ast
+from collections.abc import Iterator
+
+import pytest
+from django.conf import settings
+
+from guests.claims.admin import PROBLEMS
+from promo.refusals import REFUSALS
+
+ERRORS = {"AccountError", "GuestError"}
+# Codes that a variable holds where the error is raised, by file.
+COMPUTED = {
+    "accounts/services.py": {"refused", "email_taken"},
+    # The states of a list that takes no requests, as Event.list_state() returns them.
+    "guests/requests/accepting.py": {"not_open_yet", "closed", "cancelled"},
+    # The code of a ticket: its refusal, which one of the others is, or its state.
+    "promo/api/responses.py": set(),
+}
+# States of a ticket without a place, which are rendered like refusals.
+TICKET_STATES = {"cancelled", "unproven", "failed", "by_email", "registered_elsewhere"}
+# The worker stores this code in the request instead of raising an error.
+STORED = {"phone_on_list"}
+# Errors of decisions about claims, which only staff make. Admin has its own texts for them.
+ADMIN_ONLY = {"claim_decided", "needs_superuser"}
+
+
+def error_calls() -> Iterator[tuple[str, ast.expr]]:
+    """Yield the file and the code's expression of each error that is created."""
+    for app in ("accounts", "guests", "promo"):
+        for path in sorted((settings.BASE_DIR / app).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Call) and ast.unparse(node.func) in ERRORS:
+                    yield str(path.relative_to(settings.BASE_DIR)), node.args[0]
+
+
+def test_the_table_has_the_codes_that_can_be_raised_and_no_others() -> None:
+    raised, files_with_variables = set(), set()
+    for path, code in error_calls():
+        if isinstance(code, ast.Constant):
+            raised.add(code.value)
+        else:
+            files_with_variables.add(path)
+    assert files_with_variables == set(COMPUTED)
+    expected = raised.union(*COMPUTED.values(), TICKET_STATES, STORED) - ADMIN_ONLY
+    assert set(REFUSALS) == expected
+
+
+def test_admin_has_a_text_for_each_code_of_its_own() -> None:
+    assert set(PROBLEMS) >= ADMIN_ONLY
+
+
+@pytest.mark.parametrize("code", REFUSALS)
+def test_a_refusal_about_a_field_has_a_status_for_bad_fields(code: str) -> None:
+    refusal = REFUSALS[code]
+    assert 400 <= refusal.status < 500
+    if refusal.field:
+        assert refusal.status in {400, 409}
