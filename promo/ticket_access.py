@@ -39,7 +39,7 @@ class FoundTicket:
     None also for one that is dead there.
     """
 
-    sight: TicketAccess
+    access: TicketAccess
     stored: GuestRequest | None = None
     ticket: Ticket | None = None
     wait: int = 0
@@ -85,25 +85,25 @@ def find_tickets(wanted: Sequence[Wanted]) -> list[FoundTicket]:
     kept = {
         ticket_id
         for (ticket_id, _), each in zip(wanted, found, strict=True)
-        if each.sight is TicketAccess.GIVEN and each.stored is None
+        if each.access is TicketAccess.GIVEN and each.stored is None
     }
     if not kept:
         return found
     dead = find_dead_tickets(kept)
     return [
         replace(each, ticket=dead[ticket_id])
-        if each.sight is TicketAccess.GIVEN and ticket_id in dead
+        if each.access is TicketAccess.GIVEN and ticket_id in dead
         else each
         for (ticket_id, _), each in zip(wanted, found, strict=True)
     ]
 
 
 def _see(ticket_id: UUID, stored: GuestRequest | None, session: Any) -> FoundTicket:
-    sight = decide_access(ticket_id, stored, session)
-    if sight is TicketAccess.NOTHING:
-        return FoundTicket(sight)
+    access = decide_access(ticket_id, stored, session)
+    if access is TicketAccess.NOTHING:
+        return FoundTicket(access)
     if stored is None:
-        return FoundTicket(sight, wait=QUEUED_SECONDS)
-    if sight is TicketAccess.GIVEN:
-        return FoundTicket(sight, stored, ticket_sent_by_email(stored), QUEUED_SECONDS)
-    return FoundTicket(sight, stored, ticket_of(stored), seconds_left(stored))
+        return FoundTicket(access, wait=QUEUED_SECONDS)
+    if access is TicketAccess.GIVEN:
+        return FoundTicket(access, stored, ticket_sent_by_email(stored), QUEUED_SECONDS)
+    return FoundTicket(access, stored, ticket_of(stored), seconds_left(stored))

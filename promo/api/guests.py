@@ -94,7 +94,7 @@ def _create(
 def ticket(request: Request, ticket_id: UUID) -> Response:
     """Return the present state of a ticket to its owner."""
     found = find_ticket(ticket_id, request._request.session)
-    if found.sight is TicketAccess.NOTHING:
+    if found.access is TicketAccess.NOTHING:
         raise Http404("no such ticket")
     if found.ticket is None:
         # After an outage the request is only in the journal until that is drained.

@@ -65,7 +65,7 @@ class TicketConsumer(AsyncWebsocketConsumer):
         for group in self.groups:
             await self.channel_layer.group_add(group, self.channel_name)
         found = await self.find(session)
-        if found.sight is TicketAccess.NOTHING:
+        if found.access is TicketAccess.NOTHING:
             await self.close()
             return
         self.host, self.language = header(self.scope, b"host"), language_of(self.scope)
@@ -90,7 +90,7 @@ class TicketConsumer(AsyncWebsocketConsumer):
         While that is not everything, the session is kept: a push is then no news, but a reason to
         look again.
         """
-        if found.sight is TicketAccess.ACCOUNT and found.ticket:
+        if found.access is TicketAccess.ACCOUNT and found.ticket:
             self.session = None
             await self.tell(found.ticket, found.wait)
         else:
@@ -117,7 +117,7 @@ class TicketConsumer(AsyncWebsocketConsumer):
     async def look_again(self) -> None:
         """Read the ticket anew with the rights of the session."""
         found = await self.find(self.session)
-        if found.sight is not TicketAccess.NOTHING:
+        if found.access is not TicketAccess.NOTHING:
             await self.show(found, self.session)
 
     async def sessions_ended(self, message: dict[str, Any]) -> None:
