@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from accounts.sessions import RememberedAccount, account_phone
 from guests.emergency import snapshots
-from promo.api.authentication import SignedSession
+from promo.api.authentication import SignedSessionAuthentication
 from promo.api.responses import (
     accepted_response,
     events_response,
@@ -24,14 +24,14 @@ from snap.error_pages import unavailable
 
 
 @api_view(["GET"])
-@authentication_classes([SignedSession])
+@authentication_classes([SignedSessionAuthentication])
 def events(request: Request) -> Response:
     """List the events in this host's snapshots that are not over."""
     return events_response(snapshots.load_listed_events())
 
 
 @api_view(["POST"])
-@authentication_classes([SignedSession])
+@authentication_classes([SignedSessionAuthentication])
 def create(request: Request) -> Response:
     """Write the request into the journal and return 202."""
     account = request.user
@@ -54,7 +54,7 @@ def create(request: Request) -> Response:
 
 
 @api_view(["GET"])
-@authentication_classes([SignedSession])
+@authentication_classes([SignedSessionAuthentication])
 def ticket(request: Request, ticket_id: UUID) -> HttpResponse:
     """Return what this host knows of a ticket, to its browser and its account.
 

@@ -51,7 +51,7 @@ Decorator = Callable[[Any], Any]
 class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     """The session cookie, and the CSRF token that every POST sends in a header."""
 
-    target_class = "promo.api.authentication.Session"
+    target_class = "promo.api.authentication.SessionCookieAuthentication"
     name = ["session", "csrf"]
 
     def get_security_definition(self, auto_schema: Any) -> list[dict[str, str]]:

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from promo.sockets.ticket_loader import MOST_AT_ONCE, TicketLoader
+from promo.sockets.ticket_loader import MAX_BATCH, TicketLoader
 from promo.ticket_access import FoundTicket
 from tests.factories import make_event, make_request
 from tests.helpers.sessions import SessionStore, session_of
@@ -39,7 +39,7 @@ def tickets(found: list[FoundTicket | BaseException]) -> list[str | None]:
 
 
 def test_each_gets_its_own(wanted: list[tuple[Any, Any]]) -> None:
-    crowd = wanted * MOST_AT_ONCE
+    crowd = wanted * MAX_BATCH
     assert tickets(find(TicketLoader(), crowd)) == [str(ticket) for ticket, _ in crowd]
 
 
