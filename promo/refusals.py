@@ -24,6 +24,13 @@ class Refusal:
     status: int = 409
     field: str = ""
 
+    @property
+    def fields(self) -> dict[str, list[str]] | None:
+        """The texts by field, as the body of an API error has them."""
+        if not self.field:
+            return None
+        return {self.field: [str(self.text)]}
+
 
 _TABLE = [
     Refusal("not_open_yet", _("The list is not open yet.")),

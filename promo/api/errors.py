@@ -26,9 +26,6 @@ PERMISSION_CODES = {"csrf", "not_yours"}
 def refusal_response(error: GuestError | AccountError) -> Response:
     """Return the response to a refusal: the status and text from `promo.refusals`, and its code."""
     refusal = refusal_of(error.code)
-    fields = None
-    if refusal.field:
-        fields = {refusal.field: [refusal.text]}
     headers: dict[str, str] = {}
     retry_after, challenge_url = 0, ""
     if isinstance(error, AccountError) and error.retry_after:
@@ -40,7 +37,7 @@ def refusal_response(error: GuestError | AccountError) -> Response:
         refusal.status,
         code=error.code,
         text=refusal.text,
-        fields=fields,
+        fields=refusal.fields,
         retry_after=retry_after,
         challenge_url=challenge_url,
     )

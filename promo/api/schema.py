@@ -43,7 +43,7 @@ from promo.api.serializers import (
     StateSerializer,
 )
 from promo.refusals import REFUSALS, Refusal
-from snap.api_errors import DEFAULT_ERRORS, ErrorCodeField, ErrorSerializer, error_body
+from snap.api_errors import CSRF_TEXT, DEFAULT_ERRORS, ErrorCodeField, ErrorSerializer, error_body
 
 Decorator = Callable[[Any], Any]
 
@@ -105,20 +105,36 @@ DESCRIPTIONS = {
 RETRY_AFTER = {429: 30, 503: 5}
 
 
-def error_response(status: int, refusals: list[Refusal]) -> OpenApiResponse:
-    """Document an error, with the usual body of its status and that of each refusal as examples."""
-    wait = RETRY_AFTER.get(status, 0)
+def error_responses(errors: list[int], refusals: tuple[str, ...]) -> dict[int, OpenApiResponse]:
+    """Document the errors of a call, each status with its codes as examples."""
+    examples: dict[int, list[OpenApiExample]] = {}
     with translation.override("en"):
-        examples = [error_example(error_body(status, retry_after=wait))]
-        for refusal in refusals:
-            fields = None
-            if refusal.field:
-                fields = {refusal.field: [refusal.text]}
-            body = error_body(
-                status, code=refusal.code, text=refusal.text, fields=fields, retry_after=wait
-            )
-            examples.append(error_example(body))
-    return OpenApiResponse(Failure, DESCRIPTIONS[status], examples)
+        for status in errors:
+            examples[status] = [usual_error(status)]
+        for code in refusals:
+            refusal = REFUSALS[code]
+            examples.setdefault(refusal.status, []).append(refusal_error(refusal))
+    responses = {}
+    for status, bodies in examples.items():
+        responses[status] = OpenApiResponse(Failure, DESCRIPTIONS[status], bodies)
+    return responses
+
+
+def usual_error(status: int) -> OpenApiExample:
+    if status == 403:
+        return error_example(error_body(403, code="csrf", text=CSRF_TEXT))
+    return error_example(error_body(status, retry_after=RETRY_AFTER.get(status, 0)))
+
+
+def refusal_error(refusal: Refusal) -> OpenApiExample:
+    body = error_body(
+        refusal.status,
+        code=refusal.code,
+        text=refusal.text,
+        fields=refusal.fields,
+        retry_after=RETRY_AFTER.get(refusal.status, 0),
+    )
+    return error_example(body)
 
 
 def error_example(body: dict[str, Any]) -> OpenApiExample:
@@ -184,13 +200,7 @@ def call(
     `errors`: statuses with their usual codes. `refusals`: codes of `promo.refusals`, which add
     their statuses.
     """
-    by_status: dict[int, list[Refusal]] = {status: [] for status in errors}
-    for code in refusals:
-        refusal = REFUSALS[code]
-        by_status.setdefault(refusal.status, []).append(refusal)
-    documented: dict[int, Any] = dict(responses)
-    for status, known in by_status.items():
-        documented[status] = error_response(status, known)
+    documented: dict[int, Any] = {**responses, **error_responses(errors, refusals)}
     return extend_schema(
         operation_id=operation,
         summary=summary,

@@ -2,11 +2,13 @@
 
 import ast
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.conf import settings
 
 from guests.claims.admin import PROBLEMS
+from promo.api.schema import CachedSchemaGenerator
 from promo.refusals import REFUSALS
 
 ERRORS = {"AccountError", "GuestError"}
@@ -24,6 +26,8 @@ TICKET_STATES = {"cancelled", "unproven", "failed", "by_email", "registered_else
 STORED = {"phone_on_list"}
 # Errors of decisions about claims, which only staff make. Admin has its own texts for them.
 ADMIN_ONLY = {"claim_decided", "needs_superuser"}
+# Refusals of claims, and of tickets from an emergency: no call of the API ends with them.
+PAGES_AND_SOCKETS_ONLY = {"too_many_claims", "by_email", "registered_elsewhere"}
 
 
 def error_calls() -> Iterator[tuple[str, ast.expr]]:
@@ -57,3 +61,24 @@ def test_a_refusal_about_a_field_has_a_status_for_bad_fields(code: str) -> None:
     assert 400 <= refusal.status < 500
     if refusal.field:
         assert refusal.status in {400, 409}
+
+
+def documented_errors() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the status and the body of each example of an error in the schema."""
+    schema = CachedSchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]
+    for methods in schema["paths"].values():
+        for operation in methods.values():
+            for status, response in operation["responses"].items():
+                content = response["content"]["application/json"]
+                for example in content.get("examples", {}).values():
+                    yield status, example["value"]
+
+
+def test_the_schema_has_an_example_of_each_refusal_with_its_status() -> None:
+    documented = set()
+    for status, body in documented_errors():
+        refusal = REFUSALS.get(body["code"])
+        if refusal:
+            assert status == str(refusal.status)
+            documented.add(refusal.code)
+    assert documented == set(REFUSALS) - PAGES_AND_SOCKETS_ONLY
