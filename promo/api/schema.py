@@ -163,7 +163,7 @@ KEY_PARAMETER = OpenApiParameter(
 
 def response_headers(statuses: set[int]) -> list[OpenApiParameter]:
     """Document the headers of the responses with these statuses."""
-    # A 503 comes before the limits were asked.
+    # A 503 can come before the limits are checked.
     limited = sorted(statuses - {503})
     headers = []
     for name, (kind, description) in RATE_LIMIT_HEADERS.items():
