@@ -1,4 +1,4 @@
-"""The one shape of an error of the JSON API (spec section 5), and the texts of usual errors."""
+"""The one shape of an error of the JSON API (docs/reference.md, Errors), and its usual texts."""
 
 from collections.abc import Mapping
 from typing import Any

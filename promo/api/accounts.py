@@ -1,4 +1,6 @@
-"""The account calls of the JSON API: check a phone, sign in with a code, register (spec section 5).
+"""JSON API calls about accounts: check a phone, sign in with a code, register.
+
+Their contract is docs/reference.md, JSON API.
 
 While the database is away they answer 503: accounts cannot be looked up, and the journal takes
 registrations only with a request for a place.

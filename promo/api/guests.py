@@ -1,4 +1,4 @@
-"""The guest calls of the JSON API: list events, ask for a place, read a ticket (spec section 5)."""
+"""JSON API calls about events, places and tickets (docs/reference.md, JSON API)."""
 
 from collections.abc import Callable
 from uuid import UUID

@@ -172,7 +172,7 @@ class PageConsumer(TicketConsumer):
 
 
 class UpdatesConsumer(TicketConsumer):
-    """`/ws/guest-updates/<ticket>/`: states as JSON (spec section 6)."""
+    """`/ws/guest-updates/<ticket>/`: states as JSON (docs/reference.md, Websockets)."""
 
     async def send_restricted(self, found: FoundTicket) -> None:
         if found.ticket:
@@ -187,7 +187,7 @@ class UpdatesConsumer(TicketConsumer):
 
 
 def ticket_message(ticket: Ticket, wait: int) -> dict[str, Any]:
-    """Return the JSON message for a state (spec section 6); `wait` in seconds."""
+    """Return the JSON message for a state (docs/reference.md, Websockets); `wait` in seconds."""
     match ticket.state:
         case "created":
             data = {"id": ticket.guest_id, "qr_code_url": ticket.qr_code_url}
