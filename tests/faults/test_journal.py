@@ -14,8 +14,8 @@ from django.db import connection
 from pytest_django import Settings
 
 from guests.journal import the_journal
-from snap.embedded import PostgreSQL
-from snap.processes import BASE_DIR
+from snap.local.embedded import PostgreSQL
+from snap.local.processes import BASE_DIR
 from tests.stack import Stack, wait_for
 
 from .breaking import changed, commits_held, pause, waiting_commits

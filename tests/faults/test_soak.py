@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from redis import Redis
 
-from snap.embedded import PostgreSQL, Valkey
+from snap.local.embedded import PostgreSQL, Valkey
 from tests.stack import Stack
 
 from .breaking import commits_held, frozen, kill_one_child, pause, terminate, waiting_commits

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from guests.models import GuestRequest
-from snap.embedded import PostgreSQL
+from snap.local.embedded import PostgreSQL
 from tests.factories import make_event
 from tests.stack import Stack, http, wait_for
 

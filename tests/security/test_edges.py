@@ -22,8 +22,8 @@ from accounts.services import register
 from guests.models import Guest, GuestRequest
 from guests.snapshots import remember
 from snap.database import breaker
+from snap.local.processes import BASE_DIR
 from snap.logs import PlainFormatter, hide_secrets
-from snap.processes import BASE_DIR
 from tests import servers
 from tests.factories import make_account, make_event, make_guest, make_staff
 from tests.promo.visitors import Visitor, html_of

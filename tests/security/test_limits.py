@@ -20,7 +20,7 @@ from guests.models import GuestRequest
 from snap import limits
 from snap.addresses import client_address
 from snap.limits import LOCAL_KEYS, SLICE, WINDOW, Layer, LocalLimiter, acquire, stand_in_line
-from snap.processes import BASE_DIR
+from snap.local.processes import BASE_DIR
 from tests import servers
 from tests.factories import make_account, make_event
 from tests.promo.test_limits import challenge_for, solution_of, solve

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from snap.breaker import Breaker, Probe
-from snap.processes import BASE_DIR
+from snap.local.processes import BASE_DIR
 from tests.stack import wait_for
 
 

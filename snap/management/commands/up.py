@@ -33,9 +33,9 @@ from django.db import OperationalError
 from honcho.colour import get_colours
 from honcho.printer import Message, Printer
 
-from snap import processes
-from snap.embedded import EmbeddedError, PostgreSQL, Valkey
-from snap.processes import BASE_DIR, Process
+from snap.local import processes
+from snap.local.embedded import EmbeddedError, PostgreSQL, Valkey
+from snap.local.processes import BASE_DIR, Process
 
 VAR = BASE_DIR / "var"
 # What is worked out anew by each run; the rest of var/env is kept as it is.

@@ -13,8 +13,8 @@ import psycopg
 import pytest
 from redis import Redis
 
-from snap import embedded
-from snap.embedded import EmbeddedError, PostgreSQL, Valkey
+from snap.local import embedded
+from snap.local.embedded import EmbeddedError, PostgreSQL, Valkey
 from tests.stack import wait_for
 
 
@@ -127,7 +127,7 @@ def test_a_missing_wheel_is_one_clear_sentence(
 
 def test_servers_end_with_a_process_that_was_killed(folder: Path) -> None:
     program = (
-        "import os, pathlib, signal, sys; from snap.embedded import PostgreSQL, Valkey;"
+        "import os, pathlib, signal, sys; from snap.local.embedded import PostgreSQL, Valkey;"
         "folder = pathlib.Path(sys.argv[1]);"
         "servers = PostgreSQL(folder / 'postgresql'), Valkey(folder / 'valkey');"
         "[server.start() for server in servers];"

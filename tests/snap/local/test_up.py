@@ -16,10 +16,10 @@ import psutil
 import psycopg
 import pytest
 
-from snap import embedded
-from snap.embedded import free_port
+from snap.local import embedded
+from snap.local.embedded import free_port
+from snap.local.processes import BASE_DIR
 from snap.management.commands import up
-from snap.processes import BASE_DIR
 from tests import servers
 from tests.stack import answers, http, wait_for
 
@@ -230,7 +230,7 @@ def test_a_server_that_dies_again_and_again_is_given_longer_pauses(tmp_path: Pat
 TOLD_IN_A_FORK = """\
 import os, signal
 from snap.management.commands import up
-from snap.processes import Process
+from snap.local.processes import Process
 
 up.catch_signals()
 os.register_at_fork(after_in_parent=lambda: signal.raise_signal(signal.SIGTERM))

@@ -13,7 +13,7 @@ from typing import IO
 
 from honcho.environ import parse_procfile
 
-BASE_DIR = Path(__file__).resolve().parent.parent
+BASE_DIR = Path(__file__).resolve().parent.parent.parent
 PR_SET_PDEATHSIG = 1
 
 _libc = ctypes.CDLL(None)

@@ -27,7 +27,7 @@ import psutil
 import psycopg
 from psycopg import sql
 
-from snap.processes import BASE_DIR, end_with_parent
+from snap.local.processes import BASE_DIR, end_with_parent
 
 # A server that was killed in the middle of a storm replays its log before it answers.
 START_TIMEOUT = 60.0
