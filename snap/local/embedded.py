@@ -144,7 +144,7 @@ class _Server:
             self.log_path.chmod(0o600)
         except OSError as error:
             raise EmbeddedError(
-                f"{self.title} cannot keep its data in {folder}: {error.strerror}."
+                f"{self.title} cannot write to {error.filename}: {error.strerror}."
             ) from error
 
     def _stop_earlier(self, pid_file: Path) -> None:

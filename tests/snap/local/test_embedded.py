@@ -114,7 +114,7 @@ def test_valkey_keeps_every_write_when_it_is_killed(valkey: Valkey) -> None:
 
 def test_data_that_cannot_be_written_are_one_clear_sentence(folder: Path) -> None:
     (folder / "file").touch()
-    with pytest.raises(EmbeddedError, match=r"Valkey cannot keep its data in .*Not a directory"):
+    with pytest.raises(EmbeddedError, match=r"Valkey cannot write to .*Not a directory"):
         Valkey(folder / "file" / "valkey").start()
 
 
