@@ -25,27 +25,16 @@ from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.admin import TOTPDeviceAdmin
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
-from notifications.admin import LongList
-from snap.policies import STAFF, limited
-
-from .models import BlockedPhone, SuspiciousActivity, User
-from .phone_checks import forget_phone
-from .phones import PhoneError, masked_phone, parse_phone
-from .services import forget_proofs
-from .suspicious import last_day
-from .throttle import STAFF_SIGN_IN, refuse_sign_in
+from accounts.lockout import STAFF_SIGN_IN, refuse_sign_in
+from accounts.models import BlockedPhone, SuspiciousActivity, User
+from accounts.phone_checks import forget_phone
+from accounts.phones import PhoneError, masked_phone, parse_phone
+from accounts.services import forget_proofs
+from accounts.suspicious import last_day
+from snap.admin import ChangesOnly, LongList
+from snap.limits.policy import STAFF, limited
 
 POWERS = ["is_staff", "is_superuser", "groups", "user_permissions"]
-
-
-class ChangesOnly(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
-    """Saves what was changed in the form and nothing else: others write to the same rows."""
-
-    def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
-        columns = {field.name for field in obj._meta.concrete_fields}
-        changed = columns.intersection(form.changed_data)
-        if changed or not change:
-            obj.save(update_fields=changed if change else None)
 
 
 class FindsPhones(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -161,10 +150,10 @@ class AccountAdmin(LongList, FindsPhones, ChangesOnly, UserAdmin):  # type: igno
             raise PermissionDenied
         if request.method == "POST" and (refused := refuse_sign_in(request)):
             return refused
-        answer = super().user_change_password(request, id, form_url)
-        if request.method == "POST" and answer.status_code == 302:
+        response = super().user_change_password(request, id, form_url)
+        if request.method == "POST" and response.status_code == 302:
             account.close_sockets()
-        return answer
+        return response
 
     @admin.action(description=_("Sign out everywhere"), permissions=["change"])
     def sign_out_everywhere(self, request: HttpRequest, queryset: QuerySet[User]) -> None:

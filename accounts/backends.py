@@ -2,7 +2,7 @@
 
 from django.contrib.auth.backends import BaseBackend
 
-from .models import User
+from accounts.models import User
 
 
 class CodeBackend(BaseBackend):

@@ -10,13 +10,12 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 
+from accounts.exceptions import AccountError
+from accounts.models import Claim, ClaimChange, User
+from accounts.services import check_email_is_free, is_blocked
+from accounts.suspicious import hash_personal, note_suspicious
 from notifications.services import queue_email
 from snap.addresses import normal_address
-
-from .errors import AccountError
-from .models import Claim, ClaimChange, User
-from .services import check_email_is_free, is_blocked
-from .suspicious import hash_personal, note_suspicious
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +52,7 @@ def make_claim(
 
 
 @transaction.atomic
-def keep_claim(account: User, claim: Claim) -> Claim:
+def save_claim(account: User, claim: Claim) -> Claim:
     """Keep a claim that was written while the database was away, from a network that nobody knows.
 
     Return it, or the undecided one that its browser has made before. One that `make_claim` would

@@ -18,10 +18,9 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import QuerySet
 
+from accounts.exceptions import AccountError
+from accounts.models import LoginCode, User
 from notifications.recipients import RECIPIENT_WINDOW, caused_by_strangers
-
-from .errors import AccountError
-from .models import LoginCode, User
 
 # One number for the advisory lock under which codes are counted, any that nobody else uses.
 CODES_LOCK = 0x534E4150

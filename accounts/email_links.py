@@ -3,7 +3,7 @@
 from django.core.signing import BadSignature, Signer
 from django.http import HttpRequest
 
-from .models import User
+from accounts.models import User
 
 SALT = "accounts.email_links"
 

@@ -3,14 +3,13 @@
 from typing import Any
 
 from django.conf import settings
-from django.urls import reverse
 from django.utils.http import urlencode
 
+from accounts.email_links import signature_for
+from accounts.models import Claim, LoginCode, User
+from accounts.phones import masked_phone
 from notifications.kinds import EmailContent, email_kind
-
-from .email_links import signature_for
-from .models import Claim, LoginCode, User
-from .phones import masked_phone
+from snap.pages import page_url
 
 
 @email_kind("welcome")
@@ -19,12 +18,11 @@ def welcome(cause: str) -> EmailContent | None:
     if account is None:
         return None
     query = urlencode({"proof": signature_for(account, "welcome")})
-    path = reverse("from_email:welcome", args=[account.pk])
     return EmailContent(
         {
             "first_name": account.first_name,
-            "proof_url": f"{settings.PUBLIC_URL}{path}?{query}",
-            "promo_url": settings.PUBLIC_URL + reverse("promo:events"),
+            "proof_url": f"{page_url('welcome_link', account.pk)}?{query}",
+            "promo_url": page_url("events"),
         },
         only_to=account.email,
     )
@@ -54,13 +52,12 @@ def claim(cause: str) -> EmailContent | None:
         return None
     account = made.account
     query = urlencode({"proof": signature_for(account, f"claim:{made.pk}")})
-    path = reverse("from_email:claim", args=[made.pk])
     return EmailContent(
         {
             "first_name": account.first_name,
             "phone": masked_phone(account.phone or ""),
             "hours": answer_hours(),
-            "objection_url": f"{settings.PUBLIC_URL}{path}?{query}",
+            "objection_url": f"{page_url('claim_link', made.pk)}?{query}",
         },
         only_to=account.email,
     )
@@ -81,7 +78,7 @@ def claim_decided(cause: str) -> EmailContent | None:
         "phone": masked_phone(made.account.phone or ""),
         "state": state,
         "is_claimant": side == "claimant",
-        "promo_url": settings.PUBLIC_URL + reverse("promo:events"),
+        "promo_url": page_url("events"),
     }
     return EmailContent(context)
 

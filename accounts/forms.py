@@ -15,7 +15,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 from django_countries import countries
 
-from .phones import PhoneError, dial_code, parse_phone
+from accounts.phones import PhoneError, dial_code, parse_phone
 
 PHONE_MESSAGES = {
     "empty": _("Write your phone number."),

@@ -5,7 +5,7 @@ import os
 from django.conf import settings
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 
-from snap.slots import Slots
+from snap.resilience.slots import Slots
 
 hash_slots = Slots("hash", settings.HASH_SLOTS or max(1, (os.cpu_count() or 1) // 2))
 

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from django.core.cache import cache
 from prometheus_client import Counter, Histogram
 
-from .models import User
-from .suspicious import hash_personal
+from accounts.models import User
+from accounts.suspicious import hash_personal
 
 CACHE_SECONDS = 300
 

@@ -13,15 +13,14 @@ from django.db.models.functions import Now
 from django.utils import timezone, translation
 from django.utils.translation import gettext
 
+from accounts.code_budgets import check_budgets
+from accounts.exceptions import AccountError
+from accounts.models import Claim, LoginCode, User
+from accounts.sms import ChannelError, sms
+from accounts.suspicious import hash_personal, note_suspicious
 from notifications.recipients import recipient_key
 from notifications.services import queue_email
 from snap.addresses import normal_address
-
-from .channels import ChannelError, sms
-from .code_budgets import check_budgets
-from .errors import AccountError
-from .models import Claim, LoginCode, User
-from .suspicious import hash_personal, note_suspicious
 
 log = logging.getLogger(__name__)
 

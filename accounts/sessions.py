@@ -12,8 +12,8 @@ from django.http import HttpRequest
 from django.utils.crypto import constant_time_compare
 from django.utils.functional import SimpleLazyObject
 
-from .models import User
-from .suspicious import hash_personal
+from accounts.models import User
+from accounts.suspicious import hash_personal
 
 BROWSER_KEY = "browser"
 # The id of a browser in which staff have signed in with the right password.
@@ -32,7 +32,7 @@ ACCOUNT_PHONE_KEY = "account_phone"
 BACKEND = "accounts.backends.CodeBackend"
 
 
-def note_own_phone(request: HttpRequest, phone: str) -> None:
+def remember_own_phone(request: HttpRequest, phone: str) -> None:
     """Remember that an account with this phone has signed in here, by a hash of the phone."""
     hashed = hash_personal(phone)
     known: list[str] = request.session.get(OWN_PHONES_KEY, [])
@@ -83,7 +83,7 @@ def sign_in(request: HttpRequest, account: User) -> None:
     name_session(request)
     request.session.update(kept)
     request.session[ACCOUNT_PHONE_KEY] = account.phone
-    note_own_phone(request, account.phone or "")
+    remember_own_phone(request, account.phone or "")
 
 
 def name_session(request: HttpRequest) -> None:

@@ -11,10 +11,9 @@ from django.db.models import Sum
 from django.db.models.functions import Now
 from django.utils.crypto import salted_hmac
 
+from accounts.models import SuspiciousActivity
 from snap.addresses import normal_address
-from snap.database import breaker
-
-from .models import SuspiciousActivity
+from snap.resilience.database import breaker
 
 log = logging.getLogger(__name__)
 

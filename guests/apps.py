@@ -1,7 +1,7 @@
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
-from snap.health import journal_checks, worker_checks
+from snap.observability.health import journal_checks, worker_checks
 
 
 class GuestsConfig(AppConfig):
@@ -9,9 +9,9 @@ class GuestsConfig(AppConfig):
     verbose_name = _("guest lists")
 
     def ready(self) -> None:
-        from . import emails  # noqa: F401  (registers the kinds of email that guest lists send)
-        from .journal import the_journal
-        from .takeup import workers_take_up
+        from guests import emails  # noqa: F401  (registers the kinds of email that guest lists send)
+        from guests.emergency.journal import get_journal
+        from guests.requests.worker_health import workers_are_working
 
-        worker_checks.append(workers_take_up)
-        journal_checks.append(lambda: the_journal().is_writable())
+        worker_checks.append(workers_are_working)
+        journal_checks.append(lambda: get_journal().is_writable())

@@ -13,12 +13,11 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from PIL import Image, UnidentifiedImageError
 
+from guests.emergency.intake import EMAIL_TAKEN
+from guests.emergency.journal import StoredEntry, get_journal
+from guests.models import Event, Guest, GuestRequest
+from guests.qr.codes import image_name
 from notifications.models import Email
-
-from . import qr
-from .intake import EMAIL_TAKEN
-from .journal import StoredEntry, the_journal
-from .models import Event, Guest, GuestRequest
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def in_flight(events: QuerySet[Event] | None = None) -> list[InFlight]:
 
 
 def _journalled(state: str, events: QuerySet[Event] | None) -> list[StoredEntry]:
-    stored = the_journal().in_state(state)
+    stored = get_journal().in_state(state)
     if events is None:
         return stored
     slugs = set(events.values_list("slug", flat=True))
@@ -148,7 +147,7 @@ def _guests_to_come() -> QuerySet[Guest]:
 
 def _is_readable(token: str) -> bool:
     try:
-        with default_storage.open(qr.image_name(token)) as file, Image.open(file) as image:
+        with default_storage.open(image_name(token)) as file, Image.open(file) as image:
             image.verify()
     except (OSError, SyntaxError, UnidentifiedImageError):
         return False

@@ -2,13 +2,12 @@
 
 from django.conf import settings
 from django.core.files.storage import default_storage
-from django.urls import reverse
 
+from guests.models import Guest
+from guests.passes.holders import link_for_holder
+from guests.qr.codes import image_name, image_url
 from notifications.kinds import EmailContent, email_kind
-
-from . import qr
-from .models import Guest
-from .passes import link_for_holder
+from snap.pages import page_url
 
 
 @email_kind("qr_code")
@@ -17,7 +16,7 @@ def qr_code(cause: str) -> EmailContent | None:
     if guest is None or guest.qr_token is None or guest.is_withheld:
         return None
     event = guest.event
-    with default_storage.open(qr.image_name(guest.qr_token)) as image:
+    with default_storage.open(image_name(guest.qr_token)) as image:
         png = image.read()
     return EmailContent(
         {
@@ -27,7 +26,7 @@ def qr_code(cause: str) -> EmailContent | None:
             "address": event.address,
             "starts_at": event.local_start,
             "guest_url": link_for_holder(guest),
-            "qr_url": settings.PUBLIC_URL + qr.image_url(guest.qr_token),
+            "qr_url": settings.PUBLIC_URL + image_url(guest.qr_token),
             "from_waiting_list": guest.has_waited(),
         },
         inline_images={"qr": png},
@@ -45,7 +44,7 @@ def waitlisted(cause: str) -> EmailContent | None:
             "first_name": guest.account.first_name,
             "event_title": guest.event.title,
             "position": guest.position(),
-            "event_url": settings.PUBLIC_URL + reverse("promo:event", args=[guest.event.slug]),
+            "event_url": page_url("event", guest.event.slug),
         }
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from .models import Event, Guest
+from guests.models import Event, Guest
 
 BYTE_ORDER_MARK = "\ufeff"  # Without it Excel takes UTF-8 for something else.
 ROWS_AT_ONCE = 500
@@ -55,7 +55,7 @@ def guest_list_lines(event: Event) -> Iterator[str]:
     return _written(headings, cells, separator)
 
 
-def harmless(text: str) -> str:
+def escape_formula(text: str) -> str:
     """Return a cell that spreadsheets show as text, whatever it begins with."""
     return f"'{text}" if text.startswith(FORMULA_STARTS) else text
 
@@ -63,7 +63,7 @@ def harmless(text: str) -> str:
 def _cells(event: Event, states: dict[str, str], row: tuple[Any, ...]) -> list[str]:
     name, phone, email, state, promoter, team, *times = row
     texts = [name, phone, email, states[state], promoter or "", team or ""]
-    return [harmless(text) for text in texts] + [_local(event, at) for at in times]
+    return [escape_formula(text) for text in texts] + [_local(event, at) for at in times]
 
 
 def _local(event: Event, at: datetime | None) -> str:

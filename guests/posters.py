@@ -17,9 +17,8 @@ from django.core.validators import FileExtensionValidator
 from django.utils.translation import gettext_lazy as _
 from PIL import Image, ImageOps
 
-from snap.slots import Slots
-
-from .models import Event
+from guests.models import Event
+from snap.resilience.slots import Slots
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 check_extension = FileExtensionValidator(["jpg", "jpeg", "png", "webp"])
@@ -29,7 +28,7 @@ QUALITY = 85
 image_slots = Slots("image", 1, waiters=1, patience=2.0)
 
 
-def redrawn(upload: "UploadedFile[bytes]") -> "ContentFile[bytes]":
+def reencode_image(upload: "UploadedFile[bytes]") -> "ContentFile[bytes]":
     """Return an uploaded JPEG, PNG or WebP as a JPEG of ours, under a name of ours.
 
     What else the file held (places and cameras in its metadata, a script behind its last byte) is
@@ -92,7 +91,7 @@ def stored_poster(upload: "UploadedFile[bytes]") -> Iterator[StoredPoster]:
     try:
         with upload:
             check_extension(upload)
-            poster = redrawn(upload)
+            poster = reencode_image(upload)
     except ValidationError as error:
         yield StoredPoster("", error)
         return

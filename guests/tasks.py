@@ -1,7 +1,7 @@
 from celery import shared_task
 from django.conf import settings
 
-from .creation import create_due_guests
+from guests.requests.creating import create_due_guests
 
 
 @shared_task(name="guests.tasks.create_guests")

@@ -6,10 +6,8 @@ servers like to repeat the address, and an exception may quote what it was given
 
 import smtplib
 import socket
-import traceback
 from dataclasses import dataclass
 from enum import Enum, auto
-from pathlib import Path
 from time import monotonic
 from urllib.parse import urlsplit
 
@@ -23,11 +21,11 @@ from django.core.mail.utils import DNS_NAME
 from django.db import InterfaceError, OperationalError
 from django.utils import translation
 
-from snap.breaker import Breaker
-
-from .kinds import build_content
-from .messages import make_message
-from .models import Email
+from notifications.kinds import build_content
+from notifications.messages import make_message
+from notifications.models import Email
+from snap.observability.logs import describe_error
+from snap.resilience.breaker import Breaker
 
 PROBE_SECONDS = 2.0
 PORTS = {"http": 80, "https": 443}
@@ -64,7 +62,7 @@ class Result(Enum):
     NOT_WANTED = auto()  # its cause has gone
     REFUSED = auto()  # this address will never take it
     FAILED = auto()  # something about this email
-    AWAY = auto()  # the mail server, the database or the network
+    UNAVAILABLE = auto()  # the mail server, the database or the network
 
 
 @dataclass(frozen=True)
@@ -83,60 +81,50 @@ def deliver(email: Email, backend: BaseEmailBackend) -> Outcome:
             return Outcome(Result.NOT_WANTED)
         message = make_message(email, content)
     except (ValidationError, BadHeaderError) as error:
-        return Outcome(Result.REFUSED, error=describe(error))
+        return Outcome(Result.REFUSED, error=describe_error(error))
     except (InterfaceError, OperationalError, ConnectionError, TimeoutError) as error:
-        return Outcome(Result.AWAY, error=describe(error))
+        return Outcome(Result.UNAVAILABLE, error=describe_error(error))
     except Exception as error:  # noqa: BLE001 (one bad email must not hold up the others)
-        return Outcome(Result.FAILED, error=describe(error))
+        return Outcome(Result.FAILED, error=describe_error(error))
     began = monotonic()
     try:
         backend.open()
         backend.send_messages([message])
     except Exception as error:  # noqa: BLE001 (one bad email must not hold up the others)
-        result = _blame(error)
-        if result is Result.AWAY:
+        result = _classify_error(error)
+        if result is Result.UNAVAILABLE:
             provider.failed(began)
             provider.suspect()
         else:
             provider.succeeded()
-        return Outcome(result, error=describe(error))
+        return Outcome(result, error=describe_error(error))
     provider.succeeded()
     status = getattr(message, "anymail_status", None)
     return Outcome(Result.SENT, provider_id=getattr(status, "message_id", None) or "")
 
 
-def _blame(error: Exception) -> Result:
+def _classify_error(error: Exception) -> Result:
     match error:
         case AnymailRecipientsRefused() | AnymailInvalidAddress() | BadHeaderError():
             return Result.REFUSED
         case AnymailAPIError(status_code=status):
             ours = status is None or status >= 500 or status in {401, 403, 408, 429}
-            return Result.AWAY if ours else Result.FAILED
+            return Result.UNAVAILABLE if ours else Result.FAILED
         case smtplib.SMTPRecipientsRefused():
             return _blame_for_reply(max(code for code, _ in error.recipients.values()))
         case smtplib.SMTPDataError(smtp_code=code):
-            return Result.AWAY if code == 421 else Result.FAILED
+            return Result.UNAVAILABLE if code == 421 else Result.FAILED
         case smtplib.SMTPNotSupportedError():
             return Result.FAILED
         case OSError():
             # No connection, none any more, no login, or a sender that is not ours to use: every
             # SMTP error is an OSError, and these would meet any other email just the same.
-            return Result.AWAY
+            return Result.UNAVAILABLE
         case _:
             return Result.FAILED
 
 
 def _blame_for_reply(code: int) -> Result:
     if code == 421:
-        return Result.AWAY
+        return Result.UNAVAILABLE
     return Result.REFUSED if code >= 500 else Result.FAILED
-
-
-def describe(error: Exception) -> str:
-    """Name an error and where it arose, without its text: `SMTPDataError 554 (smtplib.py:887)`."""
-    status = getattr(error, "smtp_code", None) or getattr(error, "status_code", None) or ""
-    if isinstance(error, smtplib.SMTPRecipientsRefused):
-        status = max(code for code, _ in error.recipients.values())
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"({Path(frame.filename).name}:{frame.lineno})"
-    return " ".join(str(part) for part in (type(error).__name__, status, where) if part)

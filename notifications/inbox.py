@@ -26,7 +26,7 @@ from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_safe
 
 from snap.addresses import is_this_machine
-from snap.policies import PAGES, limited
+from snap.limits.policy import PAGES, limited
 
 log = logging.getLogger(__name__)
 
@@ -69,11 +69,11 @@ def inbox(request: HttpRequest) -> HttpResponse:
     """List the newest emails. The printed address leaves its key in a cookie."""
     _require_reader(request)
     if KEY in request.GET:
-        answer = redirect("inbox")
-        answer.set_cookie(
+        response = redirect("inbox")
+        response.set_cookie(
             COOKIE, request.GET[KEY], path=reverse("inbox"), httponly=True, samesite="Lax"
         )
-        return answer
+        return response
     emails = [(name, _read(name)) for name in _newest_names()]
     return render(request, "notifications/inbox.html", {"emails": emails})
 

@@ -11,8 +11,8 @@ from django.core.validators import validate_email
 from django.template.loader import render_to_string
 from django.utils import translation
 
-from .kinds import EmailContent
-from .models import Email
+from notifications.kinds import EmailContent
+from notifications.models import Email
 
 
 class RelatedMessage(EmailMultiAlternatives):

@@ -5,7 +5,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from .kinds import known_kinds
+from notifications.kinds import known_kinds
 
 
 class EmailQuerySet(models.QuerySet["Email"]):

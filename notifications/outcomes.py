@@ -20,8 +20,8 @@ from typing import Self
 
 from django.conf import settings
 
-from .delivery import Outcome, Result
-from .models import Email
+from notifications.delivery import Outcome, Result
+from notifications.models import Email
 
 log = logging.getLogger(__name__)
 

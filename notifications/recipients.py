@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import QuerySet
 
-from .models import Email
+from notifications.models import Email
 
 # Mailboxes in which dots in the name mean nothing, and the domain that they are known by here.
 WITHOUT_DOTS = {"gmail.com": "gmail.com", "googlemail.com": "gmail.com"}

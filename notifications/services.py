@@ -21,14 +21,13 @@ from django.db.models import QuerySet
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
 
-from snap.connections import within
-from snap.wakeup import WakeUp
-
-from .delivery import Outcome, Result, deliver, provider
-from .kinds import require_known
-from .models import Email
-from .outcomes import KeptOutcomes
-from .recipients import COUNT, recipient_key
+from notifications.delivery import Outcome, Result, deliver, provider
+from notifications.kinds import require_known
+from notifications.models import Email
+from notifications.outcomes import KeptOutcomes
+from notifications.recipients import COUNT, recipient_key
+from snap.resilience.connections import deadline
+from snap.resilience.wakeup import WakeUp
 
 log = logging.getLogger(__name__)
 
@@ -250,7 +249,7 @@ def _send(claimed: list[Email], backend: BaseEmailBackend, kept: KeptOutcomes) -
             _record(email, known.outcome, kept, until=stop_at)
             continue
         if not provider.allows():
-            _put_off(claimed[done:])
+            _postpone(claimed[done:])
             return 0
         outcome = deliver(email, backend)
         if outcome.result in ANSWERED:
@@ -258,9 +257,9 @@ def _send(claimed: list[Email], backend: BaseEmailBackend, kept: KeptOutcomes) -
         _record(email, outcome, kept, until=stop_at)
         if outcome.result not in {Result.SENT, Result.NOT_WANTED}:
             _close(backend)
-        away = away + 1 if outcome.result is Result.AWAY else 0
+        away = away + 1 if outcome.result is Result.UNAVAILABLE else 0
         if away == AWAY_FOR_ALL:
-            _put_off(claimed[done + 1 :])
+            _postpone(claimed[done + 1 :])
             return 0
     return len(claimed) - away
 
@@ -278,7 +277,7 @@ def _record(email: Email, outcome: Outcome, kept: KeptOutcomes, *, until: float)
     is_synced = False
     while True:
         try:
-            with within(WRITE_SECONDS):
+            with deadline(WRITE_SECONDS):
                 _write(email, outcome)
         except (OperationalError, InterfaceError) as error:
             connection.close()
@@ -314,7 +313,7 @@ def _write(email: Email, outcome: Outcome) -> None:
             _update_leased(email, state=Email.State.DEAD, error=outcome.error)
         case Result.FAILED:
             _use_up_attempt(email, outcome.error)
-        case Result.AWAY:
+        case Result.UNAVAILABLE:
             _update_leased(email, next_attempt_at=_after_waiting(email), error=outcome.error)
 
 
@@ -327,7 +326,7 @@ def _use_up_attempt(email: Email, error: str) -> None:
     )
 
 
-def _put_off(emails: list[Email]) -> None:
+def _postpone(emails: list[Email]) -> None:
     for email in emails:
         _update_leased(email, next_attempt_at=_after_waiting(email))
 

@@ -2,7 +2,7 @@ from time import monotonic
 
 from celery import shared_task
 
-from .services import BATCH, send_due_emails, wake_emails_worker
+from notifications.services import BATCH, send_due_emails, wake_emails_worker
 
 # Seconds after which the rest is left to a task of its own, well within the time limits.
 LONG_ENOUGH = 30

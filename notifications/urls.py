@@ -1,6 +1,6 @@
 from django.urls import path
 
-from . import inbox
+from notifications import inbox
 
 urlpatterns = [
     path("", inbox.inbox, name="inbox"),

@@ -13,9 +13,8 @@ from django.conf import settings
 from django.dispatch import receiver
 from django.urls import URLPattern, path
 
-from snap.policies import unlimited
-
-from .models import Email
+from notifications.models import Email
+from snap.limits.policy import unlimited
 
 log = logging.getLogger(__name__)
 

@@ -1,5 +1,16 @@
 from django.apps import AppConfig
 
+from snap.pages import register_page
+
 
 class PromoConfig(AppConfig):
     name = "promo"
+
+    def ready(self) -> None:
+        from promo import checks  # noqa: F401  (registers the system checks)
+
+        register_page("events", "promo:events")
+        register_page("event", "promo:event")
+        register_page("sign_in", "promo:phone")
+        register_page("welcome_link", "email_links:welcome")
+        register_page("claim_link", "email_links:claim")

@@ -6,28 +6,27 @@ from django.utils.translation import get_language
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
-from accounts.channels import sms
 from accounts.claims import latest_claim, make_claim, object_to, was_objected_to, withdraw_objection
 from accounts.email_links import is_opened, is_signature_for
 from accounts.emails import answer_hours
-from accounts.errors import AccountError
+from accounts.exceptions import AccountError
 from accounts.forms import RegisterForm
 from accounts.models import Claim, User
 from accounts.phones import masked_phone
 from accounts.services import find_account, send_login_code
 from accounts.sessions import BROWSER_KEY, browser_of
-from guests.proof import prove_by_link
+from accounts.sms import sms
+from guests.claims.proof import prove_by_link
+from promo import emergency
+from promo.emergency import emergency_fallback
+from promo.limits.policies import REGISTER
+from promo.links import PromoLink, open_link
+from promo.refusals import refusal_text
+from promo.rendering import is_htmx, render_step, restart_steps, set_browser_url
+from promo.steps import remember_phone, step_phone
 from snap.addresses import client_address
-from snap.database import asking
-from snap.policies import PAGES, limited
-
-from . import emergency
-from .answers import begin_again, give_address, is_htmx, show_step
-from .emergency import or_in_emergency
-from .errors import refusal_text
-from .links import PromoLink, open_link
-from .policies import REGISTER
-from .steps import remember_phone, step_phone
+from snap.limits.policy import PAGES, limited
+from snap.resilience.database import guarded_database
 
 # A decision that lets the same browser claim again.
 OVER = {Claim.State.REFUSED, Claim.State.UNDONE}
@@ -36,7 +35,7 @@ OVER = {Claim.State.REFUSED, Claim.State.UNDONE}
 @limited(read=PAGES, write=REGISTER)
 @never_cache
 @require_http_methods(["GET", "POST"])
-@or_in_emergency(emergency.no_codes)
+@emergency_fallback(emergency.no_codes)
 def claim(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     """Take a claim on a phone from a browser that has asked for a code for it.
 
@@ -45,13 +44,13 @@ def claim(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     link = open_link(event, promoter)
     account = _account_of_step(request)
     if account is None:
-        return begin_again(request, link)
+        return restart_steps(request, link)
     made = latest_claim(account, browser_of(request))
     if made and made.state not in OVER:
         return _redirect_to_claim(request, link, made)
     form, phone = RegisterForm(request.POST or None), account.phone or ""
     if request.method == "GET" or not form.is_valid():
-        return show_step(request, link, "claim", {"form": form, **_rules()}, phone=phone)
+        return render_step(request, link, "claim", {"form": form, **_rules()}, phone=phone)
     try:
         made = make_claim(
             account,
@@ -66,9 +65,9 @@ def claim(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     except AccountError as error:
         if error.code == "email_taken":
             form.add_error("email", refusal_text(error.code))
-            return show_step(request, link, "claim", {"form": form, **_rules()}, phone=phone)
+            return render_step(request, link, "claim", {"form": form, **_rules()}, phone=phone)
         if error.code != "too_many_codes":
-            return show_step(request, link, "unavailable", {"refusal": error.code})
+            return render_step(request, link, "unavailable", {"refusal": error.code})
     assert made
     return _redirect_to_claim(request, link, made)
 
@@ -76,7 +75,7 @@ def claim(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
 @limited(read=PAGES)
 @never_cache
 @require_safe
-@or_in_emergency(emergency.no_claims)
+@emergency_fallback(emergency.no_claims)
 def claim_made(request: HttpRequest, event: str, promoter: str, claim_id: int) -> HttpResponse:
     """Show how a claim stands, to the browser that made it."""
     link = open_link(event, promoter)
@@ -90,7 +89,7 @@ def claim_made(request: HttpRequest, event: str, promoter: str, claim_id: int) -
 @limited(read=PAGES)
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-@asking()
+@guarded_database()
 def objection(request: HttpRequest, claim_id: int) -> HttpResponse:
     """Take the holder's objection by the link in the email: the first time that it is opened.
 
@@ -120,7 +119,7 @@ def objection(request: HttpRequest, claim_id: int) -> HttpResponse:
 @limited(read=PAGES)
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-@asking()
+@guarded_database()
 def welcome(request: HttpRequest, account_id: int) -> HttpResponse:
     """Prove an account's email by the link in its welcome email. Nobody is signed in."""
     account = get_object_or_404(User, pk=account_id)
@@ -148,9 +147,9 @@ def _redirect_to_claim(request: HttpRequest, link: PromoLink, made: Claim) -> Ht
     url = link.claim_made_url(made.pk)
     if not is_htmx(request):
         return HttpResponseRedirect(url, status=303)
-    answer = _render_claim(request, link, made)
-    give_address(request, answer, url)
-    return answer
+    response = _render_claim(request, link, made)
+    set_browser_url(request, response, url)
+    return response
 
 
 def _render_claim(request: HttpRequest, link: PromoLink, made: Claim) -> HttpResponse:
@@ -162,7 +161,7 @@ def _render_claim(request: HttpRequest, link: PromoLink, made: Claim) -> HttpRes
         "code_sent": bool(sms()) and made.logincode_set.usable().exists(),
         **_rules(),
     }
-    return show_step(request, link, "claim_made", context, phone=phone)
+    return render_step(request, link, "claim_made", context, phone=phone)
 
 
 def _rules() -> dict[str, object]:

@@ -25,35 +25,34 @@ from accounts.sessions import (
     browser_of,
     end_session,
 )
-from guests import snapshots
-from guests.access import end_session_here, known_account
-from guests.errors import GuestError
-from guests.intake import (
+from guests.emergency import snapshots
+from guests.emergency.access import end_session_here, known_account
+from guests.emergency.intake import (
     AccountSession,
     Registration,
     accept_request,
     find_kept_ticket,
     queued_ticket,
 )
-from guests.journal import JournalError
-from guests.mirror import the_mirror
+from guests.emergency.journal import JournalError
+from guests.emergency.mirror import get_mirror
+from guests.exceptions import GuestError
 from guests.models import Event
-from guests.tickets import Ticket, sent_by_email
-from snap.database import DatabaseAwayError, asking
-from snap.errors import unavailable
-
-from .answers import (
-    begin_again,
-    go,
-    show_calendar,
-    show_event,
-    show_events,
-    show_step,
-    show_ticket,
+from guests.requests.tickets import Ticket, ticket_sent_by_email
+from promo.links import PromoLink
+from promo.rendering import (
+    next_step,
+    render_calendar,
+    render_event,
+    render_events,
+    render_step,
+    render_ticket,
+    restart_steps,
     ticket_context,
 )
-from .links import PromoLink
-from .steps import step_phone
+from promo.steps import step_phone
+from snap.error_pages import unavailable
+from snap.resilience.database import DatabaseAwayError, guarded_database
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +64,7 @@ MOST_TICKETS = 20
 QUEUED_SECONDS = 300
 
 
-def or_in_emergency(
+def emergency_fallback(
     emergency_view: View[P],
 ) -> Callable[[View[P]], View[P]]:
     """Have another view answer while the database is away, and a 503 when that cannot either."""
@@ -74,7 +73,7 @@ def or_in_emergency(
         @wraps(view)
         def choose(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
             try:
-                with asking():
+                with guarded_database():
                     return view(request, *args, **kwargs)
             except DatabaseAwayError:
                 log.warning("emergency", extra={"view": view.__name__})
@@ -93,19 +92,19 @@ def or_in_emergency(
 
 def events(request: HttpRequest) -> HttpResponse:
     account = _account(request)
-    places = the_mirror().places_of(account.pk) if account else {}
-    return show_events(request, snapshots.listed(), places)
+    places = get_mirror().places_of(account.pk) if account else {}
+    return render_events(request, snapshots.load_listed_events(), places)
 
 
 def event(request: HttpRequest, event: str, promoter: str = "") -> HttpResponse:
     """Show an event, and the place that the account had on its list when that was last known."""
     link = _recall_link(event, promoter)
     account = _account(request)
-    held = the_mirror().find_latest_ticket(link.event.pk, account.pk) if account else None
+    held = get_mirror().find_latest_ticket(link.event.pk, account.pk) if account else None
     if held is None or not held.is_of(account):
-        return show_event(request, link, {})
-    context = ticket_context(held.describe(), wait=QUEUED_SECONDS, host=request.get_host())
-    return show_event(request, link, context)
+        return render_event(request, link, {})
+    context = ticket_context(held.to_ticket(), wait=QUEUED_SECONDS, host=request.get_host())
+    return render_event(request, link, context)
 
 
 def phone(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
@@ -113,11 +112,11 @@ def phone(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     link = _recall_link(event, promoter)
     form = PhoneForm(request.POST or None)
     if request.method == "GET" or not form.is_valid():
-        return show_step(request, link, "phone", {"form": form})
+        return render_step(request, link, "phone", {"form": form})
     number = form.cleaned_data["phone"]
     if number == _own_phone(request):
         return _accept(request, link, number)
-    return go(request, link, "register", {"form": RegisterForm()}, phone=number)
+    return next_step(request, link, "register", {"form": RegisterForm()}, phone=number)
 
 
 def code(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
@@ -125,9 +124,9 @@ def code(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     link = _recall_link(event, promoter)
     number = step_phone(request)
     if not number:
-        return begin_again(request, link)
+        return restart_steps(request, link)
     if request.method == "GET":
-        return show_step(request, link, "code", {"form": CodeForm()}, phone=number)
+        return render_step(request, link, "code", {"form": CodeForm()}, phone=number)
     return _accept(request, link, number)
 
 
@@ -135,10 +134,10 @@ def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     link = _recall_link(event, promoter)
     number = step_phone(request)
     if not number:
-        return begin_again(request, link)
+        return restart_steps(request, link)
     form = RegisterForm(request.POST or None)
     if request.method == "GET" or not form.is_valid():
-        return show_step(request, link, "register", {"form": form}, phone=number)
+        return render_step(request, link, "register", {"form": form}, phone=number)
     return _accept(request, link, number, Registration(**form.cleaned_data))
 
 
@@ -146,7 +145,7 @@ def request_access(request: HttpRequest, event: str, promoter: str) -> HttpRespo
     link = _recall_link(event, promoter)
     number = _own_phone(request)
     if not number:
-        return go(request, link, "phone", {"form": PhoneForm()})
+        return next_step(request, link, "phone", {"form": PhoneForm()})
     return _accept(request, link, number)
 
 
@@ -158,11 +157,11 @@ def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
         # Another host has it in its journal.
         found = queued_ticket(link.event, str(ticket_id))
     if found is None:
-        answer = unavailable(request)
+        response = unavailable(request)
         # A page without JavaScript asks again by itself.
-        answer["Refresh"] = answer["Retry-After"]
-        return answer
-    return show_ticket(request, found, wait=QUEUED_SECONDS)
+        response["Refresh"] = response["Retry-After"]
+        return response
+    return render_ticket(request, found, wait=QUEUED_SECONDS)
 
 
 def find_ticket(request: HttpRequest, ticket_id: UUID, event: Event | None = None) -> Ticket | None:
@@ -172,16 +171,16 @@ def find_ticket(request: HttpRequest, ticket_id: UUID, event: Event | None = Non
     what the journal knows, to the browser that was given the ticket. Raises Http404 for everybody
     else, and for a ticket of another event than `event`; JournalError.
     """
-    known = the_mirror().find_ticket(ticket_id)
+    known = get_mirror().find_ticket(ticket_id)
     given_here = was_given_here(request, ticket_id)
     account = _account(request)
     if known and (event is None or known.request.event_id == event.pk):
         if known.is_of(account):
-            return known.describe()
+            return known.to_ticket()
         if given_here and known.is_of_browser(request.session.get(BROWSER_KEY, "")):
-            return known.describe()
+            return known.to_ticket()
         if given_here:
-            return sent_by_email(known.request)
+            return ticket_sent_by_email(known.request)
     elif known is None and (kept := find_kept_ticket(ticket_id, event)):
         if given_here or (account and kept.account_id == account.pk):
             return kept.ticket
@@ -191,7 +190,7 @@ def find_ticket(request: HttpRequest, ticket_id: UUID, event: Event | None = Non
 
 
 def calendar(request: HttpRequest, event: str) -> HttpResponse:
-    return show_calendar(request, _recall_link(event, ""))
+    return render_calendar(request, _recall_link(event, ""))
 
 
 def sign_out(request: HttpRequest) -> HttpResponse:
@@ -203,7 +202,7 @@ def sign_out(request: HttpRequest) -> HttpResponse:
         log.exception("sign_out_not_kept")
         is_kept = False
     end_session(request, None)
-    return render(request, "accounts/signed_out.html", {"is_kept": is_kept})
+    return render(request, "promo/signed_out.html", {"is_kept": is_kept})
 
 
 def no_codes(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
@@ -227,7 +226,7 @@ def was_given_to(session: Any, ticket_id: UUID) -> bool:
 
 def _recall_link(event: str, promoter: str) -> PromoLink:
     """Return what a promo link led to when this host last saw it. Raises Http404, JournalError."""
-    snapshot = snapshots.recall(event)
+    snapshot = snapshots.load_event(event)
     try:
         return PromoLink(snapshot.event, *snapshot.find_promoter(code=promoter))
     except GuestError as error:
@@ -240,8 +239,8 @@ def _accept(
     try:
         ticket = accept(request, link, number, registration=registration)
     except GuestError as error:
-        return show_step(request, link, "unavailable", {"refusal": error.code})
-    return show_ticket(request, ticket, wait=QUEUED_SECONDS, status=202)
+        return render_step(request, link, "unavailable", {"refusal": error.code})
+    return render_ticket(request, ticket, wait=QUEUED_SECONDS, status=202)
 
 
 def accept(

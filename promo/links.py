@@ -9,11 +9,11 @@ from django.conf import settings
 from django.http import Http404
 from django.urls import reverse
 
-from guests.errors import GuestError
+from guests.exceptions import GuestError
 from guests.models import Event, Promoter, Team
-from guests.services import find_promoter
-
-from .steps import Step
+from guests.requests.accepting import find_promoter
+from promo.steps import Step
+from snap.local_cache import LocalCache
 
 
 @dataclass(frozen=True)
@@ -53,33 +53,29 @@ for _step in Step:
     _add_address_of(_step)
 
 
-# Links that were opened lately, by event and promoter code, and when (monotonic clock). In a rush
-# thousands of requests a minute ask for the same one.
-_opened: dict[tuple[str, str], tuple[float, PromoLink]] = {}
-MAX_OPENED = 1000
+# Links that were opened lately, by event and promoter code, with the monotonic time of the query.
+# In a rush thousands of requests a minute open the same link.
+_opened: LocalCache[tuple[str, str], tuple[float, PromoLink]] = LocalCache(
+    size=1000, seconds=lambda: settings.LINK_SECONDS
+)
 
 
 def open_link(event_slug: str, promoter_code: str) -> PromoLink:
-    """Return what a link leads to, as it was at most LINK_SECONDS ago, with its clock gone on.
+    """Return what a link leads to, at most LINK_SECONDS old, with its clock moved on to now.
 
     Raises Http404 for unknown events and promoters not at one. One query, two with a promoter, none
     for a link that was opened lately.
     """
-    key, now = (event_slug, promoter_code), monotonic()
-    opened_at, link = _opened.get(key, (now, None))
-    if link is None or now >= opened_at + settings.LINK_SECONDS:
-        opened_at, link = now, _look_up(event_slug, promoter_code)
-        if len(_opened) >= MAX_OPENED:
-            _opened.clear()
-        _opened[key] = (opened_at, link)
+    key = (event_slug, promoter_code)
+    now = monotonic()
+    cached = _opened.get(key)
+    if cached is None:
+        cached = (now, _look_up(event_slug, promoter_code))
+        _opened.set(key, cached)
+    opened_at, link = cached
     event = copy(link.event)
-    event.read_at += timedelta(seconds=now - opened_at)  # type: ignore[attr-defined]
+    event.read_at = event.database_now + timedelta(seconds=now - opened_at)
     return replace(link, event=event)
-
-
-def forget() -> None:
-    """Have every link looked up anew."""
-    _opened.clear()
 
 
 def _look_up(event_slug: str, promoter_code: str) -> PromoLink:

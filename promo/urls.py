@@ -1,7 +1,7 @@
 from django.urls import path, register_converter
 
-from . import claims, views
-from .steps import Step
+from promo import claims, views
+from promo.steps import Step
 
 
 class PromoterConverter:

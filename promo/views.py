@@ -11,7 +11,7 @@ from django.utils.translation import get_language
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts.errors import AccountError
+from accounts.exceptions import AccountError
 from accounts.forms import CodeForm, PhoneForm, RegisterForm
 from accounts.models import LoginCode, User
 from accounts.phone_checks import check_phone
@@ -19,45 +19,44 @@ from accounts.services import find_account, latest_code, send_login_code
 from accounts.services import register as register_account
 from accounts.sessions import account_of, browser_of, end_session, sign_in
 from accounts.suspicious import note_suspicious
-from guests.creation import create_directly, create_while_waiting
-from guests.errors import GuestError
-from guests.intake import queued_ticket
+from guests.claims.proof import prove_by_code
+from guests.emergency.intake import queued_ticket
+from guests.emergency.snapshots import save_event
+from guests.exceptions import GuestError
 from guests.models import Event, GuestRequest
-from guests.proof import prove_by_code
-from guests.services import (
+from guests.requests.accepting import (
     check_list_takes_requests,
+    join_line,
     latest_request,
     places_of,
     request_place,
-    stand_in_line,
     wake_guests_worker,
 )
-from guests.snapshots import remember
-from guests.tickets import seconds_left, ticket_of
-from snap.addresses import client_address
-from snap.policies import CREATE, PAGES, limited
-
-from . import emergency
-from .answers import (
-    BEGINS_AGAIN,
-    begin_again,
-    go,
+from guests.requests.creating import create_guest_now, create_guest_while_waiting
+from guests.requests.tickets import seconds_left, ticket_of
+from promo import emergency
+from promo.emergency import emergency_fallback
+from promo.limits.challenge import send_or_spend_pass
+from promo.limits.policies import CODE, PHONE_CHECK, PROVE, REGISTER, TICKET
+from promo.limits.responses import render_too_many
+from promo.links import PromoLink, open_link
+from promo.refusals import refusal_text
+from promo.rendering import (
+    RESTARTED,
     is_htmx,
-    show_calendar,
-    show_event,
-    show_events,
-    show_step,
-    show_ticket,
+    next_step,
+    render_calendar,
+    render_event,
+    render_events,
+    render_step,
+    render_ticket,
+    restart_steps,
     ticket_context,
 )
-from .challenge import send_or_spend_pass
-from .emergency import or_in_emergency
-from .errors import refusal_text
-from .links import PromoLink, open_link
-from .lookups import Sight, find_ticket
-from .policies import CODE, PHONE_CHECK, PROVE, REGISTER, TICKET
-from .steps import remember_phone, step_phone
-from .too_many import too_many
+from promo.steps import remember_phone, step_phone
+from promo.ticket_access import TicketAccess, find_ticket
+from snap.addresses import client_address
+from snap.limits.policy import CREATE, PAGES, limited
 
 # Why a list takes nobody any more, though some are on it.
 SOME_CAME_IN_TIME = {"closed", "list_full"}
@@ -65,33 +64,33 @@ SOME_CAME_IN_TIME = {"closed", "list_full"}
 
 @limited(read=PAGES)
 @require_safe
-@or_in_emergency(emergency.events)
+@emergency_fallback(emergency.events)
 def events(request: HttpRequest) -> HttpResponse:
     account = account_of(request)
     places = places_of(account) if account else {}
-    return show_events(request, Event.objects.listed().at_database_time(), places)
+    return render_events(request, Event.objects.listed().at_database_time(), places)
 
 
 @limited(read=PAGES)
 @never_cache
 @require_safe
-@or_in_emergency(emergency.event)
+@emergency_fallback(emergency.event)
 def event(request: HttpRequest, event: str, promoter: str = "") -> HttpResponse:
     """Show an event, and the place on its list of whoever is signed in."""
     link = open_link(event, promoter)
-    remember(link.event)
+    save_event(link.event)
     account = account_of(request)
     held = latest_request(link.event, account) if account else None
     if held is None:
-        return show_event(request, link, {})
+        return render_event(request, link, {})
     ticket = ticket_context(ticket_of(held), wait=seconds_left(held), host=request.get_host())
-    return show_event(request, link, ticket)
+    return render_event(request, link, ticket)
 
 
 @limited(read=PAGES, write=PHONE_CHECK)
 @never_cache
 @require_http_methods(["GET", "POST"])
-@or_in_emergency(emergency.phone)
+@emergency_fallback(emergency.phone)
 def phone(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     """Ask for the phone: a known one leads to a code, an unknown one to registration.
 
@@ -100,11 +99,11 @@ def phone(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     link = open_link(event, promoter)
     refusal = _refusal_of_list(link)
     if refusal and refusal not in SOME_CAME_IN_TIME:
-        return show_step(request, link, "unavailable", {"refusal": refusal})
+        return render_step(request, link, "unavailable", {"refusal": refusal})
     form = PhoneForm(request.POST or None)
     if request.method == "GET" or not form.is_valid():
-        begins_again = request.method == "GET" and BEGINS_AGAIN in request.GET
-        return show_step(request, link, "phone", {"form": form, "begins_again": begins_again})
+        is_restarted = request.method == "GET" and RESTARTED in request.GET
+        return render_step(request, link, "phone", {"form": form, "begins_again": is_restarted})
     number = form.cleaned_data["phone"]
     account = account_of(request)
     if account and account.phone == number:
@@ -113,20 +112,20 @@ def phone(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     if known:
         return _send_code(request, link, known)
     if refusal:
-        return show_step(request, link, "unavailable", {"refusal": refusal}, phone=number)
-    return go(request, link, "register", {"form": RegisterForm()}, phone=number)
+        return render_step(request, link, "unavailable", {"refusal": refusal}, phone=number)
+    return next_step(request, link, "register", {"form": RegisterForm()}, phone=number)
 
 
 @limited(read=PAGES, write=CODE)
 @never_cache
 @require_http_methods(["GET", "POST"])
-@or_in_emergency(emergency.code)
+@emergency_fallback(emergency.code)
 def code(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     """Take the one-time code, sign in and request access in the same round trip."""
     link = open_link(event, promoter)
     number = step_phone(request)
     if not number:
-        return begin_again(request, link)
+        return restart_steps(request, link)
     if (account := _sent_again(request, number)) and account.verified_at:
         return _request_access(request, link, account)
     if "resend" in request.POST and (known := find_account(number)):
@@ -134,7 +133,7 @@ def code(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     form = CodeForm(request.POST or None)
     context = {"form": form, **_about_code(request, number)}
     if request.method == "GET" or not form.is_valid():
-        return show_step(request, link, "code", context, phone=number)
+        return render_step(request, link, "code", context, phone=number)
     try:
         account = prove_by_code(
             phone=number,
@@ -148,7 +147,7 @@ def code(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
                 link.step_url("claim") + remember_phone(request, link.event.slug, number)
             )
         form.add_error("code", refusal_text(error.code))
-        return show_step(request, link, "code", context, phone=number)
+        return render_step(request, link, "code", context, phone=number)
     sign_in(request, account)
     return _request_access(request, link, account)
 
@@ -156,20 +155,20 @@ def code(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
 @limited(read=PAGES, write=REGISTER)
 @never_cache
 @require_http_methods(["GET", "POST"])
-@or_in_emergency(emergency.register)
+@emergency_fallback(emergency.register)
 def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     """Take the names and email of an unknown phone; account and request are made together."""
     link = open_link(event, promoter)
     number = step_phone(request)
     if not number:
-        return begin_again(request, link)
+        return restart_steps(request, link)
     if account := _sent_again(request, number):
         return _request_access(request, link, account)
     form = RegisterForm(request.POST or None)
     if request.method == "GET" or not form.is_valid():
-        return show_step(request, link, "register", {"form": form}, phone=number)
+        return render_step(request, link, "register", {"form": form}, phone=number)
     try:
-        due_in = stand_in_line(link.event)
+        due_in = join_line(link.event)
         with transaction.atomic():
             account = register_account(
                 phone=number,
@@ -186,11 +185,11 @@ def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
             return _send_code(request, link, known)
         if error.code == "email_taken":
             form.add_error("email", refusal_text(error.code))
-            return show_step(request, link, "register", {"form": form}, phone=number)
+            return render_step(request, link, "register", {"form": form}, phone=number)
         note_suspicious("blocked_phone", phone=number, address=client_address(request))
-        return show_step(request, link, "unavailable", {"refusal": error.code})
+        return render_step(request, link, "unavailable", {"refusal": error.code})
     except GuestError as error:
-        return show_step(request, link, "unavailable", {"refusal": error.code})
+        return render_step(request, link, "unavailable", {"refusal": error.code})
     sign_in(request, account)
     return _show(request, stored)
 
@@ -198,26 +197,26 @@ def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
 @limited(read=PAGES, write=PROVE)
 @never_cache
 @require_http_methods(["GET", "POST"])
-@or_in_emergency(emergency.no_codes)
+@emergency_fallback(emergency.no_codes)
 def prove(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     """Send a code to whoever is signed in, for an event that asks for a proof before the QR."""
     link = open_link(event, promoter)
     account = account_of(request)
     if account is None or account.phone is None:
-        return go(request, link, "phone", {"form": PhoneForm()})
+        return next_step(request, link, "phone", {"form": PhoneForm()})
     if account.verified_at:
         return redirect(link.url)
     if request.method == "GET":
-        return show_step(request, link, "prove", {}, phone=account.phone)
+        return render_step(request, link, "prove", {}, phone=account.phone)
     if step_phone(request) != account.phone:
-        return begin_again(request, link)
+        return restart_steps(request, link)
     return _send_code(request, link, account)
 
 
 @limited(read=PAGES, write=CREATE)
 @never_cache
 @require_http_methods(["GET", "POST"])
-@or_in_emergency(emergency.request_access)
+@emergency_fallback(emergency.request_access)
 def request_access(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     """One tap for whoever is signed in; a reloaded answer leads back to the event."""
     link = open_link(event, promoter)
@@ -225,14 +224,14 @@ def request_access(request: HttpRequest, event: str, promoter: str) -> HttpRespo
         return redirect(link.url)
     account = account_of(request)
     if account is None:
-        return go(request, link, "phone", {"form": PhoneForm()})
+        return next_step(request, link, "phone", {"form": PhoneForm()})
     return _request_access(request, link, account)
 
 
 @limited(read=TICKET)
 @never_cache
 @require_safe
-@or_in_emergency(emergency.ticket)
+@emergency_fallback(emergency.ticket)
 def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
     """Show the present state of a ticket to its owner; pages poll this.
 
@@ -241,20 +240,20 @@ def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
     whose account it cannot prove only learns that the answer went to that account's email.
     """
     found = find_ticket(ticket_id, request.session)
-    if found.sight is Sight.NOTHING and account_of(request) is None:
+    if found.sight is TicketAccess.NOTHING and account_of(request) is None:
         return redirect("promo:event", event)
-    if found.sight is Sight.NOTHING or (found.ticket and found.ticket.event_slug != event):
+    if found.sight is TicketAccess.NOTHING or (found.ticket and found.ticket.event_slug != event):
         raise Http404("no such ticket")
-    if found.sight is Sight.BROWSER and found.stored and account_of(request) is None:
+    if found.sight is TicketAccess.BROWSER and found.stored and account_of(request) is None:
         sign_in(request, found.stored.account)
     # The journal alone has it between the database's return and the draining.
     ticket = found.ticket or queued_ticket(open_link(event, "").event, str(ticket_id))
-    return show_ticket(request, ticket, wait=found.wait)
+    return render_ticket(request, ticket, wait=found.wait)
 
 
 @limited(write=PAGES)
 @require_POST
-@or_in_emergency(emergency.sign_out)
+@emergency_fallback(emergency.sign_out)
 def sign_out(request: HttpRequest) -> HttpResponse:
     """End this session, wherever its cookie was copied."""
     end_session(request, account_of(request))
@@ -263,9 +262,9 @@ def sign_out(request: HttpRequest) -> HttpResponse:
 
 @limited(read=PAGES)
 @require_safe
-@or_in_emergency(emergency.calendar)
+@emergency_fallback(emergency.calendar)
 def calendar(request: HttpRequest, event: str) -> HttpResponse:
-    return show_calendar(request, open_link(event, ""))
+    return render_calendar(request, open_link(event, ""))
 
 
 def _refusal_of_list(link: PromoLink) -> str:
@@ -292,23 +291,25 @@ def _send_code(request: HttpRequest, link: PromoLink, account: User) -> HttpResp
         return _no_code(request, link, account, error)
     number = account.phone or ""
     context = {"form": CodeForm(), **_about_code(request, number)}
-    return go(request, link, "code", context | {"resent": "resend" in request.POST}, phone=number)
+    return next_step(
+        request, link, "code", context | {"resent": "resend" in request.POST}, phone=number
+    )
 
 
 def _no_code(
     request: HttpRequest, link: PromoLink, account: User, error: AccountError
 ) -> HttpResponse:
     if error.code != "too_many_codes":
-        return show_step(request, link, "unavailable", {"refusal": error.code})
+        return render_step(request, link, "unavailable", {"refusal": error.code})
     if error.may_solve:
-        return too_many(request, error.retry_after, "code")
+        return render_too_many(request, error.retry_after, "code")
     context: dict[str, Any] = {"retry_after": error.retry_after}
     if account.phone and account_of(request) is None:
         # Whoever waits because of a squatter has another way.
         context["claim_query"] = remember_phone(request, link.event.slug, account.phone)
-    answer = show_step(request, link, "too_many", context, status=429)
-    answer["Retry-After"] = str(error.retry_after)
-    return answer
+    response = render_step(request, link, "too_many", context, status=429)
+    response["Retry-After"] = str(error.retry_after)
+    return response
 
 
 def _about_code(request: HttpRequest, phone: str) -> dict[str, Any]:
@@ -343,7 +344,7 @@ def _request_access(request: HttpRequest, link: PromoLink, account: User) -> Htt
     try:
         stored = _request_place(link, account)
     except GuestError as error:
-        return show_step(request, link, "unavailable", {"refusal": error.code})
+        return render_step(request, link, "unavailable", {"refusal": error.code})
     return _show(request, stored)
 
 
@@ -355,7 +356,7 @@ def _show(request: HttpRequest, stored: GuestRequest) -> HttpResponse:
     """
     if stored.state == GuestRequest.State.PENDING:
         if wake_guests_worker.is_failing():
-            stored = create_directly(stored)
+            stored = create_guest_now(stored)
         elif not is_htmx(request):
-            stored = create_while_waiting(stored)
-    return show_ticket(request, ticket_of(stored), wait=seconds_left(stored))
+            stored = create_guest_while_waiting(stored)
+    return render_ticket(request, ticket_of(stored), wait=seconds_left(stored))

@@ -5,4 +5,4 @@ class SnapConfig(AppConfig):
     name = "snap"
 
     def ready(self) -> None:
-        from . import checks  # noqa: F401  (registers the system checks)
+        from snap import checks  # noqa: F401  (registers the system checks)

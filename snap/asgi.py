@@ -19,8 +19,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import (  # noqa: E402
 )
 from websockets.http11 import Request  # noqa: E402
 
-from promo.routing import websocket_urlpatterns  # noqa: E402
-from snap.policies import require_policies  # noqa: E402
+from promo.sockets.routing import websocket_urlpatterns  # noqa: E402
+from snap.limits.policy import require_policies  # noqa: E402
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):

@@ -52,7 +52,7 @@ def give_connections_back(**_signal: object) -> None:
 
 
 @worker_ready.connect
-def give_way(**_signal: object) -> None:
+def apply_nice_to_autogroup(**_signal: object) -> None:
     """Have what `nice` says count beside other sessions too.
 
     Linux shares the processor between sessions first (sched(7), autogroup), and each line of the

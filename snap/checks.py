@@ -1,19 +1,25 @@
-"""System checks: `manage.py check`, and what every command runs before it starts."""
+"""System checks: `manage.py check` runs them, and every command does before it starts."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.core.checks import CheckMessage, Error, register
 from django.urls import get_resolver
 
-from .policies import undeclared
+from snap.limits.policy import undeclared
+
+HINT = "Add @limited(read=…, write=…) or @unlimited(reason) from snap.limits.policy to its view."
+
+
+def missing_policies(patterns: Sequence[Any]) -> list[CheckMessage]:
+    """Return an error for each route, HTTP or websocket, that has no limits policy."""
+    return [
+        Error(f"{path!r} has no limits policy.", hint=HINT, id="snap.E001")
+        for path in undeclared(patterns)
+    ]
 
 
 @register("limits")
 def check_policies(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Report each route, HTTP or websocket, that has no limits policy."""
-    # Loaded when checks run: workers and most commands have no use for consumers.
-    from promo.routing import websocket_urlpatterns
-
-    hint = "Add @limited(read=…, write=…) or @unlimited(reason) from snap.policies to its view."
-    missing = undeclared(get_resolver().url_patterns) + undeclared(websocket_urlpatterns)
-    return [Error(f"{path!r} has no limits policy.", hint=hint, id="snap.E001") for path in missing]
+    """Report each HTTP route that has no limits policy."""
+    return missing_policies(get_resolver().url_patterns)

@@ -5,11 +5,11 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 
-from .bodies import NO_TURN, UNREADABLE, announced_length, is_utf8
-from .connections import within
-from .database import DatabaseAwayError
-from .errors import bad_request, too_large, unavailable, unsupported
-from .slots import BusyError
+from snap.error_pages import bad_request, too_large, unavailable, unsupported
+from snap.resilience.connections import deadline
+from snap.resilience.database import DatabaseAwayError
+from snap.resilience.overload import OVERLOADED, UNREADABLE, announced_length, is_utf8
+from snap.resilience.slots import BusyError
 
 log = logging.getLogger(__name__)
 
@@ -52,12 +52,12 @@ def add_browser_headers(get_response: Handler) -> Handler:
     """
 
     def middleware(request: HttpRequest) -> HttpResponse:
-        answer = get_response(request)
-        answer.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
-        answer.headers.setdefault("Cache-Control", "no-store, private")
-        if answer.headers.get("Content-Type", "").startswith("text/html"):
-            answer.headers.setdefault("Permissions-Policy", PERMISSIONS_POLICY)
-        return answer
+        response = get_response(request)
+        response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+        response.headers.setdefault("Cache-Control", "no-store, private")
+        if response.headers.get("Content-Type", "").startswith("text/html"):
+            response.headers.setdefault("Permissions-Policy", PERMISSIONS_POLICY)
+        return response
 
     return middleware
 
@@ -98,14 +98,14 @@ def refuse_null_bytes(get_response: Handler) -> Handler:
     return middleware
 
 
-def refuse_without_turn(get_response: Handler) -> Handler:
+def refuse_overloaded(get_response: Handler) -> Handler:
     """Answer 503 to whoever has waited long enough: more people came than can be served at once.
 
     Nothing of theirs was accepted, and their page tries again. Static files came before this.
     """
 
     def middleware(request: HttpRequest) -> HttpResponse:
-        if NO_TURN in request.META:
+        if OVERLOADED in request.META:
             return unavailable(request)
         return get_response(request)
 
@@ -124,7 +124,7 @@ class DatabaseAwayMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        with within(settings.DATABASE_PAGE_SECONDS):
+        with deadline(settings.DATABASE_PAGE_SECONDS):
             return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from snap.connections import BoundedConnection
+from snap.resilience.connections import BoundedConnection
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -56,7 +56,7 @@ INSTALLED_APPS = [
     "guests",
     "accounts",
     "notifications",
-    "accounts.admin_config.StaffAdminConfig",
+    "accounts.apps.StaffAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -92,8 +92,8 @@ MIDDLEWARE = [
     "snap.middleware.refuse_charsets",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
-    "snap.middleware.refuse_without_turn",
-    "promo.limits.LimitsMiddleware",
+    "snap.middleware.refuse_overloaded",
+    "promo.limits.middleware.LimitsMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "accounts.sessions.AccountMiddleware",
@@ -209,7 +209,7 @@ CACHES = {
 # coroutine that finds the connection cut ends it once more for the others, hence several tries.
 CHANNEL_LAYERS = {
     "default": {
-        "BACKEND": "snap.channels.GroupsLayer",
+        "BACKEND": "snap.channel_layer.GroupsLayer",
         "CONFIG": {
             "hosts": [
                 {
@@ -277,7 +277,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_NAME = "__Host-session" if HTTPS else "session"
 CSRF_COOKIE_NAME = "__Host-csrf" if HTTPS else "csrf"
 CSRF_COOKIE_HTTPONLY = True
-CSRF_FAILURE_VIEW = "snap.errors.csrf_failure"
+CSRF_FAILURE_VIEW = "snap.error_pages.csrf_failure"
 LANGUAGE_COOKIE_NAME = "__Host-language" if HTTPS else "language"
 LANGUAGE_COOKIE_HTTPONLY = True
 LANGUAGE_COOKIE_SAMESITE = "Lax"
@@ -305,8 +305,8 @@ LOGIN_CODES_PREFIX_DIGITS = env.int("LOGIN_CODES_PREFIX_DIGITS", default=6)
 LOGIN_CODES_PER_PREFIX = env.int("LOGIN_CODES_PER_PREFIX", default=1_000)
 LOGIN_CODES_IN_ALL = env.int("LOGIN_CODES_IN_ALL", default=10_000)
 
-# What sends codes by SMS: the path of an object with accounts.channels.Channel's method, like
-# accounts.channels.console in development. Empty: codes go by email only.
+# What sends codes by SMS: the path of an object with accounts.sms.Channel's method, like
+# accounts.sms.console in development. Empty: codes go by email only.
 SMS_BACKEND = env.str("SMS_BACKEND", default="")
 SMS_TIMEOUT = env.float("SMS_TIMEOUT", default=2.0)
 
@@ -350,12 +350,12 @@ AXES_RESET_ON_SUCCESS = True
 AXES_DISABLE_ACCESS_LOG = True
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
-AXES_HANDLER = "accounts.throttle.StaffSignIns"
+AXES_HANDLER = "accounts.lockout.StaffSignIns"
 AXES_USERNAME_FORM_FIELD = "username"
-AXES_USERNAME_CALLABLE = "accounts.throttle.name_of"
+AXES_USERNAME_CALLABLE = "accounts.lockout.username_of"
 AXES_CLIENT_IP_CALLABLE = "snap.addresses.client_address"
-AXES_CLIENT_STR_CALLABLE = "accounts.throttle.describe_client"
-AXES_LOCKOUT_CALLABLE = "accounts.throttle.show_locked_out"
+AXES_CLIENT_STR_CALLABLE = "accounts.lockout.describe_client"
+AXES_LOCKOUT_CALLABLE = "accounts.lockout.render_locked_out"
 
 # Limits ----------------------------------------------------------------------------------------
 
@@ -415,11 +415,11 @@ LIMIT_WAITING = env.int("LIMIT_WAITING", default=20)
 # JSON API --------------------------------------------------------------------------------------
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["promo.api_answers.Session"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["promo.api.authentication.Session"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["promo.api_answers.BoundedJSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["promo.api.parsers.BoundedJSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "promo.api_answers.answer_error",
+    "EXCEPTION_HANDLER": "promo.api.errors.handle_exception",
     "UNAUTHENTICATED_USER": None,
 }
 SPECTACULAR_SETTINGS = {
@@ -585,7 +585,7 @@ PROMETHEUS_EXPORT_MIGRATIONS = False
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"plain": {"()": "snap.logs.PlainFormatter"}},
+    "formatters": {"plain": {"()": "snap.observability.logs.PlainFormatter"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
     "loggers": {

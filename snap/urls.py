@@ -7,19 +7,18 @@ from django.views.i18n import set_language
 
 from notifications.webhooks import webhook_paths
 from promo.views import sign_out
-
-from . import health
-from .policies import PAGES, limited, unlimited
+from snap.limits.policy import PAGES, limited, unlimited
+from snap.observability import health
 
 A_CONSTANT = "A redirect to a constant address, without a query or a template."
 
 urlpatterns = [
     path("", unlimited(A_CONSTANT)(RedirectView.as_view(pattern_name="promo:events"))),
     path("promo/", include("promo.urls")),
-    path("api/", include("promo.api_urls")),
-    path("challenge/", include("promo.challenge_urls")),
-    path("from-email/", include("promo.from_email_urls")),
-    path("", include("guests.urls")),
+    path("api/", include("promo.api.urls")),
+    path("challenge/", include("promo.limits.urls")),
+    path("from-email/", include("promo.email_link_urls")),
+    path("", include("guests.passes.urls")),
     path("inbox/", include("notifications.urls")),
     path("sign-out/", sign_out, name="sign_out"),
     path("i18n/setlang/", limited(write=PAGES)(set_language), name="set_language"),
@@ -34,7 +33,7 @@ urlpatterns = [
     *webhook_paths(),
 ]
 
-handler400 = "snap.errors.bad_request"
-handler403 = "snap.errors.forbidden"
-handler404 = "snap.errors.not_found"
-handler500 = "snap.errors.server_error"
+handler400 = "snap.error_pages.bad_request"
+handler403 = "snap.error_pages.forbidden"
+handler404 = "snap.error_pages.not_found"
+handler500 = "snap.error_pages.server_error"

@@ -4,12 +4,12 @@ from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.urls import get_resolver
 
-from .bodies import BodiesFirst
-from .policies import require_policies
+from snap.limits.policy import require_policies
+from snap.resilience.overload import BufferedBody
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "snap.settings")
 
-application = BodiesFirst(
+application = BufferedBody(
     get_wsgi_application(), turns=settings.WEB_THREADS, patience=settings.WEB_PATIENCE
 )
 

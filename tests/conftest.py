@@ -12,12 +12,13 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from pytest_django import DjangoDbBlocker
 
 from accounts.models import User
-from guests.admission import venues
 from guests.models import Guest, Promoter
-from promo import links
-from snap import database, limits
-from tests import factories, servers
-from tests.stack import Stack
+from snap.limits import counters as limits
+from snap.local_cache import clear_local_caches
+from snap.resilience import database
+from tests import factories
+from tests.helpers import servers
+from tests.helpers.stack import Stack
 
 PHONE: dict[str, Any] = {
     "viewport": {"width": 390, "height": 844},
@@ -87,8 +88,7 @@ def _fresh_servers() -> Iterator[None]:
     limits.breaker.succeeded()
     database.breaker.succeeded()
     limits.local.clear()
-    venues.forget()
-    links.forget()
+    clear_local_caches()
 
 
 # Processes -------------------------------------------------------------------------------------

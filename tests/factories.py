@@ -7,9 +7,9 @@ from typing import Any
 from django.utils import timezone
 
 from accounts.models import User
-from guests.creation import create_directly
 from guests.models import Event, EventPromoter, Guest, GuestRequest, Promoter, Team
-from guests.services import request_place
+from guests.requests.accepting import request_place
+from guests.requests.creating import create_guest_now
 
 _numbers = count(1)
 
@@ -81,6 +81,6 @@ def make_request(
 def make_guest(event: Event | None = None, account: User | None = None, **fields: Any) -> Guest:
     """Ask for a place and let it be given: on the list, or waiting when the event is full."""
     # The real workers may be at it as well, and hold the list.
-    request = create_directly(make_request(event, account, **fields), seconds=10)
+    request = create_guest_now(make_request(event, account, **fields), seconds=10)
     assert request.guest is not None, request.refusal or request.error
     return request.guest

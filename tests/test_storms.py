@@ -13,9 +13,9 @@ from accounts.models import User
 from guests.models import Guest, GuestRequest
 from notifications.models import Email
 from tests.factories import make_account, make_event
-from tests.invariants import broken_invariants
-from tests.sessions import session_of
-from tests.stack import Stack, wait_for
+from tests.helpers.invariants import broken_invariants
+from tests.helpers.sessions import session_of
+from tests.helpers.stack import Stack, wait_for
 
 pytestmark = pytest.mark.processes
 
@@ -63,7 +63,7 @@ def test_twenty_requests_of_one_person_are_one_guest_with_one_qr(
         cookies = dict(client.cookies)
 
     def ask(_: int) -> str:
-        answer = httpx.post(
+        response = httpx.post(
             stack.url + path,
             data={"csrfmiddlewaretoken": token},
             headers=HTMX if htmx else {},
@@ -71,8 +71,8 @@ def test_twenty_requests_of_one_person_are_one_guest_with_one_qr(
             timeout=20,
             verify=False,
         )
-        assert answer.status_code == (200 if htmx else 303)
-        return str(answer.headers["hx-push-url" if htmx else "location"])
+        assert response.status_code == (200 if htmx else 303)
+        return str(response.headers["hx-push-url" if htmx else "location"])
 
     tickets = at_once(20, ask)
     wait_for(all_have_ended)
@@ -98,13 +98,13 @@ def test_twenty_registrations_of_one_phone_are_one_account(stack: Stack) -> None
 
     def register(which: int) -> str:
         client, hidden = clients[which]
-        answer = client.post(f"{step}/register/", data=PERSON | hidden)
-        assert answer.status_code in {303, 429}, answer.text[:300]
-        return str(answer.headers.get("location", ""))
+        response = client.post(f"{step}/register/", data=PERSON | hidden)
+        assert response.status_code in {303, 429}, response.text[:300]
+        return str(response.headers.get("location", ""))
 
     answers = at_once(20, register)
     wait_for(all_have_ended)
-    assert sum("/ticket/" in answer for answer in answers) == 1
+    assert sum("/ticket/" in response for response in answers) == 1
     assert User.objects.filter(phone="+351961234567").count() == 1
     assert Guest.objects.count() == 1
     assert Email.objects.filter(kind="welcome").count() == 1
@@ -123,14 +123,14 @@ def test_sixty_for_fifty_places(stack: Stack, *, htmx: bool) -> None:
         csrf = client.cookies["csrf"]
 
     def ask(which: int) -> int:
-        answer = httpx.post(
+        response = httpx.post(
             f"{stack.url}{path}-/request/",
             data={"csrfmiddlewaretoken": token},
             headers=HTMX if htmx else {},
             cookies={"session": sessions[which], "csrf": csrf},
             timeout=30,
         )
-        return answer.status_code
+        return response.status_code
 
     assert set(at_once(60, ask)) == {200 if htmx else 303}
     wait_for(all_have_ended)

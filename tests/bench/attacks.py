@@ -90,16 +90,18 @@ def links_of(body: bytes) -> list[str]:
     return parser.links
 
 
-def form_of(answer: Answer, step: str) -> Form | None:
+def form_of(response: Answer, step: str) -> Form | None:
     """Return the form of an answer that leads to a step, or that carries a challenge."""
-    for form in forms_of(answer.body):
+    for form in forms_of(response.body):
         if form.challenge if step == "challenge" else form.step == step:
             return form
     return None
 
 
-def has_ticket(answer: Answer) -> bool:
-    return answer.status == 200 and (b"ws-connect=" in answer.body or b"data-state=" in answer.body)
+def has_ticket(response: Answer) -> bool:
+    return response.status == 200 and (
+        b"ws-connect=" in response.body or b"data-state=" in response.body
+    )
 
 
 class Caller:
@@ -145,16 +147,16 @@ class Caller:
 
     async def _follow(self, method: str, path: str, body: bytes) -> Answer:
         for _ in range(6):
-            answer = await self._ask(method, path, body)
+            response = await self._ask(method, path, body)
             headers = {b"location", b"hx-redirect"}
-            onward = next(filter(None, (answer.header(name) for name in headers)), b"")
-            if not onward or (answer.status < 300 and not answer.header(b"hx-redirect")):
-                return answer
+            onward = next(filter(None, (response.header(name) for name in headers)), b"")
+            if not onward or (response.status < 300 and not response.header(b"hx-redirect")):
+                return response
             parts = urlsplit(onward.decode())
             path = parts.path + (f"?{parts.query}" if parts.query else "")
-            if answer.status != 307:
+            if response.status != 307:
                 method, body = "GET", b""
-        return answer
+        return response
 
     async def _ask(self, method: str, path: str, body: bytes) -> Answer:
         headers = b"X-Forwarded-For: %b\r\nHX-Request: true\r\nHX-Current-URL: %b\r\n" % (
@@ -256,19 +258,19 @@ def _harvest(bench: Bench, numbers: Iterator[str]) -> Figures:
 
 
 async def _is_told(caller: Caller, phone: str) -> bool:
-    answer: Answer | None = await caller.give_phone(phone)
-    if answer is not None and answer.status == 429:
-        answer = await caller.past_challenge(answer)
-        if answer is None:
+    response: Answer | None = await caller.give_phone(phone)
+    if response is not None and response.status == 429:
+        response = await caller.past_challenge(response)
+        if response is None:
             return False
-        if not _tells(answer):
-            answer = await caller.give_phone(phone)
-    return answer is not None and _tells(answer)
+        if not _tells(response):
+            response = await caller.give_phone(phone)
+    return response is not None and _tells(response)
 
 
-def _tells(answer: Answer) -> bool:
+def _tells(response: Answer) -> bool:
     """Say whether an answer to a phone tells if it has an account: what comes next does."""
-    return bool(form_of(answer, "register") or form_of(answer, "code"))
+    return bool(form_of(response, "register") or form_of(response, "code"))
 
 
 def _a_minute(counts: dict[str, int], seconds: float) -> Figures:
@@ -301,27 +303,27 @@ def _pump(bench: Bench) -> Figures:
 
 async def _register(caller: Caller, phone: str, person: dict[str, str]) -> Answer | None:
     """Go from the phone to the ticket, and return its answer; None when that leads nowhere."""
-    answer: Answer | None = await caller.give_phone(phone)
+    response: Answer | None = await caller.give_phone(phone)
     for _ in range(6):
-        if answer is None or has_ticket(answer):
-            return answer
-        if answer.status == 429:
-            answer = await caller.past_challenge(answer)
-            if answer is not None and answer.status == 200 and not _leads_on(answer):
-                answer = await caller.give_phone(phone)
-        elif form := form_of(answer, "register"):
-            answer = await caller.send(form, **person)
-            if form_of(answer, "register") and answer.status < 300:
+        if response is None or has_ticket(response):
+            return response
+        if response.status == 429:
+            response = await caller.past_challenge(response)
+            if response is not None and response.status == 200 and not _leads_on(response):
+                response = await caller.give_phone(phone)
+        elif form := form_of(response, "register"):
+            response = await caller.send(form, **person)
+            if form_of(response, "register") and response.status < 300:
                 return None  # Shown once more: something in it is not taken.
-        elif answer.status == 200 and form_of(answer, "phone"):
-            answer = await caller.give_phone(phone)
+        elif response.status == 200 and form_of(response, "phone"):
+            response = await caller.give_phone(phone)
         else:
             return None
     return None
 
 
-def _leads_on(answer: Answer) -> bool:
-    return has_ticket(answer) or form_of(answer, "register") is not None
+def _leads_on(response: Answer) -> bool:
+    return has_ticket(response) or form_of(response, "register") is not None
 
 
 async def _flood(bench: Bench, event: Event) -> Figures:
@@ -342,9 +344,9 @@ async def _flood(bench: Bench, event: Event) -> Figures:
                     phone = f"+3519{random.randrange(10**8):08}"
                     fields = {"username": phone, "password": "not the password"}
                     body = urlencode(form.hidden | fields).encode()
-                    answer = await browser.post(b"/admin/login/", body, address)
+                    response = await browser.post(b"/admin/login/", body, address)
                     # The form with its error: a password was compared.
-                    if answer.status == 200:
+                    if response.status == 200:
                         next(hashed)
         browser.close()
 
@@ -401,16 +403,16 @@ def _claim(bench: Bench, event: Event, phone: str, email: str) -> None:
 
     async def ask() -> tuple[Caller, Form | None]:
         caller = Caller(bench.stack.url, event, ATTACKER)
-        answer = await caller.give_phone(phone)
-        links = [link for link in links_of(answer.body) if "/claim/" in link]
+        response = await caller.give_phone(phone)
+        links = [link for link in links_of(response.body) if "/claim/" in link]
         if not links:
             return caller, None
         form = form_of(await caller.get(links[0]), "claim")
         if form is None:
             return caller, None
         person = {"first_name": "Zé", "last_name": "Atacante", "email": email}
-        answer = await caller.send(form, **person)
-        return caller, form_of(answer, "code")
+        response = await caller.send(form, **person)
+        return caller, form_of(response, "code")
 
     with asyncio.Runner() as runner:
         caller, form = runner.run(ask())
@@ -427,11 +429,11 @@ def _claim(bench: Bench, event: Event, phone: str, email: str) -> None:
 async def _crowd(bench: Bench, event: Event) -> Figures:
     """Have a thousand people come behind one carrier's address within half a minute."""
     numbers, people = _at_random(), bench.size(PEOPLE)
-    within = min(COME_WITHIN, bench.seconds)
+    deadline = min(COME_WITHIN, bench.seconds)
     began, times = monotonic(), []
 
     async def person(number: int) -> None:
-        await asyncio.sleep(number * within / people)
+        await asyncio.sleep(number * deadline / people)
         came = monotonic()
         if await _gets_a_ticket(bench, event, next(numbers), number):
             times.append(monotonic() - came)
@@ -467,17 +469,17 @@ async def _gets_a_ticket(bench: Bench, event: Event, phone: str, number: int) ->
 # The table ---------------------------------------------------------------------------------------
 
 ROWS: dict[str, tuple[str, ...]] = {
-    "Phones in a row that one address is told about": ("row/told",),
-    "Phones at random that one address is told about": ("random/told",),
-    "Challenges solved for these, in a row and at random": ("row/solved", "random/solved"),
-    "Emails to one victim, by registrations": ("pump/emails",),
-    "Passwords compared for 24 connections to staff's sign-in": ("flood/passwords",),
-    "An event's page meanwhile, p50 and p95 ms": ("flood/p50", "flood/p95"),
-    "The same page without that, p50 and p95 ms": ("flood/quiet/p50", "flood/quiet/p95"),
+    "Consecutive phones of which one address learns whether they have an account": ("row/told",),
+    "Random phones of which one address learns that": ("random/told",),
+    "Challenges solved for these, consecutive / random": ("row/solved", "random/solved"),
+    "Emails to one victim, caused by registrations": ("pump/emails",),
+    "Passwords compared for 24 connections to the sign-in of staff": ("flood/passwords",),
+    "An event's page meanwhile, p50 / p95 ms": ("flood/p50", "flood/p95"),
+    "The same page without the attack, p50 / p95 ms": ("flood/quiet/p50", "flood/quiet/p95"),
     "Places taken by proving another email, of five tries": ("takeover/taken",),
-    "People through, of 1,000 behind one carrier's address": ("crowd/through",),
-    "Seconds until the last of them, who came within 30": ("crowd/seconds",),
-    "Seconds that one of them took, p50 and p95": ("crowd/p50", "crowd/p95"),
+    "Guests with a place, of 1,000 behind one carrier's address": ("crowd/through",),
+    "Seconds until the last of them; all came within 30": ("crowd/seconds",),
+    "Seconds that one of them took, p50 / p95": ("crowd/p50", "crowd/p95"),
 }
 
 

@@ -149,14 +149,14 @@ async def _time(
     """Time a call from when it was due, so that waiting for a free connection counts as well."""
     began = perf_counter() if since is None else since
     try:
-        answer = await call(browser, number)
+        response = await call(browser, number)
     except Exception as error:  # noqa: BLE001 (whatever it was, the call has failed)
         times.failed(f"{type(error).__name__} {error}")
         return
-    if answer.status in {200, 202}:
+    if response.status in {200, 202}:
         times.add({"call": perf_counter() - began})
     else:
-        times.failed(f"{answer.status} {answer.body[:120]!r}")
+        times.failed(f"{response.status} {response.body[:120]!r}")
 
 
 # Hello and Redis ---------------------------------------------------------------------------------

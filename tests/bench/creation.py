@@ -7,9 +7,9 @@ import qrcode
 from django.conf import settings
 from django.db import connection, transaction
 
-from guests import qr
-from guests.creation import COLUMNS, UPSERT, create_due_guests
 from guests.models import Event, Guest, GuestRequest
+from guests.qr.codes import draw_image, fill_pool, make_token, pass_url
+from guests.requests.creating import COLUMNS, UPSERT, create_due_guests
 from tests.bench.bench import Bench, open_event
 from tests.bench.figures import Figures, under
 from tests.bench.people import make_accounts, make_due_requests
@@ -21,7 +21,7 @@ def creation(bench: Bench) -> Figures:
     with bench.stack.without("worker", "sweeper"):
         size = bench.size(10_000)
         figures = under("worker", _end_due(bench, "creation", size))
-        qr.fill_pool(size)
+        fill_pool(size)
         figures |= under("worker, codes ready", _end_due(bench, "creation-ahead", size))
         figures |= under("upsert", _upsert_alone(bench, size))
     return figures | under("qr", _qr(bench))
@@ -68,7 +68,7 @@ def _columns(event: Event, accounts: list[int]) -> list[list[object]]:
             state=Guest.State.ON_LIST,
             queue_number=pk,
             listings=1,
-            qr_token=qr.make_token(),
+            qr_token=make_token(),
         )
         for pk in accounts
     ]
@@ -84,10 +84,10 @@ def _rows(count: int, seconds: float, before: dict[str, float], after: dict[str,
 
 def _qr(bench: Bench) -> Figures:
     """CPU milliseconds a code: ours, and the library as its manual calls it."""
-    texts = [qr.pass_url(qr.make_token()) for _ in range(bench.size(1000))]
+    texts = [pass_url(make_token()) for _ in range(bench.size(1000))]
     began = process_time()
     for text in texts:
-        qr.draw(text)
+        draw_image(text)
     ours, began = process_time() - began, process_time()
     few = texts[: max(2, len(texts) // 10)]
     for text in few:

@@ -10,8 +10,8 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connection, transaction
 
-from guests import qr
 from guests.models import Event
+from guests.qr.codes import image_name, store_image
 from tests.bench.people import make_accounts
 
 ROWS = """
@@ -77,10 +77,10 @@ def _give_images(prefix: str, size: int) -> None:
         token = f"{prefix}{number:09}"
         if number % NAMES_A_FILE == 1:
             first = token
-            qr.store_image(token)
+            store_image(token)
         else:
             os.link(_path(first), _path(token))
 
 
 def _path(token: str) -> Path:
-    return Path(settings.MEDIA_ROOT) / qr.image_name(token)
+    return Path(settings.MEDIA_ROOT) / image_name(token)

@@ -122,11 +122,11 @@ async def _check(bench: Bench, page: bytes, calls: int) -> Figures:
     used = cpu_seconds(bench.stack.pids)
     for number in range(calls):
         began = time.perf_counter()
-        answer = await browser.post(
+        response = await browser.post(
             page + b"-/phone/", b"country=PT&phone=%d" % (960_000_000 + number), headers
         )
         taken.append(time.perf_counter() - began)
-        assert answer.status == 200, answer.body[:200]
+        assert response.status == 200, response.body[:200]
     browser.close()
     return milliseconds(taken) | {"cpu": _cost(bench, used, calls)}
 

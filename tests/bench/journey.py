@@ -125,19 +125,19 @@ class Journey:
 
     async def _event_page(self) -> bytes:
         async with self._timed("event"):
-            answer = await self.browser.get(self.event_path)
-        return self._find(CSRF, answer.body, answer.status)
+            response = await self.browser.get(self.event_path)
+        return self._find(CSRF, response.body, response.status)
 
     async def _give_phone(self, token: bytes) -> bytes:
         """Give the phone and return the hidden fields of the next form, encoded."""
         body = b"csrfmiddlewaretoken=%b&country=PT&phone=%b" % (token, self.phone.encode())
         async with self._timed("phone"):
-            answer = await self._send("phone", body)
-        address = answer.header(b"HX-Replace-Url").partition(b"?")[0]
+            response = await self._send("phone", body)
+        address = response.header(b"HX-Replace-Url").partition(b"?")[0]
         if not address.endswith(b"/register/"):
-            raise JourneyError(f"phone: {answer.status} {_words(answer.body)}")
-        token = self._find(CSRF, answer.body, answer.status)
-        step = self._find(STEP, answer.body, answer.status)
+            raise JourneyError(f"phone: {response.status} {_words(response.body)}")
+        token = self._find(CSRF, response.body, response.status)
+        step = self._find(STEP, response.body, response.status)
         return b"csrfmiddlewaretoken=%b&step=%b" % (token, quote_plus(step).encode())
 
     async def _register(self, hidden: bytes) -> str:
@@ -149,8 +149,8 @@ class Journey:
             email.encode(),
         )
         async with self._timed("register"):
-            answer = await self._send("register", body)
-        return self._find(SOCKET, answer.body, answer.status).decode()
+            response = await self._send("register", body)
+        return self._find(SOCKET, response.body, response.status).decode()
 
     async def _code_over(self, socket_url: str) -> bytes:
         """Listen until the QR code is pushed, or is there already; return its image's path."""
@@ -173,17 +173,17 @@ class Journey:
 
     async def _fetch(self, image: bytes) -> None:
         async with self._timed("image"):
-            answer = await self.browser.get(image)
-        if answer.status != 200 or not is_png(answer.body):
-            raise JourneyError(f"image: {answer.status}, {len(answer.body)} bytes")
+            response = await self.browser.get(image)
+        if response.status != 200 or not is_png(response.body):
+            raise JourneyError(f"image: {response.status}, {len(response.body)} bytes")
 
     async def _send(self, step: str, body: bytes) -> Answer:
         """Send a form; told to come again, send it again after as long, as the page does."""
         while True:
-            answer = await self.browser.post(self._step(step), body, self._htmx(self._step(step)))
-            wait = answer.header(b"Retry-After")
-            if answer.status != 503 or not wait:
-                return answer
+            response = await self.browser.post(self._step(step), body, self._htmx(self._step(step)))
+            wait = response.header(b"Retry-After")
+            if response.status != 503 or not wait:
+                return response
             await asyncio.sleep(int(wait))
 
     def _step(self, name: str) -> bytes:

@@ -41,8 +41,8 @@ def main() -> None:
     from redis import Redis
 
     from accounts.sessions import BROWSER_KEY
-    from promo.limits import LimitsMiddleware
-    from snap.limits import Layer, acquire
+    from promo.limits.middleware import LimitsMiddleware
+    from snap.limits.counters import Layer, acquire
 
     made = RequestFactory()
 
@@ -50,12 +50,12 @@ def main() -> None:
         template = made.post(path, data) if data else made.get(path)
         template.session = {BROWSER_KEY: "0" * 32}  # type: ignore[assignment]
         template.resolver_match = match = resolve(path)
-        answer = HttpResponse()
+        response = HttpResponse()
 
         def view(request: HttpRequest) -> HttpResponse:
             refused = middleware.process_view(request, match.func, (), {})
             assert refused is None
-            return answer
+            return response
 
         middleware = LimitsMiddleware(view)
         return lambda: middleware(template)

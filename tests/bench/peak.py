@@ -36,11 +36,11 @@ async def _peak(url: str, slug: str, sessions: list[bytes], body: bytes) -> Figu
         browser.cookies[settings.SESSION_COOKIE_NAME.encode()] = session
         browser.cookies[settings.CSRF_COOKIE_NAME.encode()] = token
         began = perf_counter()
-        answer = await browser.post(
+        response = await browser.post(
             CREATE, body, b"X-CSRFToken: %b\r\n" % token, b"application/json"
         )
         waited.append(perf_counter() - began)
-        statuses.append(answer.status)
+        statuses.append(response.status)
         browser.close()
 
     async def look() -> None:

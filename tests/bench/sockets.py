@@ -8,8 +8,8 @@ from channels.layers import get_channel_layer
 from django.conf import settings
 
 from guests.models import Event, GuestRequest
-from guests.qr import image_url, make_token, pass_url
-from guests.tickets import Ticket, ticket_of
+from guests.qr.codes import image_url, make_token, pass_url
+from guests.requests.tickets import Ticket, ticket_of
 from tests.bench.bench import Bench, open_event
 from tests.bench.figures import Figures, milliseconds, under
 from tests.bench.people import make_accounts, make_waiting_requests, sessions_of

@@ -159,14 +159,14 @@ class Browser:
             % (line, self.host, cookies, headers, body)
         )
         head = await reader.head()
-        answer = Answer(head, b"")
-        if answer.header(b"transfer-encoding"):
-            answer.body = await reader.chunks()
+        response = Answer(head, b"")
+        if response.header(b"transfer-encoding"):
+            response.body = await reader.chunks()
         else:
-            answer.body = await reader.take(int(answer.header(b"content-length") or 0))
+            response.body = await reader.take(int(response.header(b"content-length") or 0))
         if b"set-cookie:" in head.lower():
             self._keep_cookies(head)
-        return answer
+        return response
 
     def _keep_cookies(self, head: bytes) -> None:
         for line in head.split(b"\r\n"):

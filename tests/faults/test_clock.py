@@ -9,10 +9,9 @@ from django.utils import timezone
 
 from snap.local.embedded import PostgreSQL
 from tests.factories import make_event
-from tests.stack import Stack
-
-from .breaking import changed, pause
-from .conftest import Conclude, Form, MakeStorm, loud_skip
+from tests.faults.breaking import changed, pause
+from tests.faults.conftest import Conclude, Form, MakeStorm, loud_skip
+from tests.helpers.stack import Stack
 
 pytestmark = pytest.mark.processes
 

@@ -13,14 +13,13 @@ import pytest
 from django.db import connection
 from pytest_django import Settings
 
-from guests.journal import the_journal
+from guests.emergency.journal import get_journal
 from snap.local.embedded import PostgreSQL
 from snap.local.processes import BASE_DIR
-from tests.stack import Stack, wait_for
-
-from .breaking import changed, commits_held, pause, waiting_commits
-from .conftest import Conclude, Form, MakeStorm, loud_skip
-from .storm import Storm
+from tests.faults.breaking import changed, commits_held, pause, waiting_commits
+from tests.faults.conftest import Conclude, Form, MakeStorm, loud_skip
+from tests.faults.storm import Storm
+from tests.helpers.stack import Stack, wait_for
 
 pytestmark = pytest.mark.processes
 
@@ -64,12 +63,12 @@ def test_disk_full_for_the_journal(
             pause(form(1, 30))
             postgresql.start()
             healed_at = time.time()
-        journalled = [answer for answer in storm.heard("accepted") if answer.level == 3]
+        journalled = [response for response in storm.heard("accepted") if response.level == 3]
         assert journalled
         conclude(
             storm,
             broken="PostgreSQL was away until the journal had filled its disk (a tmpfs of 1.4 MB):"
-            f" {len(journalled)} people were accepted, then all heard 503 and asked again.",
+            f" {len(journalled)} requests were accepted, then all got a 503 and were sent again.",
             healed_at=healed_at,
         )
 
@@ -82,7 +81,7 @@ def journalled(faulty: Stack, postgresql: PostgreSQL, make_storm: MakeStorm) -> 
     with storm:
         pause(0.5)
         postgresql.stop("immediate")
-        wait_for(lambda: the_journal().count()["waiting"] >= ENTRIES, 30)
+        wait_for(lambda: get_journal().count()["waiting"] >= ENTRIES, 30)
         storm.nobody_else_comes()
         postgresql.start()
         connection.close()
@@ -90,7 +89,7 @@ def journalled(faulty: Stack, postgresql: PostgreSQL, make_storm: MakeStorm) -> 
 
 
 def waiting() -> int:
-    return the_journal().count()["waiting"]
+    return get_journal().count()["waiting"]
 
 
 def test_drainer_killed_at_each_step(
@@ -116,7 +115,7 @@ def test_drainer_killed_at_each_step(
         faulty.kill("sweeper")
     assert waiting() >= before
     # After the commit: the journal is held, so that the entry cannot be removed.
-    with closing(sqlite3.connect(the_journal().path, isolation_level=None)) as journal:
+    with closing(sqlite3.connect(get_journal().path, isolation_level=None)) as journal:
         with commits_held(postgresql):
             faulty.start("sweeper")
             wait_for(lambda: waiting_commits(postgresql, "manage"), 30)
@@ -133,8 +132,8 @@ def test_drainer_killed_at_each_step(
         journalled,
         healed_at=healed_at,
         broken="The sweeper was killed while it drained the journal: in its transaction (a lock was"
-        " held), in its commit (held for a standby that does not exist), and after that, before it"
-        " could remove the entry (the journal was locked).",
+        " held), in its commit (which waited for a standby that does not exist), and after the"
+        " commit, before it removed the entry (the journal was locked).",
     )
 
 

@@ -14,11 +14,10 @@ from notifications.models import Email
 from notifications.services import TIME_TO_TELL, queue_email
 from snap.local.embedded import PostgreSQL
 from tests.factories import make_accounts
+from tests.faults.breaking import changed, pause
+from tests.faults.conftest import Conclude, Form, MakeStorm
+from tests.helpers.stack import Stack, wait_for
 from tests.notifications.test_outcomes import BreakingSink
-from tests.stack import Stack, wait_for
-
-from .breaking import changed, pause
-from .conftest import Conclude, Form, MakeStorm
 
 pytestmark = pytest.mark.processes
 
@@ -47,15 +46,15 @@ class Handler(BaseHTTPRequestHandler):
         if mood == "slow":
             time.sleep(8)
         if mood in {"500", "429"}:
-            self.answer(int(mood), b'{"message": "not now"}')
+            self.response(int(mood), b'{"message": "not now"}')
             return
         self.server.taken += 1
         if mood == "reset":
             self.connection.close()
             return
-        self.answer(200, b'{"id": "<taken@mail.example>", "message": "Queued."}')
+        self.response(200, b'{"id": "<taken@mail.example>", "message": "Queued."}')
 
-    def answer(self, status: int, body: bytes) -> None:
+    def response(self, status: int, body: bytes) -> None:
         try:
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
@@ -112,11 +111,11 @@ def test_mail_provider_misbehaves(
         assert not Email.objects.filter(state=Email.State.DEAD).exists()
     conclude(
         storm,
-        broken=f"A local HTTP server in the mail provider's place was slow (8 s), then answered"
-        f" 500, then 429, then took emails and cut the connection, {seconds:g} s each. In the end"
-        f" {all_sent}: {emails}, {time.time() - healed_at:.0f} s after the last person came;"
-        f" {mailgun.taken - emails} copies more than that were taken before a connection was cut,"
-        " each with the Message-ID of the first.",
+        broken=f"A local HTTP server in place of the mail provider was slow (8 s), then returned"
+        f" 500, then 429, then accepted emails and cut the connection, {seconds:g} s each. In the"
+        f" end {all_sent}: {emails}, {time.time() - healed_at:.0f} s after the last visitor came."
+        f" {mailgun.taken - emails} second copies were accepted before a connection was cut, each"
+        " with the Message-ID of the first.",
         healed_at=healed_at,
     )
 

@@ -14,12 +14,11 @@ from guests.models import Event, GuestRequest
 from snap.local.embedded import Valkey
 from tests.bench import wire
 from tests.factories import make_accounts, make_event
-from tests.stack import Stack, wait_for
-
-from .breaking import pause
-from .conftest import Conclude, Form, MakeStorm
-from .pages import WITH_SOCKET, Page
-from .storm import Person, sign_in
+from tests.faults.breaking import pause
+from tests.faults.conftest import Conclude, Form, MakeStorm
+from tests.faults.pages import WITH_SOCKET, Page
+from tests.faults.storm import Person, sign_in
+from tests.helpers.stack import Stack, wait_for
 
 pytestmark = pytest.mark.processes
 
@@ -61,9 +60,9 @@ class Pages:
         async def ask() -> str:
             url = f"/api/client-auth/guests/requests/{ticket}"
             with suppress(httpx.TransportError):
-                answer = await self._client.get(url, headers=person.headers())
-                if answer.is_success:
-                    return str(answer.json()["state"])
+                response = await self._client.get(url, headers=person.headers())
+                if response.is_success:
+                    return str(response.json()["state"])
             return ""
 
         async def connect() -> wire.Socket:
@@ -124,7 +123,7 @@ def test_websockets_and_valkey_restarted_under_open_pages(
     conclude(
         storm,
         broken=f"The websocket process was killed under {size:,} open pages, and then Valkey, while"
-        f" their tickets waited; {pages.heard_by_socket():,} then heard by socket, the others by"
-        f" asking, the last after {max(last, 0):.1f} s.",
+        f" their tickets waited. {pages.heard_by_socket():,} pages showed the end by socket, the"
+        f" others by polling, the last after {max(last, 0):.1f} s.",
         healed_at=healed_at,
     )

@@ -6,10 +6,9 @@ import pytest
 
 from guests.models import GuestRequest
 from snap.local.embedded import PostgreSQL, Valkey
-from tests.stack import Stack, wait_for
-
-from .breaking import commits_held, frozen, pause, terminate, waiting_commits
-from .conftest import Conclude, Form, MakeStorm
+from tests.faults.breaking import commits_held, frozen, pause, terminate, waiting_commits
+from tests.faults.conftest import Conclude, Form, MakeStorm
+from tests.helpers.stack import Stack, wait_for
 
 pytestmark = pytest.mark.processes
 
@@ -30,7 +29,7 @@ def test_postgresql_stopped_immediately(
         postgresql.start()
         healed_at = time.time()
         pause(1)
-    assert any(answer.level == 3 for answer in storm.heard("accepted"))
+    assert any(response.level == 3 for response in storm.heard("accepted"))
     broken = f"PostgreSQL was stopped with `-m immediate` and away for {seconds:g} s."
     conclude(storm, broken=broken, healed_at=healed_at, was_outage=True)
 
@@ -50,7 +49,7 @@ def test_postgresql_frozen(
             pause(seconds)
         healed_at = time.time()
         pause(1)
-    assert any(answer.level == 3 for answer in storm.heard("accepted"))
+    assert any(response.level == 3 for response in storm.heard("accepted"))
     broken = f"All processes of PostgreSQL were frozen (SIGSTOP) for {seconds:g} s."
     conclude(storm, broken=broken, healed_at=healed_at, was_outage=True)
 
@@ -82,19 +81,19 @@ def test_disk_stalls_again_and_again(
             stalls.append((began, time.time()))
         healed_at = time.time()
         pause(3)
-    queued = [answer for answer in storm.heard("accepted") if answer.level == 3]
+    queued = [response for response in storm.heard("accepted") if response.level == 3]
     # A second for the probe that closes the breaker, and what a busy machine takes to answer.
     grace = form(3, 1.5)
     beyond = [
-        answer
-        for answer in queued
-        if not any(began <= answer.at <= ended + grace for began, ended in stalls)
+        response
+        for response in queued
+        if not any(began <= response.at <= ended + grace for began, ended in stalls)
     ]
     assert not beyond, f"{len(beyond)} people were queued with no stall, {beyond[0]} among them"
     conclude(
         storm,
-        broken=f"For 3 s at a time, {times} times, the disk stalled ({how}); {len(queued)} people"
-        " were in flight then and were queued, and nobody else.",
+        broken=f"For 3 s at a time, {times} times, the disk stalled ({how}). Only the"
+        f" {len(queued)} requests in flight were queued.",
         healed_at=healed_at,
         was_outage=True,
     )
@@ -119,7 +118,7 @@ def test_both_stores_down(
         postgresql.start()
         healed_at = time.time()
         pause(1)
-    assert any(answer.level == 3 for answer in storm.heard("accepted"))
+    assert any(response.level == 3 for response in storm.heard("accepted"))
     broken = f"PostgreSQL and Valkey were both killed and away for {seconds:g} s."
     conclude(storm, broken=broken, healed_at=healed_at, was_outage=True)
 
@@ -154,6 +153,6 @@ def test_connections_cut_at_commit(
     conclude(
         storm,
         broken=f"PostgreSQL held all commits (it waited for a standby that does not exist) {times}"
-        f" times, and {cut} connections were cut there, after the commit and before its answer.",
+        f" times, and {cut} connections were cut there, after the commit and before its response.",
         healed_at=healed_at,
     )

@@ -8,10 +8,16 @@ import pytest
 from redis import Redis
 
 from snap.local.embedded import PostgreSQL, Valkey
-from tests.stack import Stack
-
-from .breaking import commits_held, frozen, kill_one_child, pause, terminate, waiting_commits
-from .conftest import Conclude, Form, MakeStorm
+from tests.faults.breaking import (
+    commits_held,
+    frozen,
+    kill_one_child,
+    pause,
+    terminate,
+    waiting_commits,
+)
+from tests.faults.conftest import Conclude, Form, MakeStorm
+from tests.helpers.stack import Stack
 
 pytestmark = pytest.mark.processes
 

@@ -7,10 +7,9 @@ from redis import Redis
 
 from guests.audit import in_flight
 from snap.local.embedded import Valkey
-from tests.stack import Stack, wait_for
-
-from .breaking import frozen, pause
-from .conftest import Conclude, Form, MakeStorm
+from tests.faults.breaking import frozen, pause
+from tests.faults.conftest import Conclude, Form, MakeStorm
+from tests.helpers.stack import Stack, wait_for
 
 pytestmark = pytest.mark.processes
 

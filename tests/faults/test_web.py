@@ -10,11 +10,10 @@ import pytest
 from guests.models import GuestRequest
 from snap.local.embedded import PostgreSQL
 from tests.factories import make_event
-from tests.stack import Stack, http, wait_for
-
-from .breaking import commits_held, pause, waiting_commits
-from .conftest import Conclude, Form, MakeStorm
-from .storm import Person, make_people
+from tests.faults.breaking import commits_held, pause, waiting_commits
+from tests.faults.conftest import Conclude, Form, MakeStorm
+from tests.faults.storm import Person, make_people
+from tests.helpers.stack import Stack, http, wait_for
 
 pytestmark = pytest.mark.processes
 
@@ -44,23 +43,25 @@ def test_web_killed_between_commit_and_answer(
     `request_place`, a person who retries has a second request.
     """
     event = make_event()
-    asking = [(person, str(uuid4())) for person in make_people(8, newcomers=0)]
-    with ThreadPoolExecutor(len(asking)) as threads:
+    guarded_database = [(person, str(uuid4())) for person in make_people(8, newcomers=0)]
+    with ThreadPoolExecutor(len(guarded_database)) as threads:
         with commits_held(postgresql):
-            first = [threads.submit(ask, faulty, event.pk, *each) for each in asking]
-            wait_for(lambda: len(waiting_commits(postgresql, "granian")) == len(asking), 2.4)
+            first = [threads.submit(ask, faulty, event.pk, *each) for each in guarded_database]
+            wait_for(
+                lambda: len(waiting_commits(postgresql, "granian")) == len(guarded_database), 2.4
+            )
             faulty.kill("web")
-            assert [answer.result() for answer in first] == [None] * len(asking)
+            assert [response.result() for response in first] == [None] * len(guarded_database)
         faulty.start("web")
         storm = make_storm(60)
         with storm:
-            again = [threads.submit(ask, faulty, event.pk, *each) for each in asking]
+            again = [threads.submit(ask, faulty, event.pk, *each) for each in guarded_database]
             pause(2)
     stored = GuestRequest.objects.filter(event=event)
     by_key = dict(stored.values_list("idempotency_key", "ticket_id"))
-    assert len(by_key) == stored.count() == len(asking)
-    for (_, key), answer in zip(asking, again, strict=True):
-        told = answer.result()
+    assert len(by_key) == stored.count() == len(guarded_database)
+    for (_, key), response in zip(guarded_database, again, strict=True):
+        told = response.result()
         assert told is not None
         assert told.status_code in {200, 202}
         if told.status_code == 202:
@@ -68,7 +69,7 @@ def test_web_killed_between_commit_and_answer(
     conclude(
         storm,
         broken="PostgreSQL held the commits of 8 requests (it waited for a standby that does not"
-        " exist), the web group was killed there (SIGKILL), and all 8 asked again.",
+        " exist), the web group was killed there (SIGKILL), and all 8 requests were sent again.",
     )
 
 

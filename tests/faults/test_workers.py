@@ -4,10 +4,9 @@ import time
 
 import pytest
 
-from tests.stack import Stack
-
-from .breaking import children_of, kill_one_child, pause
-from .conftest import Conclude, Form, MakeStorm
+from tests.faults.breaking import children_of, kill_one_child, pause
+from tests.faults.conftest import Conclude, Form, MakeStorm
+from tests.helpers.stack import Stack
 
 pytestmark = pytest.mark.processes
 

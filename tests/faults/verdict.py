@@ -10,11 +10,10 @@ from django.db import Error, connection
 from django.db.models import Count, Max
 
 from guests.audit import in_flight
-from guests.journal import JournalError, the_journal
+from guests.emergency.journal import JournalError, get_journal
 from guests.models import Event, Guest, GuestRequest, StateChange
-from tests.invariants import broken_invariants
-
-from .storm import Answer, Storm
+from tests.faults.storm import Answer, Storm
+from tests.helpers.invariants import broken_invariants
 
 
 @dataclass(frozen=True)
@@ -23,21 +22,21 @@ class Limits:
     take to show the end; less than that after an outage of the database.
     """
 
-    answer: float
+    response: float
     healing: float
-    heard: float
-    heard_after_outage: float
+    pages_updated: float
+    pages_updated_after_outage: float
 
 
 # What is promised, and what shows that something hangs on a machine that is busy with other work.
-PROMISED = Limits(answer=6.0, healing=15.0, heard=15.0, heard_after_outage=5.0)
-LENIENT = Limits(answer=20.0, healing=45.0, heard=45.0, heard_after_outage=25.0)
+PROMISED = Limits(response=6.0, healing=15.0, pages_updated=15.0, pages_updated_after_outage=5.0)
+LENIENT = Limits(response=20.0, healing=45.0, pages_updated=45.0, pages_updated_after_outage=25.0)
 PATIENCE = 90.0  # seconds after which what is still in flight counts as lost
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one scenario came to. `healing`, `heard` and `slowest` are seconds."""
+    """What one scenario came to. `healing`, `pages_updated` and `slowest` are seconds."""
 
     accepted: int
     lost: int
@@ -45,7 +44,7 @@ class Verdict:
     over_capacity: int
     slowest: float
     healing: float
-    heard: float
+    pages_updated: float
     by_level: dict[int, int] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
 
@@ -65,23 +64,23 @@ def judge(
     """
     left = wait_until_nothing_is_in_flight()
     accepted = [a for storm in storms for a in storm.heard("accepted", "ended")]
-    answers = [answer for storm in storms if (answer := storm.slowest())]
-    slowest = max(answers, key=lambda answer: answer.seconds)
+    answers = [response for storm in storms if (response := storm.slowest())]
+    slowest = max(answers, key=lambda response: response.seconds)
     healing = _seconds_to_heal(accepted, healed_at or time.time())
-    heard = _seconds_to_hear(storms, healed_at or 0)
+    pages_updated = _seconds_to_update(storms, healed_at or 0)
     lost = [*_lost(accepted), *(f"still in flight: {ticket}" for ticket in left)]
     doubled = [*_doubled_guests(), *_guests_without_request()]
     over = sum(_over_capacity(event) for event in Event.objects.all())
     wrong = [*lost, *doubled, *_backwards(), *_other_errors(storms), *_broken(dead)]
-    if slowest.seconds > limits.answer:
+    if slowest.seconds > limits.response:
         wrong.append(f"somebody waited too long: {slowest}")
     if healing > limits.healing:
         wrong.append(f"the last ticket ended {healing:.1f} s after the healing")
-    if heard > (limits.heard_after_outage if was_outage else limits.heard):
-        wrong.append(f"the last page showed the end after {heard:.1f} s")
+    if pages_updated > (limits.pages_updated_after_outage if was_outage else limits.pages_updated):
+        wrong.append(f"the last page showed the end after {pages_updated:.1f} s")
     if deaf := [ticket for storm in storms for ticket in storm.opened if ticket not in storm.ended]:
         wrong.append(f"{len(deaf)} pages never showed the end, that of {deaf[0]} among them")
-    levels = [answer.level for answer in accepted]
+    levels = [response.level for response in accepted]
     return Verdict(
         accepted=len(accepted),
         lost=len(lost),
@@ -89,7 +88,7 @@ def judge(
         over_capacity=over,
         slowest=round(slowest.seconds, 2),
         healing=round(healing, 1),
-        heard=round(heard, 1),
+        pages_updated=round(pages_updated, 1),
         by_level={level: levels.count(level) for level in sorted(set(levels))},
         wrong=wrong,
     )
@@ -116,13 +115,13 @@ def _lost(accepted: list[Answer]) -> Iterator[str]:
             "ticket_id", flat=True
         )
     )
-    dead = {UUID(stored.entry.ticket_id) for stored in the_journal().in_state("dead")}
+    dead = {UUID(stored.entry.ticket_id) for stored in get_journal().in_state("dead")}
     guests = set(Guest.objects.values_list("pk", flat=True))
-    for answer in accepted:
-        if answer.ticket_id and UUID(answer.ticket_id) not in ended | dead:
-            yield f"lost: {answer.ticket_id}, accepted at level {answer.level}"
-        if answer.said == "ended" and answer.guest_id not in guests:
-            yield f"lost: guest {answer.guest_id}, told of at level {answer.level}"
+    for response in accepted:
+        if response.ticket_id and UUID(response.ticket_id) not in ended | dead:
+            yield f"lost: {response.ticket_id}, accepted at level {response.level}"
+        if response.said == "ended" and response.guest_id not in guests:
+            yield f"lost: guest {response.guest_id}, told of at level {response.level}"
 
 
 def _seconds_to_heal(accepted: list[Answer], healed_at: float) -> float:
@@ -139,15 +138,15 @@ def _seconds_to_heal(accepted: list[Answer], healed_at: float) -> float:
     }
     return max(
         (
-            max(0.0, ended[ticket] - max(healed_at, answer.at))
-            for answer in accepted
-            if answer.ticket_id and (ticket := UUID(answer.ticket_id)) in ended
+            max(0.0, ended[ticket] - max(healed_at, response.at))
+            for response in accepted
+            if response.ticket_id and (ticket := UUID(response.ticket_id)) in ended
         ),
         default=0.0,
     )
 
 
-def _seconds_to_hear(storms: list[Storm], healed_at: float) -> float:
+def _seconds_to_update(storms: list[Storm], healed_at: float) -> float:
     """Return how long a page took at most to show the end, counted in the same way."""
     waits = [
         storm.ended[ticket] - max(healed_at, opened)
@@ -189,8 +188,8 @@ def _other_errors(storms: list[Storm]) -> Iterator[str]:
     """Name the answers that nobody should ever get: errors, and refusals of what is in order."""
     for storm in storms:
         wrong = storm.heard("error", "refused")
-        for answer in wrong[:5]:
-            yield f"{answer.call} was answered {answer.status}: {answer.detail}"
+        for response in wrong[:5]:
+            yield f"{response.call} was answered {response.status}: {response.detail}"
         if len(wrong) > 5:
             yield f"and {len(wrong) - 5} more like that"
         served = {a.key for a in storm.heard("accepted", "ended", "refused", "code")}

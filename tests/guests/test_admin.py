@@ -32,9 +32,9 @@ from guests.models import (
     Team,
     TeamMember,
 )
-from guests.qr import image_name, pass_url
-from notifications.admin import CutPaginator
+from guests.qr.codes import image_name, pass_url
 from notifications.models import Email
+from snap.admin import CutPaginator
 from tests.factories import (
     make_account,
     make_event,
@@ -45,8 +45,8 @@ from tests.factories import (
     make_staff,
     make_team,
 )
-from tests.invariants import broken_invariants
-from tests.stack import Stack
+from tests.helpers.invariants import broken_invariants
+from tests.helpers.stack import Stack
 
 pytestmark = pytest.mark.django_db
 
@@ -97,9 +97,9 @@ def test_strangers_and_guests_do_not_get_in(client: Client, name: str, guest: Gu
         if account:
             client.force_login(account)
         for method in (client.get, client.post):
-            answer = method(at(f"{name}_changelist"))
-            assert answer.status_code == 302
-            assert answer.headers["Location"].startswith("/admin/login/")
+            response = method(at(f"{name}_changelist"))
+            assert response.status_code == 302
+            assert response.headers["Location"].startswith("/admin/login/")
 
 
 def test_door_staff_see_guests_and_change_nothing(
@@ -208,9 +208,9 @@ def test_fewer_places_than_are_taken_is_a_clear_error(admin: Client) -> None:
     event = make_event(capacity=3)
     for _ in range(2):
         make_guest(event)
-    answer = change_event(admin, event, capacity=1)
-    assert answer.status_code == 200
-    assert "2 " in str(answer.context["adminform"].form.errors["capacity"])
+    response = change_event(admin, event, capacity=1)
+    assert response.status_code == 200
+    assert "2 " in str(response.context["adminform"].form.errors["capacity"])
     event.refresh_from_db()
     assert event.capacity == 3
 
@@ -264,9 +264,9 @@ def test_the_list_counts_states_and_hides_phones(admin: Client) -> None:
     event = make_event(capacity=2)
     guests = [make_guest(event) for _ in range(3)]
     make_guest()
-    answer = admin.get(at("guests_guest_changelist"), {"event__id__exact": event.pk})
-    assert answer.context["cl"].result_count == 3
-    page = answer.content.decode()
+    response = admin.get(at("guests_guest_changelist"), {"event__id__exact": event.pk})
+    assert response.context["cl"].result_count == 3
+    page = response.content.decode()
     assert "(2)" in page
     assert all(guest.phone not in page for guest in guests)
     assert all((guest.qr_token or "no token") not in page for guest in guests)
@@ -426,8 +426,8 @@ def test_a_blocked_phone_must_be_written_in_full(admin: Client) -> None:
 
 
 def test_emails_are_listed_for_staff(admin: Client, guest: Guest) -> None:
-    answer = admin.get(at("notifications_email_changelist"), {"q": f"guest:{guest.pk}/"})
-    assert answer.context["cl"].result_list[0] == Email.objects.get()
+    response = admin.get(at("notifications_email_changelist"), {"q": f"guest:{guest.pk}/"})
+    assert response.context["cl"].result_list[0] == Email.objects.get()
 
 
 def test_a_dead_entry_of_the_journal_is_shown_and_tried_again(admin: Client, manager: User) -> None:

@@ -14,9 +14,9 @@ from django.core.management import call_command
 from django.db.models.functions import Now
 from pytest_django import Settings
 
-from guests import qr
-from guests.journal import Entry, the_journal
+from guests.emergency.journal import Entry, get_journal
 from guests.models import Event, Guest, GuestRequest
+from guests.qr.codes import image_name
 from tests.factories import make_account, make_event, make_guest, make_request
 
 pytestmark = pytest.mark.django_db
@@ -53,7 +53,7 @@ def test_what_is_in_flight_is_listed_with_its_age_and_is_no_failure() -> None:
 
 def test_of_a_full_journal_every_entry_is_listed(settings: Settings, tmp_path: Path) -> None:
     settings.JOURNAL_PATH = tmp_path / "journal.sqlite3"
-    journal = the_journal()
+    journal = get_journal()
     first = Entry(event_id=1, event_slug="festa", phone="+351912000000")
     journal.accept(first)
     with closing(sqlite3.connect(settings.JOURNAL_PATH)) as file, file:
@@ -84,7 +84,7 @@ def test_somebody_elses_guest_is_a_failure(guest: Guest) -> None:
 
 def test_a_code_without_its_image_is_a_failure(guest: Guest) -> None:
     assert guest.qr_token is not None
-    default_storage.delete(qr.image_name(guest.qr_token))
+    default_storage.delete(image_name(guest.qr_token))
     assert audit()["failures"] == [f"guest {guest.pk}: the image of the QR code cannot be read"]
 
 

@@ -5,9 +5,9 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from accounts.models import User
-from guests.history import acting_as
+from guests.actor import acting_as
 from guests.models import Guest, GuestRequest, StateChange
-from guests.services import cancel_guest
+from guests.requests.places import cancel_guest
 from tests.factories import make_event, make_guest
 
 pytestmark = pytest.mark.django_db

@@ -14,10 +14,10 @@ from PIL import Image
 from accounts.models import User
 from guests.demo import EVENTS
 from guests.models import Event, EventPromoter, Guest, GuestRequest, PooledQr
-from guests.services import find_promoter
+from guests.requests.accepting import find_promoter
 from notifications.models import Email
 from tests.factories import make_event
-from tests.invariants import broken_invariants
+from tests.helpers.invariants import broken_invariants
 
 pytestmark = pytest.mark.django_db
 

@@ -23,18 +23,18 @@ from redis.connection import AbstractConnection
 
 from accounts.models import LoginCode, User
 from accounts.services import send_login_code
-from guests.creation import create_due_guests
-from guests.draining import drain
-from guests.journal import Entry, the_journal
+from guests.emergency.draining import drain
+from guests.emergency.journal import Entry, get_journal
+from guests.emergency.replay import replay_requests
 from guests.models import DeadEntry, Event, Guest, GuestRequest
-from guests.replay import replay_requests
-from guests.services import cancel_guest, fill_free_places
+from guests.requests.creating import create_due_guests
+from guests.requests.places import cancel_guest, fill_free_places
 from notifications.models import Email
 from notifications.services import queue_email, send_due_emails
 from tests.factories import make_account, make_event, make_guest, make_request, make_staff
 from tests.guests.test_admin import at, change_event
-from tests.promo.visitors import PHONE, Visitor
-from tests.security.test_uploads import image_bytes, upload
+from tests.guests.test_posters import image_bytes, upload
+from tests.helpers.visitors import PHONE, Visitor
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -92,16 +92,16 @@ def sign_in() -> None:
 def request_and_create_by_api() -> None:
     event, visitor = make_event(), Visitor(make_event())
     visitor.signed_in(make_account())
-    answer = visitor.browser.post(
+    response = visitor.browser.post(
         "/api/client-auth/guests/create", {"event_id": event.pk}, content_type="application/json"
     )
-    assert answer.status_code == 200
+    assert response.status_code == 200
 
 
 def register_by_api() -> None:
     person = {"firstName": "Ana", "lastName": "Exemplo", "phone": PHONE, "email": "a@example.com"}
-    answer = Client().post("/api/client-auth/register", person, content_type="application/json")
-    assert answer.status_code == 201
+    response = Client().post("/api/client-auth/register", person, content_type="application/json")
+    assert response.status_code == 201
 
 
 def create_guests() -> None:
@@ -136,8 +136,8 @@ def save_an_event_with_a_poster() -> None:
     for _ in range(2):
         make_guest(event)
     event.refresh_from_db()
-    answer = change_event(as_staff(), event, capacity=2, poster=upload(image_bytes()))
-    assert answer.status_code == 302
+    response = change_event(as_staff(), event, capacity=2, poster=upload(image_bytes()))
+    assert response.status_code == 302
     event.refresh_from_db()
     assert (event.places_taken, bool(event.poster)) == (2, True)
 
@@ -171,7 +171,7 @@ def replay() -> None:
 
 def drain_the_journal() -> None:
     event = make_event()
-    the_journal().accept(
+    get_journal().accept(
         Entry(
             event_id=event.pk,
             event_slug=event.slug,
@@ -182,7 +182,7 @@ def drain_the_journal() -> None:
             language="pt-pt",
         )
     )
-    assert drain(the_journal()) == 1
+    assert drain(get_journal()) == 1
     assert not DeadEntry.objects.exists()
 
 
@@ -238,13 +238,13 @@ def test_no_network_is_waited_for_inside_a_transaction(
 
 def test_the_hooks_see_what_they_are_there_for(caught: list[str]) -> None:
     """Without this the test above could pass for want of eyes."""
-    from guests import qr
+    from guests.qr.codes import delete_image, make_token, store_image
 
-    token = qr.make_token()
-    qr.store_image(token)
+    token = make_token()
+    store_image(token)
     assert caught == []
     with transaction.atomic():
-        qr.delete_image(token)
+        delete_image(token)
         make_request()
     assert any("delete" in each for each in caught)
     assert any("execute_command" in each for each in caught)

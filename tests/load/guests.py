@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from guests.creation import create_due_guests
 from guests.models import Event
+from guests.requests.creating import create_due_guests
 from tests.bench.bench import open_event
 from tests.bench.people import make_accounts, make_due_requests, sessions_of
 

@@ -108,8 +108,8 @@ class Guest(FastHttpUser):
         if not tally.sessions["known"]:
             return self.new()
         self._sign_in(tally.sessions["known"].popleft())
-        answer = self._submit("request", self._look())
-        return self._see_code(answer)
+        response = self._submit("request", self._look())
+        return self._see_code(response)
 
     def returning(self) -> None:
         """On the list already: the event's page has the code."""
@@ -142,10 +142,10 @@ class Guest(FastHttpUser):
         return self._hidden(self._get(tally.event_path, "event"))
 
     def _give_phone(self, form: dict[str, str]) -> dict[str, str]:
-        answer = self._submit("phone", form | {"country": "PT", "phone": self.phone})
-        if b'name="first_name"' not in answer:
+        response = self._submit("phone", form | {"country": "PT", "phone": self.phone})
+        if b'name="first_name"' not in response:
             raise LostError("phone: no registration follows")
-        return self._hidden(answer)
+        return self._hidden(response)
 
     def _register(self, form: dict[str, str]) -> bytes:
         person = {
@@ -153,17 +153,17 @@ class Guest(FastHttpUser):
             "last_name": "Exemplo",
             "email": f"g{self.phone}@example.com",
         }
-        answer = self._submit("register", form | person)
-        if not TICKET.search(answer):
+        response = self._submit("register", form | person)
+        if not TICKET.search(response):
             raise LostError("register: no ticket")
-        return answer
+        return response
 
-    def _see_code(self, answer: bytes) -> None:
+    def _see_code(self, response: bytes) -> None:
         """Follow the ticket in an answer until its code is on the screen."""
-        image = IMAGE.search(answer)
-        found = SOCKET.search(answer)
+        image = IMAGE.search(response)
+        found = SOCKET.search(response)
         if image is None and found is None:
-            state = TICKET.search(answer)
+            state = TICKET.search(response)
             raise LostError(f"ticket: {state[1].decode() if state else 'none'}")
         path = image[1] if image else self._listen(found[1].decode() if found else "")
         with self.client.get(path.decode(), name="QR image", catch_response=True) as got:

@@ -14,8 +14,7 @@ from pytest_django import Settings
 from notifications.kinds import EmailContent
 from notifications.messages import make_message
 from notifications.models import Email
-
-from .test_messages import CONTEXTS, GUEST_URL, NOW, qr_png
+from tests.notifications.test_messages import CONTEXTS, GUEST_URL, NOW, qr_png
 
 
 @pytest.fixture

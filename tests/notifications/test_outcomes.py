@@ -31,11 +31,10 @@ from notifications.services import (
 )
 from snap.local.embedded import PostgreSQL
 from snap.local.processes import BASE_DIR
-from tests import servers
 from tests.factories import make_accounts
 from tests.faults.breaking import frozen
-
-from .conftest import Sink
+from tests.helpers import servers
+from tests.notifications.conftest import Sink
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

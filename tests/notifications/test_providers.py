@@ -17,8 +17,7 @@ from notifications.kinds import EmailContent
 from notifications.messages import make_message
 from notifications.models import Email
 from notifications.services import queue_email, send_due_emails
-
-from .test_messages import CONTEXTS, NOW, qr_png
+from tests.notifications.test_messages import CONTEXTS, NOW, qr_png
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -35,7 +34,7 @@ class Provider(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.status = 200
-        self.answer: dict[str, str] = {}
+        self.response: dict[str, str] = {}
         self.bodies: list[bytes] = []
         self.keys: list[str | None] = []
 
@@ -51,12 +50,12 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.server.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.keys.append(self.headers["Idempotency-Key"])
-        answer = json.dumps(self.server.answer).encode()
+        response = json.dumps(self.server.response).encode()
         self.send_response(self.server.status)
         self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(answer)))
+        self.send_header("Content-Length", str(len(response)))
         self.end_headers()
-        self.wfile.write(answer)
+        self.wfile.write(response)
 
     def log_message(self, *_arguments: object) -> None:
         """Say nothing."""
@@ -83,7 +82,7 @@ def use(provider: Provider, settings: Settings, name: str) -> None:
         f"{name.upper()}_API_KEY": "key",
         f"{name.upper()}_API_URL": provider.url,
     }
-    provider.answer = ANSWERS.get(name, {})
+    provider.response = ANSWERS.get(name, {})
 
 
 def send_through(provider: Provider, settings: Settings, name: str) -> Email:

@@ -17,9 +17,8 @@ from redis import Redis
 
 from notifications.push import push, push_many
 from snap.local.embedded import Valkey
-from tests.stack import wait_for
-
-from .conftest import free_port
+from tests.helpers.stack import wait_for
+from tests.notifications.conftest import free_port
 
 
 @pytest.fixture

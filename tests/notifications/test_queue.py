@@ -26,9 +26,8 @@ from notifications.services import (
     send_due_emails,
 )
 from notifications.tasks import send_emails
-from tests.stack import wait_for
-
-from .conftest import Sink
+from tests.helpers.stack import wait_for
+from tests.notifications.conftest import Sink
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -4,7 +4,7 @@ from contextlib import ExitStack
 import pytest
 from django.conf import settings
 
-from guests.creation import waiters
+from guests.requests.creating import waiters
 
 
 @pytest.fixture

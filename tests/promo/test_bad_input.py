@@ -13,7 +13,7 @@ from django.urls import reverse
 from accounts.models import User
 from guests.models import Guest, GuestRequest
 from tests.factories import make_account, make_event, make_event_promoter, make_guest
-from tests.promo.visitors import (
+from tests.helpers.visitors import (
     PERSON,
     PHONE,
     TYPED_PHONE,
@@ -110,14 +110,14 @@ def each(wrong: dict[str, str]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("typed", wrong.values(), ids=wrong.keys())
 
 
-def assert_told(answer: Answer, field: str, *, htmx: bool) -> None:
+def assert_told(response: Answer, field: str, *, htmx: bool) -> None:
     """Check that an answer shows its form again with a sentence beside a field."""
-    assert answer.status_code == 422
-    assert len(error_beside(field, answer)) > 5
-    assert f'aria-describedby="id_{field}_error"' in html_of(answer)
-    assert 'aria-invalid="true"' in html_of(answer)
-    assert is_partial(answer) == htmx
-    assert MARKUP.encode() not in answer.content
+    assert response.status_code == 422
+    assert len(error_beside(field, response)) > 5
+    assert f'aria-describedby="id_{field}_error"' in html_of(response)
+    assert 'aria-invalid="true"' in html_of(response)
+    assert is_partial(response) == htmx
+    assert MARKUP.encode() not in response.content
 
 
 def encoded(fields: dict[str, str]) -> bytes:
@@ -152,15 +152,15 @@ def test_what_is_no_phone(typed: str, htmx: bool) -> None:
 
 @pytest.mark.parametrize("country", ["", "XX", "pt", LONG, "\0", EMOJI, MARKS, SURROGATE])
 def test_what_is_no_country(country: str) -> None:
-    answer = send_raw(Visitor(make_event()), "phone", country=country, phone=TYPED_PHONE)
-    assert answer.status_code == 422
-    assert error_beside("phone", answer) or error_beside("country", answer)
+    response = send_raw(Visitor(make_event()), "phone", country=country, phone=TYPED_PHONE)
+    assert response.status_code == 422
+    assert error_beside("phone", response) or error_beside("country", response)
     assert set(rows().values()) == {0}
 
 
 def test_a_phone_without_country_is_asked_for_it() -> None:
-    answer = Visitor(make_event()).give_phone(TYPED_PHONE, country="")
-    assert "Choose the country" in error_beside("phone", answer)
+    response = Visitor(make_event()).give_phone(TYPED_PHONE, country="")
+    assert "Choose the country" in error_beside("phone", response)
 
 
 @pytest.mark.parametrize(
@@ -255,16 +255,16 @@ def test_what_is_no_email(typed: str, htmx: bool) -> None:
 def test_what_was_typed_is_kept_beside_its_error() -> None:
     visitor = Visitor(make_event())
     visitor.give_phone()
-    answer = visitor.register(email="ines")
-    assert f'value="{PERSON["first_name"]}"' in html_of(answer)
-    assert 'value="ines"' in html_of(answer)
+    response = visitor.register(email="ines")
+    assert f'value="{PERSON["first_name"]}"' in html_of(response)
+    assert 'value="ines"' in html_of(response)
 
 
 def test_all_wrong_fields_are_told_at_once() -> None:
     visitor = Visitor(make_event())
     visitor.give_phone()
-    answer = visitor.register(first_name="", last_name="🎉", email="x")
-    assert all(error_beside(field, answer) for field in PERSON)
+    response = visitor.register(first_name="", last_name="🎉", email="x")
+    assert all(error_beside(field, response) for field in PERSON)
 
 
 @browsers
@@ -287,8 +287,8 @@ def test_a_code_in_digits_of_any_script(zero: str) -> None:
     visitor.give_phone(account.phone or "")
     digits = last_code(account).digits()
     typed = "".join(chr(ord(zero) + int(digit)) for digit in digits)
-    answer = visitor.send("code", code=f" {typed[:3]} {typed[3:]} ")
-    assert "/ticket/" in location_of(answer)
+    response = visitor.send("code", code=f" {typed[:3]} {typed[3:]} ")
+    assert "/ticket/" in location_of(response)
 
 
 def test_a_code_pasted_with_direction_marks() -> None:
@@ -302,10 +302,10 @@ def test_a_code_pasted_with_direction_marks() -> None:
 @pytest.mark.parametrize("language", ["", "xx", LONG, "\0", EMOJI, "en\r\nSet-Cookie: a=b", MARKUP])
 def test_a_language_that_does_not_exist(language: str) -> None:
     visitor = Visitor(make_event())
-    answer = visitor.browser.post(
+    response = visitor.browser.post(
         "/i18n/setlang/", {"language": language, "next": visitor.event_url}
     )
-    assert location_of(answer) == visitor.event_url
+    assert location_of(response) == visitor.event_url
     assert '<html lang="en"' in html_of(visitor.look())
 
 
@@ -313,10 +313,10 @@ def test_a_language_that_does_not_exist(language: str) -> None:
     "back", ["", LONG, "\0", "//evil.example", "javascript:alert(1)", "a\r\nb"]
 )
 def test_the_language_switch_leads_nowhere_else(back: str) -> None:
-    answer = Client().post("/i18n/setlang/", {"language": "en", "next": back})
-    assert answer.status_code in {204, 302}
-    assert "evil" not in answer.get("Location", "")
-    assert not answer.get("Location", "/").startswith("javascript")
+    response = Client().post("/i18n/setlang/", {"language": "en", "next": back})
+    assert response.status_code in {204, 302}
+    assert "evil" not in response.get("Location", "")
+    assert not response.get("Location", "/").startswith("javascript")
 
 
 # Steps without what they need, and again ------------------------------------------------
@@ -326,8 +326,8 @@ def test_the_language_switch_leads_nowhere_else(back: str) -> None:
 def test_a_step_before_its_turn_leads_to_the_phone(step: str) -> None:
     visitor = Visitor(make_event())
     assert location_of(visitor.open(step)) == visitor.step_url("phone")
-    answer = visitor.send(step, **PERSON, code="123456", resend="1")
-    assert location_of(answer) == visitor.step_url("phone")
+    response = visitor.send(step, **PERSON, code="123456", resend="1")
+    assert location_of(response) == visitor.step_url("phone")
     assert set(rows().values()) == {0}
 
 
@@ -338,8 +338,8 @@ def test_a_form_without_any_field(step: str, htmx: bool) -> None:
     visitor = Visitor(make_event(), htmx=htmx)
     visitor.give_phone(account.phone or "")
     before = rows()
-    answer = visitor.send(step)
-    assert answer.status_code in {200, 422}
+    response = visitor.send(step)
+    assert response.status_code in {200, 422}
     assert rows() == before
 
 
@@ -398,8 +398,8 @@ def test_a_reloaded_step_shows_its_form_again() -> None:
 # Tokens ------------------------------------------------
 
 
-def token_in(answer: Answer) -> str:
-    found = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', html_of(answer))
+def token_in(response: Answer) -> str:
+    found = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', html_of(response))
     assert found
     return found[1]
 
@@ -411,10 +411,10 @@ def test_a_form_with_a_token_that_does_not_count(step: str, token: str, htmx: bo
     visitor = Visitor(make_event(), checks_csrf=True, htmx=htmx)
     visitor.open("phone")
     fields = {"phone": TYPED_PHONE, "country": "PT", "code": "123456"} | PERSON
-    answer = visitor.send(step, **fields, csrfmiddlewaretoken=token)
-    assert answer.status_code == 403
-    assert "That form got too old" in html_of(answer)
-    assert 'id="message"' in html_of(answer)
+    response = visitor.send(step, **fields, csrfmiddlewaretoken=token)
+    assert response.status_code == 403
+    assert "That form got too old" in html_of(response)
+    assert 'id="message"' in html_of(response)
     assert set(rows().values()) == {0}
 
 
@@ -439,11 +439,11 @@ def test_the_way_back_from_an_old_form_stays_here() -> None:
         (f"http://testserver/{MARKUP}", "/promo/"),
         ("", "/promo/"),
     ]:
-        answer = visitor.browser.post(visitor.step_url("phone"), headers={"referer": referer})
-        assert answer.status_code == 403
+        response = visitor.browser.post(visitor.step_url("phone"), headers={"referer": referer})
+        assert response.status_code == 403
         if MARKUP not in referer:
-            assert f'href="{back}"' in html_of(answer)
-        assert MARKUP.encode() not in answer.content
+            assert f'href="{back}"' in html_of(response)
+        assert MARKUP.encode() not in response.content
 
 
 # Paths ------------------------------------------------
@@ -495,9 +495,9 @@ def test_a_path_that_leads_nowhere(path: str) -> None:
     event = make_event()
     client = Client(headers={"accept-language": "en"})
     client.force_login(make_account())
-    answer = client.get(path.replace("{event}", event.slug).replace("{uuid}", str(uuid4())))
-    assert answer.status_code in {400, 404}
-    assert "<h1" in html_of(answer)
+    response = client.get(path.replace("{event}", event.slug).replace("{uuid}", str(uuid4())))
+    assert response.status_code in {400, 404}
+    assert "<h1" in html_of(response)
 
 
 @pytest.mark.parametrize("where", ["{path}%00", "{path}?a=%00", "{path}?%00", "{path}?a=%2500"])
@@ -553,8 +553,8 @@ def test_head_is_a_get_without_a_body() -> None:
     guest = make_guest()
     client = Client()
     for path in ("/promo/", f"/promo/{guest.event.slug}/", f"/guest/{guest.qr_token}"):
-        answer = client.head(path)
-        assert (answer.status_code, answer.content) == (200, b"")
+        response = client.head(path)
+        assert (response.status_code, response.content) == (200, b"")
 
 
 # Bodies ------------------------------------------------
@@ -588,8 +588,8 @@ FORM = "application/x-www-form-urlencoded"
 def test_bodies_that_are_no_form(step: str, body: bytes, content_type: str) -> None:
     visitor = Visitor(make_event())
     visitor.give_phone()
-    answer = visitor.browser.generic("POST", visitor.step_url(step), body, content_type)
-    assert answer.status_code in {200, 303, 400, 413, 415, 422}
+    response = visitor.browser.generic("POST", visitor.step_url(step), body, content_type)
+    assert response.status_code in {200, 303, 400, 413, 415, 422}
     assert set(rows().values()) == {0}
 
 
@@ -599,16 +599,16 @@ def test_a_file_where_a_text_belongs() -> None:
     visitor = Visitor(make_event())
     file = BytesIO(b"961234567")
     file.name = "phone.txt"
-    answer = visitor.browser.post(visitor.step_url("phone"), {"phone": file, "country": "PT"})
-    assert answer.status_code == 422
-    assert error_beside("phone", answer)
+    response = visitor.browser.post(visitor.step_url("phone"), {"phone": file, "country": "PT"})
+    assert response.status_code == 422
+    assert error_beside("phone", response)
 
 
 def test_a_field_sent_twice_counts_once() -> None:
     visitor = Visitor(make_event())
     body = {"country": "PT", "phone": ["abc", TYPED_PHONE]}
-    answer = visitor.browser.post(visitor.step_url("phone"), body)
-    assert location_of(answer) == visitor.step_url("register")
+    response = visitor.browser.post(visitor.step_url("phone"), body)
+    assert location_of(response) == visitor.step_url("register")
 
 
 # Headers ------------------------------------------------
@@ -631,10 +631,10 @@ def test_cookies_that_are_garbage_are_no_session(cookie: str) -> None:
     event = make_event()
     client = Client(HTTP_COOKIE=cookie)
     assert client.get(f"/promo/{event.slug}/").status_code == 200
-    answer = client.post(f"/promo/{event.slug}/-/request/")
-    assert location_of(answer) == f"/promo/{event.slug}/-/phone/"
-    answer = client.post(f"/promo/{event.slug}/-/phone/", {"country": "PT", "phone": TYPED_PHONE})
-    assert location_of(answer) == f"/promo/{event.slug}/-/register/"
+    response = client.post(f"/promo/{event.slug}/-/request/")
+    assert location_of(response) == f"/promo/{event.slug}/-/phone/"
+    response = client.post(f"/promo/{event.slug}/-/phone/", {"country": "PT", "phone": TYPED_PHONE})
+    assert location_of(response) == f"/promo/{event.slug}/-/register/"
 
 
 def test_a_session_with_one_letter_changed_is_none() -> None:
@@ -651,11 +651,11 @@ def test_a_session_with_one_letter_changed_is_none() -> None:
 )
 def test_a_host_that_is_not_ours(host: str) -> None:
     event = make_event()
-    answer = Client(HTTP_HOST=host).get(f"/promo/{event.slug}/")
+    response = Client(HTTP_HOST=host).get(f"/promo/{event.slug}/")
     if host:
-        assert answer.status_code == 400
-        assert "<h1" in html_of(answer)
-    assert b"evil.example" not in answer.content
+        assert response.status_code == 400
+        assert "<h1" in html_of(response)
+    assert b"evil.example" not in response.content
 
 
 @pytest.mark.parametrize(
@@ -704,10 +704,10 @@ def test_a_length_that_makes_no_sense_is_refused(length: str) -> None:
 def test_headers_that_make_no_sense(name: str, value: str) -> None:
     visitor = Visitor(make_event())
     for path in (visitor.event_url, visitor.step_url("phone"), "/promo/"):
-        answer = visitor.get(path, headers={name: value})
-        assert answer.status_code == 200
-        assert b"evil.example" not in answer.content
-        assert MARKUP.encode() not in answer.content
+        response = visitor.get(path, headers={name: value})
+        assert response.status_code == 200
+        assert b"evil.example" not in response.content
+        assert MARKUP.encode() not in response.content
 
 
 # What is stored is shown as text ------------------------------------------------

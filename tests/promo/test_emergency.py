@@ -11,18 +11,18 @@ from pytest_django import Settings
 
 from accounts.models import User
 from accounts.sessions import ACCOUNT_PHONE_KEY, BACKEND
-from guests import snapshots
-from guests.creation import create_due_guests
-from guests.draining import drain
-from guests.journal import the_journal
+from guests.emergency.draining import drain
+from guests.emergency.journal import get_journal
 from guests.models import Event, Guest, GuestRequest
-from guests.passes import link_for_holder
-from guests.services import wake_guests_worker
-from snap.database import breaker
-from tests import servers
+from guests.passes.holders import link_for_holder
+from guests.requests.accepting import wake_guests_worker
+from guests.requests.creating import create_due_guests
+from snap.local_cache import clear_local_caches
+from snap.resilience.database import breaker
 from tests.factories import make_account, make_event, make_event_promoter, make_guest
-from tests.promo.visitors import signed_step
-from tests.stack import wait_for
+from tests.helpers import servers
+from tests.helpers.stack import wait_for
+from tests.helpers.visitors import signed_step
 
 pytestmark = pytest.mark.skipif(
     "servers.postgresql is None or servers.valkey is None",
@@ -38,7 +38,7 @@ CREATE = "/api/client-auth/guests/create-async"
 def all_well(transactional_db: None, tmp_path: Any, settings: Settings) -> Iterator[None]:
     """Begin with a closed breaker and an empty journal, and leave a server that answers."""
     settings.JOURNAL_PATH = tmp_path / "journal.sqlite3"
-    snapshots._taken_at.clear()
+    clear_local_caches()
     breaker.succeeded()
     yield
     breaker.succeeded()
@@ -78,9 +78,9 @@ def sign_in(client: Client, account: User) -> None:
 def test_the_event_page_stays_up(client: Client, event: Event) -> None:
     take_database_away()
     for path in ("/promo/", "/promo/festa/", "/promo/festa/calendar.ics"):
-        answer = client.get(path)
-        assert answer.status_code == 200
-        assert event.title in answer.content.decode()
+        response = client.get(path)
+        assert response.status_code == 200
+        assert event.title in response.content.decode()
 
 
 def test_a_promoter_who_was_not_at_the_event_is_still_not(client: Client, event: Event) -> None:
@@ -95,15 +95,15 @@ def test_a_stranger_registers_and_is_told_queued_and_gets_in_later(
     step = client.post("/promo/festa/-/phone/", PHONE)
     assert step.headers["Location"].startswith("/promo/festa/-/register/?s=")
     form = PERSON | signed_step(client.get(step.headers["Location"]))
-    answer = client.post("/promo/festa/-/register/", form, headers={"HX-Request": "true"})
-    assert answer.status_code == 202
-    assert 'data-state="queued' in answer.content.decode()
-    ticket_url = answer.headers["HX-Push-Url"]
+    response = client.post("/promo/festa/-/register/", form, headers={"HX-Request": "true"})
+    assert response.status_code == 202
+    assert 'data-state="queued' in response.content.decode()
+    ticket_url = response.headers["HX-Push-Url"]
     assert 'data-state="queued' in client.get(ticket_url).content.decode()
 
     bring_database_back()
     assert 'data-state="queued' in client.get(ticket_url).content.decode()
-    drain(the_journal())
+    drain(get_journal())
     create_due_guests()
     page = client.get(ticket_url)
     assert 'data-state="created' in page.content.decode()
@@ -115,10 +115,10 @@ def test_somebody_elses_browser_learns_nothing_of_the_guest(client: Client, even
     take_database_away()
     shown = client.post("/promo/festa/-/phone/", PHONE, headers={"HX-Request": "true"})
     form = PERSON | signed_step(shown)
-    answer = client.post("/promo/festa/-/register/", form, headers={"HX-Request": "true"})
-    ticket_url = answer.headers["HX-Push-Url"]
+    response = client.post("/promo/festa/-/register/", form, headers={"HX-Request": "true"})
+    ticket_url = response.headers["HX-Push-Url"]
     bring_database_back()
-    drain(the_journal())
+    drain(get_journal())
     create_due_guests()
     page = client.get(ticket_url).content.decode()
     assert 'data-state="registered_elsewhere' in page
@@ -130,10 +130,10 @@ def test_a_session_asks_with_one_tap(client: Client, event: Event) -> None:
     account = make_account()
     sign_in(client, account)
     take_database_away()
-    answer = client.post("/promo/festa/-/request/", headers={"HX-Request": "true"})
-    assert answer.status_code == 202
+    response = client.post("/promo/festa/-/request/", headers={"HX-Request": "true"})
+    assert response.status_code == 202
     bring_database_back()
-    drain(the_journal())
+    drain(get_journal())
     assert GuestRequest.objects.get().account == account
 
 
@@ -151,9 +151,9 @@ def test_the_api_says_202_and_a_retry_gets_the_stored_ticket(client: Client, eve
 
 def test_without_a_session_the_api_takes_nothing(client: Client, event: Event) -> None:
     take_database_away()
-    answer = client.post(CREATE, {"event_id": event.pk}, content_type="application/json")
-    assert answer.status_code == 401
-    assert the_journal().count() == {"waiting": 0, "dead": 0}
+    response = client.post(CREATE, {"event_id": event.pk}, content_type="application/json")
+    assert response.status_code == 401
+    assert get_journal().count() == {"waiting": 0, "dead": 0}
 
 
 @pytest.mark.parametrize("path", [CREATE, "/promo/festa/-/request/"])
@@ -162,7 +162,7 @@ def test_csrf_is_checked_in_an_emergency_too(event: Event, path: str) -> None:
     sign_in(strict, make_account())
     take_database_away()
     assert strict.post(path, {}, content_type="application/json").status_code == 403
-    assert the_journal().count() == {"waiting": 0, "dead": 0}
+    assert get_journal().count() == {"waiting": 0, "dead": 0}
 
 
 def test_with_nowhere_to_write_it_is_a_503_and_nothing_was_accepted(
@@ -188,13 +188,13 @@ def test_a_code_that_cannot_be_checked_leaves_the_request_to_the_phones_own_acco
     assert step.headers["Location"].startswith("/promo/festa/-/code/?s=")
     take_database_away()
     form = {"code": "123456"} | signed_step(client.get(step.headers["Location"]))
-    answer = client.post("/promo/festa/-/code/", form, headers={"HX-Request": "true"})
-    assert answer.status_code == 202
+    response = client.post("/promo/festa/-/code/", form, headers={"HX-Request": "true"})
+    assert response.status_code == 202
     bring_database_back()
-    drain(the_journal())
+    drain(get_journal())
     create_due_guests()
     assert Guest.objects.get().account == account
-    page = client.get(answer.headers["HX-Push-Url"])
+    page = client.get(response.headers["HX-Push-Url"])
     assert 'data-state="by_email' in page.content.decode()
     assert not page.wsgi_request.user.is_authenticated
 
@@ -204,14 +204,14 @@ def test_without_a_broker_the_answer_has_the_qr_code(client: Client, event: Even
     sign_in(client, make_account())
     servers.valkey.stop("immediate")
     wake_workers(failing=True)
-    answer = client.post(CREATE, {"event_id": event.pk}, content_type="application/json")
-    assert answer.status_code == 200
-    assert answer.json()["data"]["qr_code_url"].startswith("/media/qr/")
+    response = client.post(CREATE, {"event_id": event.pk}, content_type="application/json")
+    assert response.status_code == 200
+    assert response.json()["data"]["qr_code_url"].startswith("/media/qr/")
     servers.freshen()
     wake_workers(failing=False)
     sign_in(client, make_account())
-    answer = client.post(CREATE, {"event_id": event.pk}, content_type="application/json")
-    assert answer.status_code == 202
+    response = client.post(CREATE, {"event_id": event.pk}, content_type="application/json")
+    assert response.status_code == 202
 
 
 def wake_workers(*, failing: bool) -> None:
@@ -227,10 +227,10 @@ def test_a_dead_entry_is_not_called_queued(
     take_database_away()
     step = client.post("/promo/festa/-/phone/", PHONE)
     form = {"code": "123456"} | signed_step(client.get(step.headers["Location"]))
-    answer = client.post("/promo/festa/-/code/", form, headers={"HX-Request": "true"})
-    ticket_url = answer.headers["HX-Push-Url"]
+    response = client.post("/promo/festa/-/code/", form, headers={"HX-Request": "true"})
+    ticket_url = response.headers["HX-Push-Url"]
     bring_database_back()
-    drain(the_journal())  # Nobody has the phone, so there is no account for the request.
+    drain(get_journal())  # Nobody has the phone, so there is no account for the request.
     assert 'data-state="failed' in client.get(ticket_url).content.decode()
     take_database_away()
     assert 'data-state="failed' in client.get(ticket_url).content.decode()
@@ -251,13 +251,13 @@ def test_a_browser_that_registered_in_an_outage_keeps_its_place_in_the_next(
     take_database_away()
     step = client.post("/promo/festa/-/phone/", PHONE)
     form = PERSON | signed_step(client.get(step.headers["Location"]))
-    answer = client.post("/promo/festa/-/register/", form, headers={"HX-Request": "true"})
+    response = client.post("/promo/festa/-/register/", form, headers={"HX-Request": "true"})
     bring_database_back()
-    drain(the_journal())
+    drain(get_journal())
     create_due_guests()
     call_command("sweeper", once=True)
     take_database_away()
-    page = client.get(answer.headers["HX-Push-Url"]).content.decode()
+    page = client.get(response.headers["HX-Push-Url"]).content.decode()
     assert 'data-state="created' in page
     assert "data-state" not in Client().get("/promo/festa/").content.decode()
 
@@ -266,9 +266,9 @@ def test_it_is_back_by_itself(client: Client, event: Event) -> None:
     sign_in(client, make_account())
     take_database_away()
     assert client.post("/promo/festa/-/request/").status_code == 303
-    assert the_journal().count()["waiting"] == 1
+    assert get_journal().count()["waiting"] == 1
     bring_database_back()
     sign_in(client, make_account())
-    answer = client.post(CREATE, {"event_id": event.pk}, content_type="application/json")
-    assert answer.status_code == 202
+    response = client.post(CREATE, {"event_id": event.pk}, content_type="application/json")
+    assert response.status_code == 202
     assert GuestRequest.objects.count() == 1

@@ -17,10 +17,10 @@ from icalendar import Calendar
 from pytest_django import Settings
 
 from accounts.models import BlockedPhone, LoginCode, User
-from guests.creation import create_due_guests
 from guests.models import Event, Guest, GuestRequest
-from guests.qr import image_name, image_url, pass_url
-from guests.services import cancel_guest
+from guests.qr.codes import image_name, image_url, pass_url
+from guests.requests.creating import create_due_guests
+from guests.requests.places import cancel_guest
 from notifications.models import Email
 from tests.factories import (
     make_account,
@@ -32,7 +32,8 @@ from tests.factories import (
     make_staff,
     make_team,
 )
-from tests.promo.visitors import (
+from tests.helpers.scans import scan
+from tests.helpers.visitors import (
     PERSON,
     PHONE,
     Visitor,
@@ -45,7 +46,6 @@ from tests.promo.visitors import (
     rows,
     state_in,
 )
-from tests.scans import scan
 
 pytestmark = pytest.mark.django_db
 
@@ -57,9 +57,9 @@ def registered(event: Event, promoter: str = "") -> tuple[Visitor, str]:
     return visitor, location_of(visitor.register())
 
 
-def file_of(answer: Any) -> bytes:
+def file_of(response: Any) -> bytes:
     """Read a streamed file to its end, which closes it."""
-    body: bytes = answer.getvalue()
+    body: bytes = response.getvalue()
     return body
 
 
@@ -254,10 +254,10 @@ def test_a_list_that_takes_nobody_says_why(
     assert on_page in html_of(page)
     signed_in = Visitor(visitor.event, htmx=htmx).signed_in(make_account())
     before = rows()
-    for answer in (visitor.give_phone(), signed_in.send("request")):
-        assert answer.status_code == 409
-        assert refusal in html_of(answer)
-        assert is_partial(answer) == htmx
+    for response in (visitor.give_phone(), signed_in.send("request")):
+        assert response.status_code == 409
+        assert refusal in html_of(response)
+        assert is_partial(response) == htmx
     assert rows() == before
 
 
@@ -286,8 +286,8 @@ def test_somebody_known_who_comes_too_late_is_refused(make: Callable[[], Event])
     account, visitor = make_account(), Visitor(make())
     visitor.give_phone(account.phone or "")
     before = rows()
-    answer = visitor.type_code(account)
-    assert (answer.status_code, "The list is" in html_of(answer)) == (409, True)
+    response = visitor.type_code(account)
+    assert (response.status_code, "The list is" in html_of(response)) == (409, True)
     assert rows() == before
 
 
@@ -296,8 +296,8 @@ def test_a_list_that_closes_before_the_last_form_makes_no_account() -> None:
     visitor = Visitor(event)
     visitor.give_phone()
     Event.objects.update(list_closes_at=timezone.now() - timedelta(minutes=1))
-    answer = visitor.register()
-    assert (answer.status_code, "The list is closed." in html_of(answer)) == (409, True)
+    response = visitor.register()
+    assert (response.status_code, "The list is closed." in html_of(response)) == (409, True)
     assert set(rows().values()) == {0}
 
 
@@ -336,10 +336,10 @@ def test_a_blocked_phone_is_refused_like_any_other(is_prefix: bool) -> None:
     )
     visitor = Visitor(make_event())
     assert location_of(visitor.give_phone()) == visitor.step_url("register")
-    answer = visitor.register()
-    assert answer.status_code == 403
-    assert "We cannot take this request." in html_of(answer)
-    assert "block" not in html_of(answer).lower()
+    response = visitor.register()
+    assert response.status_code == 403
+    assert "We cannot take this request." in html_of(response)
+    assert "block" not in html_of(response).lower()
     assert set(rows().values()) == {0}
 
 
@@ -425,9 +425,9 @@ def test_a_code_asked_for_elsewhere_leaves_the_one_here_alone(coded: tuple[Visit
 def test_an_expired_code_is_refused(coded: tuple[Visitor, User]) -> None:
     visitor, account = coded
     LoginCode.objects.update(expires_at=Now())
-    answer = visitor.type_code(account)
-    assert answer.status_code == 422
-    assert "no longer counts" in error_beside("code", answer)
+    response = visitor.type_code(account)
+    assert response.status_code == 422
+    assert "no longer counts" in error_beside("code", response)
     assert not GuestRequest.objects.exists()
 
 
@@ -445,11 +445,11 @@ def test_the_sixth_try_is_refused_even_with_the_right_code(coded: tuple[Visitor,
     right = last_code(account).digits()
     wrong = f"{(int(right) + 1) % 1_000_000:06d}"
     for _ in range(5):
-        answer = visitor.send("code", code=wrong)
-        assert "not the code" in error_beside("code", answer)
-    answer = visitor.send("code", code=right)
-    assert answer.status_code == 422
-    assert "Too many wrong codes" in error_beside("code", answer)
+        response = visitor.send("code", code=wrong)
+        assert "not the code" in error_beside("code", response)
+    response = visitor.send("code", code=right)
+    assert response.status_code == 422
+    assert "Too many wrong codes" in error_beside("code", response)
     assert not GuestRequest.objects.exists()
 
 
@@ -457,11 +457,11 @@ def test_codes_are_throttled_for_a_browser(settings: Settings, coded: tuple[Visi
     visitor, account = coded
     settings.LOGIN_CODES_PER_BROWSER = 2
     visitor.send("code", resend="1")
-    for answer in (visitor.send("code", resend="1"), visitor.give_phone(account.phone or "")):
-        assert answer.status_code == 429
-        assert answer["Retry-After"] in {"599", "600"}
-        assert "Too many attempts" in html_of(answer)
-        assert f'data-countdown="{answer["Retry-After"]}"' in html_of(answer)
+    for response in (visitor.send("code", resend="1"), visitor.give_phone(account.phone or "")):
+        assert response.status_code == 429
+        assert response["Retry-After"] in {"599", "600"}
+        assert "Too many attempts" in html_of(response)
+        assert f'data-countdown="{response["Retry-After"]}"' in html_of(response)
     assert Email.objects.filter(kind="login_code").count() == 2
 
 
@@ -469,7 +469,7 @@ def test_codes_are_throttled_for_an_address(settings: Settings) -> None:
     settings.LOGIN_CODES_PER_ADDRESS = 2
     event = make_event()
     answers = [Visitor(event).give_phone(account.phone or "") for account in make_accounts(3)]
-    assert [answer.status_code for answer in answers] == [303, 303, 429]
+    assert [response.status_code for response in answers] == [303, 303, 429]
 
 
 def test_a_phone_taken_meanwhile_leads_to_its_code() -> None:
@@ -544,10 +544,10 @@ def test_a_pass_that_does_not_exist_any_more() -> None:
 
 def test_a_qr_image_may_be_kept_for_ever() -> None:
     guest = make_guest()
-    answer = Client().get(image_url(guest.qr_token or ""))
-    assert answer["Content-Type"] == "image/png"
-    assert set(answer["Cache-Control"].split(", ")) == {"public", "max-age=31536000", "immutable"}
-    assert scan(file_of(answer)) == pass_url(guest.qr_token or "")
+    response = Client().get(image_url(guest.qr_token or ""))
+    assert response["Content-Type"] == "image/png"
+    assert set(response["Cache-Control"].split(", ")) == {"public", "max-age=31536000", "immutable"}
+    assert scan(file_of(response)) == pass_url(guest.qr_token or "")
 
 
 def test_a_qr_image_costs_no_query(django_assert_num_queries: Any) -> None:
@@ -574,10 +574,10 @@ def test_the_calendar_file_says_when_and_where() -> None:
     event = make_event(
         title="Festa; com, sinais\\", address="Rua 1, Lisboa", time_zone="Atlantic/Azores"
     )
-    answer = Client().get(f"/promo/{event.slug}/calendar.ics")
-    assert answer["Content-Type"].startswith("text/calendar")
-    assert f'filename="{event.slug}.ics"' in answer["Content-Disposition"]
-    calendar = Calendar.from_ical(answer.content)
+    response = Client().get(f"/promo/{event.slug}/calendar.ics")
+    assert response["Content-Type"].startswith("text/calendar")
+    assert f'filename="{event.slug}.ics"' in response["Content-Disposition"]
+    calendar = Calendar.from_ical(response.content)
     (entry,) = calendar.walk("VEVENT")
     assert entry["summary"] == event.title
     assert entry["location"] == "Sala Exemplo, Rua 1, Lisboa"
@@ -667,8 +667,8 @@ def test_the_code_step_and_its_errors_are_partials_too() -> None:
 
 def test_no_cache_keeps_a_partial_for_a_page() -> None:
     visitor = Visitor(make_event())
-    for answer in (visitor.look(), visitor.open("phone")):
-        assert "no-store" in answer["Cache-Control"]
+    for response in (visitor.look(), visitor.open("phone")):
+        assert "no-store" in response["Cache-Control"]
 
 
 # Queries -----------------------------------------------------------------------------------------

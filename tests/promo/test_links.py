@@ -11,10 +11,10 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import Settings
 
-from promo.answers import EACH_ONES_CSRF
 from promo.links import open_link
+from promo.rendering import EACH_ONES_CSRF
 from tests.factories import make_account, make_event, make_event_promoter
-from tests.promo.visitors import signed_step
+from tests.helpers.visitors import signed_step
 
 pytestmark = pytest.mark.django_db
 
@@ -27,9 +27,9 @@ def test_a_link_opened_lately_asks_nobody(
 ) -> None:
     at_event = make_event_promoter()
     event, promoter = at_event.event, at_event.promoter
+    settings.LINK_SECONDS = 60.0
     with django_assert_num_queries(2):
         open_link(event.slug, promoter.code)
-    settings.LINK_SECONDS = 60.0
     with django_assert_num_queries(0):
         link = open_link(event.slug, promoter.code)
     assert (link.event, link.promoter) == (event, promoter)

@@ -17,11 +17,11 @@ from django.utils import timezone, translation
 
 from accounts.email_links import signature_for
 from accounts.models import Claim, User
-from guests.claims import grant_claim, undo_claim
+from guests.claims.services import grant_claim, undo_claim
 from guests.models import Event, GuestRequest
-from guests.services import cancel_guest
-from guests.tickets import Ticket
-from promo.answers import ticket_context
+from guests.requests.places import cancel_guest
+from guests.requests.tickets import Ticket
+from promo.rendering import ticket_context
 from tests.factories import (
     make_account,
     make_event,
@@ -31,7 +31,7 @@ from tests.factories import (
     make_staff,
     make_team,
 )
-from tests.promo.visitors import PERSON, Visitor, html_of, location_of, state_in
+from tests.helpers.visitors import PERSON, Visitor, html_of, location_of, state_in
 
 pytestmark = pytest.mark.django_db
 
@@ -60,9 +60,9 @@ class Outline(HTMLParser):
         return [value for _, given in self.tags if (value := given.get(attribute))]
 
 
-def check_page(answer: Any, language: str) -> None:
+def check_page(response: Any, language: str) -> None:
     """See that a page could be read out, and that the CSP would let all of it work."""
-    page = Outline(html_of(answer))
+    page = Outline(html_of(response))
     assert page.all("html") == [{"lang": LANGUAGES[language]}]
     assert len(page.all("h1")) == len(page.all("main")) == len(page.all("title")) == 1
     ids = page.values("id")
@@ -136,10 +136,10 @@ def test_an_event_says_the_state_of_its_list(
     expected, other = in_portuguese, in_english
     if language == "en":
         expected, other = other, expected
-    answer = Visitor(make(), language=language).look()
-    check_page(answer, language)
-    assert expected in html_of(answer)
-    assert other not in html_of(answer)
+    response = Visitor(make(), language=language).look()
+    check_page(response, language)
+    assert expected in html_of(response)
+    assert other not in html_of(response)
 
 
 @pytest.mark.parametrize("make", [_full_for_good, _closed, _cancelled])
@@ -212,14 +212,14 @@ def test_an_event_elsewhere_names_its_zone() -> None:
 @in_both_languages
 def test_events_are_listed_with_the_state_of_their_lists(language: str) -> None:
     made = [_open(), _full_for_good(), _not_open_yet(), _cancelled()]
-    answer = Visitor(made[0], language=language).get("/promo/")
-    check_page(answer, language)
+    response = Visitor(made[0], language=language).get("/promo/")
+    check_page(response, language)
     for event in made:
-        assert f'href="/promo/{event.slug}/"' in html_of(answer)
+        assert f'href="/promo/{event.slug}/"' in html_of(response)
     badges = ["Lista aberta", "Lista cheia", "Abre em breve", "Cancelado"]
     if language == "en":
         badges = ["List open", "List full", "Opens soon", "Cancelled"]
-    assert all(badge in html_of(answer) for badge in badges)
+    assert all(badge in html_of(response) for badge in badges)
 
 
 def test_no_events_is_not_an_empty_page() -> None:
@@ -236,9 +236,9 @@ def test_ones_own_events_come_first_and_say_so(language: str) -> None:
     cancel_guest(make_guest(given_up, account), acting_user=make_staff())
     visitor = Visitor(other, language=language)
     strangers = html_of(visitor.get("/promo/"))
-    answer = visitor.signed_in(account).get("/promo/")
-    check_page(answer, language)
-    shown = html_of(answer)
+    response = visitor.signed_in(account).get("/promo/")
+    check_page(response, language)
+    shown = html_of(response)
     first = ["Estás na lista<", "Estás na lista de espera<"]
     if language == "en":
         first = ["You are on the list<", "You are on the waiting list<"]
@@ -267,8 +267,8 @@ def test_each_step_is_a_sound_page(language: str) -> None:
 def test_the_first_wrong_field_has_the_focus_and_its_error() -> None:
     visitor = Visitor(make_event())
     visitor.give_phone()
-    answer = visitor.register(last_name="", email="nobody")
-    fields = {field["name"]: field for field in Outline(html_of(answer)).all("input")}
+    response = visitor.register(last_name="", email="nobody")
+    fields = {field["name"]: field for field in Outline(html_of(response)).all("input")}
     assert ["autofocus" in fields[name] for name in ("first_name", "last_name", "email")] == [
         False,
         True,
@@ -292,8 +292,8 @@ def test_back_leads_from_every_step_to_the_event(shown: str, header: str) -> Non
     event = make_event()
     visitor = Visitor(event, htmx=True)
     headers = {"hx-current-url": f"http://testserver{visitor.event_url}{shown}"}
-    answer = visitor.get(visitor.step_url("phone"), headers=headers)
-    assert answer[header] == visitor.step_url("phone")
+    response = visitor.get(visitor.step_url("phone"), headers=headers)
+    assert response[header] == visitor.step_url("phone")
 
 
 # The ticket --------------------------------------------------------------------------------------
@@ -347,10 +347,10 @@ def test_a_ticket_says_its_state_on_its_page_and_the_events(
     request = make(account)
     visitor = Visitor(request.event, language=language).signed_in(account)
     ticket_url = f"/promo/{request.event.slug}/ticket/{request.ticket_id}/"
-    for answer in (visitor.get(ticket_url), visitor.look()):
-        check_page(answer, language)
-        assert state_in(answer) == state
-        assert (in_english if language == "en" else in_portuguese) in html_of(answer)
+    for response in (visitor.get(ticket_url), visitor.look()):
+        check_page(response, language)
+        assert state_in(response) == state
+        assert (in_english if language == "en" else in_portuguese) in html_of(response)
 
 
 @pytest.mark.parametrize(
@@ -447,9 +447,9 @@ def test_a_pass_is_a_sound_page_for_holder_and_stranger(language: str) -> None:
     visitor = Visitor(guest.event, language=language)
     url = f"/guest/{guest.qr_token}"
     check_page(visitor.get(url), language)
-    answer = visitor.signed_in(guest.account).get(url)
-    check_page(answer, language)
-    assert guest.name in html_of(answer)
+    response = visitor.signed_in(guest.account).get(url)
+    check_page(response, language)
+    assert guest.name in html_of(response)
 
 
 @in_both_languages
@@ -484,22 +484,22 @@ def test_the_page_of_a_proven_email_is_sound(language: str) -> None:
 
 @in_both_languages
 def test_a_page_that_is_not_there_is_a_sound_page(language: str) -> None:
-    answer = Visitor(make_event(), language=language).get("/promo/nowhere/")
-    assert answer.status_code == 404
-    check_page(answer, language)
+    response = Visitor(make_event(), language=language).get("/promo/nowhere/")
+    assert response.status_code == 404
+    check_page(response, language)
 
 
 def test_a_form_that_got_too_old_leads_back_to_its_page() -> None:
     visitor = Visitor(make_event(), checks_csrf=True)
     page = f"http://testserver{visitor.step_url('phone')}"
-    answer = visitor.browser.post(visitor.step_url("phone"), headers={"referer": page})
-    assert answer.status_code == 403
-    check_page(answer, "en")
-    assert f'href="{page}"' in html_of(answer)
-    answer = visitor.browser.post(
+    response = visitor.browser.post(visitor.step_url("phone"), headers={"referer": page})
+    assert response.status_code == 403
+    check_page(response, "en")
+    assert f'href="{page}"' in html_of(response)
+    response = visitor.browser.post(
         visitor.step_url("phone"), headers={"referer": "https://elsewhere.example/"}
     )
-    assert "elsewhere" not in html_of(answer)
+    assert "elsewhere" not in html_of(response)
 
 
 @pytest.mark.parametrize("name", ["400", "403", "500", "503"])

@@ -9,13 +9,13 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
-from guests import qr
-from guests.creation import create_due_guests
 from guests.models import Event, GuestRequest
-from promo.consumers import read_session
-from promo.lookups import Sight, find_tickets
+from guests.qr.codes import fill_pool
+from guests.requests.creating import create_due_guests
+from promo.sockets.consumers import read_session
+from promo.ticket_access import TicketAccess, find_tickets
 from tests.factories import make_account, make_event, make_event_promoter, make_guest, make_request
-from tests.promo.visitors import PHONE, Visitor, state_in
+from tests.helpers.visitors import PHONE, Visitor, state_in
 
 # Rows must be committed as they are in real life: savepoints would be counted as well.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -104,8 +104,8 @@ def test_a_poll_takes_two_and_one_once_there_is_a_code(
         create_due_guests()
     guest.signed_in(request.account)
     with queries(expected):
-        answer = guest.get(f"/promo/{event.slug}/ticket/{request.ticket_id}/")
-    assert state_in(answer) == state
+        response = guest.get(f"/promo/{event.slug}/ticket/{request.ticket_id}/")
+    assert state_in(response) == state
 
 
 @pytest.mark.parametrize(("state", "expected"), [("processing", 2), ("created", 1)])
@@ -136,16 +136,16 @@ def test_sockets_that_open_together_take_two(event: Event, guest: Visitor) -> No
     strangers = [(first, wanted[1][1]), (second, wanted[0][1]), (uuid4(), wanted[0][1])]
     hidden = find_tickets(strangers)
     assert {(each.sight, each.stored, each.ticket) for each in hidden} == {
-        (Sight.NOTHING, None, None)
+        (TicketAccess.NOTHING, None, None)
     }
 
 
 def test_the_qr_image_takes_none(guest: Visitor) -> None:
     made = make_guest(guest.event)
     with queries(0):
-        answer = guest.get(f"/media/qr/{made.qr_token}.png")
-    assert answer.status_code == 200
-    answer.close()
+        response = guest.get(f"/media/qr/{made.qr_token}.png")
+    assert response.status_code == 200
+    response.close()
 
 
 @pytest.mark.parametrize("size", [1, 40])
@@ -155,7 +155,7 @@ def test_a_batch_takes_as_many_whatever_its_size(size: int) -> None:
     for _ in range(size):
         make_request(event)
 
-    qr.fill_pool(size)
+    fill_pool(size)
     with queries(20):
         create_due_guests()
     assert not GuestRequest.objects.pending().exists()

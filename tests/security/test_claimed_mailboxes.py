@@ -4,13 +4,13 @@ import pytest
 from pytest_django import Settings
 
 from accounts.models import Claim, User
-from guests.claims import grant_unanswered_claims
+from guests.claims.services import grant_unanswered_claims
 from notifications.models import Email
+from tests.accounts.test_claims import OWNER, let_a_day_pass, squat_without_a_place, squatter_on
 from tests.factories import make_account, make_event, make_staff
-from tests.guests.test_claim_admin import admin_of, decide_url
-from tests.promo.visitors import PHONE, Visitor, error_beside, location_of
-from tests.security.test_recipients import SPELLINGS, VICTIM, sent_to_victim
-from tests.security.test_squatters import OWNER, let_a_day_pass, squat_without_a_place, squatter_on
+from tests.guests.claims.test_admin import admin_of, decide_url
+from tests.helpers.visitors import PHONE, Visitor, error_beside, location_of
+from tests.notifications.test_recipients import SPELLINGS, VICTIM, sent_to_victim
 
 pytestmark = pytest.mark.django_db
 
@@ -57,8 +57,8 @@ def test_staff_are_told_that_the_email_was_taken_meanwhile() -> None:
     owner.send("claim", **OWNER)
     fill(OWNER["email"])
     claim, staff = Claim.objects.get(), admin_of(make_staff())
-    answer = staff.post(decide_url(claim, "grant"), follow=True)
-    assert "as many accounts as one may have" in answer.content.decode()
+    response = staff.post(decide_url(claim, "grant"), follow=True)
+    assert "as many accounts as one may have" in response.content.decode()
     claim.refresh_from_db()
     assert claim.state == "open"
     assert User.objects.get(phone=PHONE).email != OWNER["email"]

@@ -12,8 +12,8 @@ from pytest_django import Settings
 
 from guests.models import Event, GuestRequest
 from tests.factories import make_event
-from tests.promo.test_limits import solve
-from tests.promo.visitors import Answer, Visitor, location_of, state_in
+from tests.helpers.visitors import Answer, Visitor, location_of, state_in
+from tests.promo.limits.test_middleware import solve
 
 pytestmark = [pytest.mark.django_db, pytest.mark.timeout(600)]
 
@@ -51,13 +51,13 @@ class Person(Visitor):
         self.browser = Client(REMOTE_ADDR=ADDRESS, headers={"accept-language": "en"})
 
     def insist(self, act: str, *args: str, **fields: str) -> Answer:
-        answer: Answer = getattr(self, act)(*args, **fields)
-        if answer.status_code == 429:
-            assert b"data-challenge=" in answer.content, "nobody is told to wait"
+        response: Answer = getattr(self, act)(*args, **fields)
+        if response.status_code == 429:
+            assert b"data-challenge=" in response.content, "nobody is told to wait"
             solve(self.browser)
             Person.challenges += 1
-            answer = getattr(self, act)(*args, **fields)
-        return answer
+            response = getattr(self, act)(*args, **fields)
+        return response
 
 
 def go_through(event: Event, crowd: list[str]) -> None:

@@ -17,18 +17,18 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from pytest_django import Settings
 
-from accounts.errors import AccountError
+from accounts.exceptions import AccountError
 from accounts.services import register
+from guests.emergency.snapshots import save_event
 from guests.models import Guest, GuestRequest
-from guests.snapshots import remember
-from snap.database import breaker
 from snap.local.processes import BASE_DIR
-from snap.logs import PlainFormatter, hide_secrets
-from tests import servers
+from snap.observability.logs import PlainFormatter, hide_secrets
+from snap.resilience.database import breaker
 from tests.factories import make_account, make_event, make_guest, make_staff
-from tests.promo.visitors import Visitor, html_of
-from tests.sessions import session_of
-from tests.stack import Stack, http
+from tests.helpers import servers
+from tests.helpers.sessions import session_of
+from tests.helpers.stack import Stack, http
+from tests.helpers.visitors import Visitor, html_of
 
 AWAY: dict[str, Any] = {"REMOTE_ADDR": "192.0.2.7"}
 
@@ -81,9 +81,9 @@ def test_no_cache_keeps_what_may_be_personal(settings: Settings) -> None:
             continue
         path = address_of(route, guest)
         for client in (Client(), visitor.browser, staff):
-            for answer in (client.get(path), client.post(path, {"phone": "961234567"})):
-                said = answer.headers.get("Cache-Control", "")
-                assert "no-store" in said, (path, answer.status_code, said)
+            for response in (client.get(path), client.post(path, {"phone": "961234567"})):
+                said = response.headers.get("Cache-Control", "")
+                assert "no-store" in said, (path, response.status_code, said)
                 assert "public" not in said, path
                 walked += 1
     assert walked > 600
@@ -166,9 +166,9 @@ def test_another_machine_reads_nothing_without_the_key(inbox: str) -> None:
     for headers in ({}, {"x-forwarded-for": "127.0.0.1"}, {"cookie": "inbox=wrong"}):
         client = Client(headers=headers, **AWAY)
         for path in ("/inbox/", inbox, f"{inbox}html/", f"{inbox}qr", "/inbox/?key=x"):
-            answer = client.get(path)
-            assert answer.status_code == 404, path
-            assert b"is your code" not in answer.content
+            response = client.get(path)
+            assert response.status_code == 404, path
+            assert b"is your code" not in response.content
 
 
 def test_a_proxy_on_this_machine_opens_no_inbox(inbox: str, client: Client) -> None:
@@ -201,7 +201,7 @@ def test_without_a_key_only_this_machine_reads_it(inbox: str, settings: Settings
 @pytest.mark.django_db(transaction=True)
 def test_only_the_tickets_own_browser_hears_that_it_is_queued() -> None:
     event = make_event()
-    remember(event)
+    save_event(event)
     owner, stranger = Visitor(event).signed_in(make_account()), Visitor(event)
     owner.browser.cookies["session"] = session_of(make_account())
     curious = Visitor(event)
@@ -223,10 +223,10 @@ def test_only_the_tickets_own_browser_hears_that_it_is_queued() -> None:
         assert "queued" in html_of(owner.get(page))
         for visitor in (curious, stranger):
             for path in (page, call):
-                answer = visitor.get(path)
-                assert answer.status_code == 404
-                assert "queued" not in html_of(answer)
-                assert event.title not in html_of(answer)
+                response = visitor.get(path)
+                assert response.status_code == 404
+                assert "queued" not in html_of(response)
+                assert event.title not in html_of(response)
         # A ticket that this host does not know may be theirs: their page waits, and asks again.
         unknown = curious.get(f"/promo/{event.slug}/ticket/{uuid4()}/")
         assert unknown.status_code == 503

@@ -11,7 +11,7 @@ from django.urls.resolvers import RoutePattern
 from accounts.models import User
 from guests.models import Guest, GuestRequest
 from tests.factories import make_event, make_guest
-from tests.promo.visitors import rows, signed_step
+from tests.helpers.visitors import rows, signed_step
 
 pytestmark = pytest.mark.django_db
 
@@ -69,11 +69,11 @@ def test_no_route_takes_anything_without_its_token(method: str, manager: User) -
     attacker = Client(enforce_csrf_checks=True, raise_request_exception=False)
     attacker.force_login(manager)
     for route in ROUTES:
-        answer = attacker.generic(
+        response = attacker.generic(
             method, route, b"a=1", "application/x-www-form-urlencoded",
             headers={"origin": "https://evil.example"},
         )  # fmt: skip
-        assert answer.status_code in {400, 403, 404, 405}, (route, answer.status_code)
+        assert response.status_code in {400, 403, 404, 405}, (route, response.status_code)
     assert rows() == before
     guest.refresh_from_db()
     assert guest.is_on_list
@@ -100,12 +100,12 @@ def test_safe_and_unknown_methods_change_nothing(method: str, manager: User) -> 
     client = Client(raise_request_exception=False)
     client.force_login(manager)
     for route in ROUTES:
-        answer = client.generic(method, route)
-        assert answer.status_code < 500 or route == "/readyz", (route, answer.status_code)
+        response = client.generic(method, route)
+        assert response.status_code < 500 or route == "/readyz", (route, response.status_code)
         if method in {"TRACE", "CONNECT", "PROPFIND"} and not route.startswith(
             ("/admin", "/readyz")
         ):
-            assert answer.status_code in {302, 404, 405}, route
+            assert response.status_code in {302, 404, 405}, route
     assert rows() == before
     guest.refresh_from_db()
     assert guest.is_on_list
@@ -134,9 +134,9 @@ def test_no_address_leads_out(client: Client, manager: User, where: str) -> None
         "/admin/login/", {"username": manager.phone, "password": "a long password", "next": where}
     )
     out = client.get("/admin/logout/", {"next": where})
-    for answer in (language, csrf, sign_in, out):
-        assert "evil" not in answer.get("Location", "")
-        assert "javascript" not in answer.get("Location", "")
+    for response in (language, csrf, sign_in, out):
+        assert "evil" not in response.get("Location", "")
+        assert "javascript" not in response.get("Location", "")
     assert 'href="' in csrf.content.decode()
     assert "evil" not in csrf.content.decode()
 

@@ -10,10 +10,10 @@ from django.test import Client
 from pytest_django import Settings
 from redis import Redis
 
-from tests import servers
 from tests.factories import make_account, make_event
-from tests.promo.test_limits import solve
-from tests.promo.visitors import Answer, Visitor
+from tests.helpers import servers
+from tests.helpers.visitors import Answer, Visitor
+from tests.promo.limits.test_middleware import solve
 
 pytestmark = pytest.mark.django_db
 
@@ -36,9 +36,9 @@ def post(browser: Client, path: str, **body: str) -> Answer:
     return browser.post(path, body, content_type="application/json")
 
 
-def has_told(answer: Answer) -> bool:
+def has_told(response: Answer) -> bool:
     """Say whether an answer tells if a phone has an account."""
-    return answer.status_code in {200, 201, 202, 303, 404, 409}
+    return response.status_code in {200, 201, 202, 303, 404, 409}
 
 
 def in_a_row(number: int) -> str:
@@ -125,7 +125,7 @@ def test_every_way_to_ask_counts_in_the_same_limits(settings: Settings) -> None:
         post(Client(), LOGIN, phone=in_a_row(5)),
         post(Client(), REGISTER, phone=in_a_row(5), **PERSON),
     ]
-    assert [answer.status_code for answer in refused] == [429] * 4
+    assert [response.status_code for response in refused] == [429] * 4
 
 
 def test_a_refusal_offers_no_challenge_that_would_not_help(settings: Settings) -> None:

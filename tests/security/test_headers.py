@@ -15,11 +15,11 @@ from django.urls import reverse
 
 from accounts.models import User
 from guests.models import Guest
-from guests.qr import image_name
+from guests.qr.codes import image_name
 from snap.local.processes import BASE_DIR
 from snap.middleware import add_browser_headers
 from tests.factories import make_guest
-from tests.stack import Stack
+from tests.helpers.stack import Stack
 
 ALWAYS = {
     "x-content-type-options": "nosniff",
@@ -84,18 +84,18 @@ def answers(stack: Stack, guest: Guest) -> dict[str, httpx.Response]:
 
 @pytest.mark.processes
 def test_every_answer_of_the_web_process_has_them(stack: Stack) -> None:
-    for name, answer in answers(stack, make_guest()).items():
+    for name, response in answers(stack, make_guest()).items():
         expected = dict(ALWAYS)
         if name == "media":
             expected["cross-origin-resource-policy"] = "same-site"
-        said = {header: answer.headers.get(header) for header in expected}
+        said = {header: response.headers.get(header) for header in expected}
         assert said == expected, name
-        assert_is_strict(answer.headers)
-        if answer.headers.get("content-type", "").startswith("text/html"):
-            assert "camera=()" in answer.headers["permissions-policy"], name
-            assert not INLINE.search(answer.text), name
-        assert "server" not in answer.headers or "/" not in answer.headers["server"], name
-        assert "access-control-allow-origin" not in answer.headers or name in {"static", "icon"}
+        assert_is_strict(response.headers)
+        if response.headers.get("content-type", "").startswith("text/html"):
+            assert "camera=()" in response.headers["permissions-policy"], name
+            assert not INLINE.search(response.text), name
+        assert "server" not in response.headers or "/" not in response.headers["server"], name
+        assert "access-control-allow-origin" not in response.headers or name in {"static", "icon"}
 
 
 @pytest.mark.django_db
@@ -112,10 +112,10 @@ def test_admin_has_neither_inline_script_nor_style(client: Client, manager: User
         ("second_factor", []),
         ("password_change", []),
     ):
-        answer = client.get(reverse(f"admin:{name}", args=arguments))
-        assert answer.status_code == 200
-        assert_is_strict(answer.headers)
-        found = INLINE.search(answer.content.decode())
+        response = client.get(reverse(f"admin:{name}", args=arguments))
+        assert response.status_code == 200
+        assert_is_strict(response.headers)
+        found = INLINE.search(response.content.decode())
         assert not found, (name, found)
 
 

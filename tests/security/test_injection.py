@@ -8,9 +8,9 @@ from django.test import Client
 
 from accounts.models import User
 from notifications.models import Email
-from snap.logs import PlainFormatter
+from snap.observability.logs import PlainFormatter
 from tests.factories import make_event
-from tests.promo.visitors import Visitor
+from tests.helpers.visitors import Visitor
 
 pytestmark = pytest.mark.django_db
 
@@ -47,10 +47,10 @@ def test_no_address_begins_a_line_of_the_log_or_a_header(
     client: Client, line_break: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for path in ("/promo/", "/guest/", "/nothing/", "/media/qr/"):
-        answer = client.get(f"{path}x{line_break}Set-Cookie:%20evil=1{line_break}{FORGED}")
-        assert answer.status_code == 404
-        assert "evil" not in str(answer.headers)
-        assert "evil" not in answer.cookies
+        response = client.get(f"{path}x{line_break}Set-Cookie:%20evil=1{line_break}{FORGED}")
+        assert response.status_code == 404
+        assert "evil" not in str(response.headers)
+        assert "evil" not in response.cookies
     said = capsys.readouterr().err
     assert not re.search(rf"^{re.escape(FORGED)}", said, re.MULTILINE)
 

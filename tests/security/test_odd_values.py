@@ -20,9 +20,9 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from accounts.models import User
 from guests.models import Guest, GuestRequest
 from tests.factories import make_account, make_event, make_guest, make_request, make_staff
-from tests.promo.visitors import Visitor
-from tests.sessions import cookie_of
-from tests.stack import Stack
+from tests.helpers.sessions import cookie_of
+from tests.helpers.stack import Stack
+from tests.helpers.visitors import Visitor
 
 API = "/api/client-auth/guests/"
 PATIENCE = 10.0
@@ -172,14 +172,14 @@ def cookies(account: User) -> bytes:
 def test_an_idempotency_key_is_checked(call: str, key: str) -> None:
     account, event = make_account(), make_event()
     visitor = Visitor(event).signed_in(account)
-    answer = visitor.browser.post(
+    response = visitor.browser.post(
         API + call,
         {"event_id": event.pk},
         content_type="application/json",
         HTTP_IDEMPOTENCY_KEY=key,
     )
-    assert answer.status_code == 400
-    told = answer.json()
+    assert response.status_code == 400
+    told = response.json()
     assert (told["success"], told["code"], list(told["fields"])) == (
         False,
         "invalid",
@@ -193,13 +193,13 @@ def test_a_key_of_64_characters_is_taken() -> None:
     event = make_event()
     visitor = Visitor(event).signed_in(make_account())
     for _ in range(2):
-        answer = visitor.browser.post(
+        response = visitor.browser.post(
             API + "create-async",
             {"event_id": event.pk},
             content_type="application/json",
             HTTP_IDEMPOTENCY_KEY="~" * 64,
         )
-        assert answer.status_code in {200, 202}
+        assert response.status_code in {200, 202}
     assert GuestRequest.objects.get().idempotency_key == "~" * 64
 
 
@@ -226,11 +226,11 @@ def test_a_key_of_64_characters_is_taken() -> None:
 def test_a_name_in_a_create_call_is_cleaned_as_at_registration(name: Any) -> None:
     event = make_event()
     visitor = Visitor(event).signed_in(make_account())
-    answer = visitor.browser.post(
+    response = visitor.browser.post(
         API + "create", {"event_id": event.pk, "name": name}, content_type="application/json"
     )
-    assert answer.status_code == 400, answer.json()
-    assert list(answer.json()["fields"]) == ["name"]
+    assert response.status_code == 400, response.json()
+    assert list(response.json()["fields"]) == ["name"]
     assert not GuestRequest.objects.exists()
 
 

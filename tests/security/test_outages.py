@@ -16,20 +16,20 @@ from pytest_django import Settings
 
 from accounts.models import Claim, User
 from accounts.sessions import ACCOUNT_PHONE_KEY, BACKEND
-from guests import snapshots
-from guests.creation import create_due_guests
-from guests.draining import drain
-from guests.journal import the_journal
+from guests.claims.proof import prove_by_link
+from guests.emergency.draining import drain
+from guests.emergency.journal import get_journal
 from guests.models import Event, Guest
-from guests.passes import link_for_holder
-from guests.proof import prove_by_link
-from guests.services import cancel_guest
+from guests.passes.holders import link_for_holder
+from guests.requests.creating import create_due_guests
+from guests.requests.places import cancel_guest
 from notifications.models import Email
-from snap.database import breaker
-from tests import servers
+from snap.local_cache import clear_local_caches
+from snap.resilience.database import breaker
 from tests.factories import make_account, make_event, make_guest, make_staff
-from tests.promo.visitors import PHONE, Answer, Visitor, html_of, location_of, state_in
-from tests.stack import wait_for
+from tests.helpers import servers
+from tests.helpers.stack import wait_for
+from tests.helpers.visitors import PHONE, Answer, Visitor, html_of, location_of, state_in
 
 pytestmark = pytest.mark.skipif(
     "servers.postgresql is None", reason="only a server that the tests started may be stopped"
@@ -44,7 +44,7 @@ OUTRA = {"first_name": "Ana", "last_name": "Segunda", "email": "ana@example.com"
 @pytest.fixture(autouse=True)
 def all_well(transactional_db: None, tmp_path: Path, settings: Settings) -> Iterator[None]:
     settings.JOURNAL_PATH = tmp_path / "journal.sqlite3"
-    snapshots._taken_at.clear()
+    clear_local_caches()
     breaker.succeeded()
     yield
     breaker.succeeded()
@@ -82,9 +82,9 @@ def start_database() -> None:
 
 def carry_all_over() -> None:
     def all_is_carried() -> bool:
-        drain(the_journal())
+        drain(get_journal())
         create_due_guests()
-        return the_journal().count()["waiting"] == 0
+        return get_journal().count()["waiting"] == 0
 
     wait_for(all_is_carried)
 
@@ -135,12 +135,12 @@ def test_the_second_registration_of_a_phone_is_kept_and_both_hear_the_truth(even
 
     assert state_in(first.get(first_page)) == "created"
     assert RITA["last_name"] in html_of(first.get(first_page))
-    answer = second.get(second_page)
-    assert state_in(answer) == "registered_elsewhere"
-    text = html_of(answer)
+    response = second.get(second_page)
+    assert state_in(response) == "registered_elsewhere"
+    text = html_of(response)
     assert "registered in another browser at" in text
     assert "This is not my email" in text
-    assert_nothing_of(answer, Guest.objects.get())
+    assert_nothing_of(response, Guest.objects.get())
     assert set(Email.objects.values_list("to", flat=True)) == {RITA["email"]}
     state = second.get(f"{TICKETS}/{ticket_id_in(second_page)}")
     assert state.json() == {"success": True, "state": "registered_elsewhere", "data": None}
@@ -161,10 +161,10 @@ def test_the_same_person_in_a_second_browser_is_sent_to_their_email(event: Event
     """Instagram's browser, then Safari. Their names and email are no proof that it is them."""
     _, _, second, second_page = two_registrations(event, RITA)
     bring_database_back()
-    answer = second.get(second_page)
-    assert state_in(answer) == "by_email"
-    assert "another browser" not in html_of(answer)
-    assert_nothing_of(answer, Guest.objects.get())
+    response = second.get(second_page)
+    assert state_in(response) == "by_email"
+    assert "another browser" not in html_of(response)
+    assert_nothing_of(response, Guest.objects.get())
     assert Email.objects.filter(kind="qr_code", to=RITA["email"]).count() == 1
 
 
@@ -189,9 +189,9 @@ def test_an_email_with_too_many_accounts_is_refused_and_the_phone_stays_free(
     page = location_of(visitor.register(**RITA))
     bring_database_back()
     assert not User.objects.filter(phone=PHONE).exists()
-    answer = visitor.get(page)
-    assert state_in(answer) == "refused"
-    assert "as many accounts as one may have" in html_of(answer)
+    response = visitor.get(page)
+    assert state_in(response) == "refused"
+    assert "as many accounts as one may have" in html_of(response)
     state = visitor.get(f"{TICKETS}/{ticket_id_in(page)}").json()
     assert (state["state"], state["data"]["code"]) == ("refused", "email_taken")
     assert Visitor(event).get(page).status_code == 302
@@ -199,9 +199,9 @@ def test_an_email_with_too_many_accounts_is_refused_and_the_phone_stays_free(
     staff.force_login(make_staff())
     assert "email_taken" in html_of(staff.get("/admin/guests/deadentry/"))
     take_database_away()
-    answer = visitor.get(page)
-    assert state_in(answer) == "refused"
-    assert "as many accounts as one may have" in html_of(answer)
+    response = visitor.get(page)
+    assert state_in(response) == "refused"
+    assert "as many accounts as one may have" in html_of(response)
     state = visitor.get(f"{TICKETS}/{ticket_id_in(page)}").json()
     assert (state["state"], state["data"]["code"]) == ("refused", "email_taken")
     # Another email gets the phone in.
@@ -224,9 +224,9 @@ def test_a_refusal_is_told_to_the_browser_that_was_given_the_ticket(event: Event
     Event.objects.update(cancelled_at=timezone.now())
     carry_all_over()
     for visitor, page in pages.items():
-        answer = visitor.get(page)
-        assert state_in(answer) == "refused"
-        assert "was cancelled" in html_of(answer)
+        response = visitor.get(page)
+        assert state_in(response) == "refused"
+        assert "was cancelled" in html_of(response)
         state = visitor.get(f"{TICKETS}/{ticket_id_in(page)}").json()
         assert (state["state"], state["data"]["code"]) == ("refused", "cancelled")
 
@@ -238,7 +238,7 @@ def test_nothing_is_called_sent_before_it_has_ended(event: Event) -> None:
     visitor.give_phone()
     page = location_of(visitor.register(**OUTRA))
     start_database()
-    wait_for(lambda: drain(the_journal()) == 1)
+    wait_for(lambda: drain(get_journal()) == 1)
     assert state_in(visitor.get(page)) == "queued"
     create_due_guests()
     assert state_in(visitor.get(page)) == "registered_elsewhere"
@@ -255,10 +255,10 @@ def test_one_browser_keeps_the_tickets_of_several_phones(event: Event) -> None:
     first = User.objects.get(last_name=RITA["last_name"])
     for _ in range(2):
         for page, person in zip(pages, (RITA, OUTRA), strict=True):
-            answer = visitor.get(page)
-            assert state_in(answer) == "created"
-            assert person["last_name"] in html_of(answer)
-            assert answer.wsgi_request.user == first
+            response = visitor.get(page)
+            assert state_in(response) == "created"
+            assert person["last_name"] in html_of(response)
+            assert response.wsgi_request.user == first
 
 
 def test_signing_in_keeps_what_the_browser_was_given(event: Event) -> None:
@@ -272,9 +272,9 @@ def test_signing_in_keeps_what_the_browser_was_given(event: Event) -> None:
     visitor.give_phone()
     visitor.type_code(account)
     # The other account's session has ended, so its ticket shows no more than where the QR code is.
-    answer = visitor.get(page)
-    assert state_in(answer) == "by_email"
-    assert answer.wsgi_request.user == account
+    response = visitor.get(page)
+    assert state_in(response) == "by_email"
+    assert response.wsgi_request.user == account
 
 
 def test_the_api_calls_a_dead_entry_failed(event: Event, settings: Settings) -> None:
@@ -303,9 +303,9 @@ def test_a_stranger_with_the_phone_in_the_code_step_has_a_ticket_of_their_own(
     assert len(set(pages)) == 2
     bring_database_back()
     for visitor, page in zip((stranger, owner), pages, strict=True):
-        answer = visitor.get(page)
-        assert state_in(answer) == "by_email"
-        assert_nothing_of(answer, Guest.objects.get(account=account))
+        response = visitor.get(page)
+        assert state_in(response) == "by_email"
+        assert_nothing_of(response, Guest.objects.get(account=account))
 
 
 def test_only_the_tickets_own_browser_hears_that_it_is_queued(event: Event) -> None:
@@ -373,9 +373,9 @@ def pages_of(guest: Guest) -> list[str]:
     ]
 
 
-def assert_nothing_of(answer: Answer, guest: Guest) -> None:
+def assert_nothing_of(response: Answer, guest: Guest) -> None:
     """Nothing by which one could get in, or learn who the guest is."""
-    text = html_of(answer)
+    text = html_of(response)
     for secret in (guest.name, guest.account.email, guest.phone, f"/media/qr/{guest.qr_token}"):
         assert secret not in text
 
@@ -385,12 +385,12 @@ def test_holders_keep_their_qr_code(event: Event) -> None:
     holder, pages = signed_in(event, guest.account), pages_of(guest)
     take_database_away()
     page, ticket, own_pass, state, events = (holder.get(path) for path in pages)
-    for answer in (page, ticket, own_pass):
-        assert answer.status_code == 200
-        assert f"/media/qr/{guest.qr_token}.png" in html_of(answer)
-        assert guest.name in html_of(answer)
-        assert "This is how it was at" in html_of(answer)
-        assert "no-store" in answer["Cache-Control"]
+    for response in (page, ticket, own_pass):
+        assert response.status_code == 200
+        assert f"/media/qr/{guest.qr_token}.png" in html_of(response)
+        assert guest.name in html_of(response)
+        assert "This is how it was at" in html_of(response)
+        assert "no-store" in response["Cache-Control"]
     assert "I want to be on the list" not in html_of(page)
     assert "Sign out" in html_of(page)
     assert state.json()["data"]["id"] == guest.pk
@@ -406,13 +406,13 @@ def test_nobody_else_sees_them(event: Event) -> None:
     take_database_away()
     for visitor in (other, without_place, Visitor(event)):
         for path in pages:
-            answer = visitor.get(path)
-            assert answer.status_code in {200, 404}
+            response = visitor.get(path)
+            assert response.status_code in {200, 404}
             if not path.startswith("/guest/"):
-                assert_nothing_of(answer, guest)
+                assert_nothing_of(response, guest)
             else:
-                assert guest.name not in html_of(answer)
-                assert "This is a valid pass" in html_of(answer)
+                assert guest.name not in html_of(response)
+                assert "This is a valid pass" in html_of(response)
 
 
 def test_a_session_that_was_ended_opens_nothing(event: Event) -> None:
@@ -425,8 +425,8 @@ def test_a_session_that_was_ended_opens_nothing(event: Event) -> None:
     assert "Sign out" not in html_of(copied.look())
     assert location_of(copied.send("request")) == "/promo/festa/-/phone/"
     body = {"event_id": event.pk}
-    answer = copied.browser.post(CREATE, body, content_type="application/json")
-    assert answer.status_code == 401
+    response = copied.browser.post(CREATE, body, content_type="application/json")
+    assert response.status_code == 401
 
 
 def test_an_account_that_was_switched_off_opens_nothing(event: Event) -> None:
@@ -447,8 +447,8 @@ def test_what_waits_for_a_proof_waits_in_an_outage_too() -> None:
     page, ticket, own_pass, _, _ = (visitor.get(path) for path in pages)
     assert state_in(page) == state_in(ticket) == "unproven"
     assert own_pass.status_code == 404
-    for answer in (page, ticket, own_pass):
-        assert f"/media/qr/{guest.qr_token}" not in html_of(answer)
+    for response in (page, ticket, own_pass):
+        assert f"/media/qr/{guest.qr_token}" not in html_of(response)
 
 
 def test_a_place_that_was_cancelled_is_gone(event: Event) -> None:
@@ -458,10 +458,10 @@ def test_a_place_that_was_cancelled_is_gone(event: Event) -> None:
     cancel_guest(guest, acting_user=make_staff())
     take_database_away()
     answers = [visitor.get(path) for path in pages]
-    assert [state_in(answer) for answer in answers[:2]] == ["cancelled", "cancelled"]
+    assert [state_in(response) for response in answers[:2]] == ["cancelled", "cancelled"]
     assert answers[2].status_code == 503
-    for answer in answers:
-        assert f"/media/qr/{guest.qr_token}" not in html_of(answer)
+    for response in answers:
+        assert f"/media/qr/{guest.qr_token}" not in html_of(response)
 
 
 def test_a_place_in_the_waiting_line_keeps_its_number(event: Event) -> None:
@@ -532,10 +532,10 @@ def test_signing_out_in_an_outage_ends_the_copies(event: Event, *, has_place: bo
         assert guest.name not in html_of(thief.get(path))
     assert 'action="/sign-out/"' not in html_of(thief.get(f"/promo/{event.slug}/"))
     body = {"event_id": event.pk}
-    answer = thief.browser.post(CREATE, body, content_type="application/json")
-    assert answer.status_code == 401
+    response = thief.browser.post(CREATE, body, content_type="application/json")
+    assert response.status_code == 401
     bring_database_back()
-    assert the_journal().ended_sessions() == []
+    assert get_journal().ended_sessions() == []
     assert 'action="/sign-out/"' not in html_of(thief.get("/promo/"))
     for path in pages:
         assert guest.name not in html_of(thief.get(path))
@@ -588,9 +588,9 @@ def test_an_outage_signs_no_browser_in_as_a_friend_who_once_used_it(
     browser.give_phone("961 000 001")
     page = location_of(browser.register(first_name="X", last_name="Y", email="x@example.com"))
     bring_database_back()
-    answer = browser.get(page)
-    assert state_in(answer) == "registered_elsewhere"
-    assert "Alda" not in html_of(answer)
+    response = browser.get(page)
+    assert state_in(response) == "registered_elsewhere"
+    assert "Alda" not in html_of(response)
     phone = {"phone": friend.phone}
     told = browser.browser.post(
         "/api/client-auth-v2/check-phone", phone, content_type="application/json"

@@ -14,9 +14,9 @@ from redis import Redis
 from accounts.models import User
 from guests.models import Guest
 from notifications.models import Email
-from tests import servers
 from tests.factories import make_event
-from tests.stack import Stack, wait_for
+from tests.helpers import servers
+from tests.helpers.stack import Stack, wait_for
 
 pytestmark = pytest.mark.processes
 
@@ -64,9 +64,9 @@ class Browser:
         hidden = dict(HIDDEN.findall("".join(pages)))
         return self._kept(self.client.post(path, data=hidden | fields))
 
-    def _kept(self, answer: httpx.Response) -> httpx.Response:
-        self.addresses += [str(answer.url), answer.headers.get("location", "")]
-        return answer
+    def _kept(self, response: httpx.Response) -> httpx.Response:
+        self.addresses += [str(response.url), response.headers.get("location", "")]
+        return response
 
 
 @contextmanager

@@ -9,12 +9,12 @@ from django.db import close_old_connections
 from django.test import Client
 from pytest_django import Settings
 
-from guests import snapshots
 from guests.models import Event
-from snap.database import breaker
-from tests import servers
+from snap.local_cache import clear_local_caches
+from snap.resilience.database import breaker
 from tests.factories import make_event, make_event_promoter
-from tests.promo.visitors import PERSON, Visitor, html_of
+from tests.helpers import servers
+from tests.helpers.visitors import PERSON, Visitor, html_of
 
 pytestmark = pytest.mark.skipif(
     "servers.postgresql is None or servers.valkey is None",
@@ -30,7 +30,7 @@ def event(transactional_db: None, tmp_path: Any, settings: Settings) -> Iterator
     assert servers.postgresql is not None
     settings.JOURNAL_PATH = tmp_path / "journal.sqlite3"
     settings.LIMIT_IP = 100
-    snapshots._taken_at.clear()
+    clear_local_caches()
     event = make_event()
     make_event_promoter(event)
     assert Client().get(f"/promo/{event.slug}/").status_code == 200
@@ -47,10 +47,10 @@ def queued(event: Event, number: int) -> tuple[Client, str]:
     visitor = Visitor(event, htmx=True)
     visitor.browser.defaults["REMOTE_ADDR"] = f"203.0.{number // 200}.{number % 200 + 1}"
     visitor.give_phone(f"+351963{number:06}")
-    answer = visitor.register(**PERSON)
-    assert answer.status_code == 202, html_of(answer)[:500]
+    response = visitor.register(**PERSON)
+    assert response.status_code == 202, html_of(response)[:500]
     visitor.browser.defaults["REMOTE_ADDR"] = CARRIER
-    return visitor.browser, answer["HX-Push-Url"]
+    return visitor.browser, response["HX-Push-Url"]
 
 
 def page_of(ticket_url: str) -> str:

@@ -14,10 +14,10 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
 from tests.factories import make_event, make_request
-from tests.promo.test_websocket import hear
-from tests.promo.test_websocket import socket as websocket
-from tests.sessions import cookie_of
-from tests.stack import Stack, http, wait_for
+from tests.helpers.sessions import cookie_of
+from tests.helpers.stack import Stack, http, wait_for
+from tests.promo.sockets.test_consumers import hear
+from tests.promo.sockets.test_consumers import socket as websocket
 
 pytestmark = pytest.mark.processes
 
@@ -114,14 +114,14 @@ def test_what_is_no_http_is_refused(stack: Stack, said: bytes) -> None:
         raw.settimeout(10)
         try:
             raw.sendall(said)
-            answer = raw.recv(300)
+            response = raw.recv(300)
         except (ConnectionError, TimeoutError):
-            answer = b""
-    status = answer.split(b" ", 2)[1:2]
+            response = b""
+    status = response.split(b" ", 2)[1:2]
     assert status in ([], [b"302"], [b"400"], [b"403"], [b"413"], [b"414"], [b"431"], [b"505"]), (
-        answer
+        response
     )
-    assert b"evil.example" not in answer
+    assert b"evil.example" not in response
     assert http.get(f"{stack.url}/healthz", timeout=PATIENCE).status_code == 200
 
 

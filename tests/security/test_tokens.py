@@ -15,7 +15,7 @@ from pytest_django import Settings
 from accounts.models import User
 from accounts.sessions import BACKEND
 from guests.models import Guest, GuestRequest
-from guests.qr import make_token
+from guests.qr.codes import make_token
 from tests.factories import make_account, make_event, make_guest
 
 URL_SAFE = string.ascii_letters + string.digits + "-_"

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
 
+from guests.emergency.replay import replay_entries, replay_requests
 from guests.models import DeadEntry, GuestRequest, parse_ticket_id
-from guests.replay import replay_entries, replay_requests
 
 
 class Command(BaseCommand):

@@ -17,20 +17,21 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from accounts.suspicious import purge_suspicious
-from guests.claims import grant_unanswered_claims
-from guests.creation import create_guests_of
-from guests.draining import drain
-from guests.journal import the_journal
-from guests.mirror import the_mirror
-from guests.models import Event, GuestRequest
-from guests.services import fill_free_places, wake_guests_worker
-from guests.snapshots import remember_listed
-from guests.takeup import note_workers_away
-from notifications.delivery import describe
+from guests.claims.services import grant_unanswered_claims
+from guests.emergency.draining import drain
+from guests.emergency.journal import get_journal
+from guests.emergency.mirror import get_mirror
+from guests.emergency.snapshots import save_listed_events
+from guests.models import GuestRequest
+from guests.requests.accepting import wake_guests_worker
+from guests.requests.creating import create_guests_for_event
+from guests.requests.places import events_owing_places, fill_free_places
+from guests.requests.worker_health import note_workers_away
 from notifications.models import Email
 from notifications.services import send_due_emails, wake_emails_worker, write_kept_outcomes
-from snap.database import breaker
-from snap.wakeup import WakeUp
+from snap.observability.logs import describe_error
+from snap.resilience.database import breaker
+from snap.resilience.wakeup import WakeUp
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ def keep_up(sweep: Sweep, stop: threading.Event, interval: float) -> None:
         except Exception as error:  # noqa: BLE001 (whatever it is, the next sweep must come)
             if not is_failing:
                 log.warning(
-                    "sweep_failed", extra={"sweep": sweep.__name__, "error": describe(error)}
+                    "sweep_failed", extra={"sweep": sweep.__name__, "error": describe_error(error)}
                 )
             pause, is_failing = min(pause * 2, max(LONGEST_PAUSE, interval)), True
             if isinstance(error, (OperationalError, InterfaceError)):
@@ -140,7 +141,7 @@ def sweep_requests(stopping: Stopping) -> None:
         note_workers_away()
     due = GuestRequest.objects.due().order_by().values_list("event_id", flat=True).distinct()
     for event_id in due:
-        while not stopping() and create_guests_of(event_id):
+        while not stopping() and create_guests_for_event(event_id):
             log.info("sweeper_did_requests", extra={"event_id": event_id})
 
 
@@ -151,9 +152,7 @@ def sweep_waiting(stopping: Stopping) -> None:
     """
     given = 1
     while given:
-        given = sum(
-            fill_free_places(event) for event in Event.objects.owing_places() if not stopping()
-        )
+        given = sum(fill_free_places(event) for event in events_owing_places() if not stopping())
 
 
 def sweep_emails(stopping: Stopping) -> None:
@@ -166,7 +165,7 @@ def sweep_emails(stopping: Stopping) -> None:
 
 def sweep_journal(stopping: Stopping) -> None:
     """Carry what this host accepted while the database was away into it."""
-    while not stopping() and drain(the_journal()):
+    while not stopping() and drain(get_journal()):
         pass
 
 
@@ -178,12 +177,12 @@ def sweep_claims(stopping: Stopping) -> None:
 
 def sweep_mirror(stopping: Stopping) -> None:
     """Keep what holders see on this host while the database is away."""
-    the_mirror().sync()
+    get_mirror().sync()
 
 
 def sweep_events(stopping: Stopping) -> None:
     """Keep the events that this host shows while the database is away."""
-    remember_listed()
+    save_listed_events()
 
 
 def clean(stopping: Stopping) -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.snap.local.runs import copied_checkout
+from tests.helpers.local_run import copied_checkout
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from redis import Redis
 from snap.local import embedded
 from snap.local.embedded import PostgreSQL, Valkey
 from snap.local.wheels import EmbeddedError
-from tests.stack import wait_for
+from tests.helpers.stack import wait_for
 
 
 def is_alive(pid: int) -> bool:

@@ -11,9 +11,9 @@ import httpx
 import psycopg
 import pytest
 
-from tests import servers
-from tests.snap.local.runs import PATIENCE, Run, is_alive, none_is_left
-from tests.stack import answers, http, wait_for
+from tests.helpers import servers
+from tests.helpers.local_run import PATIENCE, Run, is_alive, none_is_left
+from tests.helpers.stack import answers, http, wait_for
 
 STOPPED = "\nStopping SNAP ... stopped. The next `make run` continues with the data in var/.\n"
 

@@ -9,7 +9,7 @@ import pytest
 from snap.local.embedded import free_port
 from snap.local.environment import StartError
 from snap.local.stack import process_names, single_instance
-from tests.snap.local.runs import NOT_COPIED, Run
+from tests.helpers.local_run import NOT_COPIED, Run
 
 
 @pytest.mark.parametrize("variable", ["WEB_PORT", "WS_PORT"])

@@ -9,7 +9,7 @@ from snap.local.output import LogFiles, Output
 from snap.local.processes import BASE_DIR, Process
 from snap.local.supervisor import Supervisor, Watch
 from snap.local.wheels import EmbeddedError
-from tests.stack import wait_for
+from tests.helpers.stack import wait_for
 
 
 class Dying(embedded.Valkey):

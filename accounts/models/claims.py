@@ -1,0 +1,124 @@
+"""Claims on the phone of an account."""
+
+from typing import Any, Self
+
+from django.db import models
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models.users import User
+
+
+class ClaimQuerySet(models.QuerySet["Claim"]):
+    def undecided(self) -> Self:
+        """Claims that nobody has granted or refused yet, objected to or not."""
+        return self.filter(state__in=[Claim.State.OPEN, Claim.State.OBJECTED])
+
+
+class Claim(models.Model):
+    """A statement that an account's phone belongs to somebody else. It changes nothing by itself.
+
+    The account changes when the claim is granted: by staff, by a code sent to the phone itself, or
+    by time. Claims are kept, and a granted claim can be undone.
+    """
+
+    class State(models.TextChoices):
+        OPEN = "open", _("open")
+        OBJECTED = "objected", _("the holder objects")
+        GRANTED = "granted", _("granted")
+        REFUSED = "refused", _("refused")
+        UNDONE = "undone", _("undone")
+
+    account = models.ForeignKey(
+        User, on_delete=models.CASCADE, related_name="claims", verbose_name=_("account")
+    )
+    # A slug and not a key: this app does not know what an event is.
+    event_slug = models.CharField(_("event"), max_length=60, blank=True, db_default="")
+    first_name = models.CharField(_("first name"), max_length=60)
+    last_name = models.CharField(_("last name"), max_length=60)
+    email = models.EmailField(_("email"), max_length=254)
+    language = models.CharField(_("language"), max_length=8)
+    # The claimant's browser, and the network that it came from.
+    browser = models.CharField(max_length=32, blank=True, db_default="", editable=False)
+    network_hash = models.CharField(max_length=32, blank=True, db_default="", editable=False)
+    # The database's default is for rows of release 0002, which had no decisions: they are over.
+    state = models.CharField(
+        _("state"), max_length=10, choices=State, default=State.OPEN, db_default="refused"
+    )
+    # Whether an email told the holder. Only then does a missing answer mean anything.
+    is_announced = models.BooleanField(_("holder told"), default=False, db_default=False)
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
+    decided_at = models.DateTimeField(_("decided at"), null=True, blank=True)
+    # "account:<id>" of staff, "holder", "phone", "time", or "claim:<id>" when that one was granted.
+    decided_by = models.CharField(_("decided by"), max_length=60, blank=True, db_default="")
+    # What granting the claim has changed (guests.claims), so that it can be given back.
+    taken = models.JSONField(null=True, editable=False)
+
+    objects = ClaimQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("claim")
+        verbose_name_plural = _("claims")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account", "browser"],
+                condition=models.Q(state__in=["open", "objected"]),
+                name="accounts_one_claim_per_browser",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(state__in=["open", "objected", "granted", "refused", "undone"]),
+                name="accounts_claim_state_is_known",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(state__in=["granted", "undone"])
+                | models.Q(taken__isnull=False, decided_at__isnull=False),
+                name="accounts_granted_claim_can_be_undone",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["created_at"],
+                condition=models.Q(state="open"),
+                name="accounts_open_claims",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} · #{self.pk}"
+
+    @property
+    def name(self) -> str:
+        return f"{self.first_name} {self.last_name}".strip()
+
+    @property
+    def is_undecided(self) -> bool:
+        return self.state in {self.State.OPEN, self.State.OBJECTED}
+
+    def move_to(self, state: str, *, actor: str, **changes: Any) -> None:
+        """Change the state, with other fields, and write the history.
+
+        The caller has read the claim under its account's row lock.
+        """
+        ClaimChange.objects.create(claim=self, from_state=self.state, to_state=state, actor=actor)
+        changes["state"] = state
+        for field, value in changes.items():
+            setattr(self, field, value)
+        self.save(update_fields=list(changes))
+
+
+class ClaimChange(models.Model):
+    """One line of a claim's history: who moved it, when, from which state to which."""
+
+    claim = models.ForeignKey(Claim, on_delete=models.CASCADE, related_name="changes")
+    at = models.DateTimeField(_("when"), db_default=Now())
+    from_state = models.CharField(_("from"), max_length=10, blank=True)
+    to_state = models.CharField(_("to"), max_length=10)
+    actor = models.CharField(_("who"), max_length=60)
+
+    class Meta:
+        verbose_name = _("state change")
+        verbose_name_plural = _("history")
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.from_state or '–'} → {self.to_state}"

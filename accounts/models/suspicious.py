@@ -1,0 +1,29 @@
+"""Suspicious activity."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class SuspiciousActivity(models.Model):
+    """What looked like an attack: a row for each hour, reason, phone and address, with a count."""
+
+    hour = models.DateTimeField(_("hour"))
+    reason = models.CharField(_("reason"), max_length=30)
+    phone_hash = models.CharField(_("phone, hashed"), max_length=32, blank=True)
+    address = models.CharField(_("address"), max_length=45, blank=True)
+    count = models.PositiveBigIntegerField(_("times"))
+    first_seen = models.DateTimeField(_("first seen"))
+    last_seen = models.DateTimeField(_("last seen"))
+
+    class Meta:
+        verbose_name = _("suspicious activity")
+        verbose_name_plural = _("suspicious activity")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["hour", "reason", "phone_hash", "address"],
+                name="accounts_suspicious_once_an_hour",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.reason} × {self.count}"

@@ -1,0 +1,200 @@
+"""Accounts."""
+
+import secrets
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.models import PermissionsMixin
+from django.contrib.postgres.fields import ArrayField
+from django.db import models, transaction
+from django.db.models.functions import Now
+from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext_lazy as _
+
+from accounts.phones import PhoneError, parse_phone
+from notifications.push import push
+from notifications.recipients import recipient_key
+
+# Sessions that one account ends one by one. One more ends all of them, and the list begins again.
+MOST_ENDED_SESSIONS = 30
+
+
+def make_nonce() -> str:
+    return secrets.token_hex(16)
+
+
+def sockets_of(account_id: object) -> str:
+    """Return the channel group of all sockets that an account has open."""
+    return f"account.{account_id}"
+
+
+class UserManager(BaseUserManager["User"]):
+    def with_powers(self) -> models.QuerySet["User"]:
+        """Accounts that may do more in admin than a guest, or could once they become staff."""
+        powers = models.Q(is_staff=True) | models.Q(is_superuser=True)
+        granted = models.Q(groups__isnull=False) | models.Q(user_permissions__isnull=False)
+        return self.filter(powers | granted).distinct()
+
+    def create_user(self, phone: str, password: str | None = None, **fields: Any) -> "User":
+        user = self.model(phone=phone, **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def get_by_natural_key(self, username: str | None) -> "User":
+        """Find by a phone as staff type it into the sign-in form: `912 345 678` will do."""
+        with suppress(PhoneError):
+            username = parse_phone(username or "", settings.DEFAULT_COUNTRY)
+        return self.get(phone=username)
+
+    def create_superuser(self, phone: str, password: str | None = None, **fields: Any) -> "User":
+        return self.create_user(phone, password, is_staff=True, is_superuser=True, **fields)
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """An account: a person, known by one phone number.
+
+    Guests sign in with a one-time code and have no password; staff have one.
+    """
+
+    class ProvenBy(models.TextChoices):
+        LINK = "link", _("a link in an email")
+        EMAIL = "email", _("a code by email")
+        SMS = "sms", _("a code by SMS")
+
+    phone = models.CharField(_("phone"), max_length=16, null=True)
+    first_name = models.CharField(_("first name"), max_length=60)
+    last_name = models.CharField(_("last name"), max_length=60)
+    email = models.EmailField(_("email"), max_length=254, blank=True)
+    # The email in the form that accounts are counted by; `save` sets it.
+    email_key = models.CharField(max_length=254, blank=True, db_default="", editable=False)
+    language = models.CharField(
+        _("language"), max_length=8, choices=settings.LANGUAGES, default=settings.LANGUAGE_CODE
+    )
+    is_active = models.BooleanField(_("active"), default=True)
+    is_staff = models.BooleanField(_("staff"), default=False)
+    verified_at = models.DateTimeField(_("proven at"), null=True, blank=True)
+    # By what, "" before release 0003. A proof by link leaves the sessions that there are.
+    proven_by = models.CharField(
+        _("proven by"),
+        max_length=5,
+        choices=ProvenBy,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+    )
+    session_nonce = models.CharField(max_length=32, default=make_nonce, editable=False)
+    # The browser session that registered, "" when staff did.
+    browser = models.CharField(max_length=32, blank=True, db_default="", editable=False)
+    # Ids of sessions that were signed out, and of a browser that may not return without a code.
+    ended_sessions = ArrayField(
+        models.CharField(max_length=32), default=list, db_default=[], blank=True, editable=False
+    )
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
+    last_login = None  # Nobody reads it, and it would cost a write.
+
+    objects: ClassVar[UserManager] = UserManager()
+
+    USERNAME_FIELD = "phone"
+    REQUIRED_FIELDS = ["first_name", "last_name", "email"]
+
+    class Meta:
+        verbose_name = _("account")
+        verbose_name_plural = _("accounts")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["phone"],
+                condition=models.Q(phone__isnull=False),
+                name="accounts_one_account_per_phone",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["email_key"],
+                condition=~models.Q(email_key=""),
+                name="accounts_user_by_email_key",
+            ),
+        ]
+
+    def save(self, *, update_fields: Iterable[str] | None = None, **options: Any) -> None:
+        """Keep the email's key in step with the email."""
+        if update_fields is None or "email" in update_fields:
+            self.email_key = recipient_key(self.email)
+            update_fields = update_fields and {*update_fields, "email_key"}
+        super().save(update_fields=update_fields, **options)
+
+    def __str__(self) -> str:
+        return self.name or f"#{self.pk}"
+
+    @property
+    def name(self) -> str:
+        return f"{self.first_name} {self.last_name}".strip()
+
+    @property
+    def has_proven_email(self) -> bool:
+        """Say whether somebody has shown that they read this account's email. SMS shows no such."""
+        return self.verified_at is not None and self.proven_by != self.ProvenBy.SMS
+
+    @property
+    def has_powers(self) -> bool:
+        """Say whether this account is one of `with_powers`. One query at most."""
+        return self.is_staff or User.objects.with_powers().filter(pk=self.pk).exists()
+
+    def get_short_name(self) -> str:
+        """What admin greets staff by."""
+        return self.first_name
+
+    def get_session_auth_hash(self) -> str:
+        return self._session_hash(settings.SECRET_KEY)
+
+    def get_session_auth_fallback_hash(self) -> Any:
+        for key in settings.SECRET_KEY_FALLBACKS:
+            yield self._session_hash(key)
+
+    def _session_hash(self, key: str | bytes) -> str:
+        return salted_hmac(
+            "accounts.session", f"{self.password}:{self.session_nonce}", secret=key
+        ).hexdigest()
+
+    def is_known_in(self, browser: str | None) -> bool:
+        """Say whether this browser registered the account, and has not signed out of it since."""
+        return bool(browser) and browser == self.browser and browser not in self.ended_sessions
+
+    def renew_sessions(self) -> None:
+        """Make every session of this account invalid. The caller saves the account."""
+        self.session_nonce = make_nonce()
+        self.ended_sessions = [self.browser] if self.browser else []
+        self.close_sockets()
+
+    def sign_out_everywhere(self) -> None:
+        """End every session of this account, on all devices."""
+        self.renew_sessions()
+        self.save(update_fields=["session_nonce", "ended_sessions"])
+
+    @transaction.atomic
+    def end_session(self, session_id: str, *, browser: str = "") -> None:
+        """End one session, wherever its cookie was copied.
+
+        A session of an older release has no id: it ends together with all others, and so does one
+        more than MOST_ENDED_SESSIONS. No id leaves the list by age: a cookie gets a new date
+        whenever its session changes.
+        """
+        account = User.objects.select_for_update(no_key=True).get(pk=self.pk)
+        ended = account.ended_sessions
+        if not session_id or len(ended) >= MOST_ENDED_SESSIONS:
+            account.sign_out_everywhere()
+            return
+        is_return = account.is_known_in(browser)
+        new = [session_id, browser] if is_return else [session_id]
+        account.ended_sessions = ended + [each for each in new if each not in ended]
+        account.save(update_fields=["ended_sessions"])
+        account.close_sockets(session_id)
+
+    def close_sockets(self, session_id: str = "") -> None:
+        """Have the open sockets of one session closed, or of all, once this is committed."""
+        message = {"type": "sessions.ended", "session_id": session_id}
+        transaction.on_commit(lambda: push(sockets_of(self.pk), message, wait=False), robust=True)

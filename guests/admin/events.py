@@ -1,0 +1,228 @@
+"""Events in admin."""
+
+import logging
+from functools import partial
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.contrib import admin, messages
+from django.contrib.admin.widgets import AdminFileWidget
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import OuterRef, QuerySet
+from django.http import HttpRequest, StreamingHttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import path
+from django.utils.cache import add_never_cache_headers
+from django.utils.formats import date_format
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
+from guests import audit
+from guests.admin.base import acting_user, counted, link_to
+from guests.exports import guest_list_lines
+from guests.models import (
+    Event,
+    EventPromoter,
+    Guest,
+)
+from guests.posters import PosterField, stored_poster
+from guests.requests.places import events_owing_places, fill_free_places
+from snap.admin import ChangesOnly, log_changes
+from snap.error_pages import too_many_requests
+from snap.limits.counters import Layer, acquire
+from snap.observability.logs import describe_error
+
+log = logging.getLogger(__name__)
+LIST_STATES = {
+    "open": _("open"),
+    "full": _("full"),
+    "not_open_yet": _("not open yet"),
+    "closed": _("closed"),
+    "cancelled": _("cancelled"),
+}
+
+MOST_SHOWN = 50  # sentences of an audit
+
+# Events ------------------------------------------------------------------------------------------
+
+
+class EventForm(forms.ModelForm):  # type: ignore[type-arg]
+    poster = PosterField(
+        label=_("poster"),
+        required=False,
+        widget=AdminFileWidget(attrs={"accept": "image/jpeg,image/png,image/webp"}),
+    )
+
+    def clean_capacity(self) -> int:
+        capacity: int = self.cleaned_data["capacity"]
+        if capacity < self.instance.places_taken:
+            raise forms.ValidationError(
+                _("%(taken)d places are taken already: cancel guests first."),
+                params={"taken": self.instance.places_taken},
+            )
+        return capacity
+
+
+class EventPromoterInline(admin.TabularInline):  # type: ignore[type-arg]
+    model = EventPromoter
+    autocomplete_fields = ["promoter", "team"]
+    extra = 0
+
+
+@admin.register(Event)
+class EventAdmin(ChangesOnly):
+    form = EventForm
+    list_display = ["title", "starts", "list_state", "places", "waiting", "guest_list"]
+    list_filter = ["is_published", "has_waiting_list"]
+    search_fields = ["title", "venue", "slug"]
+    ordering = ["-starts_at"]
+    prepopulated_fields = {"slug": ["title"]}
+    inlines = [EventPromoterInline]
+    actions = ["audit"]
+    fieldsets = [
+        (None, {"fields": ["title", "slug", "description", "poster", "is_published"]}),
+        (_("Where"), {"fields": ["venue", "address"]}),
+        (
+            _("When"),
+            {
+                "fields": [
+                    "time_zone",
+                    "starts_at",
+                    "ends_at",
+                    "list_opens_at",
+                    "list_closes_at",
+                    "cancelled_at",
+                ],
+                "description": _("Write times as clocks show them in %(zone)s.")
+                % {"zone": settings.TIME_ZONE},
+            },
+        ),
+        (
+            _("List"),
+            {"fields": ["capacity", "has_waiting_list", "shows_places_left", "requires_proof"]},
+        ),
+        (_("Crowds"), {"fields": ["limit_per_minute", "venue_networks"]}),
+    ]
+
+    def get_urls(self) -> list[Any]:
+        export = self.admin_site.admin_view(self.export_guest_list)
+        return [
+            path("<int:pk>/guest-list.csv", export, name="guests_event_export"),
+            *super().get_urls(),
+        ]
+
+    def export_guest_list(self, request: HttpRequest, pk: int) -> StreamingHttpResponse:
+        """Send the whole list, phones and emails in clear, to those who may change it."""
+        event = get_object_or_404(Event, pk=pk)
+        if not request.user.has_perm("guests.change_guest"):
+            raise PermissionDenied
+        user = acting_user(request)
+        log.warning("guest_list_exported", extra={"event_id": pk, "account_id": user.pk})
+        self.log_change(request, event, gettext("Guest list exported."))
+        response = StreamingHttpResponse(
+            guest_list_lines(event), content_type="text/csv; charset=utf-8"
+        )
+        response["Content-Disposition"] = f'attachment; filename="{event.slug}.csv"'
+        add_never_cache_headers(response)
+        return response
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
+        line = Guest.objects.filter(event=OuterRef("pk"), state=Guest.State.WAITING)
+        events: QuerySet[Event] = super().get_queryset(request)
+        return events.annotate(waiting_now=counted(line, "event"))
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Event | None:
+        """Hold the event's lock while it is edited: its places are then what the form thinks."""
+        if request.method == "POST" and object_id.isdecimal():
+            Event.objects.locked(int(object_id)).first()
+        event: Event | None = super().get_object(request, object_id, from_field)
+        return event
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Draw and store an uploaded poster before the transaction that locks the event.
+
+        An account may have only so many images decoded in a minute.
+        """
+        upload = request.FILES.get("poster") if request.method == "POST" else None
+        if upload is None or not self.may_save_events(request):
+            return super().changeform_view(request, *args, **kwargs)
+        account = f"account {acting_user(request).pk}"
+        decision = acquire([Layer("images", account, settings.LIMIT_IMAGES)])
+        if not decision.allowed:
+            return too_many_requests(request, decision.retry_after)
+        with stored_poster(upload) as poster:
+            request.FILES["poster"] = poster
+            return super().changeform_view(request, *args, **kwargs)
+
+    def may_save_events(self, request: HttpRequest) -> bool:
+        return self.has_add_permission(request) or self.has_change_permission(request)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        give_places = partial(self.give_free_places, request, form.instance)
+        transaction.on_commit(give_places, robust=True)
+
+    def give_free_places(self, request: HttpRequest, event: Event) -> None:
+        """Give one batch of free places to those who wait; the sweeper gives the rest.
+
+        The event is saved by now, so nothing that goes wrong here may end as an error.
+        """
+        given = 0
+        try:
+            given = fill_free_places(event, acting_user=acting_user(request))
+            is_owing = events_owing_places().filter(pk=event.pk).exists()
+        except Exception as error:  # noqa: BLE001 (whatever it is, the event was saved)
+            log.warning(
+                "places_given_later", extra={"event_id": event.pk, "error": describe_error(error)}
+            )
+            is_owing = True
+        if given:
+            text = ngettext(
+                "%(n)d person who waited has a place now.",
+                "%(n)d people who waited have a place now.",
+                given,
+            )
+            self.message_user(request, text % {"n": given}, messages.SUCCESS)
+        if is_owing:
+            later = gettext("The free places go to the others who wait in the next seconds.")
+            self.message_user(request, later, messages.INFO)
+
+    @admin.display(description=_("starts at"), ordering="starts_at")
+    def starts(self, event: Event) -> str:
+        local = event.local_start
+        return f"{date_format(local, 'SHORT_DATE_FORMAT')} {local:%H:%M} {local.tzname()}"
+
+    @admin.display(description=_("list"))
+    def list_state(self, event: Event) -> str:
+        return str(LIST_STATES[event.list_state()])
+
+    @admin.display(description=_("places"), ordering="places_taken")
+    def places(self, event: Event) -> str:
+        return f"{event.places_taken}/{event.capacity}"
+
+    @admin.display(description=_("waiting list"), ordering="waiting_now")
+    def waiting(self, event: Any) -> int:
+        return int(event.waiting_now)
+
+    @admin.display(description=_("guests"))
+    def guest_list(self, event: Event) -> SafeString:
+        return link_to(
+            "guests_guest_changelist", _("Guests"), query=f"?event__id__exact={event.pk}"
+        )
+
+    @admin.action(description=_("Audit the lists"), permissions=["change"])
+    def audit(self, request: HttpRequest, queryset: QuerySet[Event]) -> None:
+        """Say what is wrong with these events' lists, as `manage.py audit` does."""
+        events = Event.objects.filter(pk__in=queryset.values("pk"))
+        wrong, going = list(audit.failures(events)), audit.in_flight(events)
+        for sentence in wrong[:MOST_SHOWN]:
+            self.message_user(request, sentence, messages.ERROR)
+        text = gettext("%(wrong)d wrong, %(going)d in flight.")
+        said = text % {"wrong": len(wrong), "going": len(going)}
+        self.message_user(request, said, messages.ERROR if wrong else messages.SUCCESS)
+        log_changes(acting_user(request), events, gettext("List audited: %s") % said)

@@ -1,0 +1,78 @@
+"""Promoters and teams in admin."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Count, OuterRef, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from guests.admin.base import NOTHING, counted
+from guests.models import Guest, Promoter, Team, TeamMember
+from snap.admin import ChangesOnly
+from snap.pages import page_url
+
+# Teams and promoters -----------------------------------------------------------------------------
+
+
+class TeamMemberInline(admin.TabularInline):  # type: ignore[type-arg]
+    model = TeamMember
+    autocomplete_fields = ["account"]
+    extra = 0
+
+
+@admin.register(Team)
+class TeamAdmin(ChangesOnly):
+    list_display = ["name", "member_count"]
+    search_fields = ["name"]
+    ordering = ["name"]
+    inlines = [TeamMemberInline]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Team]:
+        teams: QuerySet[Team] = super().get_queryset(request)
+        return teams.annotate(member_count=Count("teammember"))
+
+    @admin.display(description=_("members"), ordering="member_count")
+    def member_count(self, team: Any) -> int:
+        return int(team.member_count)
+
+
+@admin.register(Promoter)
+class PromoterAdmin(ChangesOnly):
+    list_display = ["name", "code", "guest_count", "promo_links"]
+    search_fields = ["name", "code"]
+    ordering = ["name"]
+    autocomplete_fields = ["account"]
+    prepopulated_fields = {"code": ["name"]}
+    readonly_fields = ["promo_links"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Promoter]:
+        promoters: QuerySet[Promoter] = super().get_queryset(request)
+        brought = Guest.objects.filter(promoter=OuterRef("pk")).exclude(state=Guest.State.CANCELLED)
+        return promoters.annotate(guest_count=counted(brought, "promoter")).prefetch_related(
+            "eventpromoter_set__event"
+        )
+
+    @admin.display(description=_("guests"), ordering="guest_count")
+    def guest_count(self, promoter: Any) -> int:
+        return int(promoter.guest_count)
+
+    @admin.display(description=_("promo links"))
+    def promo_links(self, promoter: Promoter) -> str:
+        """The addresses to share, of events that are not over."""
+        if promoter._state.adding:
+            return NOTHING
+        now = timezone.now()
+        ahead = {
+            at_event.event
+            for at_event in promoter.eventpromoter_set.all()
+            if at_event.event.ends_at > now
+        }
+        links = [
+            page_url("event", event.slug, promoter.code)
+            for event in sorted(ahead, key=lambda event: event.starts_at)
+        ]
+        return format_html_join(SafeString("<br>"), '<a href="{0}">{0}</a>', [(x,) for x in links])

@@ -1,0 +1,122 @@
+"""Requests and dead entries of the journal in admin."""
+
+from datetime import timedelta
+from functools import partial
+
+from django.contrib import admin, messages
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
+from accounts.admin import FindsPhones
+from accounts.phones import masked_phone
+from guests.admin.base import NOTHING, acting_user, history_of, in_time, report_progress
+from guests.emergency.replay import REPLAY_BATCH, replay_batch, replay_entries
+from guests.models import DeadEntry, GuestRequest, StateChange
+from snap.admin import LongList, ReadOnly, log_changes
+
+# Requests ----------------------------------------------------------------------------------------
+
+
+@admin.register(GuestRequest)
+class GuestRequestAdmin(LongList, FindsPhones, ReadOnly):
+    list_display = ["name", "phone_masked", "event", "state", "took", "attempts", "level", "why"]
+    list_select_related = ["event"]
+    list_filter = ["state", "level", "is_second_registration", "event"]
+    search_fields = ["=ticket_id", "name", "phone__startswith"]
+    ordering = ["-pk"]
+    actions = ["replay"]
+    fields = [
+        "ticket_id",
+        "name",
+        "phone_masked",
+        "event",
+        "promoter",
+        "team",
+        "state",
+        "refusal",
+        "guest",
+        "level",
+        "is_second_registration",
+        "attempts",
+        "next_attempt_at",
+        "error",
+        "accepted_at",
+        "ended_at",
+        "history",
+    ]
+
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: GuestRequest | None = None
+    ) -> list[str]:
+        return [str(field) for field in self.fields]
+
+    @admin.display(description=_("phone"), ordering="phone")
+    def phone_masked(self, request: GuestRequest) -> str:
+        return masked_phone(request.phone)
+
+    @admin.display(description=_("time taken"), ordering="accepted_at")
+    def took(self, request: GuestRequest) -> str:
+        """From being accepted to the end, or until now while it is in progress."""
+        took = (request.ended_at or timezone.now()) - request.accepted_at
+        return f"{max(took, timedelta()).total_seconds():.1f} s"
+
+    @admin.display(description=_("reason"))
+    def why(self, request: GuestRequest) -> str:
+        return request.refusal or request.error or NOTHING
+
+    @admin.display(description=_("history"))
+    def history(self, request: GuestRequest) -> str:
+        return history_of(StateChange.objects.filter(request=request), GuestRequest.State)
+
+    @admin.action(description=_("Try failed requests again"), permissions=["change"])
+    def replay(self, request: HttpRequest, queryset: QuerySet[GuestRequest]) -> None:
+        dead = queryset.filter(state=GuestRequest.State.DEAD)
+        pks, user = list(dead.values_list("pk", flat=True)), acting_user(request)
+        batches = [
+            partial(replay_batch, pks[start : start + REPLAY_BATCH], acting_user=user)
+            for start in range(0, len(pks), REPLAY_BATCH)
+        ]
+        replayed, is_all = in_time(batches)
+        text = ngettext("%(n)d request tried again.", "%(n)d requests tried again.", replayed)
+        report_progress(self, request, text % {"n": replayed}, is_all=is_all)
+
+
+@admin.register(DeadEntry)
+class DeadEntryAdmin(ReadOnly):
+    """What a host's emergency journal could not carry over."""
+
+    list_display = ["ticket_id", "event_slug", "phone_masked", "error", "died_at", "replay_by"]
+    list_filter = ["event_slug"]
+    search_fields = ["=ticket_id", "phone__startswith"]
+    ordering = ["-pk"]
+    actions = ["replay"]
+    fields = [
+        "ticket_id",
+        "event_slug",
+        "phone_masked",
+        "error",
+        "attempts",
+        "accepted_at",
+        "died_at",
+        "replay_by",
+    ]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: DeadEntry | None = None) -> list[str]:
+        return [str(field) for field in self.fields]
+
+    @admin.display(description=_("phone"), ordering="phone")
+    def phone_masked(self, entry: DeadEntry) -> str:
+        return masked_phone(entry.phone)
+
+    @admin.action(description=_("Try failed requests again"), permissions=["change"])
+    def replay(self, request: HttpRequest, queryset: QuerySet[DeadEntry]) -> None:
+        user = acting_user(request)
+        with transaction.atomic():
+            replayed = replay_entries(queryset, actor=f"account:{user.pk}")
+            log_changes(user, queryset, gettext("Tried again."))
+        text = ngettext("%(n)d request tried again.", "%(n)d requests tried again.", replayed)
+        self.message_user(request, text % {"n": replayed}, messages.SUCCESS)

@@ -1,0 +1,1 @@
+"""Claims on a phone: deciding them, and what a proof changes on the lists."""

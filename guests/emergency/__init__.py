@@ -1,0 +1,1 @@
+"""What keeps requests and places while the database is away."""

@@ -1,0 +1,34 @@
+"""The models of guest lists."""
+
+from guests.models.events import Event
+from guests.models.guests import Guest
+from guests.models.history import StateChange
+from guests.models.pool import PooledQr
+from guests.models.promoters import EventPromoter, Promoter, Team, TeamMember
+from guests.models.requests import (
+    KEY_ONCE,
+    PENDING_ONCE,
+    DeadEntry,
+    GuestRequest,
+    parse_ticket_id,
+)
+from guests.models.validators import code_validator, validate_networks, validate_time_zone
+
+__all__ = [
+    "KEY_ONCE",
+    "PENDING_ONCE",
+    "DeadEntry",
+    "Event",
+    "EventPromoter",
+    "Guest",
+    "GuestRequest",
+    "PooledQr",
+    "Promoter",
+    "StateChange",
+    "Team",
+    "TeamMember",
+    "code_validator",
+    "parse_ticket_id",
+    "validate_networks",
+    "validate_time_zone",
+]

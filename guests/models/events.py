@@ -1,0 +1,153 @@
+"""Events: when and where, and how many places their lists have."""
+
+from datetime import datetime
+from typing import Self
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import User
+from guests.models.clock import ReadAtDatabaseTime
+from guests.models.validators import code_validator, validate_networks, validate_time_zone
+
+
+class EventQuerySet(models.QuerySet["Event"]):
+    def published(self) -> Self:
+        return self.filter(is_published=True)
+
+    def at_database_time(self) -> Self:
+        """Have each event say its list's state by the database's clock, not this host's."""
+        return self.annotate(read_at=Now())
+
+    def listed(self) -> Self:
+        """Published events that are not over yet, the next one first."""
+        return self.published().filter(ends_at__gt=Now()).order_by("starts_at", "pk")
+
+    def locked(self, event_id: int, *, skip_locked: bool = False) -> Self:
+        """The event, locked until the transaction ends: whoever changes its list takes this first.
+
+        Requests that refer to the event are still accepted meanwhile.
+        """
+        event = self.at_database_time().filter(pk=event_id)
+        return event.select_for_update(no_key=True, skip_locked=skip_locked)
+
+
+class Event(ReadAtDatabaseTime):
+    """What people want to enter, and the state of its list."""
+
+    slug = models.CharField(_("address"), max_length=60, unique=True, validators=[code_validator])
+    title = models.CharField(_("title"), max_length=120)
+    description = models.TextField(_("description"), max_length=2000, blank=True)
+    venue = models.CharField(_("venue"), max_length=120)
+    address = models.CharField(_("street address"), max_length=200, blank=True)
+    poster = models.ImageField(_("poster"), upload_to="posters/", blank=True)
+    time_zone = models.CharField(
+        _("time zone"),
+        max_length=40,
+        default=settings.TIME_ZONE,
+        validators=[validate_time_zone],
+        help_text=_("A name like Europe/Lisbon."),
+    )
+    starts_at = models.DateTimeField(_("starts at"))
+    ends_at = models.DateTimeField(_("ends at"))
+    list_opens_at = models.DateTimeField(_("list opens at"))
+    list_closes_at = models.DateTimeField(_("list closes at"))
+    capacity = models.PositiveIntegerField(_("capacity"))
+    places_taken = models.PositiveIntegerField(_("places taken"), default=0, editable=False)
+    has_waiting_list = models.BooleanField(_("waiting list"), default=True)
+    shows_places_left = models.BooleanField(_("shows places left"), default=False)
+    requires_proof = models.BooleanField(
+        _("proof before QR"),
+        default=False,
+        db_default=False,
+        help_text=_("Guests see their QR code once a code has proven their phone or email."),
+    )
+    is_published = models.BooleanField(_("published"), default=False)
+    cancelled_at = models.DateTimeField(_("cancelled at"), null=True, blank=True)
+    limit_per_minute = models.PositiveIntegerField(
+        _("requests a minute"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text=_("More than these get a place in line. Empty: the usual limit."),
+    )
+    venue_networks = models.TextField(
+        _("networks of the venue"),
+        max_length=1000,
+        blank=True,
+        db_default="",
+        validators=[validate_networks],
+        help_text=_("One a line, like 198.51.100.0/24: a crowd may come from there."),
+    )
+
+    objects = EventQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("event")
+        verbose_name_plural = _("events")
+        indexes = [models.Index(fields=["ends_at"], name="guests_event_by_end")]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(places_taken__lte=models.F("capacity")),
+                name="guests_never_over_capacity",
+                violation_error_message=_("More places are taken already than that."),
+            ),
+            models.CheckConstraint(
+                condition=models.Q(ends_at__gt=models.F("starts_at")),
+                name="guests_event_ends_after_start",
+                violation_error_message=_("The event must end after it starts."),
+            ),
+            models.CheckConstraint(
+                condition=models.Q(list_closes_at__gt=models.F("list_opens_at")),
+                name="guests_list_closes_after_opening",
+                violation_error_message=_("The list must close after it opens."),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone)
+
+    @property
+    def local_start(self) -> datetime:
+        return self.starts_at.astimezone(self.zone)
+
+    @property
+    def local_end(self) -> datetime:
+        return self.ends_at.astimezone(self.zone)
+
+    @property
+    def local_list_opening(self) -> datetime:
+        return self.list_opens_at.astimezone(self.zone)
+
+    @property
+    def places_left(self) -> int:
+        return max(0, self.capacity - self.places_taken)
+
+    def list_state(self, now: datetime | None = None) -> str:
+        """Say what one can do with the list now: open, full, not_open_yet, closed or cancelled.
+
+        `full` still takes requests, for the waiting list, when the event has one.
+        """
+        now = now or self.database_now
+        if self.cancelled_at:
+            return "cancelled"
+        if now >= min(self.list_closes_at, self.ends_at):
+            return "closed"
+        if now < self.list_opens_at:
+            return "not_open_yet"
+        return "full" if self.places_left == 0 else "open"
+
+    def is_over(self) -> bool:
+        return self.ends_at <= self.database_now
+
+    def withholds_qr_from(self, account: User) -> bool:
+        """Say whether an account has to prove itself before this event shows its QR code."""
+        return self.requires_proof and account.verified_at is None

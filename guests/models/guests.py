@@ -1,0 +1,105 @@
+"""Guests: the places on a list."""
+
+from typing import Any, Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from guests.models.events import Event
+from guests.models.promoters import Promoter, Team
+
+
+class GuestQuerySet(models.QuerySet["Guest"]):
+    def on_lists_of(self, account: Any) -> Self:
+        """The places that an account has on lists."""
+        return self.filter(account=account, state=Guest.State.ON_LIST)
+
+    def upcoming(self) -> Self:
+        """The places, on a list or in a waiting line, at events that are not over."""
+        return self.filter(event__ends_at__gt=Now()).exclude(state=Guest.State.CANCELLED)
+
+
+class Guest(models.Model):
+    """A place on one event's list, or in its waiting line."""
+
+    class State(models.TextChoices):
+        ON_LIST = "on_list", _("on the list")
+        WAITING = "waiting", _("waiting list")
+        CANCELLED = "cancelled", _("cancelled")
+
+    event = models.ForeignKey(Event, on_delete=models.PROTECT, verbose_name=_("event"))
+    account = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, verbose_name=_("account")
+    )
+    phone = models.CharField(_("phone"), max_length=16)
+    name = models.CharField(_("name"), max_length=121)
+    promoter = models.ForeignKey(
+        Promoter, on_delete=models.PROTECT, null=True, blank=True, verbose_name=_("promoter")
+    )
+    team = models.ForeignKey(
+        Team, on_delete=models.PROTECT, null=True, blank=True, verbose_name=_("team")
+    )
+    state = models.CharField(_("state"), max_length=10, choices=State)
+    # The request that asked for this place last: its number is the order of the waiting line.
+    queue_number = models.BigIntegerField(_("queue number"))
+    # How often this guest has been given a place: each time is a cause for a QR email of its own.
+    listings = models.PositiveSmallIntegerField(default=0, editable=False)
+    qr_token = models.CharField(max_length=32, null=True, unique=True, editable=False)
+    checked_in_at = models.DateTimeField(_("checked in at"), null=True, blank=True)
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
+
+    objects = GuestQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("guest")
+        verbose_name_plural = _("guests")
+        indexes = [
+            models.Index(
+                fields=["event", "queue_number"],
+                condition=models.Q(state="waiting"),
+                name="guests_waiting_line",
+            ),
+            models.Index(fields=["event", "state"], name="guests_by_event_and_state"),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["event", "account"], name="guests_one_place_per_account"
+            ),
+            models.UniqueConstraint(fields=["event", "phone"], name="guests_one_place_per_phone"),
+            models.CheckConstraint(
+                condition=models.Q(state__in=["on_list", "waiting", "cancelled"]),
+                name="guests_guest_state_is_known",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(state="on_list", qr_token__isnull=False)
+                | (~models.Q(state="on_list") & models.Q(qr_token__isnull=True)),
+                name="guests_qr_token_while_on_list",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_on_list(self) -> bool:
+        return self.state == self.State.ON_LIST
+
+    @property
+    def is_withheld(self) -> bool:
+        """Say whether the QR code waits for a proof. Needs the event and account."""
+        return self.event.withholds_qr_from(self.account)
+
+    def has_waited(self) -> bool:
+        """Say whether this place came from the waiting line. One query."""
+        return self.statechange_set.filter(
+            from_state=self.State.WAITING, to_state=self.State.ON_LIST
+        ).exists()
+
+    def position(self) -> int:
+        """Return the place in the waiting line, 1 being the next to get in. One query."""
+        ahead = Guest.objects.filter(
+            event_id=self.event_id, state=self.State.WAITING, queue_number__lt=self.queue_number
+        )
+        return ahead.count() + 1

@@ -1,0 +1,39 @@
+"""The history of requests and guests, written by database triggers."""
+
+from typing import Any
+
+from django.db import models
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from guests.models.guests import Guest
+from guests.models.requests import GuestRequest
+
+
+class StateChange(models.Model):
+    """One line of the history: who changed what, when, from which state to which.
+
+    Written by database triggers (migration 0002), so that no way of changing a row goes round it;
+    rows can be added and never changed.
+    """
+
+    at = models.DateTimeField(_("when"), db_default=Now())
+    request = models.ForeignKey(
+        GuestRequest, on_delete=models.PROTECT, null=True, verbose_name=_("request")
+    )
+    guest = models.ForeignKey(Guest, on_delete=models.PROTECT, null=True, verbose_name=_("guest"))
+    from_state = models.CharField(_("from"), max_length=10, blank=True)
+    to_state = models.CharField(_("to"), max_length=10)
+    # "account:<id>" of the staff who acted, else the process: its connection's application_name.
+    actor = models.CharField(_("who"), max_length=60)
+
+    class Meta:
+        verbose_name = _("state change")
+        verbose_name_plural = _("history")
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.from_state or '–'} → {self.to_state}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        raise TypeError("The history is written by the database.")

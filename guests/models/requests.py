@@ -1,0 +1,218 @@
+"""Requests for a place on a list."""
+
+from typing import Self
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.db import connection, models
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from guests.models.clock import ReadAtDatabaseTime
+from guests.models.events import Event
+from guests.models.guests import Guest
+from guests.models.promoters import Promoter, Team
+
+# Names of constraints that callers tell apart.
+PENDING_ONCE = "guests_one_pending_request_per_account"
+
+KEY_ONCE = "guests_idempotency_key_once"
+
+
+class GuestRequestQuerySet(models.QuerySet["GuestRequest"]):
+    def pending(self) -> Self:
+        return self.filter(state=GuestRequest.State.PENDING)
+
+    def due(self) -> Self:
+        """Pending requests whose time has come, by the database's clock."""
+        return self.pending().filter(next_attempt_at__lte=Now())
+
+    def with_ticket_details(self) -> Self:
+        """With all that a ticket says, by the database's clock."""
+        return self.select_related("event", "guest", "account").annotate(read_at=Now())
+
+
+class GuestRequest(ReadAtDatabaseTime):
+    """An accepted wish to be on a list. Its ticket id is what the person holds until it ends."""
+
+    class State(models.TextChoices):
+        PENDING = "pending", _("in progress")
+        CREATED = "created", _("on the list")
+        WAITLISTED = "waitlisted", _("waiting list")
+        REFUSED = "refused", _("refused")
+        DEAD = "dead", _("failed")
+
+    ticket_id = models.UUIDField(_("ticket"), default=uuid4, unique=True, editable=False)
+    event = models.ForeignKey(Event, on_delete=models.PROTECT, verbose_name=_("event"))
+    account = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, verbose_name=_("account")
+    )
+    phone = models.CharField(_("phone"), max_length=16)
+    name = models.CharField(_("name"), max_length=121)
+    promoter = models.ForeignKey(
+        Promoter, on_delete=models.PROTECT, null=True, blank=True, verbose_name=_("promoter")
+    )
+    team = models.ForeignKey(
+        Team, on_delete=models.PROTECT, null=True, blank=True, verbose_name=_("team")
+    )
+    state = models.CharField(
+        _("state"), max_length=10, choices=State, default=State.PENDING, db_default="pending"
+    )
+    refusal = models.CharField(_("reason"), max_length=40, blank=True)
+    guest = models.ForeignKey(
+        Guest, on_delete=models.PROTECT, null=True, blank=True, verbose_name=_("guest")
+    )
+    attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
+    next_attempt_at = models.DateTimeField(_("next attempt at"), db_default=Now())
+    error = models.CharField(_("error"), max_length=500, blank=True)
+    # The level of service at which it was accepted (1 normal, 2 direct, 3 emergency).
+    level = models.PositiveSmallIntegerField(_("level"), default=1, db_default=1)
+    # The browser that registered its account while the database was away, and may have it back.
+    browser = models.CharField(max_length=32, blank=True, db_default="", editable=False)
+    # Accepted in an emergency from another browser than the account's, with another email than the
+    # account has.
+    is_second_registration = models.BooleanField(
+        _("second registration"), default=False, db_default=False, editable=False
+    )
+    idempotency_key = models.CharField(max_length=64, blank=True, db_default="", editable=False)
+    accepted_at = models.DateTimeField(_("accepted at"), db_default=Now(), editable=False)
+    ended_at = models.DateTimeField(_("ended at"), null=True, blank=True)
+
+    objects = GuestRequestQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("guest request")
+        verbose_name_plural = _("guest requests")
+        indexes = [
+            models.Index(
+                fields=["event", "id"],
+                condition=models.Q(state="pending"),
+                name="guests_pending_requests",
+            ),
+            models.Index(fields=["event", "account", "-id"], name="guests_requests_by_account"),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["event", "account"],
+                condition=models.Q(state="pending"),
+                name=PENDING_ONCE,
+            ),
+            models.UniqueConstraint(
+                fields=["account", "idempotency_key"],
+                condition=~models.Q(idempotency_key=""),
+                name=KEY_ONCE,
+            ),
+            models.CheckConstraint(
+                condition=models.Q(
+                    state__in=["pending", "created", "waitlisted", "refused", "dead"]
+                ),
+                name="guests_request_state_is_known",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(state="pending", ended_at=None)
+                | (~models.Q(state="pending") & models.Q(ended_at__isnull=False)),
+                name="guests_request_ends_once",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(state__in=["created", "waitlisted"])
+                | models.Q(guest__isnull=False),
+                name="guests_ended_request_has_its_guest",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(state="refused") | ~models.Q(refusal=""),
+                name="guests_refusal_has_a_reason",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.ticket_id)
+
+    def insert(self, *, due_in: float) -> bool:
+        """Store a new request that is due in so many seconds; False if its account has one already.
+
+        One statement: the ORM's own way to leave conflicts alone returns no keys. The index knows
+        of pending requests only: one that was made and ended since the caller looked is seen by its
+        guest.
+        """
+        with connection.cursor() as cursor:
+            cursor.execute(
+                """
+                INSERT INTO guests_guestrequest (
+                    ticket_id, event_id, account_id, phone, name, promoter_id, team_id,
+                    idempotency_key, refusal, error, attempts, next_attempt_at
+                )
+                SELECT %s, %s, %s, %s, %s, %s, %s, %s, '', '', 0,
+                    statement_timestamp() + %s * interval '1 second'
+                WHERE NOT EXISTS (
+                    SELECT FROM (
+                        SELECT guest_id FROM guests_guestrequest
+                        WHERE event_id = %s AND account_id = %s ORDER BY id DESC LIMIT 1
+                    ) AS latest
+                    JOIN guests_guest AS guest ON guest.id = latest.guest_id
+                    WHERE guest.state <> 'cancelled'
+                )
+                ON CONFLICT DO NOTHING
+                RETURNING id, next_attempt_at, accepted_at, statement_timestamp()
+                """,
+                [
+                    self.ticket_id,
+                    self.event_id,
+                    self.account_id,
+                    self.phone,
+                    self.name,
+                    self.promoter_id,
+                    self.team_id,
+                    self.idempotency_key,
+                    due_in,
+                    self.event_id,
+                    self.account_id,
+                ],
+            )
+            stored = cursor.fetchone()
+        if stored is None:
+            return False
+        self.pk, self.next_attempt_at, self.accepted_at, self.read_at = stored
+        self._state.adding = False
+        return True
+
+    @property
+    def is_in_line(self) -> bool:
+        """Say whether it was accepted past a limit, and its turn has not come."""
+        waits = self.state == self.State.PENDING and not self.attempts
+        return waits and self.next_attempt_at > self.database_now
+
+    def place_in_line(self) -> int:
+        """Return its place among the event's pending requests, 1 being the next. One query."""
+        ahead = GuestRequest.objects.pending().filter(event_id=self.event_id, pk__lt=self.pk)
+        return ahead.count() + 1
+
+
+class DeadEntry(models.Model):
+    """An entry of a host's emergency journal that could not be carried over, for staff to see.
+
+    The entry itself stays on its host, which tries again once `replay_by` says who wants that.
+    """
+
+    ticket_id = models.UUIDField(_("ticket"), unique=True, editable=False)
+    event_slug = models.CharField(_("event"), max_length=60, editable=False)
+    phone = models.CharField(_("phone"), max_length=16, editable=False)
+    error = models.CharField(_("error"), max_length=500, editable=False)
+    attempts = models.PositiveSmallIntegerField(_("attempts"), editable=False)
+    accepted_at = models.DateTimeField(_("accepted at"), editable=False)
+    died_at = models.DateTimeField(_("failed at"), db_default=Now(), editable=False)
+    replay_by = models.CharField(_("replay wanted by"), max_length=60, blank=True, editable=False)
+
+    class Meta:
+        verbose_name = _("failed emergency request")
+        verbose_name_plural = _("failed emergency requests")
+
+    def __str__(self) -> str:
+        return str(self.ticket_id)
+
+
+def parse_ticket_id(text: str) -> UUID | None:
+    """Return the ticket id that a text holds, or None."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

@@ -1,0 +1,1 @@
+"""QR codes: tokens, images, and the pass that a code leads to."""

@@ -1,0 +1,1 @@
+"""The way of a request: accepted, made into a guest, shown as a ticket."""

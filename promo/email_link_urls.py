@@ -1,0 +1,11 @@
+"""Links in emails to an account's own address: each proves it, and does one thing more."""
+
+from django.urls import path
+
+from promo import claims
+
+app_name = "email_links"
+urlpatterns = [
+    path("welcome/<int:account_id>/", claims.welcome, name="welcome"),
+    path("claim/<int:claim_id>/", claims.objection, name="claim"),
+]

@@ -1,0 +1,1 @@
+"""The limits of routes: enforced, explained to people, and lifted by a challenge."""

@@ -1,0 +1,1 @@
+"""Websockets: open pages hear of their ticket."""

@@ -1,0 +1,14 @@
+from typing import Any
+
+from django.urls import path
+
+from promo.sockets.consumers import PageConsumer, UpdatesConsumer
+
+# Django's path() is typed for views; Channels hands it ASGI applications.
+page: Any = PageConsumer.as_asgi()
+updates: Any = UpdatesConsumer.as_asgi()
+
+websocket_urlpatterns: list[Any] = [
+    path("ws/promo/<uuid:ticket_id>/", page),
+    path("ws/guest-updates/<uuid:ticket_id>/", updates),
+]

@@ -1,0 +1,1 @@
+"""Rate limits: counters in Redis, the policy of each route, challenges."""

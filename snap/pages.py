@@ -1,0 +1,25 @@
+"""Addresses of pages to which an app links and which an app above it serves.
+
+Apps import one way only, and a route's name in a string would be an import in disguise. The app
+that serves a page registers its route here. Any app asks for the address by the page's name.
+"""
+
+from django.conf import settings
+from django.urls import reverse
+
+_routes: dict[str, str] = {}
+
+
+def register_page(name: str, route: str) -> None:
+    """Register the route, such as `promo:event`, that serves the page `name`."""
+    _routes[name] = route
+
+
+def page_path(name: str, *args: object) -> str:
+    """Return the path of a page. Raises KeyError for a page that no app has registered."""
+    return reverse(_routes[name], args=args)
+
+
+def page_url(name: str, *args: object) -> str:
+    """Return the full address of a page, on PUBLIC_URL."""
+    return f"{settings.PUBLIC_URL}{page_path(name, *args)}"

@@ -1,0 +1,108 @@
+"""Turns: a request that gets none in time is told to come again, and takes nobody's place."""
+
+import threading
+from io import BytesIO
+from typing import Any
+
+from django.test import Client
+
+from snap.resilience.overload import OVERLOADED, BufferedBody, PriorityLimiter
+from tests.helpers.stack import wait_for
+
+
+def environ(**more: Any) -> dict[str, Any]:
+    return {"CONTENT_LENGTH": "0", "PATH_INFO": "/", "wsgi.input": BytesIO(), **more}
+
+
+def test_who_gets_no_turn_in_time_goes_on_marked_and_the_next_gets_one() -> None:
+    """The protection is the patience: without it the second one would wait for the first."""
+    is_in, may_go = threading.Event(), threading.Event()
+    seen: list[bool] = []
+
+    def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        seen.append(OVERLOADED in environ)
+        if not is_in.is_set():
+            is_in.set()
+            may_go.wait(10)
+        return []
+
+    server = BufferedBody(application, turns=1, patience=0.05)
+    first = threading.Thread(target=server, args=(environ(), None))
+    first.start()
+    is_in.wait(10)
+    server(environ(), None)
+    may_go.set()
+    first.join()
+    server(environ(), None)
+    assert seen == [False, True, False]
+
+
+def test_who_is_on_their_way_goes_before_who_came_earlier() -> None:
+    """In one line the newcomer would be served first."""
+    may_go = threading.Event()
+    served: list[str] = []
+
+    def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        served.append(environ["PATH_INFO"])
+        may_go.wait(10)
+        return []
+
+    server = BufferedBody(application, turns=1, patience=10)
+    cookies = "csrf=x; session=y"
+    asked = [
+        environ(PATH_INFO="first"),
+        environ(PATH_INFO="newcomer"),
+        environ(PATH_INFO="on the way", HTTP_COOKIE=cookies),
+    ]
+    threads = [threading.Thread(target=server, args=(each, None)) for each in asked]
+    for number, thread in enumerate(threads):
+        thread.start()
+        wait_for(lambda: len(served) == 1)
+        wait_for(lambda expected=number: waiting(server) == expected)  # type: ignore[misc]
+    may_go.set()
+    for thread in threads:
+        thread.join()
+    assert served == ["first", "on the way", "newcomer"]
+
+
+def waiting(server: BufferedBody) -> int:
+    return waiting_in(server._turns)
+
+
+def waiting_in(turns: PriorityLimiter) -> int:
+    return sum(len(line) for line in turns._line.values())
+
+
+def test_no_turn_gets_lost_between_those_who_give_up_and_those_who_are_called() -> None:
+    turns = PriorityLimiter(2)
+
+    def come(number: int) -> None:
+        for _ in range(200):
+            if turns.take(is_on_the_way=number % 2 == 0, patience=0.0005):
+                turns.give_back()
+
+    threads = [threading.Thread(target=come, args=(number,)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (turns._free, waiting_in(turns)) == (2, 0)
+
+
+def test_without_a_turn_a_page_is_a_503_that_asks_to_come_again(client: Client) -> None:
+    english = {"accept-language": "en"}
+    response = client.get("/promo/", headers=english, **{OVERLOADED: True})  # type: ignore[arg-type]
+    assert response.status_code == 503
+    assert int(response["Retry-After"]) > 0
+    assert "Try again" in response.content.decode()
+
+
+def test_without_a_turn_a_call_is_a_503_in_the_apis_shape(client: Client) -> None:
+    url = "/api/client-auth/guests/create-async"
+    response = client.post(url, **{OVERLOADED: True})  # type: ignore[arg-type]
+    assert response.status_code == 503
+    assert response.json()["code"] == "unavailable"
+
+
+def test_nobody_can_say_so_of_others(client: Client) -> None:
+    assert client.get("/healthz", headers={OVERLOADED: "1"}).status_code == 200

@@ -1,0 +1,66 @@
+"""Word among processes that a server is back: a shortcut that nothing depends on."""
+
+import time
+
+import pytest
+
+from snap.resilience.breaker import Breaker
+from snap.resilience.recovery import RecoveryChannel
+from tests.helpers import servers
+from tests.helpers.stack import wait_for
+
+own_valkey = pytest.mark.skipif(
+    "servers.valkey is None", reason="only a server that the tests started may be stopped"
+)
+
+
+class Process:
+    """What a process has of its own: a breaker, and the news that it tells and hears."""
+
+    def __init__(self, every: float) -> None:
+        self.is_there = False
+        recovery = RecoveryChannel("test")
+        self.breaker = Breaker(
+            "test",
+            threshold=3,
+            pause=60,
+            probe=lambda: self.is_there,
+            every=every,
+            wait=recovery.wait,
+        )
+        self.breaker.on_return.append(recovery.tell)
+        self.breaker.suspect()
+        wait_for(lambda: self.breaker.state == "open")
+
+
+def test_the_first_process_that_sees_the_server_has_all_others_look() -> None:
+    first, *others = Process(every=0.2), Process(every=60), Process(every=60)
+    time.sleep(0.5)  # They listen by now.
+    for each in [first, *others]:
+        each.is_there = True
+    for each in [first, *others]:
+        wait_for(lambda each=each: each.breaker.state == "closed", 3)  # type: ignore[misc]
+
+
+def test_who_hears_it_looks_and_believes_nobody() -> None:
+    first, other = Process(every=0.2), Process(every=60)
+    time.sleep(0.5)
+    first.is_there = True
+    wait_for(lambda: first.breaker.state == "closed", 3)
+    time.sleep(0.5)
+    assert other.breaker.state == "open"
+    other.is_there = True
+    RecoveryChannel("test").tell()
+    wait_for(lambda: other.breaker.state == "closed", 3)
+
+
+@own_valkey
+def test_without_redis_each_process_sees_for_itself() -> None:
+    assert servers.valkey is not None
+    process = Process(every=0.3)
+    time.sleep(0.5)
+    servers.valkey.stop("immediate")
+    time.sleep(0.5)
+    assert process.breaker.state == "open"
+    process.is_there = True
+    wait_for(lambda: process.breaker.state == "closed", 3)

@@ -1,0 +1,79 @@
+"""Wake-ups: few messages for many rows, whoever commits them."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from django.conf import settings
+from redis import Redis
+
+from snap.resilience.wakeup import WakeUp
+from tests.helpers import servers
+from tests.helpers.stack import wait_for
+
+INTERVAL = 0.2
+# Of no worker: what is sent stays in the queue of tasks without one of their own.
+TASK = "tests.nobodys_task"
+
+
+@pytest.fixture
+def broker() -> Iterator[Redis]:
+    with Redis.from_url(settings.BROKER_URL) as broker:
+        yield broker
+
+
+def messages(broker: Redis) -> int:
+    return int(broker.llen(settings.CELERY_TASK_DEFAULT_QUEUE))
+
+
+def test_the_first_call_sends_a_message_at_once(broker: Redis) -> None:
+    began = time.monotonic()
+    WakeUp(TASK, interval=30)()
+    wait_for(lambda: messages(broker) == 1)
+    assert time.monotonic() - began < 5
+
+
+def test_two_processes_that_call_all_the_time_share_their_messages(broker: Redis) -> None:
+    both = [WakeUp(TASK, interval=INTERVAL) for _ in range(2)]
+    began, calls = time.monotonic(), 0
+    while time.monotonic() < began + 2:
+        both[calls % 2]()
+        calls += 1
+        time.sleep(0.01)
+    assert calls > 20
+    sent = messages(broker)
+    assert 2 <= sent <= (time.monotonic() - began) / INTERVAL + 2
+
+
+def test_each_call_is_followed_by_a_message_of_its_own_process(broker: Redis) -> None:
+    first, second = (WakeUp(TASK, interval=INTERVAL) for _ in range(2))
+    first()
+    wait_for(lambda: messages(broker) == 1)
+    second()
+    wait_for(lambda: messages(broker) == 2)
+
+
+@pytest.mark.skipif("servers.valkey is None", reason="only a server that the tests started")
+def test_whoever_the_broker_has_failed_tries_out_of_turn(broker: Redis) -> None:
+    assert servers.valkey is not None
+    failed = WakeUp(TASK, interval=INTERVAL)
+    servers.valkey.stop("immediate")
+    failed()
+    wait_for(failed.is_failing)
+    servers.valkey.start()
+    WakeUp(TASK, interval=30)()
+    wait_for(lambda: messages(broker) >= 1)
+    failed()
+    wait_for(lambda: not failed.is_failing())
+
+
+@pytest.mark.skipif("servers.valkey is None", reason="only a server that the tests started")
+def test_it_finds_the_broker_back_with_nobody_asking(broker: Redis) -> None:
+    assert servers.valkey is not None
+    failed = WakeUp(TASK, interval=INTERVAL)
+    servers.valkey.stop("immediate")
+    failed()
+    wait_for(failed.is_failing)
+    servers.valkey.start()
+    wait_for(lambda: not failed.is_failing())
+    wait_for(lambda: messages(broker) >= 1)
