@@ -109,7 +109,7 @@ class Output:
         self.logs = logs
         self.verbose = verbose
         self.last_output = time.monotonic()
-        self._width = max(map(len, names))
+        self._width = max(map(len, names), default=0)
         self._colours = dict(zip(names, get_colours(), strict=False))
         self._coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
         self._finders = {name: ErrorFinder() for name in names}
