@@ -76,7 +76,8 @@ def start(cleanup: ExitStack, *, verbose: bool, without: Collection[str]) -> Sup
     complete_environment(VAR / "env", computed)
     demo = prepare_data(addresses.local_url)
 
-    show(f"Starting {', '.join(names)}\n")
+    if names:
+        show(f"Starting {', '.join(names)}\n")
     environment = process_environment(VAR / "prometheus")
     processes = [each for each in read_procfile(environment) if each.name in names]
     output = Output(logs, names, verbose=verbose)
