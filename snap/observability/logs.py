@@ -64,10 +64,13 @@ class PlainFormatter(logging.Formatter):
         return hide_secrets(super().format(record))
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
-        fields = "".join(
-            f" {key}={value}" for key, value in vars(record).items() if key not in _STANDARD
-        )
-        return (super().formatMessage(record) + fields).translate(_CONTROLS)
+        text = super().formatMessage(record)
+        # runserver's message has everything; its fields are a socket and the time once more.
+        if record.name != "django.server":
+            for key, value in vars(record).items():
+                if key not in _STANDARD:
+                    text += f" {key}={value}"
+        return text.translate(_CONTROLS)
 
 
 def describe_error(error: Exception) -> str:

@@ -12,7 +12,7 @@ from django.db import connection
 
 from notifications.models import Email
 from notifications.services import TIME_TO_TELL, queue_email
-from snap.embedded import PostgreSQL
+from snap.local.embedded import PostgreSQL
 from tests.factories import make_accounts
 from tests.faults.breaking import changed, pause
 from tests.faults.conftest import Conclude, Form, MakeStorm

@@ -23,7 +23,7 @@ from guests.management.commands import sweeper
 from guests.models import Event, Guest, GuestRequest
 from notifications.models import Email
 from notifications.services import queue_email
-from snap.processes import BASE_DIR
+from snap.local.processes import BASE_DIR
 from tests.factories import make_account, make_event, make_guest, make_request
 from tests.helpers.invariants import broken_invariants
 from tests.helpers.stack import wait_for

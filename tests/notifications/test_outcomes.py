@@ -29,8 +29,8 @@ from notifications.services import (
     send_due_emails,
     write_kept_outcomes,
 )
-from snap.embedded import PostgreSQL
-from snap.processes import BASE_DIR
+from snap.local.embedded import PostgreSQL
+from snap.local.processes import BASE_DIR
 from tests.factories import make_accounts
 from tests.faults.breaking import frozen
 from tests.helpers import servers
