@@ -24,7 +24,8 @@ from redis.connection import AbstractConnection
 from accounts.models import LoginCode, User
 from accounts.services import send_login_code
 from guests.emergency.draining import drain
-from guests.emergency.journal import Entry, get_journal
+from guests.emergency.entries import Entry
+from guests.emergency.journal import get_journal
 from guests.emergency.replay import replay_requests
 from guests.models import DeadEntry, Event, Guest, GuestRequest
 from guests.requests.creating import create_due_guests
