@@ -1,8 +1,8 @@
-"""Queueing emails, and sending those that are due.
+"""Queue emails, and send the emails that are due.
 
-The row is the record and the message to the worker only a wake-up. Rows are claimed with a lease
-in a short transaction; the sending happens outside of any, and each outcome is recorded at once:
-what the provider answered first on this host's disk (`outcomes`), then in the row.
+The queue is the table; a message to the worker only wakes it. A worker claims rows with a lease in
+a short transaction and sends them outside of any transaction. It records each outcome at once: the
+provider's response first on this host's disk (`outcomes`), then in the row.
 """
 
 import logging
@@ -25,7 +25,7 @@ from notifications.delivery import Outcome, Result, deliver, provider
 from notifications.kinds import require_known
 from notifications.models import Email
 from notifications.outcomes import KeptOutcomes
-from notifications.recipients import COUNT, recipient_key
+from notifications.recipients import RECENT_COUNT, recipient_key
 from snap.resilience.connections import deadline
 from snap.resilience.wakeup import WakeUp
 
@@ -35,45 +35,50 @@ wake_emails_worker = WakeUp(
     "notifications.tasks.send_emails", interval=settings.EMAILS_WAKE_UP_INTERVAL
 )
 
-# With the mail server away an email waits as long again as it has waited, within these bounds.
-LONGEST_WAIT_FOR_SERVER = timedelta(seconds=60)
+# The longest pause between two attempts while the mail provider is unavailable.
+MAX_WAIT_FOR_PROVIDER = timedelta(seconds=60)
 
-# The states from which staff may have an email sent once more.
-GO_AGAIN = (Email.State.DEAD, Email.State.BOUNCED, Email.State.CANCELLED)
+# Staff can send emails in these states again.
+REQUEUEABLE_STATES = (Email.State.DEAD, Email.State.BOUNCED, Email.State.CANCELLED)
 
-# The error of an email that was not sent because its recipient had enough.
-TOO_MANY = "too_many_for_recipient"
+# The error of an email that was cancelled because of EMAILS_PER_RECIPIENT.
+TOO_MANY_FOR_RECIPIENT = "too_many_for_recipient"
 
-# Emails that go out over one connection.
+# Emails that are claimed at once and sent over one connection.
 BATCH = 20
 
-# What only the provider knows. An email with such an outcome must not be sent again.
-ANSWERED = {Result.SENT, Result.REFUSED}
+# Responses of the provider that are final. An email with such an outcome is not sent again.
+PROVIDER_RESULTS = {Result.SENT, Result.REFUSED}
+# Outcomes without an error.
+EXPECTED_RESULTS = {Result.SENT, Result.NOT_WANTED}
 
-# Seconds that one write of an outcome may take, and seconds between two tries of it.
-WRITE_SECONDS = 2.0
-WRITE_PAUSE = 0.5
+WRITE_SECONDS = 2.0  # that one write of an outcome to the database can take
+WRITE_RETRY_SECONDS = 0.5  # between two attempts to write it
 
-# How long an email whose lease ended is left to the worker that had it: that worker may know an
-# outcome and write it as soon as the database is back. Longer than its pauses and the sweeper's.
+# After the end of its lease an email is left to its worker for this time: the worker may write an
+# outcome as soon as the database is back. Longer than the pauses of the worker and the sweeper.
 TIME_TO_TELL = timedelta(seconds=10)
 
-# So many emails in a row that the mail server would not take mean that it is away for all.
-AWAY_FOR_ALL = 2
+# After so many emails in a row with UNAVAILABLE, the rest of the batch is postponed.
+MAX_UNAVAILABLE_IN_A_ROW = 2
 
 
 @dataclass(frozen=True)
 class EmailToQueue:
+    """An email for the queue. `fast` puts it before the other emails.
+
+    `by_stranger` marks an email that anybody can cause without proof of the address. After
+    EMAILS_PER_RECIPIENT of them in an hour, or twice as many if a challenge was `solved`, it is
+    stored as cancelled. Not for emails that people wait for: QR codes, sign-in codes of proven
+    accounts, warnings.
+    """
+
     kind: str
     cause: str
     to: str
     language: str
     fast: bool = False
-    # Anybody can cause it, without a proof that the address is theirs: past EMAILS_PER_RECIPIENT an
-    # hour the row is kept, and the email is not sent. Not for what somebody waits for: a QR code, a
-    # code to sign in to a proven account, a warning.
     by_stranger: bool = False
-    # A challenge was solved for it: the recipient takes twice as many.
     solved: bool = False
 
 
@@ -87,28 +92,30 @@ def queue_email(
     by_stranger: bool = False,
     solved: bool = False,
 ) -> None:
-    """Queue one email, once per kind and cause. Raise LookupError for an unknown kind."""
+    """Queue one email, as `queue_emails` does."""
     queue_emails([EmailToQueue(kind, cause, to, language, fast, by_stranger, solved)])
 
 
 def queue_emails(emails: Iterable[EmailToQueue]) -> None:
-    """Queue emails in one INSERT; one whose kind and cause are there already is left as it is.
+    """Queue emails, to be sent after the commit of the surrounding transaction.
 
-    They go out after the surrounding transaction's commit. Raise LookupError for an unknown kind.
+    An email whose kind and cause are in the table already is left as it is. One INSERT, and one
+    more for each email `by_stranger`. Raises LookupError for an unknown kind.
     """
-    # In one order everywhere, so that two batches with common rows wait instead of deadlocking.
+    rows = []
+    # All batches have one order, so that two batches with common rows wait and do not deadlock.
     ordered = sorted(emails, key=lambda email: (email.kind, email.cause))
-    if not ordered:
-        return
-    for kind in {email.kind for email in ordered}:
-        require_known(kind)
-    usual = [email for email in ordered if not email.by_stranger]
-    if usual:
-        Email.objects.bulk_create([_row(email) for email in usual], ignore_conflicts=True)
+    for email in ordered:
+        require_known(email.kind)
+        if not email.by_stranger:
+            rows.append(_row(email))
+    if rows:
+        Email.objects.bulk_create(rows, ignore_conflicts=True)
     for email in ordered:
         if email.by_stranger:
-            _queue_unless_enough(email)
-    transaction.on_commit(wake_emails_worker, robust=True)
+            _queue_within_limit(email)
+    if ordered:
+        transaction.on_commit(wake_emails_worker, robust=True)
 
 
 def _row(email: EmailToQueue) -> Email:
@@ -121,9 +128,9 @@ def _row(email: EmailToQueue) -> Email:
     )
 
 
-# Counted in the INSERT itself: no round trip of its own. Every registration queues such an email:
-# put together by the ORM it cost the process and PostgreSQL twice as much.
-QUEUE_UNLESS_ENOUGH = f"""
+# The INSERT counts the recipient's emails itself, which saves a round trip. Every registration
+# queues such an email: through the ORM this takes the process and PostgreSQL twice the time.
+QUEUE_WITHIN_LIMIT = f"""
 INSERT INTO notifications_email (
     kind, cause, "to", recipient, by_stranger, language, fast, attempts, provider_id, state, error
 )
@@ -131,14 +138,16 @@ SELECT
     %s, %s, %s, %s, true, %s, %s, 0, '',
     CASE WHEN number < %s THEN 'queued' ELSE 'cancelled' END,
     CASE WHEN number < %s THEN '' ELSE %s END
-FROM ({COUNT}) AS counted
+FROM ({RECENT_COUNT}) AS counted
 ON CONFLICT DO NOTHING
 """  # noqa: S608
 
 
-def _queue_unless_enough(email: EmailToQueue) -> None:
+def _queue_within_limit(email: EmailToQueue) -> None:
     recipient = recipient_key(email.to)
-    limit = settings.EMAILS_PER_RECIPIENT * (2 if email.solved else 1)
+    limit = settings.EMAILS_PER_RECIPIENT
+    if email.solved:
+        limit *= 2
     values: list[str | int] = [
         email.kind,
         email.cause,
@@ -147,18 +156,20 @@ def _queue_unless_enough(email: EmailToQueue) -> None:
         email.language,
         email.fast,
     ]
-    values += [limit, limit, TOO_MANY, recipient, limit]
+    values += [limit, limit, TOO_MANY_FOR_RECIPIENT, recipient, limit]
     with connection.cursor() as cursor:
-        cursor.execute(QUEUE_UNLESS_ENOUGH, values)
+        cursor.execute(QUEUE_WITHIN_LIMIT, values)
 
 
 def requeue_emails(emails: QuerySet[Email], *, to: str | None = None) -> int:
-    """Send dead, bounced and cancelled emails again, to a corrected address if one is given.
+    """Queue dead, bounced and cancelled emails again, with the address `to` if it is given.
 
-    Return how many were queued; emails in other states are left alone.
+    Return how many were queued. Emails in other states are left alone.
     """
-    changes: dict[str, Any] = {} if to is None else {"to": to}
-    queued = emails.filter(state__in=GO_AGAIN).update(
+    changes: dict[str, Any] = {}
+    if to is not None:
+        changes["to"] = to
+    queued = emails.filter(state__in=REQUEUEABLE_STATES).update(
         state=Email.State.QUEUED,
         attempts=0,
         queued_at=Now(),
@@ -173,17 +184,18 @@ def requeue_emails(emails: QuerySet[Email], *, to: str | None = None) -> int:
 
 
 def send_due_emails(limit: int = BATCH) -> int:
-    """Claim up to `limit` due emails, the fast lane first, and send them over one connection.
+    """Claim up to `limit` due emails, fast ones first, and send them over one connection.
 
-    Return how many were dealt with: 0 when nothing is due or the mail server is away. While the
-    database is away, wait for it for up to half of a lease. Raises OperationalError after that.
+    Return how many were processed: 0 when none is due or the mail provider is unavailable. Waits
+    for an unavailable database for up to half of EMAIL_LEASE, and raises OperationalError after
+    that.
     """
     backend = get_connection()
     with KeptOutcomes() as kept:
-        _write_kept(kept)
+        _write_kept_outcomes(kept)
         claimed = _claim(limit)
         if len(claimed) == limit:
-            # There may be more than this process can send quickly: let another one help.
+            # More emails may be due: another process can send them at the same time.
             wake_emails_worker()
         try:
             return _send(claimed, backend, kept)
@@ -192,13 +204,13 @@ def send_due_emails(limit: int = BATCH) -> int:
 
 
 def write_kept_outcomes() -> None:
-    """Write to the database the outcomes that this host keeps. No query when it keeps none."""
+    """Write the outcomes that this host keeps to the database. No query when it keeps none."""
     with KeptOutcomes() as kept:
-        _write_kept(kept)
+        _write_kept_outcomes(kept)
 
 
-def _write_kept(kept: KeptOutcomes) -> None:
-    """Leave the newest to the processes that are writing them now."""
+def _write_kept_outcomes(kept: KeptOutcomes) -> None:
+    # Newer outcomes are left to the processes that are writing them now.
     waiting = kept.find(older_than=WRITE_SECONDS)
     for start in range(0, len(waiting), BATCH):
         batch = waiting[start : start + BATCH]
@@ -208,12 +220,12 @@ def _write_kept(kept: KeptOutcomes) -> None:
             email = emails.get(each.email_id)
             if email is not None and email.queued_at == each.queued_at:
                 _write(email, each.outcome)
-        kept.remove(each.key for each in batch)
+        kept.remove([each.key for each in batch])
 
 
-# One statement, and so one round trip and one commit. The rows are locked before they are changed,
-# in an expression that PostgreSQL does not run twice. A row whose lease ended is not claimed yet:
-# it is left to its worker for TIME_TO_TELL, and due again after that.
+# One statement, so one round trip and one commit. MATERIALIZED has PostgreSQL select and lock the
+# rows once. A row whose lease has ended is not claimed yet: it is left to its worker for
+# TIME_TO_TELL, and due after that.
 CLAIM = """
 WITH due AS MATERIALIZED ({due} FOR UPDATE SKIP LOCKED), claimed AS (
     UPDATE notifications_email AS email
@@ -237,43 +249,53 @@ def _claim(limit: int) -> list[Email]:
 
 
 def _send(claimed: list[Email], backend: BaseEmailBackend, kept: KeptOutcomes) -> int:
-    # One email can take several timeouts: nothing is begun in the second half of the lease.
+    """Send claimed emails. Return how many were processed, 0 when the provider is unavailable."""
+    if not claimed:
+        return 0
+    # One email can take several timeouts: none is begun in the second half of the lease.
     stop_at = monotonic() + settings.EMAIL_LEASE / 2
-    answered = {each.key: each for each in kept.find()} if claimed else {}
-    away = 0
+    known_outcomes = {each.key: each.outcome for each in kept.find()}
+    unavailable = 0
     for done, email in enumerate(claimed):
         if monotonic() > stop_at:
-            _give_back(claimed[done:])
+            _release(claimed[done:])
             return done
-        if known := answered.get((email.pk, email.queued_at)):
-            _record(email, known.outcome, kept, until=stop_at)
+        if known := known_outcomes.get((email.pk, email.queued_at)):
+            _record(email, known, kept, until=stop_at)
             continue
         if not provider.allows():
             _postpone(claimed[done:])
             return 0
-        outcome = deliver(email, backend)
-        if outcome.result in ANSWERED:
-            kept.add(email, outcome)
+        outcome = _deliver(email, backend, kept)
         _record(email, outcome, kept, until=stop_at)
-        if outcome.result not in {Result.SENT, Result.NOT_WANTED}:
-            _close(backend)
-        away = away + 1 if outcome.result is Result.UNAVAILABLE else 0
-        if away == AWAY_FOR_ALL:
+        if outcome.result is Result.UNAVAILABLE:
+            unavailable += 1
+        else:
+            unavailable = 0
+        if unavailable == MAX_UNAVAILABLE_IN_A_ROW:
             _postpone(claimed[done + 1 :])
             return 0
-    return len(claimed) - away
+    return len(claimed) - unavailable
+
+
+def _deliver(email: Email, backend: BaseEmailBackend, kept: KeptOutcomes) -> Outcome:
+    """Send one email, and keep the provider's response on the disk."""
+    outcome = deliver(email, backend)
+    if outcome.result in PROVIDER_RESULTS:
+        kept.add(email, outcome)
+    if outcome.result not in EXPECTED_RESULTS:
+        # The connection may be unusable after an error. The next email opens a new one.
+        _close(backend)
+    return outcome
 
 
 def _record(email: Email, outcome: Outcome, kept: KeptOutcomes, *, until: float) -> None:
-    """Write an outcome to the database, trying again while that is away, until a moment of the
-    monotonic clock. Raises OperationalError or InterfaceError; an answer is kept then.
+    """Write an outcome to the database. Try again while that is unavailable.
+
+    Raises OperationalError or InterfaceError after `until` (monotonic clock); the provider's
+    response stays on the disk then.
     """
-    level = logging.INFO if outcome.result in {Result.SENT, Result.NOT_WANTED} else logging.WARNING
-    log.log(
-        level,
-        f"email_{outcome.result.name.lower()}",
-        extra={"email_id": email.pk, "kind": email.kind, "error": outcome.error},
-    )
+    _log_outcome(email, outcome)
     is_synced = False
     while True:
         try:
@@ -289,17 +311,26 @@ def _record(email: Email, outcome: Outcome, kept: KeptOutcomes, *, until: float)
                 is_synced = True
             if monotonic() > until:
                 raise
-            sleep(WRITE_PAUSE)
+            sleep(WRITE_RETRY_SECONDS)
         else:
-            if outcome.result in ANSWERED:
+            if outcome.result in PROVIDER_RESULTS:
                 kept.remove([(email.pk, email.queued_at)])
             return
+
+
+def _log_outcome(email: Email, outcome: Outcome) -> None:
+    level = logging.WARNING
+    if outcome.result in EXPECTED_RESULTS:
+        level = logging.INFO
+    event = f"email_{outcome.result.name.lower()}"
+    about = {"email_id": email.pk, "kind": email.kind, "error": outcome.error}
+    log.log(level, event, extra=about)
 
 
 def _write(email: Email, outcome: Outcome) -> None:
     match outcome.result:
         case Result.SENT:
-            # Even if the lease has run out meanwhile: sent is sent.
+            # Without a check of the lease: the email was sent, even if the lease has ended since.
             Email.objects.filter(pk=email.pk, state=Email.State.QUEUED).update(
                 state=Email.State.SENT,
                 sent_at=Now(),
@@ -312,27 +343,31 @@ def _write(email: Email, outcome: Outcome) -> None:
         case Result.REFUSED:
             _update_leased(email, state=Email.State.DEAD, error=outcome.error)
         case Result.FAILED:
-            _use_up_attempt(email, outcome.error)
+            _count_attempt(email, outcome.error)
         case Result.UNAVAILABLE:
-            _update_leased(email, next_attempt_at=_after_waiting(email), error=outcome.error)
+            _update_leased(email, next_attempt_at=_next_attempt_at(email), error=outcome.error)
 
 
-def _use_up_attempt(email: Email, error: str) -> None:
+def _count_attempt(email: Email, error: str) -> None:
+    """Count a failed attempt. After EMAIL_ATTEMPTS of them the email is dead."""
     backoff = timedelta(seconds=settings.EMAIL_BACKOFF * 2**email.attempts)
     attempts = email.attempts + 1
-    state = Email.State.DEAD if attempts >= settings.EMAIL_ATTEMPTS else Email.State.QUEUED
+    state = Email.State.QUEUED
+    if attempts >= settings.EMAIL_ATTEMPTS:
+        state = Email.State.DEAD
     _update_leased(
         email, state=state, attempts=attempts, next_attempt_at=Now() + backoff, error=error
     )
 
 
 def _postpone(emails: list[Email]) -> None:
+    """End the lease of emails, and wait for the mail provider without counting an attempt."""
     for email in emails:
-        _update_leased(email, next_attempt_at=_after_waiting(email))
+        _update_leased(email, next_attempt_at=_next_attempt_at(email))
 
 
-def send_put_off_emails() -> None:
-    """Make emails due that wait for the mail server: it is back. Called in the probe's thread."""
+def retry_postponed_emails() -> None:
+    """Make postponed emails due: the mail provider is back. Runs in the thread of the probe."""
     try:
         Email.objects.filter(
             state=Email.State.QUEUED, attempts=0, leased_until=None, next_attempt_at__gt=Now()
@@ -342,25 +377,32 @@ def send_put_off_emails() -> None:
     wake_emails_worker()
 
 
-provider.on_return.append(send_put_off_emails)
+provider.on_return.append(retry_postponed_emails)
 
 
-def _give_back(emails: list[Email]) -> None:
+def _release(emails: list[Email]) -> None:
+    """End the lease of emails that were not sent. They stay due."""
     for email in emails:
         _update_leased(email)
 
 
-def _after_waiting(email: Email) -> CombinedExpression:
-    """Say when to try again: after as long as the email has waited already, within bounds."""
+def _next_attempt_at(email: Email) -> CombinedExpression:
+    """Return the time of the next attempt: after as long as the email has waited already.
+
+    The pause is at least EMAIL_BACKOFF, and at most MAX_WAIT_FOR_PROVIDER. A fast email always
+    waits for EMAIL_BACKOFF.
+    """
     assert email.leased_until is not None
+    backoff = timedelta(seconds=settings.EMAIL_BACKOFF)
+    if email.fast:
+        return Now() + backoff
     claimed_at = email.leased_until - timedelta(seconds=settings.EMAIL_LEASE)
-    shortest = timedelta(seconds=settings.EMAIL_BACKOFF)
-    longest = shortest if email.fast else LONGEST_WAIT_FOR_SERVER
-    return Now() + min(max(claimed_at - email.queued_at, shortest), longest)
+    waited = claimed_at - email.queued_at
+    return Now() + min(max(waited, backoff), MAX_WAIT_FOR_PROVIDER)
 
 
 def _update_leased(email: Email, **changes: Any) -> None:
-    """Record a change and end the lease, unless another worker has the email by now."""
+    """Change a row and end its lease, unless another worker has claimed the email since."""
     Email.objects.filter(
         pk=email.pk, state=Email.State.QUEUED, leased_until=email.leased_until
     ).update(leased_until=None, **changes)

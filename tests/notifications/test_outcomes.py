@@ -305,7 +305,7 @@ def test_it_holds_no_address_and_is_its_owners_alone(sink: Sink, settings: Setti
 
 
 def test_it_is_bounded_and_drops_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outcomes, "MOST_KEPT", 3)
+    monkeypatch.setattr(outcomes, "MAX_KEPT", 3)
     emails = [queue(f"note:{number}") for number in range(5)]
     for email in emails:
         keep(email, Outcome(Result.SENT))
