@@ -13,7 +13,7 @@ from tests.factories import make_event
 from tests.faults.breaking import commits_held, pause, waiting_commits
 from tests.faults.conftest import Conclude, Form, MakeStorm
 from tests.faults.storm import Person, make_people
-from tests.stack import Stack, http, wait_for
+from tests.helpers.stack import Stack, http, wait_for
 
 pytestmark = pytest.mark.processes
 
@@ -69,7 +69,7 @@ def test_web_killed_between_commit_and_answer(
     conclude(
         storm,
         broken="PostgreSQL held the commits of 8 requests (it waited for a standby that does not"
-        " exist), the web group was killed there (SIGKILL), and all 8 asked again.",
+        " exist), the web group was killed there (SIGKILL), and all 8 requests were sent again.",
     )
 
 

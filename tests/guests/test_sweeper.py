@@ -1,5 +1,6 @@
 """The sweeper: what workers miss is done all the same, with the broker or the database away."""
 
+import inspect
 import os
 import signal
 import subprocess
@@ -18,13 +19,14 @@ from django.db import connection
 from django.db.models.functions import Now
 from redis import Redis
 
+from guests.management.commands import sweeper
 from guests.models import Event, Guest, GuestRequest
 from notifications.models import Email
 from notifications.services import queue_email
 from snap.processes import BASE_DIR
 from tests.factories import make_account, make_event, make_guest, make_request
-from tests.invariants import broken_invariants
-from tests.stack import wait_for
+from tests.helpers.invariants import broken_invariants
+from tests.helpers.stack import wait_for
 
 pytestmark = pytest.mark.django_db
 committed = pytest.mark.django_db(transaction=True)
@@ -38,6 +40,14 @@ def overdue_request(seconds: float) -> GuestRequest:
 
 def guests_made() -> int:
     return Guest.objects.count()
+
+
+def test_every_sweep_is_run() -> None:
+    """A sweep is a function of the command's module that takes `stopping`."""
+    functions = [value for value in vars(sweeper).values() if inspect.isfunction(value)]
+    written = {each for each in functions if [*inspect.signature(each).parameters] == ["stopping"]}
+    run = {*sweeper.SWEEPS, *(sweep for sweep, _ in sweeper.SELDOM), sweeper.sweep_mirror}
+    assert written == run
 
 
 def test_what_is_due_just_now_is_left_to_the_workers() -> None:
