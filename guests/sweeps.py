@@ -26,7 +26,8 @@ from guests.requests.creating import create_guests_for_event
 from guests.requests.places import events_owing_places, fill_free_places
 from guests.requests.worker_health import note_workers_away
 from notifications.models import Email
-from notifications.services import send_due_emails, wake_emails_worker, write_kept_outcomes
+from notifications.sending import send_due_emails, write_kept_outcomes
+from notifications.services import wake_emails_worker
 from snap.resilience.database import breaker
 from snap.resilience.wakeup import WakeUp
 

@@ -4,7 +4,8 @@ from time import monotonic
 
 from celery import shared_task
 
-from notifications.services import BATCH, send_due_emails, wake_emails_worker
+from notifications.sending import BATCH, send_due_emails
+from notifications.services import wake_emails_worker
 
 # Seconds after which the rest is left to another task, well within the time limits.
 MAX_SECONDS = 30

@@ -11,7 +11,8 @@ import pytest
 from django.db import connection
 
 from notifications.models import Email
-from notifications.services import TIME_TO_TELL, queue_email
+from notifications.sending import TIME_TO_TELL
+from notifications.services import queue_email
 from snap.embedded import PostgreSQL
 from tests.factories import make_accounts
 from tests.faults.breaking import changed, pause

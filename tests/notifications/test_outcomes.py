@@ -23,11 +23,10 @@ from notifications import outcomes
 from notifications.delivery import Outcome, Result
 from notifications.models import Email
 from notifications.outcomes import KeptOutcomes
+from notifications.sending import send_due_emails, write_kept_outcomes
 from notifications.services import (
     queue_email,
     requeue_emails,
-    send_due_emails,
-    write_kept_outcomes,
 )
 from snap.embedded import PostgreSQL
 from snap.processes import BASE_DIR
@@ -216,7 +215,7 @@ def sending_process(port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
         "EMAIL_PORT": str(port),
     }
     environment.pop("PYTEST_VERSION", None)
-    work = "from notifications.services import send_due_emails; send_due_emails()"
+    work = "from notifications.sending import send_due_emails; send_due_emails()"
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "manage.py", "shell", "-c", work],

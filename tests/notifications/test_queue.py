@@ -17,13 +17,12 @@ from redis import Redis
 
 from notifications.delivery import deliver, provider
 from notifications.models import Email
+from notifications.sending import TIME_TO_TELL, send_due_emails
 from notifications.services import (
-    TIME_TO_TELL,
     EmailToQueue,
     queue_email,
     queue_emails,
     requeue_emails,
-    send_due_emails,
 )
 from notifications.tasks import send_emails
 from tests.helpers.stack import wait_for
