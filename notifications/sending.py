@@ -42,7 +42,7 @@ WRITE_RETRY_SECONDS = 0.5  # between two attempts to write it
 
 # After the end of its lease an email is left to its worker for this time: the worker may write an
 # outcome as soon as the database is back. Longer than the pauses of the worker and the sweeper.
-TIME_TO_TELL = timedelta(seconds=10)
+EXPIRED_LEASE_GRACE = timedelta(seconds=10)
 
 # After so many emails in a row with UNAVAILABLE, the rest of the batch is postponed.
 MAX_UNAVAILABLE_IN_A_ROW = 2
@@ -90,7 +90,7 @@ def _write_kept_outcomes(kept: KeptOutcomes) -> None:
 
 # One statement, so one round trip and one commit. MATERIALIZED has PostgreSQL select and lock the
 # rows once. A row whose lease has ended is not claimed yet: it is left to its worker for
-# TIME_TO_TELL, and due after that.
+# EXPIRED_LEASE_GRACE, and due after that.
 CLAIM = """
 WITH due AS MATERIALIZED ({due} FOR UPDATE SKIP LOCKED), claimed AS (
     UPDATE notifications_email AS email
@@ -109,7 +109,7 @@ def _claim(limit: int) -> list[Email]:
     due = Email.objects.due().order_by("-fast", "next_attempt_at", "pk").values("pk")[:limit]
     sql, parameters = due.query.sql_with_params()
     lease = timedelta(seconds=settings.EMAIL_LEASE)
-    claimed = Email.objects.raw(CLAIM.format(due=sql), [*parameters, lease, TIME_TO_TELL])
+    claimed = Email.objects.raw(CLAIM.format(due=sql), [*parameters, lease, EXPIRED_LEASE_GRACE])
     return sorted(claimed, key=lambda email: (not email.fast, email.next_attempt_at, email.pk))
 
 

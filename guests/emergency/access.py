@@ -16,7 +16,7 @@ def known_account(request: HttpRequest) -> RememberedAccount | None:
     return remembered
 
 
-def end_session_here(request: HttpRequest) -> None:
+def end_session_on_this_host(request: HttpRequest) -> None:
     """Sign the session out on this host. Other hosts know it after the journal was drained.
 
     Raises JournalError.

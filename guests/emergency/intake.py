@@ -83,14 +83,14 @@ def accept_request(
 
 
 @dataclass(frozen=True)
-class KeptTicket:
+class JournalledTicket:
     """A ticket of this host's journal, and the account that was signed in, if any."""
 
     ticket: Ticket
     account_id: int | None
 
 
-def find_kept_ticket(ticket_id: UUID, event: Event | None = None) -> KeptTicket | None:
+def find_journalled_ticket(ticket_id: UUID, event: Event | None = None) -> JournalledTicket | None:
     """Return a ticket of this host's journal, or None when it has none for the event.
 
     Raises JournalError.
@@ -106,7 +106,7 @@ def find_kept_ticket(ticket_id: UUID, event: Event | None = None) -> KeptTicket 
         ticket = dead_ticket(event, str(ticket_id), stored.error)
     else:
         ticket = queued_ticket(event, str(ticket_id))
-    return KeptTicket(ticket, stored.entry.account_id)
+    return JournalledTicket(ticket, stored.entry.account_id)
 
 
 def queued_ticket(event: Event, ticket_id: str) -> Ticket:

@@ -60,14 +60,14 @@ class MirroredTicket:
     session_hashes: str
     as_of: str
 
-    def is_of(self, remembered: RememberedAccount | None) -> bool:
+    def belongs_to(self, remembered: RememberedAccount | None) -> bool:
         """Return whether a session is one of the ticket's account, and not known to have ended."""
         account = self.request.account
         if remembered is None or remembered.pk != account.pk:
             return False
         return _is_valid(remembered, self.session_hashes, account.is_active, account.ended_sessions)
 
-    def is_of_browser(self, browser: str) -> bool:
+    def belongs_to_browser(self, browser: str) -> bool:
         """Return whether this browser registered the account while the database was unavailable."""
         account = self.request.account
         has_registered = self.request.browser == browser and account.is_known_in(browser)

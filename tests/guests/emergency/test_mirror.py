@@ -67,9 +67,9 @@ def test_a_place_is_there_as_its_holder_saw_it(mirror: Mirror) -> None:
     assert guest.qr_token is not None
     assert guest.qr_token in ticket.qr_code_url
     assert ticket.as_of
-    assert known.is_of(session_of(guest.account))
-    assert not known.is_of(session_of(make_account()))
-    assert not known.is_of(None)
+    assert known.belongs_to(session_of(guest.account))
+    assert not known.belongs_to(session_of(make_account()))
+    assert not known.belongs_to(None)
 
 
 def test_what_changed_since_is_taken_over_and_nothing_else_is_read(mirror: Mirror) -> None:
