@@ -93,7 +93,7 @@ def deliver(email: Email, backend: BaseEmailBackend) -> Outcome:
 
 
 def _build_message(email: Email) -> RelatedMessage | None:
-    """Return the message of an email, or None when nobody wants it any more."""
+    """Return the message of an email, or None when the email is no longer wanted."""
     with translation.override(email.language):
         content = build_content(email.kind, email.cause)
     if content is None or content.only_to not in ("", email.to):

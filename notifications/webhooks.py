@@ -62,8 +62,8 @@ def record_report(
         return
     state, from_states = TRANSITIONS[event.event_type]
     reported = Email.objects.filter(provider_id=event.message_id, state__in=from_states)
-    error = f"{event.event_type} {event.reject_reason or ''}".strip()
     if state == Email.State.BOUNCED:
+        error = f"{event.event_type} {event.reject_reason or ''}".strip()
         moved = reported.update(state=state, error=error)
     else:
         moved = reported.update(state=state)

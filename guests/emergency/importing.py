@@ -186,8 +186,8 @@ def _match_account(entry: Entry) -> AccountMatch:
     if account is None:
         return _register(entry)
     # The account can precede its entry: its registration was committed, but the response was lost.
-    # Nobody can have verified such an account. A verified account may belong to another person who
-    # used the same browser.
+    # Such an account is not verified. A verified account may belong to another person who used the
+    # same browser.
     if account.verified_at is None and account.is_known_in(entry.browser):
         return AccountMatch(account, MatchedBy.BROWSER)
     return AccountMatch(account, MatchedBy.PHONE)

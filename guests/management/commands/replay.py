@@ -25,7 +25,7 @@ class Command(BaseCommand):
         requests = GuestRequest.objects.filter(state=GuestRequest.State.DEAD).order_by("pk")
         entries = DeadEntry.objects.order_by("pk")
         if tickets:
-            ticket_ids = [_parse_ticket_id(text) for text in tickets]
+            ticket_ids = list(map(_parse_ticket_id, tickets))
             requests = requests.filter(ticket_id__in=ticket_ids)
             entries = entries.filter(ticket_id__in=ticket_ids)
         self._list(requests, entries)

@@ -46,9 +46,11 @@ def run_until_stopped() -> None:
     # A blocked signal waits for sigwait, so it cannot interrupt the code before that.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     stop = threading.Event()
-    threads = [threading.Thread(target=run_repeatedly, args=(sweep, stop)) for sweep in SWEEPS]
-    for thread in threads:
+    threads = []
+    for sweep in SWEEPS:
+        thread = threading.Thread(target=run_repeatedly, args=(sweep, stop))
         thread.start()
+        threads.append(thread)
     signal.sigwait(STOP_SIGNALS)
     stop.set()
     for thread in threads:
