@@ -61,7 +61,7 @@ def test_what_is_due_just_now_is_left_to_the_workers() -> None:
 @committed
 def test_for_what_is_overdue_the_worker_is_woken() -> None:
     overdue_request(2)
-    with Redis.from_url(settings.BROKER_URL) as broker:
+    with Redis.from_url(settings.BROKER_URL, socket_timeout=10) as broker:
         broker.blpop(["guests"], timeout=5)
         call_command("sweeper", once=True)
         assert broker.blpop(["guests"], timeout=5) is not None
