@@ -1,4 +1,4 @@
-"""Accept requests, and show their tickets, while the database is unavailable (level 3)."""
+"""Accept requests without the database (docs/reference.md, Emergency levels, level 3)."""
 
 import logging
 from collections.abc import Iterable
