@@ -74,10 +74,16 @@ class PlainFormatter(logging.Formatter):
 
 
 def describe_error(error: Exception) -> str:
-    """Name an error and where it arose, without its text: `SMTPDataError 554 (smtplib.py:887)`."""
+    """Name an error and where it arose, without its text: `SMTPDataError 554 (smtplib.py:887)`.
+
+    Of a mail or HTTP error the status is included, of a database error the violated constraint.
+    """
     status = getattr(error, "smtp_code", None) or getattr(error, "status_code", None) or ""
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         status = max(code for code, _ in error.recipients.values())
+    diagnostics = getattr(error.__cause__, "diag", None)
+    constraint = getattr(diagnostics, "constraint_name", None)
     frame = traceback.extract_tb(error.__traceback__)[-1]
     where = f"({Path(frame.filename).name}:{frame.lineno})"
-    return " ".join(str(part) for part in (type(error).__name__, status, where) if part)
+    parts = (type(error).__name__, status, constraint, where)
+    return " ".join(str(part) for part in parts if part)

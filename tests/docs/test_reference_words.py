@@ -14,9 +14,9 @@ from django.test import Client
 from prometheus_client import REGISTRY
 
 from accounts.models import Claim, User
-from guests.management.commands import sweeper
 from guests.models import Guest, GuestRequest
 from guests.requests.tickets import Ticket
+from guests.sweeps import SWEEPS
 from notifications.kinds import known_kinds
 from notifications.models import Email
 from promo.api.errors import PERMISSION_CODES
@@ -181,10 +181,14 @@ def test_every_task_is_on_the_page_with_its_queue() -> None:
 def test_every_sweep_is_on_the_page_with_its_interval() -> None:
     rows = table_of("Queues and retries", "Sweep").rows
     documented = [(codes_in(row["Sweep"])[0], row["Every"].strip("`")) for row in rows]
-    in_code = [(sweep.__name__, "SWEEP_INTERVAL") for sweep in sweeper.SWEEPS]
-    in_code += [(sweep.__name__, f"{interval:g} s") for sweep, interval in sweeper.SELDOM]
-    share = f"{100 * sweeper.MIRROR_SHARE:g} % of the time"
-    in_code.append((sweeper.sweep_mirror.__name__, share))
+    in_code = []
+    for sweep in SWEEPS:
+        every = "SWEEP_INTERVAL"
+        if sweep.interval is not None:
+            every = f"{sweep.interval:g} s"
+        elif sweep.max_share < 1:
+            every = f"{100 * sweep.max_share:g} % of the time"
+        in_code.append((sweep.name, every))
     assert_same("sweeps", documented, in_code)
 
 
