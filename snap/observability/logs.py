@@ -69,23 +69,26 @@ class PlainFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
         line = super().formatMessage(record)
-        for key, value in vars(record).items():
-            if key not in _STANDARD_FIELDS:
-                line += f" {key}={value}"
+        # The message of runserver has everything; its fields are a socket and a second time.
+        if record.name != "django.server":
+            for key, value in vars(record).items():
+                if key not in _STANDARD_FIELDS:
+                    line += f" {key}={value}"
         return line.translate(_CONTROLS)
 
 
 def describe_error(error: Exception) -> str:
     """Return an error's class and location without its text: `SMTPDataError 554 (smtplib.py:887)`.
 
-    The text could contain personal data.
+    A mail or HTTP error also has its status, a database error the name of the violated constraint.
+    The text is left out because it could contain personal data.
     """
-    name = type(error).__name__
-    status = getattr(error, "smtp_code", None) or getattr(error, "status_code", None)
+    status = getattr(error, "smtp_code", None) or getattr(error, "status_code", None) or ""
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         status = max(code for code, _ in error.recipients.values())
+    diagnostics = getattr(error.__cause__, "diag", None)
+    constraint = getattr(diagnostics, "constraint_name", None)
     frame = traceback.extract_tb(error.__traceback__)[-1]
     where = f"({Path(frame.filename).name}:{frame.lineno})"
-    if not status:
-        return f"{name} {where}"
-    return f"{name} {status} {where}"
+    parts = (type(error).__name__, status, constraint, where)
+    return " ".join(str(part) for part in parts if part)

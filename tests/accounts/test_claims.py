@@ -18,7 +18,7 @@ from guests.claims.services import grant_claim, grant_unanswered_claims, refuse_
 from guests.models import Event, Guest, GuestRequest
 from guests.requests.creating import create_due_guests
 from notifications.models import Email
-from notifications.services import send_due_emails
+from notifications.sending import send_due_emails
 from tests.factories import make_account, make_event, make_guest, make_staff
 from tests.helpers.emails import link_in, send_all
 from tests.helpers.guards import at_once, without_locks

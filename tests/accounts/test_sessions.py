@@ -18,9 +18,9 @@ from guests.passes.holders import link_for_holder
 from guests.requests.creating import create_due_guests
 from snap.resilience.database import breaker
 from tests.factories import make_account, make_event, make_guest, make_request, make_staff
+from tests.helpers.sockets import open_socket, receive, refused_status
 from tests.helpers.stack import Stack
 from tests.helpers.visitors import PHONE, Visitor, html_of
-from tests.promo.sockets.test_consumers import hear, socket, status_of_refusal
 
 PASSWORD = "a long password"
 
@@ -308,15 +308,15 @@ def test_an_ended_session_opens_no_socket_and_hears_nothing_more(stack: Stack) -
         cookie = f"session={visitor.browser.cookies['session'].value}"
         others = f"session={other.browser.cookies['session'].value}"
         with (
-            socket(stack, request.ticket_id, cookie=cookie) as thief,
-            socket(stack, request.ticket_id, cookie=others) as elsewhere,
+            open_socket(stack, request.ticket_id, cookie=cookie) as thief,
+            open_socket(stack, request.ticket_id, cookie=others) as elsewhere,
         ):
-            assert hear(thief)["type"] == hear(elsewhere)["type"] == "guest_processing"
+            assert receive(thief)["type"] == receive(elsewhere)["type"] == "guest_processing"
             visitor.browser.post("/sign-out/")
             create_due_guests()
             assert list(thief) == []
-            assert hear(elsewhere)["type"] == "guest_created"
-        assert status_of_refusal(stack, request.ticket_id, cookie=cookie) == 403
+            assert receive(elsewhere)["type"] == "guest_created"
+        assert refused_status(stack, request.ticket_id, cookie=cookie) == 403
 
 
 @pytest.mark.processes
@@ -326,7 +326,7 @@ def test_signing_out_everywhere_closes_all_sockets(stack: Stack) -> None:
         visitor = signed_in_again(account)
         request = make_request(make_event(), account)
         cookie = f"session={visitor.browser.cookies['session'].value}"
-        with socket(stack, request.ticket_id, cookie=cookie) as opened:
-            hear(opened)
+        with open_socket(stack, request.ticket_id, cookie=cookie) as opened:
+            receive(opened)
             User.objects.get(pk=account.pk).sign_out_everywhere()
             assert list(opened) == []

@@ -23,7 +23,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from accounts.models import LoginCode
 from guests.models import Event, Guest, GuestRequest
-from snap.embedded import free_port
+from snap.local.embedded import free_port
 from tests.conftest import PHONE
 from tests.factories import make_account, make_event, make_event_promoter, make_guest, make_request
 from tests.helpers.scans import scan

@@ -15,9 +15,8 @@ from websockets.sync.client import ClientConnection
 
 from tests.factories import make_event, make_request
 from tests.helpers.sessions import cookie_of
+from tests.helpers.sockets import open_socket, receive
 from tests.helpers.stack import Stack, http, wait_for
-from tests.promo.sockets.test_consumers import hear
-from tests.promo.sockets.test_consumers import socket as websocket
 
 pytestmark = pytest.mark.processes
 
@@ -140,9 +139,9 @@ def test_handshakes_that_never_end_keep_nobody_out(idle: Stack) -> None:
     cookie = cookie_of(request.account)
     with (
         connections(idle.ws_port, SLOW, said),
-        websocket(idle, request.ticket_id, cookie=cookie) as opened,
+        open_socket(idle, request.ticket_id, cookie=cookie) as opened,
     ):
-        assert hear(opened)["type"] == "guest_processing"
+        assert receive(opened)["type"] == "guest_processing"
 
 
 def test_many_sockets_and_messages_of_one_client_keep_nobody_out(idle: Stack) -> None:
@@ -150,14 +149,14 @@ def test_many_sockets_and_messages_of_one_client_keep_nobody_out(idle: Stack) ->
     cookie = cookie_of(attacker.account)
     with ExitStack() as held:
         sockets = [
-            held.enter_context(websocket(idle, attacker.ticket_id, cookie=cookie))
+            held.enter_context(open_socket(idle, attacker.ticket_id, cookie=cookie))
             for _ in range(60)
         ]
         for each in sockets:
             for _ in range(30):
                 each.send("x" * 4000)
-        with websocket(idle, visitor.ticket_id, cookie=cookie_of(visitor.account)) as opened:
-            assert hear(opened)["type"] == "guest_processing"
+        with open_socket(idle, visitor.ticket_id, cookie=cookie_of(visitor.account)) as opened:
+            assert receive(opened)["type"] == "guest_processing"
 
 
 def send_and_hear(opened: ClientConnection, said: str) -> None:
@@ -167,8 +166,8 @@ def send_and_hear(opened: ClientConnection, said: str) -> None:
 
 def test_a_frame_of_sixteen_megabytes_is_cut_off(idle: Stack) -> None:
     request = make_request()
-    with websocket(idle, request.ticket_id, cookie=cookie_of(request.account)) as opened:
-        hear(opened)
+    with open_socket(idle, request.ticket_id, cookie=cookie_of(request.account)) as opened:
+        receive(opened)
         with pytest.raises(ConnectionClosed):
             send_and_hear(opened, "x" * 16_000_000)
         assert opened.close_code in {1009, 1006}
@@ -181,7 +180,7 @@ def test_a_session_signed_by_somebody_else_opens_no_socket(idle: Stack) -> None:
     forged = f"{data}:{stamp}:{signature[::-1]}"
     with (
         pytest.raises(Exception, match="403"),
-        websocket(idle, request.ticket_id, cookie=forged),
+        open_socket(idle, request.ticket_id, cookie=forged),
     ):
         pytest.fail("the socket was opened")
 
@@ -194,7 +193,7 @@ def test_a_page_of_another_origin_opens_no_socket(idle: Stack, origin: str | Non
     cookie = cookie_of(request.account)
     with (
         pytest.raises(Exception, match="403"),
-        websocket(idle, request.ticket_id, cookie=cookie, origin=origin),
+        open_socket(idle, request.ticket_id, cookie=cookie, origin=origin),
     ):
         pytest.fail("the socket was opened")
 

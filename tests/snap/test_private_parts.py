@@ -30,7 +30,7 @@ from psycopg import errors
 from psycopg_pool import ConnectionPool
 
 from accounts.models import User
-from snap.processes import BASE_DIR
+from snap.local.processes import BASE_DIR
 
 # Private names in the code, by the package that they belong to. A test below covers each package.
 PRIVATE_NAMES = {

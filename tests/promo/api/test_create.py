@@ -1,4 +1,4 @@
-"""`create` at a peak: few threads wait, and whoever finds them busy has a ticket at once."""
+"""`create` at a peak: few threads wait for guests, and further calls return a ticket at once."""
 
 from contextlib import ExitStack
 
@@ -36,7 +36,7 @@ def test_a_thread_that_may_wait_makes_the_guest(guest: Client, event: Event) -> 
 def test_with_all_of_them_waiting_the_next_has_a_ticket_at_once(
     guest: Client, event: Event, all_wait: None
 ) -> None:
-    """The protection is the semaphore: with one more thread allowed this would be a 200."""
+    """The semaphore protects the threads: with one more allowed this would be a 200."""
     response = guest.post(CREATE, {"event_id": event.pk}, content_type="application/json")
     assert response.status_code == 202
     ticket = GuestRequest.objects.get()
@@ -52,7 +52,7 @@ def test_who_asks_again_waits_for_nobody(guest: Client, event: Event, all_wait: 
 
 
 def test_no_turn_to_wait_is_lost(guest: Client, event: Event) -> None:
-    """However a call ends, its turn is free again: a BoundedSemaphore has no more than it had."""
+    """Each call releases the semaphore, however it ends, and no call releases it twice."""
     for _ in range(settings.CREATE_WAITERS + 1):
         guest.post(CREATE, {"event_id": event.pk}, content_type="application/json")
         guest.post(CREATE, {"event_id": 0}, content_type="application/json")

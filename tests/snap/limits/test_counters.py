@@ -22,7 +22,7 @@ from snap.limits import counters as limits
 from snap.limits.counters import acquire, join_line
 from snap.limits.layers import WINDOW, Layer
 from snap.limits.local_counters import MAX_KEYS, SLICE, LocalCounters
-from snap.processes import BASE_DIR
+from snap.local.processes import BASE_DIR
 from tests.factories import make_account, make_event
 from tests.helpers import servers
 from tests.helpers.stack import Stack, http
