@@ -1,4 +1,4 @@
-"""Codes by SMS: when, and what happens when the channel does not take them."""
+"""Codes by SMS: which codes go by SMS, and what happens when the channel fails."""
 
 import pytest
 from pytest_django import Settings

@@ -36,7 +36,7 @@ NO_ANIMATION_RUNS = """document.getAnimations().every(each =>
 _numbers = count(1)
 
 
-# Checks ------------------------------------------------------------------------------------------
+# Checks -------------------------------------------------------------------------------------------
 
 
 def shoot(page: Page, name: str) -> None:
@@ -82,7 +82,7 @@ def expect_qr(page: Page, timeout: float = 20_000) -> None:
     wait_until(page, "document.querySelector('#ticket .pass-code img').naturalWidth > 0")
 
 
-# Steps -------------------------------------------------------------------------------------------
+# Steps --------------------------------------------------------------------------------------------
 
 
 def open_link(page: Page, event: Event, promoter: str = "") -> None:

@@ -1,7 +1,7 @@
 """Where a place is shown, and what only its holder may read there."""
 
 from guests.models import Guest
-from tests.helpers.visitors import Answer, html_of
+from tests.helpers.visitors import Response, html_of
 
 
 def pages_of(guest: Guest) -> list[str]:
@@ -17,7 +17,7 @@ def pages_of(guest: Guest) -> list[str]:
     ]
 
 
-def assert_nothing_of(response: Answer, guest: Guest) -> None:
+def assert_nothing_of(response: Response, guest: Guest) -> None:
     """Check that a response has neither personal data of a guest nor their QR code."""
     text = html_of(response)
     for secret in (guest.name, guest.account.email, guest.phone, f"/media/qr/{guest.qr_token}"):

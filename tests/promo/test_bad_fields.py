@@ -18,7 +18,7 @@ from tests.helpers.odd_texts import (
 from tests.helpers.visitors import (
     PERSON,
     TYPED_PHONE,
-    Answer,
+    Response,
     Visitor,
     error_beside,
     html_of,
@@ -102,8 +102,8 @@ def each(wrong: dict[str, str]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("typed", wrong.values(), ids=wrong.keys())
 
 
-def assert_told(response: Answer, field: str, *, htmx: bool) -> None:
-    """Check that an answer shows its form again with a sentence beside a field."""
+def assert_field_error(response: Response, field: str, *, htmx: bool) -> None:
+    """Check that a response shows its form again with an error beside a field."""
     assert response.status_code == 422
     assert len(error_beside(field, response)) > 5
     assert f'aria-describedby="id_{field}_error"' in html_of(response)
@@ -113,7 +113,7 @@ def assert_told(response: Answer, field: str, *, htmx: bool) -> None:
 
 
 def encoded(fields: dict[str, str]) -> bytes:
-    """Encode a form by hand, so that what is no valid text can be in it."""
+    """Encode a form whose values may be invalid text."""
     pairs = (f"{name}=".encode() + quoted(value) for name, value in fields.items())
     return b"&".join(pairs)
 
@@ -123,7 +123,7 @@ def quoted(text: str) -> bytes:
     return "".join(f"%{byte:02X}" for byte in raw).encode()
 
 
-def send_raw(visitor: Visitor, step: str, **fields: str) -> Answer:
+def send_raw(visitor: Visitor, step: str, **fields: str) -> Response:
     return visitor.browser.post(
         visitor.step_url(step),
         encoded(visitor.hidden_fields(step) | fields),
@@ -131,14 +131,14 @@ def send_raw(visitor: Visitor, step: str, **fields: str) -> Answer:
     )
 
 
-# Fields ------------------------------------------------
+# Fields -------------------------------------------------------------------------------------------
 
 
 @browsers
 @each(NOT_PHONES)
 def test_an_invalid_phone_is_refused(typed: str, htmx: bool) -> None:
     visitor = Visitor(make_event(), htmx=htmx)
-    assert_told(send_raw(visitor, "phone", country="PT", phone=typed), "phone", htmx=htmx)
+    assert_field_error(send_raw(visitor, "phone", country="PT", phone=typed), "phone", htmx=htmx)
     assert set(rows().values()) == {0}
 
 
@@ -193,7 +193,7 @@ def test_a_plus_wins_over_the_country() -> None:
 def test_an_invalid_name_is_refused(field: str, typed: str, htmx: bool) -> None:
     visitor = Visitor(make_event(), htmx=htmx)
     visitor.give_phone()
-    assert_told(send_raw(visitor, "register", **PERSON | {field: typed}), field, htmx=htmx)
+    assert_field_error(send_raw(visitor, "register", **PERSON | {field: typed}), field, htmx=htmx)
     assert set(rows().values()) == {0}
 
 
@@ -230,10 +230,10 @@ def test_names_are_normalised() -> None:
 
 
 def test_the_length_of_a_name_is_checked_after_normalisation() -> None:
-    # U+0958 becomes two characters in composed form, so sixty of them are too many.
+    # U+0958 is two characters in composed form, so sixty of them are too long.
     visitor = Visitor(make_event())
     visitor.give_phone()
-    assert_told(visitor.register(first_name="\u0958" * 60), "first_name", htmx=False)
+    assert_field_error(visitor.register(first_name="\u0958" * 60), "first_name", htmx=False)
     assert set(rows().values()) == {0}
 
 
@@ -242,7 +242,9 @@ def test_the_length_of_a_name_is_checked_after_normalisation() -> None:
 def test_an_invalid_email_is_refused(typed: str, htmx: bool) -> None:
     visitor = Visitor(make_event(), htmx=htmx)
     visitor.give_phone()
-    assert_told(send_raw(visitor, "register", **PERSON | {"email": typed}), "email", htmx=htmx)
+    assert_field_error(
+        send_raw(visitor, "register", **PERSON | {"email": typed}), "email", htmx=htmx
+    )
     assert set(rows().values()) == {0}
 
 
@@ -268,9 +270,9 @@ def test_an_invalid_code_is_refused_and_uses_no_try(typed: str, htmx: bool) -> N
     visitor = Visitor(make_event(), htmx=htmx)
     visitor.give_phone(account.phone or "")
     before = rows()
-    assert_told(send_raw(visitor, "code", code=typed), "code", htmx=htmx)
+    assert_field_error(send_raw(visitor, "code", code=typed), "code", htmx=htmx)
     assert rows() == before
-    # It has used up no try.
+    # The code keeps all its tries.
     assert last_code(account).tries == 0
 
 

@@ -13,7 +13,7 @@ from tests.helpers.visitors import (
     PERSON,
     PHONE,
     TYPED_PHONE,
-    Answer,
+    Response,
     Visitor,
     error_beside,
     html_of,
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db
 browsers = pytest.mark.parametrize("htmx", [False, True], ids=["plain", "htmx"])
 
 
-# Steps without what they need, and again ------------------------------------------------
+# Steps out of order, and repeated -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("step", ["code", "register"])
@@ -104,10 +104,10 @@ def test_a_reloaded_step_shows_its_form_again() -> None:
         assert "errorlist" not in html_of(shown)
 
 
-# Tokens ------------------------------------------------
+# Tokens -------------------------------------------------------------------------------------------
 
 
-def token_in(response: Answer) -> str:
+def token_in(response: Response) -> str:
     found = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', html_of(response))
     assert found
     return found[1]
@@ -135,7 +135,7 @@ def test_a_csrf_token_from_before_signing_in_no_longer_counts() -> None:
     assert "/ticket/" in location_of(visitor.register(csrfmiddlewaretoken=old))
     refused = visitor.send("request", csrfmiddlewaretoken=old)
     assert refused.status_code == 403
-    # The way back leads to a form that works.
+    # The page that the refusal links to has a valid form.
     fresh = token_in(visitor.look())
     assert "/ticket/" in location_of(visitor.send("request", csrfmiddlewaretoken=fresh))
 
@@ -155,7 +155,7 @@ def test_the_link_back_from_an_old_form_leads_to_no_other_site() -> None:
         assert MARKUP.encode() not in response.content
 
 
-# Bodies ------------------------------------------------
+# Bodies -------------------------------------------------------------------------------------------
 
 FORM = "application/x-www-form-urlencoded"
 

@@ -1,4 +1,4 @@
-"""The guest's way while the broker or the database is really away."""
+"""Pages and API while the broker or the database is stopped."""
 
 import pytest
 from django.core.management import call_command
@@ -27,7 +27,7 @@ CREATE = "/api/client-auth/guests/create-async"
 
 @pytest.fixture
 def event(client: Client) -> Event:
-    """An open event whose page was seen while all was well."""
+    """An open event whose page was served before the outage."""
     event = make_event(slug="festa")
     make_event_promoter(event)
     assert client.get("/promo/festa/").status_code == 200
@@ -175,7 +175,7 @@ def test_without_a_broker_the_response_has_the_qr_code(client: Client, event: Ev
 
 
 def wake_workers(*, failing: bool) -> None:
-    """Have this process's wake-up go out, or find out that it cannot."""
+    """Send a wake-up, and wait until this process knows whether wake-ups fail."""
     wake_guests_worker()
     wait_for(lambda: wake_guests_worker.is_failing() is failing)
 
@@ -188,7 +188,7 @@ def test_a_dead_entry_is_shown_as_failed(client: Client, event: Event, settings:
     response = client.post("/promo/festa/-/code/", form, headers={"HX-Request": "true"})
     ticket_url = response.headers["HX-Push-Url"]
     start_database()
-    drain(get_journal())  # Nobody has the phone, so there is no account for the request.
+    drain(get_journal())  # No account has the phone, so the entry cannot be drained.
     assert 'data-state="failed' in client.get(ticket_url).content.decode()
     stop_database()
     assert 'data-state="failed' in client.get(ticket_url).content.decode()

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.django_db
 in_both_languages = pytest.mark.parametrize("language", ["pt", "en"])
 
 
-# The event, in every state of its list -----------------------------------------------------------
+# States of the list -------------------------------------------------------------------------------
 
 
 LIST_STATES = [

@@ -1,4 +1,4 @@
-"""What a link leads to is remembered for a moment: what that saves, and what it must not do."""
+"""The cache of promo links: which queries it saves, and which data it must not share."""
 
 import re
 from datetime import timedelta
@@ -132,7 +132,7 @@ def test_a_cached_page_expires_with_its_link(settings: Settings, client: Client)
 def test_addresses_with_different_queries_share_a_cached_page(
     settings: Settings, client: Client
 ) -> None:
-    """Social networks add a word of their own to each click."""
+    """Social networks add a parameter to each click."""
     settings.LINK_SECONDS = 60.0
     address = f"/promo/{make_event().slug}/"
     for number in range(5):
@@ -140,13 +140,13 @@ def test_addresses_with_different_queries_share_a_cached_page(
     page = client.get(f'{address}?click="><script>&{EACH_ONES_CSRF}').content.decode()
     assert len(open_link(address.split("/")[2], "").pages) == 1
     assert '"><script>' not in page
-    assert page.count(EACH_ONES_CSRF) == 1  # What was sent, and not a token in its place.
+    assert page.count(EACH_ONES_CSRF) == 1  # The visitor's own text; no token replaced it.
 
 
 def test_the_steps_of_a_new_visitor_make_few_queries(
     settings: Settings, client: Client, django_assert_num_queries: Any
 ) -> None:
-    """Of a journey of somebody new, with the link opened by somebody else before."""
+    """Another visitor has opened the link before, so the event is cached."""
     settings.LINK_SECONDS = 60.0
     event = make_event()
     client.get(f"/promo/{event.slug}/")
@@ -156,7 +156,7 @@ def test_the_steps_of_a_new_visitor_make_few_queries(
         client.get(f"/promo/{event.slug}/")
     with django_assert_num_queries(0):
         client.get(f"/promo/{event.slug}/-/phone/")
-    with django_assert_num_queries(1):  # Has the phone an account?
+    with django_assert_num_queries(1):  # It looks up the phone.
         shown = client.post(f"/promo/{event.slug}/-/phone/", form, headers={"HX-Request": "true"})
     names |= signed_step(shown)
     with django_assert_num_queries(9):

@@ -28,7 +28,7 @@ VENDOR = Path(settings.BASE_DIR) / "static" / "vendor"
 in_both_languages = pytest.mark.parametrize("language", ["pt", "en"])
 
 
-# The steps ---------------------------------------------------------------------------------------
+# The steps ----------------------------------------------------------------------------------------
 
 
 @in_both_languages
@@ -77,7 +77,7 @@ def test_back_leads_from_every_step_to_the_event(shown: str, header: str) -> Non
     assert response[header] == visitor.step_url("phone")
 
 
-# A pass, and errors ------------------------------------------------------------------------------
+# A pass, and errors -------------------------------------------------------------------------------
 
 
 @in_both_languages
@@ -149,7 +149,7 @@ def test_error_pages_make_no_query(name: str, django_assert_num_queries: Any) ->
     assert "<main" in html
 
 
-# Files -------------------------------------------------------------------------------------------
+# Files --------------------------------------------------------------------------------------------
 
 
 def test_third_party_files_match_their_checksums() -> None:

@@ -30,7 +30,7 @@ from tests.helpers.visitors import (
 pytestmark = pytest.mark.django_db
 
 
-# Lists that take nobody --------------------------------------------------------------------------
+# Lists without places -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Forms of two tabs, and of somebody else: a step is about its own phone and event, or nothing."""
+"""Every form of a step is about one phone and event: in two tabs, and when it is forged."""
 
 import re
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from tests.factories import make_account, make_event
 from tests.helpers.outages import open_breaker
 from tests.helpers.visitors import (
     PERSON,
-    Answer,
+    Response,
     Visitor,
     address_of_step,
     html_of,
@@ -36,7 +36,7 @@ events = pytest.mark.parametrize("two_events", [False, True], ids=["one event", 
 
 
 class Tab:
-    """One tab of a browser that has others: it knows the form it shows, and no other."""
+    """One of several tabs of a browser. It knows only the form that it shows."""
 
     def __init__(self, browser: Client, event: Event, *, htmx: bool) -> None:
         self.browser, self.event = browser, event
@@ -47,17 +47,17 @@ class Tab:
     def url(self, step: str) -> str:
         return f"/promo/{self.event.slug}/-/{step}/"
 
-    def get(self, address: str) -> Answer:
+    def get(self, address: str) -> Response:
         return self._show(self.browser.get(address, headers=self.headers))
 
-    def send(self, step: str, **fields: str) -> Answer:
+    def send(self, step: str, **fields: str) -> Response:
         response = self.browser.post(self.url(step), self.form | fields, headers=self.headers)
         return self._show(response)
 
-    def give_phone(self, phone: str) -> Answer:
+    def give_phone(self, phone: str) -> Response:
         return self.send("phone", phone=phone)
 
-    def _show(self, response: Answer) -> Answer:
+    def _show(self, response: Response) -> Response:
         if response.status_code in {302, 303}:
             self.address = response["Location"]
             return self._show(self.browser.get(self.address, headers=self.headers))
@@ -69,7 +69,7 @@ class Tab:
         return response
 
 
-def text(response: Answer) -> str:
+def text(response: Response) -> str:
     return html_of(response)
 
 
@@ -79,7 +79,7 @@ def two_tabs(*, htmx: bool, two_events: bool) -> tuple[Tab, Tab]:
     return Tab(browser, event, htmx=htmx), Tab(browser, other, htmx=htmx)
 
 
-# Two tabs ----------------------------------------------------------------------------------------
+# Two tabs -----------------------------------------------------------------------------------------
 
 
 @browsers
@@ -131,7 +131,7 @@ def test_a_claim_is_about_the_phone_of_its_own_tab(*, htmx: bool) -> None:
     assert not other.claims.exists()
 
 
-def link_in(response: Answer, step: str) -> str:
+def link_in(response: Response, step: str) -> str:
     found = re.search(rf'href="([^"]*/{step}/[^"]*)"', text(response))
     assert found
     return found[1]
@@ -174,7 +174,7 @@ def test_tabs_keep_their_own_phones_in_an_outage(*, htmx: bool) -> None:
     assert stored.entry.phone == FIRST
 
 
-# Forms of somebody else --------------------------------------------------------------------------
+# Forged forms -------------------------------------------------------------------------------------
 
 
 def another_browser(visitor: Visitor) -> tuple[Visitor, dict[str, str]]:
@@ -251,7 +251,7 @@ def test_a_form_counts_for_two_hours(age: int, *, counts: bool) -> None:
     assert User.objects.exists() == counts
 
 
-# Addresses ---------------------------------------------------------------------------------------
+# Addresses ----------------------------------------------------------------------------------------
 
 
 @browsers

@@ -1,4 +1,4 @@
-"""What a ticket shows in each of its states, on its page and in a push."""
+"""Tickets in each of their states, on their page and in a push."""
 
 from collections.abc import Callable
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 in_both_languages = pytest.mark.parametrize("language", ["pt", "en"])
 
 
-# The ticket --------------------------------------------------------------------------------------
+# The ticket ---------------------------------------------------------------------------------------
 
 
 def _processing(account: User) -> GuestRequest:

@@ -1,4 +1,4 @@
-"""The check of our packages: what it did not look up, it does not call safe."""
+"""The check for known weaknesses: a package without a result does not count as safe."""
 
 import importlib.util
 from types import ModuleType

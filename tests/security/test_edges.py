@@ -1,4 +1,4 @@
-"""What stands at the edge: caches, metrics, the inbox, the log, and answers in an emergency."""
+"""Leaks outside of pages: caches, metrics, the inbox, logs, and responses in an outage."""
 
 import logging
 import os
@@ -31,9 +31,9 @@ from tests.helpers.visitors import Visitor, html_of
 
 AWAY: dict[str, Any] = {"REMOTE_ADDR": "192.0.2.7"}
 
-# Caches --------------------------------------------------------------------------------------
+# Caches -------------------------------------------------------------------------------------------
 
-# Routes whose answers anybody may keep, and why.
+# Routes whose responses may be cached, and why.
 KEPT = {
     "media/qr/<str:token>.png": "its address is as secret as the image, which never changes",
     "^media/posters/(?P<name>\\w[\\w.-]*)$": "posters are public, under a name that never changes",
@@ -91,7 +91,7 @@ def test_static_files_are_cached(stack: Stack) -> None:
     assert "immutable" in http.get(stack.url + path).headers["cache-control"]
 
 
-# Metrics -------------------------------------------------------------------------------------
+# Metrics ------------------------------------------------------------------------------------------
 
 PRODUCTION = {
     "SECRET_KEY": "x" * 64,
@@ -132,7 +132,7 @@ def test_a_proxy_on_this_machine_does_not_open_metrics(client: Client, header: s
     assert client.get("/metrics", headers={header: "127.0.0.1"}).status_code == 403
 
 
-# The inbox -----------------------------------------------------------------------------------
+# The inbox ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -181,7 +181,7 @@ def test_without_a_key_only_this_machine_opens_the_inbox(inbox: str, settings: S
     assert Client().get("/inbox/").status_code == 200
 
 
-# In an emergency -----------------------------------------------------------------------------
+# Outages ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.django_db(transaction=True)
@@ -215,7 +215,7 @@ def test_only_the_browser_of_a_ticket_sees_that_it_is_queued() -> None:
         assert unknown["Refresh"] == unknown["Retry-After"]
 
 
-# The log -------------------------------------------------------------------------------------
+# The log ------------------------------------------------------------------------------------------
 
 TOKEN = "c1li-pY3-Uidc97lwpZZWfN3"
 SIGNED = "eyJhIjoxfQ:1xWttF:KzDoYl5e2EH0ouJ8wXzQDFxYLNbj4O6_khYqa4LEqPk"
@@ -276,7 +276,7 @@ def test_the_databases_log_quotes_neither_rows_nor_statements() -> None:
 
 
 def test_an_error_of_a_client_is_one_line_of_the_log() -> None:
-    """Anybody can cause one: a traceback for each would fill the disk."""
+    """Every client can cause such errors, and a traceback for each would fill the disk."""
     try:
         raise SuspiciousOperation("Invalid HTTP_HOST header")
     except SuspiciousOperation:
@@ -292,7 +292,7 @@ def test_an_error_of_a_client_is_one_line_of_the_log() -> None:
 
 @pytest.mark.processes
 def test_no_error_writes_a_token_into_any_log(stack: Stack) -> None:
-    """Errors of every kind around a pass: pages, images, sockets, a broken storage."""
+    """The errors are of pages, images, sockets and a broken storage."""
     starts = {name: len(stack.log(name)) for name in ("web", "ws", "worker", "emails", "sweeper")}
     guest = make_guest()
     token = guest.qr_token or ""
@@ -327,7 +327,7 @@ def test_no_error_writes_a_token_into_any_log(stack: Stack) -> None:
 
 
 def knock(port: int, path: str) -> None:
-    """Ask for a socket."""
+    """Send a websocket handshake over HTTP."""
     headers = {
         "connection": "upgrade",
         "upgrade": "websocket",

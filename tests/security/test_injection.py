@@ -1,4 +1,4 @@
-"""Line breaks where they would begin a header or a log line of an attacker's own."""
+"""Line breaks that would start a header or a log line of an attacker's choice."""
 
 import logging
 import re

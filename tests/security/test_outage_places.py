@@ -18,7 +18,7 @@ from tests.helpers.outages import (
     stop_database_after_a_sweep,
 )
 from tests.helpers.places import assert_nothing_of, pages_of
-from tests.helpers.visitors import Answer, Visitor, html_of, location_of, state_in
+from tests.helpers.visitors import Response, Visitor, html_of, location_of, state_in
 
 pytestmark = pytest.mark.usefixtures("stoppable_database")
 
@@ -31,7 +31,7 @@ def event() -> Event:
     return make_seen_event(slug="festa")
 
 
-# What a create call says -------------------------------------------------------------------------
+# Create calls -------------------------------------------------------------------------------------
 
 
 def test_the_name_and_key_of_a_create_call_count_in_an_outage_too(event: Event) -> None:
@@ -39,7 +39,7 @@ def test_the_name_and_key_of_a_create_call_count_in_an_outage_too(event: Event) 
     visitor = Visitor(event).signed_in(make_account())
     stop_database_after_a_sweep()
 
-    def create(event: Event, key: str, **fields: str) -> Answer:
+    def create(event: Event, key: str, **fields: str) -> Response:
         return visitor.browser.post(
             CREATE,
             {"event_id": event.pk, **fields},
@@ -60,7 +60,7 @@ def test_the_name_and_key_of_a_create_call_count_in_an_outage_too(event: Event) 
     assert create(other, "key").status_code == 409
 
 
-# Places and who sees them ------------------------------------------------------------------------
+# Pages of a place ---------------------------------------------------------------------------------
 
 
 def test_holders_keep_their_qr_code(event: Event) -> None:

@@ -30,7 +30,7 @@ def event() -> Event:
     return make_seen_event(slug="festa")
 
 
-# Signing out -------------------------------------------------------------------------------------
+# Signing out --------------------------------------------------------------------------------------
 
 
 def registered(event: Event) -> Visitor:
@@ -51,7 +51,7 @@ def test_signing_out_in_an_outage_ends_the_copies(event: Event, *, has_place: bo
         pages = pages_of(guest)
     else:
         pages = []
-        # The mirror knows no account of an event that is over.
+        # The mirror has no places of past events.
         over = timezone.now() - timedelta(days=1)
         Event.objects.update(starts_at=over, ends_at=over + timedelta(hours=1))
         event = make_seen_event(slug="outra")
@@ -71,7 +71,7 @@ def test_signing_out_in_an_outage_ends_the_copies(event: Event, *, has_place: bo
     for path in pages:
         assert guest.name not in html_of(thief.get(path))
     account.refresh_from_db()
-    assert len(account.ended_sessions) == 2, "the session, and the browser that registered"
+    assert len(account.ended_sessions) == 2, "the session and the browser's id have ended"
 
 
 def test_signing_out_of_an_ended_session_ends_no_other(event: Event) -> None:
@@ -85,14 +85,14 @@ def test_signing_out_of_an_ended_session_ends_no_other(event: Event) -> None:
     start_database_and_drain()
     assert 'action="/sign-out/"' in html_of(owner.get("/promo/"))
     account.refresh_from_db()
-    assert len(account.ended_sessions) == 1, "the browser's id, by signing out everywhere"
+    assert len(account.ended_sessions) == 1, "only the browser's id, by signing out everywhere"
 
 
-# One phone, two people ---------------------------------------------------------------------------
+# Two people with one browser ----------------------------------------------------------------------
 
 
 def friend_and_owner(event: Event) -> tuple[Visitor, User, User]:
-    """Have a friend register on somebody's phone, and then its owner register there too."""
+    """Register a friend and then the owner in one browser; return it and both accounts."""
     browser = Visitor(event)
     browser.give_phone("961 000 001")
     browser.register(first_name="Alda", last_name="Amiga", email="alda@example.com")
@@ -112,7 +112,7 @@ def test_an_outage_does_not_sign_a_browser_in_as_its_previous_user(
     if is_proven:
         prove_by_link(friend)
     if not has_replaced:
-        # As an account that replaced another one before this release did.
+        # Before this release, replacing an account did not end its session.
         User.objects.update(ended_sessions=[])
     create_due_guests()
     stop_database_after_a_sweep()

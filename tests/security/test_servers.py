@@ -1,7 +1,7 @@
 """Slow, endless and malformed traffic against the real granian and uvicorn.
 
-Each test keeps its attack going while an ordinary visitor must still be served. The numbers are
-small: what counts is whether one client can keep others out, not how many it takes.
+Each test keeps its attack going while an ordinary visitor must be served. The numbers are small,
+because the tests check whether one client can block others, and not how many clients it takes.
 """
 
 import socket
@@ -20,15 +20,15 @@ from tests.helpers.stack import Stack, http, wait_for
 
 pytestmark = pytest.mark.processes
 
-PATIENCE = 20.0  # seconds a visitor may wait on a machine that does other things as well
+PATIENCE = 20.0  # seconds that a visitor may wait on a busy machine
 SLOW = 60  # connections, several times the threads of web
-# 302 is what `/` answers; 403 that of a form whose body nobody read.
+# `/` responds with 302, and a form whose body is not read with 403.
 REFUSALS = {b"302", b"400", b"403", b"413", b"414", b"431", b"505"}
 
 
 @contextmanager
 def connections(port: int, count: int, said: bytes) -> Iterator[list[socket.socket]]:
-    """Hold connections open that have said only so much."""
+    """Hold connections open that have sent only these bytes."""
     with ExitStack() as held:
         opened = []
         for _ in range(count):
@@ -124,7 +124,7 @@ def test_malformed_http_is_refused(stack: Stack, said: bytes) -> None:
     assert http.get(f"{stack.url}/healthz", timeout=PATIENCE).status_code == 200
 
 
-# Sockets -----------------------------------------------------------------------------------------
+# Sockets ------------------------------------------------------------------------------------------
 
 
 def test_endless_handshakes_do_not_block_visitors(idle: Stack) -> None:

@@ -1,4 +1,4 @@
-"""The API's way to an account: check a phone, sign in with a code, register."""
+"""Accounts in the API: checking a phone, signing in with a code, registering."""
 
 from typing import Any
 

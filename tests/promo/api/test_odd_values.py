@@ -12,7 +12,7 @@ from tests.helpers.visitors import Visitor
 API = "/api/client-auth/guests/"
 
 
-# The API's own -----------------------------------------------------------------------------------
+# Bodies, keys and queries -------------------------------------------------------------------------
 
 
 @pytest.mark.django_db

@@ -1,4 +1,4 @@
-"""The served schema is true, as an independent tester finds: no 5xx, no answer it does not name."""
+"""The OpenAPI schema, checked by an independent tester: every response conforms to it."""
 
 from typing import Any
 
@@ -69,10 +69,10 @@ def test_every_call_is_in_the_schema(schema: Any) -> None:
 def test_every_response_is_in_the_schema(
     schema: Any, stack: Stack, path: str, mode: GenerationMode
 ) -> None:
-    """Data that fit the schema, and data that do not: those must be refused.
+    """Data that conform to the schema are sent, and data that do not, which must be refused.
 
-    It asks as nobody, as somebody with a place and as somebody without one. Leave a status out of
-    promo/api_schema.py to see it fail.
+    The calls are made as a guest, as an account without a place, and without an account. A status
+    that is left out of promo/api/schema.py makes the test fail.
     """
     if path == "/api/events" and mode is GenerationMode.NEGATIVE:
         pytest.skip("nothing is sent to it that could be wrong")
@@ -93,7 +93,7 @@ def test_every_response_is_in_the_schema(
     def ask(case: schemathesis.Case[Any]) -> None:
         turn = len(statuses)
         if mode is GenerationMode.POSITIVE and turn % 2:
-            # Now and then what it cannot guess: things that exist, and phones that could.
+            # The tester cannot guess ids of existing rows, nor valid phones.
             known: dict[str, Any] = {
                 "event_id": event.pk,
                 "client_user_id": "",
@@ -122,7 +122,7 @@ def test_every_response_is_in_the_schema(
 
 
 def test_an_account_cannot_reach_the_data_of_another(stack: Stack) -> None:
-    """With two accounts: each has its own, by every call that takes an id, and nothing else."""
+    """Every call that takes an id gives an account its own data, and none of the other account."""
     event = make_event()
     guests = [make_guest(event), make_guest(event)]
     requests = [guest.guestrequest_set.get() for guest in guests]

@@ -1,4 +1,4 @@
-"""Limits as strangers meet them: every route has one, and nobody's failures refuse anybody else."""
+"""Limits of routes: every route has one, and failures of one client limit no other."""
 
 from uuid import uuid4
 
@@ -10,7 +10,7 @@ from accounts.models import User
 from guests.models import Event, GuestRequest
 from tests.factories import make_account, make_event
 from tests.helpers.challenges import solve
-from tests.helpers.visitors import Answer, Visitor, location_of
+from tests.helpers.visitors import Response, Visitor, location_of
 
 pytestmark = pytest.mark.django_db
 
@@ -20,15 +20,15 @@ LOGIN = "/api/client-auth/login"
 REGISTER = "/api/client-auth/register"
 
 
-def post(browser: Client, path: str, body: object) -> Answer:
+def post(browser: Client, path: str, body: object) -> Response:
     return browser.post(path, body, content_type="application/json")
 
 
-def statuses(answers: list[Answer]) -> list[int]:
+def statuses(answers: list[Response]) -> list[int]:
     return [response.status_code for response in answers]
 
 
-# Every route -------------------------------------------------------------------------------------
+# Every route --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("step", ["claim", "prove", "phone", "code", "register", "request"])
@@ -74,7 +74,7 @@ def test_admin_is_limited_by_account(settings: Settings, manager: User) -> None:
     assert colleague.get("/admin/").status_code != 429
 
 
-# What does not exist -----------------------------------------------------------------------------
+# Missing pages ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -100,10 +100,10 @@ def test_requests_for_missing_pages_limit_no_existing_page(settings: Settings) -
     assert neighbour.look().status_code == 200
     location_of(neighbour.give_phone())
     assert "/ticket/" in location_of(neighbour.register())
-    assert robot.get("/promo/").status_code == 200, "nor for themselves"
+    assert robot.get("/promo/").status_code == 200, "the robot itself can open existing pages"
 
 
-# Failures ----------------------------------------------------------------------------------------
+# Failures -----------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -112,8 +112,8 @@ def strict(settings: Settings) -> None:
     settings.CHALLENGE_COST = 1
 
 
-def shut(robot: Client, event: Event) -> None:
-    """Fail on every route that counts failures, as somebody nobody knows."""
+def use_up_limits(robot: Client, event: Event) -> None:
+    """Fail on every route that counts failures, without an account."""
     visitor = Visitor(event)
     visitor.browser = robot
     for _ in range(20):
@@ -130,10 +130,10 @@ def shut(robot: Client, event: Event) -> None:
 @pytest.mark.usefixtures("strict")
 @pytest.mark.parametrize("robot", [Client(), Client(enforce_csrf_checks=True)], ids=["csrf", "no"])
 def test_failures_of_a_stranger_do_not_limit_neighbours(robot: Client) -> None:
-    """All of them behind one address: one known to nobody, one registering, one signed in."""
+    """All share one address: the stranger, a new visitor, a signed-in account and a script."""
     event = make_event()
-    shut(robot, event)
-    assert post(robot, CREATE, {}).status_code == 429, "it has shut what it could"
+    use_up_limits(robot, event)
+    assert post(robot, CREATE, {}).status_code == 429, "the robot has met its limit"
 
     newcomer = Visitor(event)
     assert newcomer.get("/promo/").status_code == 200
@@ -174,7 +174,7 @@ def test_failures_count_for_one_account_only() -> None:
     robot.force_login(make_account())
     member.force_login(make_account())
     seen = statuses([post(robot, CREATE, {"event_id": event.pk + 1000}) for _ in range(4)])
-    assert seen == [404, 404, 404, 404], "404 is no failure of the route"
+    assert seen == [404, 404, 404, 404], "a 404 does not count as a failure"
     seen = statuses([post(robot, CREATE, {"event_id": "x"}) for _ in range(4)])
     assert seen == [400, 400, 400, 429]
     assert post(member, CREATE, {"event_id": event.pk}).status_code == 202
@@ -195,7 +195,7 @@ def test_wrong_codes_for_one_phone_do_not_limit_another() -> None:
 @pytest.mark.usefixtures("strict")
 def test_a_challenge_lifts_the_limit_of_failures() -> None:
     visitor = Visitor(make_event())
-    # First those of a browser without an id, then those of the id that the refusal gave it.
+    # Failures count without a browser id at first, then for the id that the refusal sets.
     for _ in range(21):
         visitor.give_phone("12")
     assert visitor.give_phone("12").status_code == 429
@@ -203,7 +203,7 @@ def test_a_challenge_lifts_the_limit_of_failures() -> None:
     assert visitor.give_phone("12").status_code == 422
 
 
-# Sockets -----------------------------------------------------------------------------------------
+# Sockets ------------------------------------------------------------------------------------------
 
 
 def test_handshakes_are_limited_before_a_ticket_is_looked_up(settings: Settings) -> None:
@@ -219,7 +219,8 @@ def test_handshakes_are_limited_before_a_ticket_is_looked_up(settings: Settings)
 
     own = [open_socket("203.0.113.1", {"_auth_user_id": account}) for _ in range(5)]
     assert own == [True] * 3 + [False] * 2
-    assert open_socket("203.0.113.1", {"_auth_user_id": str(uuid4())}), "a neighbour"
+    other = {"_auth_user_id": str(uuid4())}
+    assert open_socket("203.0.113.1", other), "another account at the same address"
     here = [open_socket("203.0.113.1", {}) for _ in range(6)]
     assert here == [True] * 4 + [False] * 2
     assert open_socket("203.0.113.2", {})

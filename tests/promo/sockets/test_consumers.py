@@ -1,4 +1,4 @@
-"""Sockets of the real ws process: who may open one, and what it hears."""
+"""Sockets of the real ws process: who may open one, and which messages it receives."""
 
 import uuid
 
@@ -144,7 +144,7 @@ def send_much(opened: ClientConnection) -> None:
 
 
 def test_sockets_do_not_compress(idle: Stack) -> None:
-    """Browsers offer it, and it would double what 5,000 sockets hold, for a message or two each."""
+    """Compression, which browsers offer, would double the memory of 5,000 waiting sockets."""
     request = make_request()
     with open_socket(idle, request.ticket_id, cookie=cookie_of(request.account)) as opened:
         asked = opened.request.headers if opened.request else {}
@@ -166,14 +166,14 @@ def test_an_oversized_frame_ends_only_its_own_socket(idle: Stack) -> None:
 
 
 def test_the_first_socket_after_a_restart_of_valkey_opens(idle: Stack) -> None:
-    """The protection is the retry of the channel layer's connections, which finds them cut."""
+    """The channel layer retries when it finds that its connections were cut."""
     if servers.valkey is None:
         pytest.skip("only a server that the tests started may be stopped")
     request = make_request()
     cookie = cookie_of(request.account)
     with open_socket(idle, request.ticket_id, cookie=cookie) as opened:
         receive(opened)
-    with idle.frozen("ws"):  # It has no time to find out by itself.
+    with idle.frozen("ws"):  # It cannot notice the cut before the next socket.
         servers.valkey.stop("immediate")
         servers.valkey.start()
     with open_socket(idle, request.ticket_id, cookie=cookie) as opened:

@@ -1,4 +1,4 @@
-"""Sockets that open together: looked up together, each by its own session, or failing together."""
+"""Sockets that open at the same time: one query finds their tickets, each by its session."""
 
 import asyncio
 from typing import Any
@@ -22,7 +22,7 @@ def wanted() -> list[tuple[Any, Any]]:
 
 
 def find(lookups: TicketLoader, wanted: list[tuple[Any, Any]]) -> list[FoundTicket | BaseException]:
-    """Ask for all of them at the same time."""
+    """Look up all tickets at the same time."""
 
     async def ask() -> list[FoundTicket | BaseException]:
         asked = [lookups.find(*one) for one in wanted]
