@@ -1,4 +1,7 @@
-"""The challenge: solved by ALTCHA's widget or, without JavaScript, by waiting (spec section 10)."""
+"""The challenge, solved by ALTCHA's widget or, without JavaScript, by waiting.
+
+docs/reference.md, Limits, says what it lifts.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Enforces the policies of routes, and answers requests that are past a limit (spec section 10).
+"""Enforces the policies of routes, and refuses requests past a limit (docs/reference.md, Limits).
 
 One question to Redis checks all limits of a request: its address, and the phone where it is about
 one. Only a refused request is looked at closer: an address of a venue has the venue's rate, and a

@@ -72,6 +72,8 @@ def problems_of_span(span: str) -> Iterator[str]:
             yield f"No test is named {span}."
     elif NAME.fullmatch(span):
         last = span.removesuffix("()").rpartition(".")[2]
+        # Prometheus adds this to the names of counters.
+        last = last.removesuffix("_total")
         if last not in words_of_code() and not hasattr(builtins, last):
             yield f"No code has the name {span}."
 
