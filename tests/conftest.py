@@ -99,6 +99,12 @@ def stoppable_database(
     close_old_connections()
 
 
+@pytest.fixture
+def cheap_challenges(settings: Settings) -> None:
+    """Challenges that are solved at once."""
+    settings.CHALLENGE_COST = 1
+
+
 # Processes ----------------------------------------------------------------------------------------
 
 

@@ -35,6 +35,9 @@ from tests.helpers.visitors import PERSON, PHONE, Visitor, html_of, last_code, l
 pytestmark = pytest.mark.django_db
 
 
+# Staff --------------------------------------------------------------------------------------------
+
+
 def test_a_claim_that_staff_grant_gives_the_account_and_its_places_to_the_owner() -> None:
     event = make_event()
     squatter, owner, staff = register_holder(event), Visitor(event), make_staff()
@@ -165,6 +168,9 @@ def test_a_request_that_failed_is_replayed_under_another_ticket() -> None:
     request = GuestRequest.objects.get()
     assert request.ticket_id != before
     assert request.name == "Marta Verdadeira"
+
+
+# Time ---------------------------------------------------------------------------------------------
 
 
 def test_a_claim_on_an_account_without_a_place_is_granted_after_a_day() -> None:

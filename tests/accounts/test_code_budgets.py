@@ -14,18 +14,20 @@ from pytest_django import Settings
 from accounts.models import LoginCode, User
 from notifications.models import Email
 from tests.factories import make_account, make_event
+from tests.helpers.api import LOGIN
 from tests.helpers.challenges import follow, hidden_in, solve_and_follow, solve_shown
 from tests.helpers.codes import age_codes, seconds_shown, sign_out, strangers_ask
-from tests.helpers.visitors import PHONE, Visitor, html_of, last_code, location_of, rows
+from tests.helpers.visitors import (
+    PHONE,
+    Visitor,
+    html_of,
+    last_code,
+    location_of,
+    rows,
+    with_and_without_htmx,
+)
 
-pytestmark = pytest.mark.django_db
-
-LOGIN = "/api/client-auth/login"
-
-
-@pytest.fixture(autouse=True)
-def _quick(settings: Settings) -> None:
-    settings.CHALLENGE_COST = 1
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("cheap_challenges")]
 
 
 @pytest.fixture
@@ -95,7 +97,7 @@ def test_the_limit_of_a_network_does_not_apply_to_a_proven_browser(
 # Challenges past the budget -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("htmx", [False, True], ids=["plain", "htmx"])
+@with_and_without_htmx
 def test_a_new_browser_solves_a_challenge_and_has_its_code(account: User, *, htmx: bool) -> None:
     strangers_ask(5)
     owner = Visitor(make_event(), htmx=htmx)

@@ -26,6 +26,7 @@ from tests.helpers.browser import (
     shoot,
     watched,
 )
+from tests.helpers.places import pass_of_only_guest
 from tests.helpers.scans import scan
 from tests.helpers.stack import Stack
 
@@ -33,10 +34,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.processes]
 
 # Milliseconds after which every process has dropped a cached event: LINK_SECONDS, and a margin.
 LINKS_ARE_FRESH = 1100
-
-
-def pass_of_only_guest(stack: Stack) -> str:
-    return f"{stack.url}/guest/{Guest.objects.get().qr_token}"
 
 
 # From the link to the QR code ---------------------------------------------------------------------

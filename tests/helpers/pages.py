@@ -2,9 +2,13 @@
 
 from html.parser import HTMLParser
 
+import pytest
+
 from tests.helpers.visitors import Response, html_of
 
 LANGUAGES = {"pt": "pt-pt", "en": "en"}
+
+in_both_languages = pytest.mark.parametrize("language", ["pt", "en"])
 
 
 class Outline(HTMLParser):

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from html import unescape
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from django.test import Client
 
 from accounts.models import LoginCode, User
@@ -27,6 +28,9 @@ LINK = re.compile(r'<a [^>]*href="([^"]+)"')
 HIDDEN = re.compile(r'<input type="hidden" name="(step)" value="([^"]*)"')
 ABOUT_A_PHONE = {"code", "register", "claim", "prove"}
 PERSON = {"first_name": "Inês", "last_name": "Exemplo", "email": "ines@example.com"}
+
+
+with_and_without_htmx = pytest.mark.parametrize("htmx", [False, True], ids=["plain", "htmx"])
 
 
 class Visitor:

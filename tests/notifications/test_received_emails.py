@@ -8,17 +8,13 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Message
 
-from guests.models import Guest
 from snap.embedded import free_port
 from tests.factories import make_request
+from tests.helpers.places import pass_of_only_guest
 from tests.helpers.scans import scan
 from tests.helpers.stack import Stack, wait_for
 
 pytestmark = pytest.mark.processes
-
-
-def pass_of_only_guest(stack: Stack) -> str:
-    return f"{stack.url}/guest/{Guest.objects.get().qr_token}"
 
 
 def qr_in(message: EmailMessage) -> str:

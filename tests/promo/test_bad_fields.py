@@ -26,6 +26,7 @@ from tests.helpers.visitors import (
     last_code,
     location_of,
     rows,
+    with_and_without_htmx,
 )
 
 pytestmark = pytest.mark.django_db
@@ -95,8 +96,6 @@ NOT_CODES = {
     "half a surrogate": HALF_A_SURROGATE * 6,
 }
 
-browsers = pytest.mark.parametrize("htmx", [False, True], ids=["plain", "htmx"])
-
 
 def each(wrong: dict[str, str]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("typed", wrong.values(), ids=wrong.keys())
@@ -131,10 +130,7 @@ def send_raw(visitor: Visitor, step: str, **fields: str) -> Response:
     )
 
 
-# Fields -------------------------------------------------------------------------------------------
-
-
-@browsers
+@with_and_without_htmx
 @each(NOT_PHONES)
 def test_an_invalid_phone_is_refused(typed: str, htmx: bool) -> None:
     visitor = Visitor(make_event(), htmx=htmx)
@@ -187,7 +183,7 @@ def test_a_plus_wins_over_the_country() -> None:
     assert "+34 612 34 56 78" in html_of(visitor.open("register"))
 
 
-@browsers
+@with_and_without_htmx
 @pytest.mark.parametrize("field", ["first_name", "last_name"])
 @each(NOT_NAMES)
 def test_an_invalid_name_is_refused(field: str, typed: str, htmx: bool) -> None:
@@ -237,7 +233,7 @@ def test_the_length_of_a_name_is_checked_after_normalisation() -> None:
     assert set(rows().values()) == {0}
 
 
-@browsers
+@with_and_without_htmx
 @each(NOT_EMAILS)
 def test_an_invalid_email_is_refused(typed: str, htmx: bool) -> None:
     visitor = Visitor(make_event(), htmx=htmx)
@@ -263,7 +259,7 @@ def test_all_wrong_fields_get_their_errors_at_once() -> None:
     assert all(error_beside(field, response) for field in PERSON)
 
 
-@browsers
+@with_and_without_htmx
 @each(NOT_CODES)
 def test_an_invalid_code_is_refused_and_uses_no_try(typed: str, htmx: bool) -> None:
     account = make_account()

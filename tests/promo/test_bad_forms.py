@@ -21,11 +21,10 @@ from tests.helpers.visitors import (
     location_of,
     rows,
     state_in,
+    with_and_without_htmx,
 )
 
 pytestmark = pytest.mark.django_db
-
-browsers = pytest.mark.parametrize("htmx", [False, True], ids=["plain", "htmx"])
 
 
 # Steps out of order, and repeated -----------------------------------------------------------------
@@ -40,7 +39,7 @@ def test_a_step_before_its_turn_leads_to_the_phone(step: str) -> None:
     assert set(rows().values()) == {0}
 
 
-@browsers
+@with_and_without_htmx
 @pytest.mark.parametrize("step", ["phone", "code", "register"])
 def test_an_empty_form_changes_nothing(step: str, htmx: bool) -> None:
     account = make_account()
@@ -113,7 +112,7 @@ def token_in(response: Response) -> str:
     return found[1]
 
 
-@browsers
+@with_and_without_htmx
 @pytest.mark.parametrize("token", ["", "x" * 64, "expired", "\0", EMOJI, LONG])
 @pytest.mark.parametrize("step", ["phone", "code", "register", "request"])
 def test_an_invalid_csrf_token_is_refused(step: str, token: str, htmx: bool) -> None:

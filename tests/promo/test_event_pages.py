@@ -25,15 +25,10 @@ from tests.helpers.events import (
     open_event,
     past_event,
 )
-from tests.helpers.pages import Outline, check_page
+from tests.helpers.pages import Outline, check_page, in_both_languages
 from tests.helpers.visitors import Visitor, html_of
 
 pytestmark = pytest.mark.django_db
-
-in_both_languages = pytest.mark.parametrize("language", ["pt", "en"])
-
-
-# States of the list -------------------------------------------------------------------------------
 
 
 LIST_STATES = [

@@ -13,9 +13,6 @@ from tests.helpers.visitors import PHONE, Visitor, error_beside, html_of, last_c
 pytestmark = pytest.mark.django_db
 
 
-# Codes --------------------------------------------------------------------------------------------
-
-
 @pytest.fixture
 def at_code_form() -> tuple[Visitor, User]:
     """A visitor at the code form, and the account whose code was sent."""

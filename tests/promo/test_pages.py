@@ -12,20 +12,13 @@ from django.template.loader import render_to_string
 from accounts.email_links import signature_for
 from accounts.models import Claim
 from guests.claims.services import grant_claim, undo_claim
-from tests.factories import (
-    make_account,
-    make_event,
-    make_guest,
-    make_staff,
-)
-from tests.helpers.pages import Outline, check_page
+from tests.factories import make_account, make_event, make_guest, make_staff
+from tests.helpers.pages import Outline, check_page, in_both_languages
 from tests.helpers.visitors import PERSON, Visitor, html_of, location_of
 
 pytestmark = pytest.mark.django_db
 
 VENDOR = Path(settings.BASE_DIR) / "static" / "vendor"
-
-in_both_languages = pytest.mark.parametrize("language", ["pt", "en"])
 
 
 # The steps ----------------------------------------------------------------------------------------

@@ -23,9 +23,6 @@ from tests.helpers.visitors import PHONE, Visitor, last_code
 pytestmark = pytest.mark.django_db
 
 
-# Queries ------------------------------------------------------------------------------------------
-
-
 def crowd(event: Event, size: int) -> None:
     """Add guests and promoters to an event, and make as many other events."""
     for account in make_accounts(size):

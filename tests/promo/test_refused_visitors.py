@@ -30,9 +30,6 @@ from tests.helpers.visitors import (
 pytestmark = pytest.mark.django_db
 
 
-# Lists without places -----------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("make", "on_page", "refusal"),
     [

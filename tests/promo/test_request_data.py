@@ -11,14 +11,11 @@ from rest_framework import serializers as drf
 from promo.api import serializers
 from snap.wsgi import application
 from tests.factories import make_account, make_event
+from tests.helpers.api import CHECK, CREATE_ASYNC, LOGIN, REGISTER
 from tests.helpers.visitors import Response, Visitor, rows
 
 pytestmark = pytest.mark.django_db
 
-CHECK = "/api/client-auth-v2/check-phone"
-LOGIN = "/api/client-auth/login"
-REGISTER = "/api/client-auth/register"
-CREATE = "/api/client-auth/guests/create-async"
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 
@@ -82,7 +79,7 @@ def test_limits_and_form_read_each_spelling_alike(settings: Settings, spelling: 
 PHONE = json.dumps({"phone": "+351961234567"})
 
 
-@pytest.mark.parametrize("path", [CHECK, LOGIN, REGISTER, CREATE])
+@pytest.mark.parametrize("path", [CHECK, LOGIN, REGISTER, CREATE_ASYNC])
 @pytest.mark.parametrize(
     "content_type",
     [
@@ -185,7 +182,7 @@ KINDS = {
     CHECK: serializers.PhoneSerializer,
     LOGIN: serializers.LoginSerializer,
     REGISTER: serializers.RegisterSerializer,
-    CREATE: serializers.PlaceSerializer,
+    CREATE_ASYNC: serializers.PlaceSerializer,
 }
 GOOD: dict[str, Any] = {
     "phone": "+351961234567",
@@ -235,6 +232,6 @@ def test_the_id_of_the_callers_account_is_accepted() -> None:
     client = Client()
     client.force_login(account)
     body = {"event_id": event.pk, "client_user_id": account.pk}
-    assert client.post(CREATE, body, content_type=JSON).status_code == 202
+    assert client.post(CREATE_ASYNC, body, content_type=JSON).status_code == 202
     body = {"event_id": event.pk, "client_user_id": account.pk + 1}
-    assert client.post(CREATE, body, content_type=JSON).json()["code"] == "not_yours"
+    assert client.post(CREATE_ASYNC, body, content_type=JSON).json()["code"] == "not_yours"

@@ -23,6 +23,7 @@ from tests.helpers.visitors import (
     rows,
     signed_step,
     state_in,
+    with_and_without_htmx,
 )
 
 pytestmark = pytest.mark.django_db
@@ -31,7 +32,6 @@ STEP_AGE = 2 * 60 * 60
 MAX_REMEMBERED = 8
 FIRST, SECOND = "+351961000001", "+351961000002"
 
-browsers = pytest.mark.parametrize("htmx", [False, True], ids=["plain", "htmx"])
 events = pytest.mark.parametrize("two_events", [False, True], ids=["one event", "two events"])
 
 
@@ -82,7 +82,7 @@ def two_tabs(*, htmx: bool, two_events: bool) -> tuple[Tab, Tab]:
 # Two tabs -----------------------------------------------------------------------------------------
 
 
-@browsers
+@with_and_without_htmx
 @events
 def test_a_name_gets_the_phone_that_its_own_tab_gave(*, htmx: bool, two_events: bool) -> None:
     first, second = two_tabs(htmx=htmx, two_events=two_events)
@@ -94,7 +94,7 @@ def test_a_name_gets_the_phone_that_its_own_tab_gave(*, htmx: bool, two_events: 
     assert GuestRequest.objects.get().event == first.event
 
 
-@browsers
+@with_and_without_htmx
 @events
 def test_a_code_proves_the_phone_of_its_own_tab(*, htmx: bool, two_events: bool) -> None:
     one, other = make_account(phone=FIRST), make_account(phone=SECOND)
@@ -108,7 +108,7 @@ def test_a_code_proves_the_phone_of_its_own_tab(*, htmx: bool, two_events: bool)
     assert other.verified_at is None
 
 
-@browsers
+@with_and_without_htmx
 def test_another_code_goes_to_the_phone_of_its_own_tab(*, htmx: bool) -> None:
     one, other = make_account(phone=FIRST), make_account(phone=SECOND)
     first, second = two_tabs(htmx=htmx, two_events=False)
@@ -119,7 +119,7 @@ def test_another_code_goes_to_the_phone_of_its_own_tab(*, htmx: bool) -> None:
     assert LoginCode.objects.filter(account=other).count() == 1
 
 
-@browsers
+@with_and_without_htmx
 def test_a_claim_is_about_the_phone_of_its_own_tab(*, htmx: bool) -> None:
     one, other = make_account(phone=FIRST), make_account(phone=SECOND)
     first, second = two_tabs(htmx=htmx, two_events=False)
@@ -137,7 +137,7 @@ def link_in(response: Response, step: str) -> str:
     return found[1]
 
 
-@browsers
+@with_and_without_htmx
 def test_a_proof_goes_to_the_account_that_its_own_tab_was_about(*, htmx: bool) -> None:
     event = make_event(requires_proof=True)
     one, other = make_account(phone=FIRST), make_account(phone=SECOND)
@@ -148,7 +148,7 @@ def test_a_proof_goes_to_the_account_that_its_own_tab_was_about(*, htmx: bool) -
     assert not LoginCode.objects.exists()
 
 
-@browsers
+@with_and_without_htmx
 def test_a_reloaded_step_is_about_the_same_phone(*, htmx: bool) -> None:
     first, second = two_tabs(htmx=htmx, two_events=False)
     first.give_phone(FIRST)
@@ -162,7 +162,7 @@ def test_a_reloaded_step_is_about_the_same_phone(*, htmx: bool) -> None:
     assert User.objects.get().phone == FIRST
 
 
-@browsers
+@with_and_without_htmx
 def test_tabs_keep_their_own_phones_in_an_outage(*, htmx: bool) -> None:
     first, second = two_tabs(htmx=htmx, two_events=False)
     first.get(f"/promo/{first.event.slug}/")
@@ -254,7 +254,7 @@ def test_a_form_counts_for_two_hours(age: int, *, counts: bool) -> None:
 # Addresses ----------------------------------------------------------------------------------------
 
 
-@browsers
+@with_and_without_htmx
 def test_the_address_of_a_step_does_not_contain_the_phone(*, htmx: bool) -> None:
     tab, _ = two_tabs(htmx=htmx, two_events=False)
     tab.give_phone(FIRST)

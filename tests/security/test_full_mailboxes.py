@@ -13,6 +13,7 @@ from accounts.models import Claim, LoginCode, User
 from guests.models import Event
 from notifications.models import Email
 from tests.factories import make_event
+from tests.helpers.api import LOGIN, REGISTER
 from tests.helpers.challenges import solve_and_follow
 from tests.helpers.codes import seconds_shown, sign_out
 from tests.helpers.visitors import PERSON, PHONE, Visitor, html_of, location_of, state_in
@@ -20,8 +21,6 @@ from tests.helpers.visitors import PERSON, PHONE, Visitor, html_of, location_of,
 pytestmark = pytest.mark.django_db
 
 VICTIM = PERSON["email"]
-REGISTER = "/api/client-auth/register"
-LOGIN = "/api/client-auth/login"
 
 
 @pytest.fixture(autouse=True)

@@ -12,14 +12,12 @@ from redis import Redis
 
 from tests.factories import make_account, make_event
 from tests.helpers import servers
+from tests.helpers.api import CHECK, LOGIN, REGISTER
 from tests.helpers.challenges import solve
 from tests.helpers.visitors import Response, Visitor
 
 pytestmark = pytest.mark.django_db
 
-CHECK = "/api/client-auth-v2/check-phone"
-LOGIN = "/api/client-auth/login"
-REGISTER = "/api/client-auth/register"
 PERSON = {"firstName": "Rui", "lastName": "Exemplo", "email": "rui@example.com"}
 
 

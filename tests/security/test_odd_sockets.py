@@ -25,8 +25,6 @@ from tests.helpers.raw_requests import (
 from tests.helpers.sessions import cookie_of
 from tests.helpers.stack import Stack
 
-# Sockets ------------------------------------------------------------------------------------------
-
 
 @pytest.fixture
 def ticket(quiet: Stack) -> Iterator[GuestRequest]:

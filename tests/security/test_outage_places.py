@@ -12,6 +12,7 @@ from accounts.models import User
 from guests.models import Event, Guest
 from guests.requests.places import cancel_guest
 from tests.factories import make_account, make_event, make_guest, make_staff
+from tests.helpers.api import CREATE
 from tests.helpers.outages import (
     make_seen_event,
     start_database_and_drain,
@@ -21,9 +22,6 @@ from tests.helpers.places import assert_nothing_of, pages_of
 from tests.helpers.visitors import Response, Visitor, html_of, location_of, state_in
 
 pytestmark = pytest.mark.usefixtures("stoppable_database")
-
-CREATE = "/api/client-auth/guests/create"
-TICKETS = "/api/client-auth/guests/requests"
 
 
 @pytest.fixture

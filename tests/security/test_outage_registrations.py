@@ -16,6 +16,7 @@ from guests.requests.creating import create_due_guests
 from notifications.models import Email
 from tests.factories import make_account, make_staff
 from tests.helpers import servers
+from tests.helpers.api import TICKETS
 from tests.helpers.outages import (
     drain_journal,
     make_seen_event,
@@ -29,7 +30,6 @@ from tests.helpers.stack import wait_for
 from tests.helpers.visitors import PHONE, Visitor, html_of, location_of, state_in
 
 pytestmark = pytest.mark.usefixtures("stoppable_database")
-TICKETS = "/api/client-auth/guests/requests"
 RITA = {"first_name": "Rita", "last_name": "Primeira", "email": "rita@example.com"}
 OUTRA = {"first_name": "Ana", "last_name": "Segunda", "email": "ana@example.com"}
 
@@ -43,9 +43,6 @@ def ticket_id_in(url: str) -> str:
     found = re.search(r"/ticket/([0-9a-f-]{36})/", url)
     assert found, url
     return found[1]
-
-
-# Two browsers -------------------------------------------------------------------------------------
 
 
 def two_registrations(event: Event, second: dict[str, str]) -> tuple[Visitor, str, Visitor, str]:

@@ -12,6 +12,7 @@ from guests.emergency.journal import get_journal
 from guests.models import Event, Guest
 from guests.passes.holders import link_for_holder
 from guests.requests.creating import create_due_guests
+from tests.helpers.api import CREATE
 from tests.helpers.outages import (
     make_seen_event,
     start_database_and_drain,
@@ -21,8 +22,6 @@ from tests.helpers.places import pages_of
 from tests.helpers.visitors import PERSON, Visitor, copy_of, html_of, location_of, state_in
 
 pytestmark = pytest.mark.usefixtures("stoppable_database")
-
-CREATE = "/api/client-auth/guests/create"
 
 
 @pytest.fixture

@@ -11,12 +11,9 @@ from guests.models import GuestRequest
 from notifications.models import Email
 from tests.factories import make_account, make_event
 from tests.helpers import servers
+from tests.helpers.api import CHECK, CREATE, LOGIN, REGISTER
 from tests.helpers.visitors import PHONE, last_code
 
-CHECK = "/api/client-auth-v2/check-phone"
-LOGIN = "/api/client-auth/login"
-REGISTER = "/api/client-auth/register"
-CREATE = "/api/client-auth/guests/create"
 POSTS = [CHECK, LOGIN, REGISTER, CREATE, "/api/client-auth/guests/create-async"]
 PERSON = {"firstName": "Inês", "lastName": "Exemplo", "phone": PHONE, "email": "i@example.com"}
 

@@ -9,11 +9,10 @@ from django.test import Client
 from guests.models import Event, Guest, GuestRequest
 from guests.requests.creating import waiters
 from tests.factories import make_account, make_event
+from tests.helpers.api import CREATE
 from tests.helpers.sessions import session_of
 
 pytestmark = pytest.mark.django_db
-
-CREATE = "/api/client-auth/guests/create"
 
 
 @pytest.fixture

@@ -12,9 +12,6 @@ from tests.helpers.visitors import Visitor
 API = "/api/client-auth/guests/"
 
 
-# Bodies, keys and queries -------------------------------------------------------------------------
-
-
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     "key", ["x" * 65, "x" * 5000, "a\tb", "a b", "\x1f", "é", "\xff", "\ud83c\udf89", "\x7f"]

@@ -25,18 +25,13 @@ from tests.helpers.visitors import (
     last_code,
     location_of,
     state_in,
+    with_and_without_htmx,
 )
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("cheap_challenges")]
 
-browsers = pytest.mark.parametrize("htmx", [False, True], ids=["plain", "htmx"])
 AGAIN = "/challenge/"
 WAIT, WAITED = "/challenge/wait/", "/challenge/waited/"
-
-
-@pytest.fixture(autouse=True)
-def _quick(settings: Settings) -> None:
-    settings.CHALLENGE_COST = 1
 
 
 def led_to(response: Response) -> str:
@@ -51,7 +46,7 @@ def without_token(form: dict[str, str]) -> dict[str, str]:
 # Every step ---------------------------------------------------------------------------------------
 
 
-@browsers
+@with_and_without_htmx
 def test_a_code_past_the_limit_of_its_phone_signs_in_after_a_challenge(
     *, htmx: bool, settings: Settings
 ) -> None:
@@ -68,7 +63,7 @@ def test_a_code_past_the_limit_of_its_phone_signs_in_after_a_challenge(
     assert GuestRequest.objects.get().account == account
 
 
-@browsers
+@with_and_without_htmx
 def test_a_phone_past_the_limit_of_its_address_continues_after_a_challenge(
     *, htmx: bool, settings: Settings
 ) -> None:
@@ -80,7 +75,7 @@ def test_a_phone_past_the_limit_of_its_address_continues_after_a_challenge(
     assert led_to(solve_and_follow(visitor.browser, refused)) == visitor.step_url("register")
 
 
-@browsers
+@with_and_without_htmx
 def test_a_registration_past_the_limit_creates_its_guest_after_a_challenge(
     *, htmx: bool, settings: Settings
 ) -> None:
@@ -96,7 +91,7 @@ def test_a_registration_past_the_limit_creates_its_guest_after_a_challenge(
     assert GuestRequest.objects.get().phone == PHONE
 
 
-@browsers
+@with_and_without_htmx
 def test_one_tap_past_the_limit_is_a_request_after_a_challenge(
     *, htmx: bool, settings: Settings
 ) -> None:
@@ -109,7 +104,7 @@ def test_one_tap_past_the_limit_is_a_request_after_a_challenge(
     assert GuestRequest.objects.get().account == account
 
 
-@browsers
+@with_and_without_htmx
 def test_another_code_past_the_budget_of_strangers_is_sent_after_a_challenge(
     *, htmx: bool, settings: Settings
 ) -> None:
@@ -124,7 +119,7 @@ def test_another_code_past_the_budget_of_strangers_is_sent_after_a_challenge(
     assert last_code(account) != before
 
 
-@browsers
+@with_and_without_htmx
 def test_a_proof_past_the_budget_of_the_network_is_sent_after_a_challenge(
     *, htmx: bool, settings: Settings
 ) -> None:

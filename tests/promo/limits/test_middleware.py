@@ -16,12 +16,7 @@ from tests.factories import make_account, make_event, make_request
 from tests.helpers.challenges import solve
 from tests.helpers.visitors import Visitor, html_of, location_of, state_in
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def _quick(settings: Settings) -> None:
-    settings.CHALLENGE_COST = 1
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("cheap_challenges")]
 
 
 def hits(layer: str) -> float:

@@ -9,19 +9,11 @@ from pytest_django import Settings
 from accounts.models import User
 from guests.models import Event, GuestRequest
 from tests.factories import make_account, make_event
+from tests.helpers.api import CHECK, CREATE_ASYNC, LOGIN, REGISTER, post_json
 from tests.helpers.challenges import solve
 from tests.helpers.visitors import Response, Visitor, location_of
 
 pytestmark = pytest.mark.django_db
-
-CREATE = "/api/client-auth/guests/create-async"
-CHECK = "/api/client-auth-v2/check-phone"
-LOGIN = "/api/client-auth/login"
-REGISTER = "/api/client-auth/register"
-
-
-def post(browser: Client, path: str, body: object) -> Response:
-    return browser.post(path, body, content_type="application/json")
 
 
 def statuses(answers: list[Response]) -> list[int]:
@@ -117,10 +109,10 @@ def use_up_limits(robot: Client, event: Event) -> None:
     visitor = Visitor(event)
     visitor.browser = robot
     for _ in range(20):
-        post(robot, CREATE, {})
-        post(robot, CHECK, {"phone": "12"})
-        post(robot, LOGIN, {})
-        post(robot, REGISTER, {})
+        post_json(robot, CREATE_ASYNC, {})
+        post_json(robot, CHECK, {"phone": "12"})
+        post_json(robot, LOGIN, {})
+        post_json(robot, REGISTER, {})
         visitor.give_phone("12")
         visitor.send("request")
         robot.post("/sign-out/", headers={"origin": "https://evil.example"})
@@ -133,7 +125,7 @@ def test_failures_of_a_stranger_do_not_limit_neighbours(robot: Client) -> None:
     """All share one address: the stranger, a new visitor, a signed-in account and a script."""
     event = make_event()
     use_up_limits(robot, event)
-    assert post(robot, CREATE, {}).status_code == 429, "the robot has met its limit"
+    assert post_json(robot, CREATE_ASYNC, {}).status_code == 429, "the robot has met its limit"
 
     newcomer = Visitor(event)
     assert newcomer.get("/promo/").status_code == 200
@@ -145,14 +137,14 @@ def test_failures_of_a_stranger_do_not_limit_neighbours(robot: Client) -> None:
 
     member = Client()
     member.force_login(make_account())
-    assert post(member, CREATE, {"event_id": event.pk}).status_code == 202
+    assert post_json(member, CREATE_ASYNC, {"event_id": event.pk}).status_code == 202
 
     script = Client()
     known = make_account()
-    assert post(script, CHECK, {"phone": known.phone}).status_code == 200
-    assert post(script, LOGIN, {"phone": known.phone}).status_code == 202
+    assert post_json(script, CHECK, {"phone": known.phone}).status_code == 200
+    assert post_json(script, LOGIN, {"phone": known.phone}).status_code == 202
     body = {"firstName": "Rui", "lastName": "Exemplo", "email": "rui@example.com"}
-    assert post(script, REGISTER, {**body, "phone": "+351961000777"}).status_code == 201
+    assert post_json(script, REGISTER, {**body, "phone": "+351961000777"}).status_code == 201
     assert GuestRequest.objects.count() == 2
 
 
@@ -160,11 +152,11 @@ def test_failures_of_a_stranger_do_not_limit_neighbours(robot: Client) -> None:
 def test_failed_anonymous_creates_do_not_limit_signed_in_accounts() -> None:
     event = make_event()
     robot = Client()
-    seen = statuses([post(robot, CREATE, {"event_id": event.pk}) for _ in range(4)])
+    seen = statuses([post_json(robot, CREATE_ASYNC, {"event_id": event.pk}) for _ in range(4)])
     assert seen == [401, 401, 401, 429]
     member = Client()
     member.force_login(make_account())
-    assert post(member, CREATE, {"event_id": event.pk}).status_code == 202
+    assert post_json(member, CREATE_ASYNC, {"event_id": event.pk}).status_code == 202
 
 
 @pytest.mark.usefixtures("strict")
@@ -173,11 +165,13 @@ def test_failures_count_for_one_account_only() -> None:
     robot, member = Client(), Client()
     robot.force_login(make_account())
     member.force_login(make_account())
-    seen = statuses([post(robot, CREATE, {"event_id": event.pk + 1000}) for _ in range(4)])
+    seen = statuses(
+        [post_json(robot, CREATE_ASYNC, {"event_id": event.pk + 1000}) for _ in range(4)]
+    )
     assert seen == [404, 404, 404, 404], "a 404 does not count as a failure"
-    seen = statuses([post(robot, CREATE, {"event_id": "x"}) for _ in range(4)])
+    seen = statuses([post_json(robot, CREATE_ASYNC, {"event_id": "x"}) for _ in range(4)])
     assert seen == [400, 400, 400, 429]
-    assert post(member, CREATE, {"event_id": event.pk}).status_code == 202
+    assert post_json(member, CREATE_ASYNC, {"event_id": event.pk}).status_code == 202
 
 
 @pytest.mark.usefixtures("strict")
