@@ -8,7 +8,7 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from accounts.phones import masked_phone
-from notifications.inbox import keep
+from notifications.inbox import save_message
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class ConsoleChannel:
         message["Subject"] = f"SMS {masked_phone(phone)}"
         message["To"] = f"{phone.removeprefix('+')}@sms.invalid"
         message.set_content(text)
-        name = keep(message.as_bytes())
+        name = save_message(message.as_bytes())
         log.info("sms_in_inbox", extra={"phone": masked_phone(phone), "inbox_name": name})
 
 

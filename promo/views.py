@@ -240,11 +240,11 @@ def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
     whose account it cannot prove only learns that the answer went to that account's email.
     """
     found = find_ticket(ticket_id, request.session)
-    if found.sight is TicketAccess.NOTHING and account_of(request) is None:
+    if found.access is TicketAccess.NOTHING and account_of(request) is None:
         return redirect("promo:event", event)
-    if found.sight is TicketAccess.NOTHING or (found.ticket and found.ticket.event_slug != event):
+    if found.access is TicketAccess.NOTHING or (found.ticket and found.ticket.event_slug != event):
         raise Http404("no such ticket")
-    if found.sight is TicketAccess.BROWSER and found.stored and account_of(request) is None:
+    if found.access is TicketAccess.BROWSER and found.stored and account_of(request) is None:
         sign_in(request, found.stored.account)
     # The journal alone has it between the database's return and the draining.
     ticket = found.ticket or queued_ticket(open_link(event, "").event, str(ticket_id))

@@ -473,7 +473,7 @@ LIMIT_WAITING = env.int("LIMIT_WAITING", default=20)
 # JSON API --------------------------------------------------------------------------------------
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["promo.api.authentication.Session"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["promo.api.authentication.SessionCookieAuthentication"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["promo.api.parsers.BoundedJSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",

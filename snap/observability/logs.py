@@ -64,17 +64,26 @@ class PlainFormatter(logging.Formatter):
         return hide_secrets(super().format(record))
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
-        fields = "".join(
-            f" {key}={value}" for key, value in vars(record).items() if key not in _STANDARD
-        )
-        return (super().formatMessage(record) + fields).translate(_CONTROLS)
+        text = super().formatMessage(record)
+        # runserver's message has everything; its fields are a socket and the time once more.
+        if record.name != "django.server":
+            for key, value in vars(record).items():
+                if key not in _STANDARD:
+                    text += f" {key}={value}"
+        return text.translate(_CONTROLS)
 
 
 def describe_error(error: Exception) -> str:
-    """Name an error and where it arose, without its text: `SMTPDataError 554 (smtplib.py:887)`."""
+    """Name an error and where it arose, without its text: `SMTPDataError 554 (smtplib.py:887)`.
+
+    Of a mail or HTTP error the status is included, of a database error the violated constraint.
+    """
     status = getattr(error, "smtp_code", None) or getattr(error, "status_code", None) or ""
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         status = max(code for code, _ in error.recipients.values())
+    diagnostics = getattr(error.__cause__, "diag", None)
+    constraint = getattr(diagnostics, "constraint_name", None)
     frame = traceback.extract_tb(error.__traceback__)[-1]
     where = f"({Path(frame.filename).name}:{frame.lineno})"
-    return " ".join(str(part) for part in (type(error).__name__, status, where) if part)
+    parts = (type(error).__name__, status, constraint, where)
+    return " ".join(str(part) for part in parts if part)

@@ -18,7 +18,7 @@ from guests.passes.holders import link_for_holder
 from guests.requests.creating import create_due_guests
 from tests.factories import make_account, make_event, make_guest, make_request, make_staff
 from tests.helpers.outages import open_breaker
-from tests.helpers.sockets import open_socket, receive, status_of_refusal
+from tests.helpers.sockets import open_socket, receive, refused_status
 from tests.helpers.stack import Stack
 from tests.helpers.visitors import PHONE, Visitor, copy_of, html_of
 
@@ -301,7 +301,7 @@ def test_an_ended_session_opens_no_socket_and_receives_nothing(stack: Stack) -> 
             create_due_guests()
             assert list(thief) == []
             assert receive(elsewhere)["type"] == "guest_created"
-        assert status_of_refusal(stack, request.ticket_id, cookie=cookie) == 403
+        assert refused_status(stack, request.ticket_id, cookie=cookie) == 403
 
 
 @pytest.mark.processes

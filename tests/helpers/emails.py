@@ -4,7 +4,7 @@ import re
 
 from django.core import mail
 
-from notifications.services import send_due_emails
+from notifications.sending import send_due_emails
 
 PATHS = {"welcome": "/from-email/welcome/", "claim": "/from-email/claim/", "qr_code": "/guest/"}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from django.db import connections
 from redis import Redis
 
-from snap.embedded import PostgreSQL, Valkey
+from snap.local.embedded import PostgreSQL, Valkey
 
 # Settings without a default, and those that `make run` may have left in var/env.
 ENVIRONMENT = {

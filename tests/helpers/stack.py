@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 import httpx
 from django.db import connection
 
-from snap import processes
-from snap.embedded import free_port
-from snap.processes import BASE_DIR, Process
+from snap.local import processes
+from snap.local.embedded import free_port
+from snap.local.processes import BASE_DIR, Process
 
 START_TIMEOUT = 40.0
 STOP_TIMEOUT = 15.0

@@ -8,7 +8,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Message
 
-from snap.embedded import free_port
+from snap.local.embedded import free_port
 from tests.factories import make_request
 from tests.helpers.places import pass_of_only_guest
 from tests.helpers.scans import scan

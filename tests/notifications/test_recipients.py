@@ -15,7 +15,8 @@ from accounts.exceptions import AccountError
 from accounts.models import User
 from accounts.services import register
 from guests.emergency.draining import drain
-from guests.emergency.journal import Entry, get_journal
+from guests.emergency.entries import Entry
+from guests.emergency.journal import get_journal
 from guests.models import DeadEntry, GuestRequest
 from notifications.models import Email
 from notifications.recipients import recipient_key

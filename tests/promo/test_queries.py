@@ -135,7 +135,7 @@ def test_sockets_that_open_together_make_two_queries(event: Event, guest: Visito
     (first, _), (second, _) = wanted
     strangers = [(first, wanted[1][1]), (second, wanted[0][1]), (uuid4(), wanted[0][1])]
     hidden = find_tickets(strangers)
-    assert {(each.sight, each.stored, each.ticket) for each in hidden} == {
+    assert {(each.access, each.stored, each.ticket) for each in hidden} == {
         (TicketAccess.NOTHING, None, None)
     }
 

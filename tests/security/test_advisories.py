@@ -5,7 +5,7 @@ from types import ModuleType
 
 import pytest
 
-from snap.processes import BASE_DIR
+from snap.local.processes import BASE_DIR
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from django.urls import reverse
 from accounts.models import User
 from guests.models import Guest
 from guests.qr.codes import image_name
+from snap.local.processes import BASE_DIR
 from snap.middleware import add_browser_headers
-from snap.processes import BASE_DIR
 from tests.factories import make_guest
 from tests.helpers.stack import Stack
 

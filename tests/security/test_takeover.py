@@ -6,7 +6,7 @@ import pytest
 from django.core import mail
 
 from guests.models import Event, Guest
-from notifications.services import send_due_emails
+from notifications.sending import send_due_emails
 from tests.factories import make_account, make_event, make_guest
 from tests.helpers.visitors import PERSON, PHONE, Visitor, html_of, state_in
 

@@ -28,7 +28,7 @@ from snap.limits.counters import (
     acquire,
     stand_in_line,
 )
-from snap.processes import BASE_DIR
+from snap.local.processes import BASE_DIR
 from tests.factories import make_account, make_event
 from tests.helpers import servers
 from tests.helpers.challenges import challenge_for, solution_of, solve

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from snap.processes import BASE_DIR
+from snap.local.processes import BASE_DIR
 from snap.resilience.breaker import Breaker, Probe
 from tests.helpers.stack import wait_for
 

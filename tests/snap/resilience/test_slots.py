@@ -17,7 +17,7 @@ from pytest_django import Settings
 
 from accounts.models import User
 from snap import settings as production
-from snap.processes import BASE_DIR
+from snap.local.processes import BASE_DIR
 from snap.resilience.slots import BusyError, Slots
 from tests.factories import make_event, make_staff
 from tests.guests.test_posters import image_bytes, upload
