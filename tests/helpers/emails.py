@@ -1,4 +1,4 @@
-"""What an attacker or a holder reads in emails: the links in them."""
+"""Links in emails that were sent."""
 
 import re
 

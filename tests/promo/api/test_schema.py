@@ -1,4 +1,4 @@
-"""The served schema is true: generated calls get no 5xx and no response that it does not name."""
+"""The OpenAPI schema, checked by an independent tester: every response conforms to it."""
 
 from typing import Any
 
@@ -20,8 +20,8 @@ from schemathesis.specs.openapi.checks import (
 
 from accounts.models import User
 from guests.models import Event, GuestRequest
-from tests.browser.test_journey import shoot, watched
 from tests.factories import make_account, make_event, make_guest, make_request
+from tests.helpers.browser import shoot, watched
 from tests.helpers.sessions import session_of
 from tests.helpers.stack import Stack
 
@@ -85,13 +85,13 @@ def test_every_call_is_in_the_schema(schema: Any) -> None:
 
 @pytest.mark.parametrize("mode", GenerationMode)
 @pytest.mark.parametrize("path", CALLS)
-def test_no_call_gives_an_answer_that_the_schema_does_not_name(
+def test_every_response_is_in_the_schema(
     schema: Any, stack: Stack, path: str, mode: GenerationMode
 ) -> None:
-    """Send data that fit the schema, and data that do not, which must be refused.
+    """Data that conform to the schema are sent, and data that do not, which must be refused.
 
-    The calls come from an account with a place, from one without, and without a session. Leave a
-    status out of promo/api/schema.py to see the test fail.
+    The calls are made as a guest, as an account without a place, and without an account. A status
+    that is left out of promo/api/schema.py makes the test fail.
     """
     if path == "/api/events" and mode is GenerationMode.NEGATIVE:
         pytest.skip("nothing is sent to it that could be wrong")
@@ -129,8 +129,8 @@ def test_no_call_gives_an_answer_that_the_schema_does_not_name(
     assert (min(statuses) < 300) == can_succeed
 
 
-def test_what_is_somebody_elses_is_not_there_for_another(stack: Stack) -> None:
-    """With two accounts: each has its own, by every call that takes an id, and nothing else."""
+def test_an_account_cannot_reach_the_data_of_another(stack: Stack) -> None:
+    """Every call that takes an id gives an account its own data, and none of the other account."""
     event = make_event()
     guests = [make_guest(event), make_guest(event)]
     requests = [guests[0].guestrequest_set.get(), guests[1].guestrequest_set.get()]

@@ -1,7 +1,6 @@
-"""Sockets of the real ws process: who may open one, and what they receive."""
+"""Sockets of the real ws process: who may open one, and which messages it receives."""
 
 import uuid
-from collections.abc import Iterator
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -18,14 +17,7 @@ from tests.helpers.stack import Stack
 pytestmark = pytest.mark.processes
 
 
-@pytest.fixture
-def idle(stack: Stack) -> Iterator[Stack]:
-    """The processes with worker and sweeper stopped, so that requests stay pending."""
-    with stack.frozen("worker"), stack.frozen("sweeper"):
-        yield stack
-
-
-def test_who_stands_in_line_hears_their_place(idle: Stack) -> None:
+def test_a_request_with_a_later_turn_receives_its_position(idle: Stack) -> None:
     event = make_event(limit_per_minute=1)
     make_request(event)
     request = make_request(event)
@@ -35,7 +27,7 @@ def test_who_stands_in_line_hears_their_place(idle: Stack) -> None:
     assert int(str(heard["estimated_completion"])) > 30
 
 
-def test_the_owner_hears_the_present_state_and_then_the_news(idle: Stack) -> None:
+def test_the_owner_receives_the_present_state_and_then_changes(idle: Stack) -> None:
     request = make_request()
     with open_socket(idle, request.ticket_id, cookie=cookie_of(request.account)) as opened:
         first = receive(opened)
@@ -60,7 +52,7 @@ def test_a_result_that_came_before_the_socket_is_not_missed(idle: Stack) -> None
         assert receive(opened)["type"] == "guest_created"
 
 
-def test_a_place_in_line_is_told_with_its_position(idle: Stack) -> None:
+def test_a_guest_on_the_waiting_list_receives_their_position(idle: Stack) -> None:
     event = make_event(capacity=1)
     make_guest(event)
     make_guest(event)
@@ -74,7 +66,7 @@ def test_a_place_in_line_is_told_with_its_position(idle: Stack) -> None:
         }
 
 
-def test_a_refusal_is_told_with_its_code(idle: Stack) -> None:
+def test_a_refusal_is_received_with_its_code(idle: Stack) -> None:
     event = make_event(capacity=1, has_waiting_list=False)
     request = make_request(event)
     late = make_request(event)
@@ -103,7 +95,7 @@ def test_pages_get_their_partial_in_their_language(idle: Stack, language: str, w
     assert "<html" not in html
 
 
-def test_others_are_refused_before_the_socket_opens(stack: Stack) -> None:
+def test_other_accounts_and_origins_are_refused_before_the_socket_opens(stack: Stack) -> None:
     request, stranger = make_request(), make_account()
     own = cookie_of(request.account)
     assert refused_status(stack, request.ticket_id) == 403
@@ -124,11 +116,11 @@ def test_a_session_that_was_ended_everywhere_opens_nothing(stack: Stack) -> None
 @pytest.mark.parametrize(
     "cookie", ["session=garbage", "session=", "=;=;;", "session=a:b:c", "session=" + "x" * 3000]
 )
-def test_garbage_for_a_session_is_refused(stack: Stack, cookie: str) -> None:
+def test_a_malformed_session_is_refused(stack: Stack, cookie: str) -> None:
     assert refused_status(stack, make_request().ticket_id, cookie=cookie) == 403
 
 
-def test_what_a_page_says_is_not_listened_to_and_harms_nobody(idle: Stack) -> None:
+def test_messages_from_a_page_are_ignored(idle: Stack) -> None:
     request = make_request()
     cookie = cookie_of(request.account)
     with open_socket(idle, request.ticket_id, cookie=cookie) as opened:
@@ -151,16 +143,16 @@ def send_much(opened: ClientConnection) -> None:
         opened.send("x" * 1_000_000)
 
 
-def test_a_socket_that_waits_holds_nothing_to_compress_with(idle: Stack) -> None:
-    """Browsers offer compression. It would double the memory of 5,000 sockets, for few messages."""
+def test_sockets_do_not_compress(idle: Stack) -> None:
+    """Compression, which browsers offer, would double the memory of 5,000 waiting sockets."""
     request = make_request()
     with open_socket(idle, request.ticket_id, cookie=cookie_of(request.account)) as opened:
-        assert opened.request
-        assert "permessage-deflate" in opened.request.headers["Sec-WebSocket-Extensions"]
+        asked = opened.request.headers if opened.request else {}
+        assert "permessage-deflate" in asked["Sec-WebSocket-Extensions"]
         assert opened.protocol.extensions == []
 
 
-def test_a_frame_beyond_all_measure_ends_only_its_own_socket(idle: Stack) -> None:
+def test_an_oversized_frame_ends_only_its_own_socket(idle: Stack) -> None:
     request = make_request()
     cookie = cookie_of(request.account)
     with open_socket(idle, request.ticket_id, cookie=cookie) as bad:
@@ -181,7 +173,7 @@ def test_the_first_socket_after_a_restart_of_valkey_opens(idle: Stack) -> None:
     cookie = cookie_of(request.account)
     with open_socket(idle, request.ticket_id, cookie=cookie) as opened:
         receive(opened)
-    with idle.frozen("ws"):  # It cannot notice before the handshake.
+    with idle.frozen("ws"):  # It cannot notice the cut before the next socket.
         servers.valkey.stop("immediate")
         servers.valkey.start()
     with open_socket(idle, request.ticket_id, cookie=cookie) as opened:

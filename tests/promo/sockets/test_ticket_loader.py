@@ -1,4 +1,4 @@
-"""Tickets that sockets ask for together: loaded together, each for its own session."""
+"""Sockets that open at the same time: one query finds their tickets, each by its session."""
 
 import asyncio
 from typing import Any
@@ -47,21 +47,21 @@ def ticket_id_of(found: Result) -> UUID | None:
     return UUID(found.ticket.ticket_id)
 
 
-def test_each_gets_its_own(queries: list[Query]) -> None:
+def test_each_socket_gets_its_own_ticket(queries: list[Query]) -> None:
     crowd = queries * MAX_BATCH
     results = find_all(TicketLoader(), crowd)
     for found, (ticket_id, _session) in zip(results, crowd, strict=True):
         assert ticket_id_of(found) == ticket_id
 
 
-def test_nobody_gets_what_is_somebody_elses(queries: list[Query]) -> None:
+def test_a_session_gets_no_ticket_of_another_account(queries: list[Query]) -> None:
     (first, own), (second, other), (third, _) = queries
     asked = [(first, other), (first, own), (second, own), (uuid4(), own), (third, other)]
     found = list(map(ticket_id_of, find_all(TicketLoader(), asked)))
     assert found == [None, first, None, None, None]
 
 
-def test_what_fails_fails_for_those_who_asked_and_for_nobody_after(queries: list[Query]) -> None:
+def test_an_error_affects_only_the_sockets_of_its_query(queries: list[Query]) -> None:
     loader = TicketLoader()
     no_session = (queries[1][0], None)
     failed = find_all(loader, [queries[0], no_session])

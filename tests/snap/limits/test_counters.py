@@ -25,9 +25,9 @@ from snap.limits.local_counters import MAX_KEYS, SLICE, LocalCounters
 from snap.local.processes import BASE_DIR
 from tests.factories import make_account, make_event
 from tests.helpers import servers
+from tests.helpers.challenges import challenge_for, solution_of, solve
 from tests.helpers.stack import Stack, http
 from tests.helpers.visitors import Visitor
-from tests.promo.limits.test_middleware import challenge_for, solution_of, solve
 
 _numbers = count()
 
