@@ -22,16 +22,16 @@ from accounts.sessions import (
     TICKETS_KEY,
     RememberedAccount,
     account_phone,
-    browser_of,
     end_session,
+    ensure_browser_id,
 )
 from guests.emergency import snapshots
-from guests.emergency.access import end_session_here, known_account
+from guests.emergency.access import end_session_on_this_host, known_account
 from guests.emergency.intake import (
     AccountSession,
     Registration,
     accept_request,
-    find_kept_ticket,
+    find_journalled_ticket,
     queued_ticket,
 )
 from guests.emergency.journal import JournalError
@@ -101,7 +101,7 @@ def event(request: HttpRequest, event: str, promoter: str = "") -> HttpResponse:
     link = _recall_link(event, promoter)
     account = _account(request)
     held = get_mirror().find_latest_ticket(link.event.pk, account.pk) if account else None
-    if held is None or not held.is_of(account):
+    if held is None or not held.belongs_to(account):
         return render_event(request, link, {})
     context = ticket_context(held.to_ticket(), wait=QUEUED_SECONDS, host=request.get_host())
     return render_event(request, link, context)
@@ -175,13 +175,13 @@ def find_ticket(request: HttpRequest, ticket_id: UUID, event: Event | None = Non
     given_here = was_given_here(request, ticket_id)
     account = _account(request)
     if known and (event is None or known.request.event_id == event.pk):
-        if known.is_of(account):
+        if known.belongs_to(account):
             return known.to_ticket()
-        if given_here and known.is_of_browser(request.session.get(BROWSER_KEY, "")):
+        if given_here and known.belongs_to_browser(request.session.get(BROWSER_KEY, "")):
             return known.to_ticket()
         if given_here:
             return ticket_sent_by_email(known.request)
-    elif known is None and (kept := find_kept_ticket(ticket_id, event)):
+    elif known is None and (kept := find_journalled_ticket(ticket_id, event)):
         if given_here or (account and kept.account_id == account.pk):
             return kept.ticket
     elif known is None and (given_here or account):
@@ -197,7 +197,7 @@ def sign_out(request: HttpRequest) -> HttpResponse:
     """End the session on this host, and on the others once the database is back."""
     is_kept = True
     try:
-        end_session_here(request)
+        end_session_on_this_host(request)
     except JournalError:
         log.exception("sign_out_not_kept")
         is_kept = False
@@ -259,7 +259,7 @@ def accept(
     ticket = accept_request(
         link.event,
         phone=number,
-        browser=browser_of(request),
+        browser=ensure_browser_id(request),
         language=get_language() or "",
         promoter=link.promoter,
         team=link.team,

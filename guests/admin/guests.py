@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from accounts.admin import FindsPhones
+from accounts.admin import PhoneSearchAdmin
 from accounts.phones import masked_phone, readable_phone
 from guests.admin.base import (
     EMPTY,
@@ -27,11 +27,11 @@ from guests.models import Guest, StateChange
 from guests.qr.codes import image_data_uri
 from guests.requests.places import PLACES_BATCH, cancel_guests
 from notifications.models import Email
-from snap.admin import ChangesOnly, CutPaginator, LongList, ReadOnly
+from snap.admin import CappedPaginator, ChangedFieldsAdmin, LongListAdmin, ReadOnlyAdmin
 
 
 @admin.register(Guest)
-class GuestAdmin(LongList, FindsPhones, ChangesOnly, ReadOnly):
+class GuestAdmin(LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin, ReadOnlyAdmin):
     list_display = [
         "name",
         "phone_masked",
@@ -74,8 +74,8 @@ class GuestAdmin(LongList, FindsPhones, ChangesOnly, ReadOnly):
 
         Each of these numbers reads the whole list.
         """
-        counted = Guest.objects.order_by()[: CutPaginator.MOST].count()
-        if counted == CutPaginator.MOST:
+        counted = Guest.objects.order_by()[: CappedPaginator.MAX_COUNT].count()
+        if counted == CappedPaginator.MAX_COUNT:
             return admin.ShowFacets.ALLOW
         return admin.ShowFacets.ALWAYS
 

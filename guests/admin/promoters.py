@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from guests.admin.base import EMPTY, count_related, render_lines
 from guests.models import Guest, Promoter, Team, TeamMember
-from snap.admin import ChangesOnly
+from snap.admin import ChangedFieldsAdmin
 from snap.pages import page_url
 
 
@@ -22,7 +22,7 @@ class TeamMemberInline(admin.TabularInline):  # type: ignore[type-arg]
 
 
 @admin.register(Team)
-class TeamAdmin(ChangesOnly):
+class TeamAdmin(ChangedFieldsAdmin):
     list_display = ["name", "member_count"]
     search_fields = ["name"]
     ordering = ["name"]
@@ -38,7 +38,7 @@ class TeamAdmin(ChangesOnly):
 
 
 @admin.register(Promoter)
-class PromoterAdmin(ChangesOnly):
+class PromoterAdmin(ChangedFieldsAdmin):
     list_display = ["name", "code", "guest_count", "promo_links"]
     search_fields = ["name", "code"]
     ordering = ["name"]

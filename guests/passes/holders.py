@@ -9,8 +9,8 @@ from django.contrib.auth import SESSION_KEY
 from django.http import HttpRequest
 from django.utils.http import urlencode
 
-from accounts.email_links import is_opened, is_signature_for, signature_for
-from accounts.sessions import SESSION_ID_KEY, account_of, name_session
+from accounts.email_links import is_link_opened, is_signature_for, signature_for
+from accounts.sessions import SESSION_ID_KEY, account_of, ensure_session_id
 from guests.claims.proof import prove_by_link
 from guests.models import Guest
 from guests.qr.codes import pass_url
@@ -33,7 +33,7 @@ def is_holder(request: HttpRequest, guest: Guest) -> bool:
     """
     account = account_of(request)  # It also empties a session that has ended.
     signature = request.GET.get("proof", "")
-    if signature and is_opened(request) and _is_signature(signature, guest):
+    if signature and is_link_opened(request) and _is_signature(signature, guest):
         prove_by_link(guest.account)
         _remember(request, signature)
     if account is not None and account.pk == guest.account_id:
@@ -73,7 +73,7 @@ def _remember(request: HttpRequest, signature: str) -> None:
     """Store a signature in the session, with its session id. The oldest of MAX_PASSES goes."""
     if SESSION_KEY not in request.session:
         # A sign-in keeps this id. Without an id, the session ends with all others of its account.
-        name_session(request)
+        ensure_session_id(request)
     stored: list[str] = request.session.get(PASSES_KEY, [])
     new = f"{signature} {request.session.get(SESSION_ID_KEY, '')}".rstrip()
     if new not in stored:

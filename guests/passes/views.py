@@ -66,7 +66,7 @@ def _render_mirrored_pass(request: HttpRequest, token: str) -> HttpResponse | No
         raise Http404("no such pass")
     has_ended = account is None and remembered_account(request) is not None
     holds = has_link(request, known.guest, session_has_ended=has_ended)
-    if not known.is_of(account) and not holds:
+    if not known.belongs_to(account) and not holds:
         return _render_for_stranger(request, known.guest.event)
     context = {
         "guest": known.guest,

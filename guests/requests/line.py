@@ -3,7 +3,8 @@
 from django.conf import settings
 
 from guests.models import Event
-from snap.limits.counters import Layer, stand_in_line
+from snap.limits.counters import join_line
+from snap.limits.layers import Layer
 
 
 def seconds_in_line(event: Event) -> float:
@@ -15,4 +16,4 @@ def seconds_in_line(event: Event) -> float:
     limit = event.limit_per_minute or settings.LIMIT_EVENT
     event_layer = Layer("event", str(event.pk), limit)
     system_layer = Layer("system", "", settings.LIMIT_SYSTEM)
-    return stand_in_line([event_layer, system_layer])
+    return join_line([event_layer, system_layer])

@@ -16,9 +16,9 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.http import urlencode
 
-from accounts.sessions import browser_of
+from accounts.sessions import ensure_browser_id
 from promo.steps import step_at
-from snap.error_pages import error_body
+from snap.api_errors import error_body
 
 # Marks a form that is sent again, once for each purpose whose challenge was solved for it.
 SOLVED_FIELD = "solved"
@@ -83,7 +83,7 @@ def render_challenge(
     # Nobody is looked up for this page: it has to be cheap.
     request.user = AnonymousUser()
     if purpose:
-        browser_of(request)  # The challenge is solved for this browser's id.
+        ensure_browser_id(request)  # The challenge is solved for this browser's id.
     context = {
         "wait": wait,
         "back": back,
@@ -105,9 +105,10 @@ def challenge_page(purpose: str) -> str:
 
 
 def _as_json(request: HttpRequest, wait: int, purpose: str) -> HttpResponse:
-    body = error_body(429, retry_after=wait)
+    challenge_url = ""
     if purpose:
-        body["challengeUrl"] = challenge_page(purpose)
+        challenge_url = challenge_page(purpose)
+    body = error_body(429, retry_after=wait, challenge_url=challenge_url)
     headers = {"Retry-After": str(wait), "Cache-Control": "no-store"}
     return JsonResponse(body, status=429, headers=headers)
 
