@@ -2,10 +2,10 @@
 
 from django.urls import path
 
-from promo import claims
+from promo import claim_views
 
 app_name = "email_links"
 urlpatterns = [
-    path("welcome/<int:account_id>/", claims.welcome, name="welcome"),
-    path("claim/<int:claim_id>/", claims.objection, name="claim"),
+    path("welcome/<int:account_id>/", claim_views.welcome, name="welcome"),
+    path("claim/<int:claim_id>/", claim_views.objection, name="claim"),
 ]

@@ -1,6 +1,6 @@
 from django.urls import path, register_converter
 
-from promo import claims, views
+from promo import claim_views, views
 from promo.steps import Step
 
 
@@ -22,7 +22,7 @@ STEP_VIEWS = {
     Step.PHONE: views.phone,
     Step.CODE: views.code,
     Step.REGISTER: views.register,
-    Step.CLAIM: claims.claim,
+    Step.CLAIM: claim_views.claim,
     Step.PROVE: views.prove,
     Step.REQUEST: views.request_access,
 }
@@ -40,7 +40,7 @@ urlpatterns = [
     ),
     path(
         "<slug:event>/<promoter:promoter>/claim/<int:claim_id>/",
-        claims.claim_made,
+        claim_views.claim_made,
         name="claim_made",
     ),
 ]
