@@ -153,7 +153,7 @@ def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
     """Show a ticket to its own browser and account."""
     link = _recall_link(event, "")
     found = find_ticket(request, ticket_id, link.event)
-    if found is None and was_given_here(request, ticket_id):
+    if found is None and browser_has_ticket(request, ticket_id):
         # Another host has it in its journal.
         found = queued_ticket(link.event, str(ticket_id))
     if found is None:
@@ -172,7 +172,7 @@ def find_ticket(request: HttpRequest, ticket_id: UUID, event: Event | None = Non
     else, and for a ticket of another event than `event`; JournalError.
     """
     known = get_mirror().find_ticket(ticket_id)
-    given_here = was_given_here(request, ticket_id)
+    given_here = browser_has_ticket(request, ticket_id)
     account = _account(request)
     if known and (event is None or known.request.event_id == event.pk):
         if known.is_of(account):
@@ -214,12 +214,12 @@ def no_claims(request: HttpRequest, event: str, promoter: str, claim_id: int) ->
     return unavailable(request)
 
 
-def was_given_here(request: HttpRequest, ticket_id: UUID) -> bool:
+def browser_has_ticket(request: HttpRequest, ticket_id: UUID) -> bool:
     """Say whether this browser was given the ticket in an emergency."""
-    return was_given_to(request.session, ticket_id)
+    return session_has_ticket(request.session, ticket_id)
 
 
-def was_given_to(session: Any, ticket_id: UUID) -> bool:
+def session_has_ticket(session: Any, ticket_id: UUID) -> bool:
     """Say whether the browser of a session was given the ticket in an emergency."""
     return str(ticket_id) in session.get(TICKETS_KEY, [])
 
@@ -237,13 +237,13 @@ def _accept(
     request: HttpRequest, link: PromoLink, number: str, registration: Registration | None = None
 ) -> HttpResponse:
     try:
-        ticket = accept(request, link, number, registration=registration)
+        ticket = journal_request(request, link, number, registration=registration)
     except GuestError as error:
         return render_step(request, link, "unavailable", {"refusal": error.code})
     return render_ticket(request, ticket, wait=QUEUED_SECONDS, status=202)
 
 
-def accept(
+def journal_request(
     request: HttpRequest,
     link: PromoLink,
     number: str,

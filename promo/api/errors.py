@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from accounts.exceptions import AccountError
 from guests.exceptions import GuestError
-from promo.limits.responses import challenge_page
+from promo.limits.responses import challenge_page_url
 from promo.refusals import refusal_of
 from promo.request_data import TooLarge
 from snap.error_pages import error_body
@@ -29,7 +29,7 @@ def refusal(error: GuestError | AccountError) -> Response:
         known.status, code=error.code, text=known.text, fields=fields, retry_after=wait
     )
     if getattr(error, "may_solve", False):
-        body["challengeUrl"] = challenge_page("code")
+        body["challengeUrl"] = challenge_page_url("code")
     headers = {"Retry-After": str(wait)} if wait else None
     return Response(body, status=known.status, headers=headers)
 

@@ -3,7 +3,7 @@
 from django.http import HttpRequest
 
 from accounts.sessions import BROWSER_KEY, account_phone
-from promo.emergency import was_given_here
+from promo.emergency import browser_has_ticket
 from promo.request_data import phone_in_form, phone_in_json
 from promo.steps import step_phone
 from snap.limits.policy import Policy, account_key
@@ -27,7 +27,7 @@ def _ticket_owner(request: HttpRequest) -> str:
         return account
     match, browser = request.resolver_match, request.session.get(BROWSER_KEY)
     ticket_id = match.kwargs.get("ticket_id") if match else None
-    if browser and ticket_id and was_given_here(request, ticket_id):
+    if browser and ticket_id and browser_has_ticket(request, ticket_id):
         return f"ticket {browser}"
     return ""
 

@@ -100,14 +100,14 @@ def render_challenge(
     return response
 
 
-def challenge_page(purpose: str) -> str:
+def challenge_page_url(purpose: str) -> str:
     return reverse("challenge:page") + "?" + urlencode({"for": purpose})
 
 
 def _as_json(request: HttpRequest, wait: int, purpose: str) -> HttpResponse:
     body = error_body(429, retry_after=wait)
     if purpose:
-        body["challengeUrl"] = challenge_page(purpose)
+        body["challengeUrl"] = challenge_page_url(purpose)
     headers = {"Retry-After": str(wait), "Cache-Control": "no-store"}
     return JsonResponse(body, status=429, headers=headers)
 

@@ -19,7 +19,7 @@ from django.utils.translation.trans_real import (
 from accounts.models import sockets_of
 from accounts.sessions import SESSION_ID_KEY
 from guests.requests.tickets import Ticket, push_group
-from promo.emergency import QUEUED_SECONDS, was_given_to
+from promo.emergency import QUEUED_SECONDS, session_has_ticket
 from promo.limits.middleware import allows_handshake
 from promo.refusals import refusal_text
 from promo.rendering import ticket_context
@@ -52,7 +52,7 @@ class TicketConsumer(AsyncWebsocketConsumer):
         """Authenticate and authorise before accepting; join the group before reading the ticket."""
         self.ticket_id = str(self.scope["url_route"]["kwargs"]["ticket_id"])
         session = read_session(self.scope)
-        is_somebody = SESSION_KEY in session or was_given_to(session, UUID(self.ticket_id))
+        is_somebody = SESSION_KEY in session or session_has_ticket(session, UUID(self.ticket_id))
         # Those without a session are not counted: they cost no look-up, and shut nobody out.
         if not is_somebody or not allows_handshake(self.scope, session):
             await self.close()
@@ -81,7 +81,7 @@ class TicketConsumer(AsyncWebsocketConsumer):
         try:
             return await lookups.find(ticket_id, session)
         except DatabaseAwayError:
-            is_given = was_given_to(session, ticket_id)
+            is_given = session_has_ticket(session, ticket_id)
             return FoundTicket(TicketAccess.GIVEN if is_given else TicketAccess.NOTHING)
 
     async def show(self, found: FoundTicket, session: Any) -> None:
