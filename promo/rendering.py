@@ -22,7 +22,7 @@ from guests.requests.tickets import Ticket
 from promo.calendars import calendar_of
 from promo.links import PromoLink
 from promo.refusals import refusal_of, refusal_text
-from promo.steps import ABOUT_A_PHONE, FORMS, remember_phone, sign_phone
+from promo.steps import FORM_STEPS, PHONE_STEPS, remember_phone, sign_phone
 
 # Statuses of a step's form when it was filled in wrongly and nothing else was said.
 OK, INVALID = 200, 422
@@ -30,7 +30,7 @@ OK, INVALID = 200, 422
 RESTARTED = "again"
 
 # Stand in a page that is drawn once for many, where each visitor has something of their own.
-EACH_ONES_CSRF, EACH_ONES_ADDRESS = "csrf-of-each-visitor", "address-of-each-visitor"
+CSRF_PLACEHOLDER, PATH_PLACEHOLDER = "csrf-of-each-visitor", "address-of-each-visitor"
 
 
 def render_events(
@@ -57,8 +57,8 @@ def render_event(request: HttpRequest, link: PromoLink, ticket: dict[str, Any]) 
     state = link.event.list_state(), seconds_until_opening(link.event)
     if not ticket and not request.user.is_authenticated:
         page = _page_for_strangers(link, *state)
-        page = page.replace(EACH_ONES_CSRF, get_token(request))
-        return HttpResponse(page.replace(EACH_ONES_ADDRESS, escape(request.get_full_path())))
+        page = page.replace(CSRF_PLACEHOLDER, get_token(request))
+        return HttpResponse(page.replace(PATH_PLACEHOLDER, escape(request.get_full_path())))
     return render(request, "promo/event.html", _about_event(link, *state) | ticket)
 
 
@@ -71,7 +71,7 @@ def _page_for_strangers(link: PromoLink, list_state: str, opens_in: int) -> str:
     key = (get_language() or "", list_state, opens_in)
     page = link.pages.get(key)
     if page is None:
-        placeholders = {"csrf_token": EACH_ONES_CSRF, "here": EACH_ONES_ADDRESS}
+        placeholders = {"csrf_token": CSRF_PLACEHOLDER, "here": PATH_PLACEHOLDER}
         context = _about_event(link, list_state, opens_in) | placeholders
         page = link.pages[key] = render_to_string("promo/event.html", context)
     return page
@@ -114,7 +114,7 @@ def render_step(
     query = ""
     if phone:
         context = {**context, "phone": readable_phone(phone)}
-    if phone and step in ABOUT_A_PHONE:
+    if phone and step in PHONE_STEPS:
         query = remember_phone(request, link.event.slug, phone)
         signed = sign_phone(request, link.event.slug, phone)
         context = {**context, "signed_step": signed, "query": query}
@@ -123,7 +123,7 @@ def render_step(
     if not is_htmx(request):
         return render(request, "promo/step_page.html", context, status=status)
     response = render(request, template, context, status=status)
-    if step in FORMS:
+    if step in FORM_STEPS:
         set_browser_url(request, response, link.step_url(step) + query)
     return response
 
@@ -161,7 +161,7 @@ def set_browser_url(request: HttpRequest, response: HttpResponse, url: str) -> N
     """Have the page take the address of what it shows now, and Back lead from every step to the
     event: one form replaces the other in the browser's history."""
     path = request.headers.get("HX-Current-URL", "").partition("?")[0]
-    is_form = path.rstrip("/").rpartition("/")[2] in FORMS
+    is_form = path.rstrip("/").rpartition("/")[2] in FORM_STEPS
     response["HX-Replace-Url" if is_form else "HX-Push-Url"] = url
 
 

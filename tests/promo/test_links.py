@@ -12,7 +12,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from promo.links import open_link
-from promo.rendering import EACH_ONES_CSRF
+from promo.rendering import CSRF_PLACEHOLDER
 from tests.factories import make_account, make_event, make_event_promoter
 from tests.promo.visitors import signed_step
 
@@ -139,10 +139,10 @@ def test_addresses_with_queries_share_a_page_and_are_escaped(
     address = f"/promo/{make_event().slug}/"
     for number in range(5):
         client.get(f"{address}?click={number}")
-    page = client.get(f'{address}?click="><script>&{EACH_ONES_CSRF}').content.decode()
+    page = client.get(f'{address}?click="><script>&{CSRF_PLACEHOLDER}').content.decode()
     assert len(open_link(address.split("/")[2], "").pages) == 1
     assert '"><script>' not in page
-    assert page.count(EACH_ONES_CSRF) == 1  # What was sent, and not a token in its place.
+    assert page.count(CSRF_PLACEHOLDER) == 1  # What was sent, and not a token in its place.
 
 
 def test_what_each_step_asks_the_database(
