@@ -16,8 +16,9 @@ from guests.models import Guest, Promoter
 from snap.limits import counters as limits
 from snap.local_cache import clear_local_caches
 from snap.resilience import database
-from tests import factories, servers
-from tests.stack import Stack
+from tests import factories
+from tests.helpers import servers
+from tests.helpers.stack import Stack
 
 PHONE: dict[str, Any] = {
     "viewport": {"width": 390, "height": 844},

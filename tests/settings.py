@@ -1,6 +1,6 @@
 """What tests change. Everything else is `snap.settings`, with servers that are real."""
 
-from tests import servers
+from tests.helpers import servers
 
 # These settings are the first thing of ours that pytest-django loads.
 servers.start()

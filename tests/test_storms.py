@@ -13,9 +13,9 @@ from accounts.models import User
 from guests.models import Guest, GuestRequest
 from notifications.models import Email
 from tests.factories import make_account, make_event
-from tests.invariants import broken_invariants
-from tests.sessions import session_of
-from tests.stack import Stack, wait_for
+from tests.helpers.invariants import broken_invariants
+from tests.helpers.sessions import session_of
+from tests.helpers.stack import Stack, wait_for
 
 pytestmark = pytest.mark.processes
 

@@ -4,7 +4,7 @@ from django.db import connection
 
 from accounts.models import User
 from guests.models import Event, GuestRequest
-from tests.sessions import session_of
+from tests.helpers.sessions import session_of
 
 ACCOUNTS = """
 INSERT INTO accounts_user (password, is_superuser, phone, first_name, last_name, email, language,

@@ -9,7 +9,7 @@ from guests.models import Event, Guest
 from tests.bench import attacks
 from tests.bench.attacks import CARRIER, END, ROWS, START, Caller, forms_of, with_table
 from tests.factories import make_account, make_event
-from tests.stack import Stack, wait_for
+from tests.helpers.stack import Stack, wait_for
 
 
 def test_forms_bring_their_hidden_fields_whatever_they_are() -> None:

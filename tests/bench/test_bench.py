@@ -14,8 +14,8 @@ from tests.bench.figures import medians, percentile
 from tests.bench.goals import Goal
 from tests.bench.journey import STEPS, Journey, Phones, Times, closed_loop, is_png, open_loop
 from tests.factories import make_event
+from tests.helpers.stack import Stack
 from tests.load.scenarios import QUIET, READY, Scenario, count_of
-from tests.stack import Stack
 
 PNG = Path("docs/screenshots/qr.png")
 

@@ -10,7 +10,7 @@ import psycopg
 from django.db import connection
 
 from snap.embedded import PostgreSQL, Valkey
-from tests.stack import Stack, wait_for
+from tests.helpers.stack import Stack, wait_for
 
 
 def processes_of(server: PostgreSQL | Valkey) -> list[psutil.Process]:

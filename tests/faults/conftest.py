@@ -11,12 +11,12 @@ from django.db import connection
 
 from guests.models import Event
 from snap.embedded import PostgreSQL, Valkey
-from tests import servers
 from tests.factories import make_event
 from tests.faults.report import Result, write_report
 from tests.faults.storm import Storm, make_people
 from tests.faults.verdict import LENIENT, PROMISED, Verdict, judge
-from tests.stack import Stack
+from tests.helpers import servers
+from tests.helpers.stack import Stack
 
 # Unless --soak says otherwise.
 SOAK_MINUTES, SHORT_SOAK_MINUTES = 30.0, 0.2

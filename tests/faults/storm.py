@@ -30,7 +30,7 @@ from tests.bench import wire
 from tests.bench.journey import STEP
 from tests.factories import make_accounts
 from tests.faults.pages import Page
-from tests.sessions import session_of
+from tests.helpers.sessions import session_of
 
 CLIENT_TIMEOUT = 10.0  # seconds: above the 6 that nobody may wait, so that a failure shows
 RETRY_AFTER = 0.5  # seconds; more impatient than the page, which waits as long as it is told

@@ -11,7 +11,7 @@ from snap.embedded import PostgreSQL
 from tests.factories import make_event
 from tests.faults.breaking import changed, pause
 from tests.faults.conftest import Conclude, Form, MakeStorm, loud_skip
-from tests.stack import Stack
+from tests.helpers.stack import Stack
 
 pytestmark = pytest.mark.processes
 

@@ -19,7 +19,7 @@ from snap.processes import BASE_DIR
 from tests.faults.breaking import changed, commits_held, pause, waiting_commits
 from tests.faults.conftest import Conclude, Form, MakeStorm, loud_skip
 from tests.faults.storm import Storm
-from tests.stack import Stack, wait_for
+from tests.helpers.stack import Stack, wait_for
 
 pytestmark = pytest.mark.processes
 

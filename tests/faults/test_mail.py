@@ -16,8 +16,8 @@ from snap.embedded import PostgreSQL
 from tests.factories import make_accounts
 from tests.faults.breaking import changed, pause
 from tests.faults.conftest import Conclude, Form, MakeStorm
+from tests.helpers.stack import Stack, wait_for
 from tests.notifications.test_outcomes import BreakingSink
-from tests.stack import Stack, wait_for
 
 pytestmark = pytest.mark.processes
 

@@ -18,7 +18,7 @@ from tests.faults.breaking import pause
 from tests.faults.conftest import Conclude, Form, MakeStorm
 from tests.faults.pages import WITH_SOCKET, Page
 from tests.faults.storm import Person, sign_in
-from tests.stack import Stack, wait_for
+from tests.helpers.stack import Stack, wait_for
 
 pytestmark = pytest.mark.processes
 

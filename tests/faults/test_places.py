@@ -8,8 +8,8 @@ from tests.factories import make_event, make_request
 from tests.faults.breaking import pause
 from tests.faults.conftest import Conclude, Form, MakeStorm
 from tests.faults.storm import Storm, make_people
-from tests.guards import trigger
-from tests.stack import Stack, wait_for
+from tests.helpers.guards import trigger
+from tests.helpers.stack import Stack, wait_for
 
 pytestmark = pytest.mark.processes
 

@@ -8,7 +8,7 @@ from guests.models import GuestRequest
 from snap.embedded import PostgreSQL, Valkey
 from tests.faults.breaking import commits_held, frozen, pause, terminate, waiting_commits
 from tests.faults.conftest import Conclude, Form, MakeStorm
-from tests.stack import Stack, wait_for
+from tests.helpers.stack import Stack, wait_for
 
 pytestmark = pytest.mark.processes
 

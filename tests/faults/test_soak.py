@@ -17,7 +17,7 @@ from tests.faults.breaking import (
     waiting_commits,
 )
 from tests.faults.conftest import Conclude, Form, MakeStorm
-from tests.stack import Stack
+from tests.helpers.stack import Stack
 
 pytestmark = pytest.mark.processes
 

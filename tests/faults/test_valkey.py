@@ -9,7 +9,7 @@ from guests.audit import in_flight
 from snap.embedded import Valkey
 from tests.faults.breaking import frozen, pause
 from tests.faults.conftest import Conclude, Form, MakeStorm
-from tests.stack import Stack, wait_for
+from tests.helpers.stack import Stack, wait_for
 
 pytestmark = pytest.mark.processes
 

@@ -13,7 +13,7 @@ from tests.factories import make_event
 from tests.faults.breaking import commits_held, pause, waiting_commits
 from tests.faults.conftest import Conclude, Form, MakeStorm
 from tests.faults.storm import Person, make_people
-from tests.stack import Stack, http, wait_for
+from tests.helpers.stack import Stack, http, wait_for
 
 pytestmark = pytest.mark.processes
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.faults.breaking import children_of, kill_one_child, pause
 from tests.faults.conftest import Conclude, Form, MakeStorm
-from tests.stack import Stack
+from tests.helpers.stack import Stack
 
 pytestmark = pytest.mark.processes
 

@@ -13,7 +13,7 @@ from guests.audit import in_flight
 from guests.emergency.journal import JournalError, get_journal
 from guests.models import Event, Guest, GuestRequest, StateChange
 from tests.faults.storm import Answer, Storm
-from tests.invariants import broken_invariants
+from tests.helpers.invariants import broken_invariants
 
 
 @dataclass(frozen=True)

@@ -45,8 +45,8 @@ from tests.factories import (
     make_staff,
     make_team,
 )
-from tests.invariants import broken_invariants
-from tests.stack import Stack
+from tests.helpers.invariants import broken_invariants
+from tests.helpers.stack import Stack
 
 pytestmark = pytest.mark.django_db
 

@@ -17,7 +17,7 @@ from guests.models import Event, EventPromoter, Guest, GuestRequest, PooledQr
 from guests.requests.accepting import find_promoter
 from notifications.models import Email
 from tests.factories import make_event
-from tests.invariants import broken_invariants
+from tests.helpers.invariants import broken_invariants
 
 pytestmark = pytest.mark.django_db
 

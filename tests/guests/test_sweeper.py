@@ -23,8 +23,8 @@ from notifications.models import Email
 from notifications.services import queue_email
 from snap.processes import BASE_DIR
 from tests.factories import make_account, make_event, make_guest, make_request
-from tests.invariants import broken_invariants
-from tests.stack import wait_for
+from tests.helpers.invariants import broken_invariants
+from tests.helpers.stack import wait_for
 
 pytestmark = pytest.mark.django_db
 committed = pytest.mark.django_db(transaction=True)

@@ -33,8 +33,8 @@ from notifications.models import Email
 from notifications.services import queue_email, send_due_emails
 from tests.factories import make_account, make_event, make_guest, make_request, make_staff
 from tests.guests.test_admin import at, change_event
-from tests.promo.visitors import PHONE, Visitor
-from tests.security.test_uploads import image_bytes, upload
+from tests.guests.test_posters import image_bytes, upload
+from tests.helpers.visitors import PHONE, Visitor
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -31,9 +31,9 @@ from notifications.services import (
 )
 from snap.embedded import PostgreSQL
 from snap.processes import BASE_DIR
-from tests import servers
 from tests.factories import make_accounts
 from tests.faults.breaking import frozen
+from tests.helpers import servers
 from tests.notifications.conftest import Sink
 
 pytestmark = pytest.mark.django_db(transaction=True)

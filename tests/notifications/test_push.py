@@ -17,8 +17,8 @@ from redis import Redis
 
 from notifications.push import push, push_many
 from snap.embedded import Valkey
+from tests.helpers.stack import wait_for
 from tests.notifications.conftest import free_port
-from tests.stack import wait_for
 
 
 @pytest.fixture

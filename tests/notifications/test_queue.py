@@ -26,8 +26,8 @@ from notifications.services import (
     send_due_emails,
 )
 from notifications.tasks import send_emails
+from tests.helpers.stack import wait_for
 from tests.notifications.conftest import Sink
-from tests.stack import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -13,7 +13,7 @@ from django.urls import reverse
 from accounts.models import User
 from guests.models import Guest, GuestRequest
 from tests.factories import make_account, make_event, make_event_promoter, make_guest
-from tests.promo.visitors import (
+from tests.helpers.visitors import (
     PERSON,
     PHONE,
     TYPED_PHONE,

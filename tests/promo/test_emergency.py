@@ -19,10 +19,10 @@ from guests.requests.accepting import wake_guests_worker
 from guests.requests.creating import create_due_guests
 from snap.local_cache import clear_local_caches
 from snap.resilience.database import breaker
-from tests import servers
 from tests.factories import make_account, make_event, make_event_promoter, make_guest
-from tests.promo.visitors import signed_step
-from tests.stack import wait_for
+from tests.helpers import servers
+from tests.helpers.stack import wait_for
+from tests.helpers.visitors import signed_step
 
 pytestmark = pytest.mark.skipif(
     "servers.postgresql is None or servers.valkey is None",

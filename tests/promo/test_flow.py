@@ -32,7 +32,8 @@ from tests.factories import (
     make_staff,
     make_team,
 )
-from tests.promo.visitors import (
+from tests.helpers.scans import scan
+from tests.helpers.visitors import (
     PERSON,
     PHONE,
     Visitor,
@@ -45,7 +46,6 @@ from tests.promo.visitors import (
     rows,
     state_in,
 )
-from tests.scans import scan
 
 pytestmark = pytest.mark.django_db
 

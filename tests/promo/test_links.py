@@ -14,7 +14,7 @@ from pytest_django import Settings
 from promo.links import open_link
 from promo.rendering import CSRF_PLACEHOLDER
 from tests.factories import make_account, make_event, make_event_promoter
-from tests.promo.visitors import signed_step
+from tests.helpers.visitors import signed_step
 
 pytestmark = pytest.mark.django_db
 

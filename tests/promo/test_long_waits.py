@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from guests.models import GuestRequest
 from guests.requests.creating import create_due_guests
 from tests.factories import make_event
-from tests.stack import Stack, wait_for
+from tests.helpers.stack import Stack, wait_for
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
 

@@ -31,7 +31,7 @@ from tests.factories import (
     make_staff,
     make_team,
 )
-from tests.promo.visitors import PERSON, Visitor, html_of, location_of, state_in
+from tests.helpers.visitors import PERSON, Visitor, html_of, location_of, state_in
 
 pytestmark = pytest.mark.django_db
 

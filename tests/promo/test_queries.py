@@ -15,7 +15,7 @@ from guests.requests.creating import create_due_guests
 from promo.sockets.consumers import read_session
 from promo.ticket_access import TicketAccess, find_tickets
 from tests.factories import make_account, make_event, make_event_promoter, make_guest, make_request
-from tests.promo.visitors import PHONE, Visitor, state_in
+from tests.helpers.visitors import PHONE, Visitor, state_in
 
 # Rows must be committed as they are in real life: savepoints would be counted as well.
 pytestmark = pytest.mark.django_db(transaction=True)

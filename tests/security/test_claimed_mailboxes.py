@@ -6,11 +6,11 @@ from pytest_django import Settings
 from accounts.models import Claim, User
 from guests.claims.services import grant_unanswered_claims
 from notifications.models import Email
+from tests.accounts.test_claims import OWNER, let_a_day_pass, squat_without_a_place, squatter_on
 from tests.factories import make_account, make_event, make_staff
 from tests.guests.claims.test_admin import admin_of, decide_url
-from tests.promo.visitors import PHONE, Visitor, error_beside, location_of
-from tests.security.test_recipients import SPELLINGS, VICTIM, sent_to_victim
-from tests.security.test_squatters import OWNER, let_a_day_pass, squat_without_a_place, squatter_on
+from tests.helpers.visitors import PHONE, Visitor, error_beside, location_of
+from tests.notifications.test_recipients import SPELLINGS, VICTIM, sent_to_victim
 
 pytestmark = pytest.mark.django_db
 

@@ -12,8 +12,8 @@ from pytest_django import Settings
 
 from guests.models import Event, GuestRequest
 from tests.factories import make_event
+from tests.helpers.visitors import Answer, Visitor, location_of, state_in
 from tests.promo.limits.test_middleware import solve
-from tests.promo.visitors import Answer, Visitor, location_of, state_in
 
 pytestmark = [pytest.mark.django_db, pytest.mark.timeout(600)]
 

@@ -24,11 +24,11 @@ from guests.models import Guest, GuestRequest
 from snap.observability.logs import PlainFormatter, hide_secrets
 from snap.processes import BASE_DIR
 from snap.resilience.database import breaker
-from tests import servers
 from tests.factories import make_account, make_event, make_guest, make_staff
-from tests.promo.visitors import Visitor, html_of
-from tests.sessions import session_of
-from tests.stack import Stack, http
+from tests.helpers import servers
+from tests.helpers.sessions import session_of
+from tests.helpers.stack import Stack, http
+from tests.helpers.visitors import Visitor, html_of
 
 AWAY: dict[str, Any] = {"REMOTE_ADDR": "192.0.2.7"}
 

@@ -11,7 +11,7 @@ from django.urls.resolvers import RoutePattern
 from accounts.models import User
 from guests.models import Guest, GuestRequest
 from tests.factories import make_event, make_guest
-from tests.promo.visitors import rows, signed_step
+from tests.helpers.visitors import rows, signed_step
 
 pytestmark = pytest.mark.django_db
 

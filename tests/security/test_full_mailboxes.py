@@ -12,9 +12,9 @@ from pytest_django import Settings
 from accounts.models import Claim, LoginCode, User
 from guests.models import Event
 from notifications.models import Email
+from tests.accounts.test_code_budgets import shown_wait, sign_out, solve_and_follow
 from tests.factories import make_event
-from tests.promo.visitors import PERSON, PHONE, Visitor, html_of, location_of, state_in
-from tests.security.test_code_budgets import shown_wait, sign_out, solve_and_follow
+from tests.helpers.visitors import PERSON, PHONE, Visitor, html_of, location_of, state_in
 
 pytestmark = pytest.mark.django_db
 

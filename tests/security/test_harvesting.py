@@ -10,10 +10,10 @@ from django.test import Client
 from pytest_django import Settings
 from redis import Redis
 
-from tests import servers
 from tests.factories import make_account, make_event
+from tests.helpers import servers
+from tests.helpers.visitors import Answer, Visitor
 from tests.promo.limits.test_middleware import solve
-from tests.promo.visitors import Answer, Visitor
 
 pytestmark = pytest.mark.django_db
 

@@ -19,7 +19,7 @@ from guests.qr.codes import image_name
 from snap.middleware import add_browser_headers
 from snap.processes import BASE_DIR
 from tests.factories import make_guest
-from tests.stack import Stack
+from tests.helpers.stack import Stack
 
 ALWAYS = {
     "x-content-type-options": "nosniff",

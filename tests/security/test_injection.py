@@ -10,7 +10,7 @@ from accounts.models import User
 from notifications.models import Email
 from snap.observability.logs import PlainFormatter
 from tests.factories import make_event
-from tests.promo.visitors import Visitor
+from tests.helpers.visitors import Visitor
 
 pytestmark = pytest.mark.django_db
 

@@ -20,9 +20,9 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from accounts.models import User
 from guests.models import Guest, GuestRequest
 from tests.factories import make_account, make_event, make_guest, make_request, make_staff
-from tests.promo.visitors import Visitor
-from tests.sessions import cookie_of
-from tests.stack import Stack
+from tests.helpers.sessions import cookie_of
+from tests.helpers.stack import Stack
+from tests.helpers.visitors import Visitor
 
 API = "/api/client-auth/guests/"
 PATIENCE = 10.0

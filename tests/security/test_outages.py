@@ -26,10 +26,10 @@ from guests.requests.places import cancel_guest
 from notifications.models import Email
 from snap.local_cache import clear_local_caches
 from snap.resilience.database import breaker
-from tests import servers
 from tests.factories import make_account, make_event, make_guest, make_staff
-from tests.promo.visitors import PHONE, Answer, Visitor, html_of, location_of, state_in
-from tests.stack import wait_for
+from tests.helpers import servers
+from tests.helpers.stack import wait_for
+from tests.helpers.visitors import PHONE, Answer, Visitor, html_of, location_of, state_in
 
 pytestmark = pytest.mark.skipif(
     "servers.postgresql is None", reason="only a server that the tests started may be stopped"

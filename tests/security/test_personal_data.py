@@ -14,9 +14,9 @@ from redis import Redis
 from accounts.models import User
 from guests.models import Guest
 from notifications.models import Email
-from tests import servers
 from tests.factories import make_event
-from tests.stack import Stack, wait_for
+from tests.helpers import servers
+from tests.helpers.stack import Stack, wait_for
 
 pytestmark = pytest.mark.processes
 

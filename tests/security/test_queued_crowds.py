@@ -12,9 +12,9 @@ from pytest_django import Settings
 from guests.models import Event
 from snap.local_cache import clear_local_caches
 from snap.resilience.database import breaker
-from tests import servers
 from tests.factories import make_event, make_event_promoter
-from tests.promo.visitors import PERSON, Visitor, html_of
+from tests.helpers import servers
+from tests.helpers.visitors import PERSON, Visitor, html_of
 
 pytestmark = pytest.mark.skipif(
     "servers.postgresql is None or servers.valkey is None",

@@ -14,10 +14,10 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
 from tests.factories import make_event, make_request
+from tests.helpers.sessions import cookie_of
+from tests.helpers.stack import Stack, http, wait_for
 from tests.promo.sockets.test_consumers import hear
 from tests.promo.sockets.test_consumers import socket as websocket
-from tests.sessions import cookie_of
-from tests.stack import Stack, http, wait_for
 
 pytestmark = pytest.mark.processes
 

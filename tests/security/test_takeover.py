@@ -8,7 +8,7 @@ from django.core import mail
 from guests.models import Event, Guest
 from notifications.services import send_due_emails
 from tests.factories import make_account, make_event, make_guest
-from tests.promo.visitors import PERSON, PHONE, Visitor, html_of, state_in
+from tests.helpers.visitors import PERSON, PHONE, Visitor, html_of, state_in
 
 pytestmark = pytest.mark.django_db
 

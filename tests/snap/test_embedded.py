@@ -15,7 +15,7 @@ from redis import Redis
 
 from snap import embedded
 from snap.embedded import EmbeddedError, PostgreSQL, Valkey
-from tests.stack import wait_for
+from tests.helpers.stack import wait_for
 
 
 def is_alive(pid: int) -> bool:

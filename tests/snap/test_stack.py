@@ -6,7 +6,7 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 from playwright.sync_api import Page
 
-from tests.stack import Stack, http
+from tests.helpers.stack import Stack, http
 
 pytestmark = pytest.mark.processes
 

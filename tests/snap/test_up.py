@@ -20,8 +20,8 @@ from snap import embedded
 from snap.embedded import free_port
 from snap.management.commands import up
 from snap.processes import BASE_DIR
-from tests import servers
-from tests.stack import answers, http, wait_for
+from tests.helpers import servers
+from tests.helpers.stack import answers, http, wait_for
 
 NOT_COPIED = shutil.ignore_patterns(".git", ".venv", "var", ".*_cache", "docs")
 GIVEN_BY_TESTS = (

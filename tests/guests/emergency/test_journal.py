@@ -25,9 +25,9 @@ from guests.models import DeadEntry, Event, Guest, GuestRequest
 from guests.requests.accepting import request_place
 from guests.requests.creating import create_due_guests
 from notifications.models import Email
-from tests import servers
 from tests.factories import make_account, make_event, make_guest, make_promoter, make_request
-from tests.stack import wait_for
+from tests.helpers import servers
+from tests.helpers.stack import wait_for
 
 PHONE = "+351920999999"
 

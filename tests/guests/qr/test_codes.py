@@ -11,7 +11,7 @@ from PIL import Image
 from guests.models import PooledQr
 from guests.qr import codes
 from guests.qr.codes import draw_image, fill_pool, image_name, make_token, pass_url, take_from_pool
-from tests.guards import at_once, slow, without_locks
+from tests.helpers.guards import at_once, slow, without_locks
 
 pytestmark = pytest.mark.django_db
 # Threads have connections of their own and see only what is committed.

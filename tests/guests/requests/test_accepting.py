@@ -27,8 +27,8 @@ from tests.factories import (
     make_staff,
     make_team,
 )
-from tests.guards import THREADS, at_once, slow, without_constraint, without_locks
-from tests.invariants import broken_invariants
+from tests.helpers.guards import THREADS, at_once, slow, without_constraint, without_locks
+from tests.helpers.invariants import broken_invariants
 
 pytestmark = pytest.mark.django_db
 # Threads have connections of their own and see only what is committed.

@@ -16,9 +16,9 @@ from guests.requests.creating import create_due_guests
 from guests.requests.places import PLACES_BATCH, cancel_guests, fill_free_places
 from notifications.models import Email
 from tests.factories import make_accounts, make_event, make_guest, make_request, make_staff
-from tests.guards import THREADS, at_once, slow
 from tests.guests.test_admin import at, change_event
-from tests.invariants import broken_invariants
+from tests.helpers.guards import THREADS, at_once, slow
+from tests.helpers.invariants import broken_invariants
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -19,7 +19,7 @@ from guests.requests.creating import create_due_guests, create_guests_for_event
 from guests.requests.places import cancel_guest
 from notifications.models import Email
 from tests.factories import make_account, make_accounts, make_event, make_guest, make_staff
-from tests.guards import (
+from tests.helpers.guards import (
     THREADS,
     at_once,
     slow,
@@ -28,7 +28,7 @@ from tests.guards import (
     without_locks,
     without_upserts,
 )
-from tests.invariants import broken_invariants
+from tests.helpers.invariants import broken_invariants
 
 pytestmark = pytest.mark.django_db
 # Threads have connections of their own and see only what is committed.

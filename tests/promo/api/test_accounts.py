@@ -9,9 +9,9 @@ from accounts.models import User
 from accounts.services import register
 from guests.models import GuestRequest
 from notifications.models import Email
-from tests import servers
 from tests.factories import make_account, make_event
-from tests.promo.visitors import PHONE, last_code
+from tests.helpers import servers
+from tests.helpers.visitors import PHONE, last_code
 
 CHECK = "/api/client-auth-v2/check-phone"
 LOGIN = "/api/client-auth/login"

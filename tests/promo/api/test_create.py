@@ -9,7 +9,7 @@ from django.test import Client
 from guests.models import Event, Guest, GuestRequest
 from guests.requests.creating import waiters
 from tests.factories import make_account, make_event
-from tests.sessions import session_of
+from tests.helpers.sessions import session_of
 
 pytestmark = pytest.mark.django_db
 

@@ -17,7 +17,7 @@ from pytest_django import Settings
 from guests.models import Guest, GuestRequest
 from guests.requests.creating import create_due_guests
 from tests.factories import make_account, make_event, make_request
-from tests.promo.visitors import Answer, Visitor, html_of, location_of, state_in
+from tests.helpers.visitors import Answer, Visitor, html_of, location_of, state_in
 
 pytestmark = pytest.mark.django_db
 

@@ -11,10 +11,10 @@ from websockets.sync.client import ClientConnection, connect
 
 from guests.models import GuestRequest
 from guests.requests.creating import create_due_guests
-from tests import servers
 from tests.factories import make_account, make_event, make_guest, make_request
-from tests.sessions import cookie_of
-from tests.stack import Stack
+from tests.helpers import servers
+from tests.helpers.sessions import cookie_of
+from tests.helpers.stack import Stack
 
 pytestmark = pytest.mark.processes
 

@@ -9,7 +9,7 @@ import pytest
 from promo.sockets.ticket_loader import MOST_AT_ONCE, TicketLoader
 from promo.ticket_access import FoundTicket
 from tests.factories import make_event, make_request
-from tests.sessions import SessionStore, session_of
+from tests.helpers.sessions import SessionStore, session_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -10,10 +10,10 @@ from pytest_django import Settings
 
 from guests.models import GuestRequest
 from snap.observability import health
-from tests import servers
 from tests.factories import make_event, make_request
-from tests.stack import Stack, wait_for
-from tests.stack import readiness as _readiness
+from tests.helpers import servers
+from tests.helpers.stack import Stack, wait_for
+from tests.helpers.stack import readiness as _readiness
 
 WELL = {
     "ready": True,
@@ -143,7 +143,8 @@ def test_a_breaker_shows_from_any_process_for_as_long_as_that_lives(
     """
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     program = (
-        "from snap.breaker import Breaker; breaker = Breaker('mail_test', threshold=1, pause=60);"
+        "from snap.resilience.breaker import Breaker;"
+        "breaker = Breaker('mail_test', threshold=1, pause=60);"
         "breaker.failed(); print('open', flush=True); input()"
     )
     with subprocess.Popen(

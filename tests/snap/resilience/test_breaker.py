@@ -8,7 +8,7 @@ import pytest
 
 from snap.processes import BASE_DIR
 from snap.resilience.breaker import Breaker, Probe
-from tests.stack import wait_for
+from tests.helpers.stack import wait_for
 
 
 class Clock:
@@ -217,7 +217,7 @@ def test_a_server_that_answers_with_errors_is_left_its_pause() -> None:
 
 IN_A_FORK = """\
 import os, sys, threading
-from snap.breaker import Breaker
+from snap.resilience.breaker import Breaker
 
 answer = []
 breaker = Breaker("test", threshold=3, pause=60, probe=lambda: bool(answer))

@@ -13,10 +13,10 @@ from pytest_django import Settings
 
 from accounts.models import User
 from snap.resilience.database import DatabaseAwayError, breaker, guarded_database
-from tests import servers
 from tests.faults.breaking import frozen
-from tests.guards import THREADS, at_once
-from tests.stack import wait_for
+from tests.helpers import servers
+from tests.helpers.guards import THREADS, at_once
+from tests.helpers.stack import wait_for
 
 pytestmark = pytest.mark.skipif(
     "servers.postgresql is None", reason="only a server that the tests started may be stopped"

@@ -7,7 +7,7 @@ from typing import Any
 from django.test import Client
 
 from snap.resilience.overload import OVERLOADED, BufferedBody, PriorityLimiter
-from tests.stack import wait_for
+from tests.helpers.stack import wait_for
 
 
 def environ(**more: Any) -> dict[str, Any]:

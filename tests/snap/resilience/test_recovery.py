@@ -6,8 +6,8 @@ import pytest
 
 from snap.resilience.breaker import Breaker
 from snap.resilience.recovery import RecoveryChannel
-from tests import servers
-from tests.stack import wait_for
+from tests.helpers import servers
+from tests.helpers.stack import wait_for
 
 own_valkey = pytest.mark.skipif(
     "servers.valkey is None", reason="only a server that the tests started may be stopped"

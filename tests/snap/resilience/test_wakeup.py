@@ -8,8 +8,8 @@ from django.conf import settings
 from redis import Redis
 
 from snap.resilience.wakeup import WakeUp
-from tests import servers
-from tests.stack import wait_for
+from tests.helpers import servers
+from tests.helpers.stack import wait_for
 
 INTERVAL = 0.2
 # Of no worker: what is sent stays in the queue of tasks without one of their own.

@@ -29,11 +29,11 @@ from snap.limits.counters import (
     stand_in_line,
 )
 from snap.processes import BASE_DIR
-from tests import servers
 from tests.factories import make_account, make_event
+from tests.helpers import servers
+from tests.helpers.stack import Stack, http
+from tests.helpers.visitors import Visitor
 from tests.promo.limits.test_middleware import challenge_for, solution_of, solve
-from tests.promo.visitors import Visitor
-from tests.stack import Stack, http
 
 _numbers = count()
 
@@ -42,7 +42,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 import django
 django.setup()
-from snap.limits import Layer, acquire
+from snap.limits.counters import Layer, acquire
 layers = [Layer(n, sys.argv[1], 10**6) for n in ("ip", "phone", "event")]
 layers.append(Layer("system", sys.argv[1], 300))
 acquire([Layer("warm", "up", 10)])

@@ -13,7 +13,7 @@ from accounts.models import BlockedPhone, SuspiciousActivity, User
 from accounts.suspicious import note_suspicious
 from snap.resilience.database import breaker
 from tests.factories import make_account, make_event
-from tests.promo.visitors import Visitor
+from tests.helpers.visitors import Visitor
 
 pytestmark = pytest.mark.django_db
 

@@ -18,9 +18,9 @@ from guests.passes.holders import link_for_holder
 from guests.requests.creating import create_due_guests
 from snap.resilience.database import breaker
 from tests.factories import make_account, make_event, make_guest, make_request, make_staff
+from tests.helpers.stack import Stack
+from tests.helpers.visitors import PHONE, Visitor, html_of
 from tests.promo.sockets.test_consumers import hear, socket, status_of_refusal
-from tests.promo.visitors import PHONE, Visitor, html_of
-from tests.stack import Stack
 
 PASSWORD = "a long password"
 

@@ -7,14 +7,7 @@ from accounts.models import User
 from notifications.models import Email
 from tests.factories import make_account, make_event, make_staff
 from tests.guests.claims.test_admin import admin_of
-from tests.promo.visitors import (
-    PHONE,
-    Visitor,
-    error_beside,
-    last_code,
-    location_of,
-    state_in,
-)
+from tests.helpers.visitors import PHONE, Visitor, error_beside, last_code, location_of, state_in
 
 pytestmark = pytest.mark.django_db
 

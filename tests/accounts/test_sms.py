@@ -26,7 +26,7 @@ class Sent:
 
 
 sent, failing = Sent(), Sent(fails=True)
-HERE = "tests.security.test_channels."
+HERE = "tests.accounts.test_sms."
 
 
 def test_an_unproven_phone_gets_its_code_by_sms(settings: Settings) -> None:

@@ -11,7 +11,7 @@ from rest_framework import serializers as drf
 from promo.api import serializers
 from snap.wsgi import application
 from tests.factories import make_account, make_event
-from tests.promo.visitors import Answer, Visitor, rows
+from tests.helpers.visitors import Answer, Visitor, rows
 
 pytestmark = pytest.mark.django_db
 

@@ -9,8 +9,8 @@ from pytest_django import Settings
 from accounts.models import User
 from guests.models import Event, GuestRequest
 from tests.factories import make_account, make_event
+from tests.helpers.visitors import Answer, Visitor, location_of
 from tests.promo.limits.test_middleware import solve
-from tests.promo.visitors import Answer, Visitor, location_of
 
 pytestmark = pytest.mark.django_db
 

@@ -22,7 +22,7 @@ from accounts.admin_site import SEEN_KEY, SINCE_KEY
 from accounts.models import User
 from accounts.sessions import BACKEND
 from tests.factories import make_account, make_event, make_staff
-from tests.promo.visitors import Visitor, html_of
+from tests.helpers.visitors import Visitor, html_of
 
 pytestmark = pytest.mark.django_db
 

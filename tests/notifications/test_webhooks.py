@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from notifications.models import Email
-from tests.stack import Stack, http
+from tests.helpers.stack import Stack, http
 
 pytestmark = pytest.mark.processes
 

@@ -15,8 +15,8 @@ from accounts.models import User
 from accounts.sessions import BROWSER_KEY, TICKETS_KEY
 from guests.models import DeadEntry, GuestRequest
 from tests.factories import make_account, make_event, make_guest
-from tests.sessions import SessionStore, session_of
-from tests.stack import Stack, http
+from tests.helpers.sessions import SessionStore, session_of
+from tests.helpers.stack import Stack, http
 
 pytestmark = pytest.mark.processes
 

@@ -9,9 +9,7 @@ from guests.claims.services import grant_claim
 from guests.models import Guest
 from guests.passes.holders import link_for_holder
 from guests.qr.codes import pass_url
-from tests.factories import make_account, make_event, make_guest, make_staff
-from tests.stack import Stack
-from tests.test_journey import (
+from tests.browser.test_journey import (
     ask_to_join,
     assert_accessible,
     fill_in_registration,
@@ -21,6 +19,8 @@ from tests.test_journey import (
     shoot,
     watched,
 )
+from tests.factories import make_account, make_event, make_guest, make_staff
+from tests.helpers.stack import Stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
 

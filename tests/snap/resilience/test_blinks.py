@@ -7,11 +7,11 @@ import pytest
 from django.db import connection
 
 from promo.emergency import QUEUED_SECONDS
-from tests import servers
 from tests.factories import make_accounts, make_event
 from tests.faults.breaking import commits_held
 from tests.faults.storm import Person, make_people, newcomer
-from tests.stack import Stack, http, readiness, wait_for
+from tests.helpers import servers
+from tests.helpers.stack import Stack, http, readiness, wait_for
 
 pytestmark = [
     pytest.mark.processes,

@@ -13,11 +13,7 @@ from playwright.sync_api import BrowserContext, Page, Route, WebSocket, expect
 from accounts.models import BlockedPhone, User
 from guests.models import GuestRequest
 from guests.requests.places import cancel_guest
-from tests import servers
-from tests.factories import make_account, make_event, make_guest, make_request, make_staff
-from tests.sessions import session_of
-from tests.stack import Stack
-from tests.test_journey import (
+from tests.browser.test_journey import (
     ask_to_join,
     assert_accessible,
     expect_qr,
@@ -29,6 +25,10 @@ from tests.test_journey import (
     shoot,
     watched,
 )
+from tests.factories import make_account, make_event, make_guest, make_request, make_staff
+from tests.helpers import servers
+from tests.helpers.sessions import session_of
+from tests.helpers.stack import Stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
 

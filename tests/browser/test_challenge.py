@@ -11,8 +11,8 @@ from playwright.sync_api import BrowserContext, Page, Route, expect
 from accounts.models import LoginCode, User
 from accounts.services import send_login_code
 from tests.factories import make_account, make_event
-from tests.promo.visitors import last_code
-from tests.stack import Stack
+from tests.helpers.stack import Stack
+from tests.helpers.visitors import last_code
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
 

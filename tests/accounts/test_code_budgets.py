@@ -15,16 +15,8 @@ from pytest_django import Settings
 from accounts.models import LoginCode, User
 from notifications.models import Email
 from tests.factories import make_account, make_event
+from tests.helpers.visitors import PHONE, Answer, Visitor, html_of, last_code, location_of, rows
 from tests.promo.limits.test_middleware import solution_of
-from tests.promo.visitors import (
-    PHONE,
-    Answer,
-    Visitor,
-    html_of,
-    last_code,
-    location_of,
-    rows,
-)
 
 pytestmark = pytest.mark.django_db
 

@@ -21,8 +21,8 @@ from notifications.models import Email
 from notifications.recipients import recipient_key
 from notifications.services import requeue_emails
 from tests.factories import make_account, make_event, make_guest
-from tests.guards import THREADS, at_once, slow, without_advisory_locks
-from tests.promo.visitors import Answer, Visitor, error_beside, location_of
+from tests.helpers.guards import THREADS, at_once, slow, without_advisory_locks
+from tests.helpers.visitors import Answer, Visitor, error_beside, location_of
 
 REGISTER = "/api/client-auth/register"
 LOGIN = "/api/client-auth/login"

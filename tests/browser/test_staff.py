@@ -9,7 +9,7 @@ from playwright.sync_api import Page
 from accounts.models import User
 from tests.factories import make_staff
 from tests.guests.test_admin import watched
-from tests.stack import Stack
+from tests.helpers.stack import Stack
 
 pytestmark = pytest.mark.browser
 

@@ -11,8 +11,15 @@ from pytest_django import Settings
 
 from accounts.models import User
 from guests.models import Guest, GuestRequest
+from tests.accounts.test_code_budgets import (
+    follow,
+    hidden_in,
+    solve,
+    solve_and_follow,
+    strangers_ask,
+)
 from tests.factories import make_account, make_event
-from tests.promo.visitors import (
+from tests.helpers.visitors import (
     PERSON,
     PHONE,
     TYPED_PHONE,
@@ -23,13 +30,6 @@ from tests.promo.visitors import (
     last_code,
     location_of,
     state_in,
-)
-from tests.security.test_code_budgets import (
-    follow,
-    hidden_in,
-    solve,
-    solve_and_follow,
-    strangers_ask,
 )
 
 pytestmark = pytest.mark.django_db

@@ -16,8 +16,8 @@ from guests.models import Event, Guest, GuestRequest
 from guests.requests.places import cancel_guest
 from notifications.models import Email
 from tests.factories import make_account, make_event, make_guest, make_staff
-from tests.promo.visitors import Answer, Visitor, html_of, state_in
-from tests.security.emails import link_in, send_all
+from tests.helpers.emails import link_in, send_all
+from tests.helpers.visitors import Answer, Visitor, html_of, state_in
 
 pytestmark = pytest.mark.django_db
 

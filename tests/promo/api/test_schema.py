@@ -20,10 +20,10 @@ from schemathesis.specs.openapi.checks import (
 
 from accounts.models import User
 from guests.models import GuestRequest
+from tests.browser.test_journey import shoot, watched
 from tests.factories import make_account, make_event, make_guest, make_request
-from tests.sessions import session_of
-from tests.stack import Stack
-from tests.test_journey import shoot, watched
+from tests.helpers.sessions import session_of
+from tests.helpers.stack import Stack
 
 pytestmark = pytest.mark.processes
 

@@ -13,7 +13,7 @@ from guests.emergency.journal import get_journal
 from guests.models import Event, Guest, GuestRequest
 from snap.resilience.database import breaker
 from tests.factories import make_account, make_event
-from tests.promo.visitors import (
+from tests.helpers.visitors import (
     PERSON,
     Answer,
     Visitor,

@@ -20,8 +20,8 @@ from accounts.services import send_login_code, verify_login_code
 from notifications.models import Email
 from snap.resilience.database import breaker
 from tests.factories import make_account, make_accounts, make_event
-from tests.guards import at_once, slow, without_advisory_locks
-from tests.promo.visitors import PHONE, Visitor, html_of, location_of, state_in
+from tests.helpers.guards import at_once, slow, without_advisory_locks
+from tests.helpers.visitors import PHONE, Visitor, html_of, location_of, state_in
 
 pytestmark = pytest.mark.django_db
 

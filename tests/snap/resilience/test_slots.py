@@ -20,9 +20,9 @@ from snap import settings as production
 from snap.processes import BASE_DIR
 from snap.resilience.slots import BusyError, Slots
 from tests.factories import make_event, make_staff
-from tests.promo.visitors import Visitor
-from tests.security.test_uploads import image_bytes, upload
-from tests.stack import Stack, http, wait_for
+from tests.guests.test_posters import image_bytes, upload
+from tests.helpers.stack import Stack, http, wait_for
+from tests.helpers.visitors import Visitor
 
 PHONE, PASSWORD = "+351912000999", "a long password"
 BOUNDED = ["accounts.hashers.BoundedPasswordHasher"]
@@ -176,7 +176,7 @@ import os, sys, time
 os.environ["DJANGO_SETTINGS_MODULE"] = "snap.settings"
 import django
 django.setup()
-from snap.slots import Slots
+from snap.resilience.slots import Slots
 with Slots(sys.argv[1], 1).one():
     print("held", flush=True)
     time.sleep(60)

@@ -26,8 +26,8 @@ from guests.models import Event, Guest, GuestRequest
 from snap.embedded import free_port
 from tests.conftest import PHONE
 from tests.factories import make_account, make_event, make_event_promoter, make_guest, make_request
-from tests.scans import scan
-from tests.stack import Stack, wait_for
+from tests.helpers.scans import scan
+from tests.helpers.stack import Stack, wait_for
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
 

@@ -20,8 +20,9 @@ from guests.requests.creating import create_due_guests
 from notifications.models import Email
 from notifications.services import send_due_emails
 from tests.factories import make_account, make_event, make_guest, make_staff
-from tests.guards import at_once, without_locks
-from tests.promo.visitors import (
+from tests.helpers.emails import link_in, send_all
+from tests.helpers.guards import at_once, without_locks
+from tests.helpers.visitors import (
     PERSON,
     PHONE,
     Answer,
@@ -31,7 +32,6 @@ from tests.promo.visitors import (
     location_of,
     state_in,
 )
-from tests.security.emails import link_in, send_all
 
 pytestmark = pytest.mark.django_db
 
@@ -456,7 +456,7 @@ def test_an_address_that_takes_no_email_does_not_hold_a_phone_for_ever() -> None
 
 
 def test_with_sms_a_code_to_the_phone_itself_settles_a_claim(settings: Settings) -> None:
-    settings.SMS_BACKEND = "tests.security.test_channels.sent"
+    settings.SMS_BACKEND = "tests.accounts.test_sms.sent"
     event = make_event()
     squatter, owner = squatter_on(event), Visitor(event)
     stolen = Guest.objects.get().qr_token
@@ -476,7 +476,7 @@ def test_with_sms_a_code_to_the_phone_itself_settles_a_claim(settings: Settings)
 
 
 def test_a_claim_whose_sms_was_not_sent_does_not_say_that_it_was(settings: Settings) -> None:
-    settings.SMS_BACKEND, settings.LOGIN_CODES_PER_PHONE = "tests.security.test_channels.sent", 1
+    settings.SMS_BACKEND, settings.LOGIN_CODES_PER_PHONE = "tests.accounts.test_sms.sent", 1
     event = make_event()
     squatter_on(event)
     owner = Visitor(event)
@@ -486,7 +486,7 @@ def test_a_claim_whose_sms_was_not_sent_does_not_say_that_it_was(settings: Setti
 
 
 def test_with_sms_a_second_code_belongs_to_the_claim_as_well(settings: Settings) -> None:
-    settings.SMS_BACKEND = "tests.security.test_channels.sent"
+    settings.SMS_BACKEND = "tests.accounts.test_sms.sent"
     event = make_event()
     account = make_account(phone=PHONE)
     User.objects.update(verified_at=F("created_at"))
@@ -503,7 +503,7 @@ def test_with_sms_a_second_code_belongs_to_the_claim_as_well(settings: Settings)
 def test_the_account_of_somebody_with_powers_never_changes_hands_by_itself(
     settings: Settings,
 ) -> None:
-    settings.SMS_BACKEND = "tests.security.test_channels.sent"
+    settings.SMS_BACKEND = "tests.accounts.test_sms.sent"
     event, staff = make_event(), make_staff(phone=PHONE)
     thief = Visitor(event)
     url = location_of(claim_by(thief))
@@ -520,7 +520,7 @@ def test_the_account_of_somebody_with_powers_never_changes_hands_by_itself(
 def test_a_phone_that_sms_has_proven_sends_no_code_to_the_squatters_email(
     settings: Settings,
 ) -> None:
-    settings.SMS_BACKEND = "tests.security.test_channels.sent"
+    settings.SMS_BACKEND = "tests.accounts.test_sms.sent"
     event = make_event()
     squatter, owner = squatter_on(event), Visitor(event)
     owner.give_phone()
