@@ -1,4 +1,4 @@
-"""Links in emails to an account's own address: each proves it, and does one thing more."""
+"""The paths of links in emails. Opening one proves the account's email, and does one more thing."""
 
 from django.urls import path
 

@@ -1,3 +1,5 @@
+"""The paths of the pages under /promo/."""
+
 from django.urls import path, register_converter
 
 from promo import claim_views, views
@@ -5,12 +7,14 @@ from promo.steps import Step
 
 
 class PromoterConverter:
-    """A promoter's code, or `-` where a step has none."""
+    """The code of a promoter. A step without a promoter has `-` in its path, for ""."""
 
     regex = "-|[a-z0-9][a-z0-9-]*"
 
     def to_python(self, value: str) -> str:
-        return value.removeprefix("-") if value == "-" else value
+        if value == "-":
+            return ""
+        return value
 
     def to_url(self, value: str) -> str:
         return value or "-"

@@ -13,6 +13,7 @@ from pytest_django import Settings
 
 from promo.links import open_link
 from promo.rendering import CSRF_PLACEHOLDER
+from promo.steps import Step
 from tests.factories import make_account, make_event, make_event_promoter
 from tests.helpers.visitors import signed_step
 
@@ -33,6 +34,12 @@ def test_a_link_opened_lately_asks_nobody(
     with django_assert_num_queries(0):
         link = open_link(event.slug, promoter.code)
     assert (link.event, link.promoter) == (event, promoter)
+
+
+def test_templates_can_write_the_url_of_each_step() -> None:
+    link = open_link(make_event().slug, "")
+    for step in Step:
+        assert getattr(link, f"{step}_url") == link.step_url(step)
 
 
 def test_what_staff_change_shows_when_the_moment_is_over(settings: Settings) -> None:
