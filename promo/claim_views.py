@@ -56,14 +56,7 @@ def claim(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     if request.method == "GET" or not form.is_valid():
         return render_step(request, link, "claim", context, phone=phone)
     try:
-        made = make_claim(
-            account,
-            **form.cleaned_data,
-            language=get_language() or "",
-            browser=browser_of(request),
-            address=client_address(request),
-            event_slug=link.event.slug,
-        )
+        made = _make_claim(request, link, account, form)
         if sms():
             send_login_code(account, browser=browser_of(request), address=client_address(request))
     except AccountError as error:
@@ -135,6 +128,17 @@ def welcome(request: HttpRequest, account_id: int) -> HttpResponse:
     if request.method == "POST" or is_opened(request):
         prove_by_link(account)
     return render(request, "promo/email_proven.html", {"is_proven": bool(account.verified_at)})
+
+
+def _make_claim(request: HttpRequest, link: PromoLink, account: User, form: RegisterForm) -> Claim:
+    return make_claim(
+        account,
+        **form.cleaned_data,
+        language=get_language() or "",
+        browser=browser_of(request),
+        address=client_address(request),
+        event_slug=link.event.slug,
+    )
 
 
 def _account_of_step(request: HttpRequest) -> User | None:

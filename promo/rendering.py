@@ -119,19 +119,22 @@ def render_step(
         focus_first_field(context["form"])
     if "refusal" in context:
         context["refusal_text"] = refusal_of(context["refusal"]).text
-    query = ""
     if phone:
-        context["phone"] = readable_phone(phone)
-    if phone and step in PHONE_STEPS:
-        query = remember_phone(request, link.event.slug, phone)
-        context["query"] = query
-        context["signed_step"] = sign_phone(request, link.event.slug, phone)
+        context |= _phone_context(request, link, step, phone)
     if not is_htmx(request):
         return render(request, "promo/step_page.html", context, status=status)
     response = render(request, template, context, status=status)
     if step in FORM_STEPS:
-        set_browser_url(request, response, link.step_url(step) + query)
+        set_browser_url(request, response, link.step_url(step) + context.get("query", ""))
     return response
+
+
+def _phone_context(request: HttpRequest, link: PromoLink, step: str, phone: str) -> dict[str, Any]:
+    context: dict[str, Any] = {"phone": readable_phone(phone)}
+    if step in PHONE_STEPS:
+        context["query"] = remember_phone(request, link.event.slug, phone)
+        context["signed_step"] = sign_phone(request, link.event.slug, phone)
+    return context
 
 
 def _step_status(context: dict[str, Any]) -> int:

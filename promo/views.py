@@ -175,26 +175,9 @@ def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     if request.method == "GET" or not form.is_valid():
         return render_step(request, link, "register", {"form": form}, phone=number)
     try:
-        due_in = join_line(link.event)
-        with transaction.atomic():
-            account = register_account(
-                phone=number,
-                first_name=form.cleaned_data["first_name"],
-                last_name=form.cleaned_data["last_name"],
-                email=form.cleaned_data["email"],
-                language=get_language() or "",
-                browser=browser_of(request),
-            )
-            stored = _request_place(link, account, account_is_new=True, due_in=due_in)
+        account, stored = _register_and_request(request, link, number, form)
     except AccountError as error:
-        known = find_account(number)
-        if error.code == "phone_taken" and known:
-            return _send_code(request, link, known)
-        if error.code == "email_taken":
-            form.add_error("email", refusal_text(error.code))
-            return render_step(request, link, "register", {"form": form}, phone=number)
-        note_suspicious("blocked_phone", phone=number, address=client_address(request))
-        return render_step(request, link, "unavailable", {"refusal": error.code})
+        return _render_registration_refusal(request, link, number, form, error)
     except GuestError as error:
         return render_step(request, link, "unavailable", {"refusal": error.code})
     sign_in(request, account)
@@ -292,6 +275,37 @@ def _account_of_repeated_form(request: HttpRequest, phone: str) -> User | None:
     if account is None or account.phone != phone:
         return None
     return account
+
+
+def _register_and_request(
+    request: HttpRequest, link: PromoLink, number: str, form: RegisterForm
+) -> tuple[User, GuestRequest]:
+    """Create the account and its request in one transaction. Raises AccountError, GuestError."""
+    due_in = join_line(link.event)
+    with transaction.atomic():
+        account = register_account(
+            phone=number,
+            first_name=form.cleaned_data["first_name"],
+            last_name=form.cleaned_data["last_name"],
+            email=form.cleaned_data["email"],
+            language=get_language() or "",
+            browser=browser_of(request),
+        )
+        stored = _request_place(link, account, account_is_new=True, due_in=due_in)
+    return account, stored
+
+
+def _render_registration_refusal(
+    request: HttpRequest, link: PromoLink, number: str, form: RegisterForm, error: AccountError
+) -> HttpResponse:
+    known = find_account(number)
+    if error.code == "phone_taken" and known:
+        return _send_code(request, link, known)
+    if error.code == "email_taken":
+        form.add_error("email", refusal_text(error.code))
+        return render_step(request, link, "register", {"form": form}, phone=number)
+    note_suspicious("blocked_phone", phone=number, address=client_address(request))
+    return render_step(request, link, "unavailable", {"refusal": error.code})
 
 
 def _send_code(request: HttpRequest, link: PromoLink, account: User) -> HttpResponse:
