@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test faults load bench lint types security requirements
+.PHONY: run test faults load bench metrics settings lint types security requirements
 
 # Where this is set, as in many images, each process would compile all that it imports anew, for two
 # thirds of its start. Packages are compiled when they are installed, ours when they are imported.
@@ -43,6 +43,14 @@ load: .venv/.dev
 RUNS ?= 1
 bench: .venv/.dev
 	$(BIN)/python -m tests.bench $(PARTS) --runs $(RUNS)
+
+# Writes docs/metrics.md; `.venv/bin/python -m tests.metrics --worst 20` lists what to shorten first.
+metrics: .venv/.dev
+	$(BIN)/python -m tests.metrics --write docs/metrics.md
+
+# Writes docs/settings.md from the comments in snap/settings.py and the Procfile.
+settings: .venv/.dev
+	$(BIN)/python -m tests.settings_reference
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

@@ -42,7 +42,7 @@ def error_body(
     fields: Mapping[str, object] | None = None,
     retry_after: int = 0,
 ) -> dict[str, object]:
-    """Return the body of an API error (spec section 5), the only place that writes one."""
+    """Return the body of an API error (docs/reference.md, Errors). Only this function makes one."""
     usual_code, usual_text = WORDS.get(status, WORDS[500])
     body: dict[str, object] = {
         "success": False,

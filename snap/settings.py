@@ -1,8 +1,11 @@
 """All settings, read top to bottom, from the environment.
 
-`make run` writes what it generated (secret key, addresses of the servers it started) to `var/env`;
-real environment variables win over that file. Production sets the variables itself: what has no
-default here must be given.
+`make run` writes what it generated (secret key, addresses of the servers it started) to `var/env`.
+Real environment variables take precedence over that file. Production sets the variables itself. A
+variable without a default is required.
+
+The comment above each `env` call is its documentation: `make settings` writes docs/settings.md from
+it, and a test fails when a call has no comment of its own or the page is out of date.
 """
 
 import sys
@@ -26,24 +29,30 @@ env.read_env(BASE_DIR / "var" / "env")
 
 # Addresses -------------------------------------------------------------------------------------
 
+# Secret with which sessions, signed forms, links in emails and one-time codes are made: at least 50
+# random characters.
 SECRET_KEY = env.str("SECRET_KEY")
-# Keys of before, while sessions that they signed are still to be read.
+# Earlier secret keys. Sessions that they signed stay valid.
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
+# Whether Django shows details of errors to visitors. For development only.
 DEBUG = env.bool("DEBUG", default=False)
 
-# Where guests reach SNAP: what QR codes, emails and allowed origins are made from.
+# Address at which guests reach SNAP, such as https://snap.example. QR codes, links in emails and
+# allowed origins are made from it.
 PUBLIC_URL = env.str("PUBLIC_URL").rstrip("/")
 HTTPS = PUBLIC_URL.startswith("https://")
+# Host names that SNAP serves. The default is the host of PUBLIC_URL.
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[urlsplit(PUBLIC_URL).hostname])
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 
-# Behind a proxy /ws/ goes to the `ws` process under the same address. Without one the page is told
-# the port on which that process listens.
+# Port at which browsers reach the `ws` process. 0: the same address as the pages, because a proxy
+# forwards /ws/ to it.
 WEBSOCKET_PORT = env.int("WEBSOCKET_PORT", default=0)
-# Pages of these origins may open a socket: ours, and in development every name of this machine.
+# Origins whose pages may open a websocket. `make run` adds every name of this machine.
 WEBSOCKET_ORIGINS = env.list("WEBSOCKET_ORIGINS", default=[PUBLIC_URL])
 
-# How many proxies in front of us add themselves to X-Forwarded-For. 0: the header is not read.
+# Number of proxies in front of SNAP that each add the address of their client to X-Forwarded-For.
+# 0: the header is not read.
 TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
 if TRUSTED_PROXIES and HTTPS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -128,21 +137,26 @@ TEMPLATES = [
 
 # PostgreSQL ------------------------------------------------------------------------------------
 
-# Milliseconds after which PostgreSQL itself ends a statement or a wait for a lock.
+# Milliseconds after which PostgreSQL itself ends a statement.
 DATABASE_STATEMENT_TIMEOUT = env.int("DATABASE_STATEMENT_TIMEOUT", default=5_000)
 
-# Seconds after which a silent PostgreSQL counts as away: for any answer; for all the answers that
-# one page needs together; and for those of a page or call that can go on in an emergency.
+# Seconds that any process waits for one response of PostgreSQL before it counts as away.
 DATABASE_SILENCE_TIMEOUT = env.float("DATABASE_SILENCE_TIMEOUT", default=8.0)
+# Seconds that one page waits for PostgreSQL in all. Then it answers 503.
 DATABASE_PAGE_SECONDS = env.float("DATABASE_PAGE_SECONDS", default=5.0)
+# Seconds that a page or call with an emergency form waits for PostgreSQL in all. Then it goes on at
+# level 3.
 DATABASE_REQUEST_SECONDS = env.float("DATABASE_REQUEST_SECONDS", default=2.5)
 
-# Failures in a row that open a circuit breaker, and seconds until it lets one call try again.
+# Failures in a row that open a circuit breaker.
 BREAKER_THRESHOLD = env.int("BREAKER_THRESHOLD", default=5)
+# Seconds after which an open circuit breaker lets one call try again. Where a probe can ask the
+# server, the breaker closes as soon as the probe gets a response.
 BREAKER_PAUSE = env.float("BREAKER_PAUSE", default=60.0)
 
 DATABASES = {
     "default": {
+        # Address of PostgreSQL: postgres://user:password@host:port/name.
         **env.db_url("DATABASE_URL", engine="django.db.backends.postgresql"),
         "CONN_MAX_AGE": 0,
         "CONN_HEALTH_CHECKS": True,
@@ -160,11 +174,12 @@ DATABASES["default"]["OPTIONS"] = {
     "pool": {
         "connection_class": BoundedConnection,
         "min_size": 0,
+        # Connections to PostgreSQL that one process has at most.
         "max_size": env.int("DATABASE_POOL_SIZE", default=8),
         "timeout": 2,
         "max_idle": 30,
-        # After an outage the next caller connects anew, instead of waiting for a pause to end that
-        # has doubled with every try.
+        # The pool doubles its pause after each failed try to connect. Without this limit, callers
+        # would wait for that pause after an outage.
         "reconnect_timeout": 0.01,
     },
 }
@@ -172,13 +187,18 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Redis: four roles, one server by default --------------------------------------------------------
 
+# Address of Redis or Valkey, without a database number: redis://host:port.
 REDIS_URL = env.str("REDIS_URL").rstrip("/")
+# Redis database of the cache. It may evict keys.
 CACHE_URL = env.str("CACHE_URL", default=f"{REDIS_URL}/0")
+# Redis database of the limits.
 LIMITS_URL = env.str("LIMITS_URL", default=f"{REDIS_URL}/1")
+# Redis database of the channel layer, which pushes to websockets.
 CHANNELS_URL = env.str("CHANNELS_URL", default=f"{REDIS_URL}/2")
+# Redis database of Celery's messages. It must not evict keys.
 BROKER_URL = env.str("BROKER_URL", default=f"{REDIS_URL}/3")
 
-# Seconds the web side waits for Redis before it goes on without.
+# Seconds that a web process waits for Redis before it goes on without it.
 REDIS_TIMEOUT = 0.5
 
 CACHES = {
@@ -192,7 +212,7 @@ CACHES = {
             "IGNORE_EXCEPTIONS": True,
         },
     },
-    # Where django-ratelimit counts; a dead one lets everybody pass.
+    # django-ratelimit counts failures here. While Redis is away it lets every request pass.
     "limits": {
         "BACKEND": "django_redis.cache.RedisCache",
         "LOCATION": LIMITS_URL,
@@ -205,8 +225,8 @@ CACHES = {
     },
 }
 
-# Left alone, the layer does not retry: after a restart of Redis its first command would fail. Each
-# coroutine that finds the connection cut ends it once more for the others, hence several tries.
+# By default the layer does not retry, so its first command after a restart of Redis would fail. One
+# retry is not enough: each coroutine that finds the connection cut closes it for the others too.
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "snap.channel_layer.GroupsLayer",
@@ -249,7 +269,7 @@ CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 5
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_DB_REUSE_MAX = sys.maxsize  # tasks: snap.celery gives connections back
 
-# People ----------------------------------------------------------------------------------------
+# Accounts --------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "accounts.User"
 AUTH_PASSWORD_VALIDATORS = [
@@ -260,15 +280,18 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 PASSWORD_HASHERS = ["accounts.hashers.BoundedPasswordHasher"]
-# Passwords that are hashed at once on this host, over all processes. 0: half of its cores.
+# Passwords that the processes of one host hash at the same time, at most. 0: half as many as the
+# host has cores.
 HASH_SLOTS = env.int("HASH_SLOTS", default=0)
-# Lock files with which the processes of one host bound their expensive work (snap.slots).
+# Folder for the lock files by which the processes of one host limit their expensive work
+# (`snap/resilience/slots.py`).
 SLOTS_DIR = Path(env.str("SLOTS_DIR", default=str(BASE_DIR / "var" / "slots")))
 LOGIN_URL = "/admin/login/"
 LOGIN_REDIRECT_URL = "/admin/"
+# Country of a phone that is typed without a country code: ISO 3166-1, two letters.
 DEFAULT_COUNTRY = env.str("DEFAULT_COUNTRY", default="PT")
 
-# Sessions live in a signed cookie: no store to lose, nothing to read.
+# Sessions are signed cookies: they need no store, and can be read while every server is away.
 SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
 SESSION_COOKIE_AGE = 60 * 60 * 24 * 30
 SESSION_COOKIE_HTTPONLY = True
@@ -284,42 +307,52 @@ LANGUAGE_COOKIE_SAMESITE = "Lax"
 LANGUAGE_COOKIE_SECURE = HTTPS
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
-# Accounts that register with one email address, in whatever way it is written.
+# Accounts that can have the same email. Spellings that reach one mailbox count as the same email.
 ACCOUNTS_PER_EMAIL = env.int("ACCOUNTS_PER_EMAIL", default=3)
 
-# One-time codes: seconds they live, and wrong tries they allow.
+# Seconds for which a one-time code is valid.
 LOGIN_CODE_AGE = env.int("LOGIN_CODE_AGE", default=600)
-# Seconds that a front end is told to wait before it offers another code.
+# Seconds that the API names as `retryAfter` when it has sent a code.
 LOGIN_CODE_RESEND = env.int("LOGIN_CODE_RESEND", default=30)
+# Wrong tries after which a one-time code is void.
 LOGIN_CODE_TRIES = env.int("LOGIN_CODE_TRIES", default=5)
-# Codes sent in ten minutes: for one account to one browser; for one account to all browsers that
-# it has never used, together, and so many more when a challenge is solved for each; and to one
-# network, beyond which each needs a solved challenge.
+# Codes in ten minutes for one account to one browser.
 LOGIN_CODES_PER_BROWSER = env.int("LOGIN_CODES_PER_BROWSER", default=5)
+# Codes in ten minutes for one account to all browsers together that it has never used. Beyond them
+# each code needs a solved challenge.
 LOGIN_CODES_PER_PHONE = env.int("LOGIN_CODES_PER_PHONE", default=5)
+# Codes in ten minutes that solved challenges add to LOGIN_CODES_PER_PHONE.
 LOGIN_CODES_SOLVED = env.int("LOGIN_CODES_SOLVED", default=5)
+# Codes in ten minutes to one network. Beyond them each code needs a solved challenge.
 LOGIN_CODES_PER_ADDRESS = env.int("LOGIN_CODES_PER_ADDRESS", default=50)
-# The same for all phones that begin alike, by so many digits, as numbers made for pumping do: twice
-# as many with challenges. And for everybody together, which no challenge lifts.
+# Digits, country code included, by which phones count as alike for LOGIN_CODES_PER_PREFIX. Numbers
+# that are rented to earn from text messages begin alike.
 LOGIN_CODES_PREFIX_DIGITS = env.int("LOGIN_CODES_PREFIX_DIGITS", default=6)
+# Codes in ten minutes to phones that begin alike. Solved challenges allow twice as many.
 LOGIN_CODES_PER_PREFIX = env.int("LOGIN_CODES_PER_PREFIX", default=1_000)
+# Codes in ten minutes to all phones together. No challenge lifts this limit.
 LOGIN_CODES_IN_ALL = env.int("LOGIN_CODES_IN_ALL", default=10_000)
 
-# What sends codes by SMS: the path of an object with accounts.sms.Channel's method, like
-# accounts.sms.console in development. Empty: codes go by email only.
+# Dotted path of the object that sends codes by SMS, such as `accounts.sms.console` in development.
+# The object has a method `send(phone, text)`. Empty: codes go by email only.
 SMS_BACKEND = env.str("SMS_BACKEND", default="")
+# Seconds in which the object that SMS_BACKEND names has to hand a code over. The object reads this
+# setting itself.
 SMS_TIMEOUT = env.float("SMS_TIMEOUT", default=2.0)
 
-# Claims on a phone: undecided ones on one account, in all and from one network; emails a day that
-# tell its holder of them; and seconds without an answer after which an account that is unproven and
-# has no place on a list gives way.
+# Undecided claims that one account can have.
 CLAIMS_PER_ACCOUNT = env.int("CLAIMS_PER_ACCOUNT", default=20)
+# Undecided claims that one account can have from one network.
 CLAIMS_PER_NETWORK = env.int("CLAIMS_PER_NETWORK", default=2)
+# Emails a day that tell the holder of an account about claims.
 CLAIM_EMAILS_A_DAY = env.int("CLAIM_EMAILS_A_DAY", default=3)
+# Seconds that a holder has to answer a claim. After that a claim on an account that is unproven and
+# has no place on a list is granted.
 CLAIM_ANSWER_SECONDS = env.int("CLAIM_ANSWER_SECONDS", default=24 * 60 * 60)
 
-# Suspicious activity: rows kept for one hour, beyond which only reasons are counted, and days kept.
+# Rows of suspicious activity that are kept of one hour. Beyond them only the reasons are counted.
 SUSPICIOUS_ROWS_AN_HOUR = env.int("SUSPICIOUS_ROWS_AN_HOUR", default=1_000)
+# Days for which suspicious activity is kept.
 SUSPICIOUS_DAYS = env.int("SUSPICIOUS_DAYS", default=30)
 
 # Staff -----------------------------------------------------------------------------------------
@@ -330,19 +363,23 @@ AUTHENTICATION_BACKENDS = [
     "accounts.backends.CodeBackend",
 ]
 
-# Whether admin asks for a code of an authenticator app after the password.
+# Whether admin asks for a code of an authenticator app after the password. HTTPS is true when
+# PUBLIC_URL begins with https://.
 STAFF_SECOND_FACTOR = env.bool("STAFF_SECOND_FACTOR", default=HTTPS)
 OTP_TOTP_ISSUER = "SNAP"
 OTP_ADMIN_HIDE_SENSITIVE_DATA = True
 
-# Seconds after which staff sign in anew: from the password on, and without doing anything.
+# Seconds after the password at which a session of staff ends.
 STAFF_SESSION_AGE = env.int("STAFF_SESSION_AGE", default=12 * 60 * 60)
+# Seconds without a request after which a session of staff ends.
 STAFF_SESSION_IDLE = env.int("STAFF_SESSION_IDLE", default=2 * 60 * 60)
 
-# Wrong passwords for one account from one address, and minutes until it may try again.
+# Wrong passwords for one account from one address before that address is locked out of it.
 AXES_FAILURE_LIMIT = env.int("STAFF_SIGN_IN_TRIES", default=5)
+# Minutes for which such a lockout lasts.
 AXES_COOLOFF_TIME = timedelta(minutes=env.int("STAFF_SIGN_IN_PAUSE", default=15))
-# Wrong passwords for whatever accounts from one address in that time, until it may try again.
+# Wrong passwords for any accounts from one address in STAFF_SIGN_IN_PAUSE minutes before that
+# address is locked out of all accounts.
 STAFF_SIGN_IN_FAILURES = env.int("STAFF_SIGN_IN_FAILURES", default=30)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
@@ -359,57 +396,78 @@ AXES_LOCKOUT_CALLABLE = "accounts.lockout.render_locked_out"
 
 # Limits ----------------------------------------------------------------------------------------
 
-# Requests a minute from one address; with one phone from one address; from a network that an event
-# names as its venue's; and by one browser that has solved a challenge, or has waited instead.
+# Requests a minute from one address. A solved challenge lifts this limit.
 LIMIT_IP = env.int("LIMIT_IP", default=100)
+# Requests a minute about one phone from one address. A solved challenge lifts this limit.
 LIMIT_PHONE = env.int("LIMIT_PHONE", default=5)
+# Requests a minute from one address in a network that an event names as its venue's.
 LIMIT_VENUE = env.int("LIMIT_VENUE", default=6000)
+# Requests a minute by a browser that has solved a challenge.
 LIMIT_SOLVED = env.int("LIMIT_SOLVED", default=100)
+# Requests a minute by a browser that has waited instead of solving a challenge.
 LIMIT_WAITED = env.int("LIMIT_WAITED", default=30)
-# Different phones in LIMIT_PHONES_WINDOW seconds, because responses tell which have an account; no
-# challenge lifts these. By one browser; from one address, and from a venue's; and of one block of a
-# thousand numbers, from one address and from anywhere. A single address cannot use up a block.
+# Seconds for which the limits of different phones count. Responses tell which phones have an
+# account, so no challenge lifts these limits.
 LIMIT_PHONES_WINDOW = env.int("LIMIT_PHONES_WINDOW", default=600)
+# Different phones by one browser.
 LIMIT_PHONES_BROWSER = env.int("LIMIT_PHONES_BROWSER", default=5)
+# Different phones from one address.
 LIMIT_PHONES_ADDRESS = env.int("LIMIT_PHONES_ADDRESS", default=1500)
+# Different phones from one address of a venue.
 LIMIT_PHONES_VENUE = env.int("LIMIT_PHONES_VENUE", default=15_000)
+# Different phones of one block of a thousand numbers from one address. It is lower than
+# LIMIT_PHONES_BLOCK, so one address cannot use up a block.
 LIMIT_PHONES_NEAR = env.int("LIMIT_PHONES_NEAR", default=20)
+# Different phones of one block of a thousand numbers from all addresses together.
 LIMIT_PHONES_BLOCK = env.int("LIMIT_PHONES_BLOCK", default=60)
-# Images a minute by one account.
+# Posters a minute that one account of staff may upload.
 LIMIT_IMAGES = env.int("LIMIT_IMAGES", default=10)
-# Accepted requests for a place a minute, for one event and for all: more than that stand in line.
+# Requests for a place a minute that are accepted at once for one event. Later ones get a place in
+# line. An event can have a limit of its own.
 LIMIT_EVENT = env.int("LIMIT_EVENT", default=200)
+# Requests for a place a minute that are accepted at once for all events together. Later ones get a
+# place in line.
 LIMIT_SYSTEM = env.int("LIMIT_SYSTEM", default=1000)
-# Failures a minute that a route forgives one account, or one phone at an address, or one browser;
-# and what does not exist, on all routes together ("promo_pages").
+# Failures a minute on a group of routes. They count for the account that is signed in, else for the
+# phone at this address, else for the browser.
 LIMIT_ROUTES = {
+    # Failures a minute on phone checks.
     "phone_check": env.int("LIMIT_PHONE_CHECK", default=10),
+    # Failures a minute on requests for a place.
     "guest_create": env.int("LIMIT_GUEST_CREATE", default=3),
+    # Requests a minute for pages and calls that do not exist (404 and 405), on all routes together.
     "promo_pages": env.int("LIMIT_PROMO_PAGES", default=30),
+    # Failures a minute on routes that send an email.
     "emails": env.int("LIMIT_EMAILS", default=5),
 }
-# Requests a minute: of one account in admin; to sign in there, from one address; for /readyz and
-# /metrics, from one address; and for websockets, by one account and from one address.
+# Requests a minute by one account in admin.
 LIMIT_STAFF = env.int("LIMIT_STAFF", default=300)
+# Tries a minute to sign in to admin, from one address or by one browser of staff.
 LIMIT_SIGN_IN = env.int("LIMIT_SIGN_IN", default=20)
+# Requests a minute for /readyz and /metrics from one address.
 LIMIT_MONITORING = env.int("LIMIT_MONITORING", default=3000)
+# Websockets a minute that one account may open.
 LIMIT_SOCKETS = env.int("LIMIT_SOCKETS", default=60)
+# Websockets a minute that one address may open.
 LIMIT_SOCKETS_ADDRESS = env.int("LIMIT_SOCKETS_ADDRESS", default=6000)
 RATELIMIT_USE_CACHE = "limits"
 RATELIMIT_FAIL_OPEN = True
 
-# The challenge: rounds in each of the 256 tries it takes on average, seconds in which it must be
-# solved, and seconds for which the browser then has a budget of its own.
+# Rounds of PBKDF2 in each try at a challenge. A challenge takes 256 tries on average.
 CHALLENGE_COST = env.int("CHALLENGE_COST", default=3000)
+# Seconds in which a challenge must be solved.
 CHALLENGE_AGE = env.int("CHALLENGE_AGE", default=300)
+# Seconds for which a browser that has solved a challenge, or waited, has a budget of its own.
 CHALLENGE_PASS_AGE = env.int("CHALLENGE_PASS_AGE", default=600)
-# Challenges and answers to them a minute: of one browser, and of all browsers without an id behind
-# one address. Without JavaScript one waits instead, so many seconds, and begins so often a minute:
-# in one browser, and behind one address.
+# Requests a minute for challenges and their solutions by one browser.
 LIMIT_CHALLENGES_BROWSER = env.int("LIMIT_CHALLENGES_BROWSER", default=60)
+# Requests a minute for challenges and their solutions from one address, by browsers without an id.
 LIMIT_CHALLENGES = env.int("LIMIT_CHALLENGES", default=3000)
+# Seconds that a browser without JavaScript waits instead of solving a challenge.
 CHALLENGE_WAIT = env.int("CHALLENGE_WAIT", default=25)
+# Waits a minute that one browser may begin.
 LIMIT_WAITING_BROWSER = env.int("LIMIT_WAITING_BROWSER", default=2)
+# Waits a minute that one address may begin.
 LIMIT_WAITING = env.int("LIMIT_WAITING", default=20)
 
 # JSON API --------------------------------------------------------------------------------------
@@ -435,29 +493,37 @@ SPECTACULAR_SETTINGS = {
 # Guest lists -----------------------------------------------------------------------------------
 
 # Threads of a web process that may wait for a guest, in the API's `create` and for browsers without
-# JavaScript; who comes then gets the ticket at once. And the seconds that they wait.
+# JavaScript. While all of them wait, later requests get a ticket at once.
 CREATE_WAITERS = env.int("CREATE_WAITERS", default=3)
+# Seconds that such a thread waits at most.
 CREATE_WAIT_SECONDS = env.float("CREATE_WAIT_SECONDS", default=3.0)
-# Rows one worker turns into guests in one transaction.
+# Requests that one worker ends in one transaction.
 GUEST_BATCH_SIZE = env.int("GUEST_BATCH_SIZE", default=50)
-# Seconds after which a worker looks for more, once it has found less than that.
+# Seconds that a worker pauses after a batch that was not full, so that the next batch is larger.
 GUEST_BATCH_PAUSE = env.float("GUEST_BATCH_PAUSE", default=0.1)
 GUEST_REQUEST_ATTEMPTS = 3
 GUEST_REQUEST_BACKOFF = 2  # seconds, doubled by each attempt
+# Seconds between two looks of the sweeper for overdue work.
 SWEEP_INTERVAL = env.float("SWEEP_INTERVAL", default=1.0)
-# Seconds that workers have to take up what is due before the sweeper does it itself. Emails wait
-# while people come in a rush; nobody stands at a door for them.
+# Seconds that workers have to take up due requests before the sweeper ends them itself.
 SWEEP_TAKES_OVER = env.float("SWEEP_TAKES_OVER", default=4.0)
+# Seconds that workers have to take up due emails before the sweeper sends them itself. Emails may
+# wait for longer than requests.
 SWEEP_TAKES_OVER_EMAILS = env.float("SWEEP_TAKES_OVER_EMAILS", default=30.0)
-# Seconds between two messages of a process that wake a worker: what comes in between is one batch.
+# Seconds between two messages of a process that wake a worker for requests. Requests that come in
+# between are one batch.
 WAKE_UP_INTERVAL = env.float("WAKE_UP_INTERVAL", default=0.2)
+# Seconds between two messages of a process that wake a worker for emails.
 EMAILS_WAKE_UP_INTERVAL = env.float("EMAILS_WAKE_UP_INTERVAL", default=0.5)
 
-# Seconds for which a process takes an event, and who promotes it, for what they were: what staff
-# change shows after that at the latest. Opening and closing times are kept to the second.
+# Seconds for which a process caches an event and its promoters. A change by staff shows after that
+# at the latest. Opening and closing times hold to the second, and a guest is created only after the
+# event was read again under its row lock.
 LINK_SECONDS = env.float("LINK_SECONDS", default=1.0)
 
-# Requests that are accepted while the database is away; on a disk that outlives the process.
+# File of the emergency journal, which keeps requests that are accepted while the database is away.
+# It must be on a disk that outlives the process. The mirror of places and the kept outcomes of
+# emails are stored in the same folder.
 JOURNAL_PATH = Path(
     env.str("JOURNAL_PATH", default=str(BASE_DIR / "var" / "journal" / "emergency.sqlite3"))
 )
@@ -473,41 +539,56 @@ EMAIL_BACKENDS = {
     "sendgrid": "anymail.backends.sendgrid.EmailBackend",
     "mailgun": "anymail.backends.mailgun.EmailBackend",
 }
+# What sends emails: `smtp`, `resend`, `sendgrid`, `mailgun`, or `console`, which keeps emails as
+# files for development.
 EMAIL_PROVIDER = env.str("EMAIL_PROVIDER", default="smtp")
 EMAIL_BACKEND = EMAIL_BACKENDS[EMAIL_PROVIDER]
+# Host of the mail server, for `smtp`.
 EMAIL_HOST = env.str("EMAIL_HOST", default="localhost")
+# Port of the mail server, for `smtp`.
 EMAIL_PORT = env.int("EMAIL_PORT", default=25)
+# User name at the mail server, for `smtp`. Empty: SNAP does not sign in there.
 EMAIL_HOST_USER = env.str("EMAIL_HOST_USER", default="")
+# Password at the mail server, for `smtp`.
 EMAIL_HOST_PASSWORD = env.str("EMAIL_HOST_PASSWORD", default="")
+# Whether the connection to the mail server is encrypted by STARTTLS, for `smtp`.
 EMAIL_USE_TLS = env.bool("EMAIL_USE_TLS", default=False)
 EMAIL_TIMEOUT = 5
-# `name:password`, random both, with which the provider reports what became of emails, to
-# https://name:password@<host>/webhooks/mail/<provider>/. Without one nobody can report.
+# Random `name:password` with which the mail provider reports what became of emails, at
+# `https://name:password@<host>/webhooks/mail/<provider>/`. Empty: that address does not exist.
 MAIL_WEBHOOK_SECRET = env.str("MAIL_WEBHOOK_SECRET", default="")
 ANYMAIL = {
     "REQUESTS_TIMEOUT": EMAIL_TIMEOUT,
     "WEBHOOK_SECRET": MAIL_WEBHOOK_SECRET,
+    # Key of the API, for `resend`.
     "RESEND_API_KEY": env.str("RESEND_API_KEY", default=""),
+    # Key of the API, for `sendgrid`.
     "SENDGRID_API_KEY": env.str("SENDGRID_API_KEY", default=""),
+    # Key of the API, for `mailgun`.
     "MAILGUN_API_KEY": env.str("MAILGUN_API_KEY", default=""),
+    # Domain from which emails are sent. Required for `mailgun`.
     "MAILGUN_SENDER_DOMAIN": env.str("MAILGUN_SENDER_DOMAIN", default=""),
+    # Key with which reports are signed, for `mailgun`.
     "MAILGUN_WEBHOOK_SIGNING_KEY": env.str("MAILGUN_WEBHOOK_SIGNING_KEY", default=""),
+    # Address of the API, for `mailgun`: the one of the account's region.
     "MAILGUN_API_URL": env.str("MAILGUN_API_URL", default="https://api.eu.mailgun.net/v3"),
 }
+# Sender of all emails that EMAIL_SENDERS does not name.
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="SNAP <no-reply@snap.example>")
-# A sender of its own for a kind of email, as JSON: {"login_code": "SNAP <codes@snap.example>"}.
+# Senders by kind of email: `{"login_code": "SNAP <codes@snap.example>"}`.
 EMAIL_SENDERS = env.json("EMAIL_SENDERS", default={})
-# Emails an hour to one recipient that strangers can cause, such as a welcome. Twice as many when a
-# challenge is solved for each beyond them.
+# Emails an hour to one recipient that strangers can cause, such as a welcome. Solved challenges
+# allow twice as many.
 EMAILS_PER_RECIPIENT = env.int("EMAILS_PER_RECIPIENT", default=10)
 EMAIL_ATTEMPTS = 3
 EMAIL_BACKOFF = 5  # seconds, doubled by each attempt
-# Seconds a worker has for one batch of emails.
+# Seconds for which a batch of emails belongs to the worker that took it.
 EMAIL_LEASE = env.int("EMAIL_LEASE", default=60)
-# Where the console provider keeps what it "sent", and whether /inbox/ shows it.
+# Folder in which the `console` provider keeps emails. /inbox/ shows them.
 INBOX_DIR = Path(env.str("INBOX_DIR", default=str(BASE_DIR / "var" / "inbox")))
 INBOX_PAGE = EMAIL_PROVIDER == "console"
-# What other machines send once to read it, as `/inbox/?key=…`. Empty: they cannot.
+# Key with which other machines open /inbox/, once, as `/inbox/?key=…`. Empty: only this machine can
+# open it.
 INBOX_TOKEN = env.str("INBOX_TOKEN", default="")
 
 # Languages and time ----------------------------------------------------------------------------
@@ -521,16 +602,35 @@ USE_TZ = True
 # Files -----------------------------------------------------------------------------------------
 
 STATIC_URL = "/static/"
+# Folder into which `manage.py collectstatic` copies static files.
 STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(BASE_DIR / "var" / "static")))
 STATICFILES_DIRS = [BASE_DIR / "static"]
 MEDIA_URL = "/media/"
+# Folder of posters and QR images.
 MEDIA_ROOT = Path(env.str("MEDIA_ROOT", default=str(BASE_DIR / "var" / "media")))
-# Nobody asks for a file by a name that could change: half of what is to be compressed.
+# Pages use the hashed names only. Without the other names there is half as much to compress.
 WHITENOISE_KEEP_ONLY_HASHED_FILES = True
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "snap.static.StaticStorage"},
 }
+
+# Web processes ---------------------------------------------------------------------------------
+
+# Requests that one web process works on at the same time. The server's other threads read bodies.
+WEB_THREADS = env.int("WEB_THREADS", default=8)
+# Seconds that a request waits for one of WEB_THREADS before it gets a 503.
+WEB_PATIENCE = env.float("WEB_PATIENCE", default=3.0)
+
+# Bytes of a form or of a JSON body.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 250_000
+# Bytes of a form with files. Only staff send such forms, with posters.
+BODY_MAX_SIZE = 8_000_000
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
+DATA_UPLOAD_MAX_NUMBER_FILES = 5
+# Bytes of a poster, and pixels of a poster before it is made smaller.
+POSTER_MAX_SIZE = 6_000_000
+POSTER_MAX_PIXELS = 30_000_000
 
 # Browsers --------------------------------------------------------------------------------------
 
@@ -540,20 +640,6 @@ SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-
-# Requests that one web process works on at a time; its server's other threads wait for bodies.
-WEB_THREADS = env.int("WEB_THREADS", default=8)
-# Seconds that a request waits for its turn before it is told to come again: nobody waits for 6.
-WEB_PATIENCE = env.float("WEB_PATIENCE", default=3.0)
-
-# Bytes of a form or JSON body; of a body with a file (staff's posters); fields and files in it.
-DATA_UPLOAD_MAX_MEMORY_SIZE = 250_000
-BODY_MAX_SIZE = 8_000_000
-DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
-DATA_UPLOAD_MAX_NUMBER_FILES = 5
-# Posters: bytes, and pixels before they are made smaller.
-POSTER_MAX_SIZE = 6_000_000
-POSTER_MAX_PIXELS = 30_000_000
 
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -571,10 +657,10 @@ CONTENT_SECURITY_POLICY = {
     },
 }
 
-# Seeing what goes on -----------------------------------------------------------------------------
+# Metrics and logs ------------------------------------------------------------------------------
 
-# /metrics asks for this as a bearer token. In development there may be none: this machine itself
-# may read then. Behind a proxy every visitor can look like this machine.
+# Random bearer token that Prometheus sends for /metrics. Required when PUBLIC_URL begins with
+# https:// or TRUSTED_PROXIES is set. Empty: only this machine can read /metrics.
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 if not METRICS_TOKEN and (HTTPS or TRUSTED_PROXIES):
     raise ImproperlyConfigured(
@@ -587,25 +673,26 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"plain": {"()": "snap.observability.logs.PlainFormatter"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    # Level from which messages are logged: DEBUG, INFO, WARNING, ERROR or CRITICAL.
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
     "loggers": {
         "django": {"handlers": [], "level": "INFO", "propagate": True},
         "django.server": {"handlers": [], "propagate": True},
-        # The servers' own lines too go through the formatter that hides tokens.
+        # The servers' own lines also go through the formatter, because it hides tokens.
         "uvicorn": {"handlers": [], "propagate": True},
         "uvicorn.error": {"handlers": [], "propagate": True},
         "uvicorn.access": {"handlers": [], "propagate": True},
         "_granian": {"handlers": [], "propagate": True},
         "granian.access": {"handlers": [], "propagate": True},
-        # A line for each wake-up says nothing; what was done is logged by whoever did it.
+        # Celery logs a line for each wake-up. The tasks themselves log what they did.
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
-        # Each wrong password is a warning; who got in, staff sign-in says itself.
+        # axes warns of each wrong password. The sign-in itself logs each success.
         "axes": {"level": "WARNING"},
     },
 }
 
 SILENCED_SYSTEM_CHECKS = [
     "auth.E003",
-    "auth.W004",  # phones are unique where they are not null; phones are removed on request
+    "auth.W004",  # The constraint on phones is partial: a phone is null once it was removed.
 ]

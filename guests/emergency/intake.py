@@ -1,4 +1,4 @@
-"""The emergency intake: accepting requests while the database is away (spec section 9, level 3)."""
+"""Accepts requests while the database is away (docs/reference.md, Emergency levels, level 3)."""
 
 import logging
 from collections.abc import Iterable

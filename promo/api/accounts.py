@@ -1,4 +1,6 @@
-"""The JSON API's way to an account: check a phone, sign in with a code, register (spec section 5).
+"""JSON API calls about accounts: check a phone, sign in with a code, register.
+
+docs/reference.md, JSON API, is their contract.
 
 While the database is away all of these answer 503: nobody can be looked up, and a registration goes
 to the journal only together with the request for a place that it was made for.

@@ -1,4 +1,4 @@
-"""The JSON API while the database is away (spec section 9, levels 3 and 4)."""
+"""The JSON API while the database is away (docs/reference.md, Emergency levels)."""
 
 from uuid import UUID
 

@@ -35,7 +35,7 @@ def refusal(error: GuestError | AccountError) -> Response:
 
 
 def handle_exception(error: Exception, context: dict[str, Any]) -> Response | None:
-    """Turn an exception into the shape of spec section 5; None lets the rest be a real error."""
+    """Turn an exception into an API error (docs/reference.md, Errors). None: it propagates."""
     if isinstance(error, (GuestError, AccountError)):
         return refusal(error)
     if isinstance(error, Http404):

@@ -1,4 +1,4 @@
-"""The JSON API (spec section 5), thin over the same services as the pages."""
+"""JSON API calls about events and places (docs/reference.md, JSON API)."""
 
 from collections.abc import Callable
 from uuid import UUID

@@ -1,7 +1,7 @@
-"""The challenge: a browser solves it with ALTCHA's widget or, without JavaScript, waits instead
-(spec section 10).
+"""The challenge, solved by ALTCHA's widget or, without JavaScript, by waiting.
 
 A browser that has passed it gets a pass in its session: for some minutes, limits of its own.
+docs/reference.md, Limits, says which limits the pass lifts.
 """
 
 from collections.abc import Callable

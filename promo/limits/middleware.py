@@ -1,4 +1,4 @@
-"""Enforce the limits policy of each route and refuse requests past a limit (spec section 10).
+"""Enforce the policies of routes, and refuse requests past a limit (docs/reference.md, Limits).
 
 One round trip to Redis checks all limits of a request: those of its client and, when the request is
 about a phone, those of the phone. Only when these refuse it are others tried: a venue's network has

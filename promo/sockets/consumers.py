@@ -161,7 +161,7 @@ class PageConsumer(TicketConsumer):
 
 
 class UpdatesConsumer(TicketConsumer):
-    """`/ws/guest-updates/<ticket>/`: states as JSON (spec section 6)."""
+    """`/ws/guest-updates/<ticket>/`: states as JSON (docs/reference.md, Websockets)."""
 
     async def show_in_part(self, found: FoundTicket) -> None:
         if found.ticket:
@@ -176,7 +176,7 @@ class UpdatesConsumer(TicketConsumer):
 
 
 def message_about(ticket: Ticket, wait: int) -> dict[str, Any]:
-    """Return the JSON message for a state, in the words of spec section 6."""
+    """Return the JSON message for a state (docs/reference.md, Websockets)."""
     match ticket.state:
         case "created":
             data = {"id": ticket.guest_id, "qr_code_url": ticket.qr_code_url}

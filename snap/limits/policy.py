@@ -1,4 +1,4 @@
-"""The limits policy of each route, declared where its view is declared (spec section 10).
+"""The limits policy of each route, declared beside its view (docs/reference.md, Limits).
 
 Every view and every websocket consumer carries `@limited(read=…, write=…)` or
 `@unlimited("reason")`. A route without either does not start: `snap.checks` reports it, and

@@ -469,17 +469,17 @@ async def _gets_a_ticket(bench: Bench, event: Event, phone: str, number: int) ->
 # The table ---------------------------------------------------------------------------------------
 
 ROWS: dict[str, tuple[str, ...]] = {
-    "Phones in a row that one address is told about": ("row/told",),
-    "Phones at random that one address is told about": ("random/told",),
-    "Challenges solved for these, in a row and at random": ("row/solved", "random/solved"),
-    "Emails to one victim, by registrations": ("pump/emails",),
-    "Passwords compared for 24 connections to staff's sign-in": ("flood/passwords",),
-    "An event's page meanwhile, p50 and p95 ms": ("flood/p50", "flood/p95"),
-    "The same page without that, p50 and p95 ms": ("flood/quiet/p50", "flood/quiet/p95"),
+    "Consecutive phones of which one address learns whether they have an account": ("row/told",),
+    "Random phones of which one address learns that": ("random/told",),
+    "Challenges solved for these, consecutive / random": ("row/solved", "random/solved"),
+    "Emails to one victim, caused by registrations": ("pump/emails",),
+    "Passwords compared for 24 connections to the sign-in of staff": ("flood/passwords",),
+    "An event's page meanwhile, p50 / p95 ms": ("flood/p50", "flood/p95"),
+    "The same page without the attack, p50 / p95 ms": ("flood/quiet/p50", "flood/quiet/p95"),
     "Places taken by proving another email, of five tries": ("takeover/taken",),
-    "People through, of 1,000 behind one carrier's address": ("crowd/through",),
-    "Seconds until the last of them, who came within 30": ("crowd/seconds",),
-    "Seconds that one of them took, p50 and p95": ("crowd/p50", "crowd/p95"),
+    "Guests with a place, of 1,000 behind one carrier's address": ("crowd/through",),
+    "Seconds until the last of them; all came within 30": ("crowd/seconds",),
+    "Seconds that one of them took, p50 / p95": ("crowd/p50", "crowd/p95"),
 }
 
 

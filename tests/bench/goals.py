@@ -59,8 +59,8 @@ GOALS = [
         "/s",
         at_least=True,
     ),
-    Goal("a journey there, p95", lambda m: m["journeys"]["64/journey/p95"], 600, "ms"),
-    Goal("errors there", lambda m: m["journeys"]["64/errors"], 0, "errors"),
+    Goal("a journey with 64 users, p95", lambda m: m["journeys"]["64/journey/p95"], 600, "ms"),
+    Goal("errors with 64 users", lambda m: m["journeys"]["64/errors"], 0, "errors"),
     Goal(
         "request → QR with 1,500 users in a hurry, p95",
         lambda m: m["journeys"]["1500/request to QR/p95"],
@@ -68,7 +68,7 @@ GOALS = [
         "ms",
     ),
     Goal(
-        "the same with 1,500 who take a minute each",
+        "request → QR with 1,500 users who take a minute each, p95",
         lambda m: m["journeys"]["1500 calm/request to QR/p95"],
         500,
         "ms",
@@ -90,7 +90,9 @@ GOALS = [
     Goal(
         "the ws process with 5,000 open sockets", lambda m: m["sockets"]["5000/ws MiB"], 250, "MiB"
     ),
-    Goal("a push at 300/s to those, p95", lambda m: m["sockets"]["5000/push/p95"], 20, "ms"),
+    Goal(
+        "a push at 300/s to 5,000 sockets, p95", lambda m: m["sockets"]["5000/push/p95"], 20, "ms"
+    ),
     Goal("phone check at half load, p95", lambda m: m["calls"]["check/half/p95"], 20, "ms"),
     Goal("accept at half load, p95", lambda m: m["calls"]["accept/half/p95"], 50, "ms"),
     Goal("registration at half load, p95", lambda m: m["journeys"]["half/register/p95"], 100, "ms"),

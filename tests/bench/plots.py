@@ -83,8 +83,8 @@ def _memory(axes: Axes, figures: Figures) -> None:
 
 
 PLOTS: list[tuple[str, str, str, Callable[[Axes, Figures], None]]] = [
-    ("journeys", "performance-steps.svg", "Each step of a journey", _steps),
-    ("journeys", "performance-cpu.svg", "What a journey costs", _cpu),
-    ("growth", "performance-growth.svg", "The cost of a step as the list grows", _growth),
-    ("memory", "performance-memory.svg", "Memory as journeys go by", _memory),
+    ("journeys", "performance-steps.svg", "Time of each step of a journey", _steps),
+    ("journeys", "performance-cpu.svg", "CPU of a journey", _cpu),
+    ("growth", "performance-growth.svg", "The cost of a step by length of the list", _growth),
+    ("memory", "performance-memory.svg", "Memory by number of journeys", _memory),
 ]

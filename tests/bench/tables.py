@@ -45,7 +45,7 @@ def number(figures: Mapping[str, float], name: str, digits: int = 1) -> str:
 
 
 def ratio(figures: Mapping[str, float], above: str, below: str) -> str:
-    """Say how many times the one is the other."""
+    """Return `above` divided by `below` as text, such as `1.07 ×`."""
     if not figures.get(below) or above not in figures:
         return "–"
     return f"{figures[above] / figures[below]:,.2f} ×"
@@ -89,14 +89,13 @@ def journeys(figures: Figures) -> list[str]:
     lines = _loads(figures, LOADS)
     return [
         *lines,
-        "Closed loops: 64 and 256 users go one journey after the other without a pause; the 1,500"
-        " look, type and think before each of three steps: for 2 to 6 seconds, in more of a hurry"
-        " than anybody's thumbs, or for 10 to 30, which makes 1,500 journeys a minute. Half load is"
-        " an open loop: people come at half of what 64 users reached, whoever is there. A journey's"
-        " time is without its pauses.",
+        "Closed loops: 64 and 256 users make one journey after the other without a pause. The 1,500"
+        " pause before each of three steps: for 2 to 6 seconds (faster than a person types), or for"
+        " 10 to 30, which makes 1,500 journeys a minute. Half load is an open loop: visitors come"
+        " at half the rate that 64 users reached. The time of a journey excludes its pauses.",
         "",
-        "Emails leave when no person needs the processor. Those that were left when a measurement"
-        " ended are not in its CPU; the next one began when they had been sent.",
+        "Emails have a lower priority than pages. Emails that were still queued at the end of a"
+        " measurement are not in its CPU; the next measurement began after they had been sent.",
     ]
 
 
@@ -107,10 +106,10 @@ def peak(figures: Figures) -> list[str]:
     answers = ", ".join(
         f"{number(figures, f'answers/{name}', 0)} {text}"
         for name, text in {
-            "200": "had the code in the answer",
+            "200": "had the QR code in the response",
             "202": "a ticket",
-            "503": "were told to come again",
-            "others": "heard something else",
+            "503": "a 503",
+            "others": "another status",
         }.items()
     )
     rows = [row("create", "create"), row("the event's page meanwhile", "page")]
@@ -123,7 +122,7 @@ def saturated(figures: Figures) -> list[str]:
 
 def arrivals(figures: Figures) -> list[str]:
     came, served = number(figures, "came", 0), number(figures, "served_percent", 2)
-    first = f"{came} came, at {number(figures, 'offered')} a second; {served} % have their code."
+    first = f"{came} came, at {number(figures, 'offered')} a second; {served} % got their QR code."
     named = {f"all/{name}": value for name, value in figures.items()}
     return [first, "", *_loads(named, {"all": "1,500 within 30 s"})]
 
@@ -152,13 +151,13 @@ def calls(figures: Figures) -> list[str]:
     head = [
         "call",
         "a second",
-        "carried to the end",
+        "completed a second",
         "p50 ms at half",
         "p95 ms at half",
         "CPU ms web",
         "PostgreSQL",
         "errors",
-        "CPU beside",
+        "relative CPU",
     ]
     rows = [
         row("bare hello (granian, WSGI)", "hello", "1"),
@@ -174,17 +173,17 @@ def calls(figures: Figures) -> list[str]:
         f"The same insert by pgbench, 8 clients: {number(figures, 'insert/rate', 0)} rows a second,"
         f" {number(figures, 'insert/mean', 2)} ms each,"
         f" {number(figures, 'insert/cpu/PostgreSQL', 3)} ms of PostgreSQL's CPU a row; accept"
-        f" reaches {ratio(figures, 'accept/rate', 'insert/rate')} its rate, with workers ending"
-        " the requests beside it."
+        f" reaches {ratio(figures, 'accept/rate', 'insert/rate')} its rate, while workers"
+        " end the requests."
     )
     get = (
         f"One Redis GET from Python: {number(figures, 'redis get/p50', 3)} ms (p50),"
         f" {number(figures, 'redis get/p95', 3)} ms (p95); the check at half load takes"
-        f" {ratio(figures, 'check/half/p50', 'redis get/p50')} that."
+        f" {ratio(figures, 'check/half/p50', 'redis get/p50')} as long."
     )
     half = (
-        "Half the load is half of what is carried to its end, workers and emails included: with"
-        " those left for later, half of what is accepted would be all that two cores can do."
+        "Half load is half of what is completed, workers and emails included. Half of what is only"
+        " accepted would be all that two cores can complete."
     )
     return [*table(head, rows), half, "", insert, "", get]
 
@@ -196,7 +195,7 @@ def creation(figures: Figures) -> list[str]:
         "µs a row",
         "Python CPU ms a row",
         "PostgreSQL CPU ms a row",
-        "beside the upsert",
+        "relative to the upsert",
     ]
     rows = [
         [
@@ -208,8 +207,8 @@ def creation(figures: Figures) -> list[str]:
             ratio(figures, f"{name}/microseconds a row", "upsert/microseconds a row"),
         ]
         for name, text in (
-            ("worker", "one worker: codes drawn, guests, emails queued, history, pushes"),
-            ("worker, codes ready", "the same with codes made ahead"),
+            ("worker", "one worker: QR codes drawn, guests, emails queued, history, pushes"),
+            ("worker, codes ready", "the same with QR codes made ahead"),
             ("upsert", "the batch upsert alone, in a tight loop (psycopg, a transaction each)"),
         )
     ]
@@ -256,8 +255,8 @@ def growth(figures: Figures) -> list[str]:
         "admin/cpu": ("admin's guest list, CPU ms", 1),
         "admin/p50": ("admin's guest list, p50 ms", 1),
         "export/p50": ("export of the list, ms", 0),
-        "audit/seconds": ("`audit` of all lists so far, s", 1),
-        "audit/clean": ("it ended, and found nothing wrong (1)", 0),
+        "audit/seconds": ("`audit` of all lists made until then, s", 1),
+        "audit/clean": ("it ended and found nothing wrong (1 = yes)", 0),
     }
     sizes = ("1000", "100000", "1000000")
     rows = [
@@ -270,11 +269,9 @@ def growth(figures: Figures) -> list[str]:
     ]
     return [
         *table(["web workers", "journeys a second, 64 users", "p95 ms", "errors"], workers),
-        *table(
-            ["guests on the list", "1,000", "100,000", "1,000,000", "million beside thousand"], rows
-        ),
-        "One call after the other, nothing else asked meanwhile. `audit` reads every guest and"
-        " every image, so it grows with them; so does an export.",
+        *table(["guests on the list", "1,000", "100,000", "1,000,000", "million / thousand"], rows),
+        "One call after the other, with no other load. `audit` reads every guest and every image,"
+        " and an export reads every guest, so both grow with the list.",
     ]
 
 
@@ -291,9 +288,9 @@ def memory(figures: Figures) -> list[str]:
         for group in groups
     ]
     return [
-        *table(["MiB resident", f"after {few} journeys", f"after {many}", "beside"], rows),
-        "The sum over a group's processes; memory that they share is in it more than once. That of"
-        " PostgreSQL and Valkey grows with their data.",
+        *table(["MiB resident", f"after {few} journeys", f"after {many}", "ratio"], rows),
+        "The sum over the processes of a group; shared memory is counted in each. PostgreSQL and"
+        " Valkey grow with their data.",
     ]
 
 

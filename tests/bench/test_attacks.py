@@ -24,11 +24,11 @@ def test_forms_bring_their_hidden_fields_whatever_they_are() -> None:
 
 
 def test_the_table_stands_between_its_marks_and_is_written_anew() -> None:
-    run: dict[str, Any] = {"commit": "abc", "figures": {"row/told": 475.2}}
-    kept = {"before": run, "now": run | {"figures": {"row/told": 60.0}}}
+    run: dict[str, Any] = {"commit": "abc", "figures": {"pump/emails": 475.2}}
+    kept = {"before": run, "now": run | {"figures": {"pump/emails": 60.0}}}
     text = f"before\n{START}\nold\n{END}\nafter\n"
     written = with_table(text, kept)
-    assert "| Phones in a row that one address is told about | 475 | 60 |" in written
+    assert "| Emails to one victim, caused by registrations | 475 | 60 |" in written
     assert "\nold\n" not in written
     assert written.count("\n| ") == len(ROWS) + 1
     assert with_table(written, kept) == written

@@ -125,7 +125,7 @@ def test_the_document_comes_from_the_figures_alone(tmp_path: Path) -> None:
     text = written["performance.md"].decode()
     assert "Medians of 3 runs" in text
     assert "| journeys a second, closed loop of 64 | at least 150 /s | 170.0 /s | met |" in text
-    assert "| a journey there, p95 | at most 600 ms | 700.0 ms | **missed** |" in text
+    assert "| a journey with 64 users, p95 | at most 600 ms | 700.0 ms | **missed** |" in text
     assert "not measured" in text
     assert b"<dc:date>" not in written["performance-cpu.svg"]
 

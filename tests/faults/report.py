@@ -1,4 +1,4 @@
-"""Writing docs/reliability.md from what was measured."""
+"""Writes docs/reliability.md from the verdicts of the scenarios."""
 
 import os
 import platform
@@ -15,21 +15,21 @@ COLUMNS = (
     "lost",
     "doubled",
     "over capacity",
-    "slowest answer",
+    "slowest response",
     "time to heal",
-    "heard",
+    "pages updated",
 )
 HEADER = f"| scenario | {' | '.join(COLUMNS)} |"
 LINE = f"|---|{'--:|' * len(COLUMNS)}"
-HOW_HEADER = "## What was broken, and how"
-# A scenario's line in the table, and the one that says how.
+HOW_HEADER = "## How each part was broken"
+# A scenario's row in the table, and its sentence about the fault.
 ROW = re.compile(r"\| (.+?)(?: \*\*failed\*\*)? \| [\d,]+ \|")
 HOW = re.compile(r"- \*\*(.+?)\*\*: .* Accepted: ")
 
 
 @dataclass(frozen=True)
 class Result:
-    """A scenario by its name, how things were broken, and what came of it."""
+    """One scenario: its name, a sentence about the fault, and the verdict."""
 
     scenario: str
     broken: str
@@ -37,9 +37,9 @@ class Result:
 
 
 def write_report(path: Path, results: list[Result], *, form: str, has_ended: bool) -> None:
-    """Write the document; it says so when the run that it is of has not ended.
+    """Write the document. It says so when the run has not ended.
 
-    What scenarios gave that this run has not measured, or not yet, stays as the document has it.
+    Rows of scenarios that this run has not measured stay as they are.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     before = path.read_text().splitlines() if path.exists() else []
@@ -59,7 +59,7 @@ def write_report(path: Path, results: list[Result], *, form: str, has_ended: boo
 
 
 def _merged(kind: re.Pattern[str], before: list[str], new: list[str]) -> list[str]:
-    """Return lines of one kind, a scenario each: those of before, with new ones in their places."""
+    """Return the earlier lines of one kind, with new lines in place of those of their scenario."""
     found = {match[1]: line for line in before if (match := kind.match(line))}
     return list((found | {_name(kind, line): line for line in new}).values())
 
@@ -71,35 +71,36 @@ def _name(kind: re.Pattern[str], line: str) -> str:
 
 
 def _introduction(form: str, *, has_ended: bool) -> list[str]:
-    so_far = "" if has_ended else "**This run was not over: more scenarios follow.** "
+    so_far = "" if has_ended else "**This run has not ended: more scenarios follow.** "
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     machine = f"{os.cpu_count()} cores and {memory:.0f} GB of memory, {platform.machine()}"
     load = os.getloadavg()[2]
     packages = ", ".join(f"{name} {version(name)}" for name in ("django", "celery", "psycopg"))
     python = ".".join(str(part) for part in sys.version_info[:3])
     return [
-        "# What happens when things break",
+        "# Reliability: what was broken, and what was lost",
         "",
-        "Written by the tests in `tests/faults`, never by hand. While a storm of people asks for"
-        " places over real HTTP, something is broken for real; then it is healed, and what every"
-        " person was told is set against the rows, the journal and the history.",
+        "The tests in `tests/faults` write this page; do not edit it by hand. While many simulated"
+        " visitors ask for places over HTTP, a test breaks a server, a process, a clock or a disk"
+        " and then repairs it. It compares every response with the rows, the journal and the"
+        " history.",
         "",
         f"{so_far}Measured in {form}, with everything (servers, processes, storm) on one machine"
-        f" with {machine}: Python {python}, {packages}. The load average was {load:.1f} at the end;"
-        " on a machine that is busy with other work the seconds are those of that work too. A"
-        " scenario that is measured alone takes its own row's place; the others stay as they were.",
+        f" with {machine}: Python {python}, {packages}. The load average was {load:.1f} at the end."
+        " On a busy machine the times are longer. A scenario that is measured alone replaces its"
+        " own row; the other rows stay.",
         "",
-        "- **lost**: accepted (a `202`, or a `200` with the place in it), and neither guest, nor in"
-        " the waiting list, nor refused, nor kept as a failed request that staff see",
-        "- **doubled**: two guests of one person, a guest who never asked; an email twice fails the"
-        " scenario",
-        "- **slowest answer**: what anybody waited for one, in seconds; more than 6 fails the"
-        " long form, more than 20 the short one",
-        "- **time to heal**: seconds from the healing (or a later acceptance) to the end of the"
-        " last ticket; more than 15 fails the long form, more than 45 the short one",
-        "- **heard**: seconds from the healing (or a later acceptance) until the last person's page"
-        " shows the end. Pages poll as `static/js/ticket.js` does, one in three has a socket as"
-        " well; more than 15 fails the long form, and more than 5 after an outage of the database",
+        "- **lost**: accepted (a `202`, or a `200` with the place), and neither guest, nor in the"
+        " waiting list, nor refused, nor kept as a failed request that staff see",
+        "- **doubled**: two guests of one person, or a guest without a request. An email that is"
+        " sent twice fails the scenario",
+        "- **slowest response**: seconds. More than 6 fails the long form, more than 20 the short"
+        " form",
+        "- **time to heal**: seconds from the repair (or a later acceptance) to the end of the last"
+        " request. More than 15 fails the long form, more than 45 the short form",
+        "- **pages updated**: seconds from the repair (or a later acceptance) until the last page"
+        " shows the end. Pages poll as `static/js/ticket.js` does, and one in three has a socket as"
+        " well. More than 15 fails the long form, and more than 5 after an outage of the database",
         "",
     ]
 
@@ -110,7 +111,7 @@ def _rows(results: list[Result]) -> list[str]:
         v = result.verdict
         failed = " **failed**" if v.wrong else ""
         numbers = f"{v.accepted:,} | {v.lost} | {v.doubled} | {v.over_capacity}"
-        seconds = f"{v.slowest:.2f} | {v.healing:.1f} | {v.heard:.1f}"
+        seconds = f"{v.slowest:.2f} | {v.healing:.1f} | {v.pages_updated:.1f}"
         rows.append(f"| {result.scenario}{failed} | {numbers} | {seconds} |")
     return rows
 

@@ -68,7 +68,7 @@ def test_disk_full_for_the_journal(
         conclude(
             storm,
             broken="PostgreSQL was away until the journal had filled its disk (a tmpfs of 1.4 MB):"
-            f" {len(journalled)} people were accepted, then all heard 503 and asked again.",
+            f" {len(journalled)} requests were accepted, then all got a 503 and were sent again.",
             healed_at=healed_at,
         )
 
@@ -132,8 +132,8 @@ def test_drainer_killed_at_each_step(
         journalled,
         healed_at=healed_at,
         broken="The sweeper was killed while it drained the journal: in its transaction (a lock was"
-        " held), in its commit (held for a standby that does not exist), and after that, before it"
-        " could remove the entry (the journal was locked).",
+        " held), in its commit (which waited for a standby that does not exist), and after the"
+        " commit, before it removed the entry (the journal was locked).",
     )
 
 

@@ -111,11 +111,11 @@ def test_mail_provider_misbehaves(
         assert not Email.objects.filter(state=Email.State.DEAD).exists()
     conclude(
         storm,
-        broken=f"A local HTTP server in the mail provider's place was slow (8 s), then answered"
-        f" 500, then 429, then took emails and cut the connection, {seconds:g} s each. In the end"
-        f" {all_sent}: {emails}, {time.time() - healed_at:.0f} s after the last person came;"
-        f" {mailgun.taken - emails} copies more than that were taken before a connection was cut,"
-        " each with the Message-ID of the first.",
+        broken=f"A local HTTP server in place of the mail provider was slow (8 s), then returned"
+        f" 500, then 429, then accepted emails and cut the connection, {seconds:g} s each. In the"
+        f" end {all_sent}: {emails}, {time.time() - healed_at:.0f} s after the last visitor came."
+        f" {mailgun.taken - emails} second copies were accepted before a connection was cut, each"
+        " with the Message-ID of the first.",
         healed_at=healed_at,
     )
 

@@ -123,7 +123,7 @@ def test_websockets_and_valkey_restarted_under_open_pages(
     conclude(
         storm,
         broken=f"The websocket process was killed under {size:,} open pages, and then Valkey, while"
-        f" their tickets waited; {pages.heard_by_socket():,} then heard by socket, the others by"
-        f" asking, the last after {max(last, 0):.1f} s.",
+        f" their tickets waited. {pages.heard_by_socket():,} pages showed the end by socket, the"
+        f" others by polling, the last after {max(last, 0):.1f} s.",
         healed_at=healed_at,
     )

@@ -92,8 +92,8 @@ def test_disk_stalls_again_and_again(
     assert not beyond, f"{len(beyond)} people were queued with no stall, {beyond[0]} among them"
     conclude(
         storm,
-        broken=f"For 3 s at a time, {times} times, the disk stalled ({how}); {len(queued)} people"
-        " were in flight then and were queued, and nobody else.",
+        broken=f"For 3 s at a time, {times} times, the disk stalled ({how}). Only the"
+        f" {len(queued)} requests in flight were queued.",
         healed_at=healed_at,
         was_outage=True,
     )
@@ -153,6 +153,6 @@ def test_connections_cut_at_commit(
     conclude(
         storm,
         broken=f"PostgreSQL held all commits (it waited for a standby that does not exist) {times}"
-        f" times, and {cut} connections were cut there, after the commit and before its answer.",
+        f" times, and {cut} connections were cut there, after the commit and before its response.",
         healed_at=healed_at,
     )

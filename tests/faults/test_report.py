@@ -1,4 +1,4 @@
-"""The document of what was measured: a scenario measured again takes its own row's place."""
+"""The document of what was measured: a scenario that is measured again replaces its own row."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def result(scenario: str, *, slowest: float, wrong: list[str] | None = None) -> 
         over_capacity=0,
         slowest=slowest,
         healing=0.5,
-        heard=1.5,
+        pages_updated=1.5,
         by_level={1: 1234},
         wrong=wrong or [],
     )
@@ -28,7 +28,7 @@ def test_what_was_not_measured_again_stays(tmp_path: Path) -> None:
     assert "| two **failed** | 1,234 | 0 | 0 | 0 | 7.00 | 0.5 | 1.5 |" in path.read_text()
     write_report(path, [result("two", slowest=2)], form="the long form", has_ended=False)
     text = path.read_text()
-    assert "This run was not over" in text
+    assert "This run has not ended" in text
     assert [line for line in text.splitlines() if line.startswith(("| one", "| two"))] == [
         "| one | 1,234 | 0 | 0 | 0 | 1.00 | 0.5 | 1.5 |",
         "| two | 1,234 | 0 | 0 | 0 | 2.00 | 0.5 | 1.5 |",

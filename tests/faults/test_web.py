@@ -69,7 +69,7 @@ def test_web_killed_between_commit_and_answer(
     conclude(
         storm,
         broken="PostgreSQL held the commits of 8 requests (it waited for a standby that does not"
-        " exist), the web group was killed there (SIGKILL), and all 8 asked again.",
+        " exist), the web group was killed there (SIGKILL), and all 8 requests were sent again.",
     )
 
 

@@ -24,19 +24,19 @@ class Limits:
 
     response: float
     healing: float
-    heard: float
-    heard_after_outage: float
+    pages_updated: float
+    pages_updated_after_outage: float
 
 
 # What is promised, and what shows that something hangs on a machine that is busy with other work.
-PROMISED = Limits(response=6.0, healing=15.0, heard=15.0, heard_after_outage=5.0)
-LENIENT = Limits(response=20.0, healing=45.0, heard=45.0, heard_after_outage=25.0)
+PROMISED = Limits(response=6.0, healing=15.0, pages_updated=15.0, pages_updated_after_outage=5.0)
+LENIENT = Limits(response=20.0, healing=45.0, pages_updated=45.0, pages_updated_after_outage=25.0)
 PATIENCE = 90.0  # seconds after which what is still in flight counts as lost
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one scenario came to. `healing`, `heard` and `slowest` are seconds."""
+    """What one scenario came to. `healing`, `pages_updated` and `slowest` are seconds."""
 
     accepted: int
     lost: int
@@ -44,7 +44,7 @@ class Verdict:
     over_capacity: int
     slowest: float
     healing: float
-    heard: float
+    pages_updated: float
     by_level: dict[int, int] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
 
@@ -67,7 +67,7 @@ def judge(
     answers = [response for storm in storms if (response := storm.slowest())]
     slowest = max(answers, key=lambda response: response.seconds)
     healing = _seconds_to_heal(accepted, healed_at or time.time())
-    heard = _seconds_to_hear(storms, healed_at or 0)
+    pages_updated = _seconds_to_update(storms, healed_at or 0)
     lost = [*_lost(accepted), *(f"still in flight: {ticket}" for ticket in left)]
     doubled = [*_doubled_guests(), *_guests_without_request()]
     over = sum(_over_capacity(event) for event in Event.objects.all())
@@ -76,8 +76,8 @@ def judge(
         wrong.append(f"somebody waited too long: {slowest}")
     if healing > limits.healing:
         wrong.append(f"the last ticket ended {healing:.1f} s after the healing")
-    if heard > (limits.heard_after_outage if was_outage else limits.heard):
-        wrong.append(f"the last page showed the end after {heard:.1f} s")
+    if pages_updated > (limits.pages_updated_after_outage if was_outage else limits.pages_updated):
+        wrong.append(f"the last page showed the end after {pages_updated:.1f} s")
     if deaf := [ticket for storm in storms for ticket in storm.opened if ticket not in storm.ended]:
         wrong.append(f"{len(deaf)} pages never showed the end, that of {deaf[0]} among them")
     levels = [response.level for response in accepted]
@@ -88,7 +88,7 @@ def judge(
         over_capacity=over,
         slowest=round(slowest.seconds, 2),
         healing=round(healing, 1),
-        heard=round(heard, 1),
+        pages_updated=round(pages_updated, 1),
         by_level={level: levels.count(level) for level in sorted(set(levels))},
         wrong=wrong,
     )
@@ -146,7 +146,7 @@ def _seconds_to_heal(accepted: list[Answer], healed_at: float) -> float:
     )
 
 
-def _seconds_to_hear(storms: list[Storm], healed_at: float) -> float:
+def _seconds_to_update(storms: list[Storm], healed_at: float) -> float:
     """Return how long a page took at most to show the end, counted in the same way."""
     waits = [
         storm.ended[ticket] - max(healed_at, opened)

@@ -1,5 +1,6 @@
 """The sweeper: what workers miss is done all the same, with the broker or the database away."""
 
+import inspect
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from django.db import connection
 from django.db.models.functions import Now
 from redis import Redis
 
+from guests.management.commands import sweeper
 from guests.models import Event, Guest, GuestRequest
 from notifications.models import Email
 from notifications.services import queue_email
@@ -38,6 +40,14 @@ def overdue_request(seconds: float) -> GuestRequest:
 
 def guests_made() -> int:
     return Guest.objects.count()
+
+
+def test_every_sweep_is_run() -> None:
+    """A sweep is a function of the command's module that takes `stopping`."""
+    functions = [value for value in vars(sweeper).values() if inspect.isfunction(value)]
+    written = {each for each in functions if [*inspect.signature(each).parameters] == ["stopping"]}
+    run = {*sweeper.SWEEPS, *(sweep for sweep, _ in sweeper.SELDOM), sweeper.sweep_mirror}
+    assert written == run
 
 
 def test_what_is_due_just_now_is_left_to_the_workers() -> None:

@@ -14,7 +14,7 @@ from django.core.mail import get_connection
 from PIL import Image
 from pytest_django import Settings
 
-from notifications.kinds import EmailContent
+from notifications.kinds import EmailContent, known_kinds
 from notifications.messages import make_message
 from notifications.models import Email
 from tests.notifications.conftest import Sink
@@ -80,6 +80,12 @@ def body(message: EmailMessage, subtype: str) -> str:
     assert part is not None
     content: str = part.get_content()
     return content
+
+
+def test_every_registered_kind_is_sent_as_text_and_html() -> None:
+    """A kind without an example in CONTEXTS is one that no test below sends."""
+    only_in_tests = {"note"}
+    assert set(known_kinds()) - only_in_tests == set(CONTEXTS)
 
 
 @pytest.mark.parametrize("language", ["pt-pt", "en"])
