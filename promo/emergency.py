@@ -125,14 +125,15 @@ def phone(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
         return render_step(request, link, "phone", {"form": form})
     number = form.cleaned_data["phone"]
     if number == _own_phone(request):
-        return _accept(request, link, number)
+        return _queue_and_render(request, link, number)
     return next_step(request, link, "register", {"form": RegisterForm()}, phone=number)
 
 
 def code(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
-    """Queue a request for the phone that a code was sent to.
+    """Queue a request for the phone of the code step. The code itself is not checked.
 
-    The code is not checked: the QR code goes only to the email of the phone's account.
+    Codes are sent only to phones with an account, so the request needs no registration, and its QR
+    code goes only to the email of that account.
     """
     link = _load_link(event, promoter)
     number = step_phone(request)
@@ -140,7 +141,7 @@ def code(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
         return restart_steps(request, link)
     if request.method == "GET":
         return render_step(request, link, "code", {"form": CodeForm()}, phone=number)
-    return _accept(request, link, number)
+    return _queue_and_render(request, link, number)
 
 
 def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
@@ -151,7 +152,7 @@ def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     form = RegisterForm(request.POST or None)
     if request.method == "GET" or not form.is_valid():
         return render_step(request, link, "register", {"form": form}, phone=number)
-    return _accept(request, link, number, Registration(**form.cleaned_data))
+    return _queue_and_render(request, link, number, Registration(**form.cleaned_data))
 
 
 def request_access(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
@@ -159,7 +160,7 @@ def request_access(request: HttpRequest, event: str, promoter: str) -> HttpRespo
     number = _own_phone(request)
     if not number:
         return next_step(request, link, "phone", {"form": PhoneForm()})
-    return _accept(request, link, number)
+    return _queue_and_render(request, link, number)
 
 
 def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
@@ -171,7 +172,7 @@ def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
         found = queued_ticket(link.event, str(ticket_id))
     if found is None:
         response = unavailable(request)
-        # Reload the page by itself without JavaScript, too.
+        # Browsers without JavaScript reload the page by themselves.
         response["Refresh"] = response["Retry-After"]
         return response
     return render_ticket(request, found, wait=QUEUED_SECONDS)
@@ -262,7 +263,7 @@ def _load_link(event: str, promoter: str) -> PromoLink:
         raise Http404("no such promoter at this event") from error
 
 
-def _accept(
+def _queue_and_render(
     request: HttpRequest, link: PromoLink, number: str, registration: Registration | None = None
 ) -> HttpResponse:
     try:
