@@ -13,8 +13,9 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from PIL import Image, UnidentifiedImageError
 
+from guests.emergency.entries import StoredEntry
 from guests.emergency.intake import EMAIL_TAKEN
-from guests.emergency.journal import StoredEntry, get_journal
+from guests.emergency.journal import get_journal
 from guests.models import Event, Guest, GuestRequest
 from guests.qr.codes import image_name
 from notifications.models import Email

@@ -26,16 +26,16 @@ from accounts.sessions import (
     TICKETS_KEY,
     RememberedAccount,
     account_phone,
-    browser_of,
     end_session,
+    ensure_browser_id,
 )
 from guests.emergency import snapshots
-from guests.emergency.access import end_session_here, known_account
+from guests.emergency.access import end_session_on_this_host, known_account
 from guests.emergency.intake import (
     AccountSession,
     Registration,
     accept_request,
-    find_kept_ticket,
+    find_journalled_ticket,
     queued_ticket,
 )
 from guests.emergency.journal import JournalError
@@ -108,7 +108,7 @@ def event(request: HttpRequest, event: str, promoter: str = "") -> HttpResponse:
     account = _account(request)
     if account is not None:
         mirrored = get_mirror().find_latest_ticket(link.event.pk, account.pk)
-    if mirrored is None or not mirrored.is_of(account):
+    if mirrored is None or not mirrored.belongs_to(account):
         return render_event(request, link, {})
     context = ticket_context(mirrored.to_ticket(), wait=QUEUED_SECONDS, host=request.get_host())
     return render_event(request, link, context)
@@ -191,11 +191,11 @@ def find_ticket(request: HttpRequest, ticket_id: UUID, event: Event | None = Non
         return _find_journalled_ticket(request, ticket_id, event)
     if event is not None and mirrored.request.event_id != event.pk:
         raise Http404("no such ticket")
-    if mirrored.is_of(_account(request)):
+    if mirrored.belongs_to(_account(request)):
         return mirrored.to_ticket()
     if not browser_has_ticket(request, ticket_id):
         raise Http404("no such ticket")
-    if mirrored.is_of_browser(request.session.get(BROWSER_KEY, "")):
+    if mirrored.belongs_to_browser(request.session.get(BROWSER_KEY, "")):
         return mirrored.to_ticket()
     return ticket_sent_by_email(mirrored.request)
 
@@ -205,7 +205,7 @@ def _find_journalled_ticket(
 ) -> Ticket | None:
     has_ticket = browser_has_ticket(request, ticket_id)
     account = _account(request)
-    journalled = find_kept_ticket(ticket_id, event)
+    journalled = find_journalled_ticket(ticket_id, event)
     if journalled is None:
         if has_ticket or account is not None:
             return None
@@ -224,7 +224,7 @@ def sign_out(request: HttpRequest) -> HttpResponse:
     """End the session on this host now, and on other hosts when the database is back."""
     is_kept = True
     try:
-        end_session_here(request)
+        end_session_on_this_host(request)
     except JournalError:
         log.exception("sign_out_not_kept")
         is_kept = False
@@ -289,7 +289,7 @@ def journal_request(
     ticket = accept_request(
         link.event,
         phone=number,
-        browser=browser_of(request),
+        browser=ensure_browser_id(request),
         language=get_language() or "",
         promoter=link.promoter,
         team=link.team,

@@ -17,11 +17,12 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.exceptions import AccountError
 from accounts.forms import CodeForm, PhoneForm, RegisterForm
+from accounts.login_codes import latest_code, send_login_code
 from accounts.models import LoginCode, User
 from accounts.phone_checks import check_phone
-from accounts.services import find_account, latest_code, send_login_code
+from accounts.services import find_account
 from accounts.services import register as register_account
-from accounts.sessions import account_of, browser_of, end_session, sign_in
+from accounts.sessions import account_of, end_session, ensure_browser_id, sign_in
 from accounts.suspicious import note_suspicious
 from guests.claims.proof import prove_by_code
 from guests.emergency.intake import queued_ticket
@@ -145,7 +146,7 @@ def code(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     try:
         account = prove_by_code(
             phone=number,
-            browser=browser_of(request),
+            browser=ensure_browser_id(request),
             typed=form.cleaned_data["code"],
             address=client_address(request),
         )
@@ -230,12 +231,12 @@ def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
     response went to the account's email.
     """
     found = find_ticket(ticket_id, request.session)
-    if found.sight is TicketAccess.NOTHING and account_of(request) is None:
+    if found.access is TicketAccess.NOTHING and account_of(request) is None:
         return redirect("promo:event", event)
     is_of_other_event = found.ticket is not None and found.ticket.event_slug != event
-    if found.sight is TicketAccess.NOTHING or is_of_other_event:
+    if found.access is TicketAccess.NOTHING or is_of_other_event:
         raise Http404("no such ticket")
-    if found.sight is TicketAccess.BROWSER and found.stored and account_of(request) is None:
+    if found.access is TicketAccess.BROWSER and found.stored and account_of(request) is None:
         sign_in(request, found.stored.account)
     # After an outage the ticket is only in the journal until the journal is drained.
     ticket = found.ticket or queued_ticket(open_link(event, "").event, str(ticket_id))
@@ -289,7 +290,7 @@ def _register_and_request(
             last_name=form.cleaned_data["last_name"],
             email=form.cleaned_data["email"],
             language=get_language() or "",
-            browser=browser_of(request),
+            browser=ensure_browser_id(request),
         )
         stored = _request_place(link, account, account_is_new=True, due_in=due_in)
     return account, stored
@@ -310,7 +311,10 @@ def _render_registration_refusal(
 
 def _send_code(request: HttpRequest, link: PromoLink, account: User) -> HttpResponse:
     send = partial(
-        send_login_code, account, browser=browser_of(request), address=client_address(request)
+        send_login_code,
+        account,
+        browser=ensure_browser_id(request),
+        address=client_address(request),
     )
     try:
         send_or_spend_pass(request, send)
@@ -343,7 +347,7 @@ def _render_code_refusal(
 
 def _code_context(request: HttpRequest, phone: str) -> dict[str, Any]:
     """Return what the code step shows of the latest code, and whether the phone can be claimed."""
-    sent = latest_code(phone, browser_of(request))
+    sent = latest_code(phone, ensure_browser_id(request))
     if sent is None:
         return {}
     return {

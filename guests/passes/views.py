@@ -65,7 +65,7 @@ def _show_mirrored_pass(request: HttpRequest, token: str) -> HttpResponse | None
         raise Http404("no such pass")
     has_ended = account is None and remembered_account(request) is not None
     holds = has_link(request, known.guest, session_has_ended=has_ended)
-    if not known.is_of(account) and not holds:
+    if not known.belongs_to(account) and not holds:
         return _show_to_another(request, known.guest.event)
     context = {
         "guest": known.guest,

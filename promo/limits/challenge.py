@@ -19,7 +19,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.exceptions import AccountError
 from accounts.models import LoginCode
-from accounts.sessions import BROWSER_KEY, browser_of
+from accounts.sessions import BROWSER_KEY, ensure_browser_id
 from promo.limits.responses import SOLVED_FIELD, SentForm, render_challenge
 from promo.rendering import is_htmx
 from promo.steps import FORM_STEPS, step_from_path
@@ -31,7 +31,8 @@ from snap.limits.challenges import (
     seconds_to_wait,
     start_waiting,
 )
-from snap.limits.counters import Decision, Layer, acquire, hits, use_once
+from snap.limits.counters import acquire, hits, use_once
+from snap.limits.layers import Decision, Layer
 from snap.limits.policy import unlimited
 
 # Session key of the browser's passes: by purpose, the Unix time of the end and requests a minute.
@@ -85,7 +86,7 @@ def page(request: HttpRequest) -> HttpResponse:
     if request.method == "GET":
         return _render_challenge_again(request, status=200)
     solution = request.POST.get("altcha", "")
-    if not is_solved(solution, browser=browser_of(request), purpose=_purpose(request)):
+    if not is_solved(solution, browser=ensure_browser_id(request), purpose=_purpose(request)):
         return _render_challenge_again(request, status=422)
     return _grant_pass(request, settings.LIMIT_SOLVED)
 
@@ -98,7 +99,9 @@ def new(request: HttpRequest) -> HttpResponse:
     decision = _check_challenge_limit(request)
     if not decision.allowed:
         return _render_refusal(request, decision)
-    return JsonResponse(new_challenge(browser=browser_of(request), purpose=_purpose(request)))
+    return JsonResponse(
+        new_challenge(browser=ensure_browser_id(request), purpose=_purpose(request))
+    )
 
 
 @unlimited(CHECKED_BY_VIEW)
@@ -109,7 +112,7 @@ def wait(request: HttpRequest) -> HttpResponse:
     decision = _check_wait_limit(request)
     if not decision.allowed:
         return _render_refusal(request, decision)
-    proof = start_waiting(browser=browser_of(request), purpose=_purpose(request))
+    proof = start_waiting(browser=ensure_browser_id(request), purpose=_purpose(request))
     return _render_wait(request, proof, settings.CHALLENGE_WAIT)
 
 
@@ -125,7 +128,7 @@ def waited(request: HttpRequest) -> HttpResponse:
     decision = _check_challenge_limit(request)
     if not decision.allowed:
         return _render_refusal(request, decision)
-    purpose, browser = _purpose(request), browser_of(request)
+    purpose, browser = _purpose(request), ensure_browser_id(request)
     proof = _parameters(request).get("proof", "")
     left = seconds_to_wait(proof, browser=browser, purpose=purpose)
     if left and request.method == "POST":

@@ -23,18 +23,8 @@ from guests.requests.line import venues
 from promo.limits.challenge import find_pass
 from promo.limits.responses import render_too_many
 from snap.addresses import client_address, socket_address
-from snap.limits.counters import (
-    WINDOW,
-    Decision,
-    Distinct,
-    Layer,
-    LayerStatus,
-    acquire,
-    acquire_here,
-    block_for,
-    hash_of,
-    hits,
-)
+from snap.limits.counters import acquire, acquire_locally, block_for, hits
+from snap.limits.layers import WINDOW, Decision, DistinctLimit, Layer, LayerStatus, hash_of
 from snap.limits.policy import SOCKETS, Policy, Reader, account_in_session, policy_of
 
 log = logging.getLogger(__name__)
@@ -56,7 +46,7 @@ class RequestLimits:
     # "" when failures do not count.
     failure_key: str
     phone: Layer | None = None
-    distincts: tuple[Distinct, ...] = ()
+    distinct_limits: tuple[DistinctLimit, ...] = ()
     # Multiplies the route's allowance of failures.
     allowance_factor: int = 1
 
@@ -147,7 +137,7 @@ def _acquire_limits(policy: Policy, phone: str, limits: RequestLimits) -> LimitC
     blocks = []
     if limits.failure_key:
         blocks.append(_block_name(policy, limits))
-    decision = acquire(limits.layers(), blocks, limits.distincts)
+    decision = acquire(limits.layers(), blocks, limits.distinct_limits)
     return LimitCheck(policy, phone, limits, decision)
 
 
@@ -163,10 +153,10 @@ def default_limits(request: HttpRequest, policy: Policy, phone: str) -> RequestL
     if policy.route:
         key = failure_key(request, address, phone)
     return RequestLimits(
-        requests=Layer(policy.layer, owner or address, policy.most),
+        requests=Layer(policy.layer, owner or address, policy.requests_a_minute),
         failure_key=key,
         phone=_phone_layer(f"{address} {phone}", phone),
-        distincts=distinct_phone_limits(request, address, phone),
+        distinct_limits=distinct_phone_limits(request, address, phone),
     )
 
 
@@ -193,7 +183,7 @@ def failure_key(request: HttpRequest, address: str, phone: str) -> str:
 
 def distinct_phone_limits(
     request: HttpRequest, address: str, phone: str, *, is_venue: bool = False
-) -> tuple[Distinct, ...]:
+) -> tuple[DistinctLimit, ...]:
     """Return the limits of different phones. No challenge lifts them.
 
     They slow down clients that test which phones have an account. A phone that has signed in in
@@ -202,15 +192,19 @@ def distinct_phone_limits(
     if not phone or phone == account_phone(request) or is_own_phone(request, phone):
         return ()
     block = phone[:-BLOCK_DIGITS]
-    limits = [Distinct("phones_block", block, settings.LIMIT_PHONES_BLOCK, phone)]
+    limits = [DistinctLimit("phones_block", block, settings.LIMIT_PHONES_BLOCK, phone)]
     if browser := request.session.get(BROWSER_KEY):
-        limits.append(Distinct("phones_browser", browser, settings.LIMIT_PHONES_BROWSER, phone))
+        limits.append(
+            DistinctLimit("phones_browser", browser, settings.LIMIT_PHONES_BROWSER, phone)
+        )
     if is_venue:
-        limits.append(Distinct("phones_address", address, settings.LIMIT_PHONES_VENUE, phone))
+        limits.append(DistinctLimit("phones_address", address, settings.LIMIT_PHONES_VENUE, phone))
     else:
         near = f"{address} {block}"
-        limits.append(Distinct("phones_address", address, settings.LIMIT_PHONES_ADDRESS, phone))
-        limits.append(Distinct("phones_near", near, settings.LIMIT_PHONES_NEAR, phone))
+        limits.append(
+            DistinctLimit("phones_address", address, settings.LIMIT_PHONES_ADDRESS, phone)
+        )
+        limits.append(DistinctLimit("phones_near", near, settings.LIMIT_PHONES_NEAR, phone))
     return tuple(limits)
 
 
@@ -218,13 +212,13 @@ def venue_limits(request: HttpRequest, check: LimitCheck) -> RequestLimits | Non
     """Return the limits of an address in the network of an event's venue, None for any other."""
     address = client_address(request)
     refused = check.limits
-    if refused.requests.of != address or not venues.have(address):
+    if refused.requests.subject != address or not venues.have(address):
         return None
     return RequestLimits(
         requests=Layer("ip", f"venue {address}", settings.LIMIT_VENUE),
         failure_key=refused.failure_key,
         phone=refused.phone,
-        distincts=distinct_phone_limits(request, address, check.phone, is_venue=True),
+        distinct_limits=distinct_phone_limits(request, address, check.phone, is_venue=True),
         allowance_factor=max(1, settings.LIMIT_VENUE // settings.LIMIT_IP),
     )
 
@@ -244,7 +238,7 @@ def challenge_limits(request: HttpRequest, check: LimitCheck) -> RequestLimits |
         requests=Layer("ip", f"browser {browser}", limit),
         failure_key=key,
         phone=_phone_layer(browser_and_phone, check.phone),
-        distincts=check.limits.distincts,
+        distinct_limits=check.limits.distinct_limits,
     )
 
 
@@ -255,7 +249,7 @@ def challenge_purpose(check: LimitCheck) -> str:
     requests in a layer of their own.
     """
     decision = check.decision
-    if not check.policy.is_shared or decision.refused_by_distinct:
+    if not check.policy.is_shared or decision.refused_by_distinct_limit:
         return ""
     if check.limits.phone is None or "ip" in decision.refused_by:
         return "address"
@@ -296,8 +290,8 @@ def allows_handshake(scope: Any, session: Any) -> bool:
     """
     layers = [Layer("sockets_address", socket_address(scope), settings.LIMIT_SOCKETS_ADDRESS)]
     if account := session.get(SESSION_KEY):
-        layers.append(Layer(SOCKETS.layer, f"account {account}", SOCKETS.most))
-    decision = acquire_here(layers)
+        layers.append(Layer(SOCKETS.layer, f"account {account}", SOCKETS.requests_a_minute))
+    decision = acquire_locally(layers)
     for layer in decision.refused_by:
         hits.labels(layer).inc()
     return decision.allowed
@@ -314,7 +308,7 @@ def add_rate_limit_headers(response: HttpResponseBase, statuses: tuple[LayerStat
     remaining = []
     for status in statuses:
         layer = status.layer
-        if isinstance(layer, Distinct):
+        if isinstance(layer, DistinctLimit):
             continue
         shown.append(status)
         policies.append(f'"{layer.name}";q={layer.limit};w={WINDOW}')

@@ -16,9 +16,9 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.http import urlencode
 
-from accounts.sessions import browser_of
+from accounts.sessions import ensure_browser_id
 from promo.steps import step_from_path
-from snap.error_pages import error_body
+from snap.api_errors import error_body
 
 # In a form that is sent again: a purpose whose challenge was solved for it. May be repeated.
 SOLVED_FIELD = "solved"
@@ -95,7 +95,7 @@ def render_challenge(
     request.user = AnonymousUser()
     if purpose:
         # Give the browser its id. The challenge is bound to it.
-        browser_of(request)
+        ensure_browser_id(request)
     solved: tuple[str, ...] = ()
     can_solve = True
     if form is not None:
@@ -122,9 +122,10 @@ def challenge_page_url(purpose: str) -> str:
 
 
 def _render_json(request: HttpRequest, wait: int, purpose: str) -> HttpResponse:
-    body = error_body(429, retry_after=wait)
+    challenge_url = ""
     if purpose:
-        body["challengeUrl"] = challenge_page_url(purpose)
+        challenge_url = challenge_page_url(purpose)
+    body = error_body(429, retry_after=wait, challenge_url=challenge_url)
     headers = {"Retry-After": str(wait), "Cache-Control": "no-store"}
     return JsonResponse(body, status=429, headers=headers)
 

@@ -56,7 +56,7 @@ def set_session(client: Client, **values: Any) -> None:
     client.cookies["session"] = session.session_key or ""
 
 
-# Passwords ---------------------------------------------------------------------------------------
+# Passwords ----------------------------------------------------------------------------------------
 
 
 def test_a_password_is_not_guessed_in_more_than_five_tries(client: Client, staff: User) -> None:
@@ -69,9 +69,7 @@ def test_a_password_is_not_guessed_in_more_than_five_tries(client: Client, staff
     assert SESSION_KEY not in client.session
 
 
-def test_the_clock_of_a_locked_out_colleague_does_not_begin_anew(
-    client: Client, staff: User
-) -> None:
+def test_more_attempts_do_not_extend_a_lockout(client: Client, staff: User) -> None:
     for n in range(3):
         sign_in(client, password=f"guess {n}")
     for n in range(2):
@@ -99,7 +97,7 @@ def test_forwarded_addresses_make_no_new_tries(client: Client, staff: User) -> N
     assert last.status_code == 429
 
 
-def test_only_what_our_proxies_saw_is_an_address(
+def test_only_an_address_from_trusted_proxies_counts(
     client: Client, staff: User, settings: Settings
 ) -> None:
     settings.TRUSTED_PROXIES = 1
@@ -110,7 +108,7 @@ def test_only_what_our_proxies_saw_is_an_address(
     assert sign_in(client, x_forwarded_for="198.51.100.8").status_code == 302
 
 
-def test_nobody_locks_a_colleague_out_from_elsewhere(staff: User) -> None:
+def test_attempts_from_one_address_lock_out_no_other_address(staff: User) -> None:
     attacker, colleague = Client(REMOTE_ADDR="203.0.113.9"), Client(REMOTE_ADDR="203.0.113.10")
     for _ in range(8):
         sign_in(attacker, password="wrong")
@@ -125,7 +123,7 @@ def test_guests_sign_in_where_staff_are_locked_out(client: Client, staff: User) 
     assert visitor.register().status_code == 303
 
 
-def test_known_and_unknown_phones_get_the_same_answer(client: Client, staff: User) -> None:
+def test_known_and_unknown_phones_get_the_same_response(client: Client, staff: User) -> None:
     known, unknown = sign_in(client, password="wrong"), sign_in(client, "912000111", "wrong")
     assert known.status_code == unknown.status_code == 200
     texts = [re.sub(r'value="[^"]*"', "", html_of(response)) for response in (known, unknown)]
@@ -133,7 +131,7 @@ def test_known_and_unknown_phones_get_the_same_answer(client: Client, staff: Use
 
 
 @pytest.mark.parametrize("phone", ["\0", "a\r\nInjected: 1", "x" * 10_000, "' OR 1=1 --", ""])
-def test_names_that_are_no_phone_are_just_wrong(
+def test_a_username_that_is_no_phone_is_a_failed_sign_in(
     client: Client, phone: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert sign_in(client, phone).status_code == 200
@@ -149,7 +147,7 @@ def test_no_phone_of_staff_is_logged(
     assert "912000999" not in caplog.text
 
 
-# Another way in ----------------------------------------------------------------------------------
+# Another way in -----------------------------------------------------------------------------------
 
 
 def test_a_code_from_the_mailbox_opens_no_admin(staff: User) -> None:
@@ -169,11 +167,11 @@ def test_a_password_without_powers_opens_no_admin(client: Client) -> None:
     assert not is_inside(client)
 
 
-# Second factor -----------------------------------------------------------------------------------
+# Second factor ------------------------------------------------------------------------------------
 
 
 def next_code(device: TOTPDevice) -> str:
-    """The code after the last one used: which that was depends on when its half minute ended."""
+    """Return the code of the period after the last used one."""
     return f"{hotp(device.bin_key, device.last_t + 1):06}"
 
 
@@ -187,7 +185,7 @@ def enrol(client: Client) -> list[str]:
 
 @pytest.fixture
 def backup_codes(second_factor: None, staff: User) -> list[str]:
-    """Codes of a member of staff who has a second factor."""
+    """The backup codes of a member of staff who has a second factor."""
     client = Client()
     sign_in(client)
     return enrol(client)
@@ -261,7 +259,7 @@ def test_codes_are_not_guessed(client: Client, backup_codes: list[str]) -> None:
         client.post("/admin/second-factor/", {"code": f"{guess:06}"})
     right = next_code(TOTPDevice.objects.get())
     client.post("/admin/second-factor/", {"code": right})
-    assert not is_inside(client), "after wrong codes even the right one has to wait"
+    assert not is_inside(client), "after wrong codes the right one is throttled too"
 
 
 def test_another_persons_code_opens_nothing(client: Client, backup_codes: list[str]) -> None:
@@ -281,7 +279,7 @@ def test_signing_in_leads_nowhere_else(client: Client, backup_codes: list[str], 
     assert second["Location"] == "/admin/"
 
 
-# Sessions ----------------------------------------------------------------------------------------
+# Sessions -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -314,7 +312,7 @@ def test_guests_sessions_last_for_thirty_days() -> None:
     assert visitor.browser.cookies["session"]["max-age"] == 30 * 24 * HOUR
 
 
-def test_a_cookie_copied_before_signing_out_is_worth_nothing(client: Client, staff: User) -> None:
+def test_signing_out_ends_a_copied_cookie(client: Client, staff: User) -> None:
     sign_in(client)
     thief = Client()
     thief.cookies["session"] = client.cookies["session"].value
@@ -323,16 +321,16 @@ def test_a_cookie_copied_before_signing_out_is_worth_nothing(client: Client, sta
     assert not is_inside(thief)
 
 
-def test_a_session_made_by_hand_is_none(client: Client, staff: User) -> None:
+def test_a_forged_session_does_not_open_admin(client: Client, staff: User) -> None:
     client.force_login(staff, backend=BACKEND)
     set_session(client, **{SINCE_KEY: int(time.time()), SEEN_KEY: int(time.time())})
     assert not is_inside(client)
 
 
-# What guests pay for it --------------------------------------------------------------------------
+# Queries for guests -------------------------------------------------------------------------------
 
 
-def test_neither_axes_nor_otp_ask_anything_about_guests() -> None:
+def test_neither_axes_nor_otp_make_a_query_for_guests() -> None:
     account = make_account(phone="+351961234567")
     visitor = Visitor(make_event())
     with CaptureQueriesContext(connection) as queries:
@@ -357,7 +355,7 @@ def test_staff_without_the_right_permission_see_no_devices(
 def test_two_pages_at_once_enrol_one_device(
     second_factor: None, client: Client, staff: User
 ) -> None:
-    """Two devices were made once, and the page then failed for ever."""
+    """Two devices that one account has made by mistake do not break the page."""
     sign_in(client)
     TOTPDevice.objects.create(user=staff, confirmed=False, name="app")
     TOTPDevice.objects.create(user=staff, confirmed=False, name="app")

@@ -1,4 +1,4 @@
-"""Somebody who wants into an account that is not theirs, or our messages sent for nothing."""
+"""Attacks on sign-in codes: guessing them, and causing costs by asking for many."""
 
 import re
 from collections import Counter
@@ -15,12 +15,12 @@ from django.test import Client
 from pytest_django import Settings
 
 from accounts.exceptions import AccountError
+from accounts.login_codes import send_login_code, verify_login_code
 from accounts.models import BlockedPhone, LoginCode, User
-from accounts.services import send_login_code, verify_login_code
 from notifications.models import Email
-from snap.resilience.database import breaker
 from tests.factories import make_account, make_accounts, make_event
 from tests.helpers.guards import at_once, slow, without_advisory_locks
+from tests.helpers.outages import open_breaker
 from tests.helpers.visitors import PHONE, Visitor, html_of, location_of, state_in
 
 pytestmark = pytest.mark.django_db
@@ -48,11 +48,11 @@ def wrong(code: LoginCode) -> str:
     return f"{(int(code.digits()) + 1) % 1_000_000:06d}"
 
 
-# Guessing ----------------------------------------------------------------------------------------
+# Guessing -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_200_parallel_guesses_five_are_looked_at() -> None:
+def test_five_of_200_concurrent_guesses_are_checked() -> None:
     account = make_account()
     code = send_login_code(account, browser=BROWSER, address="192.0.2.1")
     typed = wrong(code)
@@ -69,7 +69,7 @@ def test_of_200_parallel_guesses_five_are_looked_at() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_200_parallel_guesses_at_two_good_codes_five_are_looked_at() -> None:
+def test_five_of_200_concurrent_guesses_at_two_codes_are_checked() -> None:
     account = make_account()
     codes = [send_login_code(account, browser=BROWSER, address="192.0.2.1") for _ in range(2)]
     typed = next(d for n in range(3) if (d := f"{n:06d}") not in {c.digits() for c in codes})
@@ -82,7 +82,7 @@ def test_of_200_parallel_guesses_at_two_good_codes_five_are_looked_at() -> None:
     assert [guess(account, code.digits()) for code in codes] == ["too_many_tries"] * 2
 
 
-def test_the_right_one_of_two_codes_costs_no_try() -> None:
+def test_the_right_one_of_two_codes_uses_no_try() -> None:
     account = make_account()
     old, new = (send_login_code(account, browser=BROWSER, address="192.0.2.1") for _ in range(2))
     for _ in range(4):
@@ -92,7 +92,7 @@ def test_the_right_one_of_two_codes_costs_no_try() -> None:
     assert old.tries == 4
 
 
-def test_a_code_that_was_used_takes_the_browsers_other_one_with_it() -> None:
+def test_a_used_code_voids_the_browsers_other_code() -> None:
     account = make_account()
     old, new = (send_login_code(account, browser=BROWSER, address="192.0.2.1") for _ in range(2))
     assert guess(account, new.digits()) == "in"
@@ -101,7 +101,7 @@ def test_a_code_that_was_used_takes_the_browsers_other_one_with_it() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_one_of_many_right_guesses_at_once_gets_in() -> None:
+def test_one_of_many_concurrent_right_codes_signs_in() -> None:
     account = make_account()
     old, new = (send_login_code(account, browser=BROWSER, address="192.0.2.1") for _ in range(2))
     works: list[Callable[[], str]] = [partial(guess, account, c.digits()) for c in (old, new)]
@@ -109,7 +109,7 @@ def test_one_of_many_right_guesses_at_once_gets_in() -> None:
     assert answers == {"in": 1, "code_expired": 7}
 
 
-def test_a_code_is_worth_nothing_in_another_browser() -> None:
+def test_a_code_does_not_count_in_another_browser() -> None:
     account = make_account()
     code = send_login_code(account, browser=BROWSER, address="192.0.2.1")
     assert guess(account, code.digits(), "thief" * 6) == "code_expired"
@@ -120,7 +120,7 @@ def test_a_code_is_worth_nothing_in_another_browser() -> None:
     assert state_in(thief.look()) == ""
 
 
-def test_the_row_does_not_tell_its_digits() -> None:
+def test_the_row_of_a_code_does_not_contain_its_digits() -> None:
     code = send_login_code(make_account(), browser=BROWSER, address="192.0.2.1")
     row = LoginCode.objects.filter(pk=code.pk).values().get()
     assert code.digits() not in str(row)
@@ -128,17 +128,17 @@ def test_the_row_does_not_tell_its_digits() -> None:
     assert twin.digits() != code.digits()
 
 
-# Pumping -----------------------------------------------------------------------------------------
+# Pumping ------------------------------------------------------------------------------------------
 
 
-def test_one_phone_gets_few_codes_from_whatever_addresses() -> None:
+def test_codes_for_one_phone_from_many_addresses_are_limited() -> None:
     account = make_account()
     answers = [ask(account, address=f"198.51.100.{n}") for n in range(20)]
     assert answers == ["sent"] * 5 + ["too_many_codes"] * 15
     assert Email.objects.filter(kind="login_code").count() == 5
 
 
-def test_one_phone_gets_few_codes_for_whatever_browsers_and_solved_challenges() -> None:
+def test_codes_for_one_phone_are_limited_despite_solved_challenges() -> None:
     account = make_account()
 
     def attempt(number: int) -> str:
@@ -154,7 +154,7 @@ def test_one_phone_gets_few_codes_for_whatever_browsers_and_solved_challenges() 
     assert Email.objects.filter(kind="login_code").count() == 10
 
 
-def test_one_address_sends_few_codes_to_whatever_phones(settings: Settings) -> None:
+def test_codes_from_one_address_are_limited(settings: Settings) -> None:
     settings.LOGIN_CODES_PER_ADDRESS = 3
     answers = [ask(each) for each in make_accounts(6)]
     assert answers == ["sent"] * 3 + ["too_many_codes"] * 3
@@ -167,7 +167,7 @@ def test_ipv6_addresses_of_one_network_are_one(settings: Settings) -> None:
     assert ask(make_account(), address="2001:db8:0:1::1") == "sent"
 
 
-def test_numbers_in_a_row_are_one_prefix(settings: Settings) -> None:
+def test_codes_for_one_prefix_are_limited(settings: Settings) -> None:
     settings.LOGIN_CODES_PER_PREFIX = 3
     pumped = [make_account(phone=f"+35192999{n:04}") for n in range(6)]
     answers = [ask(each, address=f"198.51.100.{n}") for n, each in enumerate(pumped)]
@@ -175,7 +175,7 @@ def test_numbers_in_a_row_are_one_prefix(settings: Settings) -> None:
     assert ask(make_account(phone="+351961234567")) == "sent"
 
 
-def test_challenges_double_what_one_prefix_gets_and_no_more(settings: Settings) -> None:
+def test_challenges_double_the_limit_of_a_prefix(settings: Settings) -> None:
     settings.LOGIN_CODES_PER_PREFIX = 3
     pumped = [make_account(phone=f"+35192999{n:04}") for n in range(9)]
     for n, account in enumerate(pumped):
@@ -184,7 +184,7 @@ def test_challenges_double_what_one_prefix_gets_and_no_more(settings: Settings) 
     assert LoginCode.objects.count() == 6
 
 
-def test_the_whole_system_has_an_end(settings: Settings) -> None:
+def test_the_system_has_a_limit_of_codes(settings: Settings) -> None:
     settings.LOGIN_CODES_IN_ALL = 3
     phones = ["+351912345678", "+447400123456", "+33612345678", "+34612345678", "+4915123456789"]
     answers = [
@@ -207,22 +207,18 @@ def test_the_limits_cannot_be_raced(is_guarded: bool, settings: Settings) -> Non
     assert (answers["sent"] == 1) == is_guarded
 
 
-def test_without_a_database_no_code_goes_out() -> None:
+def test_without_a_database_no_code_is_sent() -> None:
     account, visitor = make_account(), Visitor(make_event())
     visitor.look()
-    for _ in range(breaker.threshold):
-        breaker.failed()
-    try:
+    with open_breaker():
         visitor.give_phone(account.phone or "")
         visitor.send("code", resend="1")
         visitor.send("prove")
-    finally:
-        breaker.succeeded()
     assert not LoginCode.objects.exists()
     assert not Email.objects.filter(kind="login_code").exists()
 
 
-# Blocked phones ----------------------------------------------------------------------------------
+# Blocked phones -----------------------------------------------------------------------------------
 
 
 def test_a_blocked_phone_is_refused_like_any_other() -> None:
@@ -246,7 +242,7 @@ def test_a_blocked_phone_is_refused_like_any_other() -> None:
     assert not any(word in html_of(shown).lower() for word in ("block", "fraud"))
 
 
-def test_a_blocked_phone_is_refused_by_the_api_in_the_same_words() -> None:
+def test_the_api_refuses_a_blocked_phone_without_the_reason() -> None:
     event, blocked = make_event(), make_account()
     BlockedPhone.objects.create(phone=blocked.phone or "", reason="fraud")
 
@@ -263,10 +259,10 @@ def test_a_blocked_phone_is_refused_by_the_api_in_the_same_words() -> None:
     assert b"lock" not in body
 
 
-# Sessions ----------------------------------------------------------------------------------------
+# Sessions -----------------------------------------------------------------------------------------
 
 
-def test_a_session_that_was_fixed_before_signing_in_is_worth_nothing_after() -> None:
+def test_signing_in_replaces_a_fixed_session() -> None:
     account, victim = make_account(), Visitor(make_event())
     victim.open("phone")
     victim.give_phone(account.phone or "")
@@ -281,13 +277,13 @@ def test_a_session_that_was_fixed_before_signing_in_is_worth_nothing_after() -> 
     assert location_of(attacker.send("request")) == attacker.step_url("phone")
 
 
-def test_a_session_signed_with_another_key_is_nobodys() -> None:
+def test_a_session_signed_with_another_key_is_ignored() -> None:
     attacker = Visitor(make_event())
     attacker.browser.cookies["session"] = "eyJfYXV0aF91c2VyX2lkIjoiMSJ9:1abcde:forged"
     assert location_of(attacker.send("request")) == attacker.step_url("phone")
 
 
-# Timing ------------------------------------------------------------------------------------------
+# Timing -------------------------------------------------------------------------------------------
 
 
 def test_a_wrong_code_takes_no_longer_for_a_known_phone_than_for_an_unknown_one() -> None:

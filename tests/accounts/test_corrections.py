@@ -1,4 +1,4 @@
-"""An account whose email or phone staff correct: what was proven was proven of the old one."""
+"""A corrected email or phone: the proof of the old one does not count for the new one."""
 
 import pytest
 from django.utils import timezone
@@ -15,7 +15,7 @@ NEW_PHONE = "+351964000001"
 
 
 def correct(account: User, **changed: str) -> User:
-    """Have staff type something else into an account's form in admin."""
+    """Change fields of an account in admin, as staff, and return the account."""
     fields = ["phone", "first_name", "last_name", "email", "language"]
     form = {field: getattr(account, field) for field in fields} | {"is_active": "on"} | changed
     response = admin_of(make_staff()).post(f"/admin/accounts/user/{account.pk}/change/", form)
@@ -45,7 +45,7 @@ def test_an_sms_proves_the_phone_that_it_went_to_and_no_other() -> None:
     assert (corrected.verified_at, corrected.proven_by) == (None, "")
 
 
-def test_a_code_to_the_old_email_signs_nobody_in() -> None:
+def test_a_code_to_the_old_email_no_longer_signs_in() -> None:
     account = proven_by("email")
     old = Visitor(make_event())
     old.give_phone()
@@ -55,7 +55,7 @@ def test_a_code_to_the_old_email_signs_nobody_in() -> None:
     assert "no longer counts" in error_beside("code", refused)
 
 
-def test_who_has_the_corrected_email_proves_it_and_ends_the_other_session() -> None:
+def test_proving_a_corrected_email_ends_other_sessions() -> None:
     event = make_event(requires_proof=True)
     squatter = Visitor(event)
     squatter.give_phone()

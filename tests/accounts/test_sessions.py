@@ -16,11 +16,11 @@ from guests.emergency.snapshots import save_event
 from guests.models import Guest, GuestRequest
 from guests.passes.holders import link_for_holder
 from guests.requests.creating import create_due_guests
-from snap.resilience.database import breaker
 from tests.factories import make_account, make_event, make_guest, make_request, make_staff
+from tests.helpers.outages import open_breaker
+from tests.helpers.sockets import open_socket, receive, refused_status
 from tests.helpers.stack import Stack
-from tests.helpers.visitors import PHONE, Visitor, html_of
-from tests.promo.sockets.test_consumers import hear, socket, status_of_refusal
+from tests.helpers.visitors import PHONE, Visitor, copy_of, html_of
 
 PASSWORD = "a long password"
 
@@ -32,22 +32,15 @@ def register(visitor: Visitor) -> User:
 
 
 def signed_in_again(account: User) -> Visitor:
-    """Somebody who has signed in with a code."""
+    """Return another visitor who has signed in with a code."""
     visitor = Visitor(make_event())
     visitor.give_phone(account.phone or "")
     visitor.type_code(account)
     return visitor
 
 
-def copy_of(visitor: Visitor) -> Visitor:
-    """A thief with the visitor's session cookie."""
-    thief = Visitor(visitor.event)
-    thief.browser.cookies["session"] = visitor.browser.cookies["session"].value
-    return thief
-
-
 def is_signed_in(visitor: Visitor) -> bool:
-    """Say whether a page greets somebody with a way to sign out."""
+    """Say whether a page has the form for signing out."""
     return 'action="/sign-out/"' in html_of(visitor.get("/promo/"))
 
 
@@ -60,7 +53,7 @@ def steal_and_sign_out(visitor: Visitor) -> Visitor:
 
 
 @pytest.mark.django_db
-def test_a_copied_cookie_is_worth_nothing_after_signing_out() -> None:
+def test_a_copied_cookie_opens_nothing_after_signing_out() -> None:
     visitor = Visitor(make_event())
     account = register(visitor)
     ticket = GuestRequest.objects.get(account=account).ticket_id
@@ -82,7 +75,7 @@ def test_a_copied_cookie_is_worth_nothing_after_signing_out() -> None:
 
 
 @pytest.mark.django_db
-def test_the_cookie_stays_dead_when_the_thief_keeps_it_warm() -> None:
+def test_requests_do_not_revive_a_copied_cookie() -> None:
     visitor = Visitor(make_event())
     account = register(visitor)
     thief = copy_of(visitor)
@@ -98,7 +91,7 @@ def test_the_cookie_stays_dead_when_the_thief_keeps_it_warm() -> None:
 
 
 @pytest.mark.django_db
-def test_signing_out_ends_that_session_and_no_other() -> None:
+def test_signing_out_ends_only_its_own_session() -> None:
     account = make_account()
     telephone, laptop = signed_in_again(account), signed_in_again(account)
     steal_and_sign_out(telephone)
@@ -106,7 +99,7 @@ def test_signing_out_ends_that_session_and_no_other() -> None:
 
 
 @pytest.mark.django_db
-def test_signing_in_again_in_the_same_browser_does_not_bring_the_copy_back() -> None:
+def test_signing_in_again_does_not_revive_a_copied_cookie() -> None:
     account = make_account()
     visitor = signed_in_again(account)
     thief = copy_of(visitor)
@@ -120,7 +113,7 @@ def test_signing_in_again_in_the_same_browser_does_not_bring_the_copy_back() -> 
 
 
 @pytest.mark.django_db
-def test_a_session_of_before_this_release_ends_too() -> None:
+def test_a_session_without_an_id_ends_too() -> None:
     account = make_account()
     visitor = Visitor(make_event()).signed_in(account)  # A session without an id.
     thief = steal_and_sign_out(visitor)
@@ -128,7 +121,7 @@ def test_a_session_of_before_this_release_ends_too() -> None:
 
 
 @pytest.mark.django_db
-def test_after_many_sign_outs_no_old_copy_comes_back() -> None:
+def test_many_sign_outs_revive_no_old_copy() -> None:
     account = make_account()
     thieves = []
     for _ in range(33):
@@ -145,7 +138,7 @@ def test_after_many_sign_outs_no_old_copy_comes_back() -> None:
 
 
 @pytest.mark.django_db
-def test_a_browser_stays_the_same_browser_after_signing_out() -> None:
+def test_a_browser_keeps_its_id_after_signing_out() -> None:
     visitor = Visitor(make_event())
     account = register(visitor)
     browser = visitor.browser.session[BROWSER_KEY]
@@ -161,8 +154,8 @@ def test_a_browser_stays_the_same_browser_after_signing_out() -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("everywhere", [False, True])
-def test_a_ticket_of_an_emergency_signs_nobody_in_again(*, everywhere: bool) -> None:
-    """The browser that registered in an emergency comes back by its own id, once."""
+def test_a_ticket_of_an_outage_does_not_sign_in_after_a_sign_out(*, everywhere: bool) -> None:
+    """A browser that registered in an outage is signed in by its id, but only once."""
     account = make_account()
     visitor = signed_in_again(account)
     browser = visitor.browser.session[BROWSER_KEY]
@@ -194,7 +187,7 @@ def test_staff_end_all_their_sessions() -> None:
 
 
 @pytest.mark.django_db
-def test_a_staff_session_that_ended_by_sign_out_opens_no_admin() -> None:
+def test_a_copy_of_an_ended_staff_session_opens_no_admin() -> None:
     account = make_staff(phone="+351912000999")
     client, thief = Client(), Client()
     client.post("/admin/login/", {"username": account.phone, "password": PASSWORD})
@@ -204,7 +197,7 @@ def test_a_staff_session_that_ended_by_sign_out_opens_no_admin() -> None:
         assert thief.get(path).status_code == 302
 
 
-def opens(visitor: Visitor, guest: Guest) -> bool:
+def opens_pass(visitor: Visitor, guest: Guest) -> bool:
     return guest.name in html_of(visitor.get(f"/guest/{guest.qr_token}"))
 
 
@@ -221,15 +214,15 @@ def test_a_pass_kept_by_its_link_ends_with_the_session(order: str, *, is_own: bo
     visitor.type_code(account)
     visitor.get(link_for_holder(guest))
     thief = copy_of(visitor)
-    assert opens(copy_of(visitor), guest)
+    assert opens_pass(copy_of(visitor), guest)
     visitor.browser.post("/sign-out/")
-    assert not opens(visitor, guest)
-    assert not opens(thief, guest)
+    assert not opens_pass(visitor, guest)
+    assert not opens_pass(thief, guest)
     thief.get("/promo/")
-    assert not opens(thief, guest)
+    assert not opens_pass(thief, guest)
     again = Visitor(guest.event)
     again.get(link_for_holder(guest))
-    assert opens(again, guest), "the link itself still counts"
+    assert opens_pass(again, guest), "the link still counts in a new browser"
 
 
 @pytest.mark.django_db
@@ -240,36 +233,32 @@ def test_a_copy_from_before_signing_in_ends_too() -> None:
     thief = copy_of(visitor)
     visitor.give_phone(guest.account.phone or "")
     visitor.type_code(guest.account)
-    assert opens(thief, guest)
+    assert opens_pass(thief, guest)
     visitor.browser.post("/sign-out/")
-    assert not opens(thief, guest)
+    assert not opens_pass(thief, guest)
 
 
-# Without the database ----------------------------------------------------------------------------
+# Without the database -----------------------------------------------------------------------------
 
 
 @pytest.mark.django_db(transaction=True)
-def test_where_nothing_can_be_kept_only_this_browser_is_signed_out_and_told_so(
+def test_without_database_and_disk_only_this_browser_is_signed_out(
     settings: Settings, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
     settings.JOURNAL_PATH = tmp_path / "file" / "journal.sqlite3"
     account = make_account()
     visitor = signed_in_again(account)
-    for _ in range(5):
-        breaker.failed()
-    try:
+    with open_breaker():
         page = visitor.browser.post("/sign-out/")
-    finally:
-        breaker.succeeded()
     assert page.status_code == 200
     assert "a copy of this session elsewhere is not ended" in html_of(page)
     assert SESSION_KEY not in visitor.browser.session
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_copied_cookie_queues_nothing_that_its_session_would_see() -> None:
-    """An entry of an ended session is drained as one of a stranger."""
+def test_a_journal_entry_of_an_ended_session_belongs_to_no_browser() -> None:
+    """An entry of an ended session is drained without the id of its browser."""
     account = make_account()
     visitor = signed_in_again(account)
     save_event(visitor.event)
@@ -277,15 +266,11 @@ def test_a_copied_cookie_queues_nothing_that_its_session_would_see() -> None:
     visitor.browser.post("/sign-out/")
     event = make_event()
     save_event(event)
-    for _ in range(5):
-        breaker.failed()
-    try:
+    with open_breaker():
         wanted = {"event_id": event.pk}
         response = thief.browser.post(
             "/api/client-auth/guests/create", wanted, content_type="application/json"
         )
-    finally:
-        breaker.succeeded()
     assert response.status_code == 202
     drain(get_journal())
     ticket = response.json()["ticketId"]
@@ -295,11 +280,11 @@ def test_a_copied_cookie_queues_nothing_that_its_session_would_see() -> None:
     assert not told.get("data")
 
 
-# Sockets -----------------------------------------------------------------------------------------
+# Sockets ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.processes
-def test_an_ended_session_opens_no_socket_and_hears_nothing_more(stack: Stack) -> None:
+def test_an_ended_session_opens_no_socket_and_receives_nothing(stack: Stack) -> None:
     with stack.frozen("worker"), stack.frozen("sweeper"):
         account = make_account()
         visitor = signed_in_again(account)
@@ -308,15 +293,15 @@ def test_an_ended_session_opens_no_socket_and_hears_nothing_more(stack: Stack) -
         cookie = f"session={visitor.browser.cookies['session'].value}"
         others = f"session={other.browser.cookies['session'].value}"
         with (
-            socket(stack, request.ticket_id, cookie=cookie) as thief,
-            socket(stack, request.ticket_id, cookie=others) as elsewhere,
+            open_socket(stack, request.ticket_id, cookie=cookie) as thief,
+            open_socket(stack, request.ticket_id, cookie=others) as elsewhere,
         ):
-            assert hear(thief)["type"] == hear(elsewhere)["type"] == "guest_processing"
+            assert receive(thief)["type"] == receive(elsewhere)["type"] == "guest_processing"
             visitor.browser.post("/sign-out/")
             create_due_guests()
             assert list(thief) == []
-            assert hear(elsewhere)["type"] == "guest_created"
-        assert status_of_refusal(stack, request.ticket_id, cookie=cookie) == 403
+            assert receive(elsewhere)["type"] == "guest_created"
+        assert refused_status(stack, request.ticket_id, cookie=cookie) == 403
 
 
 @pytest.mark.processes
@@ -326,7 +311,7 @@ def test_signing_out_everywhere_closes_all_sockets(stack: Stack) -> None:
         visitor = signed_in_again(account)
         request = make_request(make_event(), account)
         cookie = f"session={visitor.browser.cookies['session'].value}"
-        with socket(stack, request.ticket_id, cookie=cookie) as opened:
-            hear(opened)
+        with open_socket(stack, request.ticket_id, cookie=cookie) as opened:
+            receive(opened)
             User.objects.get(pk=account.pk).sign_out_everywhere()
             assert list(opened) == []

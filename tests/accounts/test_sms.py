@@ -1,47 +1,31 @@
-"""Codes by SMS: when, and what happens when the channel does not take them."""
+"""Codes by SMS: which codes go by SMS, and what happens when the channel fails."""
 
 import pytest
 from pytest_django import Settings
 
+from accounts.login_codes import send_login_code
 from accounts.models import LoginCode
-from accounts.services import send_login_code
-from accounts.sms import ChannelError, ConsoleChannel
+from accounts.sms import ConsoleChannel
 from notifications.models import Email
 from tests.factories import make_account
+from tests.helpers import sms
 
 pytestmark = pytest.mark.django_db
 
 
-class Sent:
-    """Stands in for a provider at the outside edge: keeps what it was handed."""
-
-    def __init__(self, *, fails: bool = False) -> None:
-        self.fails = fails
-        self.texts: list[tuple[str, str]] = []
-
-    def send(self, phone: str, text: str) -> None:
-        if self.fails:
-            raise ChannelError("no")
-        self.texts.append((phone, text))
-
-
-sent, failing = Sent(), Sent(fails=True)
-HERE = "tests.accounts.test_sms."
-
-
 def test_an_unproven_phone_gets_its_code_by_sms(settings: Settings) -> None:
-    settings.SMS_BACKEND = HERE + "sent"
+    settings.SMS_BACKEND = sms.WORKING
     account = make_account(language="en")
     code = send_login_code(account, browser="b", address="192.0.2.1")
-    assert sent.texts[-1] == (
+    assert sms.working.texts[-1] == (
         account.phone,
         f"{code.digits()} is your SNAP code. Tell it to nobody.",
     )
     assert not Email.objects.exists()
 
 
-def test_a_proven_one_gets_it_by_email(settings: Settings) -> None:
-    settings.SMS_BACKEND = HERE + "sent"
+def test_a_proven_phone_gets_its_code_by_email(settings: Settings) -> None:
+    settings.SMS_BACKEND = sms.WORKING
     account = make_account()
     send_login_code(account, browser="b", address="192.0.2.1").account.save()
     type(account).objects.update(verified_at=account.created_at or "2026-01-01T00:00Z")
@@ -49,14 +33,14 @@ def test_a_proven_one_gets_it_by_email(settings: Settings) -> None:
     assert Email.objects.filter(kind="login_code").count() == 1
 
 
-def test_an_sms_that_is_not_taken_becomes_an_email(settings: Settings) -> None:
-    settings.SMS_BACKEND = HERE + "failing"
+def test_a_refused_sms_becomes_an_email(settings: Settings) -> None:
+    settings.SMS_BACKEND = sms.FAILING
     code = send_login_code(make_account(), browser="b", address="192.0.2.1")
     assert Email.objects.get().cause == f"login_code:{code.pk}"
     assert LoginCode.objects.get().channel == "email"
 
 
-def test_the_console_shows_the_text_in_the_inbox_and_no_phone_in_the_log(
+def test_the_console_channel_writes_to_the_inbox_and_logs_no_phone(
     settings: Settings, tmp_path: object, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings.INBOX_DIR = tmp_path

@@ -1,4 +1,4 @@
-"""What looks like an attack is counted, in little room, and never in anybody's way."""
+"""Suspicious activity: it is counted in few rows, and recording it never fails a request."""
 
 from datetime import timedelta
 
@@ -11,8 +11,8 @@ from pytest_django import Settings
 
 from accounts.models import BlockedPhone, SuspiciousActivity, User
 from accounts.suspicious import note_suspicious
-from snap.resilience.database import breaker
 from tests.factories import make_account, make_event
+from tests.helpers.outages import open_breaker
 from tests.helpers.visitors import Visitor
 
 pytestmark = pytest.mark.django_db
@@ -22,7 +22,7 @@ def counts() -> dict[str, int]:
     return dict(SuspiciousActivity.objects.values_list("reason", "count"))
 
 
-def test_the_same_again_is_a_count_and_not_a_row() -> None:
+def test_repeated_activity_raises_a_count() -> None:
     for _ in range(20):
         note_suspicious("wrong_code", phone="+351912345678", address="192.0.2.7")
     row = SuspiciousActivity.objects.get()
@@ -66,7 +66,7 @@ def test_throttled_codes_blocked_phones_and_claims_are_noted(settings: Settings)
     assert SuspiciousActivity.objects.filter(reason="blocked_phone").count() == 2
 
 
-def test_the_log_says_it_without_the_phone(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_does_not_contain_the_phone(caplog: pytest.LogCaptureFixture) -> None:
     note_suspicious("claim", phone="+351912345678", address="2001:db8::1")
     (record,) = [each for each in caplog.records if each.message == "suspicious_activity"]
     assert (vars(record)["reason"], vars(record)["address"]) == ("claim", "2001:db8::/64")
@@ -79,16 +79,12 @@ def test_nothing_fails_without_the_table_or_the_database() -> None:
     note_suspicious("claim", phone="+351912345678")
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE away RENAME TO accounts_suspiciousactivity")
-    for _ in range(breaker.threshold):
-        breaker.failed()
-    try:
+    with open_breaker():
         note_suspicious("claim", phone="+351912345678")
-    finally:
-        breaker.succeeded()
     assert counts() == {}
 
 
-def test_the_sweeper_purges_what_is_old(settings: Settings) -> None:
+def test_the_sweeper_deletes_old_rows(settings: Settings) -> None:
     note_suspicious("claim", address="192.0.2.1")
     SuspiciousActivity.objects.update(
         last_seen=Now() - timedelta(days=settings.SUSPICIOUS_DAYS, hours=1)
@@ -98,7 +94,9 @@ def test_the_sweeper_purges_what_is_old(settings: Settings) -> None:
     assert counts() == {"wrong_code": 1}
 
 
-def test_staff_see_the_last_day_and_others_do_not(manager: User, door_staff: User) -> None:
+def test_only_staff_with_the_permission_see_suspicious_activity(
+    manager: User, door_staff: User
+) -> None:
     note_suspicious("claim", address="192.0.2.9")
     url = "/admin/accounts/suspiciousactivity/"
     for account, status in ((manager, 200), (door_staff, 403), (make_account(), 302)):

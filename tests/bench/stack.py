@@ -21,9 +21,9 @@ from typing import Self
 
 import psutil
 
-from snap import processes
-from snap.embedded import PostgreSQL, Valkey, free_port
-from snap.processes import BASE_DIR, Process
+from snap.local import processes
+from snap.local.embedded import PostgreSQL, Valkey, free_port
+from snap.local.processes import BASE_DIR, Process
 
 # Limits as somebody sets them who wants none of them in the way; they are counted all the same.
 NO_LIMIT = "1000000000"

@@ -1,16 +1,15 @@
 """The challenge in a real browser: under the CSP, with JavaScript and without."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
+from accounts.login_codes import send_login_code
 from accounts.models import LoginCode, User
-from accounts.services import send_login_code
 from tests.factories import make_account, make_event
+from tests.helpers.browser import shoot
 from tests.helpers.stack import Stack
 from tests.helpers.visitors import last_code
 
@@ -19,13 +18,15 @@ pytestmark = [pytest.mark.browser, pytest.mark.processes]
 
 @pytest.fixture(scope="module")
 def web(_stack: Stack) -> Iterator[str]:
-    """Give the address of a web that lets five requests a minute through."""
+    """The address of a web process with a limit of five requests a minute for an address."""
     given = {"LIMIT_IP": "5", "CHALLENGE_WAIT": "2", "CHALLENGE_COST": "1000"}
     with _stack.another_web(**given) as url:
         yield url
 
 
-def test_a_browser_past_the_limit_solves_and_goes_on(web: str, phone: BrowserContext) -> None:
+def test_a_browser_past_the_limit_solves_a_challenge_and_continues(
+    web: str, phone: BrowserContext
+) -> None:
     event = make_event()
     page, complaints = phone.new_page(), []
     page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
@@ -37,7 +38,7 @@ def test_a_browser_past_the_limit_solves_and_goes_on(web: str, phone: BrowserCon
     assert [each for each in complaints if "429" not in each] == []
 
 
-def test_in_the_dialog_too(web: str, phone: BrowserContext) -> None:
+def test_the_dialog_solves_a_challenge_and_continues(web: str, phone: BrowserContext) -> None:
     event = make_event()
     page = phone.new_page()
     for _ in range(5):
@@ -46,13 +47,13 @@ def test_in_the_dialog_too(web: str, phone: BrowserContext) -> None:
     page.locator("#flow input[name=phone]").fill("912 000 111")
     page.locator("#flow form.step .button").click()
     expect(page.locator("#flow [data-challenge]")).to_be_attached()
-    # What was typed is sent again: the step that follows is shown.
+    # The page sends the form again, so the next step is shown.
     expect(page.locator("#flow input[name=first_name]")).to_be_visible(timeout=30_000)
     expect(page.locator("#flow")).to_contain_text("912 000 111")
     assert "/-/register/?s=" in page.url
 
 
-def test_without_javascript_a_browser_waits_and_goes_on(web: str, page_without_js: Page) -> None:
+def test_without_javascript_a_browser_waits_and_continues(web: str, page_without_js: Page) -> None:
     event = make_event()
     for _ in range(6):
         page_without_js.goto(f"{web}/promo/{event.slug}/")
@@ -60,12 +61,12 @@ def test_without_javascript_a_browser_waits_and_goes_on(web: str, page_without_j
     expect(page_without_js.get_by_role("heading", name=event.title)).to_be_visible(timeout=30_000)
 
 
-# A form that met a limit -------------------------------------------------------------------------
+# A form that met a limit --------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def strict_web(_stack: Stack) -> Iterator[str]:
-    """Give the address of a web that takes one form a minute for a phone."""
+    """The address of a web process with a limit of one form a minute for a phone."""
     given = {
         "LIMIT_PHONE": "1",
         "LIMIT_IP": "1000",
@@ -77,15 +78,8 @@ def strict_web(_stack: Stack) -> Iterator[str]:
         yield url
 
 
-def shoot(page: Page, name: str) -> None:
-    """Leave a picture of what the phone shows, if somebody wants them."""
-    if folder := os.environ.get("SNAP_SCREENSHOTS"):
-        page.wait_for_timeout(400)
-        page.screenshot(path=Path(folder) / f"{name}.png")
-
-
 def come_to_the_code(page: Page, web: str, account: User, *, in_dialog: bool) -> str:
-    """Give the account's phone, and return the code that was sent."""
+    """Go to the code step with the account's phone, and return the code that was sent."""
     event = make_event()
     page.goto(f"{web}/promo/{event.slug}/" + ("" if in_dialog else "-/phone/"))
     if in_dialog:
@@ -97,7 +91,7 @@ def come_to_the_code(page: Page, web: str, account: User, *, in_dialog: bool) ->
 
 
 @pytest.mark.parametrize("in_dialog", [True, False], ids=["dialog", "page"])
-def test_a_right_code_past_the_limit_is_sent_again(
+def test_the_page_sends_a_code_again_after_the_challenge(
     strict_web: str, phone: BrowserContext, *, in_dialog: bool
 ) -> None:
     page, account = phone.new_page(), make_account()
@@ -111,14 +105,14 @@ def test_a_right_code_past_the_limit_is_sent_again(
         shoot(page, f"code-challenge-{'dialog' if in_dialog else 'page'}")
     expect(page.locator("#ticket[data-state=created]")).to_be_visible(timeout=30_000)
     forms = [each for each in sent if each.startswith("POST") and "/code/" in each]
-    assert len(forms) == 2, "once, and once again"
+    assert len(forms) == 2, "the form, and the form sent again"
     assert not any(digits in each or digits[:3] + "-" in each for each in sent)
     assert (account.phone or "")[4:] not in "".join(sent)
 
 
 @contextmanager
 def _held_challenge(page: Page) -> Iterator[None]:
-    """Keep the challenge from being solved until somebody has looked at it."""
+    """Delay the challenge until the end of the block."""
     held: list[Route] = []
 
     def hold(route: Route) -> None:
@@ -131,7 +125,7 @@ def _held_challenge(page: Page) -> Iterator[None]:
     page.unroute("**/challenge/new?*", hold)
 
 
-def test_without_javascript_a_right_code_past_the_limit_waits_and_goes_on(
+def test_without_javascript_a_code_is_sent_again_after_the_wait(
     strict_web: str, page_without_js: Page
 ) -> None:
     page, account = page_without_js, make_account()
@@ -146,7 +140,7 @@ def test_without_javascript_a_right_code_past_the_limit_waits_and_goes_on(
     expect(page.locator("#ticket[data-state=created]")).to_be_visible(timeout=30_000)
 
 
-def test_codes_that_strangers_asked_for_cost_the_owner_a_sum(
+def test_after_many_codes_for_strangers_the_owner_solves_a_challenge(
     strict_web: str, phone: BrowserContext
 ) -> None:
     page, account = phone.new_page(), make_account(phone="+351967000001")
@@ -159,13 +153,13 @@ def test_codes_that_strangers_asked_for_cost_the_owner_a_sum(
         page.locator("#flow form.step .button").click()
         expect(page.get_by_role("alert")).to_contain_text("Pediram-se muitos códigos")
         shoot(page, "codes-challenge")
-    # The form that was refused counted for the phone as well: two sums, one after the other.
+    # The refused form counted for the phone as well, so the browser solves two challenges.
     expect(page.locator("#flow input[name=code]")).to_be_visible(timeout=30_000)
     assert LoginCode.objects.filter(account=account).count() == 2
     shoot(page, "code-after-challenge")
 
 
-def test_two_tabs_with_two_phones(stack: Stack, phone: BrowserContext) -> None:
+def test_two_tabs_keep_their_own_phones(stack: Stack, phone: BrowserContext) -> None:
     event = make_event()
     tabs = []
     for number in ("967 000 011", "967 000 012"):

@@ -1,19 +1,20 @@
-"""What a phone shows of each way in which a request can end, or wait."""
+"""Every final state of a request, and every way to wait, in a real browser."""
 
 from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from django.conf import settings
 from django.db import close_old_connections, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 from playwright.sync_api import BrowserContext, Page, Route, WebSocket, expect
 
-from accounts.models import BlockedPhone, User
+from accounts.models import BlockedPhone
 from guests.models import GuestRequest
 from guests.requests.places import cancel_guest
-from tests.browser.test_journey import (
+from tests.factories import make_account, make_event, make_guest, make_request, make_staff
+from tests.helpers import servers
+from tests.helpers.browser import (
     ask_to_join,
     assert_accessible,
     expect_qr,
@@ -23,11 +24,9 @@ from tests.browser.test_journey import (
     open_link,
     send,
     shoot,
+    sign_in,
     watched,
 )
-from tests.factories import make_account, make_event, make_guest, make_request, make_staff
-from tests.helpers import servers
-from tests.helpers.sessions import session_of
 from tests.helpers.stack import Stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
@@ -75,11 +74,6 @@ def _end(request: GuestRequest, **fields: str) -> GuestRequest:
     return request
 
 
-def sign_in(phone: BrowserContext, stack: Stack, account: User) -> None:
-    name, value = settings.SESSION_COOKIE_NAME, session_of(account)
-    phone.add_cookies([{"name": name, "value": value, "url": stack.url}])
-
-
 @pytest.mark.parametrize(
     ("ended", "state", "words"),
     [
@@ -98,7 +92,7 @@ def test_every_end_of_a_request(
     state: str,
     words: str,
 ) -> None:
-    with transaction.atomic():  # Before that the real workers see nothing to take up.
+    with transaction.atomic():  # The real workers must not see the request before it has ended.
         request = ended()
     sign_in(phone, stack, request.account)
     page = phone.new_page()
@@ -111,7 +105,7 @@ def test_every_end_of_a_request(
     assert errors == []
 
 
-def test_proving_it_brings_the_code(stack: Stack, phone: BrowserContext) -> None:
+def test_an_unproven_ticket_leads_to_the_proof(stack: Stack, phone: BrowserContext) -> None:
     request = unproven()
     sign_in(phone, stack, request.account)
     page = phone.new_page()
@@ -122,7 +116,7 @@ def test_proving_it_brings_the_code(stack: Stack, phone: BrowserContext) -> None
     shoot(page, "prove")
 
 
-def test_a_blocked_phone_is_told_no_more_than_anybody(stack: Stack, page: Page) -> None:
+def test_the_page_does_not_say_that_a_phone_is_blocked(stack: Stack, page: Page) -> None:
     account = make_account()
     BlockedPhone.objects.create(phone=account.phone or "", reason="Trouble")
     open_link(page, make_event())
@@ -133,7 +127,9 @@ def test_a_blocked_phone_is_told_no_more_than_anybody(stack: Stack, page: Page) 
     shoot(page, "blocked-phone")
 
 
-def test_an_emergency_says_queued_and_then_shows_the_code(stack: Stack, page: Page) -> None:
+def test_a_ticket_is_queued_in_an_outage_and_shows_its_code_afterwards(
+    stack: Stack, page: Page
+) -> None:
     if servers.postgresql is None:
         pytest.skip("only a server that the tests started may be stopped")
     event = make_event()
@@ -150,25 +146,23 @@ def test_an_emergency_says_queued_and_then_shows_the_code(stack: Stack, page: Pa
         assert_accessible(page)
         shoot(page, "queued")
         page.wait_for_timeout(1000)
-        assert [socket.is_closed() for socket in sockets] == [False], "its socket was refused"
+        assert [socket.is_closed() for socket in sockets] == [False], "the socket was refused"
     finally:
         servers.postgresql.start()
         close_old_connections()
     expect_qr(page, timeout=10_000)
-    # The answer to the page's own request has signed this browser in.
+    # The response to the page's poll has signed this browser in.
     page.reload()
     expect_qr(page)
 
 
-def test_a_ticket_stays_on_screen_while_nobody_can_say_how_it_stands(
+def test_a_ticket_stays_on_screen_while_its_requests_fail(
     stack: Stack, phone: BrowserContext
 ) -> None:
-    """A page that reloaded itself on an error would show the error, and not come back from it."""
+    """A page that replaced its ticket by an error would stay on the error."""
     request = make_request()
     with stack.frozen("ws"), stack.frozen("worker"), stack.frozen("sweeper"):
-        phone.add_cookies(
-            [{"name": "session", "value": session_of(request.account), "url": stack.url}]
-        )
+        sign_in(phone, stack, request.account)
         page = phone.new_page()
         page.goto(f"/promo/{request.event.slug}/ticket/{request.ticket_id}/")
         asked: list[str] = []
@@ -182,14 +176,14 @@ def test_a_ticket_stays_on_screen_while_nobody_can_say_how_it_stands(
             page.wait_for_timeout(100)
             if len(asked) > 1:
                 break
-        assert len(asked) > 1, "the page gave up"
+        assert len(asked) > 1, "the page stopped polling"
         expect(page.locator("#ticket[data-state=processing]")).to_be_visible()
         page.unroute("**/ticket/**")
     expect_qr(page, timeout=15_000)
 
 
 def test_too_many_attempts(stack: Stack, phone: BrowserContext, page_without_js: Page) -> None:
-    """With a dear sum, so that there is time to look."""
+    """The challenge is expensive, so that the page shows it long enough for the checks."""
     with stack.another_web(LIMIT_IP="5", CHALLENGE_COST="1000000") as url:
         event = make_event()
         page = phone.new_page()

@@ -1,126 +1,42 @@
-"""A phone, a promo link and a QR code: the whole way in a real browser, on the real processes.
+"""Journeys from a promo link to the QR code, in a real browser and on the real processes."""
 
-With SNAP_SCREENSHOTS naming a folder, a picture of every state is left there.
-"""
-
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
-from email import message_from_bytes, policy
-from email.message import EmailMessage
-from itertools import count
-from pathlib import Path
 from statistics import median
 from time import monotonic
 
 import pytest
-from aiosmtpd.controller import Controller
-from aiosmtpd.handlers import Message
-from axe_playwright_python.sync_playwright import Axe
 from django.db.models.functions import Now
 from django.utils import timezone
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from accounts.models import LoginCode
 from guests.models import Event, Guest, GuestRequest
-from snap.embedded import free_port
-from tests.conftest import PHONE
-from tests.factories import make_account, make_event, make_event_promoter, make_guest, make_request
+from tests.factories import make_account, make_event, make_event_promoter, make_guest
+from tests.helpers.browser import (
+    PHONE_SCREEN,
+    ask_to_join,
+    assert_accessible,
+    expect_qr,
+    fill_in_registration,
+    give_phone,
+    new_phone,
+    open_link,
+    send,
+    shoot,
+    watched,
+)
+from tests.helpers.places import pass_of_only_guest
 from tests.helpers.scans import scan
-from tests.helpers.stack import Stack, wait_for
+from tests.helpers.stack import Stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
 
-# Milliseconds after which no process remembers an event as it was: LINK_SECONDS, and a little.
+# Milliseconds after which every process has dropped a cached event: LINK_SECONDS, and a margin.
 LINKS_ARE_FRESH = 1100
 
-_numbers = count(1)
 
-
-def shoot(page: Page, name: str) -> None:
-    """Leave a picture of what the phone shows, if somebody wants them."""
-    if folder := os.environ.get("SNAP_SCREENSHOTS"):
-        page.wait_for_timeout(400)  # What moves has arrived.
-        page.screenshot(path=Path(folder) / f"{name}.png")
-
-
-def watched(page: Page) -> list[str]:
-    """Collect what the browser complains of: refused scripts and styles, errors."""
-    errors: list[str] = []
-    # What a form is refused for is answered with 422 or 409, which Chromium writes down too.
-    refusals = ("status of 422", "status of 409")
-
-    def listen(said: ConsoleMessage) -> None:
-        if said.type == "error" and not any(each in said.text for each in refusals):
-            errors.append(said.text)
-
-    page.on("console", listen)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    return errors
-
-
-def wait_until(page: Page, expression: str) -> None:
-    """Wait until an expression is true in the page.
-
-    Playwright's own `wait_for_function` evaluates text in the page when it asks again, which our
-    content security policy forbids.
-    """
-    wait_for(lambda: page.evaluate(expression))
-
-
-def assert_accessible(page: Page) -> None:
-    # Contrast is judged as it stays, not while it fades in.
-    wait_until(
-        page,
-        """document.getAnimations().every(each =>
-            each.playState !== "running" ||
-            each.effect.getComputedTiming().iterations === Infinity)""",
-    )
-    found = Axe().run(page)
-    assert found.violations_count == 0, found.generate_report()
-
-
-def open_link(page: Page, event: Event, promoter: str = "") -> None:
-    page.goto(f"/promo/{event.slug}/" + (f"{promoter}/" if promoter else ""))
-
-
-def ask_to_join(page: Page) -> None:
-    page.get_by_role("link", name="Quero entrar na lista").click()
-    expect(page.locator("[name=phone]")).to_be_visible()
-
-
-def give_phone(page: Page, phone: str) -> None:
-    page.fill("[name=phone]", phone)
-    page.click("form.step .button")
-
-
-def new_phone() -> str:
-    return f"96{next(_numbers):07}"
-
-
-def fill_in_registration(page: Page, email: str = "ines@example.com") -> None:
-    expect(page.locator("[name=first_name]")).to_be_visible()
-    page.fill("[name=first_name]", "Inês")
-    page.fill("[name=last_name]", "Exemplo")
-    page.fill("[name=email]", email)
-
-
-def send(page: Page) -> None:
-    page.click("form.step .button")
-
-
-def expect_qr(page: Page, timeout: float = 20_000) -> None:
-    expect(page.locator("#ticket[data-state=created] .pass-code img")).to_be_visible(
-        timeout=timeout
-    )
-    wait_until(page, "document.querySelector('#ticket .pass-code img').naturalWidth > 0")
-
-
-def pass_of_only_guest(stack: Stack) -> str:
-    return f"{stack.url}/guest/{Guest.objects.get().qr_token}"
-
-
-# From the link to the QR code ------------------------------------------------
+# From the link to the QR code ---------------------------------------------------------------------
 
 
 def test_from_the_link_to_the_qr_code(stack: Stack, page: Page) -> None:
@@ -168,13 +84,13 @@ def test_the_same_without_javascript(stack: Stack, page_without_js: Page) -> Non
     fill_in_registration(page)
     shoot(page, "nojs-register")
     send(page)
-    expect_qr(page)  # The page asks again by itself.
+    expect_qr(page)  # The page refreshes itself.
     assert scan(page.screenshot()) == pass_of_only_guest(stack)
     shoot(page, "nojs-qr")
 
 
-def test_whoever_types_at_once_keeps_their_field(stack: Stack, page: Page) -> None:
-    """A form comes with its focus: set a moment later, it would take it from whoever types."""
+def test_a_new_form_does_not_take_the_focus_from_a_field_in_use(stack: Stack, page: Page) -> None:
+    """A form has its focus when it appears. A later focus would interrupt a visitor who types."""
     open_link(page, make_event())
     ask_to_join(page)
     page.evaluate(
@@ -200,11 +116,14 @@ def test_how_long_it_takes(
     *,
     javascript: bool,
 ) -> None:
-    """Measure from the last submit to the QR code on screen; the goal is under a second."""
+    """Print the time from the last submit to the QR code on screen. The goal is under a second."""
     event = make_event()
     seconds = []
     for _ in range(7):
-        moving = PHONE | {"reduced_motion": "no-preference", "java_script_enabled": javascript}
+        moving = PHONE_SCREEN | {
+            "reduced_motion": "no-preference",
+            "java_script_enabled": javascript,
+        }
         with browser.new_context(**moving, base_url=stack.url) as phone:
             page = phone.new_page()
             open_link(page, event)
@@ -220,7 +139,7 @@ def test_how_long_it_takes(
     assert Guest.objects.count() == 7
 
 
-def test_somebody_known_gets_in_with_a_code(stack: Stack, page: Page) -> None:
+def test_a_visitor_with_an_account_signs_in_with_a_code(stack: Stack, page: Page) -> None:
     event, account = make_event(), make_account()
     errors = watched(page)
     open_link(page, event)
@@ -239,10 +158,10 @@ def test_somebody_known_gets_in_with_a_code(stack: Stack, page: Page) -> None:
     assert errors == []
 
 
-def test_whoever_is_refused_after_signing_in_can_try_again_from_the_same_page(
+def test_a_visitor_refused_after_signing_in_tries_again_on_the_same_page(
     stack: Stack, page: Page
 ) -> None:
-    """Signing in changes the token of all forms, of the one that waits in the page too."""
+    """Signing in changes the CSRF token, so the form that is already on the page needs it too."""
     event, account = make_event(), make_account()
     rows = Event.objects.filter(pk=event.pk)
     open_link(page, event)
@@ -262,8 +181,10 @@ def test_whoever_is_refused_after_signing_in_can_try_again_from_the_same_page(
     expect_qr(page)
 
 
-def test_whoever_came_in_time_has_their_code_in_another_browser(stack: Stack, page: Page) -> None:
-    """Links are opened in the browsers inside of apps, which forget: the list is full by then."""
+def test_a_guest_of_a_full_event_gets_their_code_in_another_browser(
+    stack: Stack, page: Page
+) -> None:
+    """Browsers inside of apps lose their cookies. A guest may come back when the list is full."""
     guest = make_guest(make_event(capacity=1, has_waiting_list=False))
     errors = watched(page)
     open_link(page, guest.event)
@@ -303,7 +224,7 @@ def test_a_session_needs_one_tap_and_a_double_tap_is_one_request(stack: Stack, p
     expect(page.locator("body")).to_be_visible()
 
 
-def test_the_phone_form_asks_nobody_and_back_leads_to_the_event(stack: Stack, page: Page) -> None:
+def test_the_phone_form_opens_offline_and_back_leads_to_the_event(stack: Stack, page: Page) -> None:
     event = make_event()
     open_link(page, event)
     address = page.url
@@ -324,63 +245,10 @@ def test_the_phone_form_asks_nobody_and_back_leads_to_the_event(stack: Stack, pa
     assert page.url == address
 
 
-# The email ------------------------------------------------
+# When something is away ---------------------------------------------------------------------------
 
 
-def qr_in(message: EmailMessage) -> str:
-    """Return what the QR code says that lies in an email as an inline image."""
-    (image,) = [part for part in message.walk() if part.get_content_type() == "image/png"]
-    assert image["Content-ID"]
-    png = image.get_payload(decode=True)
-    assert isinstance(png, bytes)
-    return scan(png)
-
-
-class Sink(Message):
-    """Keeps what a mail server receives."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.received: list[EmailMessage] = []
-
-    def handle_message(self, message: object) -> None:
-        raw = message.as_bytes()  # type: ignore[attr-defined]
-        self.received.append(message_from_bytes(raw, policy=policy.default))
-
-
-@pytest.fixture
-def mail_server(stack: Stack) -> Iterator[Sink]:
-    """A real SMTP server, to which the emails process sends."""
-    sink = Sink()
-    controller = Controller(sink, hostname="127.0.0.1", port=free_port())
-    controller.start()
-    stack.restart(
-        "emails",
-        EMAIL_PROVIDER="smtp",
-        EMAIL_HOST="127.0.0.1",
-        EMAIL_PORT=str(controller.port),
-    )
-    yield sink
-    stack.restart("emails")
-    controller.stop()
-
-
-def test_the_email_as_received_holds_the_same_code(stack: Stack, mail_server: Sink) -> None:
-    request = make_request()
-    (message,) = wait_for(lambda: mail_server.received, 30)
-    assert message["To"] == request.account.email
-    assert qr_in(message) == pass_of_only_guest(stack)
-    text = message.get_body(("plain",))
-    assert text is not None
-    assert pass_of_only_guest(stack) in text.get_content()
-
-
-# When something is away ------------------------------------------------
-
-
-def test_a_worker_that_comes_back_brings_the_qr_code_to_an_open_page(
-    stack: Stack, page: Page
-) -> None:
+def test_an_open_page_gets_the_qr_code_when_the_worker_is_back(stack: Stack, page: Page) -> None:
     event = make_event()
     with stack.without("sweeper"):
         with stack.without("worker"):
@@ -405,7 +273,7 @@ def test_without_sockets_the_qr_code_comes_by_polling(stack: Stack, page: Page) 
         expect_qr(page)
 
 
-# Every other state ------------------------------------------------
+# Every other state --------------------------------------------------------------------------------
 
 
 def test_every_state_of_an_event(stack: Stack, page: Page) -> None:
@@ -442,9 +310,9 @@ def test_every_state_of_an_event(stack: Stack, page: Page) -> None:
     assert errors == []
 
 
-def test_dark_pages_are_as_readable(stack: Stack, browser: Browser) -> None:
+def test_dark_pages_are_accessible(stack: Stack, browser: Browser) -> None:
     event = make_event()
-    with browser.new_context(**PHONE, base_url=stack.url, color_scheme="dark") as phone:
+    with browser.new_context(**PHONE_SCREEN, base_url=stack.url, color_scheme="dark") as phone:
         page = phone.new_page()
         page.goto("/promo/")
         assert_accessible(page)
@@ -463,7 +331,7 @@ def test_dark_pages_are_as_readable(stack: Stack, browser: Browser) -> None:
         shoot(page, "dark-qr")
 
 
-def test_pages_that_are_not_there(stack: Stack, page: Page) -> None:
+def test_missing_pages_are_accessible(stack: Stack, page: Page) -> None:
     guest = make_guest()
     page.goto(f"/guest/{guest.qr_token}")
     assert_accessible(page)

@@ -16,7 +16,8 @@ from pytest_django import Settings
 from notifications.kinds import EmailContent
 from notifications.messages import make_message
 from notifications.models import Email
-from notifications.services import queue_email, send_due_emails
+from notifications.sending import send_due_emails
+from notifications.services import queue_email
 from tests.notifications.test_messages import CONTEXTS, NOW, qr_png
 
 pytestmark = [

@@ -1,4 +1,4 @@
-"""What a link leads to is remembered for a moment: what that saves, and what it must not do."""
+"""The cache of promo links: which queries it saves, and which data it must not share."""
 
 import re
 from datetime import timedelta
@@ -23,9 +23,7 @@ SIGN_OUT = f'action="{reverse("sign_out")}"'
 TOKEN = re.compile(r'name="csrfmiddlewaretoken" value="([^"]+)"')
 
 
-def test_a_link_opened_lately_asks_nobody(
-    settings: Settings, django_assert_num_queries: Any
-) -> None:
+def test_a_cached_link_makes_no_query(settings: Settings, django_assert_num_queries: Any) -> None:
     at_event = make_event_promoter()
     event, promoter = at_event.event, at_event.promoter
     settings.LINK_SECONDS = 60.0
@@ -42,7 +40,7 @@ def test_templates_can_write_the_url_of_each_step() -> None:
         assert getattr(link, f"{step}_url") == link.step_url(step)
 
 
-def test_what_staff_change_shows_when_the_moment_is_over(settings: Settings) -> None:
+def test_a_change_of_staff_shows_when_the_link_expires(settings: Settings) -> None:
     settings.LINK_SECONDS = 0.3
     event = make_event(title="Antes")
     open_link(event.slug, "")
@@ -53,7 +51,7 @@ def test_what_staff_change_shows_when_the_moment_is_over(settings: Settings) -> 
     assert open_link(event.slug, "").event.title == "Depois"
 
 
-def test_a_list_opens_on_time_whatever_is_remembered(settings: Settings) -> None:
+def test_a_list_of_a_cached_link_opens_on_time(settings: Settings) -> None:
     settings.LINK_SECONDS = 60.0
     opening = timezone.now() + timedelta(seconds=0.5)
     event = make_event(list_opens_at=opening)
@@ -62,7 +60,7 @@ def test_a_list_opens_on_time_whatever_is_remembered(settings: Settings) -> None
     assert open_link(event.slug, "").event.list_state() == "open"
 
 
-def test_whoever_changes_what_they_were_given_changes_nothing_for_others(
+def test_a_change_to_a_cached_event_stays_with_its_request(
     settings: Settings,
 ) -> None:
     settings.LINK_SECONDS = 60.0
@@ -71,7 +69,7 @@ def test_whoever_changes_what_they_were_given_changes_nothing_for_others(
     assert open_link(event.slug, "").event.title == "Festa"
 
 
-def test_strangers_see_one_page_each_with_a_token_of_their_own(settings: Settings) -> None:
+def test_visitors_share_a_cached_page_with_tokens_of_their_own(settings: Settings) -> None:
     settings.LINK_SECONDS = 60.0
     address = f"/promo/{make_event(title='Antes').slug}/"
     clients = [Client(enforce_csrf_checks=True) for _ in range(2)]
@@ -85,7 +83,7 @@ def test_strangers_see_one_page_each_with_a_token_of_their_own(settings: Setting
         assert client.post(f"{address}-/phone/", form).status_code == 303
 
 
-def test_pages_are_kept_apart_by_language_query_and_who_asks(
+def test_cached_pages_depend_on_language_query_and_session(
     settings: Settings, client: Client
 ) -> None:
     settings.LINK_SECONDS = 60.0
@@ -102,7 +100,7 @@ def test_pages_are_kept_apart_by_language_query_and_who_asks(
     assert SIGN_OUT not in Client().get(address).content.decode()
 
 
-def test_nothing_of_the_first_visitor_is_in_the_page_that_others_get(settings: Settings) -> None:
+def test_a_cached_page_has_nothing_of_its_first_visitor(settings: Settings) -> None:
     settings.LINK_SECONDS = 60.0
     address = f"/promo/{make_event().slug}/"
     first = Client(
@@ -127,7 +125,7 @@ def test_nothing_of_the_first_visitor_is_in_the_page_that_others_get(settings: S
     assert '<html lang="pt-pt"' in in_portuguese
 
 
-def test_a_drawn_page_is_gone_with_its_link(settings: Settings, client: Client) -> None:
+def test_a_cached_page_expires_with_its_link(settings: Settings, client: Client) -> None:
     settings.LINK_SECONDS = 0.3
     event = make_event(title="Antes")
     assert "Antes" in client.get(f"/promo/{event.slug}/").content.decode()
@@ -138,10 +136,10 @@ def test_a_drawn_page_is_gone_with_its_link(settings: Settings, client: Client) 
     assert "Depois" in client.get(f"/promo/{event.slug}/").content.decode()
 
 
-def test_addresses_with_queries_share_a_page_and_are_escaped(
+def test_addresses_with_different_queries_share_a_cached_page(
     settings: Settings, client: Client
 ) -> None:
-    """Social networks add a word of their own to each click."""
+    """Social networks add a parameter to each click."""
     settings.LINK_SECONDS = 60.0
     address = f"/promo/{make_event().slug}/"
     for number in range(5):
@@ -149,13 +147,13 @@ def test_addresses_with_queries_share_a_page_and_are_escaped(
     page = client.get(f'{address}?click="><script>&{CSRF_PLACEHOLDER}').content.decode()
     assert len(open_link(address.split("/")[2], "").pages) == 1
     assert '"><script>' not in page
-    assert page.count(CSRF_PLACEHOLDER) == 1  # What was sent, and not a token in its place.
+    assert page.count(CSRF_PLACEHOLDER) == 1  # The visitor's own text; no token replaced it.
 
 
-def test_what_each_step_asks_the_database(
+def test_the_steps_of_a_new_visitor_make_few_queries(
     settings: Settings, client: Client, django_assert_num_queries: Any
 ) -> None:
-    """Of a journey of somebody new, with the link opened by somebody else before."""
+    """Another visitor has opened the link before, so the event is cached."""
     settings.LINK_SECONDS = 60.0
     event = make_event()
     client.get(f"/promo/{event.slug}/")
@@ -165,7 +163,7 @@ def test_what_each_step_asks_the_database(
         client.get(f"/promo/{event.slug}/")
     with django_assert_num_queries(0):
         client.get(f"/promo/{event.slug}/-/phone/")
-    with django_assert_num_queries(1):  # Has the phone an account?
+    with django_assert_num_queries(1):  # It looks up the phone.
         shown = client.post(f"/promo/{event.slug}/-/phone/", form, headers={"HX-Request": "true"})
     names |= signed_step(shown)
     with django_assert_num_queries(9):

@@ -1,4 +1,4 @@
-"""How often each step of a guest's way asks the database: what a step costs, at two sizes."""
+"""The number of queries of every step, for an empty and for a longer list."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from promo.ticket_access import TicketAccess, find_tickets
 from tests.factories import make_account, make_event, make_event_promoter, make_guest, make_request
 from tests.helpers.visitors import PHONE, Visitor, state_in
 
-# Rows must be committed as they are in real life: savepoints would be counted as well.
+# Each test runs without a transaction around it, whose savepoints would be counted as well.
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -27,67 +27,67 @@ def event(request: pytest.FixtureRequest) -> Event:
     for _ in range(request.param):
         make_request(event)
     create_due_guests()
-    # The first look at an event writes it down for an emergency, once in 30 seconds.
+    # The first request for an event saves it for outages, at most once in 30 seconds.
     Visitor(event).look()
     return event
 
 
 @pytest.fixture
 def guest(event: Event) -> Visitor:
-    """Somebody in front of the event's page, with HTMX."""
+    """A visitor of the event, with HTMX."""
     return Visitor(event, htmx=True)
 
 
 @contextmanager
 def queries(expected: int) -> Iterator[None]:
-    """Expect so many statements: BEGIN and COMMIT are two of them."""
+    """Check the number of statements in a block, BEGIN and COMMIT included."""
     with CaptureQueriesContext(connection) as asked:
         yield
     said = "\n".join(query["sql"][:160] for query in asked.captured_queries)
     assert len(asked) == expected, f"{len(asked)} queries:\n{said}"
 
 
-def test_the_event_page_takes_one(guest: Visitor) -> None:
+def test_the_event_page_makes_one_query(guest: Visitor) -> None:
     with queries(1):
         guest.look()
 
 
-def test_a_promoters_page_takes_two(event: Event) -> None:
+def test_the_page_of_a_promoter_makes_two_queries(event: Event) -> None:
     promoter = make_event_promoter(event).promoter
     with queries(2):
         Visitor(event, promoter.code, htmx=True).look()
 
 
-def test_the_event_page_takes_three_for_whoever_is_signed_in(guest: Visitor) -> None:
+def test_the_event_page_makes_three_queries_for_a_session(guest: Visitor) -> None:
     guest.signed_in(make_account())
     with queries(3):
         guest.look()
 
 
-def test_the_phone_form_takes_one(guest: Visitor) -> None:
+def test_the_phone_form_makes_one_query(guest: Visitor) -> None:
     with queries(1):
         guest.open("phone")
 
 
-def test_a_new_phone_takes_two(guest: Visitor) -> None:
+def test_a_new_phone_makes_two_queries(guest: Visitor) -> None:
     with queries(2):
         guest.give_phone()
 
 
-def test_registering_with_the_request_takes_ten(guest: Visitor) -> None:
+def test_a_registration_makes_ten_queries(guest: Visitor) -> None:
     guest.give_phone()
     with queries(10):
         assert state_in(guest.register()) == "processing"
     assert User.objects.get(phone=PHONE)
 
 
-def test_a_request_with_a_session_takes_six(guest: Visitor) -> None:
+def test_a_request_with_a_session_makes_six_queries(guest: Visitor) -> None:
     guest.signed_in(make_account())
     with queries(6):
         assert state_in(guest.send("request")) == "processing"
 
 
-def test_asking_again_takes_four(guest: Visitor) -> None:
+def test_a_repeated_request_makes_four_queries(guest: Visitor) -> None:
     guest.signed_in(make_account())
     guest.send("request")
     create_due_guests()
@@ -96,7 +96,7 @@ def test_asking_again_takes_four(guest: Visitor) -> None:
 
 
 @pytest.mark.parametrize(("state", "expected"), [("processing", 2), ("created", 1)])
-def test_a_poll_takes_two_and_one_once_there_is_a_code(
+def test_a_poll_makes_two_queries_or_one_with_a_code(
     event: Event, guest: Visitor, state: str, expected: int
 ) -> None:
     request = make_request(event)
@@ -109,7 +109,7 @@ def test_a_poll_takes_two_and_one_once_there_is_a_code(
 
 
 @pytest.mark.parametrize(("state", "expected"), [("processing", 2), ("created", 1)])
-def test_a_socket_takes_two_and_one_once_there_is_a_code(
+def test_a_socket_makes_two_queries_or_one_with_a_code(
     event: Event, guest: Visitor, state: str, expected: int
 ) -> None:
     request = make_request(event)
@@ -123,7 +123,7 @@ def test_a_socket_takes_two_and_one_once_there_is_a_code(
     assert found.ticket.state == state
 
 
-def test_sockets_that_open_together_take_two(event: Event, guest: Visitor) -> None:
+def test_sockets_that_open_together_make_two_queries(event: Event, guest: Visitor) -> None:
     wanted = []
     for request in (make_request(event), make_request(event)):
         cookies = guest.signed_in(request.account).browser.cookies.output(header="", sep=";")
@@ -135,12 +135,12 @@ def test_sockets_that_open_together_take_two(event: Event, guest: Visitor) -> No
     (first, _), (second, _) = wanted
     strangers = [(first, wanted[1][1]), (second, wanted[0][1]), (uuid4(), wanted[0][1])]
     hidden = find_tickets(strangers)
-    assert {(each.sight, each.stored, each.ticket) for each in hidden} == {
+    assert {(each.access, each.stored, each.ticket) for each in hidden} == {
         (TicketAccess.NOTHING, None, None)
     }
 
 
-def test_the_qr_image_takes_none(guest: Visitor) -> None:
+def test_the_qr_image_makes_no_query(guest: Visitor) -> None:
     made = make_guest(guest.event)
     with queries(0):
         response = guest.get(f"/media/qr/{made.qr_token}.png")
@@ -149,7 +149,7 @@ def test_the_qr_image_takes_none(guest: Visitor) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 40])
-def test_a_batch_takes_as_many_whatever_its_size(size: int) -> None:
+def test_a_batch_makes_the_same_queries_for_every_size(size: int) -> None:
     event = make_event()
     make_guest(event)
     for _ in range(size):

@@ -1,11 +1,11 @@
-"""The check of our packages: what it did not look up, it does not call safe."""
+"""The check for known weaknesses: a package without a result does not count as safe."""
 
 import importlib.util
 from types import ModuleType
 
 import pytest
 
-from snap.processes import BASE_DIR
+from snap.local.processes import BASE_DIR
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ UNKNOWN = {"name": "altcha", "skip_reason": "not found"}
         ([CLEAN, WEAK], 1, "pillow 1.0: PYSEC-2020-1"),
     ],
 )
-def test_only_what_was_looked_up_counts_as_checked(
+def test_only_packages_with_a_result_count_as_checked(
     advisories: ModuleType,
     packages: list[dict[str, object]],
     status: int,

@@ -1,4 +1,4 @@
-"""Claims made with a victim's email: nobody asked them, and each decision is an email to them."""
+"""Claims with the email of a victim, who gets an email about each decision."""
 
 import pytest
 from pytest_django import Settings
@@ -6,9 +6,9 @@ from pytest_django import Settings
 from accounts.models import Claim, User
 from guests.claims.services import grant_unanswered_claims
 from notifications.models import Email
-from tests.accounts.test_claims import OWNER, let_a_day_pass, squat_without_a_place, squatter_on
 from tests.factories import make_account, make_event, make_staff
 from tests.guests.claims.test_admin import admin_of, decide_url
+from tests.helpers.claims import CLAIMANT, claim_without_a_place, let_a_day_pass, register_holder
 from tests.helpers.visitors import PHONE, Visitor, error_beside, location_of
 from tests.notifications.test_recipients import SPELLINGS, VICTIM, sent_to_victim
 
@@ -27,66 +27,66 @@ def fill(email: str) -> None:
 
 def test_a_claim_is_counted_like_a_registration() -> None:
     event = make_event()
-    squatter_on(event)
+    register_holder(event)
     for spelling in SPELLINGS[:3]:
         make_account(email=spelling)
     thief = Visitor(event)
     thief.give_phone()
-    refused = thief.send("claim", **OWNER | {"email": SPELLINGS[3]})
+    refused = thief.send("claim", **CLAIMANT | {"email": SPELLINGS[3]})
     assert refused.status_code == 422
     assert "as many accounts" in error_beside("email", refused)
     assert not Claim.objects.exists()
-    assert "/claim/" in location_of(thief.send("claim", **OWNER))
+    assert "/claim/" in location_of(thief.send("claim", **CLAIMANT))
 
 
-def test_who_claims_with_the_accounts_own_email_takes_no_account_more() -> None:
+def test_a_claim_with_the_accounts_own_email_does_not_count() -> None:
     event = make_event()
     account = make_account(phone=PHONE, email=VICTIM)
     make_account(email=VICTIM)
     make_account(email=VICTIM)
     owner = Visitor(event)
     owner.give_phone()
-    assert "/claim/" in location_of(owner.send("claim", **OWNER | {"email": account.email}))
+    assert "/claim/" in location_of(owner.send("claim", **CLAIMANT | {"email": account.email}))
 
 
-def test_staff_are_told_that_the_email_was_taken_meanwhile() -> None:
+def test_staff_cannot_grant_a_claim_whose_email_has_too_many_accounts() -> None:
     event = make_event()
-    squatter_on(event)
+    register_holder(event)
     owner = Visitor(event)
     owner.give_phone()
-    owner.send("claim", **OWNER)
-    fill(OWNER["email"])
+    owner.send("claim", **CLAIMANT)
+    fill(CLAIMANT["email"])
     claim, staff = Claim.objects.get(), admin_of(make_staff())
     response = staff.post(decide_url(claim, "grant"), follow=True)
     assert "as many accounts as one may have" in response.content.decode()
     claim.refresh_from_db()
     assert claim.state == "open"
-    assert User.objects.get(phone=PHONE).email != OWNER["email"]
+    assert User.objects.get(phone=PHONE).email != CLAIMANT["email"]
     staff.post(decide_url(claim, "refuse"))
     claim.refresh_from_db()
     assert claim.state == "refused"
 
 
-def test_time_gives_no_account_to_an_email_that_was_taken_meanwhile() -> None:
-    squat_without_a_place()
-    fill(OWNER["email"])
+def test_time_refuses_a_claim_whose_email_has_too_many_accounts() -> None:
+    claim_without_a_place()
+    fill(CLAIMANT["email"])
     let_a_day_pass()
     assert grant_unanswered_claims() == 0
     claim = Claim.objects.get()
     assert (claim.state, claim.decided_by) == ("refused", "time")
-    assert User.objects.filter(email=OWNER["email"]).count() == 3
+    assert User.objects.filter(email=CLAIMANT["email"]).count() == 3
     assert grant_unanswered_claims() == 0
 
 
-def test_decisions_fill_no_mailbox() -> None:
-    """Each claim gives the same email for another phone, and staff refuse them all."""
+def test_emails_about_decisions_are_limited_for_a_mailbox() -> None:
+    """Each claim has the same email and another phone, and staff refuse all of them."""
     event, staff = make_event(), admin_of(make_staff())
     for number in range(15):
         holder = make_account()
         thief = Visitor(event)
         thief.browser.defaults["REMOTE_ADDR"] = f"198.51.100.{number + 1}"
         thief.give_phone(holder.phone or "")
-        thief.send("claim", **OWNER | {"email": VICTIM})
+        thief.send("claim", **CLAIMANT | {"email": VICTIM})
         staff.post(decide_url(Claim.objects.get(account=holder), "refuse"))
     assert Email.objects.filter(kind="claim_decided", to=VICTIM).count() == 15
     assert sent_to_victim() == 10

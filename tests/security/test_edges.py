@@ -1,11 +1,10 @@
-"""What stands at the edge: caches, metrics, the inbox, the log, and answers in an emergency."""
+"""Leaks outside of pages: caches, metrics, the inbox, logs, and responses in an outage."""
 
 import logging
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -14,40 +13,31 @@ import pytest
 from django.conf import settings as the_settings
 from django.core.exceptions import SuspiciousOperation
 from django.test import Client
-from django.urls import URLPattern, URLResolver, get_resolver
 from pytest_django import Settings
 
 from accounts.exceptions import AccountError
 from accounts.services import register
 from guests.emergency.snapshots import save_event
 from guests.models import Guest, GuestRequest
+from snap.local.processes import BASE_DIR
 from snap.observability.logs import PlainFormatter, hide_secrets
-from snap.processes import BASE_DIR
-from snap.resilience.database import breaker
 from tests.factories import make_account, make_event, make_guest, make_staff
 from tests.helpers import servers
+from tests.helpers.outages import open_breaker
+from tests.helpers.routes import all_routes, fill_route
 from tests.helpers.sessions import session_of
 from tests.helpers.stack import Stack, http
 from tests.helpers.visitors import Visitor, html_of
 
 AWAY: dict[str, Any] = {"REMOTE_ADDR": "192.0.2.7"}
 
-# Caches --------------------------------------------------------------------------------------
+# Caches -------------------------------------------------------------------------------------------
 
-# Routes whose answers anybody may keep, and why.
+# Routes whose responses may be cached, and why.
 KEPT = {
     "media/qr/<str:token>.png": "its address is as secret as the image, which never changes",
     "^media/posters/(?P<name>\\w[\\w.-]*)$": "posters are public, under a name that never changes",
 }
-
-
-def routes(resolver: URLResolver | None = None, before: str = "") -> Iterator[str]:
-    for pattern in (resolver or get_resolver()).url_patterns:
-        where = before + str(pattern.pattern)
-        if isinstance(pattern, URLResolver):
-            yield from routes(pattern, where)
-        elif isinstance(pattern, URLPattern):
-            yield where
 
 
 def address_of(route: str, guest: Guest) -> str:
@@ -60,23 +50,19 @@ def address_of(route: str, guest: Guest) -> str:
         "content_type_id": "1",
         "app_label": "guests",
     }
-    path = ""
-    while "<" in route:
-        before, _, rest = route.partition("<")
-        name, _, route = rest.partition(">")
-        path += before + pieces.get(name.rpartition(":")[2], str(guest.pk))
-    return "/" + (path + route).strip("^$").replace("\\", "").replace("(?P", "").replace(")", "")
+    path = fill_route(route, pieces, default=str(guest.pk))
+    return path.replace("(?P", "").replace(")", "")
 
 
 @pytest.mark.django_db
-def test_no_cache_keeps_what_may_be_personal(settings: Settings) -> None:
+def test_responses_with_personal_data_are_not_cached(settings: Settings) -> None:
     settings.INBOX_PAGE = True
     guest = make_guest()
     visitor = Visitor(guest.event).signed_in(guest.account)
     staff = Client()
     staff.force_login(make_staff(), backend="django.contrib.auth.backends.ModelBackend")
     walked = 0
-    for route in routes():
+    for route in all_routes():
         if route in KEPT:
             continue
         path = address_of(route, guest)
@@ -94,18 +80,18 @@ def test_no_cache_keeps_what_may_be_personal(settings: Settings) -> None:
     "path",
     ["/", "/nothing/here", "/promo/%00/", "/api/nothing", "/guest/x", "/media/qr/x.png"],
 )
-def test_no_error_is_kept_either(client: Client, path: str) -> None:
+def test_errors_are_not_cached(client: Client, path: str) -> None:
     assert "no-store" in client.get(path).headers["Cache-Control"]
 
 
 @pytest.mark.processes
-def test_static_files_are_kept(stack: Stack) -> None:
+def test_static_files_are_cached(stack: Stack) -> None:
     page = http.get(f"{stack.url}/promo/").text
     path = page.partition('rel="stylesheet" href="')[2].partition('"')[0]
     assert "immutable" in http.get(stack.url + path).headers["cache-control"]
 
 
-# Metrics -------------------------------------------------------------------------------------
+# Metrics ------------------------------------------------------------------------------------------
 
 PRODUCTION = {
     "SECRET_KEY": "x" * 64,
@@ -146,7 +132,7 @@ def test_a_proxy_on_this_machine_does_not_open_metrics(client: Client, header: s
     assert client.get("/metrics", headers={header: "127.0.0.1"}).status_code == 403
 
 
-# The inbox -----------------------------------------------------------------------------------
+# The inbox ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -162,7 +148,7 @@ def inbox(tmp_path: Path, settings: Settings) -> str:
     return f"/inbox/{name}/"
 
 
-def test_another_machine_reads_nothing_without_the_key(inbox: str) -> None:
+def test_another_machine_needs_the_key_of_the_inbox(inbox: str) -> None:
     for headers in ({}, {"x-forwarded-for": "127.0.0.1"}, {"cookie": "inbox=wrong"}):
         client = Client(headers=headers, **AWAY)
         for path in ("/inbox/", inbox, f"{inbox}html/", f"{inbox}qr", "/inbox/?key=x"):
@@ -188,37 +174,33 @@ def test_the_printed_address_opens_the_inbox_on_another_machine(inbox: str) -> N
     assert f"src='{inbox}qr?key=right-key-of-this-inbox'" in shown
 
 
-def test_without_a_key_only_this_machine_reads_it(inbox: str, settings: Settings) -> None:
+def test_without_a_key_only_this_machine_opens_the_inbox(inbox: str, settings: Settings) -> None:
     settings.INBOX_TOKEN = ""
     for path in ("/inbox/", "/inbox/?key=", inbox):
         assert Client(**AWAY).get(path).status_code == 404
     assert Client().get("/inbox/").status_code == 200
 
 
-# In an emergency -----------------------------------------------------------------------------
+# Outages ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.django_db(transaction=True)
-def test_only_the_tickets_own_browser_hears_that_it_is_queued() -> None:
+def test_only_the_browser_of_a_ticket_sees_that_it_is_queued() -> None:
     event = make_event()
     save_event(event)
     owner, stranger = Visitor(event).signed_in(make_account()), Visitor(event)
     owner.browser.cookies["session"] = session_of(make_account())
     curious = Visitor(event)
     curious.browser.cookies["session"] = session_of(make_account())
-    for _ in range(5):
-        breaker.failed()
-    try:
+    with open_breaker():
         asked = owner.browser.post(
             "/api/client-auth/guests/create",
             {"event_id": event.pk},
             content_type="application/json",
         )
         ticket = asked.json()["ticketId"]
-        page, call = (
-            f"/promo/{event.slug}/ticket/{ticket}/",
-            f"/api/client-auth/guests/requests/{ticket}",
-        )
+        page = f"/promo/{event.slug}/ticket/{ticket}/"
+        call = f"/api/client-auth/guests/requests/{ticket}"
         assert owner.get(call).json()["state"] == "queued"
         assert "queued" in html_of(owner.get(page))
         for visitor in (curious, stranger):
@@ -227,15 +209,13 @@ def test_only_the_tickets_own_browser_hears_that_it_is_queued() -> None:
                 assert response.status_code == 404
                 assert "queued" not in html_of(response)
                 assert event.title not in html_of(response)
-        # A ticket that this host does not know may be theirs: their page waits, and asks again.
+        # Another host may have accepted a ticket that this one does not know, so the page retries.
         unknown = curious.get(f"/promo/{event.slug}/ticket/{uuid4()}/")
         assert unknown.status_code == 503
         assert unknown["Refresh"] == unknown["Retry-After"]
-    finally:
-        breaker.succeeded()
 
 
-# The log -------------------------------------------------------------------------------------
+# The log ------------------------------------------------------------------------------------------
 
 TOKEN = "c1li-pY3-Uidc97lwpZZWfN3"
 SIGNED = "eyJhIjoxfQ:1xWttF:KzDoYl5e2EH0ouJ8wXzQDFxYLNbj4O6_khYqa4LEqPk"
@@ -260,7 +240,7 @@ SIGNED = "eyJhIjoxfQ:1xWttF:KzDoYl5e2EH0ouJ8wXzQDFxYLNbj4O6_khYqa4LEqPk"
         "/inbox/?key=right-key",
     ],
 )
-def test_a_line_of_the_log_opens_nothing(line: str) -> None:
+def test_tokens_are_removed_from_a_line_of_the_log(line: str) -> None:
     hidden = hide_secrets(line)
     assert "[hidden]" in hidden
     for secret in (TOKEN, SIGNED, "only-small", "right-key"):
@@ -276,7 +256,7 @@ def test_a_line_of_the_log_opens_nothing(line: str) -> None:
         "2026-11-27 11:12:58,497 INFO uvicorn.error Uvicorn running on http://127.0.0.1:8001",
     ],
 )
-def test_a_usual_line_of_the_log_stays_as_it_is(line: str) -> None:
+def test_a_line_of_the_log_without_secrets_is_not_changed(line: str) -> None:
     assert hide_secrets(line) == line
 
 
@@ -295,8 +275,8 @@ def test_the_databases_log_quotes_neither_rows_nor_statements() -> None:
     assert log.stat().st_mode & 0o077 == 0
 
 
-def test_a_clients_error_is_one_line_of_the_log() -> None:
-    """Anybody can cause one: a traceback for each would fill the disk."""
+def test_an_error_of_a_client_is_one_line_of_the_log() -> None:
+    """Every client can cause such errors, and a traceback for each would fill the disk."""
     try:
         raise SuspiciousOperation("Invalid HTTP_HOST header")
     except SuspiciousOperation:
@@ -312,7 +292,7 @@ def test_a_clients_error_is_one_line_of_the_log() -> None:
 
 @pytest.mark.processes
 def test_no_error_writes_a_token_into_any_log(stack: Stack) -> None:
-    """Errors of every kind around a pass: pages, images, sockets, a broken storage."""
+    """The errors are of pages, images, sockets and a broken storage."""
     starts = {name: len(stack.log(name)) for name in ("web", "ws", "worker", "emails", "sweeper")}
     guest = make_guest()
     token = guest.qr_token or ""
@@ -347,7 +327,7 @@ def test_no_error_writes_a_token_into_any_log(stack: Stack) -> None:
 
 
 def knock(port: int, path: str) -> None:
-    """Ask for a socket."""
+    """Send a websocket handshake over HTTP."""
     headers = {
         "connection": "upgrade",
         "upgrade": "websocket",

@@ -1,4 +1,4 @@
-"""What browsers are told, on every kind of answer."""
+"""Security headers on every kind of response."""
 
 import json
 import re
@@ -16,8 +16,8 @@ from django.urls import reverse
 from accounts.models import User
 from guests.models import Guest
 from guests.qr.codes import image_name
+from snap.local.processes import BASE_DIR
 from snap.middleware import add_browser_headers
-from snap.processes import BASE_DIR
 from tests.factories import make_guest
 from tests.helpers.stack import Stack
 
@@ -49,8 +49,8 @@ def assert_is_strict(headers: Any) -> None:
     assert "*" not in headers["content-security-policy"].replace("ws://*:", "")
 
 
-def answers(stack: Stack, guest: Guest) -> dict[str, httpx.Response]:
-    """Ask the real web process for one of everything."""
+def all_responses(stack: Stack, guest: Guest) -> dict[str, httpx.Response]:
+    """Return a response of the real web process of every kind."""
     slug = guest.event.slug
     with httpx.Client(base_url=stack.url, headers={"accept-language": "en"}) as client:
         home = client.get("/promo/")
@@ -83,8 +83,8 @@ def answers(stack: Stack, guest: Guest) -> dict[str, httpx.Response]:
 
 
 @pytest.mark.processes
-def test_every_answer_of_the_web_process_has_them(stack: Stack) -> None:
-    for name, response in answers(stack, make_guest()).items():
+def test_every_response_of_the_web_process_has_security_headers(stack: Stack) -> None:
+    for name, response in all_responses(stack, make_guest()).items():
         expected = dict(ALWAYS)
         if name == "media":
             expected["cross-origin-resource-policy"] = "same-site"
@@ -119,7 +119,7 @@ def test_admin_has_neither_inline_script_nor_style(client: Client, manager: User
         assert not found, (name, found)
 
 
-def test_a_page_that_needs_a_camera_says_so_itself() -> None:
+def test_a_page_can_allow_its_own_camera() -> None:
     def door(request: HttpRequest) -> HttpResponse:
         return HttpResponse(headers={"Permissions-Policy": "camera=(self)"})
 
@@ -148,15 +148,15 @@ print(json.dumps({
 """
 
 
-def test_production_speaks_https_only(stack: Stack) -> None:
-    """The stack has collected the static files that pages name, wherever it is run alone."""
+def test_production_uses_https_only(stack: Stack) -> None:
+    """The stack is used because it has collected the static files that pages need."""
     given = {name: stack.env[name] for name in ("PATH", "DATABASE_URL", "REDIS_URL", "STATIC_ROOT")}
     env = given | {
         "DJANGO_SETTINGS_MODULE": "snap.settings",
         "SECRET_KEY": "x" * 64,
         "PUBLIC_URL": "https://snap.example",
         "METRICS_TOKEN": "x" * 32,
-        # What `make run` may have left in var/env.
+        # Variables that `make run` may have left in var/env.
         "ALLOWED_HOSTS": "snap.example",
         "WEBSOCKET_PORT": "0",
         "EMAIL_PROVIDER": "smtp",

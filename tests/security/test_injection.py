@@ -1,4 +1,4 @@
-"""Line breaks where they would begin a header or a log line of an attacker's own."""
+"""Line breaks that would start a header or a log line of an attacker's choice."""
 
 import logging
 import re
@@ -25,7 +25,7 @@ def line_of(message: str, *args: object, **extra: object) -> str:
 
 
 @pytest.mark.parametrize("line_break", BREAKS)
-def test_no_value_begins_a_line_of_the_log(line_break: str) -> None:
+def test_no_value_starts_a_line_of_the_log(line_break: str) -> None:
     attack = f"x{line_break}{FORGED}"
     for line in (line_of(attack), line_of("%s", attack), line_of("event", path=attack)):
         assert len(line.splitlines()) == 1
@@ -43,7 +43,7 @@ def test_a_traceback_keeps_its_lines() -> None:
 
 
 @pytest.mark.parametrize("line_break", ["%0d%0a", "%0a", "%e2%80%a8"])
-def test_no_address_begins_a_line_of_the_log_or_a_header(
+def test_no_address_starts_a_line_of_the_log_or_a_header(
     client: Client, line_break: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for path in ("/promo/", "/guest/", "/nothing/", "/media/qr/"):
@@ -57,7 +57,7 @@ def test_no_address_begins_a_line_of_the_log_or_a_header(
 
 @pytest.mark.parametrize("line_break", ["\r\n", "\n", "\r"])
 @pytest.mark.parametrize("field", ["first_name", "last_name", "email", "phone", "code"])
-def test_no_field_begins_a_header_of_an_email(field: str, line_break: str) -> None:
+def test_no_field_starts_a_header_of_an_email(field: str, line_break: str) -> None:
     visitor = Visitor(make_event())
     visitor.give_phone()
     visitor.register(**{field: f"x{line_break}Bcc: evil@example.com"})

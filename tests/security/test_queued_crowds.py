@@ -1,49 +1,33 @@
-"""Many pages behind one address that wait for a queued ticket, and their neighbour."""
+"""Many pages behind one address that poll queued_browser tickets: other visitors can open pages."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
-from django.db import close_old_connections
 from django.test import Client
 from pytest_django import Settings
 
 from guests.models import Event
-from snap.local_cache import clear_local_caches
-from snap.resilience.database import breaker
 from tests.factories import make_event, make_event_promoter
-from tests.helpers import servers
+from tests.helpers.outages import stop_database
 from tests.helpers.visitors import PERSON, Visitor, html_of
-
-pytestmark = pytest.mark.skipif(
-    "servers.postgresql is None or servers.valkey is None",
-    reason="only servers that the tests started may be stopped",
-)
 
 CARRIER = "198.51.100.1"
 
 
 @pytest.fixture
-def event(transactional_db: None, tmp_path: Any, settings: Settings) -> Iterator[Event]:
-    """An event that was seen before the database went away, with the limit of an installation."""
-    assert servers.postgresql is not None
-    settings.JOURNAL_PATH = tmp_path / "journal.sqlite3"
+def event(stoppable_database: None, settings: Settings) -> Event:
+    """An event that this host saw before its database went away, with the usual limit."""
     settings.LIMIT_IP = 100
-    clear_local_caches()
     event = make_event()
     make_event_promoter(event)
     assert Client().get(f"/promo/{event.slug}/").status_code == 200
-    servers.postgresql.stop("immediate")
-    yield event
-    servers.postgresql.start()
-    close_old_connections()
-    breaker.succeeded()
-    servers.freshen()
+    stop_database()
+    return event
 
 
-def queued(event: Event, number: int) -> tuple[Client, str]:
-    """Register from an address of one's own, then move behind the carrier's with the ticket."""
+def queued_browser(event: Event, number: int) -> tuple[Client, str]:
+    """Register at another address, then move to the carrier's address with the ticket."""
     visitor = Visitor(event, htmx=True)
     visitor.browser.defaults["REMOTE_ADDR"] = f"203.0.{number // 200}.{number % 200 + 1}"
     visitor.give_phone(f"+351963{number:06}")
@@ -62,25 +46,25 @@ def api_of(ticket_url: str) -> str:
 
 
 @pytest.mark.parametrize("place", [page_of, api_of])
-def test_pages_that_wait_in_an_outage_leave_the_address_to_others(
+def test_waiting_pages_do_not_use_up_the_limit_of_their_address(
     event: Event, place: Callable[[str], str]
 ) -> None:
-    waiting = [queued(event, number) for number in range(130)]
+    waiting = [queued_browser(event, number) for number in range(130)]
     polls = [browser.get(place(url)).status_code for browser, url in waiting]
     assert polls == [200] * 130
     assert Client(REMOTE_ADDR=CARRIER).get(f"/promo/{event.slug}/").status_code == 200
 
 
-def test_one_browser_polls_no_more_than_its_own_budget(event: Event) -> None:
-    browser, url = queued(event, 1)
+def test_polls_of_one_browser_are_limited(event: Event) -> None:
+    browser, url = queued_browser(event, 1)
     polls = [browser.get(url).status_code for _ in range(110)]
     assert polls == [200] * 100 + [429] * 10
     assert Client(REMOTE_ADDR=CARRIER).get(f"/promo/{event.slug}/").status_code == 200
 
 
-def test_a_ticket_gives_a_budget_for_itself_only(event: Event) -> None:
-    """Whoever has one ticket asks for others, and for pages, at the cost of the address."""
-    browser, url = queued(event, 1)
+def test_the_budget_of_a_ticket_counts_for_that_ticket_only(event: Event) -> None:
+    """Requests for other tickets and pages count for the address."""
+    browser, url = queued_browser(event, 1)
     others = url.rstrip("/").rpartition("/")[0]
     answers = [browser.get(f"{others}/{uuid4()}/").status_code for _ in range(101)]
     assert answers[-1] == 429

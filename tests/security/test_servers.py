@@ -1,7 +1,7 @@
 """Slow, endless and malformed traffic against the real granian and uvicorn.
 
-Each test keeps its attack going while an ordinary visitor must still be served. The numbers are
-small: what counts is whether one client can keep others out, not how many it takes.
+Each test keeps its attack going while an ordinary visitor must be served. The numbers are small,
+because the tests check whether one client can block others, and not how many clients it takes.
 """
 
 import socket
@@ -15,21 +15,20 @@ from websockets.sync.client import ClientConnection
 
 from tests.factories import make_event, make_request
 from tests.helpers.sessions import cookie_of
+from tests.helpers.sockets import open_socket, receive
 from tests.helpers.stack import Stack, http, wait_for
-from tests.promo.sockets.test_consumers import hear
-from tests.promo.sockets.test_consumers import socket as websocket
 
 pytestmark = pytest.mark.processes
 
-PATIENCE = 20.0  # seconds a visitor may wait on a machine that does other things as well
+PATIENCE = 20.0  # seconds that a visitor may wait on a busy machine
 SLOW = 60  # connections, several times the threads of web
-# 302 is what `/` answers; 403 that of a form whose body nobody read.
+# `/` responds with 302, and a form whose body is not read with 403.
 REFUSALS = {b"302", b"400", b"403", b"413", b"414", b"431", b"505"}
 
 
 @contextmanager
 def connections(port: int, count: int, said: bytes) -> Iterator[list[socket.socket]]:
-    """Hold connections open that have said only so much."""
+    """Hold connections open that have sent only these bytes."""
     with ExitStack() as held:
         opened = []
         for _ in range(count):
@@ -54,7 +53,7 @@ def request_head(stack: Stack, length: int, path: str = "/promo/x/-/phone/") -> 
 
 
 @pytest.mark.parametrize("said", [b"", b"GET /promo/ HTTP/1.1\r\nHost: x\r\nX-Slow: "])
-def test_headers_that_never_end_keep_nobody_out(stack: Stack, said: bytes) -> None:
+def test_endless_headers_do_not_block_visitors(stack: Stack, said: bytes) -> None:
     event = make_event()
     with connections(stack.web_port, SLOW, said) as held:
         for _ in range(3):
@@ -63,7 +62,7 @@ def test_headers_that_never_end_keep_nobody_out(stack: Stack, said: bytes) -> No
                 each.sendall(b"x" if said else b"")
 
 
-def test_bodies_that_never_end_keep_nobody_out(stack: Stack) -> None:
+def test_endless_bodies_do_not_block_visitors(stack: Stack) -> None:
     event = make_event()
     head = request_head(stack, 10_000, f"/promo/{event.slug}/-/phone/")
     with connections(stack.web_port, SLOW, head + b"phone=") as held:
@@ -73,7 +72,7 @@ def test_bodies_that_never_end_keep_nobody_out(stack: Stack) -> None:
                 each.sendall(b"9")
 
 
-def test_readers_that_never_read_keep_nobody_out(stack: Stack) -> None:
+def test_clients_that_never_read_do_not_block_visitors(stack: Stack) -> None:
     event = make_event()
     ask = f"GET /promo/{event.slug}/ HTTP/1.1\r\nHost: localhost:{stack.web_port}\r\n\r\n".encode()
     with ExitStack() as held:
@@ -109,7 +108,7 @@ def test_an_announced_gigabyte_is_refused_before_it_is_sent(stack: Stack) -> Non
     ],
     ids=lambda said: repr(said[:40]),
 )
-def test_what_is_no_http_is_refused(stack: Stack, said: bytes) -> None:
+def test_malformed_http_is_refused(stack: Stack, said: bytes) -> None:
     with socket.create_connection(("localhost", stack.web_port), timeout=10) as raw:
         raw.settimeout(10)
         try:
@@ -125,39 +124,33 @@ def test_what_is_no_http_is_refused(stack: Stack, said: bytes) -> None:
     assert http.get(f"{stack.url}/healthz", timeout=PATIENCE).status_code == 200
 
 
-# Sockets -----------------------------------------------------------------------------------------
+# Sockets ------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def idle(stack: Stack) -> Iterator[Stack]:
-    with stack.frozen("worker"), stack.frozen("sweeper"):
-        yield stack
-
-
-def test_handshakes_that_never_end_keep_nobody_out(idle: Stack) -> None:
+def test_endless_handshakes_do_not_block_visitors(idle: Stack) -> None:
     request = make_request()
     said = b"GET /ws/promo/x/ HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
     cookie = cookie_of(request.account)
     with (
         connections(idle.ws_port, SLOW, said),
-        websocket(idle, request.ticket_id, cookie=cookie) as opened,
+        open_socket(idle, request.ticket_id, cookie=cookie) as opened,
     ):
-        assert hear(opened)["type"] == "guest_processing"
+        assert receive(opened)["type"] == "guest_processing"
 
 
-def test_many_sockets_and_messages_of_one_client_keep_nobody_out(idle: Stack) -> None:
+def test_many_sockets_of_one_client_do_not_block_visitors(idle: Stack) -> None:
     attacker, visitor = make_request(), make_request()
     cookie = cookie_of(attacker.account)
     with ExitStack() as held:
         sockets = [
-            held.enter_context(websocket(idle, attacker.ticket_id, cookie=cookie))
+            held.enter_context(open_socket(idle, attacker.ticket_id, cookie=cookie))
             for _ in range(60)
         ]
         for each in sockets:
             for _ in range(30):
                 each.send("x" * 4000)
-        with websocket(idle, visitor.ticket_id, cookie=cookie_of(visitor.account)) as opened:
-            assert hear(opened)["type"] == "guest_processing"
+        with open_socket(idle, visitor.ticket_id, cookie=cookie_of(visitor.account)) as opened:
+            assert receive(opened)["type"] == "guest_processing"
 
 
 def send_and_hear(opened: ClientConnection, said: str) -> None:
@@ -165,23 +158,23 @@ def send_and_hear(opened: ClientConnection, said: str) -> None:
     opened.recv(timeout=PATIENCE)
 
 
-def test_a_frame_of_sixteen_megabytes_is_cut_off(idle: Stack) -> None:
+def test_a_frame_of_sixteen_megabytes_closes_the_socket(idle: Stack) -> None:
     request = make_request()
-    with websocket(idle, request.ticket_id, cookie=cookie_of(request.account)) as opened:
-        hear(opened)
+    with open_socket(idle, request.ticket_id, cookie=cookie_of(request.account)) as opened:
+        receive(opened)
         with pytest.raises(ConnectionClosed):
             send_and_hear(opened, "x" * 16_000_000)
         assert opened.close_code in {1009, 1006}
     assert memory_of(idle.pid("ws")) < 400
 
 
-def test_a_session_signed_by_somebody_else_opens_no_socket(idle: Stack) -> None:
+def test_a_forged_session_opens_no_socket(idle: Stack) -> None:
     request = make_request()
     data, stamp, signature = cookie_of(request.account).rsplit(":", 2)
     forged = f"{data}:{stamp}:{signature[::-1]}"
     with (
         pytest.raises(Exception, match="403"),
-        websocket(idle, request.ticket_id, cookie=forged),
+        open_socket(idle, request.ticket_id, cookie=forged),
     ):
         pytest.fail("the socket was opened")
 
@@ -194,7 +187,7 @@ def test_a_page_of_another_origin_opens_no_socket(idle: Stack, origin: str | Non
     cookie = cookie_of(request.account)
     with (
         pytest.raises(Exception, match="403"),
-        websocket(idle, request.ticket_id, cookie=cookie, origin=origin),
+        open_socket(idle, request.ticket_id, cookie=cookie, origin=origin),
     ):
         pytest.fail("the socket was opened")
 
@@ -206,6 +199,6 @@ def memory_of(pid: int) -> int:
     return int(line.split()[1]) // 1024
 
 
-def test_the_processes_are_well_after_all_that(stack: Stack) -> None:
+def test_the_processes_are_healthy_after_the_attacks(stack: Stack) -> None:
     wait_for(lambda: http.get(f"{stack.url}/readyz").json()["level"] == 1, PATIENCE)
     assert memory_of(stack.pid("web")) < 400

@@ -1,4 +1,4 @@
-"""Strings that open something: can they be guessed, derived, or made?"""
+"""Tokens and session cookies: they cannot be guessed, derived or forged."""
 
 import re
 import string
@@ -35,7 +35,7 @@ def test_a_qr_token_has_the_entropy_it_promises() -> None:
 
 
 @pytest.mark.django_db
-def test_tokens_say_nothing_of_their_guests_nor_of_one_another() -> None:
+def test_tokens_contain_nothing_of_their_guests() -> None:
     event = make_event()
     guests = [make_guest(event) for _ in range(20)]
     for guest in guests:
@@ -53,7 +53,7 @@ def test_tokens_say_nothing_of_their_guests_nor_of_one_another() -> None:
 
 
 @pytest.mark.django_db
-def test_what_is_near_a_token_opens_nothing(client: Client, guest: Guest) -> None:
+def test_a_string_similar_to_a_token_opens_nothing(client: Client, guest: Guest) -> None:
     token = guest.qr_token or ""
     near = [token[:-1], token + "A", token.swapcase(), token[::-1], f" {token}", f"{token}%20"]
     near += [str(guest.pk), str(guest.account_id), guest.phone, "..%2f" + token, "%25", "x" * 5000]
@@ -63,7 +63,7 @@ def test_what_is_near_a_token_opens_nothing(client: Client, guest: Guest) -> Non
 
 
 @pytest.mark.django_db
-def test_a_token_dies_with_its_place(client: Client, guest: Guest, manager: User) -> None:
+def test_a_token_ends_with_its_place(client: Client, guest: Guest, manager: User) -> None:
     token = guest.qr_token
     client.force_login(manager)
     form = {"action": "cancel", "_selected_action": guest.pk, "confirmed": "yes"}
@@ -74,7 +74,7 @@ def test_a_token_dies_with_its_place(client: Client, guest: Guest, manager: User
     assert guest.qr_token is None
 
 
-# Sessions ----------------------------------------------------------------------------------------
+# Sessions -----------------------------------------------------------------------------------------
 
 
 def session_for(account: User, **extra: str) -> SessionStore:
@@ -131,7 +131,7 @@ def test_a_session_of_one_account_does_not_become_anothers() -> None:
 
 
 @pytest.mark.django_db
-def test_old_keys_are_read_as_long_as_they_are_named(settings: Settings) -> None:
+def test_fallback_keys_are_read(settings: Settings) -> None:
     cookie = session_for(make_account()).session_key or ""
     old = settings.SECRET_KEY
     settings.SECRET_KEY = "another-key-for-tests-that-is-long-enough-9876543210"
@@ -142,7 +142,7 @@ def test_old_keys_are_read_as_long_as_they_are_named(settings: Settings) -> None
 
 
 @pytest.mark.django_db
-def test_a_session_older_than_it_may_be_is_none() -> None:
+def test_an_expired_session_does_not_count() -> None:
     cookie = session_for(make_account()).session_key or ""
     with override_settings(SESSION_COOKIE_AGE=-1):
         assert not signed_in_with(cookie)

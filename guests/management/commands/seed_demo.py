@@ -1,8 +1,10 @@
 """`manage.py seed_demo`: events to try SNAP with. A second run changes nothing but past dates."""
 
 import secrets
+from argparse import ArgumentParser
 from typing import Any
 
+from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.core.management.base import BaseCommand
@@ -23,31 +25,40 @@ GUEST_PHONE = "+351910000001"
 class Command(BaseCommand):
     help = "Load demo events, promoters, guests and a staff account; give past events new dates."
 
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--url", help="address of SNAP for the links (default: PUBLIC_URL)")
+        parser.add_argument(
+            "--staff-password", help="password of a new staff account (default: a random one)"
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         missing = [event for event in EVENTS if not Event.objects.filter(slug=event.slug).exists()]
         posters = {event.slug: store_poster(event) for event in missing}
         with transaction.atomic():
             new = [event for event in missing if seed_event(event, posters[event.slug])]
             seed_promoters(new)
-            password = seed_staff()
+            password = seed_staff(options["staff_password"])
             seed_guest()
         for event in new:
             seed_requests(event)
         create_due_guests()
         for event in EVENTS:
             give_new_dates(event)
-        self.say(password)
+        self.print_links(options["url"] or settings.PUBLIC_URL, password)
 
-    def say(self, password: str | None) -> None:
-        self.stdout.write("Promo link   /promo/noite-de-abertura/ana/")
-        self.stdout.write(f"Demo guest   {readable_phone(GUEST_PHONE)} (codes: see the inbox)")
+    def print_links(self, url: str, password: str | None) -> None:
+        staff = readable_phone(STAFF_PHONE)
+        self.stdout.write(f"Promo link    {url}/promo/noite-de-abertura/ana/")
+        self.stdout.write(
+            f"Demo guest    {readable_phone(GUEST_PHONE)}, codes by email (in the inbox)"
+        )
+        self.stdout.write(f"Admin         {url}/admin/")
         if password:
-            self.stdout.write(f"Staff        {readable_phone(STAFF_PHONE)}, password {password}")
-            self.stdout.write("             (shown this once: keep it)")
+            self.stdout.write(f"              phone {staff}, password {password}")
         else:
+            self.stdout.write(f"              phone {staff}; for a new password:")
             self.stdout.write(
-                f"Staff        {readable_phone(STAFF_PHONE)} (a new password:"
-                f" .venv/bin/python manage.py changepassword {STAFF_PHONE})"
+                f"              .venv/bin/python manage.py changepassword {STAFF_PHONE}"
             )
 
 
@@ -89,11 +100,14 @@ def seed_promoters(events: list[DemoEvent]) -> None:
             )
 
 
-def seed_staff() -> str | None:
-    """Make the staff account unless it is there. Return its password if it is new."""
-    if User.objects.filter(phone=STAFF_PHONE).exists():
+def seed_staff(password: str | None) -> str | None:
+    """Create the staff account unless it exists. Return its password if that is known."""
+    account = User.objects.filter(phone=STAFF_PHONE).first()
+    if account is not None:
+        if password and account.check_password(password):
+            return password
         return None
-    password = secrets.token_urlsafe(12)
+    password = password or secrets.token_hex(8)
     User.objects.create_superuser(
         STAFF_PHONE,
         password,

@@ -17,8 +17,9 @@ from pytest_django import Settings
 
 from accounts.models import BlockedPhone, Claim, User
 from guests.audit import failures
-from guests.emergency.draining import MOST_WAITS, drain
-from guests.emergency.journal import Entry, Journal, JournalError
+from guests.emergency.draining import MAX_POSTPONES, drain
+from guests.emergency.entries import Entry
+from guests.emergency.journal import Journal, JournalError
 from guests.emergency.replay import replay_entries
 from guests.exceptions import GuestError
 from guests.models import DeadEntry, Event, Guest, GuestRequest
@@ -572,11 +573,8 @@ def test_it_is_dead_after_its_attempts_and_staff_see_why(
 ) -> None:
     assert journal.count() == {"waiting": 0, "dead": 1}
     dead = DeadEntry.objects.get()
-    assert (str(dead.ticket_id), dead.error, dead.attempts) == (
-        dead_entry.ticket_id,
-        "LookupError",
-        2,
-    )
+    assert (str(dead.ticket_id), dead.attempts) == (dead_entry.ticket_id, 2)
+    assert dead.error.startswith("LookupError (importing.py:")
 
 
 def test_attempts_wait_longer_and_longer(
@@ -599,7 +597,7 @@ def test_an_entry_does_not_wait_for_ever_for_another_request(
     event, account = make_event(), make_account()
     make_request(event, account)
     ticket_id = journal.accept(entry_of(event, account))
-    for _ in range(2 * (MOST_WAITS + 1)):
+    for _ in range(2 * (MAX_POSTPONES + 1)):
         assert drain(journal) == 0
         make_all_due(journal)
     assert journal.count() == {"waiting": 0, "dead": 1}
@@ -641,7 +639,8 @@ def test_a_constraint_that_is_not_about_waiting_counts_as_an_attempt(
             cursor.execute("ALTER TABLE guests_guestrequest DROP CONSTRAINT odd")
     stored = journal.find(ticket_id)
     assert stored is not None
-    assert (stored.attempts, stored.error) == (1, "IntegrityError odd")
+    assert stored.attempts == 1
+    assert stored.error.startswith("IntegrityError odd (")
     assert entry.phone not in caplog.text
     assert "draining_failed" in caplog.text
     assert GuestRequest.objects.filter(ticket_id=good).exists()
@@ -719,7 +718,7 @@ def test_an_entry_that_the_database_never_takes_ends_dead(
         stored = journal.find(bad)
         assert stored is not None
         assert (stored.attempts, stored.waits) == (0, 1)
-        for _ in range(2 * (MOST_WAITS + 1)):
+        for _ in range(2 * (MAX_POSTPONES + 1)):
             make_all_due(journal)
             drain(journal)
     finally:
@@ -727,7 +726,8 @@ def test_an_entry_that_the_database_never_takes_ends_dead(
             cursor.execute("DROP FUNCTION refuse_phone CASCADE")
     assert journal.count() == {"waiting": 0, "dead": 1}
     dead = DeadEntry.objects.get()
-    assert (str(dead.ticket_id), dead.error) == (bad, "OperationalError")
+    assert str(dead.ticket_id) == bad
+    assert dead.error.startswith("OperationalError (")
     assert GuestRequest.objects.filter(ticket_id=good).exists()
 
 

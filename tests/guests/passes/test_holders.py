@@ -17,7 +17,7 @@ from guests.requests.places import cancel_guest
 from notifications.models import Email
 from tests.factories import make_account, make_event, make_guest, make_staff
 from tests.helpers.emails import link_in, send_all
-from tests.helpers.visitors import Answer, Visitor, html_of, state_in
+from tests.helpers.visitors import Response, Visitor, html_of, state_in
 
 pytestmark = pytest.mark.django_db
 
@@ -33,7 +33,7 @@ def browser() -> Client:
     return Client(headers={"accept-language": "en"})
 
 
-def shows_pass(response: Answer, guest: Guest) -> bool:
+def shows_pass(response: Response, guest: Guest) -> bool:
     return response.status_code == 200 and guest.name in html_of(response)
 
 

@@ -1,4 +1,4 @@
-"""A form that met a limit is sent again after the challenge, once, and only if it was ours."""
+"""A form that met a limit: our page sends it again after the challenge, once."""
 
 import logging
 import re
@@ -11,41 +11,31 @@ from pytest_django import Settings
 
 from accounts.models import User
 from guests.models import Guest, GuestRequest
-from tests.accounts.test_code_budgets import (
-    follow,
-    hidden_in,
-    solve,
-    solve_and_follow,
-    strangers_ask,
-)
 from tests.factories import make_account, make_event
+from tests.helpers.challenges import follow, hidden_in, solve_and_follow, solve_shown
+from tests.helpers.codes import strangers_ask
 from tests.helpers.visitors import (
     PERSON,
     PHONE,
     TYPED_PHONE,
-    Answer,
+    Response,
     Visitor,
     address_of_step,
     html_of,
     last_code,
     location_of,
     state_in,
+    with_and_without_htmx,
 )
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("cheap_challenges")]
 
-browsers = pytest.mark.parametrize("htmx", [False, True], ids=["plain", "htmx"])
 AGAIN = "/challenge/"
 WAIT, WAITED = "/challenge/wait/", "/challenge/waited/"
 
 
-@pytest.fixture(autouse=True)
-def _quick(settings: Settings) -> None:
-    settings.CHALLENGE_COST = 1
-
-
-def led_to(response: Answer) -> str:
-    """Return the address that an answer leads to, with HTMX or without."""
+def led_to(response: Response) -> str:
+    """Return the address that a response leads to, with HTMX or without."""
     return address_of_step(response.get("HX-Push-Url") or location_of(response))
 
 
@@ -53,11 +43,11 @@ def without_token(form: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in form.items() if name != "csrfmiddlewaretoken"}
 
 
-# Every step --------------------------------------------------------------------------------------
+# Every step ---------------------------------------------------------------------------------------
 
 
-@browsers
-def test_a_right_code_past_the_limit_of_its_phone_gets_in(
+@with_and_without_htmx
+def test_a_code_past_the_limit_of_its_phone_signs_in_after_a_challenge(
     *, htmx: bool, settings: Settings
 ) -> None:
     account = make_account(phone=PHONE)
@@ -73,8 +63,10 @@ def test_a_right_code_past_the_limit_of_its_phone_gets_in(
     assert GuestRequest.objects.get().account == account
 
 
-@browsers
-def test_a_phone_past_the_limit_of_its_address_leads_on(*, htmx: bool, settings: Settings) -> None:
+@with_and_without_htmx
+def test_a_phone_past_the_limit_of_its_address_continues_after_a_challenge(
+    *, htmx: bool, settings: Settings
+) -> None:
     settings.LIMIT_IP = 1
     visitor = Visitor(make_event(), htmx=htmx)
     visitor.look()
@@ -83,8 +75,10 @@ def test_a_phone_past_the_limit_of_its_address_leads_on(*, htmx: bool, settings:
     assert led_to(solve_and_follow(visitor.browser, refused)) == visitor.step_url("register")
 
 
-@browsers
-def test_a_registration_past_the_limit_makes_its_guest(*, htmx: bool, settings: Settings) -> None:
+@with_and_without_htmx
+def test_a_registration_past_the_limit_creates_its_guest_after_a_challenge(
+    *, htmx: bool, settings: Settings
+) -> None:
     visitor = Visitor(make_event(), htmx=htmx)
     visitor.give_phone()
     visitor.hidden_fields("register")
@@ -97,8 +91,10 @@ def test_a_registration_past_the_limit_makes_its_guest(*, htmx: bool, settings: 
     assert GuestRequest.objects.get().phone == PHONE
 
 
-@browsers
-def test_one_tap_past_the_limit_is_a_request(*, htmx: bool, settings: Settings) -> None:
+@with_and_without_htmx
+def test_one_tap_past_the_limit_is_a_request_after_a_challenge(
+    *, htmx: bool, settings: Settings
+) -> None:
     settings.LIMIT_IP = 1
     account = make_account()
     visitor = Visitor(make_event(), htmx=htmx).signed_in(account)
@@ -108,8 +104,8 @@ def test_one_tap_past_the_limit_is_a_request(*, htmx: bool, settings: Settings) 
     assert GuestRequest.objects.get().account == account
 
 
-@browsers
-def test_another_code_past_the_budget_of_strangers_is_sent(
+@with_and_without_htmx
+def test_another_code_past_the_budget_of_strangers_is_sent_after_a_challenge(
     *, htmx: bool, settings: Settings
 ) -> None:
     account = make_account(phone=PHONE)
@@ -123,8 +119,10 @@ def test_another_code_past_the_budget_of_strangers_is_sent(
     assert last_code(account) != before
 
 
-@browsers
-def test_a_proof_past_the_budget_of_the_network_is_sent(*, htmx: bool, settings: Settings) -> None:
+@with_and_without_htmx
+def test_a_proof_past_the_budget_of_the_network_is_sent_after_a_challenge(
+    *, htmx: bool, settings: Settings
+) -> None:
     settings.LOGIN_CODES_PER_ADDRESS = 1
     Visitor(make_event()).give_phone(make_account().phone or "")
     account = make_account(phone=PHONE)
@@ -136,21 +134,21 @@ def test_a_proof_past_the_budget_of_the_network_is_sent(*, htmx: bool, settings:
     assert last_code(account)
 
 
-# Once --------------------------------------------------------------------------------------------
+# Once ---------------------------------------------------------------------------------------------
 
 
-def test_a_form_comes_again_once(settings: Settings) -> None:
+def test_a_form_is_sent_again_once(settings: Settings) -> None:
     settings.LIMIT_PHONE = settings.LIMIT_SOLVED = 1
     visitor = Visitor(make_event())
     visitor.give_phone()
     refused = visitor.give_phone()
     form = hidden_in(refused)
-    solved = solve(visitor.browser, refused)
+    solved = solve_shown(visitor.browser, refused)
     assert follow(visitor.browser, solved, form).status_code == 303
     shown, challenges = follow(visitor.browser, solved, form), 0
     while "data-challenge" in html_of(shown):
         shown, challenges = solve_and_follow(visitor.browser, shown), challenges + 1
-        assert challenges <= 2, "it would solve and send it for ever"
+        assert challenges <= 2, "the page would solve challenges for ever"
     assert shown.status_code == 429
     assert WAIT not in html_of(shown)
     assert f'data-countdown="{shown["Retry-After"]}"' in html_of(shown)
@@ -161,7 +159,7 @@ def test_a_second_limit_asks_for_its_own_challenge(settings: Settings) -> None:
     visitor = Visitor(make_event())
     visitor.give_phone()
     refused = visitor.give_phone()
-    form, solved = hidden_in(refused), solve(visitor.browser, refused)
+    form, solved = hidden_in(refused), solve_shown(visitor.browser, refused)
     settings.LIMIT_PHONE = 100
     for _ in range(4):
         Visitor(visitor.event).look()
@@ -183,10 +181,10 @@ def test_a_wrong_solution_keeps_the_form(settings: Settings) -> None:
     assert led_to(solve_and_follow(visitor.browser, again)) == visitor.step_url("register")
 
 
-# Without JavaScript ------------------------------------------------------------------------------
+# Without JavaScript -------------------------------------------------------------------------------
 
 
-def test_who_waits_in_line_keeps_the_form(settings: Settings) -> None:
+def test_the_waiting_page_keeps_the_form(settings: Settings) -> None:
     settings.LIMIT_PHONE = 1
     visitor = Visitor(make_event())
     visitor.give_phone()
@@ -199,17 +197,17 @@ def test_who_waits_in_line_keeps_the_form(settings: Settings) -> None:
     assert html_of(waiting).split("<main")[1].count("<button") == 1
     early = visitor.browser.post(WAITED, form)
     assert early.status_code == 200
-    assert re.search(r"Wait 2[3-5] seconds", html_of(early)), "the rest, not the whole time anew"
+    assert re.search(r"Wait 2[3-5] seconds", html_of(early)), "the rest of the wait"
     assert without_token(hidden_in(early, WAITED)) == without_token(form)
     assert not User.objects.exists()
     settings.CHALLENGE_WAIT = 0
     response = follow(visitor.browser, visitor.browser.post(WAITED, form), form)
     assert "/ticket/" in led_to(response)
     assert Guest.objects.get().phone == PHONE
-    assert visitor.browser.post(WAITED, form).status_code == 422, "it counts once"
+    assert visitor.browser.post(WAITED, form).status_code == 422, "a wait counts once"
 
 
-def test_where_too_many_wait_the_form_is_kept_too(settings: Settings) -> None:
+def test_the_form_is_kept_when_too_many_visitors_wait(settings: Settings) -> None:
     settings.LIMIT_PHONE, settings.LIMIT_WAITING = 1, 1
     visitor = Visitor(make_event())
     visitor.give_phone()
@@ -220,14 +218,12 @@ def test_where_too_many_wait_the_form_is_kept_too(settings: Settings) -> None:
     assert without_token(hidden_in(crowded, WAIT)) == without_token(hidden_in(refused, WAIT))
 
 
-# Not for others ----------------------------------------------------------------------------------
+# Forms of other sites -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("step", ["phone", "request", "code", "register"])
-def test_a_form_of_another_site_is_not_sent_again_with_our_token(
-    step: str, settings: Settings
-) -> None:
-    """The attacker's page sends forms until a limit is met; our page must not finish its work."""
+def test_a_form_of_another_site_is_not_sent_again(step: str, settings: Settings) -> None:
+    """An attacker's page sends forms until a limit is met. Our page must not send them again."""
     settings.LIMIT_IP = 1
     victim = Visitor(make_event(), checks_csrf=True).signed_in(make_account())
     victim.look()
@@ -244,16 +240,16 @@ def test_a_form_of_another_site_is_not_sent_again_with_our_token(
     "next_",
     ["/admin/", "/sign-out/", "/i18n/setlang/", "/promo/", "https://evil.example/promo/x/-/phone/"],
 )
-def test_a_form_is_sent_again_to_a_step_and_nowhere_else(next_: str, settings: Settings) -> None:
+def test_a_form_is_sent_again_only_to_a_step(next_: str, settings: Settings) -> None:
     settings.LIMIT_PHONE = 1
     visitor = Visitor(make_event())
     visitor.give_phone()
-    response = solve(visitor.browser, visitor.give_phone(), next=next_)
+    response = solve_shown(visitor.browser, visitor.give_phone(), next=next_)
     assert response.status_code == 303
     assert "evil" not in response["Location"]
 
 
-def test_what_was_typed_is_shown_as_text_and_stands_in_no_address_and_no_log(
+def test_a_carried_form_is_escaped_and_in_no_address_or_log(
     settings: Settings, caplog: Any
 ) -> None:
     settings.LIMIT_IP = 1
@@ -265,7 +261,7 @@ def test_what_was_typed_is_shown_as_text_and_stands_in_no_address_and_no_log(
     assert markup.encode() not in refused.content
     assert escape(markup) in refused.content.decode()
     refused = visitor.give_phone()
-    response = solve(visitor.browser, refused)
+    response = solve_shown(visitor.browser, refused)
     assert "961" not in response["Location"]
     waiting = visitor.browser.post(WAIT, hidden_in(refused, WAIT))
     assert "961" not in "".join(re.findall(r'(?:href|action|content)="([^"]*)"', html_of(waiting)))
@@ -273,7 +269,9 @@ def test_what_was_typed_is_shown_as_text_and_stands_in_no_address_and_no_log(
 
 
 @pytest.mark.parametrize("fields", [{f"f{n}": "x" for n in range(50)}, {"phone": "9" * 100_000}])
-def test_no_page_grows_with_what_is_sent(fields: dict[str, str], settings: Settings) -> None:
+def test_a_large_form_does_not_make_the_page_large(
+    fields: dict[str, str], settings: Settings
+) -> None:
     settings.LIMIT_IP = 1
     visitor = Visitor(make_event())
     visitor.look()
@@ -282,11 +280,11 @@ def test_no_page_grows_with_what_is_sent(fields: dict[str, str], settings: Setti
     assert len(refused.content) < 10_000
 
 
-def test_a_reloaded_page_is_sent_nowhere(settings: Settings) -> None:
+def test_a_reloaded_page_carries_no_form(settings: Settings) -> None:
     settings.LIMIT_IP = 1
     visitor = Visitor(make_event())
     visitor.look()
     refused = visitor.open("phone")
     assert 'name="solved"' not in html_of(refused)
-    assert location_of(solve(visitor.browser, refused)) == visitor.step_url("phone")
+    assert location_of(solve_shown(visitor.browser, refused)) == visitor.step_url("phone")
     assert state_in(Client().get(visitor.event_url)) == ""

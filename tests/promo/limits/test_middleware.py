@@ -1,12 +1,8 @@
-"""Limits through the pages: what counts, what does not, and the way past."""
+"""Limits on pages: which requests count, turns past a limit, and challenges."""
 
-import json
-from base64 import b64encode
 from datetime import timedelta
-from typing import Any
 
 import pytest
-from altcha import Challenge, Payload, solve_challenge
 from django.core.exceptions import ValidationError
 from django.db.models.functions import Now
 from django.test import Client
@@ -17,42 +13,20 @@ from pytest_django import Settings
 from guests.models import Guest, GuestRequest
 from guests.requests.creating import create_due_guests
 from tests.factories import make_account, make_event, make_request
-from tests.helpers.visitors import Answer, Visitor, html_of, location_of, state_in
+from tests.helpers.challenges import solve
+from tests.helpers.visitors import Visitor, html_of, location_of, state_in
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def _quick(settings: Settings) -> None:
-    settings.CHALLENGE_COST = 1
-
-
-def solution_of(challenge: dict[str, Any]) -> str:
-    """Do what the widget does."""
-    posed = Challenge.from_dict(challenge)
-    solved = solve_challenge(posed)
-    assert solved is not None
-    return b64encode(json.dumps(Payload(posed, solved).to_dict()).encode()).decode()
-
-
-def challenge_for(browser: Client, purpose: str = "address") -> dict[str, Any]:
-    posed: dict[str, Any] = browser.get(f"/challenge/new?for={purpose}").json()
-    return posed
-
-
-def solve(browser: Client, purpose: str = "address", back: str = "/promo/") -> Answer:
-    solution = solution_of(challenge_for(browser, purpose))
-    return browser.post("/challenge/", {"altcha": solution, "for": purpose, "next": back})
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("cheap_challenges")]
 
 
 def hits(layer: str) -> float:
     return REGISTRY.get_sample_value("rate_limit_hits_total", {"layer": layer}) or 0
 
 
-# Addresses ---------------------------------------------------------------------------------------
+# Addresses ----------------------------------------------------------------------------------------
 
 
-def test_past_an_address_limit_pages_say_when_to_come_again(settings: Settings) -> None:
+def test_a_page_past_the_limit_of_an_address_says_how_long_to_wait(settings: Settings) -> None:
     settings.LIMIT_IP = 3
     visitor, before = Visitor(make_event()), hits("ip")
     assert [visitor.look().status_code for _ in range(5)] == [200, 200, 200, 429, 429]
@@ -66,7 +40,7 @@ def test_past_an_address_limit_pages_say_when_to_come_again(settings: Settings) 
     assert hits("ip") == before + 3
 
 
-def test_answers_that_pass_say_what_is_left(settings: Settings) -> None:
+def test_a_response_within_the_limits_says_how_much_is_left(settings: Settings) -> None:
     settings.LIMIT_IP = 10
     settings.LIMIT_PHONE = 5
     visitor = Visitor(make_event())
@@ -76,7 +50,7 @@ def test_answers_that_pass_say_what_is_left(settings: Settings) -> None:
     assert asked["RateLimit-Remaining"] == "4"
 
 
-def test_the_api_answers_in_its_own_shape(settings: Settings) -> None:
+def test_the_api_refuses_with_its_own_shape(settings: Settings) -> None:
     settings.LIMIT_IP = 1
     browser = Client(headers={"accept-language": "en"})
     path = "/api/client-auth/guests/create-async"
@@ -89,7 +63,7 @@ def test_the_api_answers_in_its_own_shape(settings: Settings) -> None:
     assert body["error"]
 
 
-def test_one_phone_is_limited_however_it_is_typed(settings: Settings) -> None:
+def test_all_spellings_of_a_phone_share_its_limit(settings: Settings) -> None:
     settings.LIMIT_PHONE = 3
     visitor = Visitor(make_event())
     typed = ["961 234 567", "+351961234567", "00351 961-234-567", "961.234.567"]
@@ -97,7 +71,7 @@ def test_one_phone_is_limited_however_it_is_typed(settings: Settings) -> None:
     assert visitor.give_phone("961 234 568").status_code == 303
 
 
-# Failures on a route -----------------------------------------------------------------------------
+# Failures on a route ------------------------------------------------------------------------------
 
 
 def test_only_failures_count_on_a_route(settings: Settings) -> None:
@@ -107,27 +81,27 @@ def test_only_failures_count_on_a_route(settings: Settings) -> None:
     assert {visitor.give_phone(each).status_code for each in good} == {303}
     wrong = [visitor.give_phone("12").status_code for _ in range(4)]
     assert wrong == [422, 422, 422, 429]
-    assert visitor.look().status_code == 200, "another route is another allowance"
+    assert visitor.look().status_code == 200, "each route has a limit of its own"
 
 
-def test_a_closed_list_is_nobodys_failure(settings: Settings) -> None:
+def test_a_closed_list_counts_as_no_failure(settings: Settings) -> None:
     settings.LIMIT_ROUTES = {**settings.LIMIT_ROUTES, "guest_create": 1}
     event = make_event(list_closes_at=timezone.now() - timedelta(minutes=1))
     visitor = Visitor(event).signed_in(make_account())
     assert {visitor.send("request").status_code for _ in range(4)} == {409}
 
 
-def test_unknown_pages_are_found_only_so_often(settings: Settings) -> None:
+def test_requests_for_unknown_pages_are_limited(settings: Settings) -> None:
     settings.LIMIT_ROUTES = {**settings.LIMIT_ROUTES, "promo_pages": 2}
     browser = Client()
     statuses = [browser.get(f"/promo/nothing-{number}/").status_code for number in range(4)]
     assert statuses == [404, 404, 429, 429]
 
 
-# Crowds ------------------------------------------------------------------------------------------
+# Crowds -------------------------------------------------------------------------------------------
 
 
-def test_a_venues_network_has_a_rate_of_its_own(settings: Settings) -> None:
+def test_the_network_of_a_venue_has_a_limit_of_its_own(settings: Settings) -> None:
     settings.LIMIT_IP, settings.LIMIT_VENUE = 2, 40
     event = make_event(venue_networks="198.51.100.0/24\n2001:db8:7::/48")
     for address in ("198.51.100.7", "2001:db8:7:1::99"):
@@ -140,13 +114,13 @@ def test_a_venues_network_has_a_rate_of_its_own(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("network", ["198.51.100.7/24", "here", "0.0.0.0/0", "::/0", "10.0.0.0/8"])
-def test_what_is_no_venues_network_is_refused(network: str) -> None:
+def test_an_invalid_venue_network_is_refused(network: str) -> None:
     event = make_event(venue_networks=f"198.51.100.0/24 {network}")
     with pytest.raises(ValidationError):
         event.full_clean()
 
 
-def test_tickets_are_polled_on_their_owners_account(settings: Settings) -> None:
+def test_polls_of_a_ticket_count_for_its_owner(settings: Settings) -> None:
     settings.LIMIT_IP = 4
     event = make_event()
     people = []
@@ -158,10 +132,10 @@ def test_tickets_are_polled_on_their_owners_account(settings: Settings) -> None:
         assert [visitor.get(path).status_code for _ in range(5)] == [200] * 4 + [429]
 
 
-# The line ----------------------------------------------------------------------------------------
+# Turns past a limit -------------------------------------------------------------------------------
 
 
-def test_past_an_events_limit_people_are_taken_and_stand_in_line(settings: Settings) -> None:
+def test_requests_past_the_limit_of_an_event_get_a_later_turn(settings: Settings) -> None:
     settings.LIMIT_EVENT = 100
     event = make_event(limit_per_minute=2)
     before = hits("event")
@@ -189,21 +163,21 @@ def test_past_an_events_limit_people_are_taken_and_stand_in_line(settings: Setti
     assert Guest.objects.count() == 5
 
 
-def test_the_whole_system_has_a_line_too(settings: Settings) -> None:
+def test_requests_past_the_limit_of_the_system_get_a_later_turn(settings: Settings) -> None:
     settings.LIMIT_SYSTEM = 1
     first, second = make_request(), make_request()
     assert not first.is_in_line
     assert second.is_in_line
 
 
-def test_asking_again_takes_no_other_place_in_line() -> None:
+def test_a_repeated_request_takes_no_second_turn() -> None:
     event, account = make_event(limit_per_minute=1), make_account()
     for _ in range(5):
         make_request(event, account)
     assert make_request(event, account).next_attempt_at <= timezone.now()
 
 
-def test_the_api_says_the_place_in_line() -> None:
+def test_the_api_gives_the_position_in_line() -> None:
     event = make_event(limit_per_minute=1)
     make_request(event)
     browser = Client()
@@ -219,10 +193,10 @@ def test_the_api_says_the_place_in_line() -> None:
     assert state["data"]["position"] in {1, 2}
 
 
-# The challenge -----------------------------------------------------------------------------------
+# The challenge ------------------------------------------------------------------------------------
 
 
-def test_who_solves_the_challenge_goes_on_where_they_were(settings: Settings) -> None:
+def test_a_solved_challenge_leads_back_to_the_page(settings: Settings) -> None:
     settings.LIMIT_IP, settings.LIMIT_SOLVED = 1, 3
     visitor = Visitor(make_event())
     visitor.look()
@@ -232,7 +206,7 @@ def test_who_solves_the_challenge_goes_on_where_they_were(settings: Settings) ->
     back = visitor.step_url("phone")
     assert location_of(solve(visitor.browser, back=back)) == back
     assert [visitor.open("phone").status_code for _ in range(4)] == [200, 200, 200, 429]
-    assert Visitor(visitor.event).look().status_code == 429, "the address has no more than before"
+    assert Visitor(visitor.event).look().status_code == 429, "the limit of the address stays"
 
 
 def test_a_phone_past_its_limit_asks_for_a_challenge_of_its_own(settings: Settings) -> None:
@@ -262,11 +236,11 @@ def test_in_the_dialog_the_challenge_leads_back_to_the_step(settings: Settings) 
 @pytest.mark.parametrize(
     "next_", ["https://evil.example/", "//evil.example", "/\\evil.example", ""]
 )
-def test_the_way_back_is_ours(next_: str) -> None:
+def test_a_solved_challenge_leads_to_no_other_site(next_: str) -> None:
     assert location_of(solve(Client(), back=next_)) == "/promo/"
 
 
-def test_without_javascript_one_waits_instead(settings: Settings) -> None:
+def test_without_javascript_a_wait_replaces_the_challenge(settings: Settings) -> None:
     settings.LIMIT_IP, settings.CHALLENGE_WAIT, settings.LIMIT_WAITING = 1, 0, 2
     visitor = Visitor(make_event())
     visitor.look()
@@ -277,17 +251,19 @@ def test_without_javascript_one_waits_instead(settings: Settings) -> None:
     url = shown.split("url=")[1].split('"')[0]
     assert location_of(visitor.browser.get(url)) == visitor.event_url
     assert visitor.look().status_code == 200
-    assert visitor.browser.get(url).status_code == 422, "it counts once"
+    assert visitor.browser.get(url).status_code == 422, "a wait counts once"
     assert visitor.browser.post("/challenge/wait/", data).status_code == 200
-    assert Client().post("/challenge/wait/", data).status_code == 429, "two wait here already"
+    another = Client().post("/challenge/wait/", data)
+    assert another.status_code == 429, "two browsers wait at this address already"
 
 
-def test_who_does_not_wait_does_not_pass(settings: Settings) -> None:
+def test_a_wait_that_is_too_short_does_not_count(settings: Settings) -> None:
     visitor = Visitor(make_event())
     shown = html_of(visitor.browser.post("/challenge/wait/", {"for": "address"}))
     url = shown.split("url=")[1].split('"')[0]
     assert visitor.browser.get(url).status_code == 422
     settings.CHALLENGE_WAIT = 0
-    assert Visitor(visitor.event).browser.get(url).status_code == 422, "another browser"
+    another = Visitor(visitor.event).browser.get(url)
+    assert another.status_code == 422, "the wait counts only in its own browser"
     assert visitor.browser.get(url.replace("for=address", "for=phone")).status_code == 422
     assert visitor.browser.get(url).status_code == 303

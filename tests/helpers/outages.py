@@ -1,0 +1,70 @@
+"""The database away: the server stopped, or a process that believes so."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.core.management import call_command
+from django.db import close_old_connections
+from django.test import Client
+
+from guests.emergency.draining import drain
+from guests.emergency.journal import get_journal
+from guests.models import Event
+from guests.requests.creating import create_due_guests
+from snap.resilience.database import breaker
+from tests.factories import make_event
+from tests.helpers import servers
+from tests.helpers.stack import wait_for
+
+
+@contextmanager
+def open_breaker() -> Iterator[None]:
+    """Open the database's breaker in this process; the server keeps running."""
+    for _ in range(breaker.threshold):
+        breaker.failed()
+    try:
+        yield
+    finally:
+        breaker.succeeded()
+
+
+def make_seen_event(**fields: Any) -> Event:
+    """Make an event whose page this host has served, so that it can serve it in an outage too."""
+    event = make_event(**fields)
+    assert Client().get(f"/promo/{event.slug}/").status_code == 200
+    return event
+
+
+def stop_database() -> None:
+    assert servers.postgresql is not None
+    servers.postgresql.stop("immediate")
+
+
+def stop_database_after_a_sweep() -> None:
+    """Stop the database once the sweeper has copied all places into the mirror."""
+    call_command("sweeper", once=True)
+    stop_database()
+
+
+def start_database() -> None:
+    assert servers.postgresql is not None
+    servers.postgresql.start()
+    close_old_connections()
+    breaker.succeeded()
+
+
+def drain_journal() -> None:
+    """Move all entries of the journal into the database, and end their requests."""
+
+    def is_drained() -> bool:
+        drain(get_journal())
+        create_due_guests()
+        return get_journal().count()["waiting"] == 0
+
+    wait_for(is_drained)
+
+
+def start_database_and_drain() -> None:
+    start_database()
+    drain_journal()
