@@ -25,7 +25,7 @@ check_extension = FileExtensionValidator(["jpg", "jpeg", "png", "webp"])
 LARGEST_SIDE = 2000  # pixels, as kept
 QUALITY = 85
 # One at a time: 30 megapixels take 100 MB and most of a second.
-image_slots = Slots("image", 1, waiters=1, patience=2.0)
+image_slots = Slots("image", 1, waiters=1, timeout=2.0)
 
 
 def reencode_image(upload: "UploadedFile[bytes]") -> "ContentFile[bytes]":
@@ -38,7 +38,7 @@ def reencode_image(upload: "UploadedFile[bytes]") -> "ContentFile[bytes]":
     """
     if (upload.size or 0) > settings.POSTER_MAX_SIZE:
         raise ValidationError(_("This file is too large for a poster."))
-    with image_slots.one():
+    with image_slots.hold_one():
         return _redrawn(upload)
 
 

@@ -9,11 +9,11 @@ from django.utils.translation import gettext_lazy as _
 
 from notifications.models import Email
 from notifications.services import REQUEUEABLE_STATES, requeue_emails
-from snap.admin import LongList, ReadOnly, log_changes
+from snap.admin import LongListAdmin, ReadOnlyAdmin, log_changes
 
 
 @admin.register(Email)
-class EmailAdmin(LongList, ReadOnly):
+class EmailAdmin(LongListAdmin, ReadOnlyAdmin):
     list_display = ["kind", "state", "cause", "to", "created_at", "sent_at", "attempts", "error"]
     list_filter = ["state", "kind"]
     search_fields = ["to", "cause"]

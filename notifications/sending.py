@@ -242,7 +242,7 @@ def retry_postponed_emails() -> None:
     wake_emails_worker()
 
 
-provider.on_return.append(retry_postponed_emails)
+provider.on_recovery.append(retry_postponed_emails)
 
 
 def _release(emails: list[Email]) -> None:

@@ -7,15 +7,16 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.claims import latest_claim, make_claim, object_to, was_objected_to, withdraw_objection
-from accounts.email_links import is_opened, is_signature_for
+from accounts.email_links import is_link_opened, is_signature_for
 from accounts.emails import answer_hours
 from accounts.exceptions import AccountError
 from accounts.forms import RegisterForm
+from accounts.login_codes import send_login_code
 from accounts.models import Claim, User
 from accounts.phones import masked_phone
-from accounts.services import find_account, send_login_code
-from accounts.sessions import BROWSER_KEY, browser_of
-from accounts.sms import sms
+from accounts.services import find_account
+from accounts.sessions import BROWSER_KEY, ensure_browser_id
+from accounts.sms import sms_channel
 from guests.claims.proof import prove_by_link
 from promo import emergency
 from promo.emergency import emergency_fallback
@@ -45,7 +46,7 @@ def claim(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     account = _account_of_step(request)
     if account is None:
         return restart_steps(request, link)
-    made = latest_claim(account, browser_of(request))
+    made = latest_claim(account, ensure_browser_id(request))
     if made and made.state not in OVER:
         return _redirect_to_claim(request, link, made)
     form, phone = RegisterForm(request.POST or None), account.phone or ""
@@ -56,12 +57,14 @@ def claim(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
             account,
             **form.cleaned_data,
             language=get_language() or "",
-            browser=browser_of(request),
+            browser=ensure_browser_id(request),
             address=client_address(request),
             event_slug=link.event.slug,
         )
-        if sms():
-            send_login_code(account, browser=browser_of(request), address=client_address(request))
+        if sms_channel():
+            send_login_code(
+                account, browser=ensure_browser_id(request), address=client_address(request)
+            )
     except AccountError as error:
         if error.code == "email_taken":
             form.add_error("email", refusal_text(error.code))
@@ -99,14 +102,14 @@ def objection(request: HttpRequest, claim_id: int) -> HttpResponse:
     proof = request.GET.get("proof", "")
     if not is_signature_for(proof, _holder_of(claim), f"claim:{claim.pk}"):
         raise Http404("not a link to this claim")
-    if claim.is_undecided and (request.method == "POST" or is_opened(request)):
+    if claim.is_undecided and (request.method == "POST" or is_link_opened(request)):
         prove_by_link(claim.account)
     if request.method == "POST":
         move = withdraw_objection if request.POST.get("answer") == "withdraw" else object_to
         move(claim)
         return HttpResponseRedirect(request.get_full_path(), status=303)
     was_withdrawn = was_objected_to(claim)
-    if is_opened(request) and not was_withdrawn:
+    if is_link_opened(request) and not was_withdrawn:
         claim = object_to(claim)
     context = {
         "claim": claim,
@@ -125,7 +128,7 @@ def welcome(request: HttpRequest, account_id: int) -> HttpResponse:
     account = get_object_or_404(User, pk=account_id)
     if not is_signature_for(request.GET.get("proof", ""), account, "welcome"):
         raise Http404("not a link to this account")
-    if request.method == "POST" or is_opened(request):
+    if request.method == "POST" or is_link_opened(request):
         prove_by_link(account)
     return render(request, "promo/email_proven.html", {"is_proven": bool(account.verified_at)})
 
@@ -157,8 +160,8 @@ def _render_claim(request: HttpRequest, link: PromoLink, made: Claim) -> HttpRes
     context = {
         "claim": made,
         # The code by SMS is typed in the code step, which has to know the phone.
-        "query": remember_phone(request, link.event.slug, phone) if phone and sms() else "",
-        "code_sent": bool(sms()) and made.logincode_set.usable().exists(),
+        "query": remember_phone(request, link.event.slug, phone) if phone and sms_channel() else "",
+        "code_sent": bool(sms_channel()) and made.logincode_set.usable().exists(),
         **_rules(),
     }
     return render_step(request, link, "claim_made", context, phone=phone)
@@ -166,4 +169,4 @@ def _render_claim(request: HttpRequest, link: PromoLink, made: Claim) -> HttpRes
 
 def _rules() -> dict[str, object]:
     """Return what the pages say of how a claim is decided."""
-    return {"hours": answer_hours(), "has_sms": sms() is not None}
+    return {"hours": answer_hours(), "has_sms": sms_channel() is not None}

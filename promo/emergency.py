@@ -22,8 +22,8 @@ from accounts.sessions import (
     TICKETS_KEY,
     RememberedAccount,
     account_phone,
-    browser_of,
     end_session,
+    ensure_browser_id,
 )
 from guests.emergency import snapshots
 from guests.emergency.access import end_session_on_this_host, known_account
@@ -259,7 +259,7 @@ def accept(
     ticket = accept_request(
         link.event,
         phone=number,
-        browser=browser_of(request),
+        browser=ensure_browser_id(request),
         language=get_language() or "",
         promoter=link.promoter,
         team=link.team,

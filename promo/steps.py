@@ -15,7 +15,7 @@ from django.http.request import UnreadablePostError
 from django.urls import Resolver404, resolve
 from django.utils.http import urlencode
 
-from accounts.sessions import BROWSER_KEY, browser_of
+from accounts.sessions import BROWSER_KEY, ensure_browser_id
 
 SIGNED_FIELD = "step"
 KEY_FIELD = "s"
@@ -67,7 +67,7 @@ def step_phone(request: HttpRequest) -> str:
 
 def sign_phone(request: HttpRequest, event: str, phone: str) -> str:
     """Return what a form carries: good for this browser and the event with this slug."""
-    return _signer(event, browser_of(request)).sign(phone)
+    return _signer(event, ensure_browser_id(request)).sign(phone)
 
 
 def remember_phone(request: HttpRequest, event: str, phone: str) -> str:

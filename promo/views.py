@@ -13,11 +13,12 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.exceptions import AccountError
 from accounts.forms import CodeForm, PhoneForm, RegisterForm
+from accounts.login_codes import latest_code, send_login_code
 from accounts.models import LoginCode, User
 from accounts.phone_checks import check_phone
-from accounts.services import find_account, latest_code, send_login_code
+from accounts.services import find_account
 from accounts.services import register as register_account
-from accounts.sessions import account_of, browser_of, end_session, sign_in
+from accounts.sessions import account_of, end_session, ensure_browser_id, sign_in
 from accounts.suspicious import note_suspicious
 from guests.claims.proof import prove_by_code
 from guests.emergency.intake import queued_ticket
@@ -137,7 +138,7 @@ def code(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     try:
         account = prove_by_code(
             phone=number,
-            browser=browser_of(request),
+            browser=ensure_browser_id(request),
             typed=form.cleaned_data["code"],
             address=client_address(request),
         )
@@ -176,7 +177,7 @@ def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
                 last_name=form.cleaned_data["last_name"],
                 email=form.cleaned_data["email"],
                 language=get_language() or "",
-                browser=browser_of(request),
+                browser=ensure_browser_id(request),
             )
             stored = _request_place(link, account, account_is_new=True, due_in=due_in)
     except AccountError as error:
@@ -283,7 +284,10 @@ def _sent_again(request: HttpRequest, phone: str) -> User | None:
 
 def _send_code(request: HttpRequest, link: PromoLink, account: User) -> HttpResponse:
     send = partial(
-        send_login_code, account, browser=browser_of(request), address=client_address(request)
+        send_login_code,
+        account,
+        browser=ensure_browser_id(request),
+        address=client_address(request),
     )
     try:
         send_or_spend_pass(request, send)
@@ -314,7 +318,7 @@ def _no_code(
 
 def _about_code(request: HttpRequest, phone: str) -> dict[str, Any]:
     """Return what the code step says of the code, and whether its phone can be claimed here."""
-    sent = latest_code(phone, browser_of(request))
+    sent = latest_code(phone, ensure_browser_id(request))
     is_own = account_of(request) is not None
     return {
         "by_sms": sent is not None and sent.channel == LoginCode.Channel.SMS,

@@ -79,7 +79,7 @@ def _fresh_servers() -> Iterator[None]:
     servers.empty_journal()
     limits.breaker.succeeded()
     database.breaker.succeeded()
-    limits.local.clear()
+    limits.local_counters.clear()
     clear_local_caches()
 
 

@@ -30,9 +30,10 @@ from guests.models import (
 )
 from guests.posters import PosterField, stored_poster
 from guests.requests.places import events_owing_places, fill_free_places
-from snap.admin import ChangesOnly, log_changes
+from snap.admin import ChangedFieldsAdmin, log_changes
 from snap.error_pages import too_many_requests
-from snap.limits.counters import Layer, acquire
+from snap.limits.counters import acquire
+from snap.limits.layers import Layer
 from snap.observability.logs import describe_error
 
 log = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ class EventPromoterInline(admin.TabularInline):  # type: ignore[type-arg]
 
 
 @admin.register(Event)
-class EventAdmin(ChangesOnly):
+class EventAdmin(ChangedFieldsAdmin):
     form = EventForm
     list_display = ["title", "starts", "list_state", "places", "waiting", "guest_list"]
     list_filter = ["is_published", "has_waiting_list"]

@@ -11,18 +11,18 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from accounts.admin import FindsPhones
+from accounts.admin import PhoneSearchAdmin
 from accounts.phones import masked_phone, readable_phone
 from guests.admin.base import NOTHING, acting_user, history_of, in_time, link_to, report_progress
 from guests.models import Guest, StateChange
 from guests.qr.codes import image_data_uri
 from guests.requests.places import PLACES_BATCH, cancel_guests
 from notifications.models import Email
-from snap.admin import ChangesOnly, CutPaginator, LongList, ReadOnly
+from snap.admin import CappedPaginator, ChangedFieldsAdmin, LongListAdmin, ReadOnlyAdmin
 
 
 @admin.register(Guest)
-class GuestAdmin(LongList, FindsPhones, ChangesOnly, ReadOnly):
+class GuestAdmin(LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin, ReadOnlyAdmin):
     list_display = [
         "name",
         "phone_masked",
@@ -65,8 +65,8 @@ class GuestAdmin(LongList, FindsPhones, ChangesOnly, ReadOnly):
 
         Every count reads the whole list.
         """
-        counted = Guest.objects.order_by()[: CutPaginator.MOST].count()
-        is_long = counted == CutPaginator.MOST
+        counted = Guest.objects.order_by()[: CappedPaginator.MAX_COUNT].count()
+        is_long = counted == CappedPaginator.MAX_COUNT
         return admin.ShowFacets.ALLOW if is_long else admin.ShowFacets.ALWAYS
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Guest]:

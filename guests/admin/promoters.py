@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from guests.admin.base import NOTHING, counted
 from guests.models import Guest, Promoter, Team, TeamMember
-from snap.admin import ChangesOnly
+from snap.admin import ChangedFieldsAdmin
 from snap.pages import page_url
 
 # Teams and promoters -----------------------------------------------------------------------------
@@ -25,7 +25,7 @@ class TeamMemberInline(admin.TabularInline):  # type: ignore[type-arg]
 
 
 @admin.register(Team)
-class TeamAdmin(ChangesOnly):
+class TeamAdmin(ChangedFieldsAdmin):
     list_display = ["name", "member_count"]
     search_fields = ["name"]
     ordering = ["name"]
@@ -41,7 +41,7 @@ class TeamAdmin(ChangesOnly):
 
 
 @admin.register(Promoter)
-class PromoterAdmin(ChangesOnly):
+class PromoterAdmin(ChangedFieldsAdmin):
     list_display = ["name", "code", "guest_count", "promo_links"]
     search_fields = ["name", "code"]
     ordering = ["name"]

@@ -11,18 +11,18 @@ from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from accounts.admin import FindsPhones
+from accounts.admin import PhoneSearchAdmin
 from accounts.phones import masked_phone
 from guests.admin.base import NOTHING, acting_user, history_of, in_time, report_progress
 from guests.emergency.replay import REPLAY_BATCH, replay_batch, replay_entries
 from guests.models import DeadEntry, GuestRequest, StateChange
-from snap.admin import LongList, ReadOnly, log_changes
+from snap.admin import LongListAdmin, ReadOnlyAdmin, log_changes
 
 # Requests ----------------------------------------------------------------------------------------
 
 
 @admin.register(GuestRequest)
-class GuestRequestAdmin(LongList, FindsPhones, ReadOnly):
+class GuestRequestAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
     list_display = ["name", "phone_masked", "event", "state", "took", "attempts", "level", "why"]
     list_select_related = ["event"]
     list_filter = ["state", "level", "is_second_registration", "event"]
@@ -86,7 +86,7 @@ class GuestRequestAdmin(LongList, FindsPhones, ReadOnly):
 
 
 @admin.register(DeadEntry)
-class DeadEntryAdmin(ReadOnly):
+class DeadEntryAdmin(ReadOnlyAdmin):
     """What a host's emergency journal could not carry over."""
 
     list_display = ["ticket_id", "event_slug", "phone_masked", "error", "died_at", "replay_by"]

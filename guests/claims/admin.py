@@ -20,13 +20,13 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods
 
-from accounts.admin import FindsPhones
+from accounts.admin import PhoneSearchAdmin
 from accounts.exceptions import AccountError
 from accounts.models import Claim, ClaimChange, User
 from accounts.phones import masked_phone, readable_phone
 from guests.claims.services import grant_claim, may_decide, refuse_claim, undo_claim
 from guests.models import Guest
-from snap.admin import LongList, ReadOnly
+from snap.admin import LongListAdmin, ReadOnlyAdmin
 
 NOTHING = "–"
 MOST_SHOWN = 50
@@ -85,7 +85,7 @@ PROBLEMS = {
 
 
 @admin.register(Claim)
-class ClaimAdmin(LongList, FindsPhones, ReadOnly):
+class ClaimAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
     """Shows both sides of a claim. It changes by a decision only, which asks first."""
 
     change_form_template = "admin/accounts/claim/change_form.html"

@@ -3,8 +3,8 @@
 from django.db import transaction
 
 from accounts.exceptions import AccountError
+from accounts.login_codes import Proof, latest_code, prove_email, verify_login_code
 from accounts.models import User
-from accounts.services import Proof, latest_code, prove_email, verify_login_code
 from guests.claims.services import lock_lists_of, renew_tickets, settle_by_phone
 from guests.models import Guest
 from guests.qr.codes import fill_pool
@@ -31,7 +31,7 @@ def prove_by_code(*, phone: str, browser: str, typed: str, address: str) -> User
             _follow(proof)
 
     account = verify_login_code(
-        phone=phone, browser=browser, typed=typed, address=address, follow=follow
+        phone=phone, browser=browser, typed=typed, address=address, on_proof=follow
     )
     if any(left_to_staff):
         raise AccountError("claim_waits")

@@ -15,8 +15,9 @@ from django.db.models.functions import Cast, Concat, Now
 from django.utils import timezone
 
 from accounts.exceptions import AccountError
+from accounts.login_codes import void_codes
 from accounts.models import Claim, User
-from accounts.services import check_email_is_free, void_codes
+from accounts.services import check_email_is_free
 from guests.actor import acting_as
 from guests.models import Event, Guest, GuestRequest
 from guests.qr.codes import (

@@ -9,8 +9,8 @@ from django.contrib.auth import SESSION_KEY
 from django.http import HttpRequest
 from django.utils.http import urlencode
 
-from accounts.email_links import is_opened, is_signature_for, signature_for
-from accounts.sessions import SESSION_ID_KEY, account_of, name_session
+from accounts.email_links import is_link_opened, is_signature_for, signature_for
+from accounts.sessions import SESSION_ID_KEY, account_of, ensure_session_id
 from guests.claims.proof import prove_by_link
 from guests.models import Guest
 from guests.qr.codes import pass_url
@@ -33,7 +33,11 @@ def is_holder(request: HttpRequest, guest: Guest) -> bool:
     """
     account = account_of(request)  # A session that has ended loses what it kept.
     proof = request.GET.get("proof", "")
-    if proof and is_opened(request) and is_signature_for(proof, guest.account, _purpose(guest)):
+    if (
+        proof
+        and is_link_opened(request)
+        and is_signature_for(proof, guest.account, _purpose(guest))
+    ):
         prove_by_link(guest.account)
         _remember(request, proof)
     if account is not None and account.pk == guest.account_id:
@@ -68,7 +72,7 @@ def _has_ended(guest: Guest, session_ids: set[str]) -> bool:
 def _remember(request: HttpRequest, proof: str) -> None:
     if SESSION_KEY not in request.session:
         # Whoever signs in keeps this id. One without an id ends with all others of its account.
-        name_session(request)
+        ensure_session_id(request)
     kept: list[str] = request.session.get(PASSES_KEY, [])
     new = f"{proof} {request.session.get(SESSION_ID_KEY, '')}".rstrip()
     if new not in kept:

@@ -7,7 +7,8 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from guests.models import Event
-from snap.limits.counters import Layer, stand_in_line
+from snap.limits.counters import join_line
+from snap.limits.layers import Layer
 from snap.local_cache import LocalCache
 from snap.resilience.connections import deadline
 from snap.resilience.database import DatabaseAwayError, guarded_database
@@ -23,7 +24,7 @@ def seconds_in_line(event: Event) -> float:
     0 while the event and the system are under their limits. One round trip to Redis.
     """
     limit = event.limit_per_minute or settings.LIMIT_EVENT
-    return stand_in_line(
+    return join_line(
         [Layer("event", str(event.pk), limit), Layer("system", "", settings.LIMIT_SYSTEM)]
     )
 

@@ -15,10 +15,10 @@ from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import phone_checks, services
+from accounts import login_codes, phone_checks, services
 from accounts.exceptions import AccountError
 from accounts.models import User
-from accounts.sessions import browser_of, sign_in
+from accounts.sessions import ensure_browser_id, sign_in
 from guests.claims.proof import prove_by_code
 from promo.api import schema
 from promo.api.serializers import (
@@ -62,7 +62,7 @@ def check_phone(request: Request) -> Response:
 def login(request: Request) -> Response:
     """Send a code to a phone's account. With that code, sign this browser in."""
     data = read_body(LoginSerializer, request)
-    browser, address = browser_of(request._request), client_address(request._request)
+    browser, address = ensure_browser_id(request._request), client_address(request._request)
     if "code" in data:
         account = prove_by_code(
             phone=data["phone"], browser=browser, typed=data["code"], address=address
@@ -72,7 +72,7 @@ def login(request: Request) -> Response:
     known = services.find_account(data["phone"])
     if known is None:
         raise AccountError("unknown_phone")
-    send = partial(services.send_login_code, known, browser=browser, address=address)
+    send = partial(login_codes.send_login_code, known, browser=browser, address=address)
     code = send_or_spend_pass(request._request, send)
     body = CodeSentSerializer.render(
         codeSent=True, channel=code.channel, retryAfter=settings.LOGIN_CODE_RESEND
@@ -93,7 +93,7 @@ def register(request: Request) -> Response:
         last_name=data["lastName"],
         email=data["email"],
         language=get_language() or "",
-        browser=browser_of(request._request),
+        browser=ensure_browser_id(request._request),
     )
     sign_in(request._request, account)
     body = RegisteredSerializer.render(user=account, message=_("Welcome to SNAP."))

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.exceptions import AccountError
 from accounts.models import LoginCode
-from accounts.sessions import BROWSER_KEY, browser_of
+from accounts.sessions import BROWSER_KEY, ensure_browser_id
 from promo.limits.responses import SOLVED_FIELD, SentForm, render_challenge
 from promo.rendering import is_htmx
 from promo.steps import FORMS, step_at
@@ -30,7 +30,8 @@ from snap.limits.challenges import (
     seconds_to_wait,
     start_waiting,
 )
-from snap.limits.counters import Decision, Layer, acquire, hits, use_once
+from snap.limits.counters import acquire, hits, use_once
+from snap.limits.layers import Decision, Layer
 from snap.limits.policy import unlimited
 
 PASSES_KEY = "passes"
@@ -78,7 +79,7 @@ def page(request: HttpRequest) -> HttpResponse:
     if request.method == "GET":
         return _again(request, status=200)
     purpose, solution = _purpose(request), request.POST.get("altcha", "")
-    if not is_solved(solution, browser=browser_of(request), purpose=purpose):
+    if not is_solved(solution, browser=ensure_browser_id(request), purpose=purpose):
         return _again(request, status=422)
     return _let_pass(request, settings.LIMIT_SOLVED)
 
@@ -90,7 +91,9 @@ def new(request: HttpRequest) -> HttpResponse:
     """Give the widget a challenge for this browser."""
     if not (decision := _ask(request)).allowed:
         return _plainly(request, decision)
-    return JsonResponse(new_challenge(browser=browser_of(request), purpose=_purpose(request)))
+    return JsonResponse(
+        new_challenge(browser=ensure_browser_id(request), purpose=_purpose(request))
+    )
 
 
 @unlimited(COUNTED_HERE)
@@ -100,7 +103,7 @@ def wait(request: HttpRequest) -> HttpResponse:
     """Begin the wait that takes a challenge's place without JavaScript."""
     if not (decision := _ask_to_wait(request)).allowed:
         return _plainly(request, decision)
-    proof = start_waiting(browser=browser_of(request), purpose=_purpose(request))
+    proof = start_waiting(browser=ensure_browser_id(request), purpose=_purpose(request))
     return _show_wait(request, proof, settings.CHALLENGE_WAIT)
 
 
@@ -114,7 +117,7 @@ def waited(request: HttpRequest) -> HttpResponse:
     """
     if not (decision := _ask(request)).allowed:
         return _plainly(request, decision)
-    purpose, browser = _purpose(request), browser_of(request)
+    purpose, browser = _purpose(request), ensure_browser_id(request)
     proof = (request.POST or request.GET).get("proof", "")
     left = seconds_to_wait(proof, browser=browser, purpose=purpose)
     if left and request.method == "POST":

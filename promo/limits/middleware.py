@@ -21,18 +21,8 @@ from guests.requests.line import venues
 from promo.limits.challenge import pass_of
 from promo.limits.responses import render_too_many
 from snap.addresses import client_address, socket_address
-from snap.limits.counters import (
-    WINDOW,
-    Decision,
-    Distinct,
-    Layer,
-    LayerStatus,
-    acquire,
-    acquire_here,
-    block_for,
-    hash_of,
-    hits,
-)
+from snap.limits.counters import acquire, acquire_locally, block_for, hits
+from snap.limits.layers import WINDOW, Decision, DistinctLimit, Layer, LayerStatus, hash_of
 from snap.limits.policy import SOCKETS, Policy, account_in_session, policy_of
 
 log = logging.getLogger(__name__)
@@ -53,7 +43,7 @@ class Budget:
     requests: Layer
     failing: str
     phone: Layer | None = None
-    distincts: tuple[Distinct, ...] = ()
+    distinct_limits: tuple[DistinctLimit, ...] = ()
     # A route forgives this budget so many times its allowance.
     times: int = 1
 
@@ -128,7 +118,7 @@ def decide(request: HttpRequest, policy: Policy) -> Limiting:
 
 def ask(policy: Policy, phone: str, budget: Budget) -> Limiting:
     blocks = [f"{policy.route} {budget.failing}"] if budget.failing else []
-    decision = acquire(budget.layers(), blocks, budget.distincts)
+    decision = acquire(budget.layers(), blocks, budget.distinct_limits)
     return Limiting(policy, phone, budget, decision)
 
 
@@ -136,10 +126,10 @@ def usual_budget(request: HttpRequest, policy: Policy, phone: str) -> Budget:
     address = client_address(request)
     owner = policy.owner(request) if policy.owner else ""
     return Budget(
-        requests=Layer(policy.layer, owner or address, policy.most),
+        requests=Layer(policy.layer, owner or address, policy.requests_a_minute),
         failing=failing_key(request, address, phone) if policy.route else "",
         phone=Layer("phone", f"{address} {phone}", settings.LIMIT_PHONE) if phone else None,
-        distincts=distinct_phones(request, address, phone),
+        distinct_limits=distinct_phones(request, address, phone),
     )
 
 
@@ -160,7 +150,7 @@ def failing_key(request: HttpRequest, address: str, phone: str) -> str:
 
 def distinct_phones(
     request: HttpRequest, address: str, phone: str, *, is_venue: bool = False
-) -> tuple[Distinct, ...]:
+) -> tuple[DistinctLimit, ...]:
     """Return the limits of different phones, which no challenge lifts.
 
     A response tells whether a phone has an account. None for a phone that has signed in in this
@@ -169,15 +159,15 @@ def distinct_phones(
     if not phone or phone == account_phone(request) or is_own_phone(request, phone):
         return ()
     block = phone[:-BLOCK_DIGITS]
-    found = [Distinct("phones_block", block, settings.LIMIT_PHONES_BLOCK, phone)]
+    found = [DistinctLimit("phones_block", block, settings.LIMIT_PHONES_BLOCK, phone)]
     if browser := request.session.get(BROWSER_KEY):
-        found.append(Distinct("phones_browser", browser, settings.LIMIT_PHONES_BROWSER, phone))
+        found.append(DistinctLimit("phones_browser", browser, settings.LIMIT_PHONES_BROWSER, phone))
     if is_venue:
-        found.append(Distinct("phones_address", address, settings.LIMIT_PHONES_VENUE, phone))
+        found.append(DistinctLimit("phones_address", address, settings.LIMIT_PHONES_VENUE, phone))
     else:
         near = f"{address} {block}"
-        found.append(Distinct("phones_address", address, settings.LIMIT_PHONES_ADDRESS, phone))
-        found.append(Distinct("phones_near", near, settings.LIMIT_PHONES_NEAR, phone))
+        found.append(DistinctLimit("phones_address", address, settings.LIMIT_PHONES_ADDRESS, phone))
+        found.append(DistinctLimit("phones_near", near, settings.LIMIT_PHONES_NEAR, phone))
     return tuple(found)
 
 
@@ -185,13 +175,13 @@ def venue_budget(request: HttpRequest, limiting: Limiting) -> Budget | None:
     """Return the budget of a network that some event names as its venue's."""
     address = client_address(request)
     usual = limiting.budget
-    if usual.requests.of != address or not venues.have(address):
+    if usual.requests.subject != address or not venues.have(address):
         return None
     return Budget(
         requests=Layer("ip", f"venue {address}", settings.LIMIT_VENUE),
         failing=usual.failing,
         phone=usual.phone,
-        distincts=distinct_phones(request, address, limiting.phone, is_venue=True),
+        distinct_limits=distinct_phones(request, address, limiting.phone, is_venue=True),
         times=max(1, settings.LIMIT_VENUE // settings.LIMIT_IP),
     )
 
@@ -208,7 +198,7 @@ def own_budget(request: HttpRequest, limiting: Limiting) -> Budget | None:
         # Not the key that is blocked: the challenge lifts that.
         failing=f"solved {key}" if limiting.policy.route else "",
         phone=Layer("phone", key, settings.LIMIT_PHONE) if limiting.phone else None,
-        distincts=limiting.budget.distincts,
+        distinct_limits=limiting.budget.distinct_limits,
     )
 
 
@@ -219,7 +209,7 @@ def purpose_of(limiting: Limiting) -> str:
     a layer of their own.
     """
     decision, budget = limiting.decision, limiting.budget
-    if not limiting.policy.is_shared or decision.refused_by_distinct:
+    if not limiting.policy.is_shared or decision.refused_by_distinct_limit:
         return ""
     return "phone" if budget.phone and "ip" not in decision.refused_by else "address"
 
@@ -256,8 +246,8 @@ def allows_handshake(scope: Any, session: Any) -> bool:
     """
     layers = [Layer("sockets_address", socket_address(scope), settings.LIMIT_SOCKETS_ADDRESS)]
     if account := session.get(SESSION_KEY):
-        layers.append(Layer(SOCKETS.layer, f"account {account}", SOCKETS.most))
-    decision = acquire_here(layers)
+        layers.append(Layer(SOCKETS.layer, f"account {account}", SOCKETS.requests_a_minute))
+    decision = acquire_locally(layers)
     for layer in decision.refused_by:
         hits.labels(layer).inc()
     return decision.allowed

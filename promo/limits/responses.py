@@ -16,7 +16,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.http import urlencode
 
-from accounts.sessions import browser_of
+from accounts.sessions import ensure_browser_id
 from promo.steps import step_at
 from snap.api_errors import error_body
 
@@ -83,7 +83,7 @@ def render_challenge(
     # Nobody is looked up for this page: it has to be cheap.
     request.user = AnonymousUser()
     if purpose:
-        browser_of(request)  # The challenge is solved for this browser's id.
+        ensure_browser_id(request)  # The challenge is solved for this browser's id.
     context = {
         "wait": wait,
         "back": back,

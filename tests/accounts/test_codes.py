@@ -15,8 +15,8 @@ from django.test import Client
 from pytest_django import Settings
 
 from accounts.exceptions import AccountError
+from accounts.login_codes import send_login_code, verify_login_code
 from accounts.models import BlockedPhone, LoginCode, User
-from accounts.services import send_login_code, verify_login_code
 from notifications.models import Email
 from tests.factories import make_account, make_accounts, make_event
 from tests.helpers.guards import at_once, slow, without_advisory_locks

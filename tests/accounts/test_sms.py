@@ -3,8 +3,8 @@
 import pytest
 from pytest_django import Settings
 
+from accounts.login_codes import send_login_code
 from accounts.models import LoginCode
-from accounts.services import send_login_code
 from accounts.sms import ConsoleChannel
 from notifications.models import Email
 from tests.factories import make_account

@@ -37,7 +37,7 @@ ATTACKER = "198.51.100.7"
 CARRIER = "203.0.113.9"
 # Connections of a harvester or pumper; of one who floods the sign-in of staff.
 HANDS, FLOODING = 8, 24
-PEOPLE, COME_WITHIN, PATIENCE = 1000, 30.0, 300.0
+PEOPLE, WAIT_PROOF_GRACE, PATIENCE = 1000, 30.0, 300.0
 TAKEOVERS = 5
 LONGEST_CALL = 30.0
 MOBILE = ("91", "92", "93", "96")  # how Portuguese mobile numbers begin
@@ -429,7 +429,7 @@ def _claim(bench: Bench, event: Event, phone: str, email: str) -> None:
 async def _crowd(bench: Bench, event: Event) -> Figures:
     """Have a thousand people come behind one carrier's address within half a minute."""
     numbers, people = _at_random(), bench.size(PEOPLE)
-    deadline = min(COME_WITHIN, bench.seconds)
+    deadline = min(WAIT_PROOF_GRACE, bench.seconds)
     began, times = monotonic(), []
 
     async def person(number: int) -> None:

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
+from accounts.login_codes import send_login_code
 from accounts.models import LoginCode, User
-from accounts.services import send_login_code
 from tests.factories import make_account, make_event
 from tests.helpers.browser import shoot
 from tests.helpers.stack import Stack

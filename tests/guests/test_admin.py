@@ -34,7 +34,7 @@ from guests.models import (
 )
 from guests.qr.codes import image_name, pass_url
 from notifications.models import Email
-from snap.admin import CutPaginator
+from snap.admin import CappedPaginator
 from tests.factories import (
     make_account,
     make_event,
@@ -158,16 +158,16 @@ def make_many_guests(size: int) -> None:
 
 
 def test_a_long_list_is_counted_so_far_and_no_further(admin: Client) -> None:
-    make_many_guests(CutPaginator.MOST - 1)
+    make_many_guests(CappedPaginator.MAX_COUNT - 1)
     page = admin.get(at("guests_guest_changelist")).content.decode()
-    assert f"{CutPaginator.MOST - 1} convidados" in page
-    assert f"({CutPaginator.MOST - 1})" in page  # beside the state they are all in
+    assert f"{CappedPaginator.MAX_COUNT - 1} convidados" in page
+    assert f"({CappedPaginator.MAX_COUNT - 1})" in page  # beside the state they are all in
     make_guest()
     page = admin.get(at("guests_guest_changelist")).content.decode()
-    assert f"{CutPaginator.MOST}+ convidados" in page
-    assert f"({CutPaginator.MOST - 1})" not in page
+    assert f"{CappedPaginator.MAX_COUNT}+ convidados" in page
+    assert f"({CappedPaginator.MAX_COUNT - 1})" not in page
     page = admin.get(at("guests_guest_changelist"), {"_facets": "True"}).content.decode()
-    assert f"({CutPaginator.MOST - 1})" in page
+    assert f"({CappedPaginator.MAX_COUNT - 1})" in page
 
 
 def test_searching_finds_by_name_phone_and_email(admin: Client) -> None:

@@ -21,8 +21,8 @@ from django.test import Client
 from redis import Redis
 from redis.connection import AbstractConnection
 
+from accounts.login_codes import send_login_code
 from accounts.models import LoginCode, User
-from accounts.services import send_login_code
 from guests.emergency.draining import drain
 from guests.emergency.entries import Entry
 from guests.emergency.journal import get_journal

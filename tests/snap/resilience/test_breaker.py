@@ -148,7 +148,7 @@ def test_the_probe_opens_it_and_closes_it_and_no_caller_is_a_trial() -> None:
     server = Server()
     breaker = probed(server.answers)
     back: list[str] = []
-    breaker.on_return.append(lambda: back.append(breaker.state))
+    breaker.on_recovery.append(lambda: back.append(breaker.state))
     server.is_there = False
     breaker.suspect()
     wait_for(lambda: breaker.state == "open")

@@ -177,7 +177,7 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "snap.settings"
 import django
 django.setup()
 from snap.resilience.slots import Slots
-with Slots(sys.argv[1], 1).one():
+with Slots(sys.argv[1], 1).hold_one():
     print("held", flush=True)
     time.sleep(60)
 """
@@ -198,22 +198,22 @@ def holder(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
 
 @pytest.mark.parametrize("holder", ["trial"], indirect=True)
 def test_processes_share_their_slots_and_a_killed_one_gives_its_own_back(holder: Any) -> None:
-    slots = Slots("trial", 1, patience=0.2)
-    with pytest.raises(BusyError), slots.one():
+    slots = Slots("trial", 1, timeout=0.2)
+    with pytest.raises(BusyError), slots.hold_one():
         pytest.fail("two hold one slot")
     holder.kill()
     holder.wait()
-    with slots.one(), pytest.raises(BusyError), slots.one():
+    with slots.hold_one(), pytest.raises(BusyError), slots.hold_one():
         pytest.fail("two threads hold one slot")
 
 
 def test_of_many_threads_few_wait() -> None:
-    slots = Slots("crowd", 1, waiters=2, patience=5.0)
+    slots = Slots("crowd", 1, waiters=2, timeout=5.0)
 
     def work(_: int) -> float:
         began = time.monotonic()
         try:
-            with slots.one():
+            with slots.hold_one():
                 time.sleep(0.3)
                 return 0.0
         except BusyError:
