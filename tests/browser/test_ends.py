@@ -165,18 +165,18 @@ def test_a_ticket_stays_on_screen_while_its_requests_fail(
         sign_in(phone, stack, request.account)
         page = phone.new_page()
         page.goto(f"/promo/{request.event.slug}/ticket/{request.ticket_id}/")
-        asked: list[str] = []
+        polls: list[str] = []
 
         def fail(route: Route) -> None:
-            asked.append(route.request.url)
+            polls.append(route.request.url)
             route.fulfill(status=503, body="<h1>Away</h1>", content_type="text/html")
 
         page.route("**/ticket/**", fail)
         for _ in range(150):
             page.wait_for_timeout(100)
-            if len(asked) > 1:
+            if len(polls) > 1:
                 break
-        assert len(asked) > 1, "the page stopped polling"
+        assert len(polls) > 1, "the page stopped polling"
         expect(page.locator("#ticket[data-state=processing]")).to_be_visible()
         page.unroute("**/ticket/**")
     expect_qr(page, timeout=15_000)
