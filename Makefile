@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test faults load bench metrics settings lint types security requirements
+.PHONY: run logs test faults load bench metrics settings lint types security requirements
 
 # Where this is set, as in many images, each process would compile all that it imports anew, for two
 # thirds of its start. Packages are compiled when they are installed, ours when they are imported.
@@ -10,9 +10,10 @@ export PYTHONDONTWRITEBYTECODE =
 
 .venv/.run: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "SNAP needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another one: make run PYTHON=python3.12")'
-	@echo "Installing SNAP's packages into .venv"
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@test -x $(BIN)/pip || $(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "Python's venv module is incomplete. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@echo "Installing SNAP's packages into .venv (once; about 300 MB)"
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install -qq --disable-pip-version-check uv
 	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.txt
 	@touch $@
 
@@ -21,8 +22,15 @@ export PYTHONDONTWRITEBYTECODE =
 	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements-dev.txt
 	@touch $@
 
+# `make run VERBOSE=1` shows all logs; `make run WITHOUT=web` leaves a process to another terminal.
 run: .venv/.run
-	@exec $(BIN)/python manage.py up
+	@exec $(BIN)/python manage.py up $(if $(VERBOSE),--verbose) $(if $(WITHOUT),--without $(WITHOUT))
+
+# Follows the logs of `make run` until Ctrl-C; `make logs ONLY=worker` those of one process.
+LOG := var/log/$(or $(ONLY),all).log
+logs:
+	@test -e $(LOG) || { echo "There is no $(LOG). \`make run\` writes the logs."; exit 1; }
+	@trap 'exit 0' INT; tail -n 50 -F $(LOG) 2>/dev/null
 
 test: .venv/.dev
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal

@@ -1,7 +1,7 @@
-"""Accounts and blocked phones, as staff see them.
+"""Admin pages of accounts, blocked phones and suspicious activity.
 
-Only a superuser changes how an account with powers signs in: phone, email, password, second factor,
-groups. Other staff change the accounts of guests.
+Only superusers change how an account with powers signs in: its phone, email, password, second
+factor and groups. Other staff change the accounts of guests.
 """
 
 from contextlib import suppress
@@ -26,19 +26,19 @@ from django_otp.plugins.otp_totp.admin import TOTPDeviceAdmin
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from accounts.lockout import STAFF_SIGN_IN, refuse_sign_in
+from accounts.login_codes import revoke_proofs
 from accounts.models import BlockedPhone, SuspiciousActivity, User
 from accounts.phone_checks import forget_phone
 from accounts.phones import PhoneError, masked_phone, parse_phone
-from accounts.services import forget_proofs
-from accounts.suspicious import last_day
-from snap.admin import ChangesOnly, LongList
+from accounts.suspicious import count_last_day
+from snap.admin import ChangedFieldsAdmin, LongListAdmin
 from snap.limits.policy import STAFF, limited
 
 POWERS = ["is_staff", "is_superuser", "groups", "user_permissions"]
 
 
-class FindsPhones(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Finds a phone however it is written: `912 345 678`, `00351…`."""
+class PhoneSearchAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Finds a phone in any spelling: `912 345 678`, `00351…`."""
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -58,7 +58,7 @@ class AccountForm(UserChangeForm):  # type: ignore[type-arg]
 
 
 class NewAccountForm(forms.ModelForm):  # type: ignore[type-arg]
-    """An account as registration makes it: without a password, until staff give it one."""
+    """Creates an account without a password, as registration does. Staff can set one later."""
 
     class Meta:
         model = User
@@ -84,7 +84,7 @@ def cleaned_phone(text: str) -> str:
 
 
 @admin.register(User)
-class AccountAdmin(LongList, FindsPhones, ChangesOnly, UserAdmin):  # type: ignore[type-arg]
+class AccountAdmin(LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin, UserAdmin):  # type: ignore[type-arg]
     form = AccountForm
     add_form = NewAccountForm
     list_display = ["name", "phone_masked", "email", "verified_at", "is_staff", "created_at"]
@@ -101,13 +101,14 @@ class AccountAdmin(LongList, FindsPhones, ChangesOnly, UserAdmin):  # type: igno
     add_fieldsets = [(None, {"classes": ["wide"], "fields": NewAccountForm.Meta.fields})]
 
     def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
-        """Store what was changed. A new email or phone has proven nothing yet."""
+        """Save the changed fields, and revoke the proofs of a changed email or phone."""
         super().save_model(request, obj, form, change)
         email, phone = "email" in form.changed_data, "phone" in form.changed_data
         if change and (email or phone):
-            forget_proofs(User(pk=obj.pk), email=email, phone=phone)
-        if phone and (given_up := form.initial.get("phone")):
-            transaction.on_commit(partial(forget_phone, given_up))
+            revoke_proofs(User(pk=obj.pk), email=email, phone=phone)
+        old_phone = form.initial.get("phone")
+        if phone and old_phone:
+            transaction.on_commit(partial(forget_phone, old_phone))
         if "is_active" in form.changed_data:
             User(pk=obj.pk).close_sockets()
 
@@ -117,19 +118,23 @@ class AccountAdmin(LongList, FindsPhones, ChangesOnly, UserAdmin):  # type: igno
 
     @admin.display(description=_("phone"), ordering="phone")
     def phone_masked(self, account: User) -> str:
-        return masked_phone(account.phone) if account.phone else "–"
+        if not account.phone:
+            return "–"
+        return masked_phone(account.phone)
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
-        """Show superusers the password of staff. Guests sign in with codes and have none."""
+        """Show the password section of staff to superusers. Guests sign in with codes only."""
         fieldsets = super().get_fieldsets(request, obj)
         if obj is None or not obj.is_staff or not _is_superuser(request):
             return fieldsets
         return [*fieldsets, (_("Password"), {"fields": ["password"]})]
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
-        """Only a superuser gives powers, so that nobody else can take some."""
-        fixed = super().get_readonly_fields(request, obj)
-        return fixed if _is_superuser(request) else [*fixed, *POWERS]
+        """Let only superusers grant powers, so that other staff cannot grant some to themselves."""
+        fields = super().get_readonly_fields(request, obj)
+        if _is_superuser(request):
+            return fields
+        return [*fields, *POWERS]
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         if obj is not None and not _is_superuser(request) and obj.has_powers:
@@ -137,14 +142,14 @@ class AccountAdmin(LongList, FindsPhones, ChangesOnly, UserAdmin):  # type: igno
         return super().has_change_permission(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """Personal data are removed by `purge_personal_data`, which leaves the lists right."""
+        """Return False: `purge_personal_data` removes personal data and keeps the lists intact."""
         return False
 
     @limited(read=STAFF, write=STAFF_SIGN_IN)
     def user_change_password(
         self, request: HttpRequest, id: str, form_url: str = ""
     ) -> HttpResponse:
-        """Set the password of staff. Guests have none, and only superusers set a colleague's."""
+        """Let superusers set the password of staff. Guests have none."""
         account = self.get_object(request, id)
         if account is None or not account.is_staff or not _is_superuser(request):
             raise PermissionDenied
@@ -170,7 +175,7 @@ def _is_superuser(request: HttpRequest) -> bool:
 
 
 class SuperusersOnly(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Closed to all other staff, whatever permissions they were given."""
+    """Pages for superusers only. Other staff have no access, whatever their permissions."""
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return _is_superuser(request) and super().has_view_permission(request, obj)
@@ -222,7 +227,7 @@ class BlockedPhoneForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 def blocks_staff(blocked: BlockedPhone) -> bool:
-    """Say whether the block covers the phone of an account with powers. One query."""
+    """Return whether a block covers the phone of an account with powers. One query."""
     lookup = "phone__startswith" if blocked.is_prefix else "phone"
     return User.objects.with_powers().filter(**{lookup: blocked.phone}).exists()
 
@@ -240,27 +245,27 @@ class BlockedPhoneAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         request: HttpRequest,
         obj: BlockedPhone | None = None,
         change: bool = False,
-        **how: Any,
+        **options: Any,
     ) -> Any:
-        form: Any = super().get_form(request, obj, change, **how)
+        form: Any = super().get_form(request, obj, change, **options)
         form.is_by_superuser = _is_superuser(request)
         return form
 
     def has_change_permission(self, request: HttpRequest, obj: BlockedPhone | None = None) -> bool:
         allowed = super().has_change_permission(request, obj)
-        return allowed and self._may_touch(request, obj)
+        return allowed and self._may_change(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: BlockedPhone | None = None) -> bool:
         allowed = super().has_delete_permission(request, obj)
-        return allowed and self._may_touch(request, obj)
+        return allowed and self._may_change(request, obj)
 
-    def _may_touch(self, request: HttpRequest, obj: BlockedPhone | None) -> bool:
+    def _may_change(self, request: HttpRequest, obj: BlockedPhone | None) -> bool:
         return obj is None or _is_superuser(request) or not blocks_staff(obj)
 
 
 @admin.register(SuspiciousActivity)
 class SuspiciousActivityAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """What looked like an attack, with the sums of the last day above the list. Nobody edits it."""
+    """A read-only list of suspicious activity, with the counts of the last day above it."""
 
     change_list_template = "admin/accounts/suspicious_activity.html"
     list_display = ["hour", "reason", "count", "address", "phone_hash", "last_seen"]
@@ -284,5 +289,5 @@ class SuspiciousActivityAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        context: dict[str, Any] = {**(extra_context or {}), **last_day()}
+        context: dict[str, Any] = {**(extra_context or {}), **count_last_day()}
         return super().changelist_view(request, context)

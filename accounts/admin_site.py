@@ -1,4 +1,4 @@
-"""Who gets into admin: staff who signed in with a password, lately, and with a second factor."""
+"""The admin site. Staff need a recent sign-in with a password, and a second factor."""
 
 import logging
 import time
@@ -27,10 +27,10 @@ from accounts.sessions import (
     SESSION_ID_KEY,
     STAFF_BROWSER_KEY,
     account_of,
-    browser_of,
+    browser_data_of,
     end_session,
-    kept_of,
-    name_session,
+    ensure_browser_id,
+    ensure_session_id,
 )
 from snap.limits.policy import PAGES, STAFF, STAFF_CODE, limit_all, limited
 
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 SINCE_KEY = "staff_since"
 SEEN_KEY = "staff_seen"
-SEEN_EVERY = 60  # seconds between two new cookies that say so
+SEEN_INTERVAL = 60  # seconds between two updates of SEEN_KEY, each of which sets a new cookie
 
 
 class StaffSite(AdminSite):
@@ -60,7 +60,7 @@ class StaffSite(AdminSite):
     def login(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Ask for the password, and lead whoever gave it on to the second factor."""
+        """Ask for the password. After the right one redirect to the second factor."""
         if super().has_permission(request) and began_with_password(request):
             if not is_staff_session(request):
                 end_session(request, account_of(request))
@@ -68,8 +68,10 @@ class StaffSite(AdminSite):
                 return redirect(f"{reverse('admin:second_factor')}?{_next_query(request)}")
         if request.method == "POST" and (refused := refuse_sign_in(request)):
             return refused
-        replaced, browser = account_of(request), browser_of(request)
-        session_id, kept = request.session.get(SESSION_ID_KEY, ""), kept_of(request.session)
+        replaced = account_of(request)
+        browser = ensure_browser_id(request)
+        session_id = request.session.get(SESSION_ID_KEY, "")
+        kept = browser_data_of(request.session)
         response = super().login(request, extra_context)
         if request.method == "POST" and response.status_code != 302:
             count_failure(request)
@@ -84,8 +86,8 @@ class StaffSite(AdminSite):
     def logout(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:
-        """End all sessions of this account: a session of staff is worth more than a guest's."""
-        kept = kept_of(request.session)
+        """Sign out of all sessions of this account, because staff can do more than guests."""
+        kept = browser_data_of(request.session)
         if request.method == "POST" and (account := account_of(request)):
             account.sign_out_everywhere()
         response = super().logout(request, extra_context)
@@ -97,7 +99,7 @@ class StaffSite(AdminSite):
     def password_change(  # type: ignore[override]  # a refusal is no TemplateResponse
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Change one's own password. It ends all other sessions, and closes the open sockets."""
+        """Change one's own password, which ends all other sessions and closes open sockets."""
         if request.method == "POST" and (refused := refuse_sign_in(request)):
             return refused
         response = super().password_change(request, extra_context)
@@ -108,7 +110,7 @@ class StaffSite(AdminSite):
     @method_decorator(limited(read=STAFF, write=STAFF_CODE))
     @method_decorator(never_cache)
     def second_factor(self, request: HttpRequest) -> HttpResponse:
-        """Ask for a code of the authenticator app; the first time, show how to add SNAP to it."""
+        """Ask for a code of the authenticator app. The first time show how to set the app up."""
         if not super().has_permission(request) or not is_staff_session(request):
             return redirect(f"{reverse('admin:login')}?{_next_query(request)}")
         account = request.user
@@ -119,16 +121,16 @@ class StaffSite(AdminSite):
             typed = form.cleaned_data["code"]
             if device is None and (codes := confirm_device(account, typed)):
                 mark_verified(request, device_of(account))
-                return self._show(request, "backup_codes", codes=codes)
+                return self._render(request, "backup_codes", codes=codes)
             if device and (used := verify_code(account, typed)):
                 mark_verified(request, used)
                 return redirect(_safe_next(request))
             log.warning("second_factor_wrong", extra={"account_id": account.pk})
             form.add_error("code", _("This code is not right, or it was used already."))
         enrolment = None if device else enrolment_of(account)
-        return self._show(request, "second_factor", form=form, enrolment=enrolment)
+        return self._render(request, "second_factor", form=form, enrolment=enrolment)
 
-    def _show(self, request: HttpRequest, page: str, **context: Any) -> HttpResponse:
+    def _render(self, request: HttpRequest, page: str, **context: Any) -> HttpResponse:
         context |= {
             "title": _("Second step"),
             "next": _safe_next(request),
@@ -141,8 +143,8 @@ class StaffSite(AdminSite):
 
 
 def begin_staff_session(request: HttpRequest) -> None:
-    """Start the clock after a password; a second factor of an earlier session is forgotten."""
-    name_session(request)
+    """Record the time of the sign-in, and discard the second factor of an earlier session."""
+    ensure_session_id(request)
     request.session[SINCE_KEY] = request.session[SEEN_KEY] = int(time.time())
     request.session.pop(DEVICE_ID_SESSION_KEY, None)
 
@@ -152,20 +154,24 @@ def began_with_password(request: HttpRequest) -> bool:
 
 
 def is_staff_session(request: HttpRequest) -> bool:
-    """Say whether the session began with a password, not too long ago, and was in use since."""
+    """Return whether the session began with a password and has not expired.
+
+    It expires STAFF_SESSION_AGE seconds after the password, or STAFF_SESSION_IDLE seconds without a
+    request.
+    """
     if not began_with_password(request):
         return False
     session, now = request.session, int(time.time())
     since, seen = session.setdefault(SINCE_KEY, now), session.setdefault(SEEN_KEY, now)
     if now - since > settings.STAFF_SESSION_AGE or now - seen > settings.STAFF_SESSION_IDLE:
         return False
-    if now - seen > SEEN_EVERY:
+    if now - seen > SEEN_INTERVAL:
         session[SEEN_KEY] = now
     return True
 
 
 def is_verified(request: HttpRequest) -> bool:
-    """Say whether a second factor was given, or none is asked for."""
+    """Return whether a second factor was given or is not required."""
     return not settings.STAFF_SECOND_FACTOR or bool(request.user.is_verified())  # type: ignore[union-attr]
 
 
@@ -174,7 +180,9 @@ def _safe_next(request: HttpRequest) -> str:
     is_ours = url_has_allowed_host_and_scheme(
         wanted, {request.get_host()}, require_https=request.is_secure()
     )
-    return wanted if is_ours else reverse("admin:index")
+    if not is_ours:
+        return reverse("admin:index")
+    return wanted
 
 
 def _next_query(request: HttpRequest) -> str:

@@ -1,4 +1,4 @@
-"""How somebody signed in decides what the session may do."""
+"""The backend of sessions that began with a code. It decides what such a session may do."""
 
 from django.contrib.auth.backends import BaseBackend
 
@@ -6,9 +6,9 @@ from accounts.models import User
 
 
 class CodeBackend(BaseBackend):
-    """Sessions that began with a code or a registration: a guest's, also when staff own it.
+    """For sessions that began with a code or a registration. They never open admin, even of staff.
 
-    A code goes to a mailbox; admin asks for the password, and for what it may ask beside it.
+    A code only proves a mailbox. Admin requires the password and the second factor.
     """
 
     def get_user(self, user_id: int) -> User | None:

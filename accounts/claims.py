@@ -1,6 +1,6 @@
 """Claims on an account's phone: making one, and the holder's objection.
 
-`guests.claims` decides them: what an account has, it has on lists.
+`guests.claims` decides claims, because the account's places on lists depend on the decision.
 """
 
 import logging
@@ -31,12 +31,12 @@ def make_claim(
     address: str,
     event_slug: str = "",
 ) -> Claim:
-    """Keep a claim on an account's phone and tell the holder by email. The account stays as it is.
+    """Store a claim on an account's phone and notify the holder by email. The account is unchanged.
 
     Return the claim, or the undecided one that this browser has made before. Raises AccountError:
     `too_many_claims` past CLAIMS_PER_ACCOUNT or CLAIMS_PER_NETWORK undecided claims on the account,
     `email_taken` when ACCOUNTS_PER_EMAIL other accounts have the claimant's email, `refused` for a
-    blocked phone or an account that was switched off. Not for use inside a transaction.
+    blocked phone or an inactive account. Not for use inside a transaction.
     """
     note_suspicious("claim", phone=account.phone or "", address=address)
     claim = Claim(
@@ -53,20 +53,21 @@ def make_claim(
 
 @transaction.atomic
 def save_claim(account: User, claim: Claim) -> Claim:
-    """Keep a claim that was written while the database was away, from a network that nobody knows.
+    """Store a claim that was made while the database was away. Its network is not known.
 
-    Return it, or the undecided one that its browser has made before. One that `make_claim` would
-    not take is kept as refused: staff see what was written, and nobody gets an email. Made for use
-    inside a transaction: note the claim as suspicious after that.
+    Return it, or the undecided one that its browser has made before. A claim that `make_claim`
+    would refuse is stored as refused: staff see it, and no email is sent. For use inside a
+    transaction; after that the caller notes the claim as suspicious.
     """
     try:
         return _store(claim, account)
     except AccountError as error:
-        refused = Claim.State.REFUSED
-        claim.account, claim.state = account, refused
-        claim.decided_at, claim.decided_by = Now(), error.code
+        claim.account = account
+        claim.state = Claim.State.REFUSED
+        claim.decided_at = Now()
+        claim.decided_by = error.code
         claim.save()
-        ClaimChange.objects.create(claim=claim, to_state=refused, actor=error.code)
+        ClaimChange.objects.create(claim=claim, to_state=claim.state, actor=error.code)
         log.warning("claim_refused", extra={"account_id": account.pk, "code": error.code})
         return claim
 
@@ -84,7 +85,7 @@ def _store(claim: Claim, account: User) -> Claim:
     if is_full or of_network.count() >= settings.CLAIMS_PER_NETWORK:
         raise AccountError("too_many_claims")
     check_email_is_free(claim.email, beside=claim.account)
-    claim.is_announced = _may_tell_holder(claim.account)
+    claim.is_announced = _may_notify_holder(claim.account)
     claim.save()
     ClaimChange.objects.create(claim=claim, to_state=claim.state, actor="claimant")
     if claim.is_announced:
@@ -94,30 +95,31 @@ def _store(claim: Claim, account: User) -> Claim:
     return claim
 
 
-def _may_tell_holder(account: User) -> bool:
-    """Say whether one more email about claims may go to the holder today."""
-    told = account.claims.filter(is_announced=True, created_at__gt=Now() - timedelta(days=1))
-    return bool(account.email) and told.count() < settings.CLAIM_EMAILS_A_DAY
+def _may_notify_holder(account: User) -> bool:
+    """Return whether one more email about claims may go to the holder within 24 hours."""
+    announced = account.claims.filter(is_announced=True, created_at__gt=Now() - timedelta(days=1))
+    return bool(account.email) and announced.count() < settings.CLAIM_EMAILS_A_DAY
 
 
 def latest_claim(account: User, browser: str) -> Claim | None:
-    """Return the claim that a browser has made last on an account."""
+    """Return the newest claim that a browser has made on an account, or None."""
     made = Claim.objects.filter(account=account, browser=browser)
     return made.exclude(browser="").order_by("-pk").first()
 
 
 def object_to(claim: Claim) -> Claim:
-    """Record the holder's objection to an open claim, and return the claim as it then stands."""
+    """Record the holder's objection to an open claim. Return the claim with its current state."""
     return _move(claim, Claim.State.OPEN, Claim.State.OBJECTED)
 
 
 def withdraw_objection(claim: Claim) -> Claim:
-    """Take the holder's objection back, and return the claim as it then stands."""
+    """Withdraw the holder's objection. Return the claim with its current state."""
     return _move(claim, Claim.State.OBJECTED, Claim.State.OPEN)
 
 
 @transaction.atomic
 def _move(claim: Claim, from_state: str, to_state: str) -> Claim:
+    """Move a claim to another state if it is in `from_state`, under its account's lock."""
     User.objects.select_for_update(no_key=True).get(pk=claim.account_id)
     claim = Claim.objects.select_related("account").get(pk=claim.pk)
     if claim.state == from_state:
@@ -126,5 +128,5 @@ def _move(claim: Claim, from_state: str, to_state: str) -> Claim:
 
 
 def was_objected_to(claim: Claim) -> bool:
-    """Say whether the holder has objected before, also when the objection was taken back."""
+    """Return whether the holder has ever objected, even if the objection was withdrawn."""
     return claim.changes.filter(to_state=Claim.State.OBJECTED).exists()

@@ -1,4 +1,4 @@
-"""Signatures in links that go to an account's own email: the link's use proves that email."""
+"""Signatures of links that are sent to an account's own email. Opening one proves the email."""
 
 from django.core.signing import BadSignature, Signer
 from django.http import HttpRequest
@@ -9,14 +9,14 @@ SALT = "accounts.email_links"
 
 
 def signature_for(account: User, purpose: str) -> str:
-    """Return the signature of a link for one purpose. It ends when the account's email changes."""
+    """Return the signature of a link for one purpose. It is valid until the email changes."""
     return Signer(salt=SALT).signature(_signed(account, purpose))
 
 
 def is_signature_for(signature: str, account: User, purpose: str) -> bool:
-    """Say whether a link was sent to the email that the account has now, for this purpose.
+    """Return whether a link was sent to the account's current email, for this purpose.
 
-    Signatures of SECRET_KEY_FALLBACKS count as well.
+    Signatures with keys of SECRET_KEY_FALLBACKS are valid.
     """
     try:
         Signer(salt=SALT).unsign(f"{_signed(account, purpose)}:{signature}")
@@ -25,11 +25,12 @@ def is_signature_for(signature: str, account: User, purpose: str) -> bool:
     return bool(account.email)
 
 
-def is_opened(request: HttpRequest) -> bool:
-    """Say whether somebody opens a link: HEAD and a browser's prefetch must not have its effect."""
-    purposes = [request.headers.get(name, "") for name in ("Sec-Purpose", "Purpose", "X-Moz")]
-    is_prefetch = any(purpose.lower().startswith("prefetch") for purpose in purposes)
-    return request.method == "GET" and not is_prefetch
+def is_link_opened(request: HttpRequest) -> bool:
+    """Return whether a person opens a link: no HEAD request and no prefetch by the browser."""
+    for header in ("Sec-Purpose", "Purpose", "X-Moz"):
+        if request.headers.get(header, "").lower().startswith("prefetch"):
+            return False
+    return request.method == "GET"
 
 
 def _signed(account: User, purpose: str) -> str:

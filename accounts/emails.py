@@ -1,4 +1,4 @@
-"""What goes into the emails that accounts send, gathered when they are sent."""
+"""The content of emails about accounts, read from the database when they are sent."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ def login_code(cause: str) -> EmailContent | None:
 
 @email_kind("claim")
 def claim(cause: str) -> EmailContent | None:
-    """Tell the holder of an account that somebody claims its phone."""
+    """Tell the holder of an account that another person claims its phone."""
     undecided = Claim.objects.undecided().select_related("account")
     made = undecided.filter(pk=cause.removeprefix("claim:")).first()
     if made is None:
@@ -65,7 +65,7 @@ def claim(cause: str) -> EmailContent | None:
 
 @email_kind("claim_decided")
 def claim_decided(cause: str) -> EmailContent | None:
-    """Tell the claimant, or whoever held the account, how a claim ended.
+    """Tell the claimant, or the former holder of the account, how a claim was decided.
 
     The cause is `claim:<id>/<state>/<claimant or holder>`.
     """
@@ -92,6 +92,6 @@ def _first_name(made: Claim, side: str) -> str:
 
 
 def answer_hours() -> int:
-    """Return the hours that the holder of an account has to answer a claim, at least one."""
+    """Return the hours in which the holder of an account can answer a claim, at least 1."""
     hours: float = settings.CLAIM_ANSWER_SECONDS / 3600
     return max(1, round(hours))

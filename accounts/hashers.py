@@ -1,4 +1,4 @@
-"""Passwords are hashed slowly on purpose. How many are hashed at once has a bound."""
+"""Limits how many passwords are hashed at once, because hashing is slow on purpose."""
 
 import os
 
@@ -11,11 +11,12 @@ hash_slots = Slots("hash", settings.HASH_SLOTS or max(1, (os.cpu_count() or 1) /
 
 
 class BoundedPasswordHasher(PBKDF2PasswordHasher):
-    """Django's hasher, in one of this host's slots. Raises BusyError where none gets free.
+    """Django's hasher, in one of this host's slots. Raises BusyError if no slot becomes free.
 
-    Checking a password, one of an unknown account too, and setting one all end here.
+    Django calls `encode` when a password is checked, also for an unknown account, and when one is
+    set.
     """
 
     def encode(self, password: str, salt: str, iterations: int | None = None) -> str:
-        with hash_slots.one():
+        with hash_slots.hold_one():
             return super().encode(password, salt, iterations)

@@ -1,7 +1,7 @@
-"""Whether a phone has an account: asked before every sign-in, so answered from a cache if it can.
+"""Checks whether a phone has an account, before every sign-in. The result is cached if it has one.
 
-Only presence is cached. Absence is looked up each time (one index read), so that no race between a
-check and a registration can leave "does not exist" behind.
+A phone without an account is looked up each time (one index read): otherwise a check that runs
+during a registration could cache that there is no account.
 """
 
 from time import monotonic
@@ -30,7 +30,7 @@ class PhoneCheck(NamedTuple):
 
 
 def check_phone(phone: str) -> PhoneCheck:
-    """Say whether a phone (E.164) has an account. One query when the cache does not know."""
+    """Return whether a phone (E.164) has an account. One query if it is not cached."""
     began = monotonic()
     check = _check(phone)
     duration.observe((monotonic() - began) * 1000)
@@ -38,7 +38,7 @@ def check_phone(phone: str) -> PhoneCheck:
 
 
 def forget_phone(phone: str) -> None:
-    """Drop what is cached of a phone that an account has given up; call it after the commit."""
+    """Delete the cached result for a phone that an account had. Call it after the commit."""
     cache.delete(_key(phone))
 
 

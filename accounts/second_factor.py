@@ -1,4 +1,4 @@
-"""The second factor of staff: an authenticator app, and backup codes for when it is lost."""
+"""The second factor of staff: an authenticator app, and backup codes in case it is lost."""
 
 import logging
 from base64 import b32encode, b64encode
@@ -20,16 +20,16 @@ BACKUP_CODES = 10
 
 @dataclass(frozen=True)
 class Enrolment:
-    """What an authenticator app is to be told: the address in a QR code, or the key by hand."""
+    """The data for an authenticator app: an `otpauth:` URL for a QR code, or the key to type."""
 
-    address: str
+    url: str
     key: str
 
     @property
     def image(self) -> str:
-        """The QR code as an address of its own: the key is nowhere that a cache could keep it."""
+        """Return the QR code as a data URI, so that no cache stores the key."""
         png = BytesIO()
-        qrcode.make(self.address).save(png)
+        qrcode.make(self.url).save(png)
         return "data:image/png;base64," + b64encode(png.getvalue()).decode()
 
 
@@ -40,8 +40,8 @@ def device_of(account: User) -> Device | None:
 
 @transaction.atomic
 def enrolment_of(account: User) -> Enrolment:
-    """Return what the app is told, the same until it is confirmed. Three queries at most."""
-    # The account's lock: two pages at once would make two devices.
+    """Return the data for the app, the same until it is confirmed. Three queries at most."""
+    # The lock prevents that two concurrent pages create two devices.
     User.objects.select_for_update(no_key=True).get(pk=account.pk)
     device = TOTPDevice.objects.filter(user=account, confirmed=False).order_by("pk").first()
     if device is None:
@@ -51,8 +51,8 @@ def enrolment_of(account: User) -> Enrolment:
 
 @transaction.atomic
 def confirm_device(account: User, typed: str) -> list[str]:
-    """Confirm the app with its first code; return backup codes, once; [] if it is wrong."""
-    # The account's lock: two enrolments at once would leave two apps.
+    """Confirm the app with its first code. Return new backup codes, or [] if the code is wrong."""
+    # The lock prevents that two concurrent enrolments confirm two apps.
     User.objects.select_for_update(no_key=True).get(pk=account.pk)
     device = TOTPDevice.objects.filter(user=account, confirmed=False).order_by("pk").first()
     if device is None or device_of(account) or not device.verify_token(typed):
@@ -62,18 +62,20 @@ def confirm_device(account: User, typed: str) -> list[str]:
     StaticDevice.objects.filter(user=account).delete()
     backup = StaticDevice.objects.create(user=account, name="backup")
     codes = [StaticToken.random_token() for _ in range(BACKUP_CODES)]
-    StaticToken.objects.bulk_create([StaticToken(device=backup, token=code) for code in codes])
+    StaticToken.objects.bulk_create(StaticToken(device=backup, token=code) for code in codes)
     log.info("second_factor_enrolled", extra={"account_id": account.pk})
     return codes
 
 
 @transaction.atomic
 def verify_code(account: User, typed: str) -> Device | None:
-    """Return the device whose code this is, each code once, or None.
+    """Return the device whose code was typed, or None. Each code is accepted once.
 
-    Digits are the app's, anything else is a backup code. After each wrong one the device takes
-    none for twice as long as before.
+    Digits are a code of the app; anything else is a backup code. After each wrong code the device
+    accepts none for a pause that doubles every time.
     """
     model = TOTPDevice if typed.isdigit() else StaticDevice
     device = model.objects.select_for_update().filter(user=account, confirmed=True).first()
-    return device if device is not None and device.verify_token(typed) else None
+    if device is None or not device.verify_token(typed):
+        return None
+    return device

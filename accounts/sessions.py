@@ -1,4 +1,4 @@
-"""Sessions in signed cookies: who signs in, in which browser, and when a session ends."""
+"""Sessions in signed cookies: signing in and out, and when a session is valid."""
 
 import secrets
 from collections.abc import Mapping
@@ -21,10 +21,10 @@ STAFF_BROWSER_KEY = "staff_browser"
 # Hashes of the phones whose accounts have signed in in this browser.
 OWN_PHONES_KEY = "own_phones"
 MAX_OWN_PHONES = 3
-# The tickets that this browser was given in an emergency. They end with signing out.
+# The tickets that this browser was given in an emergency. Signing out removes them.
 TICKETS_KEY = "tickets"
-# What the browser's cookie keeps when a session ends in it: it tells of the browser.
-OF_BROWSER = (BROWSER_KEY, STAFF_BROWSER_KEY, OWN_PHONES_KEY)
+# Keys of the cookie that describe the browser, and stay when a session ends.
+BROWSER_DATA_KEYS = (BROWSER_KEY, STAFF_BROWSER_KEY, OWN_PHONES_KEY)
 # The id of one session. Signing out writes it to `User.ended_sessions`.
 SESSION_ID_KEY = "sid"
 # The phone that the session is signed in with.
@@ -35,18 +35,20 @@ BACKEND = "accounts.backends.CodeBackend"
 def remember_own_phone(request: HttpRequest, phone: str) -> None:
     """Remember that an account with this phone has signed in here, by a hash of the phone."""
     hashed = hash_personal(phone)
-    known: list[str] = request.session.get(OWN_PHONES_KEY, [])
-    request.session[OWN_PHONES_KEY] = [*(x for x in known if x != hashed), hashed][-MAX_OWN_PHONES:]
+    known = list(request.session.get(OWN_PHONES_KEY, []))
+    if hashed in known:
+        known.remove(hashed)
+    request.session[OWN_PHONES_KEY] = [*known, hashed][-MAX_OWN_PHONES:]
 
 
 def is_own_phone(request: HttpRequest, phone: str) -> bool:
-    """Say whether an account with this phone has signed in here, also when it has signed out."""
+    """Return whether an account with this phone has signed in here, even if it has signed out."""
     known: list[str] = request.session.get(OWN_PHONES_KEY, [])
     return bool(known) and hash_personal(phone) in known
 
 
-def browser_of(request: HttpRequest) -> str:
-    """Return this browser's own random id, giving it one the first time."""
+def ensure_browser_id(request: HttpRequest) -> str:
+    """Return this browser's random id. The first call creates it."""
     if BROWSER_KEY not in request.session:
         request.session[BROWSER_KEY] = secrets.token_hex(16)
     browser: str = request.session[BROWSER_KEY]
@@ -56,63 +58,65 @@ def browser_of(request: HttpRequest) -> str:
 def staff_browser(request: HttpRequest) -> str:
     """Return `browser <id>` if staff have signed in here with the right password before, or ""."""
     browser = request.session.get(BROWSER_KEY)
-    is_known = browser and request.session.get(STAFF_BROWSER_KEY) == browser
-    return f"browser {browser}" if is_known else ""
+    if not browser or request.session.get(STAFF_BROWSER_KEY) != browser:
+        return ""
+    return f"browser {browser}"
 
 
-def kept_of(session: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what stays in the browser's cookie when its session ends: it is of the browser."""
-    return {key: session[key] for key in OF_BROWSER if key in session}
+def browser_data_of(session: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a session that describes the browser and stays when the session ends."""
+    return {key: session[key] for key in BROWSER_DATA_KEYS if key in session}
 
 
 def sign_in(request: HttpRequest, account: User) -> None:
-    """Start a session for the account, under a new session and CSRF token.
+    """Start a session for the account, with a new session id and CSRF token.
 
-    The browser keeps its id, the tickets that it was given, and whose phones it knows: Django
-    forgets the session when another account was signed in. That account's session ends as if it had
-    signed out: the browser may be somebody else's phone.
+    The browser's data and emergency tickets are copied, because Django empties the session when
+    another account was signed in. That account's session ends as if it had signed out: the browser
+    may belong to another person.
     """
-    browser = browser_of(request)
+    browser = ensure_browser_id(request)
     replaced = account_of(request)
     if replaced is not None and replaced.pk != account.pk:
         replaced.end_session(request.session.get(SESSION_ID_KEY, ""), browser=browser)
-    kept = kept_of(request.session)
+    kept = browser_data_of(request.session)
     if tickets := request.session.get(TICKETS_KEY):
         kept[TICKETS_KEY] = tickets
     login(request, account, backend=BACKEND)
-    name_session(request)
+    ensure_session_id(request)
     request.session.update(kept)
     request.session[ACCOUNT_PHONE_KEY] = account.phone
     remember_own_phone(request, account.phone or "")
 
 
-def name_session(request: HttpRequest) -> None:
-    """Give the session an id. An account that signs in once more keeps it, and so do its copies."""
+def ensure_session_id(request: HttpRequest) -> None:
+    """Give the session an id if it has none. Signing in again as the same account keeps the id."""
     request.session.setdefault(SESSION_ID_KEY, secrets.token_hex(8))
 
 
 def end_session(request: HttpRequest, account: User | None) -> None:
     """Sign this browser out, and end every copy of its session.
 
-    `account` is the session's account; None if the database cannot say: only the browser is signed
-    out then.
+    `account` is the session's account. Without it, while the database is away, only this browser is
+    signed out.
     """
     if account is not None:
-        account.end_session(
-            request.session.get(SESSION_ID_KEY, ""), browser=request.session.get(BROWSER_KEY, "")
-        )
+        session_id = request.session.get(SESSION_ID_KEY, "")
+        account.end_session(session_id, browser=request.session.get(BROWSER_KEY, ""))
     _sign_browser_out(request)
 
 
 def account_phone(request: HttpRequest) -> str:
-    """Return the signed-in account's phone as it was then, without asking the database, or ""."""
+    """Return the phone that the account had when it signed in, or "". No query."""
+    if SESSION_KEY not in request.session:
+        return ""
     phone: str = request.session.get(ACCOUNT_PHONE_KEY) or ""
-    return phone if SESSION_KEY in request.session else ""
+    return phone
 
 
 @dataclass(frozen=True)
 class RememberedAccount:
-    """Who a session says it is, by its signature alone, while the database cannot confirm it."""
+    """The account in a signed session cookie, while the database cannot confirm it."""
 
     pk: int
     session_hash: str = ""
@@ -123,40 +127,39 @@ class RememberedAccount:
 
 
 def is_session_of(session: Mapping[str, Any], account: User) -> bool:
-    """Say whether a session is a live one of the account. `account` is as the database has it."""
+    """Return whether a session is a valid one of the account, which was read from the database."""
+    if str(session.get(SESSION_KEY)) != str(account.pk) or not account.is_active:
+        return False
+    if session.get(SESSION_ID_KEY) in account.ended_sessions:
+        return False
     given = session.get(HASH_SESSION_KEY) or ""
-    hashes = [account.get_session_auth_hash(), *account.get_session_auth_fallback_hash()]
-    return (
-        str(session.get(SESSION_KEY)) == str(account.pk)
-        and account.is_active
-        and any(constant_time_compare(given, valid) for valid in hashes)
-        and session.get(SESSION_ID_KEY) not in account.ended_sessions
-    )
+    valid_hashes = [account.get_session_auth_hash(), *account.get_session_auth_fallback_hash()]
+    return any(constant_time_compare(given, valid) for valid in valid_hashes)
 
 
 def account_of(request: HttpRequest) -> User | None:
     """Return the signed-in account, or None. One query, at most once a request.
 
-    The account itself, not the stand-in that `request.user` is: that one makes every query and
-    template which it is given to dearer, a request for a place by a tenth.
+    `request.user` is a lazy proxy, which makes each query and template that uses it slower: a
+    request for a place by a tenth. This is the account itself.
     """
-    claims_one = SESSION_KEY in request.session
-    kept = kept_of(request.session)
+    names_account = SESSION_KEY in request.session
+    browser_data = browser_data_of(request.session)
     user = get_user(request)
     if isinstance(user, User):
-        checked: User | None = getattr(request, "_live_account", None)
+        checked: User | None = getattr(request, "_checked_account", None)
         if checked is user:
-            return user  # Checked before in this request: it costs 8 µs.
+            return user  # The check takes 8 µs, so it runs once a request.
         if is_session_of(request.session, user):
-            request._live_account = user  # type: ignore[attr-defined]
+            request._checked_account = user  # type: ignore[attr-defined]
             return user
-    if claims_one:
-        _sign_browser_out(request, kept)
+    if names_account:
+        _sign_browser_out(request, browser_data)
     return None
 
 
 class AccountMiddleware(AuthenticationMiddleware):
-    """Sets `request.user` to what `account_of` finds."""
+    """Sets `request.user` to a lazy proxy for the result of `account_of`."""
 
     def process_request(self, request: HttpRequest) -> None:
         user = SimpleLazyObject(lambda: account_of(request) or AnonymousUser())
@@ -164,7 +167,7 @@ class AccountMiddleware(AuthenticationMiddleware):
 
 
 def remembered_account(request: HttpRequest) -> RememberedAccount | None:
-    """Return whom the session's signature names, without asking the database."""
+    """Return the account in the signed session cookie, or None. No query."""
     account_id = request.session.get(SESSION_KEY)
     if not account_id:
         return None
@@ -175,9 +178,9 @@ def remembered_account(request: HttpRequest) -> RememberedAccount | None:
     )
 
 
-def _sign_browser_out(request: HttpRequest, kept: dict[str, Any] | None = None) -> None:
-    """Empty the session, except for what says which accounts have used this browser."""
-    kept = kept or kept_of(request.session)
+def _sign_browser_out(request: HttpRequest, browser_data: dict[str, Any] | None = None) -> None:
+    """Empty the session, except for the data about the browser."""
+    browser_data = browser_data or browser_data_of(request.session)
     request.session.flush()
-    request.session.update(kept)
+    request.session.update(browser_data)
     request.user = request._cached_user = AnonymousUser()  # type: ignore[attr-defined]

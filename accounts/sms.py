@@ -1,4 +1,4 @@
-"""How a code reaches a phone without the internet: SMS, through whatever SMS_BACKEND names."""
+"""Sends codes by SMS, through the channel in SMS_BACKEND."""
 
 import logging
 from email.message import EmailMessage
@@ -8,37 +8,42 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from accounts.phones import masked_phone
-from notifications.inbox import keep
+from notifications.inbox import save_message
 
 log = logging.getLogger(__name__)
 
 
 class ChannelError(Exception):
-    """The message was not taken: the provider is away, refuses, or needs too long."""
+    """The channel did not accept the message: its provider is away, refuses, or is too slow."""
 
 
 class Channel(Protocol):
-    """What SMS_BACKEND names: an object of one method."""
+    """The interface of the object that SMS_BACKEND names."""
 
     def send(self, phone: str, text: str) -> None:
-        """Hand a text over for an E.164 phone, within SMS_TIMEOUT. Raises ChannelError, OSError."""
+        """Send a text to an E.164 phone within SMS_TIMEOUT seconds.
+
+        Raises ChannelError or OSError.
+        """
 
 
 class ConsoleChannel:
-    """For development: the log says that something was sent, and the inbox page shows what."""
+    """A channel for development. The inbox page shows the message, and the log names it."""
 
     def send(self, phone: str, text: str) -> None:
         message = EmailMessage()
         message["Subject"] = f"SMS {masked_phone(phone)}"
         message["To"] = f"{phone.removeprefix('+')}@sms.invalid"
         message.set_content(text)
-        name = keep(message.as_bytes())
+        name = save_message(message.as_bytes())
         log.info("sms_in_inbox", extra={"phone": masked_phone(phone), "inbox_name": name})
 
 
 console = ConsoleChannel()
 
 
-def sms() -> Channel | None:
-    """Return the channel for SMS, None when there is none."""
-    return cast("Channel", import_string(settings.SMS_BACKEND)) if settings.SMS_BACKEND else None
+def sms_channel() -> Channel | None:
+    """Return the SMS channel, or None if SMS_BACKEND is empty."""
+    if not settings.SMS_BACKEND:
+        return None
+    return cast("Channel", import_string(settings.SMS_BACKEND))

@@ -1,4 +1,4 @@
-"""What looks like an attack: a line in the log, and a count that staff see."""
+"""Suspicious activity: logged, and counted by hour for staff."""
 
 import logging
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from snap.resilience.database import breaker
 
 log = logging.getLogger(__name__)
 
-# Past SUSPICIOUS_ROWS_AN_HOUR, what would be one more row is counted under its reason alone.
+# Past SUSPICIOUS_ROWS_AN_HOUR, a new phone or address is counted in the row of its reason only.
 COUNT = """
 WITH seen AS (
     SELECT date_trunc('hour', now()) AS hour, %(reason)s::text AS reason,
@@ -41,20 +41,21 @@ DO UPDATE SET count = known.count + 1, last_seen = now()
 
 
 def hash_personal(value: str) -> str:
-    """Return a short keyed hash of a phone or address, the same every time, for logs and counts."""
+    """Return a short keyed hash of a phone or address, for logs, counts and comparisons."""
     return salted_hmac("accounts.personal", value, algorithm="sha256").hexdigest()[:32]
 
 
 def note_suspicious(reason: str, *, phone: str = "", address: str = "") -> None:
-    """Log and count something suspicious; `reason` is one of a few words, such as `wrong_code`.
+    """Log and count suspicious activity; `reason` is one of a few words, such as `wrong_code`.
 
-    One upsert. Without a database only the log has it: nothing fails, and nobody waits. Inside a
-    transaction that is rolled back the count is lost with it.
+    One upsert. While the database is away it is only logged. The rollback of a transaction also
+    removes the count.
     """
-    phone_hash = hash_personal(phone) if phone else ""
-    subscriber = normal_address(address) if address else ""
-    network = f"{subscriber}/64" if ":" in subscriber else subscriber
-    fields = {"reason": reason, "phone_hash": phone_hash, "address": network}
+    fields = {"reason": reason, "phone_hash": "", "address": ""}
+    if phone:
+        fields["phone_hash"] = hash_personal(phone)
+    if address:
+        fields["address"] = _network_of(address)
     log.warning("suspicious_activity", extra=fields)
     if breaker.state != "closed":
         return
@@ -66,16 +67,24 @@ def note_suspicious(reason: str, *, phone: str = "", address: str = "") -> None:
         log.warning("suspicious_activity_not_counted", extra={"error": type(error).__name__})
 
 
+def _network_of(address: str) -> str:
+    """Return an IPv4 address, or the network of an IPv6 address with its length."""
+    normal = normal_address(address)
+    if ":" in normal:
+        return f"{normal}/64"
+    return normal
+
+
 def purge_suspicious() -> int:
-    """Delete what is older than SUSPICIOUS_DAYS. Return how many rows went."""
+    """Delete rows older than SUSPICIOUS_DAYS. Return the number of deleted rows."""
     old = SuspiciousActivity.objects.filter(
         last_seen__lt=Now() - timedelta(days=settings.SUSPICIOUS_DAYS)
     )
     return old.delete()[0]
 
 
-def last_day() -> Mapping[str, Any]:
-    """Return how often what was seen in the last 24 hours: by reason, and the top addresses."""
+def count_last_day() -> Mapping[str, Any]:
+    """Return the counts of the last 24 hours: `reasons`, and `addresses` (the 20 most frequent)."""
     recent = SuspiciousActivity.objects.filter(last_seen__gt=Now() - timedelta(days=1))
     addresses = recent.exclude(address="").values("address").annotate(times=Sum("count"))
     return {

@@ -1,3 +1,5 @@
+"""Emails in admin: read-only, with an action that sends them again."""
+
 from django.contrib import admin, messages
 from django.db import transaction
 from django.db.models import QuerySet
@@ -6,12 +8,12 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from notifications.models import Email
-from notifications.services import GO_AGAIN, requeue_emails
-from snap.admin import LongList, ReadOnly, log_changes
+from notifications.services import REQUEUEABLE_STATES, requeue_emails
+from snap.admin import LongListAdmin, ReadOnlyAdmin, log_changes
 
 
 @admin.register(Email)
-class EmailAdmin(LongList, ReadOnly):
+class EmailAdmin(LongListAdmin, ReadOnlyAdmin):
     list_display = ["kind", "state", "cause", "to", "created_at", "sent_at", "attempts", "error"]
     list_filter = ["state", "kind"]
     search_fields = ["to", "cause"]
@@ -26,7 +28,9 @@ class EmailAdmin(LongList, ReadOnly):
     )
     def send_again(self, request: HttpRequest, queryset: QuerySet[Email]) -> None:
         with transaction.atomic():
-            log_changes(request.user, queryset.filter(state__in=GO_AGAIN), gettext("Sent again."))
+            log_changes(
+                request.user, queryset.filter(state__in=REQUEUEABLE_STATES), gettext("Sent again.")
+            )
             queued = requeue_emails(queryset)
         text = ngettext("%(n)d email queued again.", "%(n)d emails queued again.", queued)
         self.message_user(request, text % {"n": queued}, messages.SUCCESS)

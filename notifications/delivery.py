@@ -1,7 +1,7 @@
-"""Delivering one email, and telling whose fault it is when that fails.
+"""Send one email through the mail provider, and classify the error when that fails.
 
-What is stored and logged about a failure names the error and where it arose, never its text: mail
-servers like to repeat the address, and an exception may quote what it was given.
+Rows and logs name an error and where it arose, never its text: mail servers repeat the address, and
+an exception can quote its arguments.
 """
 
 import smtplib
@@ -22,17 +22,17 @@ from django.db import InterfaceError, OperationalError
 from django.utils import translation
 
 from notifications.kinds import build_content
-from notifications.messages import make_message
+from notifications.messages import RelatedMessage, make_message
 from notifications.models import Email
 from snap.observability.logs import describe_error
 from snap.resilience.breaker import Breaker
 
 PROBE_SECONDS = 2.0
-PORTS = {"http": 80, "https": 443}
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def provider_answers() -> bool:
-    """Say whether the mail provider can be reached, by the backend that emails are sent with."""
+    """Return whether the mail provider accepts a connection within PROBE_SECONDS."""
     backend = get_connection()
     try:
         if isinstance(backend, SMTPBackend):
@@ -41,14 +41,14 @@ def provider_answers() -> bool:
                 server.noop()
         elif address := getattr(backend, "api_url", ""):
             url = urlsplit(address)
-            port = url.port or PORTS[url.scheme]
+            port = url.port or DEFAULT_PORTS[url.scheme]
             socket.create_connection((url.hostname or "", port), PROBE_SECONDS).close()
     except OSError:
         return False
     return True
 
 
-# Around the mail provider. While it is open nothing is tried, and no attempt is used up.
+# While this breaker is open, no email is sent and no attempt is used up.
 provider = Breaker(
     f"mail_{settings.EMAIL_PROVIDER}",
     threshold=settings.BREAKER_THRESHOLD,
@@ -58,11 +58,13 @@ provider = Breaker(
 
 
 class Result(Enum):
+    """The result of one attempt. Kept outcomes store these names on the disk."""
+
     SENT = auto()
-    NOT_WANTED = auto()  # its cause has gone
-    REFUSED = auto()  # this address will never take it
-    FAILED = auto()  # something about this email
-    UNAVAILABLE = auto()  # the mail server, the database or the network
+    NOT_WANTED = auto()  # the reason for the email is gone
+    REFUSED = auto()  # the address never accepts it
+    FAILED = auto()  # an error of this email; another attempt may succeed
+    UNAVAILABLE = auto()  # the mail provider, the database or the network does not answer
 
 
 @dataclass(frozen=True)
@@ -73,24 +75,38 @@ class Outcome:
 
 
 def deliver(email: Email, backend: BaseEmailBackend) -> Outcome:
-    """Send one email over the backend, opening it when it is closed. Never raises for one email."""
+    """Send one email over the backend, which is opened if it is closed.
+
+    Every error becomes an outcome; none is raised.
+    """
     try:
-        with translation.override(email.language):
-            content = build_content(email.kind, email.cause)
-        if content is None or content.only_to not in ("", email.to):
-            return Outcome(Result.NOT_WANTED)
-        message = make_message(email, content)
+        message = _build_message(email)
     except (ValidationError, BadHeaderError) as error:
         return Outcome(Result.REFUSED, error=describe_error(error))
     except (InterfaceError, OperationalError, ConnectionError, TimeoutError) as error:
         return Outcome(Result.UNAVAILABLE, error=describe_error(error))
-    except Exception as error:  # noqa: BLE001 (one bad email must not hold up the others)
+    except Exception as error:  # noqa: BLE001 (one bad email must not block the others)
         return Outcome(Result.FAILED, error=describe_error(error))
+    if message is None:
+        return Outcome(Result.NOT_WANTED)
+    return _send(message, backend)
+
+
+def _build_message(email: Email) -> RelatedMessage | None:
+    """Return the message of an email, or None when the email is no longer wanted."""
+    with translation.override(email.language):
+        content = build_content(email.kind, email.cause)
+    if content is None or content.only_to not in ("", email.to):
+        return None
+    return make_message(email, content)
+
+
+def _send(message: RelatedMessage, backend: BaseEmailBackend) -> Outcome:
     began = monotonic()
     try:
         backend.open()
         backend.send_messages([message])
-    except Exception as error:  # noqa: BLE001 (one bad email must not hold up the others)
+    except Exception as error:  # noqa: BLE001 (one bad email must not block the others)
         result = _classify_error(error)
         if result is Result.UNAVAILABLE:
             provider.failed(began)
@@ -108,23 +124,32 @@ def _classify_error(error: Exception) -> Result:
         case AnymailRecipientsRefused() | AnymailInvalidAddress() | BadHeaderError():
             return Result.REFUSED
         case AnymailAPIError(status_code=status):
-            ours = status is None or status >= 500 or status in {401, 403, 408, 429}
-            return Result.UNAVAILABLE if ours else Result.FAILED
+            return _classify_status(status)
         case smtplib.SMTPRecipientsRefused():
-            return _blame_for_reply(max(code for code, _ in error.recipients.values()))
-        case smtplib.SMTPDataError(smtp_code=code):
-            return Result.UNAVAILABLE if code == 421 else Result.FAILED
-        case smtplib.SMTPNotSupportedError():
+            return _classify_recipient_reply(max(code for code, _ in error.recipients.values()))
+        case smtplib.SMTPDataError(smtp_code=421):
+            return Result.UNAVAILABLE
+        case smtplib.SMTPDataError() | smtplib.SMTPNotSupportedError():
             return Result.FAILED
         case OSError():
-            # No connection, none any more, no login, or a sender that is not ours to use: every
-            # SMTP error is an OSError, and these would meet any other email just the same.
+            # Every SMTP error is an OSError. The rest are about the connection, the login or the
+            # sender, and would happen to any other email too.
             return Result.UNAVAILABLE
         case _:
             return Result.FAILED
 
 
-def _blame_for_reply(code: int) -> Result:
+def _classify_status(status: int | None) -> Result:
+    """Classify the HTTP status of a provider's API, None without a response."""
+    if status is None or status >= 500 or status in {401, 403, 408, 429}:
+        return Result.UNAVAILABLE
+    return Result.FAILED
+
+
+def _classify_recipient_reply(code: int) -> Result:
+    """Classify an SMTP reply to the recipient's address."""
     if code == 421:
         return Result.UNAVAILABLE
-    return Result.REFUSED if code >= 500 else Result.FAILED
+    if code >= 500:
+        return Result.REFUSED
+    return Result.FAILED

@@ -1,7 +1,6 @@
-"""The console provider: emails as files, and a page to read them on. For development only."""
+"""The console provider: emails as files, and a page that shows them. For development only."""
 
 import logging
-import os
 import re
 import secrets
 from collections.abc import Sequence
@@ -30,25 +29,25 @@ from snap.limits.policy import PAGES, limited
 
 log = logging.getLogger(__name__)
 
-SHOWN = 100
-NAME = re.compile(r"[0-9]{8}T[0-9]{12}-[0-9a-f]{8}")
-# The key of other machines: in the printed address, and then in a cookie.
-KEY, COOKIE = "key", "inbox"
+MAX_SHOWN = 100
+NAME_PATTERN = re.compile(r"[0-9]{8}T[0-9]{12}-[0-9a-f]{8}")
+# Other machines need INBOX_TOKEN: first in the printed address, then in a cookie.
+KEY_PARAMETER, COOKIE_NAME = "key", "inbox"
 CONTENT_ID = re.compile(r"cid:([A-Za-z0-9@._-]+)")
 
 
 class InboxBackend(BaseEmailBackend):
-    """Keep each message as a file in INBOX_DIR instead of sending it."""
+    """Save each message as a file in INBOX_DIR instead of sending it."""
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
         for message in email_messages:
-            name = keep(message.message().as_bytes())
+            name = save_message(message.message().as_bytes())
             log.info("email_in_inbox", extra={"inbox_name": name})
         return len(email_messages)
 
 
-def keep(content: bytes) -> str:
-    """Keep a message as a file for the inbox page, and return its name there."""
+def save_message(content: bytes) -> str:
+    """Save a message as a file in INBOX_DIR. Return its name on the inbox page."""
     name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}"
     settings.INBOX_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
     unfinished = settings.INBOX_DIR / f".{name}"
@@ -66,15 +65,19 @@ def _path(name: str) -> Path:
 @require_safe
 @never_cache
 def inbox(request: HttpRequest) -> HttpResponse:
-    """List the newest emails. The printed address leaves its key in a cookie."""
-    _require_reader(request)
-    if KEY in request.GET:
+    """List the newest emails. The key of the printed address is stored in a cookie."""
+    _require_access(request)
+    if KEY_PARAMETER in request.GET:
         response = redirect("inbox")
         response.set_cookie(
-            COOKIE, request.GET[KEY], path=reverse("inbox"), httponly=True, samesite="Lax"
+            COOKIE_NAME,
+            request.GET[KEY_PARAMETER],
+            path=reverse("inbox"),
+            httponly=True,
+            samesite="Lax",
         )
         return response
-    emails = [(name, _read(name)) for name in _newest_names()]
+    emails = [(name, _read_message(name)) for name in _newest_names()]
     return render(request, "notifications/inbox.html", {"emails": emails})
 
 
@@ -83,10 +86,10 @@ def inbox(request: HttpRequest) -> HttpResponse:
 @never_cache
 @csp_replace({"frame-src": [SELF]})  # type: ignore[arg-type]  # its types know no URL arguments
 def inbox_message(request: HttpRequest, name: str) -> HttpResponse:
-    """Show one email: its headers, its HTML in a frame, its text."""
-    _require_reader(request)
-    message = _read(name)
-    context = {"name": name, "message": message, "text": _part(message, "plain")}
+    """Show one email: its headers, its HTML in a frame, and its text."""
+    _require_access(request)
+    message = _read_message(name)
+    context = {"name": name, "message": message, "text": _body(message, "plain")}
     return render(request, "notifications/inbox_message.html", context)
 
 
@@ -104,15 +107,19 @@ def inbox_message(request: HttpRequest, name: str) -> HttpResponse:
     }
 )
 def inbox_html(request: HttpRequest, name: str) -> HttpResponse:
-    """Show an email's HTML by itself, its links opening in new windows."""
-    _require_reader(request)
-    html = _part(_read(name), "html")
-    # A sandboxed frame sends no cookie for its images.
-    query = f"?{urlencode({KEY: settings.INBOX_TOKEN})}" if COOKIE in request.COOKIES else ""
-    shown = CONTENT_ID.sub(
-        lambda match: reverse("inbox_image", args=[name, match[1]]) + query, html
-    )
-    return HttpResponse(shown.replace("<head>", '<head><base target="_blank">', 1))
+    """Show an email's HTML alone. Its links open in new windows."""
+    _require_access(request)
+    html = _body(_read_message(name), "html")
+    query = ""
+    if COOKIE_NAME in request.COOKIES:
+        # A sandboxed frame sends no cookie for its images.
+        query = "?" + urlencode({KEY_PARAMETER: settings.INBOX_TOKEN})
+
+    def image_url(content_id: re.Match[str]) -> str:
+        return reverse("inbox_image", args=[name, content_id[1]]) + query
+
+    html = CONTENT_ID.sub(image_url, html)
+    return HttpResponse(html.replace("<head>", '<head><base target="_blank">', 1))
 
 
 @limited(read=PAGES)
@@ -120,21 +127,21 @@ def inbox_html(request: HttpRequest, name: str) -> HttpResponse:
 @never_cache
 def inbox_image(request: HttpRequest, name: str, content_id: str) -> HttpResponse:
     """Serve an email's inline image."""
-    _require_reader(request)
-    for part in _read(name).walk():
+    _require_access(request)
+    for part in _read_message(name).walk():
         if part["Content-ID"] == f"<{content_id}>" and part.get_content_type() == "image/png":
             image = HttpResponse(part.get_payload(decode=True), content_type="image/png")
-            # The frame is sandboxed: to the browser it is of no origin, not even ours.
+            # A sandboxed frame has no origin: for the browser, every image is cross-origin.
             image["Cross-Origin-Resource-Policy"] = "cross-origin"
             return image
     raise Http404
 
 
-def _require_reader(request: HttpRequest) -> None:
-    """Raise Http404 unless the caller is this machine or has the key. Emails contain codes."""
+def _require_access(request: HttpRequest) -> None:
+    """Raise Http404 unless the client is this machine or has the key: emails contain codes."""
     if not settings.INBOX_PAGE:
         raise Http404
-    given = request.GET.get(KEY) or request.COOKIES.get(COOKIE) or ""
+    given = request.GET.get(KEY_PARAMETER) or request.COOKIES.get(COOKIE_NAME) or ""
     expected = settings.INBOX_TOKEN
     if expected and constant_time_compare(given, expected):
         return
@@ -145,12 +152,13 @@ def _require_reader(request: HttpRequest) -> None:
 def _newest_names() -> list[str]:
     if not settings.INBOX_DIR.is_dir():
         return []
-    names = (entry.removesuffix(".eml") for entry in os.listdir(settings.INBOX_DIR))
-    return nlargest(SHOWN, filter(NAME.fullmatch, names))
+    # Names begin with their time.
+    names = [path.stem for path in settings.INBOX_DIR.glob("*.eml")]
+    return nlargest(MAX_SHOWN, filter(NAME_PATTERN.fullmatch, names))
 
 
-def _read(name: str) -> ParsedMessage:
-    if not NAME.fullmatch(name):
+def _read_message(name: str) -> ParsedMessage:
+    if not NAME_PATTERN.fullmatch(name):
         raise Http404
     try:
         content = _path(name).read_bytes()
@@ -159,6 +167,10 @@ def _read(name: str) -> ParsedMessage:
     return message_from_bytes(content, policy=policy.default)
 
 
-def _part(message: ParsedMessage, subtype: str) -> str:
+def _body(message: ParsedMessage, subtype: str) -> str:
+    """Return the message's `text/<subtype>` part, or ""."""
     part = message.get_body((subtype,))
-    return part.get_content() if part is not None else ""
+    if part is None:
+        return ""
+    content: str = part.get_content()
+    return content

@@ -1,7 +1,8 @@
-"""The kinds of email there are, and who knows what goes into each.
+"""The registry of the kinds of email.
 
-An app registers a function for each kind it sends. The function gets the cause (`"guest:17"`) and
-runs when the email is sent, so nothing personal waits in the queue and nothing in it can be stale.
+An app registers a function for each kind that it sends. The function builds the content from the
+cause (`"guest:17"`) when the email is sent. So the queue holds no personal data but the address,
+and no content that is out of date.
 """
 
 from collections.abc import Callable
@@ -11,10 +12,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class EmailContent:
-    """What the templates of a kind show; images are PNGs, shown in HTML as `cid:<name>@snap`.
+    """The content of one email: the context of its templates, and its inline images.
 
-    `only_to` is set when the content holds a link that proves an address: an email queued for
-    another address is not sent.
+    Images are PNGs by name; the HTML refers to them as `cid:<name>@snap`. `only_to` is the address
+    that a link in the content proves: an email that is queued for another address is not sent.
     """
 
     context: dict[str, Any]
@@ -28,9 +29,9 @@ _builders: dict[str, Builder] = {}
 
 
 def email_kind(kind: str) -> Callable[[Builder], Builder]:
-    """Register the function that gathers an email's content from its cause.
+    """Register a function that builds the content of a kind of email from its cause.
 
-    It returns None when the email is no longer wanted, which cancels it.
+    It returns None when the email is no longer wanted; the email is cancelled then.
     """
 
     def register(builder: Builder) -> Builder:

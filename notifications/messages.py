@@ -1,4 +1,4 @@
-"""From a row and its content to a message: text, HTML and inline images in the row's language."""
+"""Render an email: text, HTML and inline images, in the language of its row."""
 
 from email.message import EmailMessage as Message
 from email.mime.image import MIMEImage
@@ -16,7 +16,7 @@ from notifications.models import Email
 
 
 class RelatedMessage(EmailMultiAlternatives):
-    """Text and HTML as alternatives, with the inline images related to them, not attached."""
+    """A message whose images are inline parts of its HTML (multipart/related), not attachments."""
 
     def message(self, **options: Any) -> Message:
         message = super().message(**options)
@@ -27,7 +27,7 @@ class RelatedMessage(EmailMultiAlternatives):
 
 
 def make_message(email: Email, content: EmailContent) -> RelatedMessage:
-    """Render an email. Raise ValidationError when its address is not one single address."""
+    """Render an email. Raises ValidationError when `email.to` is not exactly one address."""
     validate_email(email.to)
     context = {
         **content.context,
@@ -35,10 +35,9 @@ def make_message(email: Email, content: EmailContent) -> RelatedMessage:
         "public_url": settings.PUBLIC_URL,
     }
     with translation.override(email.language):
-        subject, text, html = (
-            render_to_string(f"emails/{email.kind}.{part}", context)
-            for part in ("subject.txt", "txt", "html")
-        )
+        subject = render_to_string(f"emails/{email.kind}.subject.txt", context)
+        text = render_to_string(f"emails/{email.kind}.txt", context)
+        html = render_to_string(f"emails/{email.kind}.html", context)
     message = RelatedMessage(
         subject=" ".join(subject.split()),
         body=text.strip() + "\n",
@@ -53,9 +52,10 @@ def make_message(email: Email, content: EmailContent) -> RelatedMessage:
 
 
 def message_id(email: Email) -> str:
-    """Name what is sent: the same for every try, so that a second copy is recognisable as one.
+    """Return the Message-ID, the same for every attempt: providers and mailboxes know duplicates.
 
-    The time of queueing makes it new when staff send an email again, and in a database set up anew.
+    It contains the time of queueing, so an email that staff send again has another one, and so have
+    the emails of a new database.
     """
     host = urlsplit(settings.PUBLIC_URL).hostname
     return f"<email.{email.pk}.{email.queued_at.timestamp():.0f}@{host}>"

@@ -1,3 +1,5 @@
+"""The emails table: the queue and the record of all emails."""
+
 from typing import Self
 
 from django.db import models
@@ -10,9 +12,9 @@ from notifications.kinds import known_kinds
 
 class EmailQuerySet(models.QuerySet["Email"]):
     def due(self) -> Self:
-        """Emails to send now, by the database's clock, of the kinds this process knows.
+        """Return emails to send now by the database's clock, of kinds that this process knows.
 
-        While two releases run side by side, the older one leaves the newer one's kinds alone.
+        While two releases run, the older one leaves the kinds of the newer one to it.
         """
         return self.filter(
             Q(leased_until=None) | Q(leased_until__lte=Now()),
@@ -23,7 +25,7 @@ class EmailQuerySet(models.QuerySet["Email"]):
 
 
 class Email(models.Model):
-    """One email to one address: each kind goes out once per cause."""
+    """One email to one address. Each kind is sent once per cause."""
 
     class State(models.TextChoices):
         QUEUED = "queued", _("queued")
@@ -37,7 +39,7 @@ class Email(models.Model):
     kind = models.CharField(_("kind"), max_length=50)
     cause = models.CharField(_("cause"), max_length=100)
     to = models.EmailField(_("to"))
-    # `to` in the form that is counted, for emails that a stranger to its owner can cause.
+    # The key of the mailbox (`recipient_key`) of an email that anybody can cause.
     recipient = models.CharField(max_length=254, blank=True, db_default="", editable=False)
     by_stranger = models.BooleanField(db_default=False, editable=False)
     language = models.CharField(_("language"), max_length=10)

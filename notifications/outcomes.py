@@ -1,8 +1,8 @@
-"""What the mail provider answered, kept on this host until the database has it.
+"""Kept outcomes: the mail provider's responses, on this host's disk until the database has them.
 
-Each answer is written to a local file at once and to the database after that. An email that left is
-therefore not sent again when the database is away or the worker is killed in between. The file lies
-beside the emergency journal; it holds no address and no text.
+Each response is written to a local file first and to the database after that. So a sent email is
+not sent again when the database is unavailable or the worker is killed in between. The file is in
+the folder of the emergency journal. It contains no address and no text.
 """
 
 import logging
@@ -38,19 +38,22 @@ CREATE TABLE IF NOT EXISTS outcome (
     UNIQUE (email_id, queued_at)
 )
 """
-# The newest outcomes are kept, on disk and in memory. The oldest are dropped.
-MOST_KEPT = 10_000
-ROOM = 1_000_000  # bytes below which a disk counts as full, as for the emergency journal
+# The disk and the memory each keep the newest outcomes; the oldest are dropped.
+MAX_KEPT = 10_000
+MIN_FREE_BYTES = 1_000_000  # A disk with less free space counts as full, as for the journal.
 LOCK_TIMEOUT = 0.5  # seconds to wait for another process that writes
 
-# What this process keeps while the disk is away.
+# The outcomes of this process while the disk is unavailable.
 _memory: "OrderedDict[tuple[int, datetime], KeptOutcome]" = OrderedDict()
 _memory_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
 class KeptOutcome:
-    """The provider's answer to one email. Staff who send it again give it another `queued_at`."""
+    """The provider's response to one email, kept at `kept_at` (seconds since 1970).
+
+    An email that staff send again has another `queued_at`.
+    """
 
     email_id: int
     queued_at: datetime
@@ -63,10 +66,10 @@ class KeptOutcome:
 
 
 class KeptOutcomes:
-    """The kept outcomes, opened for one batch. No method raises when the disk is away.
+    """The kept outcomes, opened for one batch. No method raises when the disk is unavailable.
 
-    Several processes share the file. A write survives the end of its process; `sync` makes it
-    survive a crash of the machine as well.
+    Several processes share the file. A write survives a crash of its process; after `sync` it also
+    survives a crash of the machine.
     """
 
     def __init__(self) -> None:
@@ -77,16 +80,16 @@ class KeptOutcomes:
         try:
             self._file = _connection_of_thread(self._path)
         except (sqlite3.Error, OSError) as error:
-            self._lose(error)
+            self._continue_in_memory(error)
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._file = None
 
     def add(self, email: Email, outcome: Outcome) -> None:
-        """Keep an outcome on the disk, or in memory while the disk is away."""
+        """Keep an outcome on the disk, or in memory while the disk is unavailable."""
         kept = KeptOutcome(email.pk, email.queued_at, outcome, time.time())
-        if not self._write(
+        is_written = self._write(
             "INSERT OR REPLACE INTO outcome"
             " (email_id, queued_at, result, provider_id, error, kept_at)"
             " VALUES (?, ?, ?, ?, ?, ?)",
@@ -98,32 +101,33 @@ class KeptOutcomes:
                 outcome.error,
                 kept.kept_at,
             ],
-        ):
-            _remember(kept)
-            return
-        self._write(
-            "DELETE FROM outcome WHERE id <= (SELECT max(id) FROM outcome) - ?", [MOST_KEPT]
         )
+        if is_written:
+            self._write(
+                "DELETE FROM outcome WHERE id <= (SELECT max(id) FROM outcome) - ?", [MAX_KEPT]
+            )
+        else:
+            _keep_in_memory(kept)
 
     def sync(self) -> None:
-        """Have everything that was written on the disk itself, for a longer outage."""
+        """Sync the file to the disk: an outage of the database may last."""
         self._write("PRAGMA wal_checkpoint(FULL)", [])
 
     def find(self, *, older_than: float = 0) -> list[KeptOutcome]:
-        """Return what is kept for at least so many seconds, the oldest first."""
+        """Return the outcomes that are at least `older_than` seconds old, the oldest first."""
         with _memory_lock:
             kept = list(_memory.values())
-        kept += [_read(row) for row in self._rows()]
+        kept.extend(map(_to_kept_outcome, self._rows()))
         latest = time.time() - older_than
         return [each for each in kept if each.kept_at <= latest]
 
     def remove(self, keys: Iterable[tuple[int, datetime]]) -> None:
-        """Forget outcomes that the database has."""
-        given = list(keys)
+        """Delete outcomes that the database has."""
+        rows = []
         with _memory_lock:
-            for key in given:
-                _memory.pop(key, None)
-        rows = [(email_id, queued_at.isoformat()) for email_id, queued_at in given]
+            for email_id, queued_at in keys:
+                _memory.pop((email_id, queued_at), None)
+                rows.append((email_id, queued_at.isoformat()))
         if self._file is None or not rows:
             return
         try:
@@ -131,7 +135,7 @@ class KeptOutcomes:
             self._file.executemany("DELETE FROM outcome WHERE email_id = ? AND queued_at = ?", rows)
             self._file.execute("COMMIT")
         except sqlite3.Error as error:
-            self._lose(error)
+            self._continue_in_memory(error)
 
     def _rows(self) -> list[tuple[int, str, str, str, str, float]]:
         if self._file is None:
@@ -142,47 +146,47 @@ class KeptOutcomes:
                 " ORDER BY id"
             ).fetchall()
         except sqlite3.Error as error:
-            self._lose(error)
+            self._continue_in_memory(error)
             return []
 
     def _write(self, statement: str, values: list[object]) -> bool:
         if self._file is None:
             return False
         try:
-            if shutil.disk_usage(self._path.parent).free <= ROOM:
+            if shutil.disk_usage(self._path.parent).free <= MIN_FREE_BYTES:
                 raise OSError("the disk is full")
             self._file.execute(statement, values)
         except (sqlite3.Error, OSError) as error:
-            self._lose(error)
+            self._continue_in_memory(error)
             return False
         return True
 
-    def _lose(self, error: Exception) -> None:
-        """Go on without the file, for the rest of this batch."""
+    def _continue_in_memory(self, error: Exception) -> None:
+        """Use the memory instead of the file for the rest of this batch."""
         log.warning("outcomes_in_memory_only", extra={"error": type(error).__name__})
-        _threads.opened = self._file = None
+        _open_files.opened = self._file = None
 
 
-class _Threads(threading.local):
-    """Each thread's open connection, with the process and the file that it belongs to."""
+class _OpenFiles(threading.local):
+    """The open connection of each thread, with its process id and the inode of its file."""
 
     opened: tuple[int, int, sqlite3.Connection] | None = None
 
 
-_threads = _Threads()
+_open_files = _OpenFiles()
 
 
 def _connection_of_thread(path: Path) -> sqlite3.Connection:
-    """Return a connection that stays open: the last one to close a file in WAL mode takes 2 ms.
+    """Return the open connection of this thread. Opens one after a fork or for a replaced file.
 
-    Opens a new one after a fork, and for a file that was replaced.
+    It stays open: closing the last connection of a file in WAL mode takes 2 ms.
     """
-    if _threads.opened is not None:
-        process, inode, file = _threads.opened
+    if _open_files.opened is not None:
+        process, inode, file = _open_files.opened
         if process == os.getpid() and path.exists() and path.stat().st_ino == inode:
             return file
     file = _open(path)
-    _threads.opened = (os.getpid(), path.stat().st_ino, file)
+    _open_files.opened = (os.getpid(), path.stat().st_ino, file)
     return file
 
 
@@ -192,7 +196,7 @@ def _open(path: Path) -> sqlite3.Connection:
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
     file = sqlite3.connect(path, timeout=LOCK_TIMEOUT, isolation_level=None)
     try:
-        # In WAL mode a commit is in the kernel's hands without a wait for the disk.
+        # In WAL mode a commit survives a crash of the process without a wait for the disk.
         file.execute("PRAGMA synchronous = NORMAL")
         _prepare(file)
     except sqlite3.Error:
@@ -202,7 +206,11 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _prepare(file: sqlite3.Connection) -> None:
-    """Make the table. SQLite does not wait for another process that changes the file to WAL."""
+    """Create the table.
+
+    SQLite does not wait for a lock while another process changes the file to WAL mode, so this is
+    tried again for LOCK_TIMEOUT.
+    """
     give_up_at = time.monotonic() + LOCK_TIMEOUT
     while not file.execute("PRAGMA table_info(outcome)").fetchone():
         try:
@@ -214,14 +222,14 @@ def _prepare(file: sqlite3.Connection) -> None:
             time.sleep(0.01)
 
 
-def _remember(kept: KeptOutcome) -> None:
+def _keep_in_memory(kept: KeptOutcome) -> None:
     with _memory_lock:
         _memory[kept.key] = kept
-        while len(_memory) > MOST_KEPT:
+        while len(_memory) > MAX_KEPT:
             _memory.popitem(last=False)
 
 
-def _read(row: tuple[int, str, str, str, str, float]) -> KeptOutcome:
+def _to_kept_outcome(row: tuple[int, str, str, str, str, float]) -> KeptOutcome:
     email_id, queued_at, result, provider_id, error, kept_at = row
     outcome = Outcome(Result[result], provider_id=provider_id, error=error)
     return KeptOutcome(email_id, datetime.fromisoformat(queued_at), outcome, kept_at)

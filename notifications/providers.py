@@ -1,3 +1,5 @@
+"""Backends of mail providers, where anymail's own need an addition."""
+
 from typing import Any
 
 from anymail.backends.resend import EmailBackend
@@ -5,7 +7,7 @@ from django.core.mail import EmailMessage
 
 
 class ResendBackend(EmailBackend):  # type: ignore[misc]  # anymail has no types
-    """Resend with its idempotency key: a try after a lost answer does not send a second copy."""
+    """Resend with idempotency keys: an attempt after a lost response sends no second copy."""
 
     def build_message_payload(self, message: EmailMessage, defaults: dict[str, Any]) -> Any:
         payload = super().build_message_payload(message, defaults)

@@ -1,8 +1,8 @@
-"""Websocket pushes from code that is not async: workers, views, commands.
+"""Websocket pushes from synchronous code: workers, views, commands.
 
-A push is a hint. The page also polls, so a push that cannot leave is logged and forgotten. Each
-process has one thread with one event loop for all its pushes, because an event loop and a
-connection per push cost ten times as much. Not for use inside an event loop: it would block it.
+A push is a hint. Pages also poll, so a push that cannot be sent is logged and dropped. Each process
+has one thread with one event loop for all its pushes, because an event loop and a connection for
+each push cost ten times as much. Not for use inside an event loop, which it would block.
 """
 
 import asyncio
@@ -20,13 +20,12 @@ log = logging.getLogger(__name__)
 
 Message = dict[str, Any]
 
-# Seconds a caller waits, and seconds after which a push is given up.
-WAIT = 0.5
-GIVE_UP = 2.0
+MAX_WAIT_SECONDS = 0.5  # that a caller waits for its pushes
+SEND_SECONDS = 2.0  # after which a batch of pushes is dropped
 
 
-class _Loop:
-    """An event loop that runs in a thread of its own for as long as the process lives."""
+class _PushLoop:
+    """An event loop in its own thread, until the process ends."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -39,29 +38,29 @@ class _Loop:
 
 
 _lock = threading.Lock()
-_loop: _Loop | None = None
+_loop: _PushLoop | None = None
 
 
 def push(group: str, message: Message, *, wait: bool = True) -> None:
-    """Send a message to a group of websockets; wait at most 0.5 s for it to leave. Never raises."""
+    """Send a message to a group of websockets, and wait for that up to 0.5 s. Never raises."""
     push_many([(group, message)], wait=wait)
 
 
 def push_many(pushes: Iterable[tuple[str, Message]], *, wait: bool = True) -> None:
-    """Send messages to groups, in order; wait at most 0.5 s for all of them. Never raises.
+    """Send (group, message) pairs in order, and wait for all of them up to 0.5 s. Never raises.
 
-    What has not left by then goes on leaving for another 1.5 s, and is given up after that.
+    The rest is sent in the background for another 1.5 s, and dropped after that.
     """
     batch = list(pushes)
     if not batch:
         return
     future = None
     try:
-        future = _get_loop().submit(batch, GIVE_UP)
+        future = _get_loop().submit(batch, SEND_SECONDS)
         if wait:
-            future.result(timeout=WAIT)
+            future.result(timeout=MAX_WAIT_SECONDS)
             return
-    except Exception as error:  # noqa: BLE001 (a push is a hint, whatever goes wrong)
+    except Exception as error:  # noqa: BLE001 (a push is a hint: no error may reach the caller)
         if future is None or future.done():
             _log(error)
             return
@@ -75,26 +74,26 @@ async def _send(pushes: list[tuple[str, Message]]) -> None:
         try:
             await layer.group_send(group, message)
         except RedisConnectionError:
-            # The connection may be one that Redis closed when it restarted: the next is new.
+            # Redis may have closed this connection in a restart. The next one is new.
             await layer.group_send(group, message)
 
 
-def _get_loop() -> _Loop:
+def _get_loop() -> _PushLoop:
     global _loop
     with _lock:
         if _loop is None:
-            _loop = _Loop()
+            _loop = _PushLoop()
         return _loop
 
 
-def _forget_loop() -> None:
-    """Start anew after a fork: the thread has stayed behind in the parent."""
+def _reset_after_fork() -> None:
+    """Start a new loop after a fork: its thread only exists in the parent."""
     global _lock, _loop
     _lock = threading.Lock()
     _loop = None
 
 
-os.register_at_fork(after_in_child=_forget_loop)
+os.register_at_fork(after_in_child=_reset_after_fork)
 
 
 def _log_failure(future: "Future[None]") -> None:

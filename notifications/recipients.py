@@ -1,4 +1,4 @@
-"""Whom an email reaches: one key for all spellings of a mailbox, and how much it has got lately."""
+"""Recipients: one key for all spellings of a mailbox, and the count of its recent emails."""
 
 import unicodedata
 from datetime import datetime, timedelta
@@ -7,12 +7,12 @@ from django.db.models import QuerySet
 
 from notifications.models import Email
 
-# Mailboxes in which dots in the name mean nothing, and the domain that they are known by here.
-WITHOUT_DOTS = {"gmail.com": "gmail.com", "googlemail.com": "gmail.com"}
+# Domains that ignore dots in the name, and the domain that `recipient_key` uses for them.
+DOTLESS_DOMAINS = {"gmail.com": "gmail.com", "googlemail.com": "gmail.com"}
 
-# The emails that strangers have caused to one recipient in the last hour, counted no further than
-# the limit. An aggregate: PostgreSQL runs it once, however often its answer is used.
-COUNT = """
+# Count the emails that strangers have caused to one recipient in RECIPIENT_WINDOW, up to a limit.
+# An aggregate: PostgreSQL runs it once, even when a statement uses its result several times.
+RECENT_COUNT = """
 SELECT count(*) AS number FROM (
     SELECT FROM notifications_email AS earlier
     WHERE earlier.recipient = %s AND earlier.by_stranger AND earlier.state <> 'cancelled'
@@ -21,15 +21,15 @@ SELECT count(*) AS number FROM (
 ) AS lately
 """
 
-# How long an email counts as one that its recipient has got lately, in COUNT as well.
+# The time in which emails count towards EMAILS_PER_RECIPIENT, in RECENT_COUNT too.
 RECIPIENT_WINDOW = timedelta(hours=1)
 
 
 def recipient_key(email: str) -> str:
-    """Return one form of all the addresses that lead to one mailbox, "" for no address.
+    """Return one key for all addresses of a mailbox, "" for an empty address.
 
-    Case, +tags, quotes, dots at Gmail, a dot after the domain, and the way to write an
-    international domain make no difference. It is for counting: nothing is sent to it.
+    Case, +tags, quotes, dots at Gmail, a dot after the domain, and the spelling of an international
+    domain make no difference. The key is for counting: no email is sent to it.
     """
     composed = unicodedata.normalize("NFKC", email).strip().casefold()
     name, at, domain = composed.rpartition("@")
@@ -39,8 +39,8 @@ def recipient_key(email: str) -> str:
     if name.startswith('"') and name.endswith('"') and len(name) > 2:
         name = name[1:-1].replace("\\", "")
     name = name.partition("+")[0] or name
-    if domain in WITHOUT_DOTS:
-        domain = WITHOUT_DOTS[domain]
+    if domain in DOTLESS_DOMAINS:
+        domain = DOTLESS_DOMAINS[domain]
         name = name.replace(".", "")
     return f"{name}@{domain}"[:254]
 
@@ -53,7 +53,7 @@ def _ascii_domain(domain: str) -> str:
 
 
 def caused_by_strangers(email: str, now: datetime) -> QuerySet[Email]:
-    """Return the emails that strangers have caused to one recipient lately, the newest first."""
+    """Return the emails that strangers caused to a recipient in the last hour, newest first."""
     caused = Email.objects.filter(recipient=recipient_key(email), by_stranger=True)
     counted = caused.exclude(state=Email.State.CANCELLED)
     return counted.filter(created_at__gt=now - RECIPIENT_WINDOW).order_by("-created_at")

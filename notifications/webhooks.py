@@ -1,7 +1,8 @@
-"""What mail providers report of emails they took: delivered, opened, bounced.
+"""Reports of mail providers about the emails they accepted: delivered, opened, bounced.
 
-A report only ever moves an email on, so one that comes twice, late or out of order changes nothing.
-Who may report is anymail's business: the shared secret, and the provider's signature if any.
+A report only moves an email forward, so a report that comes twice, late or out of order changes
+nothing. anymail authenticates a report by the shared secret, and by the provider's signature if it
+has one.
 """
 
 import logging
@@ -18,15 +19,15 @@ from snap.limits.policy import unlimited
 
 log = logging.getLogger(__name__)
 
-VIEWS = {
+TRACKING_VIEWS = {
     "resend": "ResendTrackingWebhookView",
     "sendgrid": "SendGridTrackingWebhookView",
     "mailgun": "MailgunTrackingWebhookView",
 }
 
 SENT, DELIVERED, OPENED = Email.State.SENT, Email.State.DELIVERED, Email.State.OPENED
-# What a report makes of an email, and from which states.
-MOVES = {
+# The new state of an email for each report, and the states that can change to it.
+TRANSITIONS = {
     EventType.DELIVERED: (DELIVERED, [SENT]),
     EventType.OPENED: (OPENED, [SENT, DELIVERED]),
     EventType.CLICKED: (OPENED, [SENT, DELIVERED]),
@@ -35,31 +36,35 @@ MOVES = {
 }
 
 
-accept = unlimited(
+unlimited_webhook = unlimited(
     "Providers report a rush of emails in bursts, from few addresses. Without the shared secret a"
     " report is refused before anything is looked up."
 )
 
 
 def webhook_paths() -> list[URLPattern]:
-    """Return the one address for the chosen provider's reports; none without a shared secret."""
+    """Return the path for reports of EMAIL_PROVIDER, none without MAIL_WEBHOOK_SECRET."""
     provider = settings.EMAIL_PROVIDER
-    if provider not in VIEWS or not settings.MAIL_WEBHOOK_SECRET:
+    if provider not in TRACKING_VIEWS or not settings.MAIL_WEBHOOK_SECRET:
         return []
-    view: Any = getattr(import_module(f"anymail.webhooks.{provider}"), VIEWS[provider])
-    return [path(f"webhooks/mail/{provider}/", accept(view.as_view()), name="mail_webhook")]
+    view: Any = getattr(import_module(f"anymail.webhooks.{provider}"), TRACKING_VIEWS[provider])
+    return [
+        path(f"webhooks/mail/{provider}/", unlimited_webhook(view.as_view()), name="mail_webhook")
+    ]
 
 
 @receiver(tracking)
-def note_report(
+def record_report(
     sender: object, event: AnymailTrackingEvent, esp_name: str, **kwargs: object
 ) -> None:
-    """Move the email on that a provider reports about, if it knows that email."""
-    if event.event_type not in MOVES or not event.message_id:
+    """Update the state of the reported email, if its message id is known."""
+    if event.event_type not in TRANSITIONS or not event.message_id:
         return
-    state, from_states = MOVES[event.event_type]
+    state, from_states = TRANSITIONS[event.event_type]
     reported = Email.objects.filter(provider_id=event.message_id, state__in=from_states)
-    error = f"{event.event_type} {event.reject_reason or ''}".strip()
-    changes = {"error": error} if state == Email.State.BOUNCED else {}
-    moved = reported.update(state=state, **changes)
+    if state == Email.State.BOUNCED:
+        error = f"{event.event_type} {event.reject_reason or ''}".strip()
+        moved = reported.update(state=state, error=error)
+    else:
+        moved = reported.update(state=state)
     log.info("email_reported", extra={"state": state, "emails": moved, "provider": esp_name})

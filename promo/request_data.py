@@ -1,6 +1,7 @@
-"""Reads what a request says: a JSON body and a phone, by one function each.
+"""Reads the JSON body and the phone of a request.
 
-The limits of a route and its view read the same value, so no spelling passes one and not the other.
+The limits of a route and its view call the same functions, so both see the same phone however it is
+written.
 """
 
 import json
@@ -17,8 +18,8 @@ from accounts.forms import parse_typed_phone
 from accounts.phones import PhoneError, parse_phone
 from snap.resilience.overload import is_utf8
 
-# The result of reading a body, or the exception, is kept on the request under this name.
-KEPT = "json_body"
+# The attribute of a request that keeps its parsed body, or the exception that parsing raised.
+BODY_ATTRIBUTE = "json_body"
 
 
 class TooLarge(APIException):
@@ -27,26 +28,26 @@ class TooLarge(APIException):
 
 
 def read_json(request: HttpRequest) -> Any:
-    """Return the JSON body of a request. It is parsed once.
+    """Return the parsed JSON body of a request. Several calls parse it once.
 
     Raises APIException: UnsupportedMediaType for any content type but `application/json` in UTF-8,
-    TooLarge, and ParseError for what is no JSON.
+    TooLarge past DATA_UPLOAD_MAX_MEMORY_SIZE, and ParseError for a body that is not JSON.
     """
-    if not hasattr(request, KEPT):
+    if not hasattr(request, BODY_ATTRIBUTE):
         try:
-            setattr(request, KEPT, _parse(request))
+            setattr(request, BODY_ATTRIBUTE, _parse(request))
         except APIException as error:
-            setattr(request, KEPT, error)
-    kept = getattr(request, KEPT)
+            setattr(request, BODY_ATTRIBUTE, error)
+    kept = getattr(request, BODY_ATTRIBUTE)
     if isinstance(kept, APIException):
         raise kept
     return kept
 
 
 def _parse(request: HttpRequest) -> Any:
-    given = request.META.get("CONTENT_TYPE", "")
-    if request.content_type != "application/json" or not is_utf8(given):
-        raise UnsupportedMediaType(given)
+    content_type = request.META.get("CONTENT_TYPE", "")
+    if request.content_type != "application/json" or not is_utf8(content_type):
+        raise UnsupportedMediaType(content_type)
     try:
         body = request.body
     except RequestDataTooBig as error:
@@ -60,14 +61,14 @@ def _parse(request: HttpRequest) -> Any:
 
 
 def _refuse_constant(name: str) -> None:
-    """Refuse NaN and Infinity, which JSON does not have."""
+    """Refuse NaN and Infinity, which Python's parser takes and JSON does not have."""
     raise ValueError(name)
 
 
 def read_phone(value: object) -> str:
-    """Return the E.164 form of a phone in a JSON body. Raises PhoneError.
+    """Return a phone of a JSON body in E.164. Raises PhoneError.
 
-    A number without `+` is one of DEFAULT_COUNTRY.
+    A number without `+` belongs to DEFAULT_COUNTRY.
     """
     if not isinstance(value, str):
         raise PhoneError("invalid")
@@ -75,16 +76,18 @@ def read_phone(value: object) -> str:
 
 
 def phone_in_json(request: HttpRequest) -> str:
-    """Return the phone in a JSON body, "" when there is none."""
+    """Return the phone in a JSON body in E.164, "" without a valid one."""
     try:
         body = read_json(request)
-        return read_phone(body.get("phone")) if isinstance(body, dict) else ""
+        if isinstance(body, dict):
+            return read_phone(body.get("phone"))
     except (APIException, PhoneError):
-        return ""
+        pass
+    return ""
 
 
 def phone_in_form(request: HttpRequest) -> str:
-    """Return the phone in the phone form, "" when there is none."""
+    """Return the phone in the phone form in E.164, "" without a valid one."""
     try:
         form = request.POST
         return parse_typed_phone(form.get("phone", ""), form.get("country", ""))

@@ -1,7 +1,7 @@
 import gc
 
-# By itself Python looks for garbage after every 700 new objects: 360 times while a process starts,
-# for a tenth of the CPU that takes. A journey's CPU is less by 1 to 4 %, which is within the noise.
+# Python's default is a garbage collection after every 700 new objects: 360 times while a process
+# starts, a tenth of the CPU of a start.
 gc.set_threshold(10_000)
 
 from snap.celery import app as celery_app  # noqa: E402

@@ -1,4 +1,4 @@
-"""Where a request comes from, as far as it can be believed."""
+"""The client address of a request, behind any number of trusted proxies."""
 
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
@@ -23,32 +23,33 @@ FORWARDING_HEADERS = (
 def client_address(request: HttpRequest) -> str:
     """Return the client's IPv4 address, or the /64 network of its IPv6 address.
 
-    Each of the TRUSTED_PROXIES has added the address it was called from on the right of
-    X-Forwarded-For; what stands further left can be written by anybody, and is not read.
+    Each of the TRUSTED_PROXIES appends the address of its client to X-Forwarded-For. The addresses
+    further left can be forged by the client and are ignored.
     """
     forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
-    return _believed(request.META.get("REMOTE_ADDR", ""), forwarded)
+    return _trusted_address(request.META.get("REMOTE_ADDR", ""), forwarded)
 
 
 def socket_address(scope: Any) -> str:
     """Return the same for the ASGI scope of a websocket."""
-    forwarded = (value for name, value in scope["headers"] if name == b"x-forwarded-for")
+    forwarded = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
     peer, _ = scope.get("client") or ("", 0)
-    return _believed(peer, b",".join(forwarded).decode("latin-1"))
+    return _trusted_address(peer, b",".join(forwarded).decode("latin-1"))
 
 
-def _believed(peer: str, forwarded: str) -> str:
+def _trusted_address(peer: str, forwarded: str) -> str:
     if settings.TRUSTED_PROXIES:
-        believed = forwarded.split(",")[-settings.TRUSTED_PROXIES :][0].strip()
-        if (found := normal_address(believed)) != UNKNOWN:
-            return found
+        address = forwarded.split(",")[-settings.TRUSTED_PROXIES :][0]
+        normal = normal_address(address.strip())
+        if normal != UNKNOWN:
+            return normal
     return normal_address(peer)
 
 
 def is_this_machine(request: HttpRequest) -> bool:
-    """Say whether the caller runs on this machine and forwards no other client's request.
+    """Return whether the client runs on this machine and is no proxy or tunnel.
 
-    A proxy or tunnel on this machine speaks for visitors. It says so in one of these headers.
+    Proxies and tunnels add one of FORWARDING_HEADERS.
     """
     if any(name in request.headers for name in FORWARDING_HEADERS):
         return False
@@ -60,8 +61,12 @@ def is_this_machine(request: HttpRequest) -> bool:
 
 @lru_cache(maxsize=4096)
 def normal_address(text: str) -> str:
-    """Return one form for all that is one subscriber: without port or zone, IPv6 by /64."""
-    text = text[1:].partition("]")[0] if text.startswith("[") else text
+    """Return an address without port and zone; for IPv6 its /64 network, which is one subscriber.
+
+    UNKNOWN for a text that is no address.
+    """
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
     if text.count(":") == 1:
         text = text.partition(":")[0]
     try:

@@ -11,14 +11,14 @@ from django.utils.functional import cached_property
 
 
 def log_changes(user: Any, rows: QuerySet[Any], text: str) -> None:
-    """Write one line for each row into admin's own log, in one statement."""
+    """Add a line for each row to admin's log of changes, in one statement."""
     LogEntry.objects.log_actions(user.pk, rows, CHANGE, change_message=text)
 
 
-class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
-    """Shows what happened. Nothing is added or removed by hand, nor edited beyond a form's fields.
+class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
+    """Shows rows that staff neither add nor delete. They edit only the fields of the form, if any.
 
-    What is removed could happen again: a row is what makes sure that it happened once.
+    Such a row makes sure that something happens once. Without the row it could happen again.
     """
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -30,39 +30,42 @@ class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """Leave out the buttons that save where there is nothing to edit."""
+        """Hide the save buttons if the form has no fields."""
         if not context["adminform"].form.fields:
             context |= {"show_save": False, "show_save_and_continue": False}
         return super().render_change_form(request, context, *args, **kwargs)
 
 
-class CutPaginator(Paginator):  # type: ignore[type-arg]  # not subscriptable at run time
-    """Counts no further than MOST rows: of a million, counting would be most of a page's cost."""
+class CappedPaginator(Paginator):  # type: ignore[type-arg]  # not subscriptable at run time
+    """Stops counting at MAX_COUNT rows, because counting a million is most of a page's cost."""
 
-    MOST = 10_000
+    MAX_COUNT = 10_000
     object_list: QuerySet[Any]
 
     @cached_property
     def count(self) -> int:
-        return self.object_list.order_by()[: self.MOST].count()
+        return self.object_list.order_by()[: self.MAX_COUNT].count()
 
     @property
     def is_cut(self) -> bool:
-        return self.count == self.MOST
+        return self.count == self.MAX_COUNT
 
 
-class LongList(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
-    """A list that grows for years, and whose pages cost no more for it."""
+class LongListAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
+    """A list whose pages cost the same however many rows there are."""
 
-    paginator = CutPaginator
+    paginator = CappedPaginator
     show_full_result_count = False
 
 
-class ChangesOnly(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
-    """Saves what was changed in the form and nothing else: others write to the same rows."""
+class ChangedFieldsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
+    """Saves only the fields that were changed in the form: others write to the same rows."""
 
     def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
+        if not change:
+            obj.save()
+            return
         columns = {field.name for field in obj._meta.concrete_fields}
         changed = columns.intersection(form.changed_data)
-        if changed or not change:
-            obj.save(update_fields=changed if change else None)
+        if changed:
+            obj.save(update_fields=changed)

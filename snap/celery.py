@@ -1,4 +1,4 @@
-"""The Celery application: what wakes the workers up. The records are in PostgreSQL."""
+"""The Celery application. Its tasks only wake workers; the work itself is rows in PostgreSQL."""
 
 import os
 from contextlib import suppress
@@ -14,12 +14,12 @@ from kombu import Connection
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "snap.settings")
 
 
-class PatientConnection(Connection):
-    """Tries a broker that is away once a second, and survives its going away.
+class ReconnectingConnection(Connection):
+    """Retries a broker that is away once a second, and keeps the worker alive during an outage.
 
-    kombu's pause grows up to 30 seconds, and for that long no worker would work once the broker is
-    back. A worker that had tasks in hand when the broker went away would end: kombu gives their
-    messages back, and acknowledges them later, by the address of a connection that it has closed.
+    kombu's own interval grows to 30 seconds, in which workers would be idle after the broker is
+    back. A worker with running tasks would end: kombu first returns their messages, later
+    acknowledges them, and then needs the address of a connection that it has closed.
     """
 
     def ensure_connection(self, *args: Any, **options: Any) -> Any:
@@ -27,39 +27,42 @@ class PatientConnection(Connection):
         return super().ensure_connection(*args, **(every_second | options))
 
     def _do_close_transport(self) -> None:
-        # kombu also takes the transport its `client`, from which its channels know the address.
+        # kombu's method also sets the transport's `client` to None. Channels read the address from
+        # that when they acknowledge a message later.
         self._transport = None
 
 
-class PatientAMQP(AMQP):
-    Connection = PatientConnection
+class ReconnectingAMQP(AMQP):
+    Connection = ReconnectingConnection
 
 
-app = Celery("snap", amqp=PatientAMQP)
-# For every thread: each of them would otherwise find an application without our settings.
+app = Celery("snap", amqp=ReconnectingAMQP)
+# Makes it the application of every thread, not only of the thread that imports this module.
 app.set_default()
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
 
-# Around each task a connection goes back to its process's pool, as after a request. Celery itself
-# would end the whole pool (CELERY_DB_REUSE_MAX): every task then pays for a new connection, which
-# costs it and PostgreSQL more than the task does.
 @task_prerun.connect
 @task_postrun.connect
-def give_connections_back(**_signal: object) -> None:
+def return_database_connections(**_signal: object) -> None:
+    """Return database connections to the pool of the process, as Django does around a request.
+
+    Celery itself would close the whole pool (CELERY_DB_REUSE_MAX). Each task would then open a new
+    connection, which costs the worker and PostgreSQL more than the task.
+    """
     close_old_connections()
 
 
 @worker_ready.connect
 def apply_nice_to_autogroup(**_signal: object) -> None:
-    """Have what `nice` says count beside other sessions too.
+    """Apply the worker's niceness to its whole session.
 
-    Linux shares the processor between sessions first (sched(7), autogroup), and each line of the
-    Procfile is one: `nice` alone would only rank a worker's own children. Not from a terminal,
-    whose session is everything in it.
+    Linux divides CPU time between sessions first (sched(7), autogroup). Each line of the Procfile
+    is a session, so `nice` alone would only affect the order of a worker's own children. A worker
+    in a terminal shares its session with other processes and is left alone.
     """
     niceness = os.nice(0)
     if niceness > 0 and os.getpgrp() == os.getsid(0):
-        with suppress(OSError):  # There are other kernels.
+        with suppress(OSError):  # The kernel has no autogroups.
             Path("/proc/self/autogroup").write_text(str(niceness))

@@ -1,4 +1,4 @@
-"""The channel layer: how a push gets from whoever ended a request to the page that waits for it."""
+"""The channel layer: carries pushes from the process that ends a request to open sockets."""
 
 from asyncio import get_running_loop
 from typing import Any
@@ -6,25 +6,26 @@ from typing import Any
 from channels_redis.pubsub import RedisPubSubChannelLayer, RedisSingleShardConnection
 
 
-class GroupsLayer(RedisPubSubChannelLayer):  # type: ignore[misc]
-    """Redis pub/sub for groups alone, which each process hears by one pattern.
+class GroupChannelLayer(RedisPubSubChannelLayer):  # type: ignore[misc]
+    """A Redis pub/sub layer for groups only. Each process subscribes to one pattern for all groups.
 
-    The package subscribes to two channels for each socket that opens and gives both up when it
-    closes, one after the other over one connection: a thousand sockets then wait for seconds.
-    A process hears what is meant for the sockets of others too, 0.1 ms each, and drops it.
+    The package subscribes to two channels for each socket that opens and unsubscribes when it
+    closes, one after the other over one connection: a thousand sockets then wait for seconds. With
+    the pattern a process also receives the messages for sockets of other processes, 0.1 ms each,
+    and drops them.
     """
 
     def _get_layer(self) -> Any:
-        is_there = get_running_loop() in self._layers
+        is_new = get_running_loop() not in self._layers
         layer = super()._get_layer()
-        if not is_there:
-            layer._shards = [HearsAllGroups(shard.host, layer) for shard in layer._shards]
+        if is_new:
+            layer._shards = [AllGroupsConnection(shard.host, layer) for shard in layer._shards]
         return layer
 
 
-class HearsAllGroups(RedisSingleShardConnection):  # type: ignore[misc]
+class AllGroupsConnection(RedisSingleShardConnection):  # type: ignore[misc]
     async def subscribe(self, channel: str) -> None:
-        """Begin to hear all groups, if that is not so yet. Raises redis.RedisError."""
+        """Subscribe to all groups, once. Raises redis.RedisError."""
         if self._subscribed_to:
             return
         async with self._lock:
@@ -37,4 +38,4 @@ class HearsAllGroups(RedisSingleShardConnection):  # type: ignore[misc]
             self._subscribed_to.add(pattern)
 
     async def unsubscribe(self, channel: str) -> None:
-        """Go on to hear all groups: others of this process wait for theirs."""
+        """Do nothing: other sockets of this process need the subscription."""

@@ -1,4 +1,4 @@
-"""System checks: `manage.py check` runs them, and every command does before it starts."""
+"""System checks. Django runs them for `manage.py check` and before most other commands."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,146 +1,118 @@
-"""Error pages: a sentence for people, the right status, and nothing that can fail in turn."""
+"""Error pages: a text for people and the right status. Under /api/ the same errors are JSON.
 
-from collections.abc import Mapping
+They read no database and no session, so they can be shown while the servers are away.
+"""
+
 from math import ceil
 
 from django.contrib.auth.models import AnonymousUser
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse, QueryDict
 from django.shortcuts import render
 from django.utils import translation
-from django.utils.functional import Promise
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_exempt
 
+from snap.api_errors import CSRF_TEXT, error_body
 from snap.limits.policy import PAGES, limited
 from snap.pages import page_path
 
 RETRY_AFTER = 5  # seconds
 
-# The code and the sentence of an error that has no words of its own, by status.
-WORDS: dict[int, tuple[str, Promise]] = {
-    400: ("invalid", _("This request is not one that we understand.")),
-    401: ("not_signed_in", _("Sign in first.")),
-    403: ("not_allowed", _("This is not allowed.")),
-    404: ("not_found", _("There is no such thing.")),
-    405: ("method_not_allowed", _("This is not allowed.")),
-    406: ("not_acceptable", _("This request is not one that we understand.")),
-    413: ("too_large", _("This is too much at once.")),
-    415: ("unsupported_media_type", _("This request is not one that we understand.")),
-    429: ("too_many", _("Too many attempts. Wait a moment and try again.")),
-    500: ("error", _("Something went wrong on our side.")),
-    503: ("unavailable", _("We cannot take requests just now. Try again in a moment.")),
-}
-CSRF = _("The session's token is missing or too old.")
-
-
-def error_body(
-    status: int,
-    *,
-    code: str = "",
-    text: object = "",
-    fields: Mapping[str, object] | None = None,
-    retry_after: int = 0,
-) -> dict[str, object]:
-    """Return the body of an API error (docs/reference.md, Errors). Only this function makes one."""
-    usual_code, usual_text = WORDS.get(status, WORDS[500])
-    body: dict[str, object] = {
-        "success": False,
-        "error": str(text or usual_text),
-        "code": code or usual_code,
-    }
-    if fields is not None or status == 400:
-        body["fields"] = fields or {}
-    if retry_after:
-        body["retryAfter"] = retry_after
-    return body
-
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    return _page(request, 400)
+    return _render_error(request, 400)
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _page(request, 403)
+    return _render_error(request, 403)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """The form is too old, or cookies are off: offer the way back to it."""
-    came_from = request.META.get("HTTP_REFERER", "")
-    ours = url_has_allowed_host_and_scheme(came_from, {request.get_host()})
-    return _page(request, 403, "csrf", back=came_from if ours else page_path("events"))
+    """Render 403 for a form that is too old or a browser without cookies, with a link back."""
+    if _is_api(request):
+        return _render_error(request, 403, code="csrf", text=CSRF_TEXT)
+    back = request.META.get("HTTP_REFERER", "")
+    if not url_has_allowed_host_and_scheme(back, {request.get_host()}):
+        back = page_path("events")
+    return _render_error(request, 403, template="csrf", back=back)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _page(request, 404)
+    return _render_error(request, 404)
 
 
 @limited(read=PAGES)
 @csrf_exempt
 def no_such_call(request: HttpRequest, anything: str = "") -> HttpResponse:
-    """Answer in the shape of the API, in development too, where Django has a page of its own."""
-    return _page(request, 404)
+    """Render 404 for an unknown call of the API, in development too, where Django has its page."""
+    return _render_error(request, 404)
 
 
 def too_large(request: HttpRequest) -> HttpResponse:
-    """Refuse a body that is longer than anything we ask for."""
-    return _page(request, 413)
+    """Render 413 for a body that is longer than any form or call needs."""
+    return _render_error(request, 413)
 
 
 def unsupported(request: HttpRequest) -> HttpResponse:
-    """Refuse a body in a charset that we do not read."""
-    return _page(request, 415)
+    """Render 415 for a body in another charset than UTF-8."""
+    return _render_error(request, 415)
 
 
 def locked_out(request: HttpRequest, retry_after: int) -> HttpResponse:
-    """Answer 429 to whoever tried too many passwords; `retry_after` in seconds."""
-    response = _page(request, 429, "locked_out", minutes=ceil(retry_after / 60))
+    """Render 429 after too many wrong passwords; `retry_after` in seconds."""
+    response = _render_error(request, 429, template="locked_out", minutes=ceil(retry_after / 60))
     response["Retry-After"] = str(retry_after)
     return response
 
 
 def too_many_requests(request: HttpRequest, retry_after: int) -> HttpResponse:
-    """Answer 429 to staff who do expensive work too often; `retry_after` in seconds."""
-    response = _page(request, 429, minutes=ceil(retry_after / 60))
+    """Render 429 for staff who start expensive work too often; `retry_after` in seconds."""
+    response = _render_error(request, 429, minutes=ceil(retry_after / 60))
     response["Retry-After"] = str(retry_after)
     return response
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    return _page(request, 500)
+    return _render_error(request, 500)
 
 
 def unavailable(request: HttpRequest, *, is_unsure: bool = False) -> HttpResponse:
-    """Answer 503. A page with scripts keeps its form and tries by itself.
+    """Render 503. A page with scripts keeps its form and sends it again by itself.
 
-    Nothing was accepted, or nobody knows what was (`is_unsure`): the page says which.
+    `is_unsure`: the request may have been accepted. By default it was not; the page says which.
     """
-    # Admin's forms hold passwords: what was typed there does not come back in a page.
-    is_admin = request.path.startswith("/admin/")
-    kept = {} if is_admin else request.POST
-    method = "get" if is_admin else (request.method or "get").lower()
-    response = _page(
+    # Admin's forms hold passwords: the page must not contain what was typed there.
+    method, kept = "get", QueryDict()
+    if not request.path.startswith("/admin/"):
+        method, kept = (request.method or "get").lower(), request.POST
+    response = _render_error(
         request, 503, retry_after=RETRY_AFTER, is_unsure=is_unsure, kept=kept, method=method
     )
     response["Retry-After"] = str(RETRY_AFTER)
     return response
 
 
-def _page(
+def _is_api(request: HttpRequest) -> bool:
+    return request.path.startswith("/api/")
+
+
+def _render_error(
     request: HttpRequest,
     status: int,
-    name: str = "",
     *,
+    template: str = "",
+    code: str = "",
+    text: object = "",
     retry_after: int = 0,
     **context: object,
 ) -> HttpResponse:
-    # Nobody is looked up for an error page: the database may be what is wrong.
+    """Render `errors/<template or status>.html`; for the API the error with this code and text."""
+    # No account is looked up for an error page: the database may be the cause.
     request.user = AnonymousUser()
-    # It may come from before the middleware that sees to this.
+    # LocaleMiddleware may not have run yet.
     with translation.override(translation.get_language_from_request(request)):
-        if request.path.startswith("/api/"):
-            code, text = ("csrf", CSRF) if name == "csrf" else ("", "")
+        if _is_api(request):
             body = error_body(status, code=code, text=text, retry_after=retry_after)
             return JsonResponse(body, status=status)
-        context |= {"retry_after": retry_after}
-        return render(request, f"errors/{name or status}.html", context, status=status)
+        context["retry_after"] = retry_after
+        return render(request, f"errors/{template or status}.html", context, status=status)

@@ -1,7 +1,7 @@
-"""A cache in the memory of one process, bounded in size and age.
+"""A cache in the memory of one process, limited in size and age.
 
-For values that many visitors ask for and that may be a moment old. Values that all processes share
-are in Django's cache.
+It is for values that many requests read and that may be a moment old. Values that all processes
+share are in Django's cache.
 """
 
 from collections.abc import Callable
@@ -18,10 +18,10 @@ _caches: list["LocalCache[object, object]"] = []
 
 
 class LocalCache(Generic[Key, Value]):
-    """At most `size` values, each for `seconds()` from when it was set. Safe between threads.
+    """Keeps at most `size` values, each for `seconds()` after it was set. Safe between threads.
 
-    When it is full, the value that was not read for the longest time goes. `seconds` is a function,
-    because settings can change in tests.
+    A full cache removes the value that was not read for the longest time. `seconds` is a function
+    because settings change in tests.
     """
 
     def __init__(self, *, size: int, seconds: Callable[[], float]) -> None:
@@ -32,7 +32,7 @@ class LocalCache(Generic[Key, Value]):
         _caches.append(self)  # type: ignore[arg-type]
 
     def get(self, key: Key) -> Value | None:
-        """Return the value, or None when there is none or it is too old."""
+        """Return the value, or None if there is none or it has expired."""
         with self._lock:
             return self._values.get(key)
 
@@ -41,7 +41,7 @@ class LocalCache(Generic[Key, Value]):
             self._values[key] = value
 
     def add(self, key: Key, value: Value) -> bool:
-        """Set the value unless there is one. Return whether it was set."""
+        """Set the value if the key has none. Return whether it was set."""
         with self._lock:
             if key in self._values:
                 return False

@@ -1,3 +1,5 @@
+"""Middleware for all responses: browser headers, refusals of invalid requests, outages."""
+
 import logging
 from collections.abc import Callable
 
@@ -15,7 +17,7 @@ log = logging.getLogger(__name__)
 
 Handler = Callable[[HttpRequest], HttpResponse]
 
-# What no page of ours uses. A view that needs one sets the header itself.
+# Browser features that no page uses. A view that needs one sets the header itself.
 UNUSED_FEATURES = (
     "accelerometer",
     "autoplay",
@@ -45,10 +47,10 @@ PERMISSIONS_POLICY = ", ".join(f"{feature}=()" for feature in UNUSED_FEATURES)
 
 
 def add_browser_headers(get_response: Handler) -> Handler:
-    """Add headers: which browser features are off, no embedding elsewhere, no storing in caches.
+    """Add headers that disable browser features, embedding by other sites, and caching.
 
     Responses that may be cached (static files, posters, QR images) set Cache-Control themselves.
-    All others can be personal.
+    All others can contain personal data.
     """
 
     def middleware(request: HttpRequest) -> HttpResponse:
@@ -63,7 +65,7 @@ def add_browser_headers(get_response: Handler) -> Handler:
 
 
 def refuse_large_bodies(get_response: Handler) -> Handler:
-    """Answer 413 by the length that a body announces, before anything of it is read."""
+    """Answer 413 if a body announces too large a length, before the body is read."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
         if announced_length(request.META) is None:
@@ -74,9 +76,9 @@ def refuse_large_bodies(get_response: Handler) -> Handler:
 
 
 def refuse_charsets(get_response: Handler) -> Handler:
-    """Answer 415 to bodies in any other charset than UTF-8.
+    """Answer 415 to bodies in any charset other than UTF-8.
 
-    Django would decode a form, and even the query, by whatever codec the content type names.
+    Django would decode the form, and also the query, with the codec that the content type names.
     """
 
     def middleware(request: HttpRequest) -> HttpResponse:
@@ -88,7 +90,7 @@ def refuse_charsets(get_response: Handler) -> Handler:
 
 
 def refuse_null_bytes(get_response: Handler) -> Handler:
-    """Answer 400 to addresses with a null byte, which PostgreSQL takes in no text."""
+    """Answer 400 to URLs with a null byte, which PostgreSQL stores in no text."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
         if "\0" in request.path or "%00" in request.META.get("QUERY_STRING", ""):
@@ -99,9 +101,9 @@ def refuse_null_bytes(get_response: Handler) -> Handler:
 
 
 def refuse_overloaded(get_response: Handler) -> Handler:
-    """Answer 503 to whoever has waited long enough: more people came than can be served at once.
+    """Answer 503 to requests that have waited too long for a turn (snap.resilience.overload).
 
-    Nothing of theirs was accepted, and their page tries again. Static files came before this.
+    Nothing was accepted, and the page tries again. Static files are served before this middleware.
     """
 
     def middleware(request: HttpRequest) -> HttpResponse:
@@ -113,11 +115,10 @@ def refuse_overloaded(get_response: Handler) -> Handler:
 
 
 class DatabaseAwayMiddleware:
-    """Limits what any page waits for the database, and answers 503 when that is away.
+    """Limits how long a page waits for the database, and answers 503 when it is away.
 
-    It answers 503 as well where expensive work (snap.slots) finds no free slot.
-
-    Pages that guests need have an emergency way of their own before it comes to that.
+    It also answers 503 when all slots for expensive work are taken (snap.resilience.slots). The
+    pages that guests need have their own emergency fallback, so they do not get here.
     """
 
     def __init__(self, get_response: Handler) -> None:
@@ -130,7 +131,7 @@ class DatabaseAwayMiddleware:
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         if isinstance(error, (OperationalError, InterfaceError, DatabaseAwayError)):
             log.error("database_away", extra={"error": type(error).__name__})
-            # A commit whose answer was lost, or one before the error, may have kept something.
+            # A commit whose answer was lost, or an earlier commit, may have stored something.
             return unavailable(request, is_unsure=request.method not in SAFE_METHODS)
         if isinstance(error, BusyError):
             log.warning("slots_taken", extra={"work": str(error)})

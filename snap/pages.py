@@ -1,7 +1,7 @@
-"""Addresses of pages to which an app links and which an app above it serves.
+"""Addresses of pages that an app links to and an app above it serves.
 
-Apps import one way only, and a route's name in a string would be an import in disguise. The app
-that serves a page registers its route here. Any app asks for the address by the page's name.
+Apps import one way only, and the name of a route in a string is a hidden import. The app that
+serves a page registers its route here, and any app gets the address by the page's name.
 """
 
 from django.conf import settings

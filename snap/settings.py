@@ -70,7 +70,7 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
-    "snap.static.OurStaticFilesConfig",
+    "snap.static.SnapStaticFilesConfig",
     "django.contrib.postgres",
     "django.forms",
     "anymail",
@@ -229,7 +229,7 @@ CACHES = {
 # retry is not enough: each coroutine that finds the connection cut closes it for the others too.
 CHANNEL_LAYERS = {
     "default": {
-        "BACKEND": "snap.channel_layer.GroupsLayer",
+        "BACKEND": "snap.channel_layer.GroupChannelLayer",
         "CONFIG": {
             "hosts": [
                 {
@@ -387,9 +387,9 @@ AXES_RESET_ON_SUCCESS = True
 AXES_DISABLE_ACCESS_LOG = True
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
-AXES_HANDLER = "accounts.lockout.StaffSignIns"
+AXES_HANDLER = "accounts.lockout.StaffAxesHandler"
 AXES_USERNAME_FORM_FIELD = "username"
-AXES_USERNAME_CALLABLE = "accounts.lockout.username_of"
+AXES_USERNAME_CALLABLE = "accounts.lockout.username_hash"
 AXES_CLIENT_IP_CALLABLE = "snap.addresses.client_address"
 AXES_CLIENT_STR_CALLABLE = "accounts.lockout.describe_client"
 AXES_LOCKOUT_CALLABLE = "accounts.lockout.render_locked_out"
@@ -473,7 +473,7 @@ LIMIT_WAITING = env.int("LIMIT_WAITING", default=20)
 # JSON API --------------------------------------------------------------------------------------
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["promo.api.authentication.Session"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["promo.api.authentication.SessionCookieAuthentication"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["promo.api.parsers.BoundedJSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",

@@ -1,3 +1,5 @@
+"""All routes of HTTP. snap.asgi has the routes of websockets."""
+
 from django.contrib import admin
 from django.templatetags.static import static
 from django.urls import include, path
@@ -8,12 +10,12 @@ from django.views.i18n import set_language
 from notifications.webhooks import webhook_paths
 from promo.views import sign_out
 from snap.limits.policy import PAGES, limited, unlimited
-from snap.observability import health
+from snap.observability import health, metrics
 
-A_CONSTANT = "A redirect to a constant address, without a query or a template."
+CONSTANT_REDIRECT = "A redirect to a constant address, without a query or a template."
 
 urlpatterns = [
-    path("", unlimited(A_CONSTANT)(RedirectView.as_view(pattern_name="promo:events"))),
+    path("", unlimited(CONSTANT_REDIRECT)(RedirectView.as_view(pattern_name="promo:events"))),
     path("promo/", include("promo.urls")),
     path("api/", include("promo.api.urls")),
     path("challenge/", include("promo.limits.urls")),
@@ -25,11 +27,11 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path(
         "favicon.ico",
-        unlimited(A_CONSTANT)(RedirectView.as_view(url=lazy(static, str)("img/icon.svg"))),
+        unlimited(CONSTANT_REDIRECT)(RedirectView.as_view(url=lazy(static, str)("img/icon.svg"))),
     ),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
-    path("metrics", health.metrics),
+    path("metrics", metrics.metrics),
     *webhook_paths(),
 ]
 

@@ -1,4 +1,4 @@
-"""Fixtures that every test may use: clean servers, the real processes, a real browser."""
+"""Fixtures for all tests: clean servers, the real processes, a real browser, accounts."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ from tests.helpers import servers
 from tests.helpers.browser import PHONE_SCREEN
 from tests.helpers.stack import Stack
 
-# No network but ours: a fresh Chromium asks its maker for updates, lists and experiments.
+# A new Chromium would otherwise fetch updates, lists and experiments from the internet.
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -33,26 +33,26 @@ CHROMIUM_ARGUMENTS = [
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add what `make faults` says to tests/faults."""
+    """Add the options of `make faults`."""
     faults = parser.getgroup("faults")
     faults.addoption("--long", action="store_true", help="break things for as long as issue 3 says")
     faults.addoption("--soak", type=float, metavar="MINUTES", help="the length of the soak")
     faults.addoption("--report", type=Path, metavar="PATH", help="write down what was measured")
 
 
-# Two processes of tests ------------------------------------------------------------------------
+# Test processes -----------------------------------------------------------------------------------
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Have two processes, each with its own servers; one where the tests are given a server.
+    """Return two: each test process has servers of its own. With given servers there is one.
 
-    A third one would save a tenth of the time, and starve tests of those who have little patience.
+    A third process would save a tenth of the time, and make tests with short timeouts fail.
     """
     return 2 if servers.are_ours() else 0
 
 
 def pytest_xdist_setupnodes() -> None:
-    """Stop the servers of the process that only hands out the tests."""
+    """Stop the servers of the process that only distributes tests."""
     servers.stop()
 
 
@@ -60,27 +60,27 @@ def pytest_xdist_setupnodes() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run browser tests last.
 
-    Playwright's synchronous interface leaves an event loop running in this thread for as long as
-    the browser lives, and `async_to_sync` and `asyncio.run` refuse to work beside one.
+    Playwright's synchronous interface runs an event loop in this thread while the browser lives.
+    `async_to_sync` and `asyncio.run` fail beside a running loop.
     """
     items.sort(key=lambda item: "browser" in getattr(item, "fixturenames", ()))
 
 
-# Servers ---------------------------------------------------------------------------------------
+# Servers ------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(autouse=True)
 def _fresh_servers() -> Iterator[None]:
-    """Start what the test has stopped, and leave no cache, limit or message to the next one.
+    """Start stopped servers again, and clear caches, limits, messages and the journal.
 
-    Nor an entry of the journal: the stack is frozen by now, and no late request can write one.
+    The stack is frozen before this, so no late request can write a journal entry.
     """
     yield
     servers.freshen()
     servers.empty_journal()
     limits.breaker.succeeded()
     database.breaker.succeeded()
-    limits.local.clear()
+    limits.local_counters.clear()
     clear_local_caches()
 
 
@@ -88,7 +88,7 @@ def _fresh_servers() -> Iterator[None]:
 def stoppable_database(
     transactional_db: None, tmp_path: Path, settings: Settings
 ) -> Iterator[None]:
-    """A database that the test may stop: with an empty journal, and running again afterwards."""
+    """A database that the test may stop. It has an empty journal, and runs again afterwards."""
     if servers.postgresql is None:
         pytest.skip("only a server that the tests started may be stopped")
     settings.JOURNAL_PATH = tmp_path / "journal.sqlite3"
@@ -100,7 +100,13 @@ def stoppable_database(
     close_old_connections()
 
 
-# Processes -------------------------------------------------------------------------------------
+@pytest.fixture
+def cheap_challenges(settings: Settings) -> None:
+    """Challenges that are solved at once."""
+    settings.CHALLENGE_COST = 1
+
+
+# Processes ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
@@ -120,7 +126,7 @@ def _stack(
 
 @pytest.fixture
 def stack(_stack: Stack, transactional_db: None) -> Iterator[Stack]:
-    """The Procfile's processes, all running, over the test's own (committed) rows."""
+    """All processes of the Procfile, on the test's database; its rows are committed."""
     _stack.wake()
     yield _stack
     _stack.sleep()
@@ -128,19 +134,19 @@ def stack(_stack: Stack, transactional_db: None) -> Iterator[Stack]:
 
 @pytest.fixture
 def idle(stack: Stack) -> Iterator[Stack]:
-    """The processes without the two that end requests."""
+    """The processes, with the two frozen that end requests."""
     with stack.frozen("worker"), stack.frozen("sweeper"):
         yield stack
 
 
-# Browsers --------------------------------------------------------------------------------------
+# Browsers -----------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
 def chromium_path() -> str:
-    """Where Chromium is. Without one a browser test is skipped, and fails in CI.
+    """The path of Chromium. Without one, browser tests are skipped, and fail in CI.
 
-    Debian's headless shell is the same browser without its windows, for two thirds of the CPU.
+    Debian's headless shell is the same browser without windows, and needs two thirds of the CPU.
     """
     for name in ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"):
         if path := shutil.which(name):
@@ -153,10 +159,9 @@ def chromium_path() -> str:
 
 @pytest.fixture(scope="module")
 def browser(chromium_path: str) -> Iterator[Browser]:
-    """One Chromium for all browser tests of a module, and no event loop after them."""
+    """One Chromium for all browser tests of a module. Its event loop ends with them."""
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
-        # That loop has Django take every query of a browser test for one made in a coroutine. None
-        # of them is.
+        # Because of that loop Django takes every query of a browser test for one in a coroutine.
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
         chromium = playwright.chromium.launch(
             executable_path=chromium_path, args=CHROMIUM_ARGUMENTS
@@ -167,7 +172,7 @@ def browser(chromium_path: str) -> Iterator[Browser]:
 
 @pytest.fixture
 def phone(browser: Browser, stack: Stack) -> Iterator[BrowserContext]:
-    """A phone of its own (cookies, storage) that resolves paths against the stack's address."""
+    """A browser context like a phone, with cookies of its own and the stack as base URL."""
     with browser.new_context(**PHONE_SCREEN, base_url=stack.url) as context:
         yield context
 
@@ -180,31 +185,31 @@ def page(phone: BrowserContext) -> Page:
 
 @pytest.fixture
 def page_without_js(browser: Browser, stack: Stack) -> Iterator[Page]:
-    """An empty page on a phone whose owner has turned JavaScript off."""
+    """An empty page on a phone without JavaScript."""
     with browser.new_context(
         **PHONE_SCREEN, base_url=stack.url, java_script_enabled=False
     ) as context:
         yield context.new_page()
 
 
-# The cast --------------------------------------------------------------------------------------
+# The cast -----------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def guest(db: None) -> Guest:
-    """Somebody on the list of an event that is open."""
+    """A guest on the list of an open event."""
     return factories.make_guest()
 
 
 @pytest.fixture
 def promoter(db: None) -> Promoter:
-    """A promoter with an account of their own."""
+    """A promoter with an account."""
     return factories.make_promoter(account=factories.make_account())
 
 
 @pytest.fixture
 def door_staff(db: None) -> User:
-    """An account that may look at events and guests in admin, and change nothing."""
+    """An account that may view events and guests in admin, and nothing else."""
     account = factories.make_account(is_staff=True)
     may = Permission.objects.filter(codename__in=["view_event", "view_guest"])
     account.user_permissions.set(may)
@@ -213,7 +218,7 @@ def door_staff(db: None) -> User:
 
 @pytest.fixture
 def manager(db: None) -> User:
-    """An account that may do everything."""
+    """A superuser."""
     return factories.make_staff()
 
 
@@ -226,5 +231,5 @@ def admin(client: Client, manager: User) -> Client:
 
 @pytest.fixture
 def stranger(db: None) -> User:
-    """An account that has nothing to do with any event."""
+    """An account without places or permissions."""
     return factories.make_account()

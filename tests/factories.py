@@ -1,4 +1,4 @@
-"""Rows for tests: fictitious people and events, each different from the last."""
+"""Rows for tests. Each has fictitious values that no other row has."""
 
 from datetime import timedelta
 from itertools import count
@@ -31,7 +31,7 @@ def make_accounts(size: int) -> list[User]:
 
 
 def make_staff(**fields: Any) -> User:
-    """Make an account that may do everything in admin. Its password is `a long password`."""
+    """Make a superuser with the password `a long password`."""
     account = make_account(is_staff=True, is_superuser=True, **fields)
     account.set_password("a long password")
     account.save()
@@ -39,7 +39,7 @@ def make_staff(**fields: Any) -> User:
 
 
 def make_event(**fields: Any) -> Event:
-    """Make a published event in a week whose list is open, with 50 places and a waiting list."""
+    """Make a published event in a week. Its list is open, with 50 places and a waiting list."""
     number, now = next(_numbers), timezone.now()
     given = {
         "slug": f"festa-{number}",
@@ -74,13 +74,13 @@ def make_event_promoter(event: Event | None = None, **fields: Any) -> EventPromo
 def make_request(
     event: Event | None = None, account: User | None = None, **fields: Any
 ) -> GuestRequest:
-    """Ask for a place and leave the request pending, as it is before a worker comes."""
+    """Make a pending request, which no worker has ended."""
     return request_place(event or make_event(), account or make_account(), **fields)
 
 
 def make_guest(event: Event | None = None, account: User | None = None, **fields: Any) -> Guest:
-    """Ask for a place and let it be given: on the list, or waiting when the event is full."""
-    # The real workers may be at it as well, and hold the list.
+    """Make a guest: on the list, or on the waiting list when the event is full."""
+    # The real workers may lock the same event, so this waits for them.
     request = create_guest_now(make_request(event, account, **fields), seconds=10)
     assert request.guest is not None, request.refusal or request.error
     return request.guest

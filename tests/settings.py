@@ -1,23 +1,23 @@
-"""What tests change. Everything else is `snap.settings`, with servers that are real."""
+"""Settings that differ in tests; all others are those of `snap.settings`."""
 
 from tests.helpers import servers
 
-# These settings are the first thing of ours that pytest-django loads.
+# The servers must run before `snap.settings` is imported.
 servers.start()
 
 from snap.settings import *  # noqa: E402, F403
 
-# Its `flush` takes Django's place.
+# Its `flush` replaces Django's.
 INSTALLED_APPS = [*INSTALLED_APPS, "tests"]  # noqa: F405
 
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.MD5PasswordHasher",
-    "django.contrib.auth.hashers.PBKDF2PasswordHasher",  # what the real processes know
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",  # of the real processes
 ]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 
-# What a test has changed shows at once; tests of the memory itself give it some time.
+# Links are not cached, so that a test sees its changes at once. Tests of the cache set a time.
 LINK_SECONDS = 0.0

@@ -1,4 +1,4 @@
-"""Apps reach other apps one way only, also where no import shows it: by the names of routes."""
+"""Apps use other apps one way only, also where no import shows it: by names of routes."""
 
 import ast
 import re
@@ -10,7 +10,7 @@ from django.urls import get_resolver
 from snap.pages import page_path
 
 ROOT = Path(__file__).resolve().parent.parent
-# The lowest app first. Each may name its own routes and those of the apps before it.
+# From the lowest app up. An app may name its own routes and those of the apps before it.
 LAYERS = ["snap", "notifications", "accounts", "guests", "promo"]
 OWNERS = {
     "promo": "promo",
@@ -19,7 +19,7 @@ OWNERS = {
     "guests": "guests",
 }
 OF_DJANGO = {"admin"}
-# The wiring, which knows all apps.
+# The wiring of all apps.
 WIRING = {"snap/urls.py", "snap/asgi.py"}
 ROUTE = re.compile(r"(?P<namespace>[a-z_]+):[a-z_]+")
 URL_TAG = re.compile(r"{% url ['\"](?P<namespace>[a-z_]+):")

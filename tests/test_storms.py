@@ -1,4 +1,4 @@
-"""Many at once over HTTP, against the real processes."""
+"""Concurrent requests over HTTP to the real processes."""
 
 import re
 from collections.abc import Callable
@@ -20,13 +20,13 @@ from tests.helpers.stack import Stack, wait_for
 pytestmark = pytest.mark.processes
 
 T = TypeVar("T")
-# With it workers make the guest, without it the web processes do too.
+# With HTMX a worker creates the guest. Without it a web process may do so.
 HTMX = {"HX-Request": "true"}
 PERSON = {"first_name": "Rui", "last_name": "Exemplo", "email": "rui@example.com"}
 
 
 def at_once(number: int, act: Callable[[int], T]) -> list[T]:
-    """Do something in so many threads that begin together; return what each got."""
+    """Call a function concurrently in so many threads, and return all results."""
     barrier = Barrier(number)
 
     def begin(which: int) -> T:
@@ -38,7 +38,7 @@ def at_once(number: int, act: Callable[[int], T]) -> list[T]:
 
 
 def token_of(client: httpx.Client, path: str) -> str:
-    """Open a form's page and return its token; its cookie stays with the browser."""
+    """Open the page of a form and return its CSRF token. The client keeps its cookie."""
     return hidden_fields(client, path)["csrfmiddlewaretoken"]
 
 

@@ -1,4 +1,4 @@
-"""Every text has its Portuguese, and what is compiled is what was written."""
+"""Every text has a Portuguese translation, and the compiled catalogues are up to date."""
 
 import ast
 import re
@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 APPS = ("snap", "promo", "guests", "accounts", "notifications")
 CATALOGUES = sorted(path for app in APPS for path in (ROOT / app).glob("locale/*/*/django.po"))
 GETTEXTS = {"_", "gettext", "gettext_lazy", "gettext_noop", "ngettext", "ngettext_lazy"}
-# What `templatize` makes of {% translate %} and {% blocktranslate %}.
+# The calls to which `templatize` turns {% translate %} and {% blocktranslate %}.
 IN_TEMPLATE = re.compile(
     r"\bn?gettext\(u?('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")|_\((\".*?\"|'.*?')\)"
 )

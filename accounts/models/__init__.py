@@ -1,13 +1,12 @@
-"""Accounts, the codes and claims of their holders, and the phones that are refused."""
+"""Models of accounts, one-time codes, claims, blocked phones and suspicious activity."""
 
 from accounts.models.blocked_phones import BlockedPhone
 from accounts.models.claims import Claim, ClaimChange
 from accounts.models.codes import LoginCode
 from accounts.models.suspicious import SuspiciousActivity
-from accounts.models.users import MOST_ENDED_SESSIONS, User, UserManager, make_nonce, sockets_of
+from accounts.models.users import User, UserManager, make_nonce, sockets_of
 
 __all__ = [
-    "MOST_ENDED_SESSIONS",
     "BlockedPhone",
     "Claim",
     "ClaimChange",

@@ -1,4 +1,4 @@
-"""Phones that are refused."""
+"""Blocked phones."""
 
 from django.db import models
 from django.db.models.functions import Now
@@ -29,4 +29,6 @@ class BlockedPhone(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.phone + ("…" if self.is_prefix else "")
+        if self.is_prefix:
+            return f"{self.phone}…"
+        return self.phone

@@ -11,15 +11,15 @@ from accounts.models.users import User
 
 class ClaimQuerySet(models.QuerySet["Claim"]):
     def undecided(self) -> Self:
-        """Claims that nobody has granted or refused yet, objected to or not."""
+        """Return claims that are neither granted nor refused, with or without an objection."""
         return self.filter(state__in=[Claim.State.OPEN, Claim.State.OBJECTED])
 
 
 class Claim(models.Model):
-    """A statement that an account's phone belongs to somebody else. It changes nothing by itself.
+    """A statement that an account's phone belongs to another person.
 
-    The account changes when the claim is granted: by staff, by a code sent to the phone itself, or
-    by time. Claims are kept, and a granted claim can be undone.
+    The account changes only when the claim is granted: by staff, by a code sent to the phone, or
+    after CLAIM_ANSWER_SECONDS. Claims are kept, and a granted claim can be undone.
     """
 
     class State(models.TextChoices):
@@ -32,7 +32,7 @@ class Claim(models.Model):
     account = models.ForeignKey(
         User, on_delete=models.CASCADE, related_name="claims", verbose_name=_("account")
     )
-    # A slug and not a key: this app does not know what an event is.
+    # A slug and no foreign key, because this app does not import the app of events.
     event_slug = models.CharField(_("event"), max_length=60, blank=True, db_default="")
     first_name = models.CharField(_("first name"), max_length=60)
     last_name = models.CharField(_("last name"), max_length=60)
@@ -41,17 +41,17 @@ class Claim(models.Model):
     # The claimant's browser, and the network that it came from.
     browser = models.CharField(max_length=32, blank=True, db_default="", editable=False)
     network_hash = models.CharField(max_length=32, blank=True, db_default="", editable=False)
-    # The database's default is for rows of release 0002, which had no decisions: they are over.
+    # The database default is for rows from before migration 0003, when claims had no decisions.
     state = models.CharField(
         _("state"), max_length=10, choices=State, default=State.OPEN, db_default="refused"
     )
-    # Whether an email told the holder. Only then does a missing answer mean anything.
+    # Whether an email notified the holder. Without one, a missing answer has no consequence.
     is_announced = models.BooleanField(_("holder told"), default=False, db_default=False)
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
     decided_at = models.DateTimeField(_("decided at"), null=True, blank=True)
-    # "account:<id>" of staff, "holder", "phone", "time", or "claim:<id>" when that one was granted.
+    # "account:<id>" of staff, "holder", "phone", "time", or "claim:<id>" of another granted claim.
     decided_by = models.CharField(_("decided by"), max_length=60, blank=True, db_default="")
-    # What granting the claim has changed (guests.claims), so that it can be given back.
+    # What was changed when the claim was granted (guests.claims), so that it can be undone.
     taken = models.JSONField(null=True, editable=False)
 
     objects = ClaimQuerySet.as_manager()
@@ -95,7 +95,7 @@ class Claim(models.Model):
         return self.state in {self.State.OPEN, self.State.OBJECTED}
 
     def move_to(self, state: str, *, actor: str, **changes: Any) -> None:
-        """Change the state, with other fields, and write the history.
+        """Change the state and other fields, and add a line to the history.
 
         The caller has read the claim under its account's row lock.
         """
@@ -107,7 +107,7 @@ class Claim(models.Model):
 
 
 class ClaimChange(models.Model):
-    """One line of a claim's history: who moved it, when, from which state to which."""
+    """One line of a claim's history: a change of its state."""
 
     claim = models.ForeignKey(Claim, on_delete=models.CASCADE, related_name="changes")
     at = models.DateTimeField(_("when"), db_default=Now())

@@ -15,15 +15,15 @@ from accounts.models.users import User, make_nonce
 
 class LoginCodeQuerySet(models.QuerySet["LoginCode"]):
     def usable(self) -> Self:
+        """Return codes that are neither used nor expired and have tries left."""
         return self.filter(used_at=None, expires_at__gt=Now(), tries__lt=settings.LOGIN_CODE_TRIES)
 
 
 class LoginCode(models.Model):
-    """A one-time code sent to an account, usable only in the browser that asked for it.
+    """A one-time code sent to an account, valid only in the browser that asked for it.
 
-    The six digits are stored nowhere: they are derived from the row with the secret key, so a copy
-    of the database tells nobody a code. A hash of six digits in the row would tell: a million
-    guesses find what it belongs to.
+    The six digits are not stored. They are derived from the row with the secret key, so a copy of
+    the database reveals no code. A stored hash would: it takes a million guesses to find its code.
     """
 
     class Channel(models.TextChoices):
@@ -64,4 +64,5 @@ class LoginCode(models.Model):
         return f"{number % 1_000_000:06d}"
 
     def matches(self, typed: str) -> bool:
+        """Return whether the digits were typed. Takes the same time for all wrong ones."""
         return hmac.compare_digest(self.digits().encode(), typed.encode())

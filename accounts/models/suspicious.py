@@ -5,7 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class SuspiciousActivity(models.Model):
-    """What looked like an attack: a row for each hour, reason, phone and address, with a count."""
+    """How often suspicious activity was seen: a count for each hour, reason, phone and address."""
 
     hour = models.DateTimeField(_("hour"))
     reason = models.CharField(_("reason"), max_length=30)

@@ -18,8 +18,8 @@ from accounts.phones import PhoneError, parse_phone
 from notifications.push import push
 from notifications.recipients import recipient_key
 
-# Sessions that one account ends one by one. One more ends all of them, and the list begins again.
-MOST_ENDED_SESSIONS = 30
+# How many ended sessions an account stores. One more ends all its sessions and empties the list.
+MAX_ENDED_SESSIONS = 30
 
 
 def make_nonce() -> str:
@@ -27,13 +27,13 @@ def make_nonce() -> str:
 
 
 def sockets_of(account_id: object) -> str:
-    """Return the channel group of all sockets that an account has open."""
+    """Return the name of the channel group of all open sockets of an account."""
     return f"account.{account_id}"
 
 
 class UserManager(BaseUserManager["User"]):
     def with_powers(self) -> models.QuerySet["User"]:
-        """Accounts that may do more in admin than a guest, or could once they become staff."""
+        """Return staff, and accounts with permissions that would apply if they became staff."""
         powers = models.Q(is_staff=True) | models.Q(is_superuser=True)
         granted = models.Q(groups__isnull=False) | models.Q(user_permissions__isnull=False)
         return self.filter(powers | granted).distinct()
@@ -45,7 +45,7 @@ class UserManager(BaseUserManager["User"]):
         return user
 
     def get_by_natural_key(self, username: str | None) -> "User":
-        """Find by a phone as staff type it into the sign-in form: `912 345 678` will do."""
+        """Return the account with a phone in any spelling, as staff type it to sign in."""
         with suppress(PhoneError):
             username = parse_phone(username or "", settings.DEFAULT_COUNTRY)
         return self.get(phone=username)
@@ -69,7 +69,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     first_name = models.CharField(_("first name"), max_length=60)
     last_name = models.CharField(_("last name"), max_length=60)
     email = models.EmailField(_("email"), max_length=254, blank=True)
-    # The email in the form that accounts are counted by; `save` sets it.
+    # The normalized email by which accounts are counted; `save` sets it.
     email_key = models.CharField(max_length=254, blank=True, db_default="", editable=False)
     language = models.CharField(
         _("language"), max_length=8, choices=settings.LANGUAGES, default=settings.LANGUAGE_CODE
@@ -77,7 +77,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_active = models.BooleanField(_("active"), default=True)
     is_staff = models.BooleanField(_("staff"), default=False)
     verified_at = models.DateTimeField(_("proven at"), null=True, blank=True)
-    # By what, "" before release 0003. A proof by link leaves the sessions that there are.
+    # How the account was proven; "" before migration 0003. A proof by link ends no sessions.
     proven_by = models.CharField(
         _("proven by"),
         max_length=5,
@@ -90,12 +90,12 @@ class User(AbstractBaseUser, PermissionsMixin):
     session_nonce = models.CharField(max_length=32, default=make_nonce, editable=False)
     # The browser session that registered, "" when staff did.
     browser = models.CharField(max_length=32, blank=True, db_default="", editable=False)
-    # Ids of sessions that were signed out, and of a browser that may not return without a code.
+    # Ids of sessions that were signed out, and of a browser that needs a code to return.
     ended_sessions = ArrayField(
         models.CharField(max_length=32), default=list, db_default=[], blank=True, editable=False
     )
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
-    last_login = None  # Nobody reads it, and it would cost a write.
+    last_login = None  # Not used, and it would cost a write at each sign-in.
 
     objects: ClassVar[UserManager] = UserManager()
 
@@ -121,7 +121,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         ]
 
     def save(self, *, update_fields: Iterable[str] | None = None, **options: Any) -> None:
-        """Keep the email's key in step with the email."""
+        """Save, and update `email_key` together with the email."""
         if update_fields is None or "email" in update_fields:
             self.email_key = recipient_key(self.email)
             update_fields = update_fields and {*update_fields, "email_key"}
@@ -136,16 +136,16 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     @property
     def has_proven_email(self) -> bool:
-        """Say whether somebody has shown that they read this account's email. SMS shows no such."""
+        """Return whether a code or link has proven this account's email. An SMS does not."""
         return self.verified_at is not None and self.proven_by != self.ProvenBy.SMS
 
     @property
     def has_powers(self) -> bool:
-        """Say whether this account is one of `with_powers`. One query at most."""
+        """Return whether this account is one of `with_powers`. At most one query."""
         return self.is_staff or User.objects.with_powers().filter(pk=self.pk).exists()
 
     def get_short_name(self) -> str:
-        """What admin greets staff by."""
+        """Return the name with which admin greets staff."""
         return self.first_name
 
     def get_session_auth_hash(self) -> str:
@@ -161,13 +161,15 @@ class User(AbstractBaseUser, PermissionsMixin):
         ).hexdigest()
 
     def is_known_in(self, browser: str | None) -> bool:
-        """Say whether this browser registered the account, and has not signed out of it since."""
+        """Return whether this browser registered the account and has not signed out since."""
         return bool(browser) and browser == self.browser and browser not in self.ended_sessions
 
     def renew_sessions(self) -> None:
-        """Make every session of this account invalid. The caller saves the account."""
+        """Invalidate every session of this account. The caller saves the account."""
         self.session_nonce = make_nonce()
-        self.ended_sessions = [self.browser] if self.browser else []
+        self.ended_sessions = []
+        if self.browser:
+            self.ended_sessions.append(self.browser)
         self.close_sockets()
 
     def sign_out_everywhere(self) -> None:
@@ -177,24 +179,25 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     @transaction.atomic
     def end_session(self, session_id: str, *, browser: str = "") -> None:
-        """End one session, wherever its cookie was copied.
+        """End one session and all copies of its cookie. Locks the account's row.
 
-        A session of an older release has no id: it ends together with all others, and so does one
-        more than MOST_ENDED_SESSIONS. No id leaves the list by age: a cookie gets a new date
-        whenever its session changes.
+        All sessions of the account end if the session has no id (a cookie from an older release),
+        or if MAX_ENDED_SESSIONS have ended before. Ids are not removed by age, because a cookie
+        gets a new date whenever its session changes.
         """
         account = User.objects.select_for_update(no_key=True).get(pk=self.pk)
         ended = account.ended_sessions
-        if not session_id or len(ended) >= MOST_ENDED_SESSIONS:
+        if not session_id or len(ended) >= MAX_ENDED_SESSIONS:
             account.sign_out_everywhere()
             return
-        is_return = account.is_known_in(browser)
-        new = [session_id, browser] if is_return else [session_id]
-        account.ended_sessions = ended + [each for each in new if each not in ended]
+        if session_id not in ended:
+            ended.append(session_id)
+        if account.is_known_in(browser):
+            ended.append(browser)
         account.save(update_fields=["ended_sessions"])
         account.close_sockets(session_id)
 
     def close_sockets(self, session_id: str = "") -> None:
-        """Have the open sockets of one session closed, or of all, once this is committed."""
+        """Close the open sockets of one session, or of all sessions, after the commit."""
         message = {"type": "sessions.ended", "session_id": session_id}
         transaction.on_commit(lambda: push(sockets_of(self.pk), message, wait=False), robust=True)

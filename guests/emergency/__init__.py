@@ -1,1 +1,1 @@
-"""What keeps requests and places while the database is away."""
+"""Requests that are accepted, and places that are shown, while the database is unavailable."""

@@ -1,25 +1,27 @@
-"""Who is on the other end while the database is away: by the session and this host's mirror."""
+"""Sessions without the database: verified by signature, and by the sign-outs this host knows."""
 
 from django.http import HttpRequest
 
 from accounts.sessions import BROWSER_KEY, RememberedAccount, remembered_account
-from guests.emergency.journal import EndedSession, get_journal
+from guests.emergency.entries import EndedSession
+from guests.emergency.journal import get_journal
 from guests.emergency.mirror import get_mirror
 
 
 def known_account(request: HttpRequest) -> RememberedAccount | None:
-    """Return the account that the session's signature names, unless this host knows that the
-    session has ended."""
+    """Return the account of the signed session, or None if this host knows that it has ended."""
     remembered = remembered_account(request)
     if remembered and get_mirror().has_ended(remembered):
         return None
     return remembered
 
 
-def end_session_here(request: HttpRequest) -> None:
-    """Keep in this host's journal that the session has signed out. This host knows it at once, the
-    others when the journal is drained. Raises JournalError."""
+def end_session_on_this_host(request: HttpRequest) -> None:
+    """Sign the session out on this host. Other hosts know it after the journal was drained.
+
+    Raises JournalError.
+    """
     if remembered := known_account(request):
         browser = request.session.get(BROWSER_KEY, "")
         ended = EndedSession(remembered.pk, remembered.session_hash, remembered.session_id, browser)
-        get_journal().end_session(ended)
+        get_journal().save_ended_session(ended)

@@ -1,196 +1,42 @@
-"""The emergency journal: whole requests, kept on this host's own disk while the database is away.
+"""The emergency journal: complete requests on this host's disk while the database is unavailable.
 
-SQLite in WAL mode with `synchronous=FULL`: an entry is on the disk before anybody is told of it. It
-needs neither the database nor Redis. `guests.intake` accepts requests into it, `guests.draining`
-carries the entries into the database.
+A SQLite file in WAL mode with `synchronous=FULL`: an entry is on the disk before its ticket is
+shown. The journal needs neither the database nor Redis. `intake` writes requests into it, and
+`draining` imports them into the database.
 """
 
-import json
 import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from time import monotonic, sleep
-from typing import Any, Self
-from uuid import uuid4
+from typing import Any
 
 from django.conf import settings
-from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
 
-from accounts.sessions import SESSION_ID_KEY
+from guests.emergency.entries import EndedSession, Entry, StoredEntry
+from guests.emergency.journal_schema import prepare_schema
 from guests.exceptions import GuestError
 
-TABLES = [
-    """
-    CREATE TABLE IF NOT EXISTS entry (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        ticket_id TEXT NOT NULL UNIQUE,
-        event_id INTEGER NOT NULL,
-        phone TEXT NOT NULL,
-        browser TEXT NOT NULL DEFAULT '',
-        account_id INTEGER,
-        idempotency_key TEXT NOT NULL DEFAULT '',
-        body TEXT NOT NULL,
-        attempts INTEGER NOT NULL DEFAULT 0,
-        waits INTEGER NOT NULL DEFAULT 0,
-        next_attempt_at REAL NOT NULL DEFAULT 0,
-        state TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'dead')),
-        error TEXT NOT NULL DEFAULT '',
-        UNIQUE (event_id, phone, browser)
-    )
-    """,
-    """
-    CREATE UNIQUE INDEX IF NOT EXISTS entry_idempotency_key_once
-    ON entry (account_id, idempotency_key) WHERE idempotency_key <> ''
-    """,
-    """
-    CREATE TABLE IF NOT EXISTS history (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        ticket_id TEXT NOT NULL,
-        at TEXT NOT NULL,
-        what TEXT NOT NULL
-    )
-    """,
-    "CREATE TABLE IF NOT EXISTS event (slug TEXT PRIMARY KEY, body TEXT NOT NULL)",
-    """
-    CREATE TABLE IF NOT EXISTS ended_session (
-        account_id INTEGER NOT NULL,
-        session_hash TEXT NOT NULL,
-        session_id TEXT NOT NULL,
-        browser TEXT NOT NULL,
-        UNIQUE (account_id, session_hash, session_id, browser)
-    )
-    """,
-]
-# Version 1 kept one entry for each event and phone, whatever the browser.
-FROM_VERSION_1 = """
-INSERT INTO entry (
-    id, ticket_id, event_id, phone, browser, account_id, body, attempts, next_attempt_at, state,
-    error
-)
-SELECT
-    id, ticket_id, event_id, phone,
-    CASE WHEN json_valid(body) THEN coalesce(json_extract(body, '$.browser'), '') ELSE '' END,
-    CASE WHEN json_valid(body) THEN json_extract(body, '$.account_id') END,
-    body, attempts, next_attempt_at, state, error
-FROM entry_of_version_1
-"""
-# A process of the previous release may add entries to a file of version 2, without their browser.
-NAME_BROWSERS = """
-UPDATE OR IGNORE entry SET browser = coalesce(json_extract(body, '$.browser'), '')
-WHERE browser = '' AND json_valid(body)
-"""
-SCHEMA_VERSION = 3
-# What `_read` takes.
-STORED = "ticket_id, event_id, phone, body, attempts, waits, state, error"
-ROOM = 1_000_000  # bytes below which a disk counts as full
-NO_LIMIT = -1  # in SQLite's words
-LOCK_TIMEOUT = 2.0  # seconds to wait for another writer
+# The columns that `_to_stored_entry` takes.
+STORED_COLUMNS = "ticket_id, event_id, phone, body, attempts, waits, state, error"
+MIN_FREE_BYTES = 1_000_000  # A disk with less free space counts as full.
+NO_LIMIT = -1  # SQLite's value for a query without a limit.
+LOCK_TIMEOUT = 2.0  # seconds to wait for another process that writes
 
 
 class JournalError(Exception):
-    """The journal cannot be written or read: the disk is full, away or broken."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A request as it was accepted, the registration it may need included.
-
-    `account_id`, `session_hash` and `session_id` are those of the session, if there was one.
-    `browser` is the browser's own random id, by which it recognises the account it registered.
-    `name` and `idempotency_key` are what an API call asked for.
-    """
-
-    event_id: int
-    event_slug: str
-    phone: str
-    promoter_id: int | None = None
-    team_id: int | None = None
-    account_id: int | None = None
-    session_hash: str = ""
-    session_id: str = ""
-    first_name: str = ""
-    last_name: str = ""
-    email: str = ""
-    language: str = ""
-    browser: str = ""
-    name: str = ""
-    idempotency_key: str = ""
-    ticket_id: str = field(default_factory=lambda: str(uuid4()))
-    accepted_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
-
-    @property
-    def session(self) -> dict[str, object]:
-        """What the entry kept of the session, for `is_session_of`."""
-        return {
-            SESSION_KEY: self.account_id,
-            HASH_SESSION_KEY: self.session_hash,
-            SESSION_ID_KEY: self.session_id,
-        }
-
-    @property
-    def registration(self) -> dict[str, str]:
-        """What the person wrote about themselves, empty without a registration."""
-        if not self.email:
-            return {}
-        return {
-            "first_name": self.first_name,
-            "last_name": self.last_name,
-            "email": self.email,
-            "language": self.language,
-        }
-
-    def to_json(self) -> str:
-        """Return the entry as JSON, without empty fields: the previous release knows fewer."""
-        return json.dumps({k: v for k, v in asdict(self).items() if v not in {"", None}})
-
-    @classmethod
-    def from_json(cls, body: str) -> Self:
-        """Raises ValueError, TypeError or AttributeError for what is no entry."""
-        known = {each.name for each in fields(cls)}
-        return cls(**{k: v for k, v in json.loads(body).items() if k in known})
-
-
-@dataclass(frozen=True)
-class EndedSession:
-    """A session that signed out while the database was away, and the browser's own id."""
-
-    account_id: int
-    session_hash: str
-    session_id: str
-    browser: str
-
-    @property
-    def session(self) -> dict[str, object]:
-        """The session, for `is_session_of`."""
-        return {
-            SESSION_KEY: self.account_id,
-            HASH_SESSION_KEY: self.session_hash,
-            SESSION_ID_KEY: self.session_id,
-        }
-
-
-@dataclass(frozen=True)
-class StoredEntry:
-    """An entry with the state of its draining.
-
-    `waits` counts how often it was put off since the last attempt. Of an unreadable entry only the
-    ticket id, event and phone are known.
-    """
-
-    entry: Entry
-    attempts: int
-    waits: int
-    state: str
-    error: str
-    is_readable: bool = True
+    """The journal cannot be written or read: the disk is full, missing or broken."""
 
 
 class Journal:
-    """The journal in one SQLite file. Each call opens it afresh, so any thread or process may."""
+    """The journal in one SQLite file.
+
+    Each call opens the file, so all threads and processes can use it. Every method raises
+    JournalError when the file cannot be used.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -198,37 +44,26 @@ class Journal:
     def accept(self, entry: Entry) -> str:
         """Write an entry and return its ticket id once it is on the disk.
 
-        A browser that asks for the same event and phone again gets the same ticket: the names and
-        email that it gives now replace those that it gave before. The same idempotency key of an
-        account is the same request. Raises GuestError `key_reused` for a key of another event;
-        JournalError, on a full disk before the last room is gone: without any, no entry could be
-        removed either.
+        A second request of a browser for the same event and phone gets the same ticket: its names
+        and email replace the earlier ones. An idempotency key of an account identifies one request.
+        Raises GuestError `key_reused` for a key of another event, and JournalError when less than
+        MIN_FREE_BYTES are left: on a full disk no entry could be removed either.
         """
-        # Before the lock: those who are refused would otherwise wait for one another.
-        if not self._has_room():
-            raise JournalError("the disk is full")
+        # Checked before the lock is taken: refused requests do not wait for each other.
+        self._require_room()
         with self._open() as journal:
-            if earlier := _with_same_key(journal, entry) or _of_same_browser(journal, entry):
+            earlier = _find_by_idempotency_key(journal, entry)
+            earlier = earlier or _update_entry_of_browser(journal, entry)
+            if earlier:
                 return earlier
-            journal.execute(
-                "INSERT INTO entry"
-                " (ticket_id, event_id, phone, browser, account_id, idempotency_key, body)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [
-                    entry.ticket_id,
-                    entry.event_id,
-                    entry.phone,
-                    entry.browser,
-                    entry.account_id,
-                    entry.idempotency_key if entry.account_id else "",
-                    entry.to_json(),
-                ],
-            )
-            _note(journal, entry.ticket_id, "accepted")
+            _insert(journal, entry)
             return entry.ticket_id
 
     def due(self, now: float, limit: int = 100) -> list[StoredEntry]:
-        """Return waiting entries whose time (seconds since 1970) has come, the oldest first."""
+        """Return waiting entries whose next attempt is due at `now`, the oldest first.
+
+        `now` is in seconds since 1970.
+        """
         return self._find("state = 'waiting' AND next_attempt_at <= ?", now, limit)
 
     def in_state(self, state: str) -> list[StoredEntry]:
@@ -236,37 +71,34 @@ class Journal:
         return self._find("state = ?", state, NO_LIMIT)
 
     def find(self, ticket_id: str) -> StoredEntry | None:
-        return next(iter(self._find("ticket_id = ?", ticket_id, 1)), None)
+        found = self._find("ticket_id = ?", ticket_id, 1)
+        return found[0] if found else None
 
     def count(self) -> dict[str, int]:
-        """Return how many entries wait and how many are dead."""
+        """Return the number of `waiting` and of `dead` entries."""
+        counts = {"waiting": 0, "dead": 0}
         with self._open(to_write=False) as journal:
-            counts = dict(journal.execute("SELECT state, count(*) FROM entry GROUP BY state"))
-        return {"waiting": counts.get("waiting", 0), "dead": counts.get("dead", 0)}
+            counts.update(journal.execute("SELECT state, count(*) FROM entry GROUP BY state"))
+        return counts
 
-    def drained(self, stored: StoredEntry, outcome: str) -> None:
-        """Remove an entry that is in the database now; its history stays."""
+    def remove_imported(self, stored: StoredEntry, outcome: str) -> None:
+        """Remove an entry that is in the database now. Its history stays and gets `outcome`."""
         with self._open() as journal:
             journal.execute("DELETE FROM entry WHERE ticket_id = ?", [stored.entry.ticket_id])
-            _note(journal, stored.entry.ticket_id, outcome)
+            _add_history(journal, stored.entry.ticket_id, outcome)
 
-    def failed(self, stored: StoredEntry, error: str, *, retry_at: float | None) -> None:
-        """Count an attempt: try again at `retry_at` (seconds since 1970), or None: it is dead."""
+    def record_failure(self, stored: StoredEntry, error: str, *, retry_at: float) -> None:
+        """Count a failed attempt. The next one is due at `retry_at` (seconds since 1970)."""
         with self._open() as journal:
-            journal.execute(
-                "UPDATE entry SET attempts = attempts + 1, waits = 0, next_attempt_at = ?,"
-                " state = ?, error = ? WHERE ticket_id = ?",
-                [
-                    retry_at or 0,
-                    "dead" if retry_at is None else "waiting",
-                    error,
-                    stored.entry.ticket_id,
-                ],
-            )
-            _note(journal, stored.entry.ticket_id, f"failed: {error}")
+            _count_attempt(journal, stored, error, "waiting", retry_at)
+
+    def mark_dead(self, stored: StoredEntry, error: str) -> None:
+        """Count a failed attempt, the last one. The entry stays in the journal."""
+        with self._open() as journal:
+            _count_attempt(journal, stored, error, "dead", retry_at=0)
 
     def postpone(self, stored: StoredEntry, *, retry_at: float) -> None:
-        """Try again at `retry_at` (seconds since 1970) without counting an attempt."""
+        """Set the next attempt to `retry_at` (seconds since 1970) without counting an attempt."""
         with self._open() as journal:
             journal.execute(
                 "UPDATE entry SET waits = waits + 1, next_attempt_at = ? WHERE ticket_id = ?",
@@ -274,7 +106,7 @@ class Journal:
             )
 
     def revive(self, ticket_id: str, *, actor: str) -> bool:
-        """Give a dead entry all its attempts again. False when there is no such dead entry."""
+        """Give a dead entry all its attempts again. Return False when there is no such entry."""
         with self._open() as journal:
             changed = journal.execute(
                 "UPDATE entry SET state = 'waiting', attempts = 0, waits = 0, next_attempt_at = 0"
@@ -282,22 +114,19 @@ class Journal:
                 [ticket_id],
             )
             if changed.rowcount:
-                _note(journal, ticket_id, f"revived by {actor}")
+                _add_history(journal, ticket_id, f"revived by {actor}")
             return bool(changed.rowcount)
 
     def history(self, ticket_id: str) -> list[tuple[str, str]]:
-        """Return (when, what) of everything that happened to a ticket here, in order."""
+        """Return the history of a ticket on this host as (ISO 8601 time, text), in order."""
         with self._open(to_write=False) as journal:
-            return list(
-                journal.execute(
-                    "SELECT at, what FROM history WHERE ticket_id = ? ORDER BY id", [ticket_id]
-                )
-            )
+            return journal.execute(
+                "SELECT at, what FROM history WHERE ticket_id = ? ORDER BY id", [ticket_id]
+            ).fetchall()
 
-    def end_session(self, ended: EndedSession) -> None:
-        """Keep that a session has signed out, until the database knows it."""
-        if not self._has_room():
-            raise JournalError("the disk is full")
+    def save_ended_session(self, ended: EndedSession) -> None:
+        """Store that a session has signed out, until it has ended in the database too."""
+        self._require_room()
         with self._open() as journal:
             journal.execute(
                 "INSERT OR IGNORE INTO ended_session VALUES (?, ?, ?, ?)",
@@ -305,14 +134,16 @@ class Journal:
             )
 
     def ended_sessions(self, account_id: int | None = None) -> list[EndedSession]:
-        """Return the sessions, of one account or of all, that the database does not know ended."""
-        condition = "" if account_id is None else "WHERE account_id = ?"
-        values = [] if account_id is None else [account_id]
+        """Return the stored sessions that have signed out, of one account or of all."""
+        query, values = "SELECT * FROM ended_session", []
+        if account_id is not None:
+            query += " WHERE account_id = ?"
+            values.append(account_id)
         with self._open(to_write=False) as journal:
-            rows = journal.execute(f"SELECT * FROM ended_session {condition}", values).fetchall()  # noqa: S608
+            rows = journal.execute(query, values).fetchall()
         return [EndedSession(*row) for row in rows]
 
-    def forget_ended_session(self, ended: EndedSession) -> None:
+    def delete_ended_session(self, ended: EndedSession) -> None:
         with self._open() as journal:
             journal.execute(
                 "DELETE FROM ended_session WHERE account_id = ? AND session_hash = ?"
@@ -320,8 +151,8 @@ class Journal:
                 [ended.account_id, ended.session_hash, ended.session_id, ended.browser],
             )
 
-    def remember_event(self, slug: str, body: str) -> None:
-        """Keep what an event's page needs, for when the database is away."""
+    def save_snapshot(self, slug: str, body: str) -> None:
+        """Store an event's snapshot, a text that `snapshots` makes. It replaces an earlier one."""
         with self._open() as journal:
             journal.execute(
                 "INSERT INTO event (slug, body) VALUES (?, ?)"
@@ -329,60 +160,58 @@ class Journal:
                 [slug, body],
             )
 
-    def forget_event(self, slug: str) -> None:
+    def delete_snapshot(self, slug: str) -> None:
         with self._open() as journal:
             journal.execute("DELETE FROM event WHERE slug = ?", [slug])
 
-    def recall_event(self, slug: str) -> str | None:
+    def load_snapshot(self, slug: str) -> str | None:
         with self._open(to_write=False) as journal:
             row = journal.execute("SELECT body FROM event WHERE slug = ?", [slug]).fetchone()
         return str(row[0]) if row else None
 
-    def recall_events(self) -> list[str]:
+    def load_snapshots(self) -> list[str]:
+        """Return the snapshots of all events."""
         with self._open(to_write=False) as journal:
             return [str(row[0]) for row in journal.execute("SELECT body FROM event")]
 
-    def event_slugs(self) -> set[str]:
+    def snapshot_slugs(self) -> set[str]:
         with self._open(to_write=False) as journal:
             return {str(row[0]) for row in journal.execute("SELECT slug FROM event")}
 
     def is_writable(self) -> bool:
-        """Say whether an entry could be kept now: there is room, and the right to write."""
+        """Return whether an entry could be written now."""
         try:
             with self._open():
-                return self._has_room()
+                self._require_room()
         except (JournalError, OSError):
             return False
+        return True
 
-    def _has_room(self) -> bool:
-        """Raises JournalError where there is no such folder and none can be made."""
+    def _require_room(self) -> None:
+        """Raise JournalError when the disk is full or the folder cannot be created."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            return shutil.disk_usage(self.path.parent).free > ROOM
+            free = shutil.disk_usage(self.path.parent).free
         except OSError as error:
             raise JournalError(str(error)) from error
+        if free <= MIN_FREE_BYTES:
+            raise JournalError("the disk is full")
 
     def _find(self, condition: str, value: object, limit: int) -> list[StoredEntry]:
         with self._open(to_write=False) as journal:
             rows = journal.execute(
-                f"SELECT {STORED} FROM entry WHERE {condition} ORDER BY id LIMIT ?",  # noqa: S608
+                f"SELECT {STORED_COLUMNS} FROM entry WHERE {condition} ORDER BY id LIMIT ?",  # noqa: S608
                 [value, limit],
             ).fetchall()
-        return [_read(*row) for row in rows]
+        return [_to_stored_entry(*row) for row in rows]
 
     @contextmanager
     def _open(self, *, to_write: bool = True) -> Iterator[sqlite3.Connection]:
         """Open the file for one transaction, committed and synced at the end of the block.
 
-        One that only reads waits for no writer, and keeps none waiting.
+        A transaction that only reads neither waits for a writer nor blocks one.
         """
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            if not self.path.exists():
-                self.path.touch(mode=0o600)
-            journal = sqlite3.connect(self.path, timeout=LOCK_TIMEOUT, isolation_level=None)
-        except (sqlite3.Error, OSError) as error:
-            raise JournalError(str(error)) from error
+        journal = self._connect()
         try:
             self._prepare(journal)
             journal.execute("BEGIN IMMEDIATE" if to_write else "BEGIN")
@@ -393,47 +222,55 @@ class Journal:
         finally:
             journal.close()
 
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if not self.path.exists():
+                self.path.touch(mode=0o600)
+            return sqlite3.connect(self.path, timeout=LOCK_TIMEOUT, isolation_level=None)
+        except (sqlite3.Error, OSError) as error:
+            raise JournalError(str(error)) from error
+
     def _prepare(self, journal: sqlite3.Connection) -> None:
         journal.execute("PRAGMA synchronous = FULL")
-        give_up_at = monotonic() + LOCK_TIMEOUT
-        while journal.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
-            try:
-                journal.execute("PRAGMA journal_mode = WAL")
-                journal.execute("BEGIN IMMEDIATE")
-                _bring_up_to_date(journal)
-                journal.execute("COMMIT")
-            except sqlite3.OperationalError:
-                # Several make the file at once, and SQLite waits for nobody while it becomes WAL.
-                if journal.in_transaction:
-                    journal.execute("ROLLBACK")
-                if monotonic() > give_up_at:
-                    raise
-                sleep(0.01)
+        prepare_schema(journal, timeout=LOCK_TIMEOUT)
 
 
-def _bring_up_to_date(journal: sqlite3.Connection) -> None:
-    """Make the tables, or make those of version 1 into ours with all that they hold.
+def _insert(journal: sqlite3.Connection, entry: Entry) -> None:
+    # A key belongs to an account: without a session it identifies nothing.
+    idempotency_key = entry.idempotency_key if entry.account_id else ""
+    journal.execute(
+        "INSERT INTO entry"
+        " (ticket_id, event_id, phone, browser, account_id, idempotency_key, body)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [
+            entry.ticket_id,
+            entry.event_id,
+            entry.phone,
+            entry.browser,
+            entry.account_id,
+            idempotency_key,
+            entry.to_json(),
+        ],
+    )
+    _add_history(journal, entry.ticket_id, "accepted")
 
-    Doing it twice does nothing: processes of both releases may share a file during a deployment,
-    and those of the previous one write their own version into it.
-    """
-    columns = {row[1] for row in journal.execute("PRAGMA table_info(entry)")}
-    is_version_1 = bool(columns) and "browser" not in columns
-    if is_version_1:
-        journal.execute("ALTER TABLE entry RENAME TO entry_of_version_1")
-    for table in TABLES:
-        journal.execute(table)
-    if is_version_1:
-        journal.execute(FROM_VERSION_1)
-        journal.execute("DROP TABLE entry_of_version_1")
-    journal.execute(NAME_BROWSERS)
-    journal.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+def _count_attempt(
+    journal: sqlite3.Connection, stored: StoredEntry, error: str, state: str, retry_at: float
+) -> None:
+    journal.execute(
+        "UPDATE entry SET attempts = attempts + 1, waits = 0, next_attempt_at = ?,"
+        " state = ?, error = ? WHERE ticket_id = ?",
+        [retry_at, state, error, stored.entry.ticket_id],
+    )
+    _add_history(journal, stored.entry.ticket_id, f"failed: {error}")
 
 
-def _with_same_key(journal: sqlite3.Connection, entry: Entry) -> str:
-    """Return the ticket id of the request that an account made with this key, or "".
+def _find_by_idempotency_key(journal: sqlite3.Connection, entry: Entry) -> str:
+    """Return the ticket id of the account's earlier entry with the same key, or "".
 
-    Raises GuestError `key_reused` when that was for another event.
+    Raises GuestError `key_reused` when the earlier entry is for another event.
     """
     if not entry.idempotency_key or not entry.account_id:
         return ""
@@ -441,40 +278,42 @@ def _with_same_key(journal: sqlite3.Connection, entry: Entry) -> str:
         "SELECT ticket_id, event_id FROM entry WHERE account_id = ? AND idempotency_key = ?",
         [entry.account_id, entry.idempotency_key],
     ).fetchone()
-    if row and row[1] != entry.event_id:
+    if row is None:
+        return ""
+    if row[1] != entry.event_id:
         raise GuestError("key_reused")
-    return str(row[0]) if row else ""
+    return str(row[0])
 
 
-def _of_same_browser(journal: sqlite3.Connection, entry: Entry) -> str:
-    """Return the ticket id that a browser has for an event and phone, or "".
+def _update_entry_of_browser(journal: sqlite3.Connection, entry: Entry) -> str:
+    """Return the ticket id of the browser's earlier entry for the event and phone, or "".
 
-    What it says of the person now replaces what it said before, and a dead entry lives again.
+    The registration and session of the new entry replace those of the earlier one. A dead entry
+    becomes waiting.
     """
     row = journal.execute(
-        f"SELECT {STORED} FROM entry WHERE event_id = ? AND phone = ? AND browser = ?",  # noqa: S608
+        f"SELECT {STORED_COLUMNS} FROM entry WHERE event_id = ? AND phone = ? AND browser = ?",  # noqa: S608
         [entry.event_id, entry.phone, entry.browser],
     ).fetchone()
     if row is None:
         return ""
-    stored = _read(*row)
-    said: dict[str, Any] = {**entry.registration}
+    stored = _to_stored_entry(*row)
+    changes: dict[str, Any] = {**entry.registration}
     if entry.account_id:
-        said |= {"account_id": entry.account_id, "session_hash": entry.session_hash}
-    corrected = replace(stored.entry, **said)
-    is_news = corrected != stored.entry or stored.state == "dead"
-    if not stored.is_readable or not is_news:
-        return stored.entry.ticket_id
-    journal.execute(
-        "UPDATE entry SET body = ?, state = 'waiting', attempts = 0, waits = 0,"
-        " next_attempt_at = 0 WHERE ticket_id = ?",
-        [corrected.to_json(), corrected.ticket_id],
-    )
-    _note(journal, corrected.ticket_id, "corrected")
-    return corrected.ticket_id
+        changes |= {"account_id": entry.account_id, "session_hash": entry.session_hash}
+    corrected = replace(stored.entry, **changes)
+    has_changed = corrected != stored.entry or stored.state == "dead"
+    if stored.is_readable and has_changed:
+        journal.execute(
+            "UPDATE entry SET body = ?, state = 'waiting', attempts = 0, waits = 0,"
+            " next_attempt_at = 0 WHERE ticket_id = ?",
+            [corrected.to_json(), corrected.ticket_id],
+        )
+        _add_history(journal, corrected.ticket_id, "corrected")
+    return stored.entry.ticket_id
 
 
-def _read(
+def _to_stored_entry(
     ticket_id: str,
     event_id: int,
     phone: str,
@@ -485,13 +324,15 @@ def _read(
     error: str,
 ) -> StoredEntry:
     try:
-        entry, is_readable = Entry.from_json(body), True
+        entry = Entry.from_json(body)
+        is_readable = True
     except (ValueError, TypeError, AttributeError):
-        entry, is_readable = Entry(event_id, "", phone, ticket_id=ticket_id), False
+        entry = Entry(event_id, "", phone, ticket_id=ticket_id)
+        is_readable = False
     return StoredEntry(entry, attempts, waits, state, error, is_readable)
 
 
-def _note(journal: sqlite3.Connection, ticket_id: str, what: str) -> None:
+def _add_history(journal: sqlite3.Connection, ticket_id: str, what: str) -> None:
     journal.execute(
         "INSERT INTO history (ticket_id, at, what) VALUES (?, ?, ?)",
         [ticket_id, datetime.now(UTC).isoformat(), what],

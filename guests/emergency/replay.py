@@ -1,4 +1,4 @@
-"""Trying again what has run out of attempts: dead requests, and dead entries of the journal."""
+"""Replay of requests and journal entries that are dead: all their attempts have failed."""
 
 import logging
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from accounts.models import User
 from guests.actor import acting_as
 from guests.exceptions import constraint_of
-from guests.models import PENDING_ONCE, DeadEntry, GuestRequest
+from guests.models import ONE_PENDING_REQUEST, DeadEntry, GuestRequest
 from guests.requests.accepting import wake_guests_worker
 
 log = logging.getLogger(__name__)
@@ -21,9 +21,10 @@ REPLAY_BATCH = 100
 
 
 def replay_requests(requests: QuerySet[GuestRequest], *, acting_user: User | None = None) -> int:
-    """Give dead requests all their attempts again. Return how many; others are left alone.
+    """Give dead requests all their attempts again, in batches. Return how many were replayed.
 
-    One whose account has another request in progress for the same event stays dead.
+    Requests in other states are left alone. A request whose account has another pending request for
+    the event stays dead.
     """
     dead = list(requests.filter(state=GuestRequest.State.DEAD).values_list("pk", flat=True))
     replayed = 0
@@ -33,9 +34,9 @@ def replay_requests(requests: QuerySet[GuestRequest], *, acting_user: User | Non
 
 
 def replay_batch(requests: Sequence[int], *, acting_user: User | None = None) -> int:
-    """Replay requests by their keys in one transaction, or each alone when one of them cannot be.
+    """Replay dead requests by primary key, in one transaction. Return how many were replayed.
 
-    Return how many were replayed and are dead no more.
+    When one of them cannot be replayed, each is replayed in a transaction of its own.
     """
     try:
         return _replay(requests, acting_user)
@@ -47,7 +48,7 @@ def _replay_alone(pk: int, acting_user: User | None) -> int:
     try:
         return _replay([pk], acting_user)
     except IntegrityError as error:
-        if constraint_of(error) != PENDING_ONCE:
+        if constraint_of(error) != ONE_PENDING_REQUEST:
             raise
         log.warning("replay_refused", extra={"request": pk})
         return 0
@@ -69,5 +70,8 @@ def _replay(requests: Sequence[int], acting_user: User | None) -> int:
 
 
 def replay_entries(entries: QuerySet[DeadEntry], *, actor: str) -> int:
-    """Have the hosts of dead journal entries try again, within a sweep. Return how many."""
+    """Request a replay of dead journal entries. Return how many.
+
+    The sweeper of the entry's host starts it, within SWEEP_INTERVAL. `actor` goes into the history.
+    """
     return entries.update(replay_by=actor)

@@ -1,4 +1,4 @@
-"""Events as they were last seen: what their pages are made of while the database is away."""
+"""Copies of events and their promoters on this host's disk, for pages without the database."""
 
 import logging
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from snap.local_cache import LocalCache
 
 log = logging.getLogger(__name__)
 
-# Seconds a snapshot may be old before a page that has the event at hand takes a new one.
-FRESH_FOR = 30.0
-# Slugs of the events that this process has saved within FRESH_FOR seconds.
-_saved: LocalCache[str, str] = LocalCache(size=1000, seconds=lambda: FRESH_FOR)
+# A page that has loaded an event saves a new snapshot when the last one is older than this.
+SNAPSHOT_SECONDS = 30.0
+# Slugs of the events that this process has saved within SNAPSHOT_SECONDS.
+_saved: LocalCache[str, str] = LocalCache(size=1000, seconds=lambda: SNAPSHOT_SECONDS)
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """An event and those who promote it."""
+    """An event and the promoters who work at it."""
 
     event: Event
     at_event: list[EventPromoter]
@@ -30,70 +30,91 @@ class Snapshot:
     def find_promoter(
         self, *, code: str = "", promoter_id: int | None = None, team_id: int | None = None
     ) -> tuple[Promoter | None, Team | None]:
-        """Do what services.find_promoter does, without the database."""
+        """Return what `accepting.find_promoter` returns, without the database.
+
+        Raises GuestError `promoter_not_at_event`.
+        """
         return choose_promoter(self.at_event, code=code, promoter_id=promoter_id, team_id=team_id)
 
 
 def save_event(event: Event) -> None:
-    """Keep an event and its promoters on this host's disk, at most every 30 s. One query then."""
+    """Save an event and its promoters on this host's disk, unless a recent snapshot is there.
+
+    One query, or none within SNAPSHOT_SECONDS of the last one. A disk error is only logged.
+    """
     if not _saved.add(event.slug, "saved"):
         return
     promoters = EventPromoter.objects.filter(event=event).select_related("promoter", "team")
-    at_event = list(promoters.order_by("pk"))
-    rows: list[Model] = [event, *at_event, *(row.promoter for row in at_event)]
-    rows += [row.team for row in at_event if row.team]
+    rows: list[Model] = [event]
+    for at_event in promoters.order_by("pk"):
+        rows += [at_event, at_event.promoter]
+        if at_event.team:
+            rows.append(at_event.team)
     try:
-        get_journal().remember_event(event.slug, serializers.serialize("json", rows))
+        get_journal().save_snapshot(event.slug, serializers.serialize("json", rows))
     except JournalError:
-        log.warning("event_not_remembered", extra={"event_id": event.pk})
+        log.warning("snapshot_not_saved", extra={"event_id": event.pk})
 
 
 def save_listed_events() -> None:
-    """Keep every listed event, seen here or not, and forget those that are no longer published."""
+    """Save all listed events, and delete the snapshots of events that are no longer published.
+
+    Two queries, and one more for each event without a recent snapshot. Raises JournalError.
+    """
     for event in Event.objects.listed():
         save_event(event)
     journal = get_journal()
-    seen = journal.event_slugs()
-    published = Event.objects.published().filter(slug__in=seen).values_list("slug", flat=True)
-    for slug in seen.difference(published):
-        journal.forget_event(slug)
+    saved = journal.snapshot_slugs()
+    published = Event.objects.published().filter(slug__in=saved).values_list("slug", flat=True)
+    for slug in saved.difference(published):
+        journal.delete_snapshot(slug)
 
 
 def load_event(slug: str) -> Snapshot:
-    """Return an event as this host last saw it. Raises JournalError when it never did."""
-    body = get_journal().recall_event(slug)
+    """Return the last snapshot of an event. Raises JournalError when this host has none."""
+    body = get_journal().load_snapshot(slug)
     if body is None:
-        raise JournalError("the event was never seen here")
-    return _read(body)
+        raise JournalError("this host has no snapshot of the event")
+    return _deserialize(body)
 
 
 def load_event_by_id(event_id: int) -> Snapshot:
-    """Return an event as this host last saw it. Raises JournalError when it never did."""
+    """Return the last snapshot of an event. Raises JournalError when this host has none."""
     for snapshot in _load_all():
         if snapshot.event.pk == event_id:
             return snapshot
-    raise JournalError("the event was never seen here")
+    raise JournalError("this host has no snapshot of the event")
 
 
 def load_listed_events() -> list[Event]:
-    """Return what `Event.objects.listed()` does, of the events that this host has seen.
+    """Return the events of `Event.objects.listed()` that this host has snapshots of.
 
     Raises JournalError.
     """
-    events = [seen.event for seen in _load_all()]
-    ahead = [event for event in events if event.is_published and not event.is_over()]
-    return sorted(ahead, key=lambda event: (event.starts_at, event.pk))
+    listed = []
+    for snapshot in _load_all():
+        event = snapshot.event
+        if event.is_published and not event.is_over():
+            listed.append(event)
+    return sorted(listed, key=lambda event: (event.starts_at, event.pk))
 
 
 def _load_all() -> list[Snapshot]:
-    return [_read(body) for body in get_journal().recall_events()]
+    return [_deserialize(body) for body in get_journal().load_snapshots()]
 
 
-def _read(body: str) -> Snapshot:
-    rows: list[Any] = [row.object for row in serializers.deserialize("json", body)]
-    by_key = {(type(row), row.pk): row for row in rows}
-    at_event = [row for row in rows if isinstance(row, EventPromoter)]
-    for row in at_event:
-        row.promoter = by_key[Promoter, row.promoter_id]
-        row.team = by_key[Team, row.team_id] if row.team_id else None
-    return Snapshot(next(row for row in rows if isinstance(row, Event)), at_event)
+def _deserialize(body: str) -> Snapshot:
+    events: list[Event] = []
+    at_event: list[EventPromoter] = []
+    by_key: dict[tuple[type[Model], Any], Any] = {}
+    for deserialized in serializers.deserialize("json", body):
+        row = deserialized.object
+        by_key[type(row), row.pk] = row
+        if isinstance(row, Event):
+            events.append(row)
+        elif isinstance(row, EventPromoter):
+            at_event.append(row)
+    for event_promoter in at_event:
+        event_promoter.promoter = by_key[Promoter, event_promoter.promoter_id]
+        event_promoter.team = by_key.get((Team, event_promoter.team_id))
+    return Snapshot(events[0], at_event)

@@ -1,1 +1,1 @@
-"""The JSON API."""
+"""The JSON API, over the same services as the pages."""

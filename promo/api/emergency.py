@@ -1,4 +1,4 @@
-"""The JSON API while the database is away (docs/reference.md, Emergency levels)."""
+"""The calls of the JSON API while the database is away (docs/reference.md, Emergency levels)."""
 
 from uuid import UUID
 
@@ -10,54 +10,59 @@ from rest_framework.response import Response
 
 from accounts.sessions import RememberedAccount, account_phone
 from guests.emergency import snapshots
-from promo.api.authentication import SignedSession
-from promo.api.responses import accepted, listed, queued, state_of
+from promo.api.authentication import SignedSessionAuthentication
+from promo.api.responses import (
+    accepted_response,
+    events_response,
+    queued_response,
+    ticket_response,
+)
 from promo.api.serializers import read_place
-from promo.emergency import QUEUED_SECONDS, accept, find_ticket, was_given_here
+from promo.emergency import QUEUED_SECONDS, browser_has_ticket, find_ticket, journal_request
 from promo.links import PromoLink
 from snap.error_pages import unavailable
 
 
 @api_view(["GET"])
-@authentication_classes([SignedSession])
+@authentication_classes([SignedSessionAuthentication])
 def events(request: Request) -> Response:
-    """List the events that were seen here and are not over."""
-    return listed(snapshots.load_listed_events())
+    """List the events in this host's snapshots that are not over."""
+    return events_response(snapshots.load_listed_events())
 
 
 @api_view(["POST"])
-@authentication_classes([SignedSession])
+@authentication_classes([SignedSessionAuthentication])
 def create(request: Request) -> Response:
-    """Write the request into the journal and say that it is queued."""
+    """Write the request into the journal and return 202."""
     account = request.user
-    number = account_phone(request._request)
-    if not isinstance(account, RememberedAccount) or not number:
+    phone = account_phone(request._request)
+    if not isinstance(account, RememberedAccount) or not phone:
         raise NotAuthenticated
     data = read_place(request, account.pk)
     snapshot = snapshots.load_event_by_id(data["event_id"])
     promoter, team = snapshot.find_promoter(
         promoter_id=data.get("promoter_id"), team_id=data.get("team_id")
     )
-    ticket = accept(
+    ticket = journal_request(
         request._request,
         PromoLink(snapshot.event, promoter, team),
-        number,
+        phone,
         name=data.get("name", ""),
         idempotency_key=data["idempotency_key"],
     )
-    return accepted(request, ticket, QUEUED_SECONDS)
+    return accepted_response(request, ticket, QUEUED_SECONDS)
 
 
 @api_view(["GET"])
-@authentication_classes([SignedSession])
+@authentication_classes([SignedSessionAuthentication])
 def ticket(request: Request, ticket_id: UUID) -> HttpResponse:
-    """Tell a ticket's own browser and account what this host knows of it.
+    """Return what this host knows of a ticket, to its browser and its account.
 
-    503 for a ticket that this host does not know: it may be theirs, from another host.
+    503 for a ticket that this host does not know: another host may have it.
     """
     found = find_ticket(request._request, ticket_id)
     if found is None:
-        if was_given_here(request._request, ticket_id):
-            return queued()
+        if browser_has_ticket(request._request, ticket_id):
+            return queued_response()
         return unavailable(request._request)
-    return state_of(found)
+    return ticket_response(found)

@@ -1,4 +1,4 @@
-"""JSON API calls about events and places (docs/reference.md, JSON API)."""
+"""JSON API calls about events, places and tickets (docs/reference.md, JSON API)."""
 
 from collections.abc import Callable
 from uuid import UUID
@@ -14,9 +14,14 @@ from guests.models import Event, GuestRequest
 from guests.requests.accepting import find_promoter, request_place, wake_guests_worker
 from guests.requests.creating import create_guest_now, create_guest_while_waiting
 from guests.requests.tickets import seconds_left, ticket_of
-from promo.api import emergency as api_emergency
-from promo.api import schema as api_schema
-from promo.api.responses import accepted, ended, listed, queued, state_of
+from promo.api import emergency, schema
+from promo.api.responses import (
+    accepted_response,
+    ended_response,
+    events_response,
+    queued_response,
+    ticket_response,
+)
 from promo.api.serializers import read_place
 from promo.emergency import emergency_fallback
 from promo.limits.policies import TICKET
@@ -25,36 +30,41 @@ from snap.limits.policy import CREATE, PAGES, limited
 
 
 @limited(read=PAGES)
-@emergency_fallback(api_emergency.events)
-@api_schema.events
+@emergency_fallback(emergency.events)
+@schema.events
 @api_view(["GET"])
 def events(request: Request) -> Response:
     """List the events that /promo/ lists, with the ids that a create call takes."""
-    return listed(Event.objects.listed().at_database_time())
+    return events_response(Event.objects.listed().with_database_time())
 
 
 @limited(write=CREATE)
-@emergency_fallback(api_emergency.create)
-@api_schema.create
+@emergency_fallback(emergency.create)
+@schema.create
 @api_view(["POST"])
 def create(request: Request) -> Response:
-    """Ask for a place and answer with the QR code, made in this call if that is quick."""
+    """Ask for a place and wait for the guest: 200 with the QR code, or 202 when it takes longer."""
     return _create(request, create_guest_while_waiting)
 
 
 @limited(write=CREATE)
-@emergency_fallback(api_emergency.create)
-@api_schema.create_async
+@emergency_fallback(emergency.create)
+@schema.create_async
 @api_view(["POST"])
 def create_async(request: Request) -> Response:
-    """Ask for a place and answer at once with a ticket, to be followed by websocket or polling."""
-    return _create(request, create_guest_now if wake_guests_worker.is_failing() else None)
+    """Ask for a place and return 202 with a ticket, to be followed by websocket or polling."""
+    if wake_guests_worker.is_failing():
+        return _create(request, create_guest_now)
+    return _create(request)
 
 
-def _create(request: Request, end_here: Callable[[GuestRequest], GuestRequest] | None) -> Response:
-    account = _signed_in(request)
+def _create(
+    request: Request, create_guest: Callable[[GuestRequest], GuestRequest] | None = None
+) -> Response:
+    """Store the request and respond. `create_guest` ends it in this thread, as far as it can."""
+    account = _signed_in_account(request)
     data = read_place(request, account.pk)
-    event = Event.objects.published().at_database_time().filter(pk=data["event_id"]).first()
+    event = Event.objects.published().with_database_time().filter(pk=data["event_id"]).first()
     if event is None:
         raise Http404("no such event")
     promoter, team = find_promoter(
@@ -68,29 +78,31 @@ def _create(request: Request, end_here: Callable[[GuestRequest], GuestRequest] |
         name=data.get("name", ""),
         idempotency_key=data["idempotency_key"],
     )
-    was_there = stored.state != GuestRequest.State.PENDING
-    if end_here and not was_there:
-        stored = end_here(stored)
+    is_existing = stored.state != GuestRequest.State.PENDING
+    if create_guest and not is_existing:
+        stored = create_guest(stored)
     ticket = ticket_of(stored)
     if ticket.state == "processing":
-        return accepted(request, ticket, seconds_left(stored))
-    return ended(ticket, is_existing=was_there)
+        return accepted_response(request, ticket, seconds_left(stored))
+    return ended_response(ticket, is_existing=is_existing)
 
 
 @limited(read=TICKET)
-@emergency_fallback(api_emergency.ticket)
-@api_schema.ticket
+@emergency_fallback(emergency.ticket)
+@schema.ticket
 @api_view(["GET"])
 def ticket(request: Request, ticket_id: UUID) -> Response:
-    """Tell a ticket's owner its present state."""
+    """Return the present state of a ticket to its owner."""
     found = find_ticket(ticket_id, request._request.session)
-    if found.sight is TicketAccess.NOTHING:
+    if found.access is TicketAccess.NOTHING:
         raise Http404("no such ticket")
-    # The journal alone has it between the database's return and the draining.
-    return state_of(found.ticket) if found.ticket else queued()
+    if found.ticket is None:
+        # After an outage the request is only in the journal until that is drained.
+        return queued_response()
+    return ticket_response(found.ticket)
 
 
-def _signed_in(request: Request) -> User:
+def _signed_in_account(request: Request) -> User:
     if not isinstance(request.user, User):
         raise NotAuthenticated
     return request.user

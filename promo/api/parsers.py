@@ -8,7 +8,7 @@ from promo.request_data import read_json
 
 
 class BoundedJSONParser(JSONParser):
-    """The JSON body as the limits read it too: of a bounded size and depth, in UTF-8 only."""
+    """Parses a body by `read_json`, as the limits do: UTF-8 only, with a maximum of size."""
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
         return read_json(parser_context["request"]._request)

@@ -1,40 +1,57 @@
-"""What `/api/schema/` says of each call: what it takes, and every answer that it may give."""
+"""The OpenAPI schema at `/api/schema/`: the requests, responses and errors of each call."""
 
 from collections.abc import Callable
 from threading import Lock
 from typing import Any, ClassVar
 
 from django.conf import settings
-from django.utils.translation import get_language
+from django.utils import translation
 from django.utils.translation import gettext as _
-from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.extensions import (
+    OpenApiAuthenticationExtension,
+    OpenApiSerializerFieldExtension,
+)
 from drf_spectacular.generators import SchemaGenerator
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    OpenApiResponse,
+    extend_schema,
+    extend_schema_serializer,
+)
 from drf_spectacular.views import SpectacularAPIView
-from rest_framework import serializers
-from rest_framework.fields import Field
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import Serializer, ValidationError
 
+from promo.api.errors import PERMISSION_CODES
 from promo.api.serializers import (
     IDEMPOTENCY_KEY,
     KEY_HEADER,
+    AcceptedSerializer,
+    CodeSentSerializer,
+    EndedSerializer,
+    EventsSerializer,
     LoginSerializer,
+    PhoneCheckedSerializer,
     PhoneSerializer,
     PlaceSerializer,
+    RegisteredSerializer,
     RegisterSerializer,
+    ResponseSerializer,
+    SignedInSerializer,
+    StateSerializer,
 )
+from promo.refusals import REFUSALS, Refusal
+from snap.api_errors import CSRF_TEXT, DEFAULT_ERRORS, ErrorCodeField, ErrorSerializer, error_body
 
 Decorator = Callable[[Any], Any]
 
-STATES = ["processing", "queued", "created", "unproven", "waitlisted", "refused", "cancelled"]
-STATES += ["failed", "by_email", "registered_elsewhere"]
-
 
 class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    """The session's cookie, and beside it the token that every POST repeats from another one."""
+    """The session cookie, and the CSRF token that every POST sends in a header."""
 
-    target_class = "promo.api.authentication.Session"
+    target_class = "promo.api.authentication.SessionCookieAuthentication"
     name = ["session", "csrf"]
 
     def get_security_definition(self, auto_schema: Any) -> list[dict[str, str]]:
@@ -49,149 +66,30 @@ class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-
         ]
 
     def get_security_requirement(self, auto_schema: Any) -> dict[str, list[str]]:
-        return {"session": [], "csrf": []} if auto_schema.method == "POST" else {"session": []}
+        if auto_schema.method == "POST":
+            return {"session": [], "csrf": []}
+        return {"session": []}
 
 
-# Answers -----------------------------------------------------------------------------------------
+class ErrorCodeScheme(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    """All codes that an error can have."""
+
+    target_class = ErrorCodeField
+
+    def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
+        codes = {*REFUSALS, *PERMISSION_CODES}
+        for code, _text in DEFAULT_ERRORS.values():
+            codes.add(code)
+        return {"type": "string", "enum": sorted(codes)}
 
 
-def said(name: str, **fields: Field[Any, Any, Any, Any]) -> type[serializers.Serializer[Any]]:
-    """Return the serializer of an answer, which has `success` besides."""
-    success = serializers.BooleanField()
-    return type(name, (serializers.Serializer,), {"success": success, **fields})
+# Errors ------------------------------------------------------------------------------------------
 
+Failure = extend_schema_serializer(component_name="Failure")(ErrorSerializer)
 
-def text(**options: Any) -> serializers.CharField:
-    return serializers.CharField(**options)
-
-
-def whole(**options: Any) -> serializers.IntegerField:
-    return serializers.IntegerField(**options)
-
-
-Failure = said(
-    "Failure",
-    error=text(help_text="A sentence for people, in their language."),
-    code=text(help_text="A word for programs, which stays the same."),
-    fields=serializers.DictField(
-        child=serializers.ListField(child=text()),
-        required=False,
-        help_text="With 400, and 409 about a field: what is wrong, by field.",
-    ),
-    retryAfter=whole(required=False, help_text="With 429 and 503: seconds to wait."),
-    challengeUrl=text(
-        required=False, help_text="With 429: a page that lets this browser go on at once."
-    ),
-)
-
-
-class UserData(serializers.Serializer[Any]):
-    id = whole()
-    firstName = text()  # noqa: N815 (the contract's)
-    lastName = text()  # noqa: N815
-    phone = text(help_text="E.164")
-    email = text()
-
-
-class EventData(serializers.Serializer[Any]):
-    id = whole(help_text="What `event_id` of a create call takes.")
-    slug = text()
-    title = text()
-    venue = text()
-    startsAt = serializers.DateTimeField()  # noqa: N815
-    endsAt = serializers.DateTimeField()  # noqa: N815
-    timeZone = text()  # noqa: N815
-    listState = serializers.ChoiceField(  # noqa: N815
-        ["open", "full", "not_open_yet", "closed", "cancelled"]
-    )
-    url = text()
-
-
-class PlaceData(serializers.Serializer[Any]):
-    """A place on the list has a QR code, one in the waiting list a position."""
-
-    id = whole()
-    qr_code_url = text(required=False)
-    position = whole(required=False)
-
-
-class TicketData(serializers.Serializer[Any]):
-    """What there is to say about a request: its place, its place in line, or why there is none."""
-
-    id = whole(required=False)
-    qr_code_url = text(required=False)
-    position = whole(required=False)
-    code = text(required=False)
-    error = text(required=False)
-
-
-Events = said("Events", events=EventData(many=True))
-PhoneChecked = said(
-    "PhoneChecked",
-    exists=serializers.BooleanField(),
-    userId=whole(allow_null=True, help_text="Null for everybody but the phone's own account."),
-    source=serializers.ChoiceField(["cache", "database"]),
-)
-CodeSent = said(
-    "CodeSent",
-    codeSent=serializers.BooleanField(),
-    channel=serializers.ChoiceField(["email", "sms"]),
-    retryAfter=whole(help_text="Seconds until another code may be asked for."),
-)
-SignedIn = said("SignedIn", user=UserData())
-Registered = said("Registered", user=UserData(), message=text())
-Accepted = said(
-    "Accepted",
-    jobId=serializers.UUIDField(),
-    ticketId=serializers.UUIDField(),
-    websocketId=serializers.UUIDField(),
-    websocketUrl=text(),
-    message=text(),
-    estimated_time=whole(help_text="Seconds."),
-    estimatedTime=whole(help_text="The same."),
-    position=whole(required=False, help_text="Place in line, past a limit."),
-)
-Ended = said(
-    "Ended",
-    data=PlaceData(),
-    message=text(required=False),
-    isExisting=serializers.BooleanField(required=False),
-)
-State = said("State", state=serializers.ChoiceField(STATES), data=TicketData(allow_null=True))
-
-# Headers -----------------------------------------------------------------------------------------
-
-
-def header(name: str, statuses: list[int], kind: type, meaning: str) -> OpenApiParameter:
-    return OpenApiParameter(name, kind, "header", description=meaning, response=statuses)
-
-
-def limits(statuses: list[int]) -> list[OpenApiParameter]:
-    meanings = {
-        "RateLimit": (str, "What is left of each limit: `r` requests, `t` seconds."),
-        "RateLimit-Policy": (str, "Each limit: `q` requests in `w` seconds."),
-        "RateLimit-Limit": (int, "The tightest limit."),
-        "RateLimit-Remaining": (int, "What is left of it."),
-        "RateLimit-Reset": (int, "Seconds until there is more."),
-    }
-    return [header(name, statuses, kind, meaning) for name, (kind, meaning) in meanings.items()]
-
-
-KEY_PARAMETER = OpenApiParameter(
-    KEY_HEADER,
-    {"type": "string", "pattern": f"^{IDEMPOTENCY_KEY.pattern}$"},
-    OpenApiParameter.HEADER,
-    description=(
-        "The same key brings the same request back, however it ended."
-        " 1 to 64 characters, each a visible one of ASCII."
-    ),
-)
-
-# Calls -------------------------------------------------------------------------------------------
-
-READ = [406, 429, 503]
-WRITE = [400, 403, 406, 413, 415, 429, 503]
-FAILURES = {
+READ_ERRORS = [406, 429, 503]
+WRITE_ERRORS = [400, 403, 406, 413, 415, 429, 503]
+DESCRIPTIONS = {
     400: "The body is no JSON, or a field is wrong: `fields` says which.",
     401: "Nobody is signed in (`not_signed_in`).",
     403: "The token is missing (`csrf`), the body names somebody else (`not_yours`), or `refused`.",
@@ -203,104 +101,222 @@ FAILURES = {
     429: "Too many: wait for `retryAfter` seconds.",
     503: "Nothing was accepted: try again after `retryAfter` seconds, with the same key.",
 }
+# Seconds in the examples.
+RETRY_AFTER = {429: 30, 503: 5}
+
+
+def error_responses(errors: list[int], refusals: tuple[str, ...]) -> dict[int, OpenApiResponse]:
+    """Document the errors of a call, each status with its codes as examples."""
+    examples: dict[int, list[OpenApiExample]] = {}
+    with translation.override("en"):
+        for status in errors:
+            examples[status] = [usual_error(status)]
+        for code in refusals:
+            refusal = REFUSALS[code]
+            examples.setdefault(refusal.status, []).append(refusal_error(refusal))
+    responses = {}
+    for status, bodies in examples.items():
+        responses[status] = OpenApiResponse(Failure, DESCRIPTIONS[status], bodies)
+    return responses
+
+
+def usual_error(status: int) -> OpenApiExample:
+    if status == 403:
+        return error_example(error_body(403, code="csrf", text=CSRF_TEXT))
+    return error_example(error_body(status, retry_after=RETRY_AFTER.get(status, 0)))
+
+
+def refusal_error(refusal: Refusal) -> OpenApiExample:
+    body = error_body(
+        refusal.status,
+        code=refusal.code,
+        text=refusal.text,
+        fields=refusal.fields,
+        retry_after=RETRY_AFTER.get(refusal.status, 0),
+    )
+    return error_example(body)
+
+
+def error_example(body: dict[str, Any]) -> OpenApiExample:
+    return OpenApiExample(body["code"], body, response_only=True)
+
+
+# Headers -----------------------------------------------------------------------------------------
+
+RATE_LIMIT_HEADERS: dict[str, tuple[type, str]] = {
+    "RateLimit": (str, "What is left of each limit: `r` requests, `t` seconds."),
+    "RateLimit-Policy": (str, "Each limit: `q` requests in `w` seconds."),
+    "RateLimit-Limit": (int, "The tightest limit."),
+    "RateLimit-Remaining": (int, "What is left of it."),
+    "RateLimit-Reset": (int, "Seconds until there is more."),
+}
+KEY_PARAMETER = OpenApiParameter(
+    KEY_HEADER,
+    {"type": "string", "pattern": f"^{IDEMPOTENCY_KEY.pattern}$"},
+    OpenApiParameter.HEADER,
+    description=(
+        "The same key brings the same request back, however it ended."
+        " 1 to 64 characters, each a visible one of ASCII."
+    ),
+)
+
+
+def response_headers(statuses: set[int]) -> list[OpenApiParameter]:
+    """Document the headers of the responses with these statuses."""
+    # A 503 can come before the limits are checked.
+    limited = sorted(statuses - {503})
+    headers = []
+    for name, (kind, description) in RATE_LIMIT_HEADERS.items():
+        headers.append(response_header(name, limited, kind, description))
+    waits = sorted(statuses & RETRY_AFTER.keys())
+    headers.append(response_header("Retry-After", waits, int, "Seconds to wait."))
+    return headers
+
+
+def response_header(
+    name: str, statuses: list[int], kind: type, description: str
+) -> OpenApiParameter:
+    return OpenApiParameter(
+        name, kind, OpenApiParameter.HEADER, description=description, response=statuses
+    )
+
+
+# Calls -------------------------------------------------------------------------------------------
 
 
 def call(
     operation: str,
     summary: str,
-    answers: dict[int, Any],
-    failures: list[int],
+    responses: dict[int, type[ResponseSerializer]],
     *,
-    request: Any = None,
-    parameters: list[OpenApiParameter] | None = None,
+    errors: list[int],
+    refusals: tuple[str, ...] = (),
+    request: type[Serializer[Any]] | None = None,
+    parameters: tuple[OpenApiParameter, ...] = (),
     tag: str,
 ) -> Decorator:
-    waits = [status for status in failures if status in {429, 503}]
-    counted = sorted(set(answers) | set(failures) - {503})
+    """Return the decorator that documents a call.
+
+    `errors`: statuses with their usual codes. `refusals`: codes of `promo.refusals`, which add
+    their statuses.
+    """
+    documented: dict[int, Any] = {**responses, **error_responses(errors, refusals)}
     return extend_schema(
         operation_id=operation,
         summary=summary,
         tags=[tag],
         request=request,
-        responses=answers
-        | {status: OpenApiResponse(Failure, FAILURES[status]) for status in failures},
-        parameters=[
-            *(parameters or []),
-            *limits([status for status in counted if status != 503]),
-            header("Retry-After", waits, int, "Seconds to wait."),
-        ],
+        responses=documented,
+        parameters=[*parameters, *response_headers(set(documented))],
     )
 
 
-events = call("events", "List the events that are not over", {200: Events}, READ, tag="Events")
+PLACE_REFUSALS = (
+    "not_open_yet",
+    "closed",
+    "cancelled",
+    "list_full",
+    "refused",
+    "phone_on_list",
+    "promoter_not_at_event",
+    "key_reused",
+    "unproven",
+    "failed",
+)
+
+events = call(
+    "events",
+    "List the events that are not over",
+    {200: EventsSerializer},
+    errors=READ_ERRORS,
+    tag="Events",
+)
 check_phone = call(
     "checkPhone",
     "Say whether a phone has an account",
-    {200: PhoneChecked},
-    WRITE,
+    {200: PhoneCheckedSerializer},
+    errors=WRITE_ERRORS,
     request=PhoneSerializer,
     tag="Accounts",
 )
 login = call(
     "login",
     "Send a code to a phone's account; with that code, sign this browser in",
-    {200: SignedIn, 202: CodeSent},
-    [*WRITE, 404],
+    {200: SignedInSerializer, 202: CodeSentSerializer},
+    errors=WRITE_ERRORS,
+    refusals=(
+        "unknown_phone",
+        "refused",
+        "too_many_codes",
+        "wrong_code",
+        "code_expired",
+        "too_many_tries",
+        "claim_waits",
+    ),
     request=LoginSerializer,
     tag="Accounts",
 )
 register = call(
     "register",
     "Make an account and sign this browser in",
-    {201: Registered},
-    [*WRITE, 409],
+    {201: RegisteredSerializer},
+    errors=WRITE_ERRORS,
+    refusals=("phone_taken", "email_taken", "refused"),
     request=RegisterSerializer,
     tag="Accounts",
 )
 create = call(
     "create",
     "Ask for a place, and wait up to three seconds for its QR code",
-    {200: Ended, 202: Accepted},
-    [*WRITE, 401, 404, 409],
+    {200: EndedSerializer, 202: AcceptedSerializer},
+    errors=[*WRITE_ERRORS, 401, 404],
+    refusals=PLACE_REFUSALS,
     request=PlaceSerializer,
-    parameters=[KEY_PARAMETER],
+    parameters=(KEY_PARAMETER,),
     tag="Guests",
 )
 create_async = call(
     "createAsync",
     "Ask for a place, and follow the ticket",
-    {200: Ended, 202: Accepted},
-    [*WRITE, 401, 404, 409],
+    {200: EndedSerializer, 202: AcceptedSerializer},
+    errors=[*WRITE_ERRORS, 401, 404],
+    refusals=PLACE_REFUSALS,
     request=PlaceSerializer,
-    parameters=[KEY_PARAMETER],
+    parameters=(KEY_PARAMETER,),
     tag="Guests",
 )
 ticket = call(
-    "ticket", "Say how a request stands, to its owner", {200: State}, [*READ, 404], tag="Guests"
+    "ticket",
+    "Say how a request stands, to its owner",
+    {200: StateSerializer},
+    errors=[*READ_ERRORS, 404],
+    tag="Guests",
 )
 
+# The schema itself -------------------------------------------------------------------------------
 
-class SchemaOnce(SchemaGenerator):
-    """Makes the schema once for each language, in one thread at a time.
 
-    The package fails when two threads of a new process make their first one together.
+class CachedSchemaGenerator(SchemaGenerator):
+    """Generates the schema once for each language and version, in one thread at a time.
+
+    drf-spectacular fails when two threads of a new process generate their first schema together.
     """
 
     _lock = Lock()
-    _made: ClassVar[dict[tuple[str, str | None], Any]] = {}
+    _schemas: ClassVar[dict[tuple[str, str | None], Any]] = {}
 
     def get_schema(self, request: Any = None, public: bool = False) -> Any:
-        key = (get_language() or "", self.api_version)
+        key = (translation.get_language() or "", self.api_version)
         with self._lock:
-            if key not in self._made:
-                self._made[key] = super().get_schema(request, public)  # type: ignore[no-untyped-call]
-            return self._made[key]
+            if key not in self._schemas:
+                self._schemas[key] = super().get_schema(request, public)  # type: ignore[no-untyped-call]
+            return self._schemas[key]
 
 
 class SchemaView(SpectacularAPIView):
-    """The schema itself. What a query may ask of it is checked as a body would be."""
+    """The schema. Its query parameters are validated like a body: wrong values get 400."""
 
-    generator_class = SchemaOnce
+    generator_class = CachedSchemaGenerator
 
     @extend_schema(exclude=True)
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -310,6 +326,6 @@ class SchemaView(SpectacularAPIView):
         }
         for name, values in known.items():
             if name in request.GET and request.GET[name] not in values:
-                raise serializers.ValidationError({name: [_("There is no such one.")]})
+                raise ValidationError({name: [_("There is no such one.")]})
         response: Response = super().get(request, *args, **kwargs)  # type: ignore[no-untyped-call]
         return response

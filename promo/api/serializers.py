@@ -1,8 +1,16 @@
-"""What the JSON API takes."""
+"""Serializers of the JSON API: what its calls take and what they return.
+
+The views validate and render with them, and `promo.api.schema` documents the same classes.
+"""
+
+# ruff: noqa: N802, N815 (field names are those of the contract)
 
 import re
-from typing import Any
+from datetime import datetime
+from functools import cache
+from typing import Any, Self
 
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from rest_framework import serializers
 from rest_framework.exceptions import PermissionDenied
@@ -18,15 +26,33 @@ from accounts.forms import (
     validate_reachable,
 )
 from accounts.phones import MAX_TYPED_LENGTH, PhoneError
+from guests.models import Event
 from promo.request_data import read_phone
+from snap.api_errors import ErrorCodeField
 
-BIGGEST_ID = 2**63 - 1
+# The biggest value of PostgreSQL's bigint.
+MAX_ID = 2**63 - 1
 KEY_HEADER = "Idempotency-Key"
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,64}")
 
+TICKET_STATES = [
+    "processing",
+    "queued",
+    "created",
+    "unproven",
+    "waitlisted",
+    "refused",
+    "cancelled",
+    "failed",
+    "by_email",
+    "registered_elsewhere",
+]
 
-class Text(serializers.CharField):
-    """A JSON string, and nothing that could be written as one."""
+# Requests ----------------------------------------------------------------------------------------
+
+
+class StringField(serializers.CharField):
+    """A JSON string. Numbers and booleans are not converted to one."""
 
     def to_internal_value(self, data: object) -> str:
         if not isinstance(data, str):
@@ -34,8 +60,8 @@ class Text(serializers.CharField):
         return super().to_internal_value(data)
 
 
-class Whole(serializers.IntegerField):
-    """A JSON number without a fraction: no string, no true, no 1.0."""
+class StrictIntegerField(serializers.IntegerField):
+    """A JSON number without a fraction. Strings, booleans and 1.0 are refused."""
 
     def to_internal_value(self, data: Any) -> int:
         if type(data) is not int:
@@ -43,14 +69,14 @@ class Whole(serializers.IntegerField):
         return super().to_internal_value(data)
 
 
-class Email(Text, serializers.EmailField):
-    """An email as the form takes it."""
+class EmailField(StringField, serializers.EmailField):
+    """An email, validated as in the registration form."""
 
     default_validators = [validate_reachable]
 
 
-class Phone(Text):
-    """A phone as `read_phone` reads it, for the limits of the route too."""
+class PhoneField(StringField):
+    """A phone, parsed by `read_phone` as the limits of the route do. Its value is E.164."""
 
     def __init__(self) -> None:
         super().__init__(trim_whitespace=False, max_length=MAX_TYPED_LENGTH)
@@ -62,73 +88,230 @@ class Phone(Text):
             raise serializers.ValidationError(PHONE_MESSAGES[error.code]) from error
 
 
-class AccountId(Text):
-    """An account's id, as a string or as the number that our own answers give."""
+class AccountIdField(StringField):
+    """An account's id, as a string or as the number that our own responses contain."""
 
     def to_internal_value(self, data: object) -> str:
-        return super().to_internal_value(str(data) if type(data) is int else data)
+        if type(data) is int:
+            data = str(data)
+        return super().to_internal_value(data)
 
 
 class PhoneSerializer(serializers.Serializer[Any]):
-    phone = Phone()
+    phone = PhoneField()
 
 
 class LoginSerializer(PhoneSerializer):
-    code = Text(max_length=MAX_TYPED_CODE, required=False)
+    code = StringField(max_length=MAX_TYPED_CODE, required=False)
 
     def validate_code(self, typed: str) -> str:
         form = CodeForm({"code": typed})
         if not form.is_valid():
-            raise serializers.ValidationError([str(said) for said in form.errors["code"]])
+            raise serializers.ValidationError(list(map(str, form.errors["code"])))
         digits: str = form.cleaned_data["code"]
         return digits
 
 
 class RegisterSerializer(PhoneSerializer):
-    firstName = Text(max_length=MAX_NAME_LENGTH)  # noqa: N815 (the contract's)
-    lastName = Text(max_length=MAX_NAME_LENGTH)  # noqa: N815
-    email = Email(max_length=254)
+    firstName = StringField(max_length=MAX_NAME_LENGTH)
+    lastName = StringField(max_length=MAX_NAME_LENGTH)
+    email = EmailField(max_length=254)
 
-    def validate_firstName(self, typed: str) -> str:  # noqa: N802
+    def validate_firstName(self, typed: str) -> str:
         return clean_name(typed)
 
-    def validate_lastName(self, typed: str) -> str:  # noqa: N802
+    def validate_lastName(self, typed: str) -> str:
         return clean_name(typed)
 
 
 class PlaceSerializer(serializers.Serializer[Any]):
-    """What a create call may say. The old front end also sends who it thinks is signed in."""
+    """The body of a create call.
 
-    event_id = Whole(min_value=1, max_value=BIGGEST_ID)
-    promoter_id = Whole(min_value=1, max_value=BIGGEST_ID, required=False, allow_null=True)
-    team_id = Whole(min_value=1, max_value=BIGGEST_ID, required=False, allow_null=True)
-    name = Text(max_length=MAX_FULL_NAME_LENGTH, required=False, allow_blank=True)
-    client_user_id = AccountId(max_length=64, required=False, allow_null=True, allow_blank=True)
-    phone = Text(max_length=40, required=False, allow_blank=True)
-    email = Text(max_length=254, required=False, allow_blank=True)
+    The earlier front end also sends `client_user_id`, `phone` and `email` of its visitor. Only the
+    id is checked: it must be the id of the account that is signed in.
+    """
+
+    event_id = StrictIntegerField(min_value=1, max_value=MAX_ID)
+    promoter_id = StrictIntegerField(min_value=1, max_value=MAX_ID, required=False, allow_null=True)
+    team_id = StrictIntegerField(min_value=1, max_value=MAX_ID, required=False, allow_null=True)
+    name = StringField(max_length=MAX_FULL_NAME_LENGTH, required=False, allow_blank=True)
+    client_user_id = AccountIdField(
+        max_length=64, required=False, allow_null=True, allow_blank=True
+    )
+    phone = StringField(max_length=40, required=False, allow_blank=True)
+    email = StringField(max_length=254, required=False, allow_blank=True)
 
     def validate_name(self, typed: str) -> str:
-        return clean_name(typed, MAX_FULL_NAME_LENGTH) if typed else ""
+        if not typed:
+            return ""
+        return clean_name(typed, MAX_FULL_NAME_LENGTH)
+
+
+def read_body(
+    serializer_class: type[serializers.Serializer[Any]], request: Request
+) -> dict[str, Any]:
+    """Return the validated body of a call. Raises APIException for a bad one."""
+    serializer = serializer_class(data=request.data)
+    serializer.is_valid(raise_exception=True)
+    data: dict[str, Any] = serializer.validated_data
+    return data
 
 
 def read_place(request: Request, account_id: int) -> dict[str, Any]:
-    """Return the checked body of a create call by that account, and its key. Raises APIException.
+    """Return the validated body of a create call of this account, with its `idempotency_key`.
 
-    `idempotency_key` is "" where none was sent.
+    The key is "" when none was sent. Raises APIException for a bad body or key, and the
+    PermissionDenied `not_yours` when the body names another account.
     """
     key = read_idempotency_key(request)
-    serializer = PlaceSerializer(data=request.data)
-    serializer.is_valid(raise_exception=True)
-    data: dict[str, Any] = serializer.validated_data
+    data = read_body(PlaceSerializer, request)
     if data.get("client_user_id") not in {None, "", str(account_id)}:
         raise PermissionDenied(code="not_yours")
     return data | {"idempotency_key": key}
 
 
 def read_idempotency_key(request: Request) -> str:
-    """Return the key of a call, "" without one. Raises serializers.ValidationError."""
+    """Return the Idempotency-Key header, "" without one. Raises serializers.ValidationError."""
     key: str = request.headers.get(KEY_HEADER, "")
     if key and not IDEMPOTENCY_KEY.fullmatch(key):
         error = _("An Idempotency-Key has 1 to 64 characters, each a visible one of ASCII.")
         raise serializers.ValidationError({KEY_HEADER: [error]})
     return key
+
+
+# Responses ---------------------------------------------------------------------------------------
+
+
+class ResponseSerializer(serializers.Serializer[Any]):
+    """The body of a successful response."""
+
+    success = serializers.BooleanField()
+
+    @classmethod
+    def render(cls, **values: object) -> dict[str, Any]:
+        """Return the body with these values. Fields that are not required may be left out."""
+        return cls._shared().to_representation({"success": True, **values})
+
+    @classmethod
+    @cache
+    def _shared(cls) -> Self:
+        """Return the instance that renders all responses; a new one costs ten times its use."""
+        return cls()
+
+
+class IsoDateTimeField(serializers.DateTimeField):
+    """ISO 8601 with the offset of the value's own time zone. DRF would convert to the server's."""
+
+    def to_representation(self, value: datetime) -> str:
+        return value.isoformat()
+
+
+class EventDataSerializer(serializers.Serializer[Any]):
+    """An event, for scripts that ask for a place."""
+
+    id = serializers.IntegerField(help_text="What `event_id` of a create call takes.")
+    slug = serializers.CharField()
+    title = serializers.CharField()
+    venue = serializers.CharField()
+    startsAt = IsoDateTimeField(source="local_start")
+    endsAt = IsoDateTimeField(source="local_end")
+    timeZone = serializers.CharField(source="time_zone")
+    listState = serializers.ChoiceField(
+        ["open", "full", "not_open_yet", "closed", "cancelled"], source="list_state"
+    )
+    url = serializers.SerializerMethodField()
+
+    def get_url(self, event: Event) -> str:
+        return reverse("promo:event", args=[event.slug])
+
+
+class UserDataSerializer(serializers.Serializer[Any]):
+    """An account, for itself."""
+
+    id = serializers.IntegerField()
+    firstName = serializers.CharField(source="first_name")
+    lastName = serializers.CharField(source="last_name")
+    phone = serializers.CharField(help_text="E.164")
+    email = serializers.CharField()
+
+
+class PlaceDataSerializer(serializers.Serializer[Any]):
+    """A place on the list has a QR code, one in the waiting list a position."""
+
+    id = serializers.IntegerField()
+    qr_code_url = serializers.CharField(required=False)
+    position = serializers.IntegerField(required=False)
+
+
+class TicketDataSerializer(serializers.Serializer[Any]):
+    """What there is to say about a request: its place, its place in line, or why there is none."""
+
+    id = serializers.IntegerField(required=False)
+    qr_code_url = serializers.CharField(required=False)
+    position = serializers.IntegerField(required=False)
+    code = ErrorCodeField(required=False)
+    error = serializers.CharField(required=False)
+
+
+class EventsSerializer(ResponseSerializer):
+    """The events that are not over."""
+
+    events = EventDataSerializer(many=True)
+
+
+class PhoneCheckedSerializer(ResponseSerializer):
+    """Whether a phone has an account."""
+
+    exists = serializers.BooleanField()
+    userId = serializers.IntegerField(
+        allow_null=True, help_text="Null for everybody but the phone's own account."
+    )
+    source = serializers.ChoiceField(["cache", "database"])  # type: ignore[assignment]
+
+
+class CodeSentSerializer(ResponseSerializer):
+    """A code is on its way to the account of the phone."""
+
+    codeSent = serializers.BooleanField()
+    channel = serializers.ChoiceField(["email", "sms"])
+    retryAfter = serializers.IntegerField(help_text="Seconds until another code may be asked for.")
+
+
+class SignedInSerializer(ResponseSerializer):
+    """The account that this browser is signed in to."""
+
+    user = UserDataSerializer()
+
+
+class RegisteredSerializer(SignedInSerializer):
+    """The new account, which this browser is signed in to."""
+
+    message = serializers.CharField()
+
+
+class AcceptedSerializer(ResponseSerializer):
+    """A request that has not ended yet, with its ticket to follow."""
+
+    jobId = serializers.UUIDField(source="ticket_id")
+    ticketId = serializers.UUIDField(source="ticket_id")
+    websocketId = serializers.UUIDField(source="ticket_id")
+    websocketUrl = serializers.CharField(source="websocket_url")
+    message = serializers.CharField()
+    estimated_time = serializers.IntegerField(source="wait", help_text="Seconds.")
+    estimatedTime = serializers.IntegerField(source="wait", help_text="The same.")
+    position = serializers.IntegerField(required=False, help_text="Place in line, past a limit.")
+
+
+class EndedSerializer(ResponseSerializer):
+    """A request that has ended with a place."""
+
+    data = PlaceDataSerializer()  # type: ignore[assignment]
+    message = serializers.CharField(required=False)
+    isExisting = serializers.BooleanField(source="is_existing", required=False)
+
+
+class StateSerializer(ResponseSerializer):
+    """The present state of a ticket."""
+
+    state = serializers.ChoiceField(TICKET_STATES)
+    data = TicketDataSerializer(allow_null=True)  # type: ignore[assignment]

@@ -1,8 +1,7 @@
 from django.urls import path
 from drf_spectacular.views import SpectacularSwaggerSplitView
 
-from promo.api import accounts as api_accounts
-from promo.api import guests as api
+from promo.api import accounts, guests
 from promo.api.schema import SchemaView
 from snap.error_pages import no_such_call
 from snap.limits.policy import PAGES, limited
@@ -10,13 +9,13 @@ from snap.limits.policy import PAGES, limited
 pages = limited(read=PAGES)
 
 urlpatterns = [
-    path("events", api.events),
-    path("client-auth-v2/check-phone", api_accounts.check_phone),
-    path("client-auth/login", api_accounts.login),
-    path("client-auth/register", api_accounts.register),
-    path("client-auth/guests/create", api.create),
-    path("client-auth/guests/create-async", api.create_async),
-    path("client-auth/guests/requests/<uuid:ticket_id>", api.ticket),
+    path("events", guests.events),
+    path("client-auth-v2/check-phone", accounts.check_phone),
+    path("client-auth/login", accounts.login),
+    path("client-auth/register", accounts.register),
+    path("client-auth/guests/create", guests.create),
+    path("client-auth/guests/create-async", guests.create_async),
+    path("client-auth/guests/requests/<uuid:ticket_id>", guests.ticket),
     path("schema/", pages(SchemaView.as_view()), name="api_schema"),
     path(
         "docs/",

@@ -1,1 +1,1 @@
-"""Websockets: open pages hear of their ticket."""
+"""Websockets, which push the states of a ticket to open pages."""

@@ -1,4 +1,4 @@
-"""Loads tickets for sockets in batches."""
+"""Loads the tickets of sockets in batches."""
 
 from asyncio import Future, Task, create_task, get_running_loop
 from collections.abc import Sequence
@@ -7,51 +7,61 @@ from uuid import UUID
 
 from channels.db import DatabaseSyncToAsync
 
-from promo.ticket_access import FoundTicket, Wanted, find_tickets
+from promo.ticket_access import FoundTicket, TicketQuery, find_tickets
 from snap.resilience.database import guarded_database
 
-MOST_AT_ONCE = 100
+MAX_BATCH = 100
+
+# A ticket that a socket waits for.
+PendingTicket = tuple[TicketQuery, Future[FoundTicket]]
 
 
-def find_tickets_for_sockets(wanted: Sequence[Wanted]) -> list[FoundTicket]:
-    """Do the same through the database's breaker. Raises DatabaseAwayError."""
+def find_tickets_guarded(queries: Sequence[TicketQuery]) -> list[FoundTicket]:
+    """Call `find_tickets` through the database's breaker. Raises DatabaseAwayError."""
     with guarded_database():
-        return find_tickets(wanted)
+        return find_tickets(queries)
 
 
-# Not in the thread that asgiref has for all that is synchronous.
-find_tickets_aside = DatabaseSyncToAsync(find_tickets_for_sockets, thread_sensitive=False)
+# Runs in a thread of a pool, not in the one thread that asgiref shares for all synchronous code.
+find_tickets_in_thread = DatabaseSyncToAsync(find_tickets_guarded, thread_sensitive=False)
 
 
 class TicketLoader:
-    """Looks tickets up for sockets: all that are wanted while one look-up runs, in the next.
+    """Loads tickets for sockets, one batch at a time.
 
-    One thread works for them, since each look-up of its own would cost the event loop the
-    interpreter's lock several times.
+    Tickets that are asked for while a batch is loaded go into the next one. With a thread for each
+    socket, the event loop would wait several times for the interpreter's lock.
     """
 
     def __init__(self) -> None:
-        self._wanted: list[tuple[Wanted, Future[FoundTicket]]] = []
+        self._pending: list[PendingTicket] = []
         self._task: Task[None] | None = None
 
     async def find(self, ticket_id: UUID, session: Any) -> FoundTicket:
-        """Return what `find_tickets` finds. Raises DatabaseAwayError, for all of one batch."""
+        """Return what `find_tickets` returns. An error, as DatabaseAwayError, fails the batch."""
         found: Future[FoundTicket] = get_running_loop().create_future()
-        self._wanted.append(((ticket_id, session), found))
+        self._pending.append(((ticket_id, session), found))
         if self._task is None or self._task.done():
-            self._task = create_task(self._look_up())
+            self._task = create_task(self._load_pending())
         return await found
 
-    async def _look_up(self) -> None:
-        while self._wanted:
-            batch, self._wanted = self._wanted[:MOST_AT_ONCE], self._wanted[MOST_AT_ONCE:]
-            try:
-                answers = await find_tickets_aside([wanted for wanted, _ in batch])
-            except Exception as error:  # noqa: BLE001 (it is raised where it was asked)
-                for _, found in batch:
-                    if not found.done():
-                        found.set_exception(error)
-                continue
-            for (_, found), response in zip(batch, answers, strict=True):
-                if not found.done():
-                    found.set_result(response)
+    async def _load_pending(self) -> None:
+        while self._pending:
+            batch = self._pending[:MAX_BATCH]
+            self._pending = self._pending[MAX_BATCH:]
+            await _load_batch(batch)
+
+
+async def _load_batch(batch: list[PendingTicket]) -> None:
+    queries, futures = zip(*batch, strict=True)
+    try:
+        tickets = await find_tickets_in_thread(queries)
+    except Exception as error:  # noqa: BLE001 (each `find` raises it)
+        for future in futures:
+            if not future.done():
+                future.set_exception(error)
+        return
+    for future, ticket in zip(futures, tickets, strict=True):
+        # A socket that has closed meanwhile has cancelled its future.
+        if not future.done():
+            future.set_result(ticket)

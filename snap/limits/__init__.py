@@ -1,1 +1,1 @@
-"""Rate limits: counters in Redis, the policy of each route, challenges."""
+"""Rate limits: layers and counters in Redis, the policy of each route, challenges."""

@@ -1,27 +1,22 @@
-"""How often something may happen, counted over all processes.
+"""Rate limits that all processes count together, in Redis.
 
-One script in Redis checks everything that limits a request in one round trip, by Redis' own clock.
-There are three kinds of limit:
+One script in Redis checks all limits of a request in one round trip, by the clock of Redis. There
+are three kinds of limit:
 
-- A `Layer` counts requests a minute. A minute is counted in slices, and the slice that is only
-  partly over still counts in full: in no sixty seconds, wherever they begin, does more than the
-  limit pass.
-- A `Distinct` counts different values, such as phones, in a window that begins with the first. A
-  value that was counted already passes and costs nothing.
-- A block refuses a key until it expires. `block_for` sets one.
+- A `Layer` counts requests a minute, in slices of SLICE seconds. The oldest slice counts in full
+  until all of it is more than a minute old, so no period of 60 seconds has more requests than the
+  limit.
+- A `DistinctLimit` counts different values, such as phones, in a window that begins with the first
+  value. A value that was counted before passes and is not counted again.
+- A block refuses a key until it expires. `block_for` sets a block.
 
-While Redis does not answer, each process counts by itself, in bounded tables.
+While Redis is away, each process counts by itself (`snap.limits.local_counters`).
 """
 
 import logging
-import threading
-from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache, lru_cache
-from hashlib import blake2b
+from functools import cache
 from math import ceil
-from time import monotonic
 from typing import Any
 
 from django.conf import settings
@@ -31,33 +26,31 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from snap.limits.layers import WINDOW, Decision, DistinctLimit, Layer, LayerStatus, hash_of
+from snap.limits.local_counters import SLICE, SLICES, LocalCounters
 from snap.resilience.breaker import Breaker
 
 log = logging.getLogger(__name__)
 
-WINDOW = 60  # seconds
-SLICE = 5  # seconds
-SLICES = WINDOW // SLICE
-# Keys that a process counts by itself while Redis is away; the oldest go first.
-LOCAL_KEYS = 10_000
-LOCAL_SETS = 2_000
-# Seconds after which a request tries Redis again, should the breaker's probe hang.
-STORE_PAUSE = 5.0
+# Seconds after which a request tries Redis again if the breaker's probe hangs.
+BREAKER_PAUSE = 5.0
 
 hits = Counter("rate_limit_hits", "Requests that were past a limit", ["layer"])
+local_counters = LocalCounters()
 
-# KEYS: one hash a layer, slice -> count; one set a distinct; one key for each block.
-# ARGV: the number of layers and of distincts, the seconds of a distinct's window, the limit of each
-# layer, then limit and value of each distinct.
-# Returns "remaining,milliseconds until that grows" for each layer and distinct (-1 remaining:
-# refused; a distinct that lets pass says 0 milliseconds, which nobody reads), then the milliseconds
-# until each block ends. Nothing is counted unless all let it pass.
+# KEYS: a hash for each layer (slice -> count), a set for each distinct limit, a key for each block.
+# ARGV: the number of layers, the number of distinct limits, the window of distinct limits in
+# seconds, the limit of each layer, then the limit and the value of each distinct limit.
+# Returns "remaining,milliseconds until that grows" for each layer and distinct limit, then
+# "0,milliseconds until it ends" for each block. `remaining` is -1 for a limit that refuses. A
+# distinct limit that does not refuse has 0 milliseconds; no caller reads them.
+# Counts the request in all limits if all let it pass, else in none.
 ACQUIRE = f"""
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 local slice = math.floor(now / {SLICE})
 local layers, distincts = tonumber(ARGV[1]), tonumber(ARGV[2])
-local passes, said, new = true, {{}}, {{}}
+local passes, replies, new = true, {{}}, {{}}
 for i = 1, layers do
   local limit, count, first = tonumber(ARGV[i + 3]), 0, nil
   local pairs_ = redis.call('HGETALL', KEYS[i])
@@ -74,9 +67,9 @@ for i = 1, layers do
   local reset = math.ceil((((first or slice) + {SLICES} + 1) * {SLICE} - now) * 1000)
   if left < 1 then
     passes = false
-    said[i] = '-1,' .. reset
+    replies[i] = '-1,' .. reset
   else
-    said[i] = (left - 1) .. ',' .. reset
+    replies[i] = (left - 1) .. ',' .. reset
   end
 end
 for i = 1, distincts do
@@ -93,12 +86,12 @@ for i = 1, distincts do
   else
     left = math.max(0, left)
   end
-  said[layers + i] = math.max(-1, left) .. ',' .. wait
+  replies[layers + i] = math.max(-1, left) .. ',' .. wait
 end
 for i = layers + distincts + 1, #KEYS do
   local blocked = redis.call('PTTL', KEYS[i])
   if blocked > 0 then passes = false end
-  said[i] = '0,' .. math.max(0, blocked)
+  replies[i] = '0,' .. math.max(0, blocked)
 end
 if passes then
   for i = 1, layers do
@@ -112,131 +105,70 @@ if passes then
     if is_first then redis.call('EXPIRE', key, ARGV[3]) end
   end
 end
-return table.concat(said, ';')
+return table.concat(replies, ';')
 """
 
-# KEYS: lines. ARGV: for each the places a minute. A line is the moment at which all who stand in it
-# are through (generic cell rate): a minute's places are free at once, then one after another.
-# Answers the milliseconds until the newcomer's turn, the longest of all lines.
-STAND = f"""
+# KEYS: lines. ARGV: places a minute for each line. A line stores the time at which all its members
+# have had their turn (generic cell rate algorithm): the places of one minute are free at once, the
+# next ones follow one by one. Returns the milliseconds until the newcomer's turn in each line.
+JOIN_LINES = f"""
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + tonumber(time[2]) / 1000
-local said = {{}}
+local waits = {{}}
 for i = 1, #KEYS do
-  local through = math.max(now, tonumber(redis.call('GET', KEYS[i]) or '0'))
-  through = through + {WINDOW * 1000} / tonumber(ARGV[i])
-  redis.call('SET', KEYS[i], string.format('%.3f', through), 'PX', math.ceil(through - now) + 1000)
-  said[i] = math.max(0, math.ceil(through - now - {WINDOW * 1000}))
+  local free_at = math.max(now, tonumber(redis.call('GET', KEYS[i]) or '0'))
+  free_at = free_at + {WINDOW * 1000} / tonumber(ARGV[i])
+  redis.call('SET', KEYS[i], string.format('%.3f', free_at), 'PX', math.ceil(free_at - now) + 1000)
+  waits[i] = math.max(0, math.ceil(free_at - now - {WINDOW * 1000}))
 end
-return table.concat(said, ';')
+return table.concat(waits, ';')
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """So much a minute for whatever the parts of `of` name together; only their hash is stored."""
-
-    name: str
-    of: str
-    limit: int
-
-    @property
-    def key(self) -> str:
-        return f"limit:{self.name}:{hash_of(self.of)}"
-
-
-@dataclass(frozen=True, slots=True)
-class Distinct:
-    """So many different values for `of` in LIMIT_PHONES_WINDOW seconds; only hashes are stored."""
-
-    name: str
-    of: str
-    limit: int
-    value: str
-
-    @property
-    def key(self) -> str:
-        return f"distinct:{self.name}:{hash_of(self.of)}"
-
-
-@dataclass(frozen=True, slots=True)
-class LayerStatus:
-    """The state of a limit after a request. `reset`: seconds until `remaining` grows."""
-
-    layer: Layer | Distinct
-    allowed: bool
-    remaining: int
-    reset: int
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """Whether a request may pass, each limit's status, and the seconds until a block ends."""
-
-    statuses: tuple[LayerStatus, ...]
-    blocked_for: int = 0
-    # This process alone counted, because Redis was away.
-    is_local: bool = False
-
-    @property
-    def allowed(self) -> bool:
-        return not self.blocked_for and all(status.allowed for status in self.statuses)
-
-    @property
-    def retry_after(self) -> int:
-        waits = [status.reset for status in self.statuses if not status.allowed]
-        return max(1, self.blocked_for, *waits)
-
-    @property
-    def refused_by(self) -> list[str]:
-        names = [status.layer.name for status in self.statuses if not status.allowed]
-        return [*names, "route"] if self.blocked_for else names
-
-    @property
-    def refused_by_distinct(self) -> bool:
-        refused = (status.layer for status in self.statuses if not status.allowed)
-        return any(isinstance(layer, Distinct) for layer in refused)
-
-
-@lru_cache(maxsize=8192)
-def hash_of(value: str) -> str:
-    """Return a short keyed hash, so that neither phones nor addresses lie in Redis."""
-    key = settings.SECRET_KEY.encode()[:64]
-    return blake2b(value.encode(), digest_size=12, key=key).hexdigest()
 
 
 def acquire(
-    layers: Sequence[Layer], blocks: Sequence[str] = (), distincts: Sequence[Distinct] = ()
+    layers: Sequence[Layer],
+    blocks: Sequence[str] = (),
+    distinct_limits: Sequence[DistinctLimit] = (),
 ) -> Decision:
-    """Count one request in all limits, or in none when one of them or a block refuses it.
+    """Count one request in all limits, or in none if a limit or a block refuses the request.
 
-    One round trip, at most REDIS_TIMEOUT seconds.
+    `blocks` are names that `block_for` was called with. One round trip, at most REDIS_TIMEOUT
+    seconds. Without Redis this process counts alone, and blocks do not apply.
     """
-    limits = [layer.limit for layer in layers]
-    values: list[int | str] = []
-    for each in distincts:
-        values += [each.limit, hash_of(each.value)]
-    keys = [*(layer.key for layer in layers), *(each.key for each in distincts)]
-    sizes = [len(layers), len(distincts), settings.LIMIT_PHONES_WINDOW]
-    said = _ask(ACQUIRE, [*keys, *map(_block_key, blocks)], [*sizes, *limits, *values])
-    if said is None:
-        return acquire_here(layers, distincts)
-    return _decision([*layers, *distincts], [_numbers(part) for part in said.split(";")])
+    keys = [layer.key for layer in layers]
+    arguments: list[int | str] = [len(layers), len(distinct_limits), settings.LIMIT_PHONES_WINDOW]
+    arguments += [layer.limit for layer in layers]
+    for limit in distinct_limits:
+        keys.append(limit.key)
+        arguments += (limit.limit, hash_of(limit.value))
+    keys += map(_block_key, blocks)
+    reply = _run_script(ACQUIRE, keys, arguments)
+    if reply is None:
+        return acquire_locally(layers, distinct_limits)
+    return _decision_from([*layers, *distinct_limits], list(map(_numbers, reply.split(";"))))
 
 
-def acquire_here(layers: Sequence[Layer], distincts: Sequence[Distinct] = ()) -> Decision:
-    """Do the same in this process alone, without a round trip and without blocks."""
-    return _decision([*layers, *distincts], local.acquire(layers, distincts), is_local=True)
+def acquire_locally(
+    layers: Sequence[Layer], distinct_limits: Sequence[DistinctLimit] = ()
+) -> Decision:
+    """Count one request like `acquire`, but only in this process: no round trip, no blocks."""
+    replies = local_counters.acquire(layers, distinct_limits)
+    return _decision_from([*layers, *distinct_limits], replies, is_local=True)
 
 
-def stand_in_line(lines: Sequence[Layer]) -> float:
-    """Put a newcomer into lines and return the seconds until their turn: 0 while it is quiet.
+def join_line(lines: Sequence[Layer]) -> float:
+    """Add a newcomer to waiting lines. Return the seconds until the newcomer's turn in all of them.
 
-    `limit` places a minute are free at once; then one is every 60/limit seconds.
+    `limit` places a minute are free at once (0 seconds); then one every 60/limit seconds. One round
+    trip, at most REDIS_TIMEOUT seconds.
     """
-    keys, rates = [line.key + ":line" for line in lines], [line.limit for line in lines]
-    said = _ask(STAND, keys, rates)
-    waits = local.stand(keys, rates) if said is None else [int(wait) for wait in said.split(";")]
+    keys = [f"{line.key}:line" for line in lines]
+    rates = [line.limit for line in lines]
+    reply = _run_script(JOIN_LINES, keys, rates)
+    if reply is None:
+        waits = local_counters.join_lines(keys, rates)
+    else:
+        waits = list(map(int, reply.split(";")))
     for line, wait in zip(lines, waits, strict=True):
         if wait:
             hits.labels(line.name).inc()
@@ -244,44 +176,47 @@ def stand_in_line(lines: Sequence[Layer]) -> float:
 
 
 def block_for(name: str, seconds: int) -> None:
-    """Set a block: `acquire` refuses requests that name it for so many seconds."""
-    _command("SET", _block_key(name), 1, "EX", max(1, seconds))
+    """Set a block: `acquire` refuses requests that name it for `seconds`."""
+    _run_command("SET", _block_key(name), 1, "EX", max(1, seconds))
 
 
 def use_once(name: str, seconds: int) -> bool:
-    """Say whether this is the first use of the name in so many seconds. False without Redis."""
-    return bool(_command("SET", f"once:{hash_of(name)}", 1, "NX", "EX", max(1, seconds)))
+    """Return whether the name is used for the first time in `seconds`. False without Redis."""
+    return bool(_run_command("SET", f"once:{hash_of(name)}", 1, "NX", "EX", max(1, seconds)))
 
 
 def _block_key(name: str) -> str:
     return f"block:{hash_of(name)}"
 
 
-def _numbers(part: str) -> tuple[int, int]:
-    remaining, _, milliseconds = part.partition(",")
+def _numbers(reply: str) -> tuple[int, int]:
+    remaining, _, milliseconds = reply.partition(",")
     return int(remaining), int(milliseconds)
 
 
-def _decision(
-    layers: Sequence[Layer | Distinct],
-    said: Sequence[tuple[int, int]],
+def _decision_from(
+    layers: Sequence[Layer | DistinctLimit],
+    replies: Sequence[tuple[int, int]],
     *,
     is_local: bool = False,
 ) -> Decision:
-    statuses = tuple(
-        LayerStatus(layer, remaining >= 0, max(0, remaining), ceil(wait / 1000))
-        for layer, (remaining, wait) in zip(layers, said, strict=False)
-    )
-    blocked = max((wait for _, wait in said[len(layers) :]), default=0)
-    return Decision(statuses, ceil(blocked / 1000), is_local)
+    """Return the decision for replies of (remaining, milliseconds): first layers, then blocks."""
+    statuses = []
+    for layer, (remaining, wait) in zip(layers, replies, strict=False):
+        status = LayerStatus(layer, remaining >= 0, max(0, remaining), ceil(wait / 1000))
+        statuses.append(status)
+    blocked = 0
+    for _, wait in replies[len(layers) :]:
+        blocked = max(blocked, wait)
+    return Decision(tuple(statuses), ceil(blocked / 1000), is_local)
 
 
 # Redis -------------------------------------------------------------------------------------------
 
 
 @cache
-def _store() -> Redis:
-    """Return this process' client: a pool of its own, short waits, no second try."""
+def _redis() -> Redis:
+    """Return this process's client: its own pool, short timeouts, no retry."""
     return Redis.from_url(
         settings.LIMITS_URL,
         socket_connect_timeout=settings.REDIS_TIMEOUT,
@@ -291,133 +226,54 @@ def _store() -> Redis:
     )
 
 
-def _store_answers() -> bool:
+def _ping() -> bool:
     try:
-        return bool(_store().ping())
+        return bool(_redis().ping())
     except (RedisError, OSError):
         return False
 
 
-# While it is open no request waits for Redis: it could be REDIS_TIMEOUT for each.
-breaker = Breaker("limits", threshold=1, pause=STORE_PAUSE, probe=_store_answers)
+# While the breaker is open, no request waits REDIS_TIMEOUT for Redis.
+breaker = Breaker("limits", threshold=1, pause=BREAKER_PAUSE, probe=_ping)
 
 
 @cache
-def _script(text: str) -> str:
-    """Return the name by which Redis knows a script once it has seen it."""
-    return str(_store().script_load(text))
+def _script_hash(script: str) -> str:
+    """Load a script into Redis and return the hash by which Redis knows it."""
+    return str(_redis().script_load(script))
 
 
-def _ask(script: str, keys: Sequence[str], arguments: Sequence[int | str]) -> str | None:
-    """Run a script, and return what it says; None while Redis does not answer."""
-    said = _command("EVALSHA", script, len(keys), *keys, *arguments)
-    return None if said is None else str(said)
+def _run_script(script: str, keys: Sequence[str], arguments: Sequence[int | str]) -> str | None:
+    """Return the reply of a script, or None while Redis is away."""
+    reply = _run_command("EVALSHA", script, len(keys), *keys, *arguments)
+    if reply is None:
+        return None
+    return str(reply)
 
 
-def _command(name: str, *arguments: object) -> object:
+def _run_command(name: str, *arguments: object) -> object:
+    """Return the reply of a command, or None while Redis is away."""
     if not breaker.allows():
         return None
     try:
-        said = _send(name, *arguments)
+        reply = _send(name, *arguments)
     except (RedisError, OSError) as error:
         breaker.suspect()
         log.warning("limits_away", extra={"error": type(error).__name__})
         return None
     breaker.succeeded()
-    return said
+    return reply
 
 
 def _send(name: str, *arguments: object) -> object:
-    store: Any = _store()
+    client: Any = _redis()
     if name != "EVALSHA":
-        return store.execute_command(name, *arguments)
+        return client.execute_command(name, *arguments)
     script, *rest = arguments
     try:
-        return store.execute_command(name, _script(str(script)), *rest)
+        return client.execute_command(name, _script_hash(str(script)), *rest)
     except RedisError as error:
-        # A Redis that was started anew has forgotten the script.
+        # Redis was restarted and does not know the script any more.
         if "NOSCRIPT" not in f"{type(error).__name__} {error}".upper():
             raise
-        return store.execute_command("EVAL", *arguments)
-
-
-# Without Redis -----------------------------------------------------------------------------------
-
-
-class LocalLimiter:
-    """The same for one process: each lets the full limit pass, so that guests are not turned away
-    because a store is down. At most LOCAL_KEYS keys of a few numbers are kept, and LOCAL_SETS sets
-    of values."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._slices: OrderedDict[str, dict[int, int]] = OrderedDict()
-        self._through: OrderedDict[str, float] = OrderedDict()
-        self._sets: OrderedDict[str, tuple[float, set[str]]] = OrderedDict()
-
-    def acquire(
-        self, layers: Sequence[Layer], distincts: Sequence[Distinct] = ()
-    ) -> list[tuple[int, int]]:
-        now = monotonic()
-        current = int(now // SLICE)
-        with self._lock:
-            counts = [self._recent(layer.key, current) for layer in layers]
-            sets = [self._values(each.key, now) for each in distincts]
-            said = []
-            for count, layer in zip(counts, layers, strict=True):
-                oldest = min(count, default=current)
-                wait = ceil(((oldest + SLICES + 1) * SLICE - now) * 1000)
-                said.append((max(-1, layer.limit - sum(count.values()) - 1), wait))
-            for (ends, values), each in zip(sets, distincts, strict=True):
-                left = each.limit - len(values | {each.value})
-                known = each.value in values
-                said.append((max(0 if known else -1, left), ceil((ends - now) * 1000)))
-            if all(remaining >= 0 for remaining, _ in said):
-                for count in counts:
-                    count[current] = count.get(current, 0) + 1
-                for (_, values), each in zip(sets, distincts, strict=True):
-                    values.add(each.value)
-            return said
-
-    def stand(self, keys: Sequence[str], rates: Sequence[int]) -> list[int]:
-        now = monotonic()
-        waits = []
-        with self._lock:
-            for key, rate in zip(keys, rates, strict=True):
-                through = max(now, self._through.get(key, 0)) + WINDOW / rate
-                self._through[key] = through
-                self._through.move_to_end(key)
-                waits.append(max(0, ceil((through - now - WINDOW) * 1000)))
-            while len(self._through) > LOCAL_KEYS:
-                self._through.popitem(last=False)
-        return waits
-
-    def _recent(self, key: str, current: int) -> dict[int, int]:
-        count = self._slices.setdefault(key, {})
-        for old in [each for each in count if each < current - SLICES]:
-            del count[old]
-        self._slices.move_to_end(key)
-        while len(self._slices) > LOCAL_KEYS:
-            self._slices.popitem(last=False)
-        return count
-
-    def _values(self, key: str, now: float) -> tuple[float, set[str]]:
-        found = self._sets.get(key)
-        if found is None or found[0] <= now:
-            found = self._sets[key] = (now + settings.LIMIT_PHONES_WINDOW, set())
-        self._sets.move_to_end(key)
-        while len(self._sets) > LOCAL_SETS:
-            self._sets.popitem(last=False)
-        return found
-
-    def clear(self) -> None:
-        with self._lock:
-            self._slices.clear()
-            self._through.clear()
-            self._sets.clear()
-
-    def __len__(self) -> int:
-        return len(self._slices)
-
-
-local = LocalLimiter()
+        return client.execute_command("EVAL", *arguments)

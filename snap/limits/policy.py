@@ -1,8 +1,9 @@
-"""The limits policy of each route, declared beside its view (docs/reference.md, Limits).
+"""Policies: which limits apply to a route, declared at its view (docs/reference.md, Limits).
 
 Every view and every websocket consumer carries `@limited(read=…, write=…)` or
-`@unlimited("reason")`. A route without either does not start: `snap.checks` reports it, and
-`snap.wsgi` and `snap.asgi` refuse it. This module only declares; `promo.limits` enforces.
+`@unlimited("reason")`. A process with a route that has neither does not start: `snap.checks`
+reports the route, and `snap.wsgi` and `snap.asgi` refuse it. This module only declares policies;
+`promo.limits` enforces them.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +18,7 @@ from django.http import HttpRequest
 from django.urls import URLPattern, URLResolver
 
 View = TypeVar("View", bound=Callable[..., Any])
-# Reads from a request whom or what a limit is about, "" when that is not known.
+# Returns the subject of a limit for a request, such as a phone; "" when it is not known.
 Reader = Callable[[HttpRequest], str]
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
@@ -25,31 +26,34 @@ ATTRIBUTE = "route_policy"
 
 
 def account_in_session(request: HttpRequest) -> str:
-    """Return the account that the session's signature names, without a query, or ""."""
+    """Return the id of the account in the signed session cookie, or "". No query."""
     return str(request.session.get(SESSION_KEY) or "")
 
 
 def account_key(request: HttpRequest) -> str:
-    """Return the key of the budget of the account that is signed in, "" when none is."""
+    """Return the budget key of the signed-in account, or "". No query."""
     account = account_in_session(request)
-    return f"account {account}" if account else ""
+    if not account:
+        return ""
+    return f"account {account}"
 
 
 @dataclass(frozen=True)
 class Policy:
     """What counts on a route."""
 
-    # The allowance of failures in LIMIT_ROUTES; policies of one name share it. "": failures do not
-    # count. Pages need none: they guess nothing, send nothing, and 404s have an allowance anyway.
+    # The key in LIMIT_ROUTES of the allowance of failures, which policies of one name share. "":
+    # failures are not counted. Pages need no allowance: a page cannot be used to guess values or to
+    # send emails, and 404s have their own allowance.
     route: str = ""
-    # The phone that the request is about. With one, the phone's limits apply too.
+    # Returns the phone that the request is about. The limits of phones apply to it.
     phone: Reader | None = None
-    # The key of the budget that a request uses instead of the address'.
+    # Returns the key of the budget that counts the request instead of the address's budget.
     owner: Reader | None = None
-    # Client errors that count for nothing: 409 says how a list stands.
+    # Client errors that are not counted as failures: 409 only reports the state of a list.
     forgives: frozenset[int] = frozenset({409})
-    # The layer that counts requests, and the setting with its limit a minute. Only "ip", which all
-    # ordinary pages share, has venues and can be lifted by a challenge.
+    # The layer that counts requests, and the setting with its limit a minute. Only the layer "ip",
+    # which all ordinary pages share, has larger limits for venues and after a solved challenge.
     layer: str = "ip"
     limit: str = "LIMIT_IP"
 
@@ -58,33 +62,34 @@ class Policy:
         return self.layer == "ip"
 
     @property
-    def most(self) -> int:
-        """Return how many requests a minute may pass."""
+    def requests_a_minute(self) -> int:
         limit: int = getattr(settings, self.limit)
         return limit
 
 
 @dataclass(frozen=True)
 class RoutePolicy:
-    """The policies of a view: for safe methods, for all others. Both None: it has no limit."""
+    """The policies of a view: `read` for safe methods, `write` for others. Both None: no limit."""
 
     read: Policy | None
     write: Policy | None
     unlimited_because: str = ""
 
     def for_method(self, method: str | None) -> Policy | None:
-        return self.read if method in SAFE_METHODS else self.write
+        if method in SAFE_METHODS:
+            return self.read
+        return self.write
 
 
 def limited(*, read: Policy | None = None, write: Policy | None = None) -> Callable[[View], View]:
-    """Declare a view's policies. With only one, methods that the view refuses count by it too."""
+    """Declare a view's policies. With only one of them, it applies to all methods."""
     if read is None and write is None:
         raise ImproperlyConfigured("limited() needs a policy; unlimited() needs a reason.")
     return _declare(RoutePolicy(read or write, write or read))
 
 
 def unlimited(reason: str) -> Callable[[View], View]:
-    """Declare that a view has no limit, and why it needs none. Its 404s still count."""
+    """Declare that a view has no limit, and the reason. Its 404s are still counted."""
     if not reason:
         raise ImproperlyConfigured("unlimited() needs a reason.")
     return _declare(RoutePolicy(None, None, reason))
@@ -112,24 +117,26 @@ def _as_function(view: View) -> View:
 def limit_all(
     patterns: Iterable[URLPattern | URLResolver], *, read: Policy, write: Policy | None = None
 ) -> None:
-    """Give a policy to the views of other packages, apart from those that have one."""
+    """Declare policies for all views that have none, such as those of other packages."""
     decorate = limited(read=read, write=write)
-    for pattern, _ in _walk(patterns):
+    for _, pattern in _walk(patterns):
         if policy_of(pattern.callback) is None:
             pattern.callback = decorate(pattern.callback)
 
 
 def policy_of(view: object) -> RoutePolicy | None:
-    """Return what a view, or the ASGI application of a consumer, was declared with."""
+    """Return the policies of a view or of a consumer's ASGI application, or None."""
     declared = getattr(view, ATTRIBUTE, None)
     if declared is None:
         declared = getattr(getattr(view, "consumer_class", None), ATTRIBUTE, None)
-    return declared if isinstance(declared, RoutePolicy) else None
+    if not isinstance(declared, RoutePolicy):
+        return None
+    return declared
 
 
 def undeclared(patterns: Iterable[URLPattern | URLResolver]) -> list[str]:
-    """Return the routes that have no policy, through all resolvers."""
-    return [path for pattern, path in _walk(patterns) if policy_of(pattern.callback) is None]
+    """Return the paths of all routes, included ones too, that have no policy."""
+    return [path for path, pattern in _walk(patterns) if policy_of(pattern.callback) is None]
 
 
 def require_policies(patterns: Iterable[URLPattern | URLResolver]) -> None:
@@ -140,20 +147,21 @@ def require_policies(patterns: Iterable[URLPattern | URLResolver]) -> None:
 
 def _walk(
     patterns: Iterable[URLPattern | URLResolver], prefix: str = ""
-) -> Iterator[tuple[URLPattern, str]]:
+) -> Iterator[tuple[str, URLPattern]]:
+    """Yield the path and the pattern of each route, included ones too."""
     for each in patterns:
         path = prefix + str(each.pattern)
         if isinstance(each, URLResolver):
             yield from _walk(each.url_patterns, path)
         else:
-            yield each, path
+            yield path, each
 
 
 PAGES = Policy()
 CREATE = Policy("guest_create")
 STAFF = Policy(owner=account_key, layer="staff", limit="LIMIT_STAFF")
 STAFF_CODE = Policy(owner=account_key, layer="staff_code", limit="LIMIT_SIGN_IN")
-# Load balancers and Prometheus ask from few addresses, and cannot solve anything.
+# Load balancers and Prometheus send many requests from few addresses and solve no challenges.
 MONITORING = Policy(layer="monitoring", limit="LIMIT_MONITORING")
-# For each account. LIMIT_SOCKETS_ADDRESS limits an address.
+# Counts by account. LIMIT_SOCKETS_ADDRESS is the limit of an address.
 SOCKETS = Policy(layer="sockets", limit="LIMIT_SOCKETS")

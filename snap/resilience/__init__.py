@@ -1,1 +1,1 @@
-"""What keeps SNAP working while a server is away, slow or overloaded."""
+"""Keeps SNAP working while a server is away, slow or overloaded."""

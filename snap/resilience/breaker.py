@@ -1,7 +1,7 @@
-"""Circuit breakers: a server that does not answer is left alone until it answers again.
+"""Circuit breakers: while a server does not answer, no call to it is made.
 
-The kept libraries either hold one lock for the length of a call, which makes threads wait for one
-another, or keep their state in Redis, which may be what failed. A breaker here is of one process.
+Each process has its own breakers. The maintained libraries either hold a lock for the length of a
+call, so that threads wait for each other, or store their state in Redis, which can be down itself.
 """
 
 import logging
@@ -15,7 +15,7 @@ from prometheus_client import Gauge
 log = logging.getLogger(__name__)
 
 STATE = "circuit_breaker_state"
-# 0 closed, 1 half-open, 2 open. With several processes the worst one shows.
+# 0 closed, 1 half-open, 2 open. Of several processes the highest value is shown.
 state_gauge = Gauge(
     STATE,
     "0 closed, 1 half-open, 2 open",
@@ -26,25 +26,25 @@ LEVELS = {"closed": 0, "half_open": 1, "open": 2}
 
 PROBE_EVERY = 1.0  # seconds from the start of one probe to the start of the next
 
-# Says whether the server answers. It has timeouts of its own, of about two seconds.
+# Returns whether the server answers. A probe has its own timeouts, of about two seconds.
 Probe = Callable[[], bool]
 
 
 class Breaker:
-    """Keeps callers away from a server that is away. It has two ways to open.
+    """Prevents calls to a server that is away. There are two ways to open a breaker.
 
-    `suspect` is for calls that were slow or cut off, which is no proof: a probe asks the server at
-    once, in a thread. If it gets no answer the breaker opens, and the probe asks every `every`
-    seconds, or sooner if `wait` returns sooner, until the server answers. Then the breaker closes,
-    and the thread ends.
+    `suspect` is for calls that were slow or cut off, which is no proof of an outage. A probe asks
+    the server at once, in its own thread. If the server does not answer, the breaker opens, and the
+    probe asks again every `every` seconds, or earlier if `wait` returns earlier. When the server
+    answers, the breaker closes and the thread ends.
 
-    `failed` is for a server that answers, with errors. `threshold` failures without a success
+    `failed` is for a server that answers with errors. `threshold` failures without a success
     between them open the breaker for `pause` seconds. Calls that failed at the same time count as
-    one failure. Then the breaker is half-open: one call is a trial. Its success closes the breaker,
-    its failure opens it for another pause.
+    one failure. After the pause the breaker is half-open: it allows one trial call. If the trial
+    succeeds, the breaker closes; if it fails, the breaker opens for another pause.
 
-    A probe that itself hangs for `pause` seconds makes the breaker half-open, too. A breaker is
-    safe with threads and forks, and no caller waits for another.
+    A probe that hangs for `pause` seconds also makes the breaker half-open. A breaker is safe
+    between threads and after a fork, and no caller waits for another.
     """
 
     def __init__(
@@ -61,8 +61,8 @@ class Breaker:
         self.name = name
         self.threshold = threshold
         self.pause = pause
-        # Called in the probe's thread when the server is back.
-        self.on_return: list[Callable[[], None]] = []
+        # Callbacks that run in the probe's thread when the server is back.
+        self.on_recovery: list[Callable[[], None]] = []
         self._probe = probe
         self._every = every
         self._wait = wait
@@ -77,33 +77,35 @@ class Breaker:
         self._failed_at = float("-inf")
         self._opened_at: float | None = None
         self._trial_since: float | None = None
-        # The probe found the server away, and has not found it back.
+        # The server did not answer the last probe.
         self._is_away = False
-        self._prober: threading.Thread | None = None
+        self._probe_thread: threading.Thread | None = None
         self._is_suspected = False
         self._returned_at = float("-inf")
 
     def returned_within(self, seconds: float) -> bool:
-        """Say whether the probe found the server back in the last so many seconds."""
+        """Return whether an outage ended in the last `seconds`."""
         return self._clock() < self._returned_at + seconds
 
     @property
     def state(self) -> str:
-        """`closed`, `open`, or `half_open`: the pause is over and a trial decides."""
+        """`closed`, `open`, or `half_open`: the pause is over and the next call is a trial."""
         opened_at = self._opened_at
         if opened_at is None:
             return "closed"
-        return "open" if self._clock() < opened_at + self.pause else "half_open"
+        if self._clock() < opened_at + self.pause:
+            return "open"
+        return "half_open"
 
     def allows(self) -> bool:
-        """Say whether a call may be made now; when half-open, to one caller at a time."""
+        """Return whether a call may be made now. While half-open, only to one caller at a time."""
         with self._lock:
             if self._opened_at is None:
                 return True
             now = self._clock()
             if now < self._opened_at + self.pause:
                 return False
-            # A trial that never came back must not keep the breaker open for ever.
+            # A trial without a result must not keep the breaker open for ever.
             if self._trial_since is not None and now < self._trial_since + self.pause:
                 return False
             self._trial_since = now
@@ -111,19 +113,19 @@ class Breaker:
             return True
 
     def succeeded(self) -> None:
-        """Record a call that was answered."""
+        """Record a call that the server answered."""
         if not self._failures and self._opened_at is None:
             return
         with self._lock:
             was_open = self._close()
         if was_open:
-            self._note_closed()
+            self._report_closed()
 
     def failed(self, began: float | None = None) -> None:
-        """Record a call that the server answered with an error of its own.
+        """Record a call that the server answered with an error.
 
-        A call that began (by the breaker's clock) before the last failure was recorded does not
-        count: both failed of the same cause.
+        `began` is when the call started, by the breaker's clock. A call that started before the
+        last failure was recorded is not counted, because both have the same cause.
         """
         with self._lock:
             if began is not None and began < self._failed_at:
@@ -140,31 +142,31 @@ class Breaker:
     # The probe -----------------------------------------------------------------------------------
 
     def suspect(self) -> None:
-        """Have the probe ask the server now. Costs the caller nothing; without a probe a no-op."""
+        """Start the probe in its thread, unless it runs already. Without a probe do nothing."""
         if self._probe is None:
             return
         with self._lock:
             self._is_suspected = True
-            if self._prober is None:
-                self._prober = threading.Thread(
+            if self._probe_thread is None:
+                self._probe_thread = threading.Thread(
                     target=self._probe_until_answered, name=f"probe {self.name}", daemon=True
                 )
-                self._prober.start()
+                self._probe_thread.start()
 
     def _probe_until_answered(self) -> None:
         while True:
             self._is_suspected = False
             next_at = monotonic() + self._every
             if not self._answers():
-                self._found_away()
+                self._record_no_answer()
                 self._wait(max(0.0, next_at - monotonic()))
                 continue
-            self._found_there()
+            self._record_answer()
             with self._lock:
                 if not self._is_suspected:
-                    self._prober = None
+                    self._probe_thread = None
                     return
-            # Somebody else was slow since it was asked: once more, but not all the time.
+            # Another call was slow during the probe: ask again after the usual interval.
             sleep(max(0.0, next_at - monotonic()))
 
     def _answers(self) -> bool:
@@ -175,7 +177,7 @@ class Breaker:
             log.exception("probe_failed", extra={"breaker": self.name})
             return False
 
-    def _found_away(self) -> None:
+    def _record_no_answer(self) -> None:
         with self._lock:
             was_open = self._opened_at is not None
             self._opened_at, self._trial_since = self._clock(), None
@@ -184,7 +186,7 @@ class Breaker:
             state_gauge.labels(self.name).set(LEVELS["open"])
             log.error("breaker_opened", extra={"breaker": self.name, "reason": "no answer"})
 
-    def _found_there(self) -> None:
+    def _record_answer(self) -> None:
         """Close the breaker, unless it is open because the server answers with errors."""
         with self._lock:
             was_away = self._is_away
@@ -192,21 +194,24 @@ class Breaker:
             if was_away:
                 self._returned_at = self._clock()
         if was_open:
-            self._note_closed()
+            self._report_closed()
         if was_away:
-            for call in self.on_return:
-                try:
-                    call()
-                except Exception:
-                    log.exception("on_return_failed", extra={"breaker": self.name})
+            self._run_callbacks()
+
+    def _run_callbacks(self) -> None:
+        for callback in self.on_recovery:
+            try:
+                callback()
+            except Exception:
+                log.exception("recovery_callback_failed", extra={"breaker": self.name})
 
     def _close(self) -> bool:
-        """Close it, under the lock, and say whether it was open."""
+        """Close the breaker and return whether it was open. The caller holds the lock."""
         was_open = self._opened_at is not None
         self._failures, self._opened_at, self._trial_since = 0, None, None
         self._is_away = False
         return was_open
 
-    def _note_closed(self) -> None:
+    def _report_closed(self) -> None:
         state_gauge.labels(self.name).set(LEVELS["closed"])
         log.warning("breaker_closed", extra={"breaker": self.name})

@@ -1,7 +1,7 @@
-"""Connections to PostgreSQL that get over what their server does: fall silent, restart.
+"""Connections to PostgreSQL with a time limit for each answer, even if the server is frozen.
 
-PostgreSQL's own statement_timeout cannot help with a server that is stopped, frozen or cut off, and
-neither can TCP's, because the peer's kernel goes on to acknowledge.
+PostgreSQL's statement_timeout has no effect when the server process is stopped, frozen or cut off.
+TCP's own timeouts have none either, because the kernel of a frozen server still acknowledges.
 """
 
 import select
@@ -17,41 +17,42 @@ from psycopg import errors
 from psycopg.waiting import READY_NONE
 from psycopg_pool import ConnectionPool
 
-# Until when (monotonic clock) the work at hand may wait for the database; None: no limit here.
+# Until when this thread or task may wait for the database (monotonic clock); None: no limit.
 _deadline: ContextVar[float | None] = ContextVar("database_deadline", default=None)
 
-# Seconds that a wait still gets after its deadline: an answer that is there already is read.
-LAST_MOMENT = 0.05
+# Seconds that a wait has after its deadline, to read an answer that has already arrived.
+MIN_WAIT = 0.05
 
-# Seconds for which an answer shows that a connection lives, unless its server has hung up since.
-PROVEN_FOR = 5.0
+# Seconds after an answer in which a connection counts as alive without asking the server.
+ALIVE_SECONDS = 5.0
 
-# Seconds without an answer after which a server is suspected of being away.
-SUSPICIOUS_SILENCE = 1.0
-# Called once such a silence has lasted, by a request that waits for the database.
+# Seconds without an answer after which the callbacks in `on_silence` run.
+SILENCE_SECONDS = 1.0
+# Callbacks that run in a request which waits for the database.
 on_silence: list[Callable[[], None]] = []
 
 
 class BoundedConnection(psycopg.Connection[Any]):
-    """Waits DATABASE_SILENCE_TIMEOUT seconds for each answer, or less within `deadline`.
+    """Waits DATABASE_SILENCE_TIMEOUT seconds for each answer, or less inside `deadline`.
 
-    One that the server has cut takes the idle ones of its pool with it: they went the same way, and
-    the pool would hand them out one by one, with a pause after each.
+    When the server has closed one connection, it has most likely closed the idle ones of the pool,
+    too. The pool is drained then: else it would return them one by one, with a pause after each.
     """
 
-    answered_at = 0.0
+    answered_at = 0.0  # monotonic clock
 
     def execute(self, query: Any, *args: Any, **options: Any) -> Any:
-        """Execute a query, except the empty one by which the pool asks whether the server lives.
+        """Execute a query. Skip the pool's health check for a connection that answered just now.
 
-        It asks so for every request. The kernel knows as much of one that answered just now: when
-        the server has ended the connection, there is something to read.
+        The pool's health check is an empty query, once a request. For ALIVE_SECONDS after an answer
+        the kernel is asked instead: a connection that the server has closed is readable.
         """
-        if query == "" and monotonic() < self.answered_at + PROVEN_FOR and not self._has_news():
+        answered_lately = monotonic() < self.answered_at + ALIVE_SECONDS
+        if query == "" and answered_lately and not self._is_readable():
             return self.cursor()
         return super().execute(query, *args, **options)
 
-    def _has_news(self) -> bool:
+    def _is_readable(self) -> bool:
         poll = select.poll()
         poll.register(self.fileno(), select.POLLIN)
         return bool(poll.poll(0))
@@ -60,38 +61,39 @@ class BoundedConnection(psycopg.Connection[Any]):
         limit = settings.DATABASE_SILENCE_TIMEOUT
         deadline = _deadline.get()
         if deadline is not None:
-            limit = min(limit, max(LAST_MOMENT, deadline - monotonic()))
+            limit = min(limit, max(MIN_WAIT, deadline - monotonic()))
         try:
-            response = self._wait_suspiciously(gen, interval, timeout or limit)
+            response = self._wait_and_report_silence(gen, interval, timeout or limit)
             self.answered_at = monotonic()
             return response
         except errors._WaitTimeout:
             if timeout is not None:
                 raise
-            # What is left of the answer may come any time: nobody can use this connection again.
+            # The rest of the answer can still arrive, so this connection cannot be used again.
             self.close()
             raise psycopg.OperationalError("the server is silent") from None
         except psycopg.OperationalError:
-            if self.closed and isinstance(self._pool, ConnectionPool):
-                self._pool.drain()
+            pool = getattr(self, "_pool", None)  # Only the connections of a pool have one.
+            if self.closed and isinstance(pool, ConnectionPool):
+                pool.drain()
             raise
 
-    def _wait_suspiciously(self, gen: Any, interval: float, limit: float) -> Any:
-        """Wait up to `limit` seconds, and report a silence while it lasts."""
-        if _deadline.get() is None or limit <= SUSPICIOUS_SILENCE:
+    def _wait_and_report_silence(self, gen: Any, interval: float, limit: float) -> Any:
+        """Wait up to `limit` seconds. Run `on_silence` after SILENCE_SECONDS without an answer."""
+        if _deadline.get() is None or limit <= SILENCE_SECONDS:
             return super().wait(gen, interval, limit)
         try:
-            return super().wait(gen, interval, SUSPICIOUS_SILENCE)
+            return super().wait(gen, interval, SILENCE_SECONDS)
         except errors._WaitTimeout:
             for report in on_silence:
                 report()
-            return super().wait(_going_on(gen), interval, limit - SUSPICIOUS_SILENCE)
+            return super().wait(resume(gen), interval, limit - SILENCE_SECONDS)
 
 
-def _going_on(gen: Any) -> Generator[Any, Any, Any]:
-    """Return a generator that goes on with one that waits already, for a second `wait`.
+def resume(gen: Any) -> Generator[Any, Any, Any]:
+    """Return a generator with which a second `wait` continues `gen`, which has already started.
 
-    A wait begins with `next`, and a generator that is sending a statement does not take that.
+    `wait` begins with `next`. A generator that is sending a statement does not accept that.
     """
     ready: Any = READY_NONE
     while True:
@@ -104,7 +106,7 @@ def _going_on(gen: Any) -> Generator[Any, Any, Any]:
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """Let all waits for the database in this block take no longer than so many seconds together."""
+    """Limit the time until the last wait for the database in this block ends to `seconds`."""
     token = _deadline.set(monotonic() + seconds)
     try:
         yield

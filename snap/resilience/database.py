@@ -1,4 +1,4 @@
-"""The database as something that may be away: a breaker, and a limit to what one request waits."""
+"""Queries for requests that can go on without the database: a circuit breaker and a deadline."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,12 +12,15 @@ from snap.resilience.breaker import Breaker
 from snap.resilience.connections import BoundedConnection, deadline
 from snap.resilience.recovery import RecoveryChannel
 
-# Seconds that the probe waits for a connection, and then for an answer. psycopg knows no less.
+# Seconds that the probe waits for a connection, and then for an answer: psycopg's minimum.
 PROBE_SECONDS = 2
 
 
 def database_answers() -> bool:
-    """Ask over a connection of its own: a pool hands out what it believed in before a failure."""
+    """Return whether PostgreSQL answers over a new connection.
+
+    The pool could return a connection from before a failure. Takes up to 4 seconds.
+    """
     parameters = connection.get_connection_params() | {"connect_timeout": PROBE_SECONDS}
     try:
         with (
@@ -30,7 +33,7 @@ def database_answers() -> bool:
     return True
 
 
-# The first process that sees the database again has the others look at once.
+# The first process whose probe succeeds makes the probes of all other processes ask at once.
 recovery = RecoveryChannel("database")
 breaker = Breaker(
     "database",
@@ -39,21 +42,21 @@ breaker = Breaker(
     probe=database_answers,
     wait=recovery.wait,
 )
-breaker.on_return.append(recovery.tell)
+breaker.on_recovery.append(recovery.publish)
 connections.on_silence.append(breaker.suspect)
 
 
 class DatabaseAwayError(Exception):
-    """The database does not answer in time, or the breaker did not let us ask."""
+    """The database did not answer before the deadline, or the breaker is open."""
 
 
 @contextmanager
 def guarded_database() -> Iterator[None]:
-    """Ask the database through the breaker, for DATABASE_REQUEST_SECONDS in all.
+    """Run queries through the breaker; all waits together take DATABASE_REQUEST_SECONDS at most.
 
-    Raises DatabaseAwayError when the breaker is open, and instead of any error that says that the
-    database is away, too slow or out of connections. Such an error opens nothing by itself: it has
-    the probe look. Not for use inside a transaction.
+    Raises DatabaseAwayError when the breaker is open, and in place of an error which means that the
+    database is away, too slow or out of connections. Such an error does not open the breaker, but
+    starts its probe. Not for use inside a transaction.
     """
     if not breaker.allows():
         raise DatabaseAwayError("the breaker is open")
@@ -65,6 +68,6 @@ def guarded_database() -> Iterator[None]:
         connection.close()
         raise DatabaseAwayError(type(error).__name__) from error
     except BaseException:
-        breaker.succeeded()  # It answered; something else went wrong.
+        breaker.succeeded()  # The database answered; the error has another cause.
         raise
     breaker.succeeded()

@@ -1,5 +1,7 @@
-"""Requests and their turns: how long a body may be, that a slow one keeps nobody else out, that
-nobody waits for a turn for ever, and that whoever is on their way goes before a newcomer.
+"""Protects a web process from overload, around the WSGI application.
+
+Limits how long a body may be and how many requests run at once. A slow upload occupies no place,
+visitors with a session are served before new visitors, and no request waits without an end.
 """
 
 import threading
@@ -13,34 +15,36 @@ from django.utils.http import parse_header_parameters
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
-FILES = "multipart/form-data"
-LONGEST_LENGTH = 18  # digits
-PIECE = 65_536
-# What a request that got no turn is marked with in its environment. No client can send this.
+MULTIPART = "multipart/form-data"
+MAX_LENGTH_DIGITS = 18
+CHUNK_SIZE = 65_536  # bytes
+# Marks in the environment of a request. A client cannot set these keys.
+# The request has waited too long for its turn.
 OVERLOADED = "snap.overloaded"
-# The same for a content type that Django cannot read: some charsets fail before any middleware.
+# Django cannot read the content type: some charsets fail before any middleware.
 UNREADABLE = "snap.unreadable_content_type"
 
 
 def announced_length(environ: dict[str, Any]) -> int | None:
-    """Return how long a body says it is: 0 without one, None when that is too long or no number.
+    """Return the length that a request announces for its body, in bytes; 0 for no body.
 
-    Staff may send files. Django itself counts what is in memory, and not what it would write to the
-    disk.
+    None for a length that is no number or above the limit: BODY_MAX_SIZE for files of staff, else
+    DATA_UPLOAD_MAX_MEMORY_SIZE. Django's own check does not limit uploads to files on disk.
     """
     length = environ.get("CONTENT_LENGTH") or "0"
-    has_files = environ.get("CONTENT_TYPE", "").startswith(FILES)
-    is_staff = environ.get("PATH_INFO", "").startswith("/admin/")
-    most = (
-        settings.BODY_MAX_SIZE if has_files and is_staff else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-    )
-    if not length.isdecimal() or len(length) > LONGEST_LENGTH or int(length) > most:
+    if not length.isdecimal() or len(length) > MAX_LENGTH_DIGITS:
+        return None
+    limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    has_files = environ.get("CONTENT_TYPE", "").startswith(MULTIPART)
+    if has_files and environ.get("PATH_INFO", "").startswith("/admin/"):
+        limit = settings.BODY_MAX_SIZE
+    if int(length) > limit:
         return None
     return int(length)
 
 
 def is_utf8(content_type: str) -> bool:
-    """Say whether a content type can be parsed and names no charset but UTF-8."""
+    """Return whether a content type can be parsed and names no charset but UTF-8."""
     if ";" not in content_type:
         return True
     try:
@@ -51,60 +55,67 @@ def is_utf8(content_type: str) -> bool:
 
 
 class PriorityLimiter:
-    """`number` of turns at the same time, and a line of those who wait for one.
+    """Allows `number` requests at once. The others wait in two queues.
 
-    In the line whoever has a session goes first: they have given their phone, or hold a ticket.
-    With more people than can be served all would otherwise lose their turn at some step of the way,
-    and hardly anybody get to its end.
+    Requests with a session are served first: their visitors have given their phone or hold a
+    ticket. Under overload, with a single queue, most visitors would be refused at one of their
+    steps, and almost none would reach the end.
     """
 
     def __init__(self, number: int) -> None:
         self._lock = threading.Lock()
         self._free = number
-        self._line: dict[bool, deque[threading.Event]] = {True: deque(), False: deque()}
+        self._with_session: deque[threading.Event] = deque()
+        self._newcomers: deque[threading.Event] = deque()
 
-    def take(self, *, is_on_the_way: bool, patience: float) -> bool:
-        """Wait up to `patience` seconds for a turn, and say whether there was one."""
+    def acquire(self, *, has_session: bool, timeout: float) -> bool:
+        """Wait up to `timeout` seconds for a turn, and return whether there was one."""
         with self._lock:
             if self._free:
                 self._free -= 1
                 return True
-            called = threading.Event()
-            self._line[is_on_the_way].append(called)
-        if called.wait(patience):
+            turn = threading.Event()
+            queue = self._with_session if has_session else self._newcomers
+            queue.append(turn)
+        if turn.wait(timeout):
             return True
         with self._lock:
-            if called.is_set():  # At the last moment.
+            if turn.is_set():  # The turn came after the timeout, before the lock.
                 return True
-            self._line[is_on_the_way].remove(called)
+            queue.remove(turn)
             return False
 
-    def give_back(self) -> None:
+    def release(self) -> None:
+        """Give the turn to the next request that waits."""
         with self._lock:
-            for line in (self._line[True], self._line[False]):
-                if line:
-                    line.popleft().set()
-                    return
-            self._free += 1
+            queue = self._with_session or self._newcomers
+            if queue:
+                queue.popleft().set()
+            else:
+                self._free += 1
+
+    def waiting(self) -> int:
+        """Return how many requests wait."""
+        return len(self._with_session) + len(self._newcomers)
 
 
-def is_on_the_way(environ: dict[str, Any]) -> bool:
-    """Say whether a request comes with a session. Who feigns one gains no more than a place."""
+def has_session(environ: dict[str, Any]) -> bool:
+    """Return whether a request has a session cookie. A forged one gains nothing but priority."""
     return f"{settings.SESSION_COOKIE_NAME}=" in environ.get("HTTP_COOKIE", "")
 
 
 class BufferedBody:
-    """Has a request's body complete before the application gives it one of its turns.
+    """Reads a request's whole body before the request takes one of `turns` turns.
 
-    A thread of the server waits for each body, as long as the sender pleases. Those threads are
-    many and cheap; the turns are what `turns` of them may do at once. Who gets none in `patience`
-    seconds goes on without, marked with NO_TURN: more come than can be served.
+    A thread of the server waits for each body, as long as the client takes. These threads are many
+    and cheap. `turns` is how many requests the application works on at once. A request without a
+    turn after `patience` seconds reaches the application marked as OVERLOADED.
     """
 
     def __init__(self, application: Application, turns: int, patience: float) -> None:
         self._application = application
         self._patience = patience
-        self._turns = PriorityLimiter(turns)
+        self._limiter = PriorityLimiter(turns)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         if not is_utf8(environ.get("CONTENT_TYPE", "")):
@@ -112,30 +123,30 @@ class BufferedBody:
             environ["CONTENT_TYPE"] = "application/octet-stream"
         length = announced_length(environ)
         if length:
-            body = read_whole(environ["wsgi.input"], length)
+            body = read_body(environ["wsgi.input"], length)
             if body is None:
                 start_response("400 Bad Request", [("Content-Length", "0")])
                 return []
             environ["wsgi.input"] = body
-        if not self._turns.take(is_on_the_way=is_on_the_way(environ), patience=self._patience):
+        if not self._limiter.acquire(has_session=has_session(environ), timeout=self._patience):
             environ[OVERLOADED] = True
             return self._application(environ, start_response)
         try:
             return self._application(environ, start_response)
         finally:
-            self._turns.give_back()
+            self._limiter.release()
 
 
-def read_whole(source: Any, length: int) -> IO[bytes] | None:
-    """Return a body once all of it has come, None if its sender left."""
+def read_body(source: Any, length: int) -> IO[bytes] | None:
+    """Return the whole body, or None if the client disconnected before its end."""
     body = SpooledTemporaryFile(max_size=settings.DATA_UPLOAD_MAX_MEMORY_SIZE)  # noqa: SIM115
     missing = length
     while missing:
-        piece = source.read(min(missing, PIECE))
-        if not piece:
+        chunk = source.read(min(missing, CHUNK_SIZE))
+        if not chunk:
             body.close()
             return None
-        body.write(piece)
-        missing -= len(piece)
+        body.write(chunk)
+        missing -= len(chunk)
     body.seek(0)
     return body

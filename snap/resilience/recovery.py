@@ -1,4 +1,4 @@
-"""What one process tells all others over Redis: that a server which was away is back."""
+"""Messages over Redis with which a process tells all others that a server is back."""
 
 import os
 from contextlib import suppress
@@ -13,42 +13,43 @@ from redis.retry import Retry
 
 
 class RecoveryChannel:
-    """A message without a body, for whoever waits for it at the moment.
+    """A Redis pub/sub channel for messages without a body.
 
-    It only ends a wait early: who hears it looks for themselves. So a message may be lost, come
-    twice, or be forged by somebody in Redis. Without Redis each process waits out its time.
+    A message only ends a wait early: each process that receives one checks the server itself. So a
+    message may be lost, arrive twice, or be forged by a client of Redis. Without Redis each process
+    waits its full time.
     """
 
     def __init__(self, name: str) -> None:
-        self._channel = f"news:{name}"
-        self._heard: Any = None
-        os.register_at_fork(after_in_child=self._forget)
+        self._channel = f"recovery:{name}"
+        self._subscription: Any = None
+        os.register_at_fork(after_in_child=self._unsubscribe)
 
-    def tell(self) -> None:
-        """Tell all other processes, and stop to listen. Takes up to REDIS_TIMEOUT."""
-        self._forget()
+    def publish(self) -> None:
+        """Tell all other processes, and unsubscribe this one. Takes up to REDIS_TIMEOUT seconds."""
+        self._unsubscribe()
         with suppress(RedisError, OSError), _redis() as redis:
             redis.publish(self._channel, "")
 
     def wait(self, seconds: float) -> None:
-        """Wait so long, or until another process tells. Not for two threads at a time."""
+        """Wait for a message, at most `seconds`. Not for two threads at the same time."""
         until = monotonic() + seconds
         try:
-            if self._heard is None:
+            if self._subscription is None:
                 redis: Any = _redis()
-                self._heard = redis.pubsub(ignore_subscribe_messages=True)
-                self._heard.subscribe(self._channel)
+                self._subscription = redis.pubsub(ignore_subscribe_messages=True)
+                self._subscription.subscribe(self._channel)
             while (left := until - monotonic()) > 0:
-                if self._heard.get_message(timeout=left):
+                if self._subscription.get_message(timeout=left):
                     return
         except (RedisError, OSError):
-            self._forget()
+            self._unsubscribe()
             sleep(max(0.0, until - monotonic()))
 
-    def _forget(self) -> None:
-        heard, self._heard = self._heard, None
-        if heard is not None:
-            heard.close()
+    def _unsubscribe(self) -> None:
+        subscription, self._subscription = self._subscription, None
+        if subscription is not None:
+            subscription.close()
 
 
 def _redis() -> Redis:

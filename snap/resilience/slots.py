@@ -1,6 +1,7 @@
-"""Slots: how much expensive work runs on this host at once, over all processes and threads.
+"""Slots limit how much expensive work runs on this host at once, over all processes and threads.
 
-A slot is a lock on a file (flock): the kernel releases it when its holder ends, however it ends.
+A slot is a lock on a file (flock). The kernel releases the lock when the process that holds it
+ends, for whatever reason.
 """
 
 import fcntl
@@ -13,58 +14,57 @@ from time import monotonic, sleep
 
 from django.conf import settings
 
-LOOK_EVERY = 0.02  # seconds
+POLL_INTERVAL = 0.02  # seconds
 
 
 class BusyError(Exception):
-    """All slots for this work are taken. Try again in a moment."""
+    """All slots for this work are taken. Another try may succeed a moment later."""
 
 
 class Slots:
     """`number` slots for one kind of work.
 
-    In each process at most `waiters` threads wait for one or hold one: a flood of such work
-    leaves the process's other threads to everybody else.
+    In each process at most `waiters` threads hold a slot or wait for one, so that many requests for
+    such work leave the other threads of the process free.
     """
 
-    def __init__(self, name: str, number: int, *, waiters: int = 2, patience: float = 1.0) -> None:
+    def __init__(self, name: str, number: int, *, waiters: int = 2, timeout: float = 1.0) -> None:
         self._name = name
         self._number = number
-        self._patience = patience
+        self._timeout = timeout
         self._waiters = threading.BoundedSemaphore(waiters)
 
     @contextmanager
-    def one(self) -> Iterator[None]:
-        """Hold a slot for the length of a block. Raises BusyError after `patience` seconds."""
+    def hold_one(self) -> Iterator[None]:
+        """Hold a slot for the length of a block. Raises BusyError after `timeout` seconds."""
         if not self._waiters.acquire(blocking=False):
             raise BusyError(self._name)
         try:
-            held = self._wait()
+            descriptor = self._wait_for_lock()
             try:
                 yield
             finally:
-                os.close(held)
+                os.close(descriptor)
         finally:
             self._waiters.release()
 
-    def _wait(self) -> int:
-        give_up_at = monotonic() + self._patience
-        while True:
-            for path in self._paths():
-                if (held := _lock(path)) is not None:
-                    return held
-            if monotonic() >= give_up_at:
-                raise BusyError(self._name)
-            sleep(LOOK_EVERY)
-
-    def _paths(self) -> list[Path]:
+    def _wait_for_lock(self) -> int:
+        """Return the descriptor that holds a lock. Raises BusyError after `timeout` seconds."""
+        give_up_at = monotonic() + self._timeout
         folder: Path = settings.SLOTS_DIR
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return [folder / f"{self._name}-{number}" for number in range(self._number)]
+        while True:
+            for number in range(self._number):
+                descriptor = _lock(folder / f"{self._name}-{number}")
+                if descriptor is not None:
+                    return descriptor
+            if monotonic() >= give_up_at:
+                raise BusyError(self._name)
+            sleep(POLL_INTERVAL)
 
 
 def _lock(path: Path) -> int | None:
-    """Return the descriptor that holds the file's lock, None if the lock is taken."""
+    """Return the descriptor that holds the file's lock, or None if the lock is taken."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""Waking workers up. The rows in PostgreSQL are the record; a message only says "look"."""
+"""Messages that wake workers. They have no content: the work itself is rows in PostgreSQL."""
 
 import logging
 import os
@@ -12,16 +12,17 @@ from kombu.exceptions import OperationalError
 
 log = logging.getLogger(__name__)
 
-RETRY_EVERY = 1.0  # seconds, while the broker is away
+RETRY_INTERVAL = 1.0  # seconds between two tries while the broker is away
 
 
 class WakeUp:
-    """One message for many rows, sent from a thread of its own.
+    """Sends one message of a task for many rows, from its own thread.
 
-    Whoever committed a row calls the object and goes on at once: neither a burst nor a broker that
-    hangs costs a request anything. A burst becomes a message every `interval` seconds, the first
-    one without delay, however many processes take part in it: what one of them sends has the rows
-    of all looked for. A message that is lost costs at most one sweep interval.
+    A caller that has committed a row calls the object, which returns at once: neither a burst of
+    rows nor a broker that hangs delays a request. In a burst, all processes together send one
+    message every `interval` seconds, the first one without delay. One message is enough for the
+    rows of all processes, because workers look for all due rows. A lost message delays work by at
+    most one sweep interval.
     """
 
     def __init__(self, task: str, *, interval: float) -> None:
@@ -34,12 +35,12 @@ class WakeUp:
         self._wanted = threading.Event()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
-        # When the broker last failed us (monotonic clock); None once it has taken a message.
+        # When a message last failed (monotonic clock); None after one that the broker accepted.
         self.failed_at: float | None = None
         self._publishing_since: float | None = None
 
     def is_failing(self) -> bool:
-        """Say whether the broker has failed us last, or keeps a message waiting now."""
+        """Return whether the last message failed, or one has been waiting for REDIS_TIMEOUT."""
         since = self._publishing_since
         is_stuck = since is not None and monotonic() > since + settings.REDIS_TIMEOUT
         return self.failed_at is not None or is_stuck
@@ -47,21 +48,27 @@ class WakeUp:
     def __call__(self) -> None:
         self._wanted.set()
         if self._thread is None:
-            with self._starting:
-                if self._thread is None:
-                    self._thread = threading.Thread(
-                        target=self._publish_forever, name=f"wake-up {self.task}", daemon=True
-                    )
-                    self._thread.start()
+            self._start_thread()
+
+    def _start_thread(self) -> None:
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._publish_forever, name=f"wake-up {self.task}", daemon=True
+                )
+                self._thread.start()
 
     def _publish_forever(self) -> None:
         while True:
             self._wanted.wait()
-            self._publish_in_turn()
-            sleep(self.interval if self.failed_at is None else max(self.interval, RETRY_EVERY))
+            self._publish()
+            if self.failed_at is None:
+                sleep(self.interval)
+            else:
+                sleep(max(self.interval, RETRY_INTERVAL))
 
-    def _publish_in_turn(self) -> None:
-        """Send a message, unless one of another process is so recent that this one can wait."""
+    def _publish(self) -> None:
+        """Send a message, unless another process has sent one in this interval."""
         self._publishing_since = monotonic()
         try:
             if not self._has_turn():
@@ -72,7 +79,7 @@ class WakeUp:
             if self.failed_at is None:
                 log.warning("wake_up_failed", extra={"task": self.task})
             self.failed_at = monotonic()
-            # It goes on by itself until the broker is back: no request is a trial.
+            # The thread retries until the broker is back, also without another call.
             self._wanted.set()
         else:
             self.failed_at = None
@@ -80,9 +87,9 @@ class WakeUp:
             self._publishing_since = None
 
     def _has_turn(self) -> bool:
-        # Whoever the broker has failed does not ask: only a message of its own shows that it is
-        # back. The cache says None when it is away: then every process has turns of its own.
-        return (
-            self.failed_at is not None
-            or cache.add(f"wake-up:{self.task}", 1, self.interval) is not False
-        )
+        """Return whether this process may send a message in this interval."""
+        # After a failure only a message of this process shows that the broker is back.
+        if self.failed_at is not None:
+            return True
+        # The cache returns None while it is away: then each process sends its own messages.
+        return cache.add(f"wake-up:{self.task}", 1, self.interval) is not False

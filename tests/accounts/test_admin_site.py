@@ -56,7 +56,7 @@ def set_session(client: Client, **values: Any) -> None:
     client.cookies["session"] = session.session_key or ""
 
 
-# Passwords ---------------------------------------------------------------------------------------
+# Passwords ----------------------------------------------------------------------------------------
 
 
 def test_a_password_is_not_guessed_in_more_than_five_tries(client: Client, staff: User) -> None:
@@ -102,8 +102,8 @@ def test_only_an_address_from_trusted_proxies_counts(
 ) -> None:
     settings.TRUSTED_PROXIES = 1
     for n in range(5):
-        said = f"203.0.113.{n}, 198.51.100.7"
-        last = sign_in(client, password="wrong", x_forwarded_for=said)
+        addresses = f"203.0.113.{n}, 198.51.100.7"
+        last = sign_in(client, password="wrong", x_forwarded_for=addresses)
     assert last.status_code == 429
     assert sign_in(client, x_forwarded_for="198.51.100.8").status_code == 302
 
@@ -147,7 +147,7 @@ def test_no_phone_of_staff_is_logged(
     assert "912000999" not in caplog.text
 
 
-# Another way in ----------------------------------------------------------------------------------
+# Another way in -----------------------------------------------------------------------------------
 
 
 def test_a_code_from_the_mailbox_opens_no_admin(staff: User) -> None:
@@ -167,11 +167,11 @@ def test_a_password_without_powers_opens_no_admin(client: Client) -> None:
     assert not is_inside(client)
 
 
-# Second factor -----------------------------------------------------------------------------------
+# Second factor ------------------------------------------------------------------------------------
 
 
 def next_code(device: TOTPDevice) -> str:
-    """The code after the last one used: which that was depends on when its half minute ended."""
+    """Return the code of the period after the last used one."""
     return f"{hotp(device.bin_key, device.last_t + 1):06}"
 
 
@@ -185,7 +185,7 @@ def enrol(client: Client) -> list[str]:
 
 @pytest.fixture
 def backup_codes(second_factor: None, staff: User) -> list[str]:
-    """Codes of a member of staff who has a second factor."""
+    """The backup codes of a member of staff who has a second factor."""
     client = Client()
     sign_in(client)
     return enrol(client)
@@ -259,7 +259,7 @@ def test_codes_are_not_guessed(client: Client, backup_codes: list[str]) -> None:
         client.post("/admin/second-factor/", {"code": f"{guess:06}"})
     right = next_code(TOTPDevice.objects.get())
     client.post("/admin/second-factor/", {"code": right})
-    assert not is_inside(client), "after wrong codes even the right one has to wait"
+    assert not is_inside(client), "after wrong codes the right one is throttled too"
 
 
 def test_another_persons_code_opens_nothing(client: Client, backup_codes: list[str]) -> None:
@@ -279,7 +279,7 @@ def test_signing_in_leads_nowhere_else(client: Client, backup_codes: list[str], 
     assert second["Location"] == "/admin/"
 
 
-# Sessions ----------------------------------------------------------------------------------------
+# Sessions -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -327,7 +327,7 @@ def test_a_forged_session_does_not_open_admin(client: Client, staff: User) -> No
     assert not is_inside(client)
 
 
-# What guests pay for it --------------------------------------------------------------------------
+# Queries for guests -------------------------------------------------------------------------------
 
 
 def test_neither_axes_nor_otp_make_a_query_for_guests() -> None:
@@ -339,9 +339,9 @@ def test_neither_axes_nor_otp_make_a_query_for_guests() -> None:
         visitor.look()
         visitor.browser.post("/sign-out/")
     assert SESSION_KEY not in visitor.browser.session
-    asked = [query["sql"] for query in queries.captured_queries]
-    assert len(asked) > 5
-    assert not [sql for sql in asked if "axes" in sql or "otp" in sql]
+    statements = [query["sql"] for query in queries.captured_queries]
+    assert len(statements) > 5
+    assert not [sql for sql in statements if "axes" in sql or "otp" in sql]
 
 
 def test_staff_without_the_right_permission_see_no_devices(
@@ -355,7 +355,7 @@ def test_staff_without_the_right_permission_see_no_devices(
 def test_two_pages_at_once_enrol_one_device(
     second_factor: None, client: Client, staff: User
 ) -> None:
-    """Two devices were made once, and the page then failed for ever."""
+    """Two devices that one account has made by mistake do not break the page."""
     sign_in(client)
     TOTPDevice.objects.create(user=staff, confirmed=False, name="app")
     TOTPDevice.objects.create(user=staff, confirmed=False, name="app")

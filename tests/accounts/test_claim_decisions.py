@@ -35,6 +35,9 @@ from tests.helpers.visitors import PERSON, PHONE, Visitor, html_of, last_code, l
 pytestmark = pytest.mark.django_db
 
 
+# Staff --------------------------------------------------------------------------------------------
+
+
 def test_a_claim_that_staff_grant_gives_the_account_and_its_places_to_the_owner() -> None:
     event = make_event()
     squatter, owner, staff = register_holder(event), Visitor(event), make_staff()
@@ -117,7 +120,7 @@ def test_a_granted_claim_moves_a_processing_ticket() -> None:
 
 
 def decide_at_once(guarded: bool) -> int:
-    """Have a claim granted and refused at the same moment, and say how many decisions counted."""
+    """Grant and refuse a claim concurrently, and return how many decisions counted."""
     event = make_event()
     guest = make_guest(event)
     claimant = Visitor(event)
@@ -151,7 +154,7 @@ def test_one_of_many_concurrent_decisions_counts() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_without_the_lock_several_concurrent_decisions_count() -> None:
-    """Show what the lock is there to prevent."""
+    """Show the race that the lock prevents."""
     assert any(decide_at_once(guarded=False) > 1 for _ in range(10))
 
 
@@ -165,6 +168,9 @@ def test_a_request_that_failed_is_replayed_under_another_ticket() -> None:
     request = GuestRequest.objects.get()
     assert request.ticket_id != before
     assert request.name == "Marta Verdadeira"
+
+
+# Time ---------------------------------------------------------------------------------------------
 
 
 def test_a_claim_on_an_account_without_a_place_is_granted_after_a_day() -> None:
@@ -222,7 +228,7 @@ def test_a_claim_is_granted_when_its_email_bounces() -> None:
     assert grant_unanswered_claims() == 1
 
 
-# SMS ---------------------------------------------------------------------------------------------
+# SMS ----------------------------------------------------------------------------------------------
 
 
 def test_an_sms_code_to_the_phone_grants_a_claim(settings: Settings) -> None:

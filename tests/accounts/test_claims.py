@@ -19,7 +19,7 @@ from tests.helpers.visitors import PERSON, PHONE, Visitor, html_of, location_of,
 pytestmark = pytest.mark.django_db
 
 
-# The thief ---------------------------------------------------------------------------------------
+# The thief ----------------------------------------------------------------------------------------
 
 
 def test_the_holder_gets_an_email_at_once_and_objects_in_one_tap() -> None:
@@ -159,7 +159,7 @@ def test_only_the_browser_that_made_a_claim_sees_it() -> None:
     assert with_browser.get(url).status_code == 404
 
 
-# The owner ---------------------------------------------------------------------------------------
+# The owner ----------------------------------------------------------------------------------------
 
 
 def test_the_claim_form_explains_a_claim_and_its_duration() -> None:

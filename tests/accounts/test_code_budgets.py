@@ -1,4 +1,4 @@
-"""A stranger who wants to keep somebody from signing in, and only knows their phone."""
+"""Attempts to keep an account from signing in, by an attacker who knows only its phone."""
 
 import re
 from collections.abc import Callable
@@ -14,18 +14,20 @@ from pytest_django import Settings
 from accounts.models import LoginCode, User
 from notifications.models import Email
 from tests.factories import make_account, make_event
+from tests.helpers.api import LOGIN
 from tests.helpers.challenges import follow, hidden_in, solve_and_follow, solve_shown
 from tests.helpers.codes import age_codes, seconds_shown, sign_out, strangers_ask
-from tests.helpers.visitors import PHONE, Visitor, html_of, last_code, location_of, rows
+from tests.helpers.visitors import (
+    PHONE,
+    Visitor,
+    html_of,
+    last_code,
+    location_of,
+    rows,
+    with_and_without_htmx,
+)
 
-pytestmark = pytest.mark.django_db
-
-LOGIN = "/api/client-auth/login"
-
-
-@pytest.fixture(autouse=True)
-def _quick(settings: Settings) -> None:
-    settings.CHALLENGE_COST = 1
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("cheap_challenges")]
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ def account() -> User:
     return make_account(phone=PHONE)
 
 
-# Who cannot be kept out --------------------------------------------------------------------------
+# Codes that owners keep ---------------------------------------------------------------------------
 
 
 def test_codes_for_strangers_do_not_void_the_owners_code(account: User) -> None:
@@ -55,7 +57,7 @@ def test_wrong_guesses_of_strangers_use_none_of_the_owners_tries(account: User) 
     assert "/ticket/" in location_of(owner.send("code", code=held))
 
 
-def used_by_code(account: User, event: Any) -> Visitor:
+def browser_after_code(account: User, event: Any) -> Visitor:
     visitor = Visitor(event)
     visitor.give_phone()
     visitor.type_code(account)
@@ -63,7 +65,7 @@ def used_by_code(account: User, event: Any) -> Visitor:
     return visitor
 
 
-def used_to_register(_account: User, event: Any) -> Visitor:
+def browser_after_registration(_account: User, event: Any) -> Visitor:
     User.objects.all().delete()
     visitor = Visitor(event)
     visitor.give_phone()
@@ -72,14 +74,14 @@ def used_to_register(_account: User, event: Any) -> Visitor:
     return visitor
 
 
-@pytest.mark.parametrize("came_before", [used_by_code, used_to_register])
+@pytest.mark.parametrize("came_before", [browser_after_code, browser_after_registration])
 def test_a_known_browser_has_a_budget_of_its_own(
     account: User, came_before: Callable[[User, Any], Visitor]
 ) -> None:
     owner = came_before(account, make_event())
     strangers_ask(25)
     asked = [owner.give_phone().status_code for _ in range(6)]
-    sent_before = 1 if came_before is used_by_code else 0
+    sent_before = 1 if came_before is browser_after_code else 0
     assert asked == [303] * (5 - sent_before) + [429] * (1 + sent_before)
     assert "Too many attempts" in html_of(owner.give_phone())
 
@@ -87,15 +89,15 @@ def test_a_known_browser_has_a_budget_of_its_own(
 def test_the_limit_of_a_network_does_not_apply_to_a_proven_browser(
     account: User, settings: Settings
 ) -> None:
-    owner = used_by_code(account, make_event())
+    owner = browser_after_code(account, make_event())
     settings.LOGIN_CODES_PER_ADDRESS = settings.LOGIN_CODES_PER_PREFIX = 1
     assert owner.give_phone().status_code == 303
 
 
-# A challenge instead of a wall -------------------------------------------------------------------
+# Challenges past the budget -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("htmx", [False, True], ids=["plain", "htmx"])
+@with_and_without_htmx
 def test_a_new_browser_solves_a_challenge_and_has_its_code(account: User, *, htmx: bool) -> None:
     strangers_ask(5)
     owner = Visitor(make_event(), htmx=htmx)
@@ -104,7 +106,7 @@ def test_a_new_browser_solves_a_challenge_and_has_its_code(account: User, *, htm
     assert "Many codes were asked for" in html_of(refused)
     response = solve_and_follow(owner.browser, refused)
     assert response.status_code == (200 if htmx else 303)
-    owner._see(response)
+    owner.remember(response)
     ticket = owner.type_code(account)
     assert "/ticket/" in (ticket["HX-Push-Url"] if htmx else location_of(ticket))
 
@@ -116,7 +118,7 @@ def test_one_solution_is_one_code(account: User) -> None:
     planted = thief.browser.cookies["session"].value
     assert LoginCode.objects.count() == 6
     assert thief.give_phone().status_code == 429
-    # Nor does a copy of the cookie from when the pass was fresh.
+    # A copy of the cookie from before the solution was used does not count either.
     thief.browser.cookies["session"] = planted
     assert thief.give_phone().status_code == 429
     assert LoginCode.objects.count() == 6
@@ -177,13 +179,15 @@ def test_the_api_names_the_challenge_and_takes_its_solution(account: User) -> No
 
 
 def test_two_phones_in_the_same_state_get_the_same_response() -> None:
-    """Two phones in the same state are told the same, whoever has them."""
+    """The response does not depend on why an account gets no code."""
     one, other = make_account(email=""), make_account(is_active=False)
-    told = [Visitor(make_event()).give_phone(each.phone or "").status_code for each in (one, other)]
-    assert told == [403, 403]
+    statuses = [
+        Visitor(make_event()).give_phone(each.phone or "").status_code for each in (one, other)
+    ]
+    assert statuses == [403, 403]
 
 
-# The clock ---------------------------------------------------------------------------------------
+# Time until the next code -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["browser", "strangers", "address", "prefix", "in all", "wall"])
@@ -223,7 +227,7 @@ def test_the_api_gives_the_same_wait(account: User, settings: Settings) -> None:
     assert refused.json()["retryAfter"] in {359, 360}
 
 
-# Ways to type a code -----------------------------------------------------------------------------
+# Spellings of a code ------------------------------------------------------------------------------
 
 WAYS = [
     "{}-{}",

@@ -1,4 +1,4 @@
-"""Somebody who wants into an account that is not theirs, or our messages sent for nothing."""
+"""Attacks on sign-in codes: guessing them, and causing costs by asking for many."""
 
 import re
 from collections import Counter
@@ -15,8 +15,8 @@ from django.test import Client
 from pytest_django import Settings
 
 from accounts.exceptions import AccountError
+from accounts.login_codes import send_login_code, verify_login_code
 from accounts.models import BlockedPhone, LoginCode, User
-from accounts.services import send_login_code, verify_login_code
 from notifications.models import Email
 from tests.factories import make_account, make_accounts, make_event
 from tests.helpers.guards import at_once, slow, without_advisory_locks
@@ -48,7 +48,7 @@ def wrong(code: LoginCode) -> str:
     return f"{(int(code.digits()) + 1) % 1_000_000:06d}"
 
 
-# Guessing ----------------------------------------------------------------------------------------
+# Guessing -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.django_db(transaction=True)
@@ -128,7 +128,7 @@ def test_the_row_of_a_code_does_not_contain_its_digits() -> None:
     assert twin.digits() != code.digits()
 
 
-# Pumping -----------------------------------------------------------------------------------------
+# Pumping ------------------------------------------------------------------------------------------
 
 
 def test_codes_for_one_phone_from_many_addresses_are_limited() -> None:
@@ -218,7 +218,7 @@ def test_without_a_database_no_code_is_sent() -> None:
     assert not Email.objects.filter(kind="login_code").exists()
 
 
-# Blocked phones ----------------------------------------------------------------------------------
+# Blocked phones -----------------------------------------------------------------------------------
 
 
 def test_a_blocked_phone_is_refused_like_any_other() -> None:
@@ -250,8 +250,8 @@ def test_the_api_refuses_a_blocked_phone_without_the_reason() -> None:
         browser = Client(headers={"accept-language": "en"})
         browser.force_login(account)
         body = {"event_id": event.pk}
-        told = browser.post("/api/client-auth/guests/create-async", body, "application/json")
-        return told.status_code, told.content
+        response = browser.post("/api/client-auth/guests/create-async", body, "application/json")
+        return response.status_code, response.content
 
     status, body = answer_to(blocked)
     assert status == 403
@@ -259,7 +259,7 @@ def test_the_api_refuses_a_blocked_phone_without_the_reason() -> None:
     assert b"lock" not in body
 
 
-# Sessions ----------------------------------------------------------------------------------------
+# Sessions -----------------------------------------------------------------------------------------
 
 
 def test_signing_in_replaces_a_fixed_session() -> None:
@@ -283,7 +283,7 @@ def test_a_session_signed_with_another_key_is_ignored() -> None:
     assert location_of(attacker.send("request")) == attacker.step_url("phone")
 
 
-# Timing ------------------------------------------------------------------------------------------
+# Timing -------------------------------------------------------------------------------------------
 
 
 def test_a_wrong_code_takes_no_longer_for_a_known_phone_than_for_an_unknown_one() -> None:

@@ -1,4 +1,4 @@
-"""An account whose email or phone staff correct: what was proven was proven of the old one."""
+"""A corrected email or phone: the proof of the old one does not count for the new one."""
 
 import pytest
 from django.utils import timezone
@@ -15,7 +15,7 @@ NEW_PHONE = "+351964000001"
 
 
 def correct(account: User, **changed: str) -> User:
-    """Have staff type something else into an account's form in admin."""
+    """Change fields of an account in admin, as staff, and return the account."""
     fields = ["phone", "first_name", "last_name", "email", "language"]
     form = {field: getattr(account, field) for field in fields} | {"is_active": "on"} | changed
     response = admin_client(make_staff()).post(f"/admin/accounts/user/{account.pk}/change/", form)

@@ -15,7 +15,7 @@ from tests.helpers.visitors import PERSON, Visitor, html_of, location_of, state_
 pytestmark = pytest.mark.django_db
 
 
-# One's own proof ---------------------------------------------------------------------------------
+# Proofs by code and by link -----------------------------------------------------------------------
 
 
 def test_a_proof_in_the_browser_that_registered_keeps_the_session() -> None:
@@ -122,7 +122,7 @@ def test_an_email_queued_for_an_earlier_address_is_cancelled() -> None:
     assert set(Email.objects.values_list("state", flat=True)) == {"cancelled"}
 
 
-# Proof before the QR code ------------------------------------------------------------------------
+# Proof before the QR code -------------------------------------------------------------------------
 
 
 def test_an_event_can_require_a_proof_before_the_qr_code() -> None:
@@ -133,8 +133,8 @@ def test_an_event_can_require_a_proof_before_the_qr_code() -> None:
     assert state_in(shown) == "unproven"
     assert str(guest.qr_token) not in html_of(shown)
     assert visitor.get(f"/guest/{guest.qr_token}").status_code == 404
-    told = visitor.get(f"/api/client-auth/guests/requests/{request.ticket_id}").json()
-    assert (told["state"], str(guest.qr_token) in str(told)) == ("unproven", False)
+    body = visitor.get(f"/api/client-auth/guests/requests/{request.ticket_id}").json()
+    assert (body["state"], str(guest.qr_token) in str(body)) == ("unproven", False)
     assert not Email.objects.filter(kind="qr_code").exists()
 
     assert visitor.open("prove").status_code == 200

@@ -18,7 +18,7 @@ from guests.passes.holders import link_for_holder
 from guests.requests.creating import create_due_guests
 from tests.factories import make_account, make_event, make_guest, make_request, make_staff
 from tests.helpers.outages import open_breaker
-from tests.helpers.sockets import open_socket, receive, status_of_refusal
+from tests.helpers.sockets import open_socket, receive, refused_status
 from tests.helpers.stack import Stack
 from tests.helpers.visitors import PHONE, Visitor, copy_of, html_of
 
@@ -32,7 +32,7 @@ def register(visitor: Visitor) -> User:
 
 
 def signed_in_again(account: User) -> Visitor:
-    """Somebody who has signed in with a code."""
+    """Return another visitor who has signed in with a code."""
     visitor = Visitor(make_event())
     visitor.give_phone(account.phone or "")
     visitor.type_code(account)
@@ -40,7 +40,7 @@ def signed_in_again(account: User) -> Visitor:
 
 
 def is_signed_in(visitor: Visitor) -> bool:
-    """Say whether a page greets somebody with a way to sign out."""
+    """Say whether a page has the form for signing out."""
     return 'action="/sign-out/"' in html_of(visitor.get("/promo/"))
 
 
@@ -155,7 +155,7 @@ def test_a_browser_keeps_its_id_after_signing_out() -> None:
 @pytest.mark.django_db
 @pytest.mark.parametrize("everywhere", [False, True])
 def test_a_ticket_of_an_outage_does_not_sign_in_after_a_sign_out(*, everywhere: bool) -> None:
-    """The browser that registered in an emergency comes back by its own id, once."""
+    """A browser that registered in an outage is signed in by its id, but only once."""
     account = make_account()
     visitor = signed_in_again(account)
     browser = visitor.browser.session[BROWSER_KEY]
@@ -197,7 +197,7 @@ def test_a_copy_of_an_ended_staff_session_opens_no_admin() -> None:
         assert thief.get(path).status_code == 302
 
 
-def opens(visitor: Visitor, guest: Guest) -> bool:
+def opens_pass(visitor: Visitor, guest: Guest) -> bool:
     return guest.name in html_of(visitor.get(f"/guest/{guest.qr_token}"))
 
 
@@ -214,15 +214,15 @@ def test_a_pass_kept_by_its_link_ends_with_the_session(order: str, *, is_own: bo
     visitor.type_code(account)
     visitor.get(link_for_holder(guest))
     thief = copy_of(visitor)
-    assert opens(copy_of(visitor), guest)
+    assert opens_pass(copy_of(visitor), guest)
     visitor.browser.post("/sign-out/")
-    assert not opens(visitor, guest)
-    assert not opens(thief, guest)
+    assert not opens_pass(visitor, guest)
+    assert not opens_pass(thief, guest)
     thief.get("/promo/")
-    assert not opens(thief, guest)
+    assert not opens_pass(thief, guest)
     again = Visitor(guest.event)
     again.get(link_for_holder(guest))
-    assert opens(again, guest), "the link itself still counts"
+    assert opens_pass(again, guest), "the link still counts in a new browser"
 
 
 @pytest.mark.django_db
@@ -233,12 +233,12 @@ def test_a_copy_from_before_signing_in_ends_too() -> None:
     thief = copy_of(visitor)
     visitor.give_phone(guest.account.phone or "")
     visitor.type_code(guest.account)
-    assert opens(thief, guest)
+    assert opens_pass(thief, guest)
     visitor.browser.post("/sign-out/")
-    assert not opens(thief, guest)
+    assert not opens_pass(thief, guest)
 
 
-# Without the database ----------------------------------------------------------------------------
+# Without the database -----------------------------------------------------------------------------
 
 
 @pytest.mark.django_db(transaction=True)
@@ -258,7 +258,7 @@ def test_without_database_and_disk_only_this_browser_is_signed_out(
 
 @pytest.mark.django_db(transaction=True)
 def test_a_journal_entry_of_an_ended_session_belongs_to_no_browser() -> None:
-    """An entry of an ended session is drained as one of a stranger."""
+    """An entry of an ended session is drained without the id of its browser."""
     account = make_account()
     visitor = signed_in_again(account)
     save_event(visitor.event)
@@ -276,11 +276,11 @@ def test_a_journal_entry_of_an_ended_session_belongs_to_no_browser() -> None:
     ticket = response.json()["ticketId"]
     assert GuestRequest.objects.get(ticket_id=ticket).browser == ""
     create_due_guests()
-    told = thief.get(f"/api/client-auth/guests/requests/{ticket}").json()
-    assert not told.get("data")
+    body = thief.get(f"/api/client-auth/guests/requests/{ticket}").json()
+    assert not body.get("data")
 
 
-# Sockets -----------------------------------------------------------------------------------------
+# Sockets ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.processes
@@ -301,7 +301,7 @@ def test_an_ended_session_opens_no_socket_and_receives_nothing(stack: Stack) -> 
             create_due_guests()
             assert list(thief) == []
             assert receive(elsewhere)["type"] == "guest_created"
-        assert status_of_refusal(stack, request.ticket_id, cookie=cookie) == 403
+        assert refused_status(stack, request.ticket_id, cookie=cookie) == 403
 
 
 @pytest.mark.processes

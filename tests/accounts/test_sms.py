@@ -1,10 +1,10 @@
-"""Codes by SMS: when, and what happens when the channel does not take them."""
+"""Codes by SMS: which codes go by SMS, and what happens when the channel fails."""
 
 import pytest
 from pytest_django import Settings
 
+from accounts.login_codes import send_login_code
 from accounts.models import LoginCode
-from accounts.services import send_login_code
 from accounts.sms import ConsoleChannel
 from notifications.models import Email
 from tests.factories import make_account

@@ -1,4 +1,4 @@
-"""What looks like an attack is counted, in little room, and never in anybody's way."""
+"""Suspicious activity: it is counted in few rows, and recording it never fails a request."""
 
 from datetime import timedelta
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import django
 
-from snap.processes import BASE_DIR
+from snap.local.processes import BASE_DIR
 from tests.bench.names import PARTS
 from tests.bench.stack import ProductionStack
 

@@ -15,9 +15,9 @@ from django.db import connection
 from redis import Redis
 
 from guests.models import Event, GuestRequest
-from snap import processes
-from snap.embedded import free_port
-from snap.processes import Process
+from snap.local import processes
+from snap.local.embedded import free_port
+from snap.local.processes import Process
 from tests.bench.bench import Bench, open_event
 from tests.bench.figures import Figures, cpu_per, milliseconds, under
 from tests.bench.journey import Times

@@ -42,7 +42,8 @@ def main() -> None:
 
     from accounts.sessions import BROWSER_KEY
     from promo.limits.middleware import LimitsMiddleware
-    from snap.limits.counters import Layer, acquire
+    from snap.limits.counters import acquire
+    from snap.limits.layers import Layer
 
     made = RequestFactory()
 

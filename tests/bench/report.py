@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from snap.processes import BASE_DIR
+from snap.local.processes import BASE_DIR
 from tests.bench import plots, tables
 from tests.bench.figures import Figures, medians
 from tests.bench.goals import GOALS

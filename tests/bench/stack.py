@@ -20,9 +20,9 @@ from typing import Self
 
 import psutil
 
-from snap import processes
-from snap.embedded import PostgreSQL, Valkey, free_port
-from snap.processes import BASE_DIR, Process
+from snap.local import processes
+from snap.local.embedded import PostgreSQL, Valkey, free_port
+from snap.local.processes import BASE_DIR, Process
 
 # A limit that is never reached. It is still counted.
 NO_LIMIT = "1000000000"

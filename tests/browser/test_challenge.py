@@ -6,8 +6,8 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
+from accounts.login_codes import send_login_code
 from accounts.models import LoginCode, User
-from accounts.services import send_login_code
 from tests.factories import make_account, make_event
 from tests.helpers.browser import shoot
 from tests.helpers.stack import Stack
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.processes]
 
 @pytest.fixture(scope="module")
 def web(_stack: Stack) -> Iterator[str]:
-    """Give the address of a web that lets five requests a minute through."""
+    """The address of a web process with a limit of five requests a minute for an address."""
     given = {"LIMIT_IP": "5", "CHALLENGE_WAIT": "2", "CHALLENGE_COST": "1000"}
     with _stack.another_web(**given) as url:
         yield url
@@ -29,7 +29,10 @@ def test_a_browser_past_the_limit_solves_a_challenge_and_continues(
 ) -> None:
     event = make_event()
     page, complaints = phone.new_page(), []
-    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    page.on(
+        "console",
+        lambda message: complaints.append(message.text) if message.type == "error" else None,
+    )
     page.on("pageerror", lambda error: complaints.append(str(error)))
     for _ in range(6):
         page.goto(f"{web}/promo/{event.slug}/")
@@ -47,7 +50,7 @@ def test_the_dialog_solves_a_challenge_and_continues(web: str, phone: BrowserCon
     page.locator("#flow input[name=phone]").fill("912 000 111")
     page.locator("#flow form.step .button").click()
     expect(page.locator("#flow [data-challenge]")).to_be_attached()
-    # What was typed is sent again: the step that follows is shown.
+    # The page sends the form again, so the next step is shown.
     expect(page.locator("#flow input[name=first_name]")).to_be_visible(timeout=30_000)
     expect(page.locator("#flow")).to_contain_text("912 000 111")
     assert "/-/register/?s=" in page.url
@@ -61,12 +64,12 @@ def test_without_javascript_a_browser_waits_and_continues(web: str, page_without
     expect(page_without_js.get_by_role("heading", name=event.title)).to_be_visible(timeout=30_000)
 
 
-# A form that met a limit -------------------------------------------------------------------------
+# A form that met a limit --------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def strict_web(_stack: Stack) -> Iterator[str]:
-    """Give the address of a web that takes one form a minute for a phone."""
+    """The address of a web process with a limit of one form a minute for a phone."""
     given = {
         "LIMIT_PHONE": "1",
         "LIMIT_IP": "1000",
@@ -79,7 +82,7 @@ def strict_web(_stack: Stack) -> Iterator[str]:
 
 
 def come_to_the_code(page: Page, web: str, account: User, *, in_dialog: bool) -> str:
-    """Give the account's phone, and return the code that was sent."""
+    """Go to the code step with the account's phone, and return the code that was sent."""
     event = make_event()
     page.goto(f"{web}/promo/{event.slug}/" + ("" if in_dialog else "-/phone/"))
     if in_dialog:
@@ -96,7 +99,7 @@ def test_the_page_sends_a_code_again_after_the_challenge(
 ) -> None:
     page, account = phone.new_page(), make_account()
     sent: list[str] = []
-    page.on("request", lambda asked: sent.append(f"{asked.method} {asked.url}"))
+    page.on("request", lambda request: sent.append(f"{request.method} {request.url}"))
     digits = come_to_the_code(page, strict_web, account, in_dialog=in_dialog)
     with _held_challenge(page):
         page.locator("#flow input[name=code]").fill(f"{digits[:3]}-{digits[3:]}")
@@ -105,14 +108,14 @@ def test_the_page_sends_a_code_again_after_the_challenge(
         shoot(page, f"code-challenge-{'dialog' if in_dialog else 'page'}")
     expect(page.locator("#ticket[data-state=created]")).to_be_visible(timeout=30_000)
     forms = [each for each in sent if each.startswith("POST") and "/code/" in each]
-    assert len(forms) == 2, "once, and once again"
+    assert len(forms) == 2, "the form, and the form sent again"
     assert not any(digits in each or digits[:3] + "-" in each for each in sent)
     assert (account.phone or "")[4:] not in "".join(sent)
 
 
 @contextmanager
 def _held_challenge(page: Page) -> Iterator[None]:
-    """Keep the challenge from being solved until somebody has looked at it."""
+    """Delay the challenge until the end of the block."""
     held: list[Route] = []
 
     def hold(route: Route) -> None:
@@ -153,7 +156,7 @@ def test_after_many_codes_for_strangers_the_owner_solves_a_challenge(
         page.locator("#flow form.step .button").click()
         expect(page.get_by_role("alert")).to_contain_text("Pediram-se muitos códigos")
         shoot(page, "codes-challenge")
-    # The form that was refused counted for the phone as well: two sums, one after the other.
+    # The refused form counted for the phone as well, so the browser solves two challenges.
     expect(page.locator("#flow input[name=code]")).to_be_visible(timeout=30_000)
     assert LoginCode.objects.filter(account=account).count() == 2
     shoot(page, "code-after-challenge")

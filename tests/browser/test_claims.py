@@ -1,4 +1,4 @@
-"""Somebody claims a number, and its holder answers from an email: on a phone, in a real browser."""
+"""Claims in a real browser: a visitor claims a phone, and its holder objects by a link."""
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
@@ -27,23 +27,23 @@ pytestmark = [pytest.mark.browser, pytest.mark.processes]
 TYPED, PHONE = "961 555 777", "+351961555777"
 
 
-def somebody_elses_place() -> Guest:
+def held_place() -> Guest:
     return make_guest(make_event(), make_account(phone=PHONE))
 
 
-def say_it_is_mine(page: Page) -> None:
+def open_claim_form(page: Page) -> None:
     page.get_by_text("Este email não é meu").click()
     expect(page.get_by_text("O que acontece depois")).to_be_visible()
     fill_in_registration(page, email="marta@example.org")
 
 
 def test_a_claim_and_the_holders_answer(stack: Stack, phone: BrowserContext) -> None:
-    guest, page = somebody_elses_place(), phone.new_page()
+    guest, page = held_place(), phone.new_page()
     errors = watched(page)
     open_link(page, guest.event)
     ask_to_join(page)
     give_phone(page, TYPED)
-    say_it_is_mine(page)
+    open_claim_form(page)
     assert_accessible(page)
     shoot(page, "claim")
     send(page)
@@ -73,11 +73,11 @@ def test_a_claim_and_the_holders_answer(stack: Stack, phone: BrowserContext) -> 
 
 
 def test_the_same_without_javascript(stack: Stack, page_without_js: Page) -> None:
-    guest, page = somebody_elses_place(), page_without_js
+    guest, page = held_place(), page_without_js
     open_link(page, guest.event)
     page.get_by_role("link", name="Quero entrar na lista").click()
     give_phone(page, TYPED)
-    say_it_is_mine(page)
+    open_claim_form(page)
     send(page)
     expect(page.locator("[data-claim=open]")).to_be_visible()
     page.reload()
@@ -88,7 +88,7 @@ def test_the_same_without_javascript(stack: Stack, page_without_js: Page) -> Non
 def test_the_link_in_the_qr_email_opens_the_pass_in_another_browser(
     stack: Stack, page: Page
 ) -> None:
-    guest = somebody_elses_place()
+    guest = held_place()
     path = pass_url(guest.qr_token or "").partition("/guest/")[2]
     page.goto(f"/guest/{path}")
     expect(page.get_by_role("link", name="Entrar com o meu telemóvel")).to_be_visible()

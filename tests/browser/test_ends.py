@@ -1,4 +1,4 @@
-"""What a phone shows of each way in which a request can end, or wait."""
+"""Every final state of a request, and every way to wait, in a real browser."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -11,7 +11,7 @@ from playwright.sync_api import BrowserContext, Page, Route, WebSocket, expect
 
 from accounts.models import BlockedPhone
 from guests.models import GuestRequest
-from guests.requests.places import cancel_guest
+from guests.requests.places import cancel_guests
 from tests.factories import make_account, make_event, make_guest, make_request, make_staff
 from tests.helpers import servers
 from tests.helpers.browser import (
@@ -44,7 +44,7 @@ def phone_on_list() -> GuestRequest:
 
 def cancelled() -> GuestRequest:
     guest = make_guest()
-    cancel_guest(guest, acting_user=make_staff())
+    cancel_guests(guest.event_id, [guest.pk], acting_user=make_staff())
     return GuestRequest.objects.get(guest=guest)
 
 
@@ -92,7 +92,7 @@ def test_every_end_of_a_request(
     state: str,
     words: str,
 ) -> None:
-    with transaction.atomic():  # Before that the real workers see nothing to take up.
+    with transaction.atomic():  # The real workers must not see the request before it has ended.
         request = ended()
     sign_in(phone, stack, request.account)
     page = phone.new_page()
@@ -146,12 +146,12 @@ def test_a_ticket_is_queued_in_an_outage_and_shows_its_code_afterwards(
         assert_accessible(page)
         shoot(page, "queued")
         page.wait_for_timeout(1000)
-        assert [socket.is_closed() for socket in sockets] == [False], "its socket was refused"
+        assert [socket.is_closed() for socket in sockets] == [False], "the socket was refused"
     finally:
         servers.postgresql.start()
         close_old_connections()
     expect_qr(page, timeout=10_000)
-    # The answer to the page's own request has signed this browser in.
+    # The response to the page's poll has signed this browser in.
     page.reload()
     expect_qr(page)
 
@@ -159,31 +159,31 @@ def test_a_ticket_is_queued_in_an_outage_and_shows_its_code_afterwards(
 def test_a_ticket_stays_on_screen_while_its_requests_fail(
     stack: Stack, phone: BrowserContext
 ) -> None:
-    """A page that reloaded itself on an error would show the error, and not come back from it."""
+    """A page that replaced its ticket by an error would stay on the error."""
     request = make_request()
     with stack.frozen("ws"), stack.frozen("worker"), stack.frozen("sweeper"):
         sign_in(phone, stack, request.account)
         page = phone.new_page()
         page.goto(f"/promo/{request.event.slug}/ticket/{request.ticket_id}/")
-        asked: list[str] = []
+        polls: list[str] = []
 
         def fail(route: Route) -> None:
-            asked.append(route.request.url)
+            polls.append(route.request.url)
             route.fulfill(status=503, body="<h1>Away</h1>", content_type="text/html")
 
         page.route("**/ticket/**", fail)
         for _ in range(150):
             page.wait_for_timeout(100)
-            if len(asked) > 1:
+            if len(polls) > 1:
                 break
-        assert len(asked) > 1, "the page gave up"
+        assert len(polls) > 1, "the page stopped polling"
         expect(page.locator("#ticket[data-state=processing]")).to_be_visible()
         page.unroute("**/ticket/**")
     expect_qr(page, timeout=15_000)
 
 
 def test_too_many_attempts(stack: Stack, phone: BrowserContext, page_without_js: Page) -> None:
-    """With a dear sum, so that there is time to look."""
+    """The challenge is expensive, so that the page shows it long enough for the checks."""
     with stack.another_web(LIMIT_IP="5", CHALLENGE_COST="1000000") as url:
         event = make_event()
         page = phone.new_page()

@@ -1,4 +1,4 @@
-"""A phone, a promo link and a QR code: the whole way in a real browser, on the real processes."""
+"""Journeys from a promo link to the QR code, in a real browser and on the real processes."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -26,20 +26,17 @@ from tests.helpers.browser import (
     shoot,
     watched,
 )
+from tests.helpers.places import pass_of_only_guest
 from tests.helpers.scans import scan
 from tests.helpers.stack import Stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
 
-# Milliseconds after which no process remembers an event as it was: LINK_SECONDS, and a little.
+# Milliseconds after which every process has dropped a cached event: LINK_SECONDS, and a margin.
 LINKS_ARE_FRESH = 1100
 
 
-def pass_of_only_guest(stack: Stack) -> str:
-    return f"{stack.url}/guest/{Guest.objects.get().qr_token}"
-
-
-# From the link to the QR code ------------------------------------------------
+# From the link to the QR code ---------------------------------------------------------------------
 
 
 def test_from_the_link_to_the_qr_code(stack: Stack, page: Page) -> None:
@@ -87,13 +84,13 @@ def test_the_same_without_javascript(stack: Stack, page_without_js: Page) -> Non
     fill_in_registration(page)
     shoot(page, "nojs-register")
     send(page)
-    expect_qr(page)  # The page asks again by itself.
+    expect_qr(page)  # The page refreshes itself.
     assert scan(page.screenshot()) == pass_of_only_guest(stack)
     shoot(page, "nojs-qr")
 
 
 def test_a_new_form_does_not_take_the_focus_from_a_field_in_use(stack: Stack, page: Page) -> None:
-    """A form comes with its focus: set a moment later, it would take it from whoever types."""
+    """A form has its focus when it appears. A later focus would interrupt a visitor who types."""
     open_link(page, make_event())
     ask_to_join(page)
     page.evaluate(
@@ -119,7 +116,7 @@ def test_how_long_it_takes(
     *,
     javascript: bool,
 ) -> None:
-    """Measure from the last submit to the QR code on screen; the goal is under a second."""
+    """Print the time from the last submit to the QR code on screen. The goal is under a second."""
     event = make_event()
     seconds = []
     for _ in range(7):
@@ -164,7 +161,7 @@ def test_a_visitor_with_an_account_signs_in_with_a_code(stack: Stack, page: Page
 def test_a_visitor_refused_after_signing_in_tries_again_on_the_same_page(
     stack: Stack, page: Page
 ) -> None:
-    """Signing in changes the token of all forms, of the one that waits in the page too."""
+    """Signing in changes the CSRF token, so the form that is already on the page needs it too."""
     event, account = make_event(), make_account()
     rows = Event.objects.filter(pk=event.pk)
     open_link(page, event)
@@ -187,7 +184,7 @@ def test_a_visitor_refused_after_signing_in_tries_again_on_the_same_page(
 def test_a_guest_of_a_full_event_gets_their_code_in_another_browser(
     stack: Stack, page: Page
 ) -> None:
-    """Links are opened in the browsers inside of apps, which forget: the list is full by then."""
+    """Browsers inside of apps lose their cookies. A guest may come back when the list is full."""
     guest = make_guest(make_event(capacity=1, has_waiting_list=False))
     errors = watched(page)
     open_link(page, guest.event)
@@ -248,7 +245,7 @@ def test_the_phone_form_opens_offline_and_back_leads_to_the_event(stack: Stack, 
     assert page.url == address
 
 
-# When something is away ------------------------------------------------
+# When something is away ---------------------------------------------------------------------------
 
 
 def test_an_open_page_gets_the_qr_code_when_the_worker_is_back(stack: Stack, page: Page) -> None:
@@ -276,7 +273,7 @@ def test_without_sockets_the_qr_code_comes_by_polling(stack: Stack, page: Page) 
         expect_qr(page)
 
 
-# Every other state ------------------------------------------------
+# Every other state --------------------------------------------------------------------------------
 
 
 def test_every_state_of_an_event(stack: Stack, page: Page) -> None:

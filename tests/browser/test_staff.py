@@ -1,4 +1,4 @@
-"""Staff sign in on a phone, second factor and all, under the content security policy."""
+"""Staff sign in on a phone with a second factor, under the content security policy."""
 
 import pytest
 from django.contrib.auth.hashers import make_password
@@ -17,7 +17,7 @@ PHONE = "+351912000999"
 
 
 def width_beyond(page: Page) -> int:
-    """Return by how many pixels a page is wider than the phone."""
+    """Return how many pixels wider than the screen a page is."""
     wider: int = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     return wider
 

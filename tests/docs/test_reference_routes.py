@@ -10,7 +10,7 @@ from django.test import RequestFactory
 from django.urls import URLResolver, get_resolver
 from pytest_django import Settings
 
-from notifications.webhooks import VIEWS, webhook_paths
+from notifications.webhooks import TRACKING_VIEWS, webhook_paths
 from promo.api.schema import SchemaView
 from promo.sockets.routing import websocket_urlpatterns
 from promo.steps import Step
@@ -33,7 +33,7 @@ def routes(settings: Settings) -> list[tuple[str, Any]]:
     found = list(walk(get_resolver().url_patterns))
     settings.MAIL_WEBHOOK_SECRET = "name:password"
     settings.ANYMAIL = settings.ANYMAIL | {"WEBHOOK_SECRET": settings.MAIL_WEBHOOK_SECRET}
-    for provider in VIEWS:
+    for provider in TRACKING_VIEWS:
         settings.EMAIL_PROVIDER = provider
         found.extend(walk(webhook_paths()))
     return [(path, callback) for path, callback in found if not path.startswith(ADMIN)]

@@ -14,23 +14,22 @@ from django.test import Client
 from prometheus_client import REGISTRY
 
 from accounts.models import Claim, User
-from guests.management.commands import sweeper
 from guests.models import Guest, GuestRequest
 from guests.requests.tickets import Ticket
+from guests.sweeps import SWEEPS
 from notifications.kinds import known_kinds
 from notifications.models import Email
-from promo.api import schema
+from promo.api.errors import PERMISSION_CODES
+from promo.api.serializers import TICKET_STATES, EventDataSerializer
 from promo.refusals import REFUSALS
-from promo.sockets.consumers import message_about
-from snap import error_pages
+from promo.sockets.consumers import ticket_message
+from snap.api_errors import DEFAULT_ERRORS
 from snap.celery import app
 from snap.observability.health import level
 from tests import settings_reference
 from tests.docs.reference_tables import ROOT, assert_same, codes_in, table_of, tables_with
 
 APPS = {"snap", "promo", "guests", "accounts", "notifications"}
-# Codes of the API's own, beside the one of each status.
-API_CODES = {("403", "csrf"), ("403", "not_yours")}
 # Numbers that the page has to name, beside all of the settings' section on limits.
 PROMISED = re.compile(
     r"(LOGIN_CODE|CLAIM|SUSPICIOUS|STAFF_SIGN_IN|STAFF_SESSION)\w*"
@@ -58,7 +57,7 @@ def test_every_state_is_on_the_page(
 
 
 def test_every_state_of_a_list_is_on_the_page() -> None:
-    field: Any = schema.EventData().fields["listState"]
+    field: Any = EventDataSerializer().fields["listState"]
     assert_same("List", table_of("List", "State").codes("State"), field.choices)
 
 
@@ -82,9 +81,9 @@ def test_every_state_of_a_ticket_is_on_the_page_with_its_message() -> None:
         for row in table_of("Ticket", "Message").rows
     ]
     in_code = []
-    for state in schema.STATES:
+    for state in TICKET_STATES:
         is_final = "yes" if ticket(state).is_final else "no"
-        in_code.append((state, is_final, message_about(ticket(state), 1)["type"]))
+        in_code.append((state, is_final, ticket_message(ticket(state), 1)["type"]))
     assert_same("Ticket", documented, in_code)
 
 
@@ -92,8 +91,8 @@ def test_every_message_of_a_websocket_is_on_the_page_with_its_fields() -> None:
     documented, in_code = [], set()
     for row in table_of("Websockets", "Message").rows:
         documented += [(codes_in(row["Message"])[0], field) for field in codes_in(row["Fields"])]
-    for state in schema.STATES:
-        plain, placed = message_about(ticket(state), 1), message_about(ticket(state, 7), 1)
+    for state in TICKET_STATES:
+        plain, placed = ticket_message(ticket(state), 1), ticket_message(ticket(state, 7), 1)
         always = set(keys_of(plain)) & set(keys_of(placed))
         for key in {*keys_of(plain), *keys_of(placed)} - {"type"}:
             in_code.add((plain["type"], key if key in always else f"{key}?"))
@@ -114,8 +113,10 @@ def keys_of(message: dict[str, Any], prefix: str = "") -> Iterator[str]:
 def test_every_error_is_on_the_page() -> None:
     rows = table_of("Errors", "Code").rows
     documented = [(row["Status"], codes_in(row["Code"])[0]) for row in rows]
-    in_code = {(str(status), code) for status, (code, _) in error_pages.WORDS.items()}
-    assert_same("Errors", documented, in_code | API_CODES)
+    in_code = {("403", code) for code in PERMISSION_CODES}
+    for status, (code, _) in DEFAULT_ERRORS.items():
+        in_code.add((str(status), code))
+    assert_same("Errors", documented, in_code)
 
 
 def test_every_refusal_is_on_the_page() -> None:
@@ -180,10 +181,14 @@ def test_every_task_is_on_the_page_with_its_queue() -> None:
 def test_every_sweep_is_on_the_page_with_its_interval() -> None:
     rows = table_of("Queues and retries", "Sweep").rows
     documented = [(codes_in(row["Sweep"])[0], row["Every"].strip("`")) for row in rows]
-    in_code = [(sweep.__name__, "SWEEP_INTERVAL") for sweep in sweeper.SWEEPS]
-    in_code += [(sweep.__name__, f"{interval:g} s") for sweep, interval in sweeper.SELDOM]
-    share = f"{100 * sweeper.MIRROR_SHARE:g} % of the time"
-    in_code.append((sweeper.sweep_mirror.__name__, share))
+    in_code = []
+    for sweep in SWEEPS:
+        every = "SWEEP_INTERVAL"
+        if sweep.interval is not None:
+            every = f"{sweep.interval:g} s"
+        elif sweep.max_share < 1:
+            every = f"{100 * sweep.max_share:g} % of the time"
+        in_code.append((sweep.name, every))
     assert_same("sweeps", documented, in_code)
 
 

@@ -3,7 +3,7 @@
 import ast
 import re
 
-from snap.processes import BASE_DIR
+from snap.local.processes import BASE_DIR
 
 TEXT = (BASE_DIR / "docs" / "security.md").read_text()
 NAMED = re.findall(r"(tests/[\w/]+\.py)::(test_\w+)", TEXT)

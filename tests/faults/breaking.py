@@ -9,7 +9,7 @@ import psutil
 import psycopg
 from django.db import connection
 
-from snap.embedded import PostgreSQL, Valkey
+from snap.local.embedded import PostgreSQL, Valkey
 from tests.helpers.stack import Stack, wait_for
 
 

@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 
 from guests.models import Event
-from snap.embedded import PostgreSQL, Valkey
+from snap.local.embedded import PostgreSQL, Valkey
 from tests.factories import make_event
 from tests.faults.people import make_people
 from tests.faults.report import Result, write_report

@@ -6,7 +6,7 @@ import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from snap.processes import BASE_DIR
+from snap.local.processes import BASE_DIR
 from tests.bench import wire
 
 SCRIPT = (BASE_DIR / "static/js/ticket.js").read_text()

@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from snap.embedded import PostgreSQL
+from snap.local.embedded import PostgreSQL
 from tests.factories import make_event
 from tests.faults.breaking import changed, pause
 from tests.faults.scenario import Conclude, Form, MakeStorm, loud_skip

@@ -14,8 +14,8 @@ from django.db import connection
 from pytest_django import Settings
 
 from guests.emergency.journal import get_journal
-from snap.embedded import PostgreSQL
-from snap.processes import BASE_DIR
+from snap.local.embedded import PostgreSQL
+from snap.local.processes import BASE_DIR
 from tests.faults.breaking import changed, commits_held, pause, waiting_commits
 from tests.faults.scenario import Conclude, Form, MakeStorm, loud_skip
 from tests.faults.storm import Storm

@@ -11,8 +11,9 @@ import pytest
 from django.db import connection
 
 from notifications.models import Email
-from notifications.services import TIME_TO_TELL, queue_email
-from snap.embedded import PostgreSQL
+from notifications.sending import EXPIRED_LEASE_GRACE
+from notifications.services import queue_email
+from snap.local.embedded import PostgreSQL
 from tests.factories import make_accounts
 from tests.faults.breaking import changed, pause
 from tests.faults.scenario import Conclude, Form, MakeStorm
@@ -161,7 +162,7 @@ def test_database_blinks_after_an_email_left(
                 faulty.start("emails")
                 sent = Email.objects.filter(cause=cause, state=Email.State.SENT)
                 wait_for(sent.exists, 60)
-            pause(TIME_TO_TELL.total_seconds() + 4)
+            pause(EXPIRED_LEASE_GRACE.total_seconds() + 4)
     finally:
         sink.stop()
     assert Counter(sink.recipients) == {account.email: 1 for account in accounts}

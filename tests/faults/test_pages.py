@@ -11,7 +11,7 @@ import pytest
 from django.db.models.functions import Now
 
 from guests.models import Event, GuestRequest
-from snap.embedded import Valkey
+from snap.local.embedded import Valkey
 from tests.bench import wire
 from tests.factories import make_accounts, make_event
 from tests.faults.breaking import pause

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from guests.models import GuestRequest
-from snap.embedded import PostgreSQL, Valkey
+from snap.local.embedded import PostgreSQL, Valkey
 from tests.faults.breaking import commits_held, frozen, pause, terminate, waiting_commits
 from tests.faults.scenario import Conclude, Form, MakeStorm
 from tests.faults.storm import Response

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from redis import Redis
 
-from snap.embedded import PostgreSQL, Valkey
+from snap.local.embedded import PostgreSQL, Valkey
 from tests.faults.breaking import (
     commits_held,
     frozen,

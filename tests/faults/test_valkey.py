@@ -6,7 +6,7 @@ import pytest
 from redis import Redis
 
 from guests.audit import in_flight
-from snap.embedded import Valkey
+from snap.local.embedded import Valkey
 from tests.faults.breaking import frozen, pause
 from tests.faults.scenario import Conclude, Form, MakeStorm
 from tests.helpers.stack import Stack, wait_for

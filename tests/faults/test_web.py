@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from guests.models import GuestRequest
-from snap.embedded import PostgreSQL
+from snap.local.embedded import PostgreSQL
 from tests.factories import make_event
 from tests.faults.breaking import commits_held, pause, waiting_commits
 from tests.faults.people import Person, make_people

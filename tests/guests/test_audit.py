@@ -14,7 +14,8 @@ from django.core.management import call_command
 from django.db.models.functions import Now
 from pytest_django import Settings
 
-from guests.emergency.journal import Entry, get_journal
+from guests.emergency.entries import Entry
+from guests.emergency.journal import get_journal
 from guests.models import Event, Guest, GuestRequest
 from guests.qr.codes import image_name
 from tests.factories import make_account, make_event, make_guest, make_request

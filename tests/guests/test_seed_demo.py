@@ -22,10 +22,10 @@ from tests.helpers.invariants import broken_invariants
 pytestmark = pytest.mark.django_db
 
 
-def seed() -> str:
-    said = StringIO()
-    call_command("seed_demo", stdout=said)
-    return said.getvalue()
+def seed(**options: str) -> str:
+    output = StringIO()
+    call_command("seed_demo", stdout=output, **options)
+    return output.getvalue()
 
 
 def test_it_loads_an_event_in_every_state() -> None:
@@ -69,6 +69,23 @@ def test_the_staff_password_is_printed_once_and_works() -> None:
     assert staff == User.objects.get(is_staff=True)
     assert found[2] not in (again := seed())
     assert "changepassword" in again
+
+
+def test_a_given_staff_password_is_printed_while_it_works() -> None:
+    assert "password given-by-make-run" in seed(staff_password="given-by-make-run")
+    assert "password given-by-make-run" in seed(staff_password="given-by-make-run")
+    staff = User.objects.get(is_staff=True)
+    staff.set_password("changed")
+    staff.save()
+    again = seed(staff_password="given-by-make-run")
+    assert "given-by-make-run" not in again
+    assert "changepassword" in again
+
+
+def test_links_have_the_address_that_was_given() -> None:
+    text = seed(url="http://localhost:8410")
+    assert "http://localhost:8410/promo/noite-de-abertura/ana/" in text
+    assert "http://localhost:8410/admin/" in text
 
 
 def test_a_second_run_changes_nothing() -> None:

@@ -19,11 +19,11 @@ from django.db import connection
 from django.db.models.functions import Now
 from redis import Redis
 
-from guests.management.commands import sweeper
+from guests import sweeps
 from guests.models import Event, Guest, GuestRequest
 from notifications.models import Email
 from notifications.services import queue_email
-from snap.processes import BASE_DIR
+from snap.local.processes import BASE_DIR
 from tests.factories import make_account, make_event, make_guest, make_request
 from tests.helpers.invariants import broken_invariants
 from tests.helpers.stack import wait_for
@@ -43,11 +43,13 @@ def guests_made() -> int:
 
 
 def test_every_sweep_is_run() -> None:
-    """A sweep is a function of the command's module that takes `stopping`."""
-    functions = [value for value in vars(sweeper).values() if inspect.isfunction(value)]
-    written = {each for each in functions if [*inspect.signature(each).parameters] == ["stopping"]}
-    run = {*sweeper.SWEEPS, *(sweep for sweep, _ in sweeper.SELDOM), sweeper.sweep_mirror}
-    assert written == run
+    """A sweep is a function of `guests.sweeps` that takes `is_stopping`."""
+    written = set()
+    for name, function in inspect.getmembers(sweeps, inspect.isfunction):
+        if [*inspect.signature(function).parameters] == ["is_stopping"]:
+            written.add(name)
+    assert len(written) > 1
+    assert written == {sweep.name for sweep in sweeps.SWEEPS}
 
 
 def test_requests_that_have_just_become_due_are_left_to_the_workers() -> None:
@@ -59,7 +61,7 @@ def test_requests_that_have_just_become_due_are_left_to_the_workers() -> None:
 @committed
 def test_an_overdue_request_wakes_the_workers() -> None:
     overdue_request(2)
-    with Redis.from_url(settings.BROKER_URL) as broker:
+    with Redis.from_url(settings.BROKER_URL, socket_timeout=10) as broker:
         broker.blpop(["guests"], timeout=5)
         call_command("sweeper", once=True)
         assert broker.blpop(["guests"], timeout=5) is not None

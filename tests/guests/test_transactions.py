@@ -21,16 +21,18 @@ from django.test import Client
 from redis import Redis
 from redis.connection import AbstractConnection
 
+from accounts.login_codes import send_login_code
 from accounts.models import LoginCode, User
-from accounts.services import send_login_code
 from guests.emergency.draining import drain
-from guests.emergency.journal import Entry, get_journal
+from guests.emergency.entries import Entry
+from guests.emergency.journal import get_journal
 from guests.emergency.replay import replay_requests
 from guests.models import DeadEntry, Event, Guest, GuestRequest
 from guests.requests.creating import create_due_guests
-from guests.requests.places import cancel_guest, fill_free_places
+from guests.requests.places import cancel_guests, fill_free_places
 from notifications.models import Email
-from notifications.services import queue_email, send_due_emails
+from notifications.sending import send_due_emails
+from notifications.services import queue_email
 from tests.factories import make_account, make_event, make_guest, make_request, make_staff
 from tests.helpers.admin import admin_url, change_event
 from tests.helpers.images import image_bytes, upload
@@ -117,7 +119,7 @@ def cancel_and_fill() -> None:
     guest = make_guest(event)
     for _ in range(3):
         make_guest(event)
-    cancel_guest(guest, acting_user=make_staff())
+    cancel_guests(guest.event_id, [guest.pk], acting_user=make_staff())
     Event.objects.update(capacity=3)
     event.refresh_from_db()
     fill_free_places(event)

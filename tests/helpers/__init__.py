@@ -1,1 +1,1 @@
-"""What several tests use: servers, processes, people, browsers, mailboxes and checks."""
+"""Functions that several tests use: servers, processes, visitors, browsers and checks."""

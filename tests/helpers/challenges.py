@@ -8,7 +8,7 @@ from typing import Any
 from altcha import Challenge, Payload, solve_challenge
 from django.test import Client
 
-from tests.helpers.visitors import Answer, html_of
+from tests.helpers.visitors import Response, html_of
 
 
 def solution_of(challenge: dict[str, Any]) -> str:
@@ -24,27 +24,27 @@ def challenge_for(browser: Client, purpose: str = "address") -> dict[str, Any]:
     return posed
 
 
-def solve(browser: Client, purpose: str = "address", back: str = "/promo/") -> Answer:
+def solve(browser: Client, purpose: str = "address", back: str = "/promo/") -> Response:
     """Solve a challenge without its page, and return the redirect to `back`."""
     solution = solution_of(challenge_for(browser, purpose))
     return browser.post("/challenge/", {"altcha": solution, "for": purpose, "next": back})
 
 
-# Challenges on a page ----------------------------------------------------------------------------
+# Challenges on a page -----------------------------------------------------------------------------
 
 
-def hidden_in(response: Answer, action: str = "/challenge/") -> dict[str, str]:
+def hidden_in(response: Response, action: str = "/challenge/") -> dict[str, str]:
     """Return the hidden fields of the form with this action."""
     found = re.search(rf'<form [^>]*action="{action}".*?</form>', html_of(response), re.DOTALL)
     assert found, html_of(response)[:2000]
     return dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', found[0]))
 
 
-def has_challenge(response: Answer) -> bool:
+def has_challenge(response: Response) -> bool:
     return 'data-challenge="' in html_of(response)
 
 
-def solve_shown(browser: Client, refused: Answer, **changed: str) -> Answer:
+def solve_shown(browser: Client, refused: Response, **changed: str) -> Response:
     """Solve the challenge on a page and send its form, with some fields changed."""
     form = hidden_in(refused) | changed
     return browser.post(
@@ -52,13 +52,13 @@ def solve_shown(browser: Client, refused: Answer, **changed: str) -> Answer:
     )
 
 
-def follow(browser: Client, response: Answer, form: dict[str, str]) -> Answer:
+def follow(browser: Client, response: Response, form: dict[str, str]) -> Response:
     """Send a form again to the address of a 307, as browsers do."""
     assert response.status_code == 307, (response.status_code, response.content[:500])
     return browser.post(response["Location"], form)
 
 
-def solve_and_follow(browser: Client, refused: Answer) -> Answer:
+def solve_and_follow(browser: Client, refused: Response) -> Response:
     """Solve the challenge on a page, and return the response to the form that met the limit."""
     form = hidden_in(refused)
     return follow(browser, solve_shown(browser, refused), form)

@@ -1,4 +1,4 @@
-"""A phone that two people claim: its holder registered first, somebody else claims it."""
+"""A phone that two people claim: its holder registered first, and another visitor claims it."""
 
 import re
 from datetime import timedelta
@@ -10,7 +10,7 @@ from guests.models import Event, Guest
 from notifications.models import Email
 from tests.factories import make_event
 from tests.helpers.emails import send_all
-from tests.helpers.visitors import PHONE, Answer, Visitor, html_of
+from tests.helpers.visitors import PHONE, Response, Visitor, html_of
 
 CLAIMANT = {"first_name": "Marta", "last_name": "Verdadeira", "email": "marta@example.org"}
 
@@ -23,12 +23,12 @@ def register_holder(event: Event, *, htmx: bool = False) -> Visitor:
     return holder
 
 
-def claim_by(visitor: Visitor, phone: str = PHONE) -> Answer:
+def claim_by(visitor: Visitor, phone: str = PHONE) -> Response:
     visitor.give_phone(phone)
     return visitor.send("claim", **CLAIMANT)
 
 
-def state_of_claim(response: Answer) -> str:
+def state_of_claim(response: Response) -> str:
     """Return the state of the claim on a page, "" when the page shows none."""
     found = re.search(r'data-claim="(\w+)"', html_of(response))
     return found[1] if found else ""

@@ -7,7 +7,7 @@ from django.db.models import F
 
 from accounts.models import LoginCode
 from tests.factories import make_event
-from tests.helpers.visitors import Answer, Visitor, html_of
+from tests.helpers.visitors import Response, Visitor, html_of
 
 
 def strangers_ask(times: int) -> None:
@@ -29,7 +29,7 @@ def sign_out(visitor: Visitor) -> None:
     visitor.browser.cookies["session"] = session.session_key or ""
 
 
-def seconds_shown(response: Answer) -> int:
+def seconds_shown(response: Response) -> int:
     """Return the seconds until the next attempt, which the page and the header must agree on."""
     found = re.search(r'data-countdown="(\d+)"', html_of(response))
     assert found

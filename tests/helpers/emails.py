@@ -1,10 +1,10 @@
-"""What an attacker or a holder reads in emails: the links in them."""
+"""Links in emails that were sent."""
 
 import re
 
 from django.core import mail
 
-from notifications.services import send_due_emails
+from notifications.sending import send_due_emails
 
 PATHS = {"welcome": "/from-email/welcome/", "claim": "/from-email/claim/", "qr_code": "/guest/"}
 

@@ -1,8 +1,8 @@
-"""Races, and switching off what guards against them, at the database's edge.
+"""Races, with and without the guard against them.
 
-A race test runs the same work twice: with a guard off, where it must go wrong, and with it on.
-Nothing of ours is replaced: statements lose a clause on their way to PostgreSQL, a constraint is
-away for a while, a trigger makes a statement take longer.
+A race test runs the same work twice: without the guard, where it must fail, and with it.
+No code is patched. Statements lose a clause on their way to PostgreSQL, a constraint is dropped
+for a while, or a trigger makes a statement take longer.
 """
 
 import re
@@ -16,7 +16,7 @@ from django.db import connection
 
 T = TypeVar("T")
 
-# As many as the pool has connections for, less the test's own.
+# The connections of the pool, without the test's own.
 THREADS = 6
 
 LOCK = re.compile(r" FOR (NO KEY )?UPDATE( SKIP LOCKED)?")
@@ -24,9 +24,9 @@ UPSERT = re.compile(r"ON CONFLICT.*?(?=RETURNING|$)", re.DOTALL)
 
 
 def at_once(works: Sequence[Callable[[], T]]) -> list[T]:
-    """Run works in threads of their own, each with its own connection, from the same moment on.
+    """Run functions concurrently, each in a thread with a connection of its own.
 
-    Return what they returned, in order. Raises what the first one that failed has raised.
+    Return their results in order. Raise the error of the first function that failed.
     """
     start = Barrier(len(works))
 
@@ -42,17 +42,17 @@ def at_once(works: Sequence[Callable[[], T]]) -> list[T]:
 
 
 def without_locks(work: Callable[[], T], table: str = "") -> Callable[[], T]:
-    """Return the work done without row locks (on one table, if named)."""
+    """Return a function that does the work without row locks, of one table or of all."""
     return _rewriting(work, LOCK, table)
 
 
 def without_advisory_locks(work: Callable[[], T]) -> Callable[[], T]:
-    """Return the work done with a number in the place of each advisory lock."""
+    """Return a function that does the work without advisory locks."""
     return _rewriting(work, re.compile(r"pg_advisory_xact_lock"), "")
 
 
 def without_upserts(work: Callable[[], T]) -> Callable[[], T]:
-    """Return the work done with plain INSERTs where it said ON CONFLICT."""
+    """Return a function that does the work with plain INSERTs instead of ON CONFLICT."""
     return _rewriting(work, UPSERT, "")
 
 
@@ -71,7 +71,7 @@ def _rewriting(work: Callable[[], T], clause: re.Pattern[str], table: str) -> Ca
 
 @contextmanager
 def without_constraint(table: str, name: str) -> Iterator[None]:
-    """Take a constraint or unique index away. Afterwards the table is emptied, and it is back."""
+    """Drop a constraint or unique index. Afterwards truncate the table and create it again."""
     made = _definition(table, name)
     dropped = f"ALTER TABLE {table} DROP CONSTRAINT {name}"
     if made.startswith("CREATE"):
@@ -98,14 +98,14 @@ def _definition(table: str, name: str) -> str:
 
 @contextmanager
 def slow(table: str, event: str, *, seconds: float = 0.2) -> Iterator[None]:
-    """Make every INSERT or UPDATE on a table take longer, which widens the window of a race."""
+    """Slow down every INSERT or UPDATE on a table, which widens the window of a race."""
     with trigger(table, event, f"PERFORM pg_sleep({seconds}); RETURN NULL;", each="STATEMENT"):
         yield
 
 
 @contextmanager
 def trigger(table: str, event: str, body: str, *, each: str = "ROW") -> Iterator[None]:
-    """Have a trigger run before an INSERT or UPDATE on a table."""
+    """Run a trigger before every INSERT or UPDATE on a table."""
     _execute(
         f"CREATE FUNCTION tests_trigger() RETURNS trigger LANGUAGE plpgsql AS"
         f" $$ BEGIN {body} END $$"

@@ -1,4 +1,4 @@
-"""What must hold in the database after any storm."""
+"""Invariants of the database after many concurrent requests."""
 
 from collections.abc import Iterator
 
@@ -10,10 +10,10 @@ from notifications.models import Email
 
 
 def broken_invariants() -> list[str]:
-    """Return a sentence for each thing that is wrong, none if all is well.
+    """Return a sentence for each broken invariant.
 
-    What `manage.py audit` proves, and what holds besides when no one was cancelled or went wrong
-    meanwhile: everybody with an address has their email, and nobody got past the waiting line.
+    These are the invariants of `manage.py audit`, and two that hold when no guest was cancelled:
+    every guest with an address has their email, and no guest overtook the waiting list.
     """
     return [*failures(), *_missing_emails(), *_overtaken()]
 

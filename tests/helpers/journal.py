@@ -5,7 +5,8 @@ from contextlib import closing
 from dataclasses import replace
 
 from accounts.models import User
-from guests.emergency.journal import Entry, Journal
+from guests.emergency.entries import Entry
+from guests.emergency.journal import Journal
 from guests.models import Event
 
 PHONE = "+351920999999"

@@ -9,7 +9,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from pytest_django import Settings
 
-from snap.embedded import free_port
+from snap.local.embedded import free_port
 
 # The log of aiosmtpd repeats whole messages; tests read the log of SNAP.
 logging.getLogger("mail.log").setLevel(logging.CRITICAL)

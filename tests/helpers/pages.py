@@ -2,9 +2,13 @@
 
 from html.parser import HTMLParser
 
-from tests.helpers.visitors import Answer, html_of
+import pytest
+
+from tests.helpers.visitors import Response, html_of
 
 LANGUAGES = {"pt": "pt-pt", "en": "en"}
+
+in_both_languages = pytest.mark.parametrize("language", ["pt", "en"])
 
 
 class Outline(HTMLParser):
@@ -27,7 +31,7 @@ class Outline(HTMLParser):
         return [value for _, given in self.tags if (value := given.get(attribute))]
 
 
-def check_page(response: Answer, language: str) -> None:
+def check_page(response: Response, language: str) -> None:
     """Check that a screen reader can read a page, and that the CSP allows all of it."""
     page = Outline(html_of(response))
     assert page.all("html") == [{"lang": LANGUAGES[language]}]

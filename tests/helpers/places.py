@@ -1,7 +1,13 @@
 """Where a place is shown, and what only its holder may read there."""
 
 from guests.models import Guest
-from tests.helpers.visitors import Answer, html_of
+from tests.helpers.stack import Stack
+from tests.helpers.visitors import Response, html_of
+
+
+def pass_of_only_guest(stack: Stack) -> str:
+    """Return the address in the QR code of the only guest in the database."""
+    return f"{stack.url}/guest/{Guest.objects.get().qr_token}"
 
 
 def pages_of(guest: Guest) -> list[str]:
@@ -17,7 +23,7 @@ def pages_of(guest: Guest) -> list[str]:
     ]
 
 
-def assert_nothing_of(response: Answer, guest: Guest) -> None:
+def assert_nothing_of(response: Response, guest: Guest) -> None:
     """Check that a response has neither personal data of a guest nor their QR code."""
     text = html_of(response)
     for secret in (guest.name, guest.account.email, guest.phone, f"/media/qr/{guest.qr_token}"):

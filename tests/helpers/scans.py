@@ -1,4 +1,4 @@
-"""Reading QR codes with a reader that is not ours."""
+"""Reads QR codes with an independent library."""
 
 from io import BytesIO
 
@@ -7,7 +7,7 @@ from PIL import Image
 
 
 def scan(png: bytes) -> str:
-    """Return what the only code in an image says. Fails when there is none, or more than one."""
+    """Return the text of the only code in an image. Fail if there are none or several."""
     with Image.open(BytesIO(png)) as image:
         (code,) = zxingcpp.read_barcodes(image.convert("L"))
     text: str = code.text

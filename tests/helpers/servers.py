@@ -1,4 +1,4 @@
-"""The servers and the environment that the tests run with, before Django reads its settings."""
+"""Servers and environment of the tests, set before Django reads its settings."""
 
 import atexit
 import os
@@ -10,9 +10,9 @@ from pathlib import Path
 from django.db import connections
 from redis import Redis
 
-from snap.embedded import PostgreSQL, Valkey
+from snap.local.embedded import PostgreSQL, Valkey
 
-# What settings must be given, and what `make run` may have left in var/env: tests look at neither.
+# Settings without a default, and those that `make run` may have left in var/env.
 ENVIRONMENT = {
     "SECRET_KEY": "only-for-tests-and-long-enough-to-be-taken-for-a-real-one-0123456789",
     "PUBLIC_URL": "http://localhost:8000",
@@ -20,7 +20,7 @@ ENVIRONMENT = {
     "WEBSOCKET_PORT": "0",
     "WEBSOCKET_ORIGINS": "localhost",
     "EMAIL_PROVIDER": "console",
-    # Everybody comes from one address here. Tests of limits set their own.
+    # All requests of the tests come from one address. Tests of limits set their own.
     **dict.fromkeys(
         (
             "LIMIT_IP",
@@ -47,7 +47,7 @@ ENVIRONMENT = {
 }
 UNUSED = {"DATABASE_URL": "postgres://localhost/snap", "REDIS_URL": "redis://localhost"}
 
-# The servers that were started here; tests that break one take it from this module.
+# The servers that this module has started. Tests stop them through it.
 postgresql: PostgreSQL | None = None
 valkey: Valkey | None = None
 # The emergency journal of the tests and their stack.
@@ -55,11 +55,11 @@ journal: Path | None = None
 
 
 def start() -> None:
-    """Set the environment, and start what DATABASE_URL and REDIS_URL do not name already."""
+    """Set the environment, and start the servers that DATABASE_URL and REDIS_URL do not name."""
     os.environ.update(ENVIRONMENT)
     if "PYTEST_VERSION" in os.environ:
         _start_servers()
-    # mypy reads the settings too; it asks no server.
+    # mypy reads the settings too, and needs no server.
     for name, value in UNUSED.items():
         os.environ.setdefault(name, value)
 
@@ -67,20 +67,20 @@ def start() -> None:
 def _start_servers() -> None:
     global postgresql, valkey, journal
     folder = Path(tempfile.mkdtemp(prefix="snap-tests-"))
-    # PostgreSQL's own user must be able to pass when the tests run as root.
+    # When the tests run as root, PostgreSQL runs as another user, which must reach its folder.
     folder.chmod(0o711)
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     for variable in ("MEDIA_ROOT", "INBOX_DIR", "STATIC_ROOT"):
         place = folder / variable.lower()
         place.mkdir()
         os.environ[variable] = str(place)
-    # One for all processes of tests: to compress them takes 2 s of CPU.
+    # All test processes share the collected files, because compressing them takes 2 s of CPU.
     os.environ.setdefault("COLLECTED_STATIC", str(folder / "collected"))
     os.environ["SLOTS_DIR"] = str(folder / "slots")
     journal = folder / "journal.sqlite3"
     os.environ["JOURNAL_PATH"] = str(journal)
     if "DATABASE_URL" not in os.environ:
-        # A crash of the machine may cost these data; a crash of the server may not, and does not.
+        # Without fsync a crash of the machine loses data, but a crash of the server does not.
         postgresql = PostgreSQL(folder / "postgresql", settings={"fsync": "off"})
         atexit.register(postgresql.stop)
         postgresql.start()
@@ -93,12 +93,12 @@ def _start_servers() -> None:
 
 
 def are_ours() -> bool:
-    """Say whether both servers were started here."""
+    """Say whether this module has started both servers."""
     return postgresql is not None and valkey is not None
 
 
 def stop() -> None:
-    """Stop the servers that were started here, and forget their addresses."""
+    """Stop the servers that this module has started, and remove their addresses."""
     if postgresql is not None:
         postgresql.stop()
         del os.environ["DATABASE_URL"]
@@ -111,7 +111,7 @@ def freshen() -> None:
     """Start our servers again if a test has stopped them, and empty our Valkey."""
     if postgresql is not None and not postgresql.is_running():
         postgresql.start()
-        # Those of a test before this one would still lead to the server that was stopped.
+        # Open connections still lead to the stopped server.
         connections.close_all()
     if valkey is None:
         return
@@ -120,13 +120,13 @@ def freshen() -> None:
     for database in ("0", "1", "2"):
         _redis(f"{valkey.url}/{database}").flushdb()
     broker = _redis(f"{valkey.url}/3")
-    # Workers write down once, when they start, which queues they read; that stays.
+    # Workers register their queues only when they start, so those keys must stay.
     if keys := [key for key in broker.scan_iter() if not key.startswith(b"_kombu.")]:
         broker.delete(*keys)
 
 
 def empty_journal() -> None:
-    """Remove the emergency journal of the tests and their stack, and what lies beside it."""
+    """Remove the journal of the tests and their stack, and the other files of an outage."""
     assert journal is not None
     for name in (f"{journal.name}*", "places-*", "outcomes.sqlite3*"):
         for file in journal.parent.glob(name):

@@ -1,12 +1,14 @@
-"""Websockets of the real ws process."""
+"""Websocket clients of the real ws process."""
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin
 
 from tests.helpers.stack import Stack
 
@@ -21,26 +23,32 @@ def open_socket(
     origin: str | None = "",
     **headers: str,
 ) -> Iterator[ClientConnection]:
-    """Open the socket of a ticket. Its origin is the stack's own unless another one is given."""
-    given = {"Cookie": cookie} | headers
+    """Open a ticket's socket. `origin`: "" for the stack's own, None for no such header."""
+    if origin == "":
+        origin = stack.url
+    if cookie:
+        headers["Cookie"] = cookie
     with connect(
         f"ws://localhost:{stack.ws_port}/ws/{kind}/{ticket_id}/",
-        origin=stack.url if origin == "" else origin,  # type: ignore[arg-type]
-        additional_headers={name: value for name, value in given.items() if value},
+        origin=cast("Origin | None", origin),
+        additional_headers=headers,
         open_timeout=10,
         proxy=None,
     ) as opened:
         yield opened
 
 
-def status_of_refusal(stack: Stack, ticket_id: object, **how: str) -> int:
-    """Return the status with which the server refuses a socket. Fail if the socket opens."""
-    with pytest.raises(InvalidStatus) as refused, open_socket(stack, ticket_id, **how):
+def refused_status(stack: Stack, ticket_id: object, *, cookie: str = "", origin: str = "") -> int:
+    """Return the HTTP status of a handshake that is refused."""
+    with (
+        pytest.raises(InvalidStatus) as refused,
+        open_socket(stack, ticket_id, cookie=cookie, origin=origin),
+    ):
         pytest.fail("the socket was opened")
     return refused.value.response.status_code
 
 
 def receive(opened: ClientConnection) -> dict[str, object]:
-    """Return the next message of a `guest-updates` socket."""
+    """Return the next JSON message."""
     message: dict[str, object] = json.loads(opened.recv(timeout=10))
     return message

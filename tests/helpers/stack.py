@@ -1,4 +1,4 @@
-"""The Procfile's processes, run against the test database, to be driven and broken by tests."""
+"""The processes of the Procfile on the test database. Tests stop, kill and freeze them."""
 
 import fcntl
 import logging
@@ -16,17 +16,17 @@ from urllib.parse import urlsplit
 import httpx
 from django.db import connection
 
-from snap import processes
-from snap.embedded import free_port
-from snap.processes import BASE_DIR, Process
+from snap.local import processes
+from snap.local.embedded import free_port
+from snap.local.processes import BASE_DIR, Process
 
 START_TIMEOUT = 40.0
 STOP_TIMEOUT = 15.0
 
-# One client: to make one costs 50 ms, for certificates that nobody asks for here. It opens a
-# connection for each request, so that each of web's processes has its chance to answer.
+# One client for all, because loading certificates takes 50 ms. It opens a connection for each
+# request, so that every web process gets requests.
 http = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))
-# A line for every request would bury what matters.
+# httpx logs a line for every request.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
@@ -63,7 +63,7 @@ class Stack:
             "WORKER_CONCURRENCY": "4",
             "EMAILS_CONCURRENCY": "2",
             "PROMETHEUS_MULTIPROC_DIR": str(prometheus),
-            # Not the tests' own: each of their clients would look through it, for 0.1 s.
+            # Another folder than the tests' own: every test client would scan it, for 0.1 s.
             "STATIC_ROOT": os.environ["COLLECTED_STATIC"],
             "PYTHONUNBUFFERED": "1",
             "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
@@ -75,7 +75,7 @@ class Stack:
         self.start(*self._processes)
 
     def _collect_static(self) -> None:
-        """Collect static files, unless another process of tests has."""
+        """Collect static files, unless another test process has."""
         root = Path(self.env["STATIC_ROOT"])
         with root.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -83,7 +83,7 @@ class Stack:
                 self.manage("collectstatic", "--no-input", "--verbosity", "0")
 
     def close(self) -> None:
-        """Kill everything: that each stops when it is asked to has tests of its own."""
+        """Kill all processes. Other tests check that each stops when it is asked to."""
         for name in self._processes:
             self.kill(name)
         for guard in self._guards.values():
@@ -96,10 +96,10 @@ class Stack:
             command, cwd=BASE_DIR, env=self.env, check=True, stdout=subprocess.PIPE, text=True
         ).stdout
 
-    # Some of them ------------------------------------------------------------------------------
+    # Single processes -----------------------------------------------------------------------------
 
     def start(self, *names: str) -> None:
-        """Start those that do not run, together, and wait until each does its work."""
+        """Start those of the processes that do not run, and wait until all are ready."""
         away = [name for name in names if not self._processes[name].is_running()]
         for name in away:
             self._launch(name)
@@ -107,18 +107,18 @@ class Stack:
             self._wait_until_ready(name)
 
     def stop(self, name: str) -> None:
-        """Ask it to stop and wait until it has."""
+        """Stop a process with SIGTERM and wait until it has ended."""
         processes.stop([self._processes[name]], STOP_TIMEOUT)
 
     def restart(self, *names: str, **env: str) -> None:
-        """Kill them, and start them with these variables beside the usual ones (none: as ever)."""
+        """Kill processes and start them again, with further environment variables if given."""
         for name in names:
             self.kill(name)
             self._processes[name].env = self.env | env
         self.start(*names)
 
     def kill(self, name: str) -> None:
-        """Kill it and all its children at once, as a power cut would."""
+        """Kill a process and all its children with SIGKILL."""
         self._processes[name].kill()
 
     def freeze(self, name: str) -> None:
@@ -132,7 +132,7 @@ class Stack:
 
     @contextmanager
     def without(self, name: str) -> Iterator[None]:
-        """Stop it for the length of a block."""
+        """Stop a process for the length of a block."""
         self.stop(name)
         try:
             yield
@@ -141,7 +141,7 @@ class Stack:
 
     @contextmanager
     def frozen(self, name: str) -> Iterator[None]:
-        """Freeze it for the length of a block: it holds what it holds, and does nothing."""
+        """Freeze a process for the length of a block: it keeps its locks and connections."""
         self.freeze(name)
         try:
             yield
@@ -149,7 +149,7 @@ class Stack:
             self.thaw(name)
 
     def log(self, name: str) -> str:
-        """Return all that it has written since the tests began."""
+        """Return the log of a process since the tests began."""
         return self._log_path(name).read_text(errors="replace")
 
     def _log_path(self, name: str) -> Path:
@@ -159,7 +159,7 @@ class Stack:
         process = self._processes[name]
         with self._log_path(name).open("ab") as log:
             self._log_starts[name] = log.tell()
-            process.kill()  # Children of an earlier life, if any.
+            process.kill()  # Children may have survived their parent.
             process.start(log)
         _end(self._guards.pop(name, None))
         self._guards[name] = _guard(process)
@@ -181,9 +181,9 @@ class Stack:
 
     @contextmanager
     def another_web(self, **env: str) -> Iterator[str]:
-        """Run one more web, of one process and with these variables, and give its address.
+        """Run one more web process with these environment variables, and return its address.
 
-        It costs one start of one process; to restart web, and again afterwards, costs four.
+        This takes one start. Restarting web before and after a test would take four.
         """
         port = free_port()
         url = f"http://localhost:{port}"
@@ -199,19 +199,19 @@ class Stack:
             web.kill()
             _end(guard)
 
-    # All together ------------------------------------------------------------------------------
+    # All processes --------------------------------------------------------------------------------
 
     def wake(self) -> None:
-        """Have every process running, whatever the test before has done to it."""
+        """Make sure that every process runs, whatever the previous test has done."""
         self._signal_all(signal.SIGCONT)
         self.start(*self._processes)
         wait_for(self._web_is_well, 60)
 
     def _web_is_well(self) -> bool:
-        """Say whether each of web's processes works at level 1, its breaker not open.
+        """Say whether every web process works at level 1, with closed breakers.
 
-        One answer tells of closed breakers, and no more of one that was open for its time. Then so
-        many answers in a row are needed to come from all of web's processes.
+        A response with only closed breakers is enough. Otherwise eight responses in a row at level
+        1 are needed, which then come from all web processes.
         """
         told = readiness(self.url)
         if set(told.get("breakers", {}).values()) == {"closed"}:
@@ -219,15 +219,15 @@ class Stack:
         return all(readiness(self.url).get("level") == 1 for _ in range(8))
 
     def sleep(self) -> None:
-        """Freeze all outside any transaction.
+        """Freeze all processes outside of any transaction.
 
-        Tests that do not use the stack then have their rows to themselves, and tables can be
-        emptied without waiting for anybody's lock.
+        Tests without the stack then find no rows of its processes, and tables can be truncated
+        without waiting for a lock.
         """
         deadline = time.monotonic() + 10
         self._signal_all(signal.SIGSTOP)
         while _others_in_a_transaction():
-            assert time.monotonic() < deadline, "a process stays in its transaction"
+            assert time.monotonic() < deadline, "a process does not end its transaction"
             self._signal_all(signal.SIGCONT)
             time.sleep(0.05)
             self._signal_all(signal.SIGSTOP)
@@ -243,7 +243,7 @@ T = TypeVar("T")
 
 
 def wait_for(find: Callable[[], T], timeout: float = 10.0) -> T:
-    """Return the first true value that `find` gives, asking every 50 ms for `timeout` seconds."""
+    """Call `find` every 50 ms, and return its first true value. Fail after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not (found := find()):
         assert time.monotonic() < deadline, f"it did not happen within {timeout} seconds"
@@ -264,7 +264,7 @@ def answers(url: str) -> bool:
 
 
 def readiness(url: str) -> dict[str, Any]:
-    """Return what /readyz says; nothing when nobody answers."""
+    """Return the JSON of /readyz, {} when there is no response."""
     try:
         told: dict[str, Any] = http.get(f"{url}/readyz", timeout=5).json()
     except httpx.TransportError:
@@ -283,7 +283,7 @@ def _others_in_a_transaction() -> bool:
 
 
 def _guard(process: Process) -> subprocess.Popen[bytes]:
-    """Start a shell that kills the process when the tests die: a frozen one hears no SIGTERM."""
+    """Start a shell that kills the process when the tests die, even if it is frozen."""
     command = ["/bin/sh", "-c", f"cat; kill -KILL -- -{process.pid}"]
     return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
 

@@ -1,10 +1,11 @@
-"""People who go the guest's way, each with a browser of their own: with links and forms only."""
+"""Visitors who go from a promo link to a QR code with links and forms, without a real browser."""
 
 import re
 from collections.abc import Mapping
 from html import unescape
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from django.test import Client
 
 from accounts.models import LoginCode, User
@@ -15,25 +16,28 @@ from tests.helpers.sessions import sign_in
 if TYPE_CHECKING:
     from django.test.client import _MonkeyPatchedWSGIResponse
 
-    Answer = _MonkeyPatchedWSGIResponse
+    Response = _MonkeyPatchedWSGIResponse
 else:
-    Answer = Any
+    Response = Any
 
-# A Portuguese mobile number that factories give nobody, as typed and as kept.
+# A Portuguese mobile number that no factory uses: as a visitor types it, and as it is stored.
 TYPED_PHONE = "961 234 567"
 PHONE = "+351961234567"
 FORM = re.compile(r'<form [^>]*action="([^"]+)"[^>]*>(.*?)</form>', re.DOTALL)
 LINK = re.compile(r'<a [^>]*href="([^"]+)"')
 HIDDEN = re.compile(r'<input type="hidden" name="(step)" value="([^"]*)"')
-ABOUT_A_PHONE = {"code", "register", "claim", "prove"}
+PHONE_STEPS = {"code", "register", "claim", "prove"}
 PERSON = {"first_name": "Inês", "last_name": "Exemplo", "email": "ines@example.com"}
 
 
-class Visitor:
-    """Somebody in front of an event's promo link.
+with_and_without_htmx = pytest.mark.parametrize("htmx", [False, True], ids=["plain", "htmx"])
 
-    Sends what a browser sends: the hidden fields of the form that it was last shown for a step.
-    Reads English, so that tests can name what they look for by its text in the templates.
+
+class Visitor:
+    """A visitor of one event, with a browser of their own.
+
+    They send the hidden fields of the form that they saw last for a step, as a browser does.
+    Pages are in English, so that tests can search for texts of the templates.
     """
 
     def __init__(
@@ -49,7 +53,7 @@ class Visitor:
         self.browser = Client(enforce_csrf_checks=checks_csrf, headers=headers)
         self.event = event
         self.promoter = promoter
-        # By step: where the last answers led, and the hidden fields of the form shown there.
+        # For each step: the address that the last responses led to, and its hidden fields.
         self.led_to: dict[str, str] = {}
         self.hidden: dict[str, dict[str, str]] = {}
         self.latest = ""
@@ -59,7 +63,7 @@ class Visitor:
         sign_in(self.browser, account)
         return self
 
-    # Addresses ---------------------------------------------------------------------------------
+    # Addresses ------------------------------------------------------------------------------------
 
     @property
     def event_url(self) -> str:
@@ -68,27 +72,29 @@ class Visitor:
     def step_url(self, step: str) -> str:
         return f"/promo/{self.event.slug}/{self.promoter or '-'}/{step}/"
 
-    # Doing -------------------------------------------------------------------------------------
+    # Requests -------------------------------------------------------------------------------------
 
-    def get(self, path: str, *, headers: Mapping[str, str] | None = None) -> Answer:
-        return self._see(self.browser.get(path, headers=headers))
+    def get(self, path: str, *, headers: Mapping[str, str] | None = None) -> Response:
+        return self.remember(self.browser.get(path, headers=headers))
 
-    def look(self) -> Answer:
+    def look(self) -> Response:
         """Open the event's page."""
         return self.get(self.event_url)
 
-    def open(self, step: str) -> Answer:
-        """Open a step's page, by the address that last led there."""
+    def open(self, step: str) -> Response:
+        """Open the page of a step, by the last address that led there."""
         return self.get(self.led_to.get(step, self.step_url(step)))
 
-    def send(self, step: str, **fields: str) -> Answer:
-        """Send a step's form and return its answer, redirects not followed."""
-        return self._see(self.browser.post(self.step_url(step), self.hidden_fields(step) | fields))
+    def send(self, step: str, **fields: str) -> Response:
+        """Send the form of a step, and return the response without following redirects."""
+        return self.remember(
+            self.browser.post(self.step_url(step), self.hidden_fields(step) | fields)
+        )
 
     def hidden_fields(self, step: str) -> dict[str, str]:
-        """Return what the step's form carries; of a step not shown, what the last form carried.
+        """Return the hidden fields of a step's form, or of the last form if it was not shown.
 
-        A page that an answer or a link led to is opened first, as a browser does.
+        A page that a response or a link led to is opened first, as a browser does.
         """
         if self.latest not in self.hidden and self.latest in self.led_to:
             self.open(self.latest)
@@ -96,8 +102,8 @@ class Visitor:
             self.open(step)
         return self.hidden.get(step, self.hidden.get(self.latest, {}))
 
-    def _see(self, response: Answer) -> Answer:
-        """Remember the forms that an answer shows, or the step that it leads to."""
+    def remember(self, response: Response) -> Response:
+        """Remember the forms on a page, or the step that a redirect leads to."""
         if step := _step_in(response.get("Location", "")):
             self.latest, self.led_to[step] = step, response["Location"]
             self.hidden.pop(step, None)
@@ -111,14 +117,14 @@ class Visitor:
                 self.hidden[step] = dict(HIDDEN.findall(form))
         return response
 
-    def give_phone(self, typed: str = TYPED_PHONE, country: str = "PT") -> Answer:
+    def give_phone(self, typed: str = TYPED_PHONE, country: str = "PT") -> Response:
         return self.send("phone", country=country, phone=typed)
 
-    def register(self, **fields: str) -> Answer:
+    def register(self, **fields: str) -> Response:
         return self.send("register", **PERSON | fields)
 
-    def type_code(self, account: User) -> Answer:
-        """Type the code that was sent last."""
+    def type_code(self, account: User) -> Response:
+        """Send the last code of an account."""
         return self.send("code", code=last_code(account).digits())
 
 
@@ -137,53 +143,53 @@ def copy_of(visitor: Visitor) -> Visitor:
 
 
 def last_code(account: User) -> LoginCode:
-    """Return the code sent to an account last; its digits are what the email says."""
+    """Return the last code of an account, whose email must be queued."""
     code = LoginCode.objects.filter(account=account).latest("pk")
     assert Email.objects.filter(kind="login_code", cause=f"login_code:{code.pk}").exists()
     return code
 
 
 def _step_in(address: str) -> str:
-    """Return the step about a phone that an address of a form names, "" for every other."""
+    """Return the step that an address leads to if it is about a phone, "" otherwise."""
     name = address.partition("?")[0].rstrip("/").rpartition("/")[2]
-    return name if name in ABOUT_A_PHONE else ""
+    return name if name in PHONE_STEPS else ""
 
 
-# Reading answers ---------------------------------------------------------------------------------
+# Reading responses --------------------------------------------------------------------------------
 
 
-def html_of(response: Answer) -> str:
+def html_of(response: Response) -> str:
     return unescape(response.content.decode())
 
 
-def location_of(response: Answer) -> str:
-    """Return where an answer redirects to, of a step without the key that names the phone."""
+def location_of(response: Response) -> str:
+    """Return where a response redirects to, without the key of a step's phone."""
     assert response.status_code in {302, 303}, (response.status_code, response.content[:400])
     return address_of_step(response["Location"])
 
 
 def address_of_step(address: str) -> str:
-    """Return an address without the key by which a step knows its phone."""
+    """Return an address without the key of a step's phone."""
     return re.sub(r"\?(s=[\w-]{8}|again=1)$", "", address)
 
 
-def signed_step(response: Answer) -> dict[str, str]:
-    """Return the field by which the form in an answer carries its phone."""
+def signed_step(response: Response) -> dict[str, str]:
+    """Return the hidden field with which the form on a page carries its phone."""
     found = re.search(r'name="step" value="([^"]+)"', html_of(response))
     assert found, html_of(response)[:400]
     return {"step": found[1]}
 
 
-def error_beside(field: str, response: Answer) -> str:
-    """Return the sentence next to a field, "" when there is none."""
+def error_beside(field: str, response: Response) -> str:
+    """Return the error beside a field, "" when there is none."""
     found = re.search(
         rf'id="id_{field}_error"[^>]*>(.*?)</(?:ul|div|p)>', html_of(response), re.DOTALL
     )
     return re.sub(r"<[^>]*>", "", found[1]).strip() if found else ""
 
 
-def state_in(response: Answer) -> str:
-    """Return the state of the ticket that an answer shows, "" when it shows none."""
+def state_in(response: Response) -> str:
+    """Return the state of the ticket on a page, "" when the page shows none."""
     found = re.search(r'data-state="([^"]*)"', html_of(response))
     return found[1] if found else ""
 
@@ -194,11 +200,11 @@ def file_of(response: Any) -> bytes:
     return body
 
 
-def is_partial(response: Answer) -> bool:
+def is_partial(response: Response) -> bool:
     return "<html" not in html_of(response)
 
 
 def rows() -> dict[str, int]:
-    """Count what a step may make, to see that a wrong one makes nothing."""
+    """Count the rows that a step can create, to check that a refused one creates none."""
     tables: list[Any] = [User, GuestRequest, Guest, Email, LoginCode]
     return {table.__name__: table.objects.count() for table in tables}

@@ -18,7 +18,7 @@ from time import sleep
 
 import django
 
-from snap.processes import BASE_DIR
+from snap.local.processes import BASE_DIR
 from tests.bench.stack import ProductionStack
 from tests.bench.usage import GENERATOR, CpuWindow
 from tests.load.scenarios import READY, Scenario, count_of

@@ -22,14 +22,13 @@ from notifications import outcomes
 from notifications.delivery import Outcome, Result
 from notifications.models import Email
 from notifications.outcomes import KeptOutcomes
+from notifications.sending import send_due_emails, write_kept_outcomes
 from notifications.services import (
     queue_email,
     requeue_emails,
-    send_due_emails,
-    write_kept_outcomes,
 )
-from snap.embedded import PostgreSQL
-from snap.processes import BASE_DIR
+from snap.local.embedded import PostgreSQL
+from snap.local.processes import BASE_DIR
 from tests.factories import make_accounts
 from tests.faults.breaking import frozen
 from tests.helpers import servers
@@ -198,7 +197,7 @@ def sending_process(port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
         "EMAIL_PORT": str(port),
     }
     environment.pop("PYTEST_VERSION", None)
-    work = "from notifications.services import send_due_emails; send_due_emails()"
+    work = "from notifications.sending import send_due_emails; send_due_emails()"
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "manage.py", "shell", "-c", work],
@@ -289,7 +288,7 @@ def test_the_file_has_no_address_and_only_its_owner_may_read_it(
 
 
 def test_the_file_is_bounded_and_drops_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outcomes, "MOST_KEPT", 3)
+    monkeypatch.setattr(outcomes, "MAX_KEPT", 3)
     emails = [queue(f"note:{number}") for number in range(5)]
     for email in emails:
         keep(email, Outcome(Result.SENT))

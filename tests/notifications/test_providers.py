@@ -14,7 +14,8 @@ from django.core.mail import get_connection
 from pytest_django import Settings
 
 from notifications.models import Email
-from notifications.services import queue_email, send_due_emails
+from notifications.sending import send_due_emails
+from notifications.services import queue_email
 from tests.helpers.example_emails import example_message, qr_png
 
 pytestmark = [

@@ -16,7 +16,7 @@ from pytest_django import Settings
 from redis import Redis
 
 from notifications.push import push, push_many
-from snap.embedded import Valkey, free_port
+from snap.local.embedded import Valkey, free_port
 from tests.helpers.stack import wait_for
 
 

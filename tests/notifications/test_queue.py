@@ -17,13 +17,12 @@ from redis import Redis
 
 from notifications.delivery import deliver, provider
 from notifications.models import Email
+from notifications.sending import EXPIRED_LEASE_GRACE, send_due_emails
 from notifications.services import (
-    TIME_TO_TELL,
     EmailToQueue,
     queue_email,
     queue_emails,
     requeue_emails,
-    send_due_emails,
 )
 from notifications.tasks import send_emails
 from tests.helpers.mail_servers import Sink
@@ -172,7 +171,7 @@ def test_a_leased_email_is_sent_again_when_its_worker_has_died(sink: Sink) -> No
     assert send_due_emails() == 0
     email.refresh_from_db()
     assert email.leased_until is None
-    assert email.next_attempt_at > email.queued_at + TIME_TO_TELL
+    assert email.next_attempt_at > email.queued_at + EXPIRED_LEASE_GRACE
     make_due()
     assert send_due_emails() == 1
     email.refresh_from_db()

@@ -5,17 +5,13 @@ from email.message import EmailMessage
 
 import pytest
 
-from guests.models import Guest
 from tests.factories import make_request
 from tests.helpers.mail_servers import Sink
+from tests.helpers.places import pass_of_only_guest
 from tests.helpers.scans import scan
 from tests.helpers.stack import Stack, wait_for
 
 pytestmark = pytest.mark.processes
-
-
-def pass_of_only_guest(stack: Stack) -> str:
-    return f"{stack.url}/guest/{Guest.objects.get().qr_token}"
 
 
 def qr_in(message: EmailMessage) -> str:

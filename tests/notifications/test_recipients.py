@@ -15,7 +15,8 @@ from accounts.exceptions import AccountError
 from accounts.models import User
 from accounts.services import register
 from guests.emergency.draining import drain
-from guests.emergency.journal import Entry, get_journal
+from guests.emergency.entries import Entry
+from guests.emergency.journal import get_journal
 from guests.models import DeadEntry, GuestRequest
 from notifications.models import Email
 from notifications.recipients import recipient_key
@@ -23,7 +24,7 @@ from notifications.services import requeue_emails
 from tests.factories import make_account, make_event, make_guest
 from tests.helpers.guards import THREADS, at_once, slow, without_advisory_locks
 from tests.helpers.mailboxes import SPELLINGS, VICTIM, emails_to_victim
-from tests.helpers.visitors import Answer, Visitor, error_beside, location_of
+from tests.helpers.visitors import Response, Visitor, error_beside, location_of
 
 REGISTER = "/api/client-auth/register"
 LOGIN = "/api/client-auth/login"
@@ -38,12 +39,12 @@ def phone(number: int) -> str:
     return f"+351961{number:06}"
 
 
-def post(path: str, browser: Client | None = None, **body: str) -> Answer:
+def post(path: str, browser: Client | None = None, **body: str) -> Response:
     browser = browser or Client(headers={"accept-language": "en"})
     return browser.post(path, json.dumps(body), content_type="application/json")
 
 
-def register_by_api(number: int, email: str) -> Answer:
+def register_by_api(number: int, email: str) -> Response:
     return post(REGISTER, phone=phone(number), firstName="Rui", lastName="Exemplo", email=email)
 
 

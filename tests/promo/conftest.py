@@ -8,8 +8,8 @@ from guests.requests.creating import waiters
 
 
 @pytest.fixture
-def all_wait() -> Iterator[None]:
-    """As many threads as may wait for a guest do so."""
+def all_threads_wait() -> Iterator[None]:
+    """All threads that may wait for a guest are waiting."""
     with ExitStack() as waiting:
         for _ in range(settings.CREATE_WAITERS):
             waiting.enter_context(waiters)

@@ -18,7 +18,7 @@ from tests.helpers.odd_texts import (
 from tests.helpers.visitors import (
     PERSON,
     TYPED_PHONE,
-    Answer,
+    Response,
     Visitor,
     error_beside,
     html_of,
@@ -26,6 +26,7 @@ from tests.helpers.visitors import (
     last_code,
     location_of,
     rows,
+    with_and_without_htmx,
 )
 
 pytestmark = pytest.mark.django_db
@@ -95,15 +96,13 @@ NOT_CODES = {
     "half a surrogate": HALF_A_SURROGATE * 6,
 }
 
-browsers = pytest.mark.parametrize("htmx", [False, True], ids=["plain", "htmx"])
-
 
 def each(wrong: dict[str, str]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("typed", wrong.values(), ids=wrong.keys())
 
 
-def assert_told(response: Answer, field: str, *, htmx: bool) -> None:
-    """Check that an answer shows its form again with a sentence beside a field."""
+def assert_field_error(response: Response, field: str, *, htmx: bool) -> None:
+    """Check that a response shows its form again with an error beside a field."""
     assert response.status_code == 422
     assert len(error_beside(field, response)) > 5
     assert f'aria-describedby="id_{field}_error"' in html_of(response)
@@ -113,7 +112,7 @@ def assert_told(response: Answer, field: str, *, htmx: bool) -> None:
 
 
 def encoded(fields: dict[str, str]) -> bytes:
-    """Encode a form by hand, so that what is no valid text can be in it."""
+    """Encode a form whose values may be invalid text."""
     pairs = (f"{name}=".encode() + quoted(value) for name, value in fields.items())
     return b"&".join(pairs)
 
@@ -123,7 +122,7 @@ def quoted(text: str) -> bytes:
     return "".join(f"%{byte:02X}" for byte in raw).encode()
 
 
-def send_raw(visitor: Visitor, step: str, **fields: str) -> Answer:
+def send_raw(visitor: Visitor, step: str, **fields: str) -> Response:
     return visitor.browser.post(
         visitor.step_url(step),
         encoded(visitor.hidden_fields(step) | fields),
@@ -131,14 +130,11 @@ def send_raw(visitor: Visitor, step: str, **fields: str) -> Answer:
     )
 
 
-# Fields ------------------------------------------------
-
-
-@browsers
+@with_and_without_htmx
 @each(NOT_PHONES)
 def test_an_invalid_phone_is_refused(typed: str, htmx: bool) -> None:
     visitor = Visitor(make_event(), htmx=htmx)
-    assert_told(send_raw(visitor, "phone", country="PT", phone=typed), "phone", htmx=htmx)
+    assert_field_error(send_raw(visitor, "phone", country="PT", phone=typed), "phone", htmx=htmx)
     assert set(rows().values()) == {0}
 
 
@@ -187,13 +183,13 @@ def test_a_plus_wins_over_the_country() -> None:
     assert "+34 612 34 56 78" in html_of(visitor.open("register"))
 
 
-@browsers
+@with_and_without_htmx
 @pytest.mark.parametrize("field", ["first_name", "last_name"])
 @each(NOT_NAMES)
 def test_an_invalid_name_is_refused(field: str, typed: str, htmx: bool) -> None:
     visitor = Visitor(make_event(), htmx=htmx)
     visitor.give_phone()
-    assert_told(send_raw(visitor, "register", **PERSON | {field: typed}), field, htmx=htmx)
+    assert_field_error(send_raw(visitor, "register", **PERSON | {field: typed}), field, htmx=htmx)
     assert set(rows().values()) == {0}
 
 
@@ -230,19 +226,21 @@ def test_names_are_normalised() -> None:
 
 
 def test_the_length_of_a_name_is_checked_after_normalisation() -> None:
-    # U+0958 becomes two characters in composed form, so sixty of them are too many.
+    # U+0958 is two characters in composed form, so sixty of them are too long.
     visitor = Visitor(make_event())
     visitor.give_phone()
-    assert_told(visitor.register(first_name="\u0958" * 60), "first_name", htmx=False)
+    assert_field_error(visitor.register(first_name="\u0958" * 60), "first_name", htmx=False)
     assert set(rows().values()) == {0}
 
 
-@browsers
+@with_and_without_htmx
 @each(NOT_EMAILS)
 def test_an_invalid_email_is_refused(typed: str, htmx: bool) -> None:
     visitor = Visitor(make_event(), htmx=htmx)
     visitor.give_phone()
-    assert_told(send_raw(visitor, "register", **PERSON | {"email": typed}), "email", htmx=htmx)
+    assert_field_error(
+        send_raw(visitor, "register", **PERSON | {"email": typed}), "email", htmx=htmx
+    )
     assert set(rows().values()) == {0}
 
 
@@ -261,16 +259,16 @@ def test_all_wrong_fields_get_their_errors_at_once() -> None:
     assert all(error_beside(field, response) for field in PERSON)
 
 
-@browsers
+@with_and_without_htmx
 @each(NOT_CODES)
 def test_an_invalid_code_is_refused_and_uses_no_try(typed: str, htmx: bool) -> None:
     account = make_account()
     visitor = Visitor(make_event(), htmx=htmx)
     visitor.give_phone(account.phone or "")
     before = rows()
-    assert_told(send_raw(visitor, "code", code=typed), "code", htmx=htmx)
+    assert_field_error(send_raw(visitor, "code", code=typed), "code", htmx=htmx)
     assert rows() == before
-    # It has used up no try.
+    # The code keeps all its tries.
     assert last_code(account).tries == 0
 
 

@@ -13,7 +13,7 @@ from tests.helpers.visitors import (
     PERSON,
     PHONE,
     TYPED_PHONE,
-    Answer,
+    Response,
     Visitor,
     error_beside,
     html_of,
@@ -21,14 +21,13 @@ from tests.helpers.visitors import (
     location_of,
     rows,
     state_in,
+    with_and_without_htmx,
 )
 
 pytestmark = pytest.mark.django_db
 
-browsers = pytest.mark.parametrize("htmx", [False, True], ids=["plain", "htmx"])
 
-
-# Steps without what they need, and again ------------------------------------------------
+# Steps out of order, and repeated -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("step", ["code", "register"])
@@ -40,7 +39,7 @@ def test_a_step_before_its_turn_leads_to_the_phone(step: str) -> None:
     assert set(rows().values()) == {0}
 
 
-@browsers
+@with_and_without_htmx
 @pytest.mark.parametrize("step", ["phone", "code", "register"])
 def test_an_empty_form_changes_nothing(step: str, htmx: bool) -> None:
     account = make_account()
@@ -87,7 +86,7 @@ def test_going_back_to_an_old_form_leads_to_the_same_qr_code(step: str) -> None:
     assert rows() == before
 
 
-def test_going_back_and_registering_as_somebody_else_changes_nothing() -> None:
+def test_going_back_and_registering_another_person_changes_nothing() -> None:
     visitor = Visitor(make_event())
     visitor.give_phone()
     visitor.register()
@@ -104,16 +103,16 @@ def test_a_reloaded_step_shows_its_form_again() -> None:
         assert "errorlist" not in html_of(shown)
 
 
-# Tokens ------------------------------------------------
+# Tokens -------------------------------------------------------------------------------------------
 
 
-def token_in(response: Answer) -> str:
+def token_in(response: Response) -> str:
     found = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', html_of(response))
     assert found
     return found[1]
 
 
-@browsers
+@with_and_without_htmx
 @pytest.mark.parametrize("token", ["", "x" * 64, "expired", "\0", EMOJI, LONG])
 @pytest.mark.parametrize("step", ["phone", "code", "register", "request"])
 def test_an_invalid_csrf_token_is_refused(step: str, token: str, htmx: bool) -> None:
@@ -135,7 +134,7 @@ def test_a_csrf_token_from_before_signing_in_no_longer_counts() -> None:
     assert "/ticket/" in location_of(visitor.register(csrfmiddlewaretoken=old))
     refused = visitor.send("request", csrfmiddlewaretoken=old)
     assert refused.status_code == 403
-    # The way back leads to a form that works.
+    # The page that the refusal links to has a valid form.
     fresh = token_in(visitor.look())
     assert "/ticket/" in location_of(visitor.send("request", csrfmiddlewaretoken=fresh))
 
@@ -155,7 +154,7 @@ def test_the_link_back_from_an_old_form_leads_to_no_other_site() -> None:
         assert MARKUP.encode() not in response.content
 
 
-# Bodies ------------------------------------------------
+# Bodies -------------------------------------------------------------------------------------------
 
 FORM = "application/x-www-form-urlencoded"
 

@@ -14,7 +14,7 @@ from tests.helpers.visitors import TYPED_PHONE, Visitor, html_of, location_of, r
 pytestmark = pytest.mark.django_db
 
 
-# Paths ------------------------------------------------
+# Paths --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_head_is_a_get_without_a_body() -> None:
         assert (response.status_code, response.content) == (200, b"")
 
 
-# Headers ------------------------------------------------
+# Headers ------------------------------------------------------------------------------------------
 
 COOKIES = [
     "session=garbage",
@@ -224,7 +224,7 @@ def test_malformed_headers_are_ignored(name: str, value: str) -> None:
         assert MARKUP.encode() not in response.content
 
 
-# What is stored is shown as text ------------------------------------------------
+# Stored text --------------------------------------------------------------------------------------
 
 
 def test_texts_that_staff_write_are_escaped() -> None:

@@ -1,4 +1,4 @@
-"""The guest's way while the broker or the database is really away."""
+"""Pages and API while the broker or the database is stopped."""
 
 import pytest
 from django.core.management import call_command
@@ -13,6 +13,7 @@ from guests.requests.accepting import wake_guests_worker
 from guests.requests.creating import create_due_guests
 from tests.factories import make_account, make_event, make_event_promoter, make_guest
 from tests.helpers import servers
+from tests.helpers.api import CREATE_ASYNC
 from tests.helpers.outages import start_database, stop_database
 from tests.helpers.sessions import sign_in
 from tests.helpers.stack import wait_for
@@ -22,12 +23,11 @@ pytestmark = pytest.mark.usefixtures("stoppable_database")
 
 PHONE = {"country": "PT", "phone": "920 999 999"}
 PERSON = {"first_name": "Rui", "last_name": "Exemplo", "email": "rui@example.com"}
-CREATE = "/api/client-auth/guests/create-async"
 
 
 @pytest.fixture
 def event(client: Client) -> Event:
-    """An open event whose page was seen while all was well."""
+    """An open event whose page was served before the outage."""
     event = make_event(slug="festa")
     make_event_promoter(event)
     assert client.get("/promo/festa/").status_code == 200
@@ -100,9 +100,9 @@ def test_the_api_responds_202_and_a_retry_gets_the_same_ticket(
     sign_in(client, make_account())
     stop_database()
     body = {"event_id": event.pk}
-    first = client.post(CREATE, body, content_type="application/json")
+    first = client.post(CREATE_ASYNC, body, content_type="application/json")
     assert first.status_code == 202
-    again = client.post(CREATE, body, content_type="application/json")
+    again = client.post(CREATE_ASYNC, body, content_type="application/json")
     assert again.json()["ticketId"] == first.json()["ticketId"]
     state = client.get(f"/api/client-auth/guests/requests/{first.json()['ticketId']}")
     assert state.json() == {"success": True, "state": "queued", "data": None}
@@ -110,12 +110,12 @@ def test_the_api_responds_202_and_a_retry_gets_the_same_ticket(
 
 def test_without_a_session_the_api_accepts_nothing(client: Client, event: Event) -> None:
     stop_database()
-    response = client.post(CREATE, {"event_id": event.pk}, content_type="application/json")
+    response = client.post(CREATE_ASYNC, {"event_id": event.pk}, content_type="application/json")
     assert response.status_code == 401
     assert get_journal().count() == {"waiting": 0, "dead": 0}
 
 
-@pytest.mark.parametrize("path", [CREATE, "/promo/festa/-/request/"])
+@pytest.mark.parametrize("path", [CREATE_ASYNC, "/promo/festa/-/request/"])
 def test_csrf_tokens_are_checked_in_an_outage_too(event: Event, path: str) -> None:
     strict = Client(enforce_csrf_checks=True)
     sign_in(strict, make_account())
@@ -132,7 +132,7 @@ def test_without_a_journal_the_response_is_a_503(
     settings.JOURNAL_PATH.unlink()
     settings.JOURNAL_PATH.mkdir()
     page = client.post("/promo/festa/-/request/")
-    api = client.post(CREATE, {"event_id": event.pk}, content_type="application/json")
+    api = client.post(CREATE_ASYNC, {"event_id": event.pk}, content_type="application/json")
     assert (page.status_code, api.status_code) == (503, 503)
     assert int(page.headers["Retry-After"]) > 0
     assert api.json()["code"] == "unavailable"
@@ -164,18 +164,18 @@ def test_without_a_broker_the_response_has_the_qr_code(client: Client, event: Ev
     sign_in(client, make_account())
     servers.valkey.stop("immediate")
     wake_workers(failing=True)
-    response = client.post(CREATE, {"event_id": event.pk}, content_type="application/json")
+    response = client.post(CREATE_ASYNC, {"event_id": event.pk}, content_type="application/json")
     assert response.status_code == 200
     assert response.json()["data"]["qr_code_url"].startswith("/media/qr/")
     servers.freshen()
     wake_workers(failing=False)
     sign_in(client, make_account())
-    response = client.post(CREATE, {"event_id": event.pk}, content_type="application/json")
+    response = client.post(CREATE_ASYNC, {"event_id": event.pk}, content_type="application/json")
     assert response.status_code == 202
 
 
 def wake_workers(*, failing: bool) -> None:
-    """Have this process's wake-up go out, or find out that it cannot."""
+    """Send a wake-up, and wait until this process knows whether wake-ups fail."""
     wake_guests_worker()
     wait_for(lambda: wake_guests_worker.is_failing() is failing)
 
@@ -188,7 +188,7 @@ def test_a_dead_entry_is_shown_as_failed(client: Client, event: Event, settings:
     response = client.post("/promo/festa/-/code/", form, headers={"HX-Request": "true"})
     ticket_url = response.headers["HX-Push-Url"]
     start_database()
-    drain(get_journal())  # Nobody has the phone, so there is no account for the request.
+    drain(get_journal())  # No account has the phone, so the entry cannot be drained.
     assert 'data-state="failed' in client.get(ticket_url).content.decode()
     stop_database()
     assert 'data-state="failed' in client.get(ticket_url).content.decode()
@@ -227,6 +227,6 @@ def test_requests_reach_the_database_again_after_an_outage(client: Client, event
     assert get_journal().count()["waiting"] == 1
     start_database()
     sign_in(client, make_account())
-    response = client.post(CREATE, {"event_id": event.pk}, content_type="application/json")
+    response = client.post(CREATE_ASYNC, {"event_id": event.pk}, content_type="application/json")
     assert response.status_code == 202
     assert GuestRequest.objects.count() == 1

@@ -38,7 +38,7 @@ from tests.helpers.visitors import (
 pytestmark = pytest.mark.django_db
 
 
-# The main way ------------------------------------------------------------------------------------
+# From the link to the QR code ---------------------------------------------------------------------
 
 
 def test_a_new_visitor_gets_from_the_link_to_the_qr_code() -> None:
@@ -90,7 +90,7 @@ def test_a_live_session_needs_one_tap() -> None:
     assert state_in(visitor.look()) == "created"
 
 
-def test_without_javascript_a_page_refreshes_while_all_threads_wait(all_wait: None) -> None:
+def test_without_javascript_a_page_refreshes_while_all_threads_wait(all_threads_wait: None) -> None:
     visitor = Visitor(make_event()).signed_in(make_account())
     ticket_url = location_of(visitor.send("request"))
     shown = visitor.get(ticket_url)
@@ -152,7 +152,7 @@ def test_signing_out_everywhere_ends_sessions_on_other_devices() -> None:
     assert location_of(visitor.send("request")) == visitor.step_url("phone")
 
 
-# Promoters ---------------------------------------------------------------------------------------
+# Promoters ----------------------------------------------------------------------------------------
 
 
 def test_a_guest_is_attributed_to_promoter_and_team() -> None:
@@ -190,7 +190,7 @@ def test_the_link_of_a_promoter_of_another_event_is_not_found(step: str) -> None
     assert rows() == before
 
 
-# Tickets and passes ------------------------------------------------------------------------------
+# Tickets and passes -------------------------------------------------------------------------------
 
 
 def test_only_the_owner_sees_a_ticket() -> None:
@@ -217,7 +217,7 @@ def test_a_request_that_failed_keeps_its_ticket() -> None:
     assert str(request.ticket_id) in html_of(shown)
 
 
-# Languages and zones -----------------------------------------------------------------------------
+# Languages and zones ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def test_times_are_in_the_time_zone_of_the_event() -> None:
     assert "Atlantic/Azores" in html_of(Visitor(event).look())
 
 
-# HTMX --------------------------------------------------------------------------------------------
+# HTMX ---------------------------------------------------------------------------------------------
 
 
 def test_every_step_has_a_partial_at_the_same_address() -> None:
@@ -277,7 +277,7 @@ def test_every_step_has_a_partial_at_the_same_address() -> None:
     create_due_guests()
     polled = visitor.get(ticket["HX-Push-Url"])
     assert (state_in(polled), is_partial(polled)) == ("created", True)
-    # The same address without HTMX is the whole page.
+    # The same address without HTMX responds with the whole page.
     assert not is_partial(visitor.get(ticket["HX-Push-Url"], headers={"hx-request": ""}))
 
 

@@ -1,4 +1,4 @@
-"""What a link leads to is remembered for a moment: what that saves, and what it must not do."""
+"""The cache of promo links: which queries it saves, and which data it must not share."""
 
 import re
 from datetime import timedelta
@@ -12,7 +12,8 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from promo.links import open_link
-from promo.rendering import EACH_ONES_CSRF
+from promo.rendering import CSRF_PLACEHOLDER
+from promo.steps import Step
 from tests.factories import make_account, make_event, make_event_promoter
 from tests.helpers.visitors import signed_step
 
@@ -31,6 +32,12 @@ def test_a_cached_link_makes_no_query(settings: Settings, django_assert_num_quer
     with django_assert_num_queries(0):
         link = open_link(event.slug, promoter.code)
     assert (link.event, link.promoter) == (event, promoter)
+
+
+def test_templates_can_write_the_url_of_each_step() -> None:
+    link = open_link(make_event().slug, "")
+    for step in Step:
+        assert getattr(link, f"{step}_url") == link.step_url(step)
 
 
 def test_a_change_of_staff_shows_when_the_link_expires(settings: Settings) -> None:
@@ -132,21 +139,21 @@ def test_a_cached_page_expires_with_its_link(settings: Settings, client: Client)
 def test_addresses_with_different_queries_share_a_cached_page(
     settings: Settings, client: Client
 ) -> None:
-    """Social networks add a word of their own to each click."""
+    """Social networks add a parameter to each click."""
     settings.LINK_SECONDS = 60.0
     address = f"/promo/{make_event().slug}/"
     for number in range(5):
         client.get(f"{address}?click={number}")
-    page = client.get(f'{address}?click="><script>&{EACH_ONES_CSRF}').content.decode()
+    page = client.get(f'{address}?click="><script>&{CSRF_PLACEHOLDER}').content.decode()
     assert len(open_link(address.split("/")[2], "").pages) == 1
     assert '"><script>' not in page
-    assert page.count(EACH_ONES_CSRF) == 1  # What was sent, and not a token in its place.
+    assert page.count(CSRF_PLACEHOLDER) == 1  # The visitor's own text; no token replaced it.
 
 
 def test_the_steps_of_a_new_visitor_make_few_queries(
     settings: Settings, client: Client, django_assert_num_queries: Any
 ) -> None:
-    """Of a journey of somebody new, with the link opened by somebody else before."""
+    """Another visitor has opened the link before, so the event is cached."""
     settings.LINK_SECONDS = 60.0
     event = make_event()
     client.get(f"/promo/{event.slug}/")
@@ -156,7 +163,7 @@ def test_the_steps_of_a_new_visitor_make_few_queries(
         client.get(f"/promo/{event.slug}/")
     with django_assert_num_queries(0):
         client.get(f"/promo/{event.slug}/-/phone/")
-    with django_assert_num_queries(1):  # Has the phone an account?
+    with django_assert_num_queries(1):  # It looks up the phone.
         shown = client.post(f"/promo/{event.slug}/-/phone/", form, headers={"HX-Request": "true"})
     names |= signed_step(shown)
     with django_assert_num_queries(9):

@@ -13,12 +13,9 @@ from tests.helpers.visitors import PHONE, Visitor, error_beside, html_of, last_c
 pytestmark = pytest.mark.django_db
 
 
-# Codes -------------------------------------------------------------------------------------------
-
-
 @pytest.fixture
-def coded() -> tuple[Visitor, User]:
-    """Somebody with an account, in front of the form for the code they were sent."""
+def at_code_form() -> tuple[Visitor, User]:
+    """A visitor at the code form, and the account whose code was sent."""
     account = make_account()
     visitor = Visitor(make_event())
     visitor.give_phone(account.phone or "")
@@ -26,8 +23,8 @@ def coded() -> tuple[Visitor, User]:
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_the_last_two_codes_are_good(which: int, coded: tuple[Visitor, User]) -> None:
-    visitor, account = coded
+def test_the_last_two_codes_are_good(which: int, at_code_form: tuple[Visitor, User]) -> None:
+    visitor, account = at_code_form
     codes = [last_code(account).digits()]
     assert location_of(visitor.send("code", resend="1")) == visitor.step_url("code")
     codes.append(last_code(account).digits())
@@ -35,8 +32,8 @@ def test_the_last_two_codes_are_good(which: int, coded: tuple[Visitor, User]) ->
     assert "/ticket/" in location_of(visitor.send("code", code=codes[which]))
 
 
-def test_a_third_code_voids_the_first(coded: tuple[Visitor, User]) -> None:
-    visitor, account = coded
+def test_a_third_code_voids_the_first(at_code_form: tuple[Visitor, User]) -> None:
+    visitor, account = at_code_form
     first = last_code(account).digits()
     for _ in range(2):
         visitor.send("code", resend="1")
@@ -45,10 +42,12 @@ def test_a_third_code_voids_the_first(coded: tuple[Visitor, User]) -> None:
     assert "/ticket/" in location_of(visitor.type_code(account))
 
 
-def test_a_code_counts_only_in_the_browser_that_asked_for_it(coded: tuple[Visitor, User]) -> None:
-    visitor, account = coded
+def test_a_code_counts_only_in_the_browser_that_asked_for_it(
+    at_code_form: tuple[Visitor, User],
+) -> None:
+    visitor, account = at_code_form
     thief = Visitor(visitor.event)
-    # The thief stands in front of the code form too, by naming a phone of their own first.
+    # The thief reaches the code form too, with another phone.
     accomplice = make_account()
     thief.give_phone(accomplice.phone or "")
     assert thief.send("code", code=last_code(account).digits()).status_code == 422
@@ -56,8 +55,10 @@ def test_a_code_counts_only_in_the_browser_that_asked_for_it(coded: tuple[Visito
     assert "/ticket/" in location_of(visitor.type_code(account))
 
 
-def test_a_code_for_another_browser_does_not_void_this_one(coded: tuple[Visitor, User]) -> None:
-    visitor, account = coded
+def test_a_code_for_another_browser_does_not_void_this_one(
+    at_code_form: tuple[Visitor, User],
+) -> None:
+    visitor, account = at_code_form
     own = last_code(account).digits()
     elsewhere = Visitor(visitor.event)
     elsewhere.give_phone(account.phone or "")
@@ -65,8 +66,8 @@ def test_a_code_for_another_browser_does_not_void_this_one(coded: tuple[Visitor,
     assert "/ticket/" in location_of(elsewhere.type_code(account))
 
 
-def test_an_expired_code_is_refused(coded: tuple[Visitor, User]) -> None:
-    visitor, account = coded
+def test_an_expired_code_is_refused(at_code_form: tuple[Visitor, User]) -> None:
+    visitor, account = at_code_form
     LoginCode.objects.update(expires_at=Now())
     response = visitor.type_code(account)
     assert response.status_code == 422
@@ -74,8 +75,8 @@ def test_an_expired_code_is_refused(coded: tuple[Visitor, User]) -> None:
     assert not GuestRequest.objects.exists()
 
 
-def test_a_code_counts_once(coded: tuple[Visitor, User]) -> None:
-    visitor, account = coded
+def test_a_code_counts_once(at_code_form: tuple[Visitor, User]) -> None:
+    visitor, account = at_code_form
     visitor.type_code(account)
     visitor.browser.post("/sign-out/")
     visitor.give_phone(account.phone or "")
@@ -83,8 +84,10 @@ def test_a_code_counts_once(coded: tuple[Visitor, User]) -> None:
     assert visitor.send("code", code=used.digits()).status_code == 422
 
 
-def test_the_sixth_try_is_refused_even_with_the_right_code(coded: tuple[Visitor, User]) -> None:
-    visitor, account = coded
+def test_the_sixth_try_is_refused_even_with_the_right_code(
+    at_code_form: tuple[Visitor, User],
+) -> None:
+    visitor, account = at_code_form
     right = last_code(account).digits()
     wrong = f"{(int(right) + 1) % 1_000_000:06d}"
     for _ in range(5):
@@ -96,8 +99,10 @@ def test_the_sixth_try_is_refused_even_with_the_right_code(coded: tuple[Visitor,
     assert not GuestRequest.objects.exists()
 
 
-def test_codes_are_limited_for_a_browser(settings: Settings, coded: tuple[Visitor, User]) -> None:
-    visitor, account = coded
+def test_codes_are_limited_for_a_browser(
+    settings: Settings, at_code_form: tuple[Visitor, User]
+) -> None:
+    visitor, account = at_code_form
     settings.LOGIN_CODES_PER_BROWSER = 2
     visitor.send("code", resend="1")
     for response in (visitor.send("code", resend="1"), visitor.give_phone(account.phone or "")):

@@ -1,4 +1,4 @@
-"""Pages that wait for long: whose socket brings nothing, or whose worker does not come."""
+"""Pages that wait for long, because the worker or the ws process is frozen."""
 
 from datetime import timedelta
 
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.processes]
 
 
 def test_a_page_says_that_we_are_busy_after_a_long_wait(stack: Stack, page: Page) -> None:
-    """Not the second that it promised at first, for as long as it takes."""
+    """The first estimate of a second does not stay on screen."""
     page.clock.install()
     with stack.frozen("worker"), stack.frozen("sweeper"):
         ask_for_a_place(page)
@@ -35,24 +35,24 @@ def ask_for_a_place(page: Page) -> None:
     page.click("form.step .button")
 
 
-def wait_for_socket(page: Page, heard: list[object]) -> None:
-    """Let the page go on until its socket has brought the present state."""
+def wait_for_socket(page: Page, received: list[object]) -> None:
+    """Wait until the page's socket has received the present state."""
     for _ in range(400):
-        if heard:
+        if received:
             return
         page.wait_for_timeout(50)
-    pytest.fail("the socket brought nothing")
+    pytest.fail("the socket received nothing")
 
 
 def test_a_page_polls_although_its_socket_is_open(stack: Stack, page: Page) -> None:
-    """The protection is FIRST_WITH_SOCKET in ticket.js; without it a page asks after 12 seconds."""
+    """FIRST_WITH_SOCKET in ticket.js sets the first poll. Without it a page polls after 12 s."""
     page.clock.install()
-    heard: list[object] = []
-    page.on("websocket", lambda opened: opened.on("framereceived", lambda it: heard.append(it)))
+    received: list[object] = []
+    page.on("websocket", lambda opened: opened.on("framereceived", lambda it: received.append(it)))
     with stack.frozen("worker"), stack.frozen("sweeper"):
         ask_for_a_place(page)
         expect(page.locator("#ticket[data-state=processing]")).to_be_visible()
-        wait_for_socket(page, heard)
+        wait_for_socket(page, received)
         with stack.frozen("ws"):
             create_due_guests()
             wait_for(lambda: GuestRequest.objects.get().state == "created")

@@ -12,23 +12,16 @@ from django.template.loader import render_to_string
 from accounts.email_links import signature_for
 from accounts.models import Claim
 from guests.claims.services import grant_claim, undo_claim
-from tests.factories import (
-    make_account,
-    make_event,
-    make_guest,
-    make_staff,
-)
-from tests.helpers.pages import Outline, check_page
+from tests.factories import make_account, make_event, make_guest, make_staff
+from tests.helpers.pages import Outline, check_page, in_both_languages
 from tests.helpers.visitors import PERSON, Visitor, html_of, location_of
 
 pytestmark = pytest.mark.django_db
 
 VENDOR = Path(settings.BASE_DIR) / "static" / "vendor"
 
-in_both_languages = pytest.mark.parametrize("language", ["pt", "en"])
 
-
-# The steps ---------------------------------------------------------------------------------------
+# The steps ----------------------------------------------------------------------------------------
 
 
 @in_both_languages
@@ -77,7 +70,7 @@ def test_back_leads_from_every_step_to_the_event(shown: str, header: str) -> Non
     assert response[header] == visitor.step_url("phone")
 
 
-# A pass, and errors ------------------------------------------------------------------------------
+# A pass, and errors -------------------------------------------------------------------------------
 
 
 @in_both_languages
@@ -149,7 +142,7 @@ def test_error_pages_make_no_query(name: str, django_assert_num_queries: Any) ->
     assert "<main" in html
 
 
-# Files -------------------------------------------------------------------------------------------
+# Files --------------------------------------------------------------------------------------------
 
 
 def test_third_party_files_match_their_checksums() -> None:

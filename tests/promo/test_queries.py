@@ -1,4 +1,4 @@
-"""How often each step of a guest's way asks the database: what a step costs, at two sizes."""
+"""The number of queries of every step, for an empty and for a longer list."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from promo.ticket_access import TicketAccess, find_tickets
 from tests.factories import make_account, make_event, make_event_promoter, make_guest, make_request
 from tests.helpers.visitors import PHONE, Visitor, state_in
 
-# Rows must be committed as they are in real life: savepoints would be counted as well.
+# Each test runs without a transaction around it, whose savepoints would be counted as well.
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -27,24 +27,24 @@ def event(request: pytest.FixtureRequest) -> Event:
     for _ in range(request.param):
         make_request(event)
     create_due_guests()
-    # The first look at an event writes it down for an emergency, once in 30 seconds.
+    # The first request for an event saves it for outages, at most once in 30 seconds.
     Visitor(event).look()
     return event
 
 
 @pytest.fixture
 def guest(event: Event) -> Visitor:
-    """Somebody in front of the event's page, with HTMX."""
+    """A visitor of the event, with HTMX."""
     return Visitor(event, htmx=True)
 
 
 @contextmanager
 def queries(expected: int) -> Iterator[None]:
-    """Expect so many statements: BEGIN and COMMIT are two of them."""
-    with CaptureQueriesContext(connection) as asked:
+    """Check the number of statements in a block, BEGIN and COMMIT included."""
+    with CaptureQueriesContext(connection) as captured:
         yield
-    said = "\n".join(query["sql"][:160] for query in asked.captured_queries)
-    assert len(asked) == expected, f"{len(asked)} queries:\n{said}"
+    statements = "\n".join(query["sql"][:160] for query in captured.captured_queries)
+    assert len(captured) == expected, f"{len(captured)} queries:\n{statements}"
 
 
 def test_the_event_page_makes_one_query(guest: Visitor) -> None:
@@ -135,7 +135,7 @@ def test_sockets_that_open_together_make_two_queries(event: Event, guest: Visito
     (first, _), (second, _) = wanted
     strangers = [(first, wanted[1][1]), (second, wanted[0][1]), (uuid4(), wanted[0][1])]
     hidden = find_tickets(strangers)
-    assert {(each.sight, each.stored, each.ticket) for each in hidden} == {
+    assert {(each.access, each.stored, each.ticket) for each in hidden} == {
         (TicketAccess.NOTHING, None, None)
     }
 

@@ -23,11 +23,8 @@ from tests.helpers.visitors import PHONE, Visitor, last_code
 pytestmark = pytest.mark.django_db
 
 
-# Queries -----------------------------------------------------------------------------------------
-
-
 def crowd(event: Event, size: int) -> None:
-    """Put people and promoters on an event, and other events beside it."""
+    """Add guests and promoters to an event, and make as many other events."""
     for account in make_accounts(size):
         make_request(event, account)
     create_due_guests()
@@ -69,7 +66,7 @@ def tap(visitor: Visitor, _account: User) -> HttpResponseBase:
 
 
 def tap_without_javascript(visitor: Visitor, _account: User) -> HttpResponseBase:
-    """The guest is made in this request too."""
+    """Send the request without HTMX, which creates the guest as well."""
     return visitor.signed_in(make_account()).send("request")
 
 
@@ -90,8 +87,8 @@ def queries_of(work: Callable[[], HttpResponseBase]) -> int:
     return len(seen)
 
 
-def cost(step: Callable[[Visitor, User], HttpResponseBase], size: int) -> int:
-    """Count the queries of a step at an event with `size` people before."""
+def queries_at(step: Callable[[Visitor, User], HttpResponseBase], size: int) -> int:
+    """Return the number of queries of a step, at an event with `size` guests."""
     event = make_event()
     crowd(event, size)
     account = make_guest(event).account
@@ -119,12 +116,12 @@ def cost(step: Callable[[Visitor, User], HttpResponseBase], size: int) -> int:
 def test_a_step_makes_the_same_queries_for_few_and_many_guests(
     step: Callable[[Visitor, User], HttpResponseBase], most: int
 ) -> None:
-    few = cost(step, 1)
+    few = queries_at(step, 1)
     User.objects.filter(phone=PHONE).delete()
-    assert cost(step, 12) == few <= most
+    assert queries_at(step, 12) == few <= most
 
 
-def register_cost(size: int) -> int:
+def queries_to_register(size: int) -> int:
     visitor = Visitor(make_event(), htmx=True)
     crowd(visitor.event, size)
     visitor.look()
@@ -132,7 +129,7 @@ def register_cost(size: int) -> int:
     return queries_of(visitor.register)
 
 
-def code_cost(size: int) -> int:
+def queries_to_send_a_code(size: int) -> int:
     visitor, account = Visitor(make_event(), htmx=True), make_account()
     crowd(visitor.event, size)
     visitor.look()
@@ -141,7 +138,7 @@ def code_cost(size: int) -> int:
     return queries_of(lambda: visitor.send("code", code=digits))
 
 
-def waiting_cost(size: int) -> int:
+def queries_while_waiting(size: int) -> int:
     event = make_event(capacity=1)
     crowd(event, size)
     account = make_guest(event).account
@@ -151,7 +148,8 @@ def waiting_cost(size: int) -> int:
 
 
 @pytest.mark.parametrize(
-    ("cost_of", "most"), [(register_cost, 16), (code_cost, 20), (waiting_cost, 6)]
+    ("cost_of", "most"),
+    [(queries_to_register, 16), (queries_to_send_a_code, 20), (queries_while_waiting, 6)],
 )
 def test_the_last_step_makes_the_same_queries_for_few_and_many_guests(
     cost_of: Callable[[int], int], most: int

@@ -1,4 +1,4 @@
-"""One request, two readers: what the limits do not see of a phone, the view must not see either."""
+"""Limits and views read the same phone from a request, whatever its spelling and type."""
 
 import json
 from typing import Any
@@ -11,18 +11,15 @@ from rest_framework import serializers as drf
 from promo.api import serializers
 from snap.wsgi import application
 from tests.factories import make_account, make_event
-from tests.helpers.visitors import Answer, Visitor, rows
+from tests.helpers.api import CHECK, CREATE_ASYNC, LOGIN, REGISTER
+from tests.helpers.visitors import Response, Visitor, rows
 
 pytestmark = pytest.mark.django_db
 
-CHECK = "/api/client-auth-v2/check-phone"
-LOGIN = "/api/client-auth/login"
-REGISTER = "/api/client-auth/register"
-CREATE = "/api/client-auth/guests/create-async"
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 
-# Ways to write +351 961 234 567, each taken by somebody's keyboard, contacts or script.
+# Spellings of +351 961 234 567 that keyboards, contacts and scripts produce.
 SPELLINGS = [
     "+351961234567",
     "961234567",
@@ -38,16 +35,16 @@ SPELLINGS = [
 ]
 
 
-def send(path: str, body: bytes | str, content_type: str = JSON) -> Answer:
+def send(path: str, body: bytes | str, content_type: str = JSON) -> Response:
     return Client().generic("POST", path, body, content_type)
 
 
-# One phone is one phone --------------------------------------------------------------------------
+# Spellings ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", [CHECK, LOGIN, REGISTER])
 def test_each_spelling_counts_for_the_same_phone_and_block(settings: Settings, path: str) -> None:
-    """The limits of one and of none left say so: whichever is asked for first uses them up."""
+    """The first spelling uses up the limit of one, and a limit of none refuses all of them."""
     person = {"firstName": "Rui", "lastName": "Exemplo", "email": "rui@example.com"}
     for first in SPELLINGS:
         settings.LIMIT_PHONE, settings.LIMIT_PHONES_BLOCK = 1_000_000, 1
@@ -57,8 +54,8 @@ def test_each_spelling_counts_for_the_same_phone_and_block(settings: Settings, p
         429 if path != REGISTER else 201
     )
     settings.LIMIT_PHONE = 0
-    told = [send(path, json.dumps({**person, "phone": each})).status_code for each in SPELLINGS]
-    assert told == [429] * len(SPELLINGS)
+    statuses = [send(path, json.dumps({**person, "phone": each})).status_code for each in SPELLINGS]
+    assert statuses == [429] * len(SPELLINGS)
 
 
 @pytest.mark.parametrize("country", ["PT", "PT ", " PT", "\tPT", "PT\n"])
@@ -77,12 +74,12 @@ def test_limits_and_form_read_each_spelling_alike(settings: Settings, spelling: 
     assert Visitor(event).give_phone().status_code == 429
 
 
-# Content types -----------------------------------------------------------------------------------
+# Content types ------------------------------------------------------------------------------------
 
 PHONE = json.dumps({"phone": "+351961234567"})
 
 
-@pytest.mark.parametrize("path", [CHECK, LOGIN, REGISTER, CREATE])
+@pytest.mark.parametrize("path", [CHECK, LOGIN, REGISTER, CREATE_ASYNC])
 @pytest.mark.parametrize(
     "content_type",
     [
@@ -140,8 +137,8 @@ def test_a_body_that_is_no_json_object_is_refused(body: bytes) -> None:
     assert response.json()["code"] == "invalid"
 
 
-def through_the_server(method: str, path: str, content_type: str) -> tuple[int, bytes]:
-    """Ask the WSGI application itself: Django's test client skips what stands before Django."""
+def call_application(method: str, path: str, content_type: str) -> tuple[int, bytes]:
+    """Call the WSGI application, because Django's test client skips the code before Django."""
     made = RequestFactory().generic(method, path, b"phone=961234567", "text/plain")
     environ: dict[str, Any] = {**made.environ, "CONTENT_TYPE": content_type}
     status: list[str] = []
@@ -169,23 +166,27 @@ def through_the_server(method: str, path: str, content_type: str) -> tuple[int, 
 @pytest.mark.parametrize("kind", [FORM, "multipart/form-data; boundary=x", "text/plain", JSON])
 def test_pages_accept_only_utf8(parameters: str, kind: str) -> None:
     event = make_event()
-    asked = [("POST", f"/promo/{event.slug}/-/phone/"), ("GET", "/challenge/?for=a"), ("GET", "/")]
-    for method, path in asked:
-        status, body = through_the_server(method, path, f"{kind}; {parameters}")
+    requests = [
+        ("POST", f"/promo/{event.slug}/-/phone/"),
+        ("GET", "/challenge/?for=a"),
+        ("GET", "/"),
+    ]
+    for method, path in requests:
+        status, body = call_application(method, path, f"{kind}; {parameters}")
         assert status == 415, method
         assert b"<h1" in body
-    status, body = through_the_server("POST", CHECK, f"{kind}; {parameters}")
+    status, body = call_application("POST", CHECK, f"{kind}; {parameters}")
     assert status == 415
     assert json.loads(body)["code"] == "unsupported_media_type"
 
 
-# Types -------------------------------------------------------------------------------------------
+# Types --------------------------------------------------------------------------------------------
 
 KINDS = {
     CHECK: serializers.PhoneSerializer,
     LOGIN: serializers.LoginSerializer,
     REGISTER: serializers.RegisterSerializer,
-    CREATE: serializers.PlaceSerializer,
+    CREATE_ASYNC: serializers.PlaceSerializer,
 }
 GOOD: dict[str, Any] = {
     "phone": "+351961234567",
@@ -235,6 +236,6 @@ def test_the_id_of_the_callers_account_is_accepted() -> None:
     client = Client()
     client.force_login(account)
     body = {"event_id": event.pk, "client_user_id": account.pk}
-    assert client.post(CREATE, body, content_type=JSON).status_code == 202
+    assert client.post(CREATE_ASYNC, body, content_type=JSON).status_code == 202
     body = {"event_id": event.pk, "client_user_id": account.pk + 1}
-    assert client.post(CREATE, body, content_type=JSON).json()["code"] == "not_yours"
+    assert client.post(CREATE_ASYNC, body, content_type=JSON).json()["code"] == "not_yours"

@@ -1,4 +1,4 @@
-"""Forms of two tabs, and of somebody else: a step is about its own phone and event, or nothing."""
+"""Every form of a step is about one phone and event: in two tabs, and when it is forged."""
 
 import re
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from tests.factories import make_account, make_event
 from tests.helpers.outages import open_breaker
 from tests.helpers.visitors import (
     PERSON,
-    Answer,
+    Response,
     Visitor,
     address_of_step,
     html_of,
@@ -23,6 +23,7 @@ from tests.helpers.visitors import (
     rows,
     signed_step,
     state_in,
+    with_and_without_htmx,
 )
 
 pytestmark = pytest.mark.django_db
@@ -31,12 +32,11 @@ STEP_AGE = 2 * 60 * 60
 MAX_REMEMBERED = 8
 FIRST, SECOND = "+351961000001", "+351961000002"
 
-browsers = pytest.mark.parametrize("htmx", [False, True], ids=["plain", "htmx"])
 events = pytest.mark.parametrize("two_events", [False, True], ids=["one event", "two events"])
 
 
 class Tab:
-    """One tab of a browser that has others: it knows the form it shows, and no other."""
+    """One of several tabs of a browser. It knows only the form that it shows."""
 
     def __init__(self, browser: Client, event: Event, *, htmx: bool) -> None:
         self.browser, self.event = browser, event
@@ -47,17 +47,17 @@ class Tab:
     def url(self, step: str) -> str:
         return f"/promo/{self.event.slug}/-/{step}/"
 
-    def get(self, address: str) -> Answer:
+    def get(self, address: str) -> Response:
         return self._show(self.browser.get(address, headers=self.headers))
 
-    def send(self, step: str, **fields: str) -> Answer:
+    def send(self, step: str, **fields: str) -> Response:
         response = self.browser.post(self.url(step), self.form | fields, headers=self.headers)
         return self._show(response)
 
-    def give_phone(self, phone: str) -> Answer:
+    def give_phone(self, phone: str) -> Response:
         return self.send("phone", phone=phone)
 
-    def _show(self, response: Answer) -> Answer:
+    def _show(self, response: Response) -> Response:
         if response.status_code in {302, 303}:
             self.address = response["Location"]
             return self._show(self.browser.get(self.address, headers=self.headers))
@@ -69,7 +69,7 @@ class Tab:
         return response
 
 
-def text(response: Answer) -> str:
+def text(response: Response) -> str:
     return html_of(response)
 
 
@@ -79,10 +79,10 @@ def two_tabs(*, htmx: bool, two_events: bool) -> tuple[Tab, Tab]:
     return Tab(browser, event, htmx=htmx), Tab(browser, other, htmx=htmx)
 
 
-# Two tabs ----------------------------------------------------------------------------------------
+# Two tabs -----------------------------------------------------------------------------------------
 
 
-@browsers
+@with_and_without_htmx
 @events
 def test_a_name_gets_the_phone_that_its_own_tab_gave(*, htmx: bool, two_events: bool) -> None:
     first, second = two_tabs(htmx=htmx, two_events=two_events)
@@ -94,7 +94,7 @@ def test_a_name_gets_the_phone_that_its_own_tab_gave(*, htmx: bool, two_events: 
     assert GuestRequest.objects.get().event == first.event
 
 
-@browsers
+@with_and_without_htmx
 @events
 def test_a_code_proves_the_phone_of_its_own_tab(*, htmx: bool, two_events: bool) -> None:
     one, other = make_account(phone=FIRST), make_account(phone=SECOND)
@@ -108,7 +108,7 @@ def test_a_code_proves_the_phone_of_its_own_tab(*, htmx: bool, two_events: bool)
     assert other.verified_at is None
 
 
-@browsers
+@with_and_without_htmx
 def test_another_code_goes_to_the_phone_of_its_own_tab(*, htmx: bool) -> None:
     one, other = make_account(phone=FIRST), make_account(phone=SECOND)
     first, second = two_tabs(htmx=htmx, two_events=False)
@@ -119,7 +119,7 @@ def test_another_code_goes_to_the_phone_of_its_own_tab(*, htmx: bool) -> None:
     assert LoginCode.objects.filter(account=other).count() == 1
 
 
-@browsers
+@with_and_without_htmx
 def test_a_claim_is_about_the_phone_of_its_own_tab(*, htmx: bool) -> None:
     one, other = make_account(phone=FIRST), make_account(phone=SECOND)
     first, second = two_tabs(htmx=htmx, two_events=False)
@@ -131,13 +131,13 @@ def test_a_claim_is_about_the_phone_of_its_own_tab(*, htmx: bool) -> None:
     assert not other.claims.exists()
 
 
-def link_in(response: Answer, step: str) -> str:
+def link_in(response: Response, step: str) -> str:
     found = re.search(rf'href="([^"]*/{step}/[^"]*)"', text(response))
     assert found
     return found[1]
 
 
-@browsers
+@with_and_without_htmx
 def test_a_proof_goes_to_the_account_that_its_own_tab_was_about(*, htmx: bool) -> None:
     event = make_event(requires_proof=True)
     one, other = make_account(phone=FIRST), make_account(phone=SECOND)
@@ -148,7 +148,7 @@ def test_a_proof_goes_to_the_account_that_its_own_tab_was_about(*, htmx: bool) -
     assert not LoginCode.objects.exists()
 
 
-@browsers
+@with_and_without_htmx
 def test_a_reloaded_step_is_about_the_same_phone(*, htmx: bool) -> None:
     first, second = two_tabs(htmx=htmx, two_events=False)
     first.give_phone(FIRST)
@@ -162,7 +162,7 @@ def test_a_reloaded_step_is_about_the_same_phone(*, htmx: bool) -> None:
     assert User.objects.get().phone == FIRST
 
 
-@browsers
+@with_and_without_htmx
 def test_tabs_keep_their_own_phones_in_an_outage(*, htmx: bool) -> None:
     first, second = two_tabs(htmx=htmx, two_events=False)
     first.get(f"/promo/{first.event.slug}/")
@@ -174,7 +174,7 @@ def test_tabs_keep_their_own_phones_in_an_outage(*, htmx: bool) -> None:
     assert stored.entry.phone == FIRST
 
 
-# Forms of somebody else --------------------------------------------------------------------------
+# Forged forms -------------------------------------------------------------------------------------
 
 
 def another_browser(visitor: Visitor) -> tuple[Visitor, dict[str, str]]:
@@ -251,10 +251,10 @@ def test_a_form_counts_for_two_hours(age: int, *, counts: bool) -> None:
     assert User.objects.exists() == counts
 
 
-# Addresses ---------------------------------------------------------------------------------------
+# Addresses ----------------------------------------------------------------------------------------
 
 
-@browsers
+@with_and_without_htmx
 def test_the_address_of_a_step_does_not_contain_the_phone(*, htmx: bool) -> None:
     tab, _ = two_tabs(htmx=htmx, two_events=False)
     tab.give_phone(FIRST)

@@ -1,4 +1,4 @@
-"""Who may see a ticket: the same viewers at the page, the API and both sockets."""
+"""Who may see a ticket: page, API and both sockets decide alike."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +25,7 @@ Session = dict[str, Any]
 
 
 def cookie(session: Session, account: User | None = None) -> str:
-    """Return the cookie of a browser with these values in its session."""
+    """Return the Cookie header of a browser with these values in its session."""
     store = SessionStore(session_of(account)) if account else SessionStore()
     store.update(session)
     store.save()
@@ -33,7 +33,7 @@ def cookie(session: Session, account: User | None = None) -> str:
 
 
 def registered_in_an_emergency() -> GuestRequest:
-    """Return a ticket with a QR code whose account a browser registered in an emergency."""
+    """Return a ticket with a QR code, whose account a browser registered in an outage."""
     account = make_account()
     User.objects.filter(pk=account.pk).update(browser=BROWSER)
     guest = make_guest(account=account)
@@ -57,9 +57,9 @@ def by_api(stack: Stack, request: GuestRequest, cookie: str) -> str:
 
 
 def by_socket(stack: Stack, request: GuestRequest, cookie: str, kind: str) -> str:
-    """Return what the socket says until it closes or falls silent; "" when it is refused."""
+    """Return all messages of a socket until it closes or is silent, "" when it is refused."""
     url = f"ws://localhost:{stack.ws_port}/ws/{kind}/{request.ticket_id}/"
-    heard = ""
+    received = ""
     try:
         with connect(
             url,
@@ -68,12 +68,12 @@ def by_socket(stack: Stack, request: GuestRequest, cookie: str, kind: str) -> st
             proxy=None,
         ) as opened:
             while True:
-                heard += str(opened.recv(timeout=1))
+                received += str(opened.recv(timeout=1))
     except (InvalidStatus, ConnectionClosed, TimeoutError):
-        return heard
+        return received
 
 
-# A name, and a function that returns the cookie of a viewer of this request.
+# Viewers by name, each with a function that returns their cookie for a request.
 VIEWERS: dict[str, Callable[[GuestRequest], str]] = {
     "nobody": lambda request: cookie({}),
     "a stranger": lambda request: cookie({}, make_account()),
@@ -115,7 +115,7 @@ GIVEN = "a browser that was given the ticket"
 def test_a_browser_that_was_only_given_the_ticket_never_sees_the_code(
     stack: Stack, browser: str
 ) -> None:
-    """The phone in an emergency was somebody else's: the code went to that account's email."""
+    """The phone belongs to another account, so the QR code went to the email of that account."""
     request = registered_in_an_emergency()
     ids = {"another": {BROWSER_KEY: "c" * 32}, "none": {}}
     if browser not in ids:
@@ -126,7 +126,7 @@ def test_a_browser_that_was_only_given_the_ticket_never_sees_the_code(
     sockets = [by_socket(stack, request, own, kind) for kind in ("promo", "guest-updates")]
     assert 'data-state="by_email' in page
     assert '"state":"by_email"' in api.replace(" ", "")
-    assert all(sockets), "a socket was refused"
+    assert all(sockets), "a socket was refused or silent"
     assert '"code": "by_email"' in sockets[1]
     assert '"type": "guest_creation_failed"' in sockets[1]
     for seen in (page, api, *sockets):
@@ -154,9 +154,9 @@ def test_a_dead_entry_is_the_same_on_every_surface(
     assert f'data-state="{state}' in by_page(stack, request, own)
     assert f'"state":"{state}"' in by_api(stack, request, own).replace(" ", "")
     assert by_socket(stack, request, own, "promo") == "ask"
-    heard = by_socket(stack, request, own, "guest-updates")
-    assert '"type": "guest_creation_failed"' in heard
-    assert f'"code": "{code}"' in heard
+    received = by_socket(stack, request, own, "guest-updates")
+    assert '"type": "guest_creation_failed"' in received
+    assert f'"code": "{code}"' in received
     other = cookie({BROWSER_KEY: BROWSER})
     assert by_socket(stack, request, other, "guest-updates") == ""
     assert "data-state" not in by_page(stack, request, other)
@@ -172,5 +172,5 @@ def test_the_owner_and_the_browser_that_registered_see_the_code_on_every_surface
         assert token_of(request) in by_api(stack, request, own)
         assert token_of(request) in by_socket(stack, request, own, "guest-updates")
     assert token_of(request) in by_socket(stack, request, cookie({}, request.account), "promo")
-    # The page asks by itself, and is signed in with that.
+    # The page then polls, and the response signs its browser in.
     assert by_socket(stack, request, here, "promo") == "ask"

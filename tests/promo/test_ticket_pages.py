@@ -1,4 +1,4 @@
-"""What a ticket shows in each of its states, on its page and in a push."""
+"""Tickets in each of their states, on their page and in a push."""
 
 from collections.abc import Callable
 
@@ -10,21 +10,12 @@ from accounts.models import User
 from guests.models import GuestRequest
 from guests.requests.tickets import Ticket
 from promo.rendering import ticket_context
-from tests.factories import (
-    make_account,
-    make_guest,
-    make_request,
-)
+from tests.factories import make_account, make_guest, make_request
 from tests.helpers.events import event_with_waiting_list
-from tests.helpers.pages import Outline, check_page
+from tests.helpers.pages import Outline, check_page, in_both_languages
 from tests.helpers.visitors import Visitor, html_of, state_in
 
 pytestmark = pytest.mark.django_db
-
-in_both_languages = pytest.mark.parametrize("language", ["pt", "en"])
-
-
-# The ticket --------------------------------------------------------------------------------------
 
 
 def _processing(account: User) -> GuestRequest:

@@ -1,4 +1,4 @@
-"""Claims made with a victim's email: nobody asked them, and each decision is an email to them."""
+"""Claims with the email of a victim, who gets an email about each decision."""
 
 import pytest
 from pytest_django import Settings
@@ -79,7 +79,7 @@ def test_time_refuses_a_claim_whose_email_has_too_many_accounts() -> None:
 
 
 def test_emails_about_decisions_are_limited_for_a_mailbox() -> None:
-    """Each claim gives the same email for another phone, and staff refuse them all."""
+    """Each claim has the same email and another phone, and staff refuse all of them."""
     event, staff = make_event(), admin_client(make_staff())
     for number in range(15):
         holder = make_account()

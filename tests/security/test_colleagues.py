@@ -1,4 +1,4 @@
-"""A member of staff with every permission but a superuser's tries to sign in as a colleague."""
+"""Staff with every permission, who are no superuser, try to sign in as a colleague."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 
 NEW_PASSWORD = "correct horse staple"
 MINE = "attacker@example.com"
-# What tells how people sign in, and what they may do.
+# Tables that decide how accounts sign in, and what they may do.
 WATCHED: list[Any] = [
     User,
     User.groups.through,
@@ -33,7 +33,7 @@ WATCHED: list[Any] = [
 
 @pytest.fixture
 def attacker() -> User:
-    """Staff with every permission that there is."""
+    """Staff with every permission."""
     account = make_account(is_staff=True, phone="+351912000666")
     account.set_password("a long password")
     account.save()
@@ -50,7 +50,7 @@ def client(attacker: User) -> Client:
 
 
 def colleagues() -> list[User]:
-    """One for each kind of power."""
+    """Return an account for each kind of power: superuser, staff, group and permission."""
     boss, staff = make_staff(phone="+351912000001"), make_account(is_staff=True)
     grouped, allowed = make_account(), make_account()
     group = Group.objects.create(name="Porta")
@@ -111,7 +111,7 @@ def account_form(account: User) -> dict[str, Any]:
 
 
 def paths() -> list[str]:
-    """Return every address in admin that is about accounts, second factors, groups and blocks."""
+    """Return every path in admin about accounts, second factors, groups and blocked phones."""
     found = ["/admin/second-factor/"]
     for model in (User, TOTPDevice, StaticDevice, StaticToken, Group, BlockedPhone):
         if not admin.site.is_registered(model):
@@ -121,7 +121,7 @@ def paths() -> list[str]:
             for pk in model.objects.order_by("pk").values_list("pk", flat=True):
                 try:
                     found.append(reverse(f"admin:{name}", args=[pk]))
-                except NoReverseMatch:  # It takes no id.
+                except NoReverseMatch:  # The route has no id.
                     found.append(reverse(f"admin:{name}"))
                     break
     return found
@@ -142,7 +142,7 @@ def test_no_address_in_admin_changes_how_a_colleague_signs_in(client: Client) ->
             for pk in (*(account.pk for account in targets), 1, 2):
                 chosen = {"action": action, "_selected_action": pk, "post": "yes"}
                 client.post(path, chosen)
-    # The attacker may have made guests and blocked their phones; everything else is as it was.
+    # The attacker may make accounts of guests and block their phones, and nothing else.
     after = state()
     for table in (WATCHED.index(User), WATCHED.index(BlockedPhone)):
         known = {row["id"] for row in before[table]}
@@ -205,7 +205,7 @@ def test_staff_cannot_block_the_phone_of_a_colleague(client: Client, attacker: U
 
 
 def test_staff_change_guests_and_their_own_password(client: Client, attacker: User) -> None:
-    """Guests and promoters without powers are changed, and one's own password too."""
+    """Staff may change accounts without permissions, and their own password."""
     guest = make_account()
     make_promoter(account=guest)
     form = {

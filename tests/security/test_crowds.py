@@ -1,6 +1,6 @@
-"""A thousand real people behind one address get through, with the limits that production has.
+"""A thousand guests behind one address get their places, with the limits of production.
 
-120 people by default, which is past every limit of an address; a thousand with `--long`.
+The default is 60 guests, which is past every limit of an address. With `--long` it is a thousand.
 """
 
 import time
@@ -13,7 +13,7 @@ from pytest_django import Settings
 from guests.models import Event, GuestRequest
 from tests.factories import make_event
 from tests.helpers.challenges import solve
-from tests.helpers.visitors import Answer, Visitor, location_of, state_in
+from tests.helpers.visitors import Response, Visitor, location_of, state_in
 
 pytestmark = [pytest.mark.django_db, pytest.mark.timeout(600)]
 
@@ -28,13 +28,13 @@ def _as_in_production(settings: Settings) -> None:
     settings.LIMIT_PHONES_BROWSER, settings.LIMIT_PHONES_ADDRESS = 5, 1500
     settings.LIMIT_PHONES_NEAR, settings.LIMIT_PHONES_BLOCK = 20, 60
     settings.ACCOUNTS_PER_EMAIL, settings.EMAILS_PER_RECIPIENT = 3, 10
-    # A thousand phones solve on a thousand processors.
+    # The challenges of all guests are solved on this machine.
     settings.CHALLENGE_COST = 1
 
 
 @pytest.fixture
 def crowd(request: pytest.FixtureRequest) -> list[str]:
-    """Phones as people have them: at random over the blocks of three operators."""
+    """Random phones in the blocks of three operators."""
     dice = Random(13)
     size = 1000 if request.config.getoption("--long") else 60
     numbers = dice.sample(range(10**7), size)
@@ -42,7 +42,7 @@ def crowd(request: pytest.FixtureRequest) -> list[str]:
 
 
 class Person(Visitor):
-    """Somebody with a phone of their own, whose browser solves a challenge when it is asked to."""
+    """A visitor whose browser solves every challenge."""
 
     challenges = 0
 
@@ -50,13 +50,13 @@ class Person(Visitor):
         super().__init__(event)
         self.browser = Client(REMOTE_ADDR=ADDRESS, headers={"accept-language": "en"})
 
-    def insist(self, act: str, *args: str, **fields: str) -> Answer:
-        response: Answer = getattr(self, act)(*args, **fields)
+    def act(self, name: str, *args: str, **fields: str) -> Response:
+        response: Response = getattr(self, name)(*args, **fields)
         if response.status_code == 429:
-            assert b"data-challenge=" in response.content, "nobody is told to wait"
+            assert b"data-challenge=" in response.content, "every refusal has a challenge"
             solve(self.browser)
             Person.challenges += 1
-            response = getattr(self, act)(*args, **fields)
+            response = getattr(self, name)(*args, **fields)
         return response
 
 
@@ -64,13 +64,13 @@ def go_through(event: Event, crowd: list[str]) -> None:
     Person.challenges, begun = 0, time.monotonic()
     for number, phone in enumerate(crowd):
         person = Person(event)
-        assert person.insist("look").status_code == 200
+        assert person.act("look").status_code == 200
         if number % 20 == 0:
-            assert person.insist("give_phone", "12").status_code == 422, "some people mistype"
-        location_of(person.insist("give_phone", phone))
-        assert person.insist("open", "register").status_code == 200
-        ticket = location_of(person.insist("register", email=f"ines{number}@example.com"))
-        assert state_in(person.insist("get", ticket))
+            assert person.act("give_phone", "12").status_code == 422, "some mistype it"
+        location_of(person.act("give_phone", phone))
+        assert person.act("open", "register").status_code == 200
+        ticket = location_of(person.act("register", email=f"ines{number}@example.com"))
+        assert state_in(person.act("get", ticket))
     took = time.monotonic() - begun
     print(f"{len(crowd)} people in {took:.1f} s, {Person.challenges} challenges")
     assert GuestRequest.objects.count() == len(crowd)
@@ -85,4 +85,4 @@ def test_a_thousand_guests_behind_an_unknown_carrier_get_through(
     crowd: list[str],
 ) -> None:
     go_through(make_event(capacity=1000), crowd)
-    assert 0 < Person.challenges <= len(crowd), "one each at the most"
+    assert 0 < Person.challenges <= len(crowd), "at most one challenge for each guest"

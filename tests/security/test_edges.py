@@ -1,4 +1,4 @@
-"""What stands at the edge: caches, metrics, the inbox, the log, and answers in an emergency."""
+"""Leaks outside of pages: caches, metrics, the inbox, logs, and responses in an outage."""
 
 import logging
 import os
@@ -19,8 +19,8 @@ from accounts.exceptions import AccountError
 from accounts.services import register
 from guests.emergency.snapshots import save_event
 from guests.models import Guest, GuestRequest
+from snap.local.processes import BASE_DIR
 from snap.observability.logs import PlainFormatter, hide_secrets
-from snap.processes import BASE_DIR
 from tests.factories import make_account, make_event, make_guest, make_staff
 from tests.helpers import servers
 from tests.helpers.outages import open_breaker
@@ -31,9 +31,9 @@ from tests.helpers.visitors import Visitor, html_of
 
 AWAY: dict[str, Any] = {"REMOTE_ADDR": "192.0.2.7"}
 
-# Caches --------------------------------------------------------------------------------------
+# Caches -------------------------------------------------------------------------------------------
 
-# Routes whose answers anybody may keep, and why.
+# Routes whose responses may be cached, and why.
 KEPT = {
     "media/qr/<str:token>.png": "its address is as secret as the image, which never changes",
     "^media/posters/(?P<name>\\w[\\w.-]*)$": "posters are public, under a name that never changes",
@@ -68,9 +68,9 @@ def test_responses_with_personal_data_are_not_cached(settings: Settings) -> None
         path = address_of(route, guest)
         for client in (Client(), visitor.browser, staff):
             for response in (client.get(path), client.post(path, {"phone": "961234567"})):
-                said = response.headers.get("Cache-Control", "")
-                assert "no-store" in said, (path, response.status_code, said)
-                assert "public" not in said, path
+                cache_control = response.headers.get("Cache-Control", "")
+                assert "no-store" in cache_control, (path, response.status_code, cache_control)
+                assert "public" not in cache_control, path
                 walked += 1
     assert walked > 600
 
@@ -91,7 +91,7 @@ def test_static_files_are_cached(stack: Stack) -> None:
     assert "immutable" in http.get(stack.url + path).headers["cache-control"]
 
 
-# Metrics -------------------------------------------------------------------------------------
+# Metrics ------------------------------------------------------------------------------------------
 
 PRODUCTION = {
     "SECRET_KEY": "x" * 64,
@@ -132,7 +132,7 @@ def test_a_proxy_on_this_machine_does_not_open_metrics(client: Client, header: s
     assert client.get("/metrics", headers={header: "127.0.0.1"}).status_code == 403
 
 
-# The inbox -----------------------------------------------------------------------------------
+# The inbox ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -181,7 +181,7 @@ def test_without_a_key_only_this_machine_opens_the_inbox(inbox: str, settings: S
     assert Client().get("/inbox/").status_code == 200
 
 
-# In an emergency -----------------------------------------------------------------------------
+# Outages ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.django_db(transaction=True)
@@ -193,12 +193,12 @@ def test_only_the_browser_of_a_ticket_sees_that_it_is_queued() -> None:
     curious = Visitor(event)
     curious.browser.cookies["session"] = session_of(make_account())
     with open_breaker():
-        asked = owner.browser.post(
+        response = owner.browser.post(
             "/api/client-auth/guests/create",
             {"event_id": event.pk},
             content_type="application/json",
         )
-        ticket = asked.json()["ticketId"]
+        ticket = response.json()["ticketId"]
         page = f"/promo/{event.slug}/ticket/{ticket}/"
         call = f"/api/client-auth/guests/requests/{ticket}"
         assert owner.get(call).json()["state"] == "queued"
@@ -215,7 +215,7 @@ def test_only_the_browser_of_a_ticket_sees_that_it_is_queued() -> None:
         assert unknown["Refresh"] == unknown["Retry-After"]
 
 
-# The log -------------------------------------------------------------------------------------
+# The log ------------------------------------------------------------------------------------------
 
 TOKEN = "c1li-pY3-Uidc97lwpZZWfN3"
 SIGNED = "eyJhIjoxfQ:1xWttF:KzDoYl5e2EH0ouJ8wXzQDFxYLNbj4O6_khYqa4LEqPk"
@@ -269,14 +269,14 @@ def test_the_databases_log_quotes_neither_rows_nor_statements() -> None:
         register(phone=account.phone or "", language="en", **form)
     assert servers.postgresql is not None
     log = servers.postgresql.log_path
-    said = log.read_text(errors="replace")
-    assert "duplicate key" in said
-    assert [text for text in ("961777888", "Citada", "quoted2@") if text in said] == []
+    content = log.read_text(errors="replace")
+    assert "duplicate key" in content
+    assert [text for text in ("961777888", "Citada", "quoted2@") if text in content] == []
     assert log.stat().st_mode & 0o077 == 0
 
 
 def test_an_error_of_a_client_is_one_line_of_the_log() -> None:
-    """Anybody can cause one: a traceback for each would fill the disk."""
+    """Every client can cause such errors, and a traceback for each would fill the disk."""
     try:
         raise SuspiciousOperation("Invalid HTTP_HOST header")
     except SuspiciousOperation:
@@ -292,7 +292,7 @@ def test_an_error_of_a_client_is_one_line_of_the_log() -> None:
 
 @pytest.mark.processes
 def test_no_error_writes_a_token_into_any_log(stack: Stack) -> None:
-    """Errors of every kind around a pass: pages, images, sockets, a broken storage."""
+    """The errors are of pages, images, sockets and a broken storage."""
     starts = {name: len(stack.log(name)) for name in ("web", "ws", "worker", "emails", "sweeper")}
     guest = make_guest()
     token = guest.qr_token or ""
@@ -318,16 +318,16 @@ def test_no_error_writes_a_token_into_any_log(stack: Stack) -> None:
         http.get(f"{stack.url}/admin/?next={path}")
         http.get(f"{stack.url}/nowhere?back={path}&proof={SIGNED}")
     http.get(f"{stack.url}/nowhere", headers={"cookie": f"session={SIGNED}"})
-    said = "".join(stack.log(name)[start:] for name, start in starts.items())
-    assert "Internal Server Error" in said
-    assert "IsADirectoryError" in said
-    assert "[hidden]" in said
+    logged = "".join(stack.log(name)[start:] for name, start in starts.items())
+    assert "Internal Server Error" in logged
+    assert "IsADirectoryError" in logged
+    assert "[hidden]" in logged
     for secret in (token, SIGNED, SIGNED.rpartition(":")[2]):
-        assert secret not in said
+        assert secret not in logged
 
 
 def knock(port: int, path: str) -> None:
-    """Ask for a socket."""
+    """Send a websocket handshake over HTTP."""
     headers = {
         "connection": "upgrade",
         "upgrade": "websocket",

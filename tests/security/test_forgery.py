@@ -1,4 +1,4 @@
-"""Requests that somebody else's page sends, methods that pretend, and ways out of the site."""
+"""Cross-site requests, method overrides, open redirects, and data of other accounts."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -23,12 +23,12 @@ SAMPLES = {
     "promoter": "-",
     "path": "1",
 }
-# Routes that change nothing whatever one sends: they answer GET and HEAD only.
+# Methods that need a CSRF token.
 UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 
 
 def routes(patterns: Any = None, prefix: str = "/") -> Iterator[str]:
-    """Walk the whole urlconf and yield an address for each route in it."""
+    """Yield a path for each route of the URL configuration."""
     for pattern in get_resolver().url_patterns if patterns is None else patterns:
         address = prefix + sample_of(pattern)
         if isinstance(pattern, URLResolver):
@@ -62,7 +62,7 @@ def test_the_walk_finds_every_route() -> None:
 
 @pytest.mark.parametrize("method", UNSAFE)
 def test_every_unsafe_method_needs_a_csrf_token(method: str, manager: User) -> None:
-    """As the most powerful account, with its cookies, from another page."""
+    """The requests have the cookies of a superuser, and come from a page of another site."""
     event = make_event(slug="festa-de-prova")
     guest = make_guest(event)
     before = rows()
@@ -147,7 +147,7 @@ def test_the_redirect_to_a_slash_leads_to_no_other_site(client: Client, path: st
     assert not location.startswith(("//", "/\\", "http"))
 
 
-# What belongs to somebody else -------------------------------------------------------------------
+# Data of other accounts ---------------------------------------------------------------------------
 
 
 def test_a_pass_of_another_shows_nothing_of_its_holder(
@@ -175,7 +175,7 @@ def test_a_ticket_of_another_does_not_exist(client: Client, guest: Guest, strang
 
 
 def test_a_session_of_another_browser_is_not_taken_over(client: Client, guest: Guest) -> None:
-    """Session fixation: what an attacker planted is not what the victim is signed in with."""
+    """Session fixation: signing in replaces a session that an attacker has planted."""
     client.get(f"/promo/{guest.event.slug}/-/phone/")
     phone = {"country": "PT", "phone": "961234567"}
     shown = client.post(f"/promo/{guest.event.slug}/-/phone/", phone, follow=True)

@@ -1,4 +1,4 @@
-"""A stranger who fills the mailbox of somebody unproven, so that they cannot sign in or prove."""
+"""An attacker fills the mailbox of an unproven account, whose owner must still sign in."""
 
 from datetime import timedelta
 from math import ceil
@@ -13,6 +13,7 @@ from accounts.models import Claim, LoginCode, User
 from guests.models import Event
 from notifications.models import Email
 from tests.factories import make_event
+from tests.helpers.api import LOGIN, REGISTER
 from tests.helpers.challenges import solve_and_follow
 from tests.helpers.codes import seconds_shown, sign_out
 from tests.helpers.visitors import PERSON, PHONE, Visitor, html_of, location_of, state_in
@@ -20,8 +21,6 @@ from tests.helpers.visitors import PERSON, PHONE, Visitor, html_of, location_of,
 pytestmark = pytest.mark.django_db
 
 VICTIM = PERSON["email"]
-REGISTER = "/api/client-auth/register"
-LOGIN = "/api/client-auth/login"
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +35,7 @@ def event() -> Event:
 
 
 def owner_of(event: Event, typed: str = PHONE) -> Visitor:
-    """Register, sign out, and keep the browser."""
+    """Return a browser in which the owner has registered and signed out."""
     owner = Visitor(event)
     owner.give_phone(typed)
     owner.register()
@@ -44,8 +43,8 @@ def owner_of(event: Event, typed: str = PHONE) -> Visitor:
     return owner
 
 
-def squat(number: int, email: str = VICTIM) -> tuple[Client, str]:
-    """Register some phone with somebody else's email, from a browser of its own."""
+def register_other_phone(number: int, email: str = VICTIM) -> tuple[Client, str]:
+    """Register another phone with the victim's email, from a new browser."""
     browser, phone = Client(), f"+351962{number:06}"
     body = {"phone": phone, "firstName": "Rui", "lastName": "Mau", "email": email}
     assert browser.post(REGISTER, body, "application/json").status_code == 201
@@ -56,8 +55,8 @@ def ask_by_api(browser: Client, phone: str) -> int:
     return browser.post(LOGIN, {"phone": phone}, "application/json").status_code
 
 
-def strangers_ask(event: Event, times: int, phone: str = PHONE) -> None:
-    """Ask from fresh browsers everywhere, and solve what they are asked for."""
+def strangers_ask_and_solve(event: Event, times: int, phone: str = PHONE) -> None:
+    """Ask for codes from new browsers at many addresses, and solve their challenges."""
     for number in range(times):
         stranger = Visitor(event)
         stranger.browser.defaults["REMOTE_ADDR"] = f"198.51.{number % 200}.7"
@@ -67,16 +66,16 @@ def strangers_ask(event: Event, times: int, phone: str = PHONE) -> None:
 
 
 def fill_mailbox() -> None:
-    """Have ten emails sent by two accounts with the victim's email, as fast as it goes."""
-    phones = [squat(number)[1] for number in range(2)]
+    """Cause ten emails by two accounts with the victim's email."""
+    phones = [register_other_phone(number)[1] for number in range(2)]
     for _ in range(4):
         for phone in phones:
             assert ask_by_api(Client(), phone) == 202
     assert ask_by_api(Client(), phones[0]) == 429
 
 
-def caused() -> int:
-    """Count what registrations and codes have sent to the victim."""
+def emails_caused() -> int:
+    """Count the emails to the victim that registrations and codes have emails_caused."""
     emails = Email.objects.filter(to=VICTIM, kind__in=["welcome", "login_code"])
     return emails.exclude(state="cancelled").count()
 
@@ -87,14 +86,14 @@ def let_minutes_pass(minutes: int) -> None:
         model.objects.update(created_at=F("created_at") - passed)
 
 
-# Where the owner has been before -----------------------------------------------------------------
+# Browsers that the owner has used -----------------------------------------------------------------
 
 
 def test_strangers_do_not_keep_the_browser_that_registered_from_signing_in(event: Event) -> None:
     owner = owner_of(event)
-    strangers_ask(event, 12)
+    strangers_ask_and_solve(event, 12)
     let_minutes_pass(9)
-    strangers_ask(event, 12)
+    strangers_ask_and_solve(event, 12)
     assert location_of(owner.give_phone()) == owner.step_url("code")
     assert Email.objects.filter(kind="login_code").latest("pk").state == "queued"
     assert "/ticket/" in location_of(owner.type_code(User.objects.get()))
@@ -102,7 +101,7 @@ def test_strangers_do_not_keep_the_browser_that_registered_from_signing_in(event
 
 def test_registrations_with_the_owners_email_do_not_keep_the_owner_out(event: Event) -> None:
     owner = owner_of(event)
-    phones = [squat(number)[1] for number in range(2)]
+    phones = [register_other_phone(number)[1] for number in range(2)]
     answers = [ask_by_api(Client(), phone) for _ in range(5) for phone in phones]
     assert answers == [202] * 7 + [429] * 3
     owner.give_phone()
@@ -123,7 +122,7 @@ def test_an_owner_with_a_full_mailbox_can_prove_and_get_the_qr_code() -> None:
     assert state_in(visitor.get(ticket_url)) == "created"
 
 
-# Where the owner comes for the first time --------------------------------------------------------
+# New browsers -------------------------------------------------------------------------------------
 
 
 def test_a_new_browser_solves_a_challenge_and_the_code_is_sent(event: Event) -> None:
@@ -133,7 +132,7 @@ def test_a_new_browser_solves_a_challenge_and_the_code_is_sent(event: Event) -> 
     elsewhere = Visitor(event)
     refused = elsewhere.give_phone()
     assert (refused.status_code, 'data-challenge="' in html_of(refused)) == (429, True)
-    elsewhere._see(solve_and_follow(elsewhere.browser, refused))
+    elsewhere.remember(solve_and_follow(elsewhere.browser, refused))
     assert Email.objects.filter(kind="login_code").latest("pk").state == "queued"
     assert "/ticket/" in location_of(elsewhere.type_code(User.objects.get(phone=PHONE)))
 
@@ -141,10 +140,10 @@ def test_a_new_browser_solves_a_challenge_and_the_code_is_sent(event: Event) -> 
 def test_the_page_says_how_long_a_mailbox_stays_full(event: Event) -> None:
     owner_of(event)
     let_minutes_pass(5)
-    strangers_ask(event, 10)
+    strangers_ask_and_solve(event, 10)
     let_minutes_pass(12)
-    strangers_ask(event, 10)
-    assert caused() == 20
+    strangers_ask_and_solve(event, 10)
+    assert emails_caused() == 20
     let_minutes_pass(12)
     late = Visitor(event)
     looks = [seconds_shown(late.give_phone()) for _ in range(2)]
@@ -157,27 +156,27 @@ def test_the_page_says_how_long_a_mailbox_stays_full(event: Event) -> None:
     assert solve_and_follow(late.browser, refused).status_code == 303
 
 
-# What a flood is worth ---------------------------------------------------------------------------
+# Limits of a mailbox ------------------------------------------------------------------------------
 
 
 def test_three_registrations_with_a_victims_email_do_not_fill_the_mailbox() -> None:
-    """Their browsers registered, and have few codes for that: three an hour for an account."""
-    squatters = [squat(number) for number in range(3)]
+    """A browser that registered an account may cause three more codes an hour for it."""
+    others = [register_other_phone(number) for number in range(3)]
     for _ in range(5):
         for _ in range(5):
-            for browser, phone in squatters:
+            for browser, phone in others:
                 ask_by_api(browser, phone)
                 ask_by_api(Client(), phone)
         let_minutes_pass(11)
-    assert caused() == 10 + 9
+    assert emails_caused() == 10 + 9
 
 
 def test_challenges_double_the_emails_that_strangers_cause(event: Event) -> None:
     owner_of(event)
     for _ in range(4):
-        strangers_ask(event, 12)
+        strangers_ask_and_solve(event, 12)
         let_minutes_pass(11)
-    assert caused() == 20
+    assert emails_caused() == 20
 
 
 def test_codes_of_an_hour_ago_no_longer_count(event: Event) -> None:
@@ -192,7 +191,7 @@ def test_codes_of_an_hour_ago_no_longer_count(event: Event) -> None:
     assert owner.give_phone().status_code == 303
 
 
-# The way out: a claim ----------------------------------------------------------------------------
+# Claims past the limits ---------------------------------------------------------------------------
 
 
 def test_a_squatter_who_uses_up_the_codes_cannot_keep_the_owner_from_claiming(
@@ -202,7 +201,7 @@ def test_a_squatter_who_uses_up_the_codes_cannot_keep_the_owner_from_claiming(
     squatter.give_phone()
     squatter.register(email="mau@example.net")
     sign_out(squatter)
-    strangers_ask(event, 12)
+    strangers_ask_and_solve(event, 12)
     owner = Visitor(event)
     refused = owner.give_phone()
     assert (refused.status_code, 'data-challenge="' in html_of(refused)) == (429, False)

@@ -1,4 +1,4 @@
-"""Asking for one phone after the other, to learn which have an account: by every way that tells."""
+"""Attackers who ask for many phones to learn which have an account, on every surface."""
 
 import time
 from contextlib import suppress
@@ -12,14 +12,12 @@ from redis import Redis
 
 from tests.factories import make_account, make_event
 from tests.helpers import servers
+from tests.helpers.api import CHECK, LOGIN, REGISTER
 from tests.helpers.challenges import solve
-from tests.helpers.visitors import Answer, Visitor
+from tests.helpers.visitors import Response, Visitor
 
 pytestmark = pytest.mark.django_db
 
-CHECK = "/api/client-auth-v2/check-phone"
-LOGIN = "/api/client-auth/login"
-REGISTER = "/api/client-auth/register"
 PERSON = {"firstName": "Rui", "lastName": "Exemplo", "email": "rui@example.com"}
 
 
@@ -32,12 +30,12 @@ def _as_in_production(settings: Settings) -> None:
     settings.CHALLENGE_COST = 1
 
 
-def post(browser: Client, path: str, **body: str) -> Answer:
+def post(browser: Client, path: str, **body: str) -> Response:
     return browser.post(path, body, content_type="application/json")
 
 
-def has_told(response: Answer) -> bool:
-    """Say whether an answer tells if a phone has an account."""
+def reveals(response: Response) -> bool:
+    """Say whether a response reveals if a phone has an account."""
     return response.status_code in {200, 201, 202, 303, 404, 409}
 
 
@@ -50,7 +48,7 @@ def at_random(number: int) -> str:
 
 
 class Robot:
-    """Solves every challenge that it is offered, and throws its cookies away when that helps."""
+    """A client that solves every challenge, and drops its cookies when that helps."""
 
     def __init__(self, address: str = "203.0.113.1") -> None:
         self.address = address
@@ -63,10 +61,10 @@ class Robot:
         for browser in (self.browser, self.fresh()):
             for purpose in ("", "phone", "address"):
                 if purpose:
-                    # Past the challenges that a browser may ask for there is a page and no JSON.
+                    # Past the limit of challenges the response is a page, and no JSON.
                     with suppress(ValueError):
                         solve(browser, purpose)
-                if has_told(post(browser, CHECK, phone=phone)):
+                if reveals(post(browser, CHECK, phone=phone)):
                     self.browser = browser
                     return True
         return False
@@ -74,14 +72,14 @@ class Robot:
 
 def test_one_address_learns_twenty_neighbouring_numbers() -> None:
     robot = Robot()
-    told = sum(robot.check(in_a_row(number)) for number in range(100))
-    assert told == 20
+    revealed = sum(robot.check(in_a_row(number)) for number in range(100))
+    assert revealed == 20
 
 
 def test_all_addresses_learn_sixty_numbers_of_a_block() -> None:
     robots = [Robot(f"203.0.113.{number}") for number in range(10)]
-    told = sum(robots[number % 10].check(in_a_row(number)) for number in range(100))
-    assert told == 60
+    revealed = sum(robots[number % 10].check(in_a_row(number)) for number in range(100))
+    assert revealed == 60
 
 
 def test_one_address_cannot_use_up_the_limit_of_a_block() -> None:
@@ -95,12 +93,13 @@ def test_one_address_cannot_use_up_the_limit_of_a_block() -> None:
 def test_a_browser_learns_five_random_numbers() -> None:
     browser = Client()
     browser.get("/challenge/new")
-    told = [has_told(post(browser, CHECK, phone=at_random(number))) for number in range(8)]
+    revealed = [reveals(post(browser, CHECK, phone=at_random(number))) for number in range(8)]
     solve(browser, "address")
     solve(browser, "phone")
-    told += [has_told(post(browser, CHECK, phone=at_random(number))) for number in range(8, 12)]
-    assert told == [True] * 5 + [False] * 7
-    assert has_told(post(browser, CHECK, phone=at_random(0))), "what it knows costs nothing"
+    revealed += [reveals(post(browser, CHECK, phone=at_random(number))) for number in range(8, 12)]
+    assert revealed == [True] * 5 + [False] * 7
+    again = post(browser, CHECK, phone=at_random(0))
+    assert reveals(again), "a phone that the browser has asked for counts once"
 
 
 def test_an_address_learns_a_limited_number_of_random_numbers(settings: Settings) -> None:
@@ -115,10 +114,10 @@ def test_every_way_to_ask_counts_in_the_same_limits(settings: Settings) -> None:
     event = make_event()
     make_account(phone=in_a_row(2))
     make_account(phone=in_a_row(4))
-    assert has_told(Visitor(event).give_phone(in_a_row(1)))
-    assert has_told(post(Client(), CHECK, phone=in_a_row(2)))
-    assert has_told(post(Client(), LOGIN, phone=in_a_row(3)))
-    assert has_told(post(Client(), REGISTER, phone=in_a_row(4), **PERSON))
+    assert reveals(Visitor(event).give_phone(in_a_row(1)))
+    assert reveals(post(Client(), CHECK, phone=in_a_row(2)))
+    assert reveals(post(Client(), LOGIN, phone=in_a_row(3)))
+    assert reveals(post(Client(), REGISTER, phone=in_a_row(4), **PERSON))
     refused = [
         Visitor(event).give_phone(in_a_row(5)),
         post(Client(), CHECK, phone=in_a_row(5)),
@@ -151,7 +150,7 @@ def test_the_limits_do_not_apply_to_the_owner_of_a_phone(settings: Settings) -> 
 
 
 def test_strangers_do_not_limit_a_browser_that_the_owner_has_used() -> None:
-    """Strangers use up the block of numbers that the owner's phone is in."""
+    """Strangers use up the limit of the block of numbers that has the owner's phone."""
     owner = make_account(phone=in_a_row(999))
     browser = Client(REMOTE_ADDR="198.51.100.7")
     assert post(browser, REGISTER, **PERSON, phone=in_a_row(998)).status_code == 201
@@ -189,5 +188,5 @@ def test_without_the_store_each_process_counts_for_itself() -> None:
     if servers.valkey is None:
         pytest.skip("the tests' Valkey is not ours to stop")
     servers.valkey.stop()
-    told = [has_told(post(Client(), CHECK, phone=in_a_row(number))) for number in range(25)]
-    assert sum(told) == 20
+    revealed = [reveals(post(Client(), CHECK, phone=in_a_row(number))) for number in range(25)]
+    assert sum(revealed) == 20

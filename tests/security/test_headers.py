@@ -1,4 +1,4 @@
-"""What browsers are told, on every kind of answer."""
+"""Security headers on every kind of response."""
 
 import json
 import re
@@ -16,8 +16,8 @@ from django.urls import reverse
 from accounts.models import User
 from guests.models import Guest
 from guests.qr.codes import image_name
+from snap.local.processes import BASE_DIR
 from snap.middleware import add_browser_headers
-from snap.processes import BASE_DIR
 from tests.factories import make_guest
 from tests.helpers.stack import Stack
 
@@ -49,8 +49,8 @@ def assert_is_strict(headers: Any) -> None:
     assert "*" not in headers["content-security-policy"].replace("ws://*:", "")
 
 
-def answers(stack: Stack, guest: Guest) -> dict[str, httpx.Response]:
-    """Ask the real web process for one of everything."""
+def all_responses(stack: Stack, guest: Guest) -> dict[str, httpx.Response]:
+    """Return a response of the real web process of every kind."""
     slug = guest.event.slug
     with httpx.Client(base_url=stack.url, headers={"accept-language": "en"}) as client:
         home = client.get("/promo/")
@@ -84,12 +84,12 @@ def answers(stack: Stack, guest: Guest) -> dict[str, httpx.Response]:
 
 @pytest.mark.processes
 def test_every_response_of_the_web_process_has_security_headers(stack: Stack) -> None:
-    for name, response in answers(stack, make_guest()).items():
+    for name, response in all_responses(stack, make_guest()).items():
         expected = dict(ALWAYS)
         if name == "media":
             expected["cross-origin-resource-policy"] = "same-site"
-        said = {header: response.headers.get(header) for header in expected}
-        assert said == expected, name
+        headers = {header: response.headers.get(header) for header in expected}
+        assert headers == expected, name
         assert_is_strict(response.headers)
         if response.headers.get("content-type", "").startswith("text/html"):
             assert "camera=()" in response.headers["permissions-policy"], name
@@ -149,14 +149,14 @@ print(json.dumps({
 
 
 def test_production_uses_https_only(stack: Stack) -> None:
-    """The stack has collected the static files that pages name, wherever it is run alone."""
+    """The stack is used because it has collected the static files that pages need."""
     given = {name: stack.env[name] for name in ("PATH", "DATABASE_URL", "REDIS_URL", "STATIC_ROOT")}
     env = given | {
         "DJANGO_SETTINGS_MODULE": "snap.settings",
         "SECRET_KEY": "x" * 64,
         "PUBLIC_URL": "https://snap.example",
         "METRICS_TOKEN": "x" * 32,
-        # What `make run` may have left in var/env.
+        # Variables that `make run` may have left in var/env.
         "ALLOWED_HOSTS": "snap.example",
         "WEBSOCKET_PORT": "0",
         "EMAIL_PROVIDER": "smtp",
@@ -166,14 +166,14 @@ def test_production_uses_https_only(stack: Stack) -> None:
     done = subprocess.run(
         command, env=env, cwd=BASE_DIR, capture_output=True, text=True, check=True
     )
-    said = json.loads(done.stdout)
-    assert said["hsts"] == "max-age=31536000; includeSubDomains; preload"
-    assert "ws:" not in said["csp"]
-    assert {cookie[0] for cookie in said["cookies"]} == {
+    printed = json.loads(done.stdout)
+    assert printed["hsts"] == "max-age=31536000; includeSubDomains; preload"
+    assert "ws:" not in printed["csp"]
+    assert {cookie[0] for cookie in printed["cookies"]} == {
         "__Host-csrf",
         "__Host-language",
         "__Host-session",
     }
-    for cookie in said["cookies"]:
+    for cookie in printed["cookies"]:
         assert cookie[1:] == [True, True, "Lax", "/", ""]
-    assert said["redirect"] == [301, "https://snap.example/promo/"]
+    assert printed["redirect"] == [301, "https://snap.example/promo/"]

@@ -25,8 +25,6 @@ from tests.helpers.raw_requests import (
 from tests.helpers.sessions import cookie_of
 from tests.helpers.stack import Stack
 
-# Sockets -----------------------------------------------------------------------------------------
-
 
 @pytest.fixture
 def ticket(quiet: Stack) -> Iterator[GuestRequest]:
@@ -103,12 +101,12 @@ def test_no_handshake_causes_an_error(quiet: Stack, ticket: GuestRequest) -> Non
 
 
 FRAMES = [
-    b"\x81\x82\0\0\0\0\xff\xfe",  # text that is no UTF-8
+    b"\x81\x82\0\0\0\0\xff\xfe",  # invalid UTF-8
     b"\x82\x82\0\0\0\0\xff\xfe",
     b"\x83\x80\0\0\0\0",  # an unknown kind of frame
     b"\x81\x02ab",  # without a mask
-    b"\x80\x80\0\0\0\0",  # the rest of nothing
-    b"\x88\x82\0\0\0\0\x03\x00",  # a close with a code that nobody may send
+    b"\x80\x80\0\0\0\0",  # a continuation without a start
+    b"\x88\x82\0\0\0\0\x03\x00",  # a close with an invalid code
     b"\x88\x81\0\0\0\0\x03",
     b"\x89\xfe\x00\xff\0\0\0\0" + b"x" * 255,  # a ping that is too long
     b"\xf1\x80\0\0\0\0",  # reserved bits

@@ -10,20 +10,18 @@ from django.utils import timezone
 
 from accounts.models import User
 from guests.models import Event, Guest
-from guests.requests.places import cancel_guest
+from guests.requests.places import cancel_guests
 from tests.factories import make_account, make_event, make_guest, make_staff
+from tests.helpers.api import CREATE
 from tests.helpers.outages import (
     make_seen_event,
     start_database_and_drain,
     stop_database_after_a_sweep,
 )
 from tests.helpers.places import assert_nothing_of, pages_of
-from tests.helpers.visitors import Answer, Visitor, html_of, location_of, state_in
+from tests.helpers.visitors import Response, Visitor, html_of, location_of, state_in
 
 pytestmark = pytest.mark.usefixtures("stoppable_database")
-
-CREATE = "/api/client-auth/guests/create"
-TICKETS = "/api/client-auth/guests/requests"
 
 
 @pytest.fixture
@@ -31,7 +29,7 @@ def event() -> Event:
     return make_seen_event(slug="festa")
 
 
-# What a create call says -------------------------------------------------------------------------
+# Create calls -------------------------------------------------------------------------------------
 
 
 def test_the_name_and_key_of_a_create_call_count_in_an_outage_too(event: Event) -> None:
@@ -39,7 +37,7 @@ def test_the_name_and_key_of_a_create_call_count_in_an_outage_too(event: Event) 
     visitor = Visitor(event).signed_in(make_account())
     stop_database_after_a_sweep()
 
-    def create(event: Event, key: str, **fields: str) -> Answer:
+    def create(event: Event, key: str, **fields: str) -> Response:
         return visitor.browser.post(
             CREATE,
             {"event_id": event.pk, **fields},
@@ -60,7 +58,7 @@ def test_the_name_and_key_of_a_create_call_count_in_an_outage_too(event: Event) 
     assert create(other, "key").status_code == 409
 
 
-# Places and who sees them ------------------------------------------------------------------------
+# Pages of a place ---------------------------------------------------------------------------------
 
 
 def test_holders_keep_their_qr_code(event: Event) -> None:
@@ -137,7 +135,7 @@ def test_a_cancelled_place_shows_no_qr_code(event: Event) -> None:
     guest = make_guest(event)
     visitor, pages = Visitor(event).signed_in(guest.account), pages_of(guest)
     call_command("sweeper", once=True)
-    cancel_guest(guest, acting_user=make_staff())
+    cancel_guests(guest.event_id, [guest.pk], acting_user=make_staff())
     stop_database_after_a_sweep()
     answers = [visitor.get(path) for path in pages]
     assert [state_in(response) for response in answers[:2]] == ["cancelled", "cancelled"]

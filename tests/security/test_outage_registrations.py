@@ -16,6 +16,7 @@ from guests.requests.creating import create_due_guests
 from notifications.models import Email
 from tests.factories import make_account, make_staff
 from tests.helpers import servers
+from tests.helpers.api import TICKETS
 from tests.helpers.outages import (
     drain_journal,
     make_seen_event,
@@ -29,7 +30,6 @@ from tests.helpers.stack import wait_for
 from tests.helpers.visitors import PHONE, Visitor, html_of, location_of, state_in
 
 pytestmark = pytest.mark.usefixtures("stoppable_database")
-TICKETS = "/api/client-auth/guests/requests"
 RITA = {"first_name": "Rita", "last_name": "Primeira", "email": "rita@example.com"}
 OUTRA = {"first_name": "Ana", "last_name": "Segunda", "email": "ana@example.com"}
 
@@ -45,11 +45,8 @@ def ticket_id_in(url: str) -> str:
     return found[1]
 
 
-# One phone, two browsers -------------------------------------------------------------------------
-
-
 def two_registrations(event: Event, second: dict[str, str]) -> tuple[Visitor, str, Visitor, str]:
-    """Have two browsers register one phone in an outage; return each with its ticket's page."""
+    """Register one phone in two browsers in an outage; return both with their tickets' pages."""
     stop_database_after_a_sweep()
     first, first_page = queued_registration(event, RITA)
     other, other_page = queued_registration(event, second)
@@ -98,7 +95,7 @@ def test_staff_see_the_second_registration_beside_the_first(event: Event) -> Non
 
 
 def test_the_same_person_in_a_second_browser_is_referred_to_their_email(event: Event) -> None:
-    """Instagram's browser, then Safari. Their names and email are no proof that it is them."""
+    """A visitor changes from the browser of an app to Safari. Name and email are no proof."""
     _, _, second, second_page = two_registrations(event, RITA)
     start_database_and_drain()
     response = second.get(second_page)
@@ -144,7 +141,7 @@ def test_an_email_with_too_many_accounts_is_refused_and_the_phone_stays_free(
     assert "as many accounts as one may have" in html_of(response)
     state = visitor.get(f"{TICKETS}/{ticket_id_in(page)}").json()
     assert (state["state"], state["data"]["code"]) == ("refused", "email_taken")
-    # Another email gets the phone in.
+    # The phone can be registered with another email.
     visitor.give_phone()
     location_of(visitor.register(**RITA | {"email": "outra@example.com"}))
     start_database_and_drain()
@@ -152,7 +149,7 @@ def test_an_email_with_too_many_accounts_is_refused_and_the_phone_stays_free(
 
 
 def test_the_browser_that_was_given_the_ticket_sees_a_refusal(event: Event) -> None:
-    """No email goes out for it, so "look in your email" would be untrue."""
+    """No email is sent about it, so the page must not refer to one."""
     make_account(phone=PHONE)
     stop_database_after_a_sweep()
     pages = {}
@@ -211,7 +208,7 @@ def test_signing_in_keeps_the_tickets_of_the_browser(event: Event) -> None:
     assert state_in(visitor.get(page)) == "created"
     visitor.give_phone()
     visitor.type_code(account)
-    # The other account's session has ended, so its ticket shows no more than where the QR code is.
+    # The session of the other account has ended, so its ticket only says where the QR code is.
     response = visitor.get(page)
     assert state_in(response) == "by_email"
     assert response.wsgi_request.user == account
@@ -226,7 +223,7 @@ def test_a_dead_entry_is_failed_in_the_api(event: Event, settings: Settings) -> 
     page = location_of(visitor.send("code", code="123456"))
     start_database()
     User.objects.filter(pk=account.pk).update(phone="+351961234561")
-    drain_journal()  # Nobody has the phone, so there is no account for the request.
+    drain_journal()  # No account has the phone, so the entry cannot be drained.
     assert state_in(visitor.get(page)) == "failed"
     assert visitor.get(f"{TICKETS}/{ticket_id_in(page)}").json()["state"] == "failed"
 
@@ -259,7 +256,7 @@ def test_only_the_browser_of_a_ticket_sees_that_it_is_queued(event: Event) -> No
         assert stranger.get(path).status_code == 404
         assert Visitor(event).get(path).status_code == 404
     assert state_in(first.get(first_page)) == "queued"
-    # One that this host knows nothing of may be theirs, from another host.
+    # Another host may have accepted a ticket that this one does not know.
     unknown = "00000000-0000-4000-8000-000000000000"
     for path in (f"/promo/festa/ticket/{unknown}/", f"{TICKETS}/{unknown}"):
         assert stranger.get(path).status_code == 503

@@ -12,6 +12,7 @@ from guests.emergency.journal import get_journal
 from guests.models import Event, Guest
 from guests.passes.holders import link_for_holder
 from guests.requests.creating import create_due_guests
+from tests.helpers.api import CREATE
 from tests.helpers.outages import (
     make_seen_event,
     start_database_and_drain,
@@ -22,15 +23,13 @@ from tests.helpers.visitors import PERSON, Visitor, copy_of, html_of, location_o
 
 pytestmark = pytest.mark.usefixtures("stoppable_database")
 
-CREATE = "/api/client-auth/guests/create"
-
 
 @pytest.fixture
 def event() -> Event:
     return make_seen_event(slug="festa")
 
 
-# Signing out -------------------------------------------------------------------------------------
+# Signing out --------------------------------------------------------------------------------------
 
 
 def registered(event: Event) -> Visitor:
@@ -51,14 +50,14 @@ def test_signing_out_in_an_outage_ends_the_copies(event: Event, *, has_place: bo
         pages = pages_of(guest)
     else:
         pages = []
-        # The mirror knows no account of an event that is over.
+        # The mirror has no places of past events.
         over = timezone.now() - timedelta(days=1)
         Event.objects.update(starts_at=over, ends_at=over + timedelta(hours=1))
         event = make_seen_event(slug="outra")
     thief = copy_of(browser)
     stop_database_after_a_sweep()
-    said = html_of(browser.browser.post("/sign-out/"))
-    assert "ends when it answers again" in said
+    page = html_of(browser.browser.post("/sign-out/"))
+    assert "ends when it answers again" in page
     for path in pages:
         assert guest.name not in html_of(thief.get(path))
     assert 'action="/sign-out/"' not in html_of(thief.get(f"/promo/{event.slug}/"))
@@ -71,7 +70,7 @@ def test_signing_out_in_an_outage_ends_the_copies(event: Event, *, has_place: bo
     for path in pages:
         assert guest.name not in html_of(thief.get(path))
     account.refresh_from_db()
-    assert len(account.ended_sessions) == 2, "the session, and the browser that registered"
+    assert len(account.ended_sessions) == 2, "the session and the browser's id have ended"
 
 
 def test_signing_out_of_an_ended_session_ends_no_other(event: Event) -> None:
@@ -85,14 +84,14 @@ def test_signing_out_of_an_ended_session_ends_no_other(event: Event) -> None:
     start_database_and_drain()
     assert 'action="/sign-out/"' in html_of(owner.get("/promo/"))
     account.refresh_from_db()
-    assert len(account.ended_sessions) == 1, "the browser's id, by signing out everywhere"
+    assert len(account.ended_sessions) == 1, "only the browser's id, by signing out everywhere"
 
 
-# One phone, two people ---------------------------------------------------------------------------
+# Two people with one browser ----------------------------------------------------------------------
 
 
 def friend_and_owner(event: Event) -> tuple[Visitor, User, User]:
-    """Have a friend register on somebody's phone, and then its owner register there too."""
+    """Register a friend and then the owner in one browser; return it and both accounts."""
     browser = Visitor(event)
     browser.give_phone("961 000 001")
     browser.register(first_name="Alda", last_name="Amiga", email="alda@example.com")
@@ -112,7 +111,7 @@ def test_an_outage_does_not_sign_a_browser_in_as_its_previous_user(
     if is_proven:
         prove_by_link(friend)
     if not has_replaced:
-        # As an account that replaced another one before this release did.
+        # Before this release, replacing an account did not end its session.
         User.objects.update(ended_sessions=[])
     create_due_guests()
     stop_database_after_a_sweep()
@@ -123,10 +122,10 @@ def test_an_outage_does_not_sign_a_browser_in_as_its_previous_user(
     assert state_in(response) == "registered_elsewhere"
     assert "Alda" not in html_of(response)
     phone = {"phone": friend.phone}
-    told = browser.browser.post(
+    checked = browser.browser.post(
         "/api/client-auth-v2/check-phone", phone, content_type="application/json"
     )
-    assert told.json()["userId"] is None
+    assert checked.json()["userId"] is None
     assert browser.browser.session[SESSION_KEY] == str(owner.pk)
 
 

@@ -1,4 +1,4 @@
-"""One guest goes the whole way; nothing that names them is where it does not belong."""
+"""Personal data of a guest are in no log, address, metric or message of the broker."""
 
 import re
 import threading
@@ -48,7 +48,7 @@ def found_in(text: str) -> list[str]:
 
 
 class Browser:
-    """A browser that keeps every address it was at and every one it was sent to."""
+    """A browser that records every address it opens or is redirected to."""
 
     def __init__(self, client: httpx.Client) -> None:
         self.client = client
@@ -71,22 +71,22 @@ class Browser:
 
 @contextmanager
 def messages_of_celery() -> Iterator[list[str]]:
-    """Collect all that is said to the broker, as its server hears it."""
+    """Collect all commands that the broker receives."""
     assert servers.valkey is not None
-    heard: list[str] = []
+    commands: list[str] = []
     with Redis.from_url(f"{servers.valkey.url}/3") as client, client.monitor() as monitor:
 
         def listen() -> None:
-            for said in monitor.listen():
-                if LAST_WORD in said["command"]:
+            for entry in monitor.listen():
+                if LAST_WORD in entry["command"]:
                     return
-                if said["db"] == 3:
-                    heard.append(said["command"])
+                if entry["db"] == 3:
+                    commands.append(entry["command"])
 
         listener = threading.Thread(target=listen)
         listener.start()
         try:
-            yield heard
+            yield commands
         finally:
             with Redis.from_url(servers.valkey.url) as another:
                 another.echo(LAST_WORD)
@@ -122,7 +122,7 @@ def test_nothing_that_names_a_guest_leaves_the_database(
     browser.get(registered.headers["location"])
     browser.get(f"/guest/{guest.qr_token}")
     browser.post("/sign-out/")
-    # The known phone again, wrong codes, mistakes in every form.
+    # The phone has an account now; the codes and the other forms are wrong.
     browser.post(f"{steps}/phone/", country="PT", phone="961 987 654")
     for wrong in ("000000", "111111"):
         browser.post(f"{steps}/code/", code=wrong)
@@ -136,8 +136,8 @@ def test_nothing_that_names_a_guest_leaves_the_database(
     assert found_in(metrics) == []
     assert found_in(" ".join(browser.addresses)) == []
     for name in PROCESSES:
-        said = stack.log(name)[begun[name] :]
-        assert found_in(said) == [], name
-    # What is looked for is really written that way where it belongs.
+        log = stack.log(name)[begun[name] :]
+        assert found_in(log) == [], name
+    # The search finds the data where they belong.
     account = User.objects.get(phone=PHONE)
     assert found_in(f"{account.phone} {account.first_name} {account.email}")

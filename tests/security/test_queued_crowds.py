@@ -1,4 +1,4 @@
-"""Many pages behind one address that wait for a queued ticket, and their neighbour."""
+"""Many pages behind one address that poll queued_browser tickets: other visitors can open pages."""
 
 from collections.abc import Callable
 from uuid import uuid4
@@ -26,8 +26,8 @@ def event(stoppable_database: None, settings: Settings) -> Event:
     return event
 
 
-def queued(event: Event, number: int) -> tuple[Client, str]:
-    """Register from an address of one's own, then move behind the carrier's with the ticket."""
+def queued_browser(event: Event, number: int) -> tuple[Client, str]:
+    """Register at another address, then move to the carrier's address with the ticket."""
     visitor = Visitor(event, htmx=True)
     visitor.browser.defaults["REMOTE_ADDR"] = f"203.0.{number // 200}.{number % 200 + 1}"
     visitor.give_phone(f"+351963{number:06}")
@@ -49,22 +49,22 @@ def api_of(ticket_url: str) -> str:
 def test_waiting_pages_do_not_use_up_the_limit_of_their_address(
     event: Event, place: Callable[[str], str]
 ) -> None:
-    waiting = [queued(event, number) for number in range(130)]
+    waiting = [queued_browser(event, number) for number in range(130)]
     polls = [browser.get(place(url)).status_code for browser, url in waiting]
     assert polls == [200] * 130
     assert Client(REMOTE_ADDR=CARRIER).get(f"/promo/{event.slug}/").status_code == 200
 
 
 def test_polls_of_one_browser_are_limited(event: Event) -> None:
-    browser, url = queued(event, 1)
+    browser, url = queued_browser(event, 1)
     polls = [browser.get(url).status_code for _ in range(110)]
     assert polls == [200] * 100 + [429] * 10
     assert Client(REMOTE_ADDR=CARRIER).get(f"/promo/{event.slug}/").status_code == 200
 
 
 def test_the_budget_of_a_ticket_counts_for_that_ticket_only(event: Event) -> None:
-    """Whoever has one ticket asks for others, and for pages, at the cost of the address."""
-    browser, url = queued(event, 1)
+    """Requests for other tickets and pages count for the address."""
+    browser, url = queued_browser(event, 1)
     others = url.rstrip("/").rpartition("/")[0]
     answers = [browser.get(f"{others}/{uuid4()}/").status_code for _ in range(101)]
     assert answers[-1] == 429

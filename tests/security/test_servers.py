@@ -1,7 +1,7 @@
 """Slow, endless and malformed traffic against the real granian and uvicorn.
 
-Each test keeps its attack going while an ordinary visitor must still be served. The numbers are
-small: what counts is whether one client can keep others out, not how many it takes.
+Each test keeps its attack going while an ordinary visitor must be served. The numbers are small,
+because the tests check whether one client can block others, and not how many clients it takes.
 """
 
 import socket
@@ -20,20 +20,20 @@ from tests.helpers.stack import Stack, http, wait_for
 
 pytestmark = pytest.mark.processes
 
-PATIENCE = 20.0  # seconds a visitor may wait on a machine that does other things as well
+PATIENCE = 20.0  # seconds that a visitor may wait on a busy machine
 SLOW = 60  # connections, several times the threads of web
-# 302 is what `/` answers; 403 that of a form whose body nobody read.
+# `/` responds with 302, and a form whose body is not read with 403.
 REFUSALS = {b"302", b"400", b"403", b"413", b"414", b"431", b"505"}
 
 
 @contextmanager
-def connections(port: int, count: int, said: bytes) -> Iterator[list[socket.socket]]:
-    """Hold connections open that have said only so much."""
+def connections(port: int, count: int, sent: bytes) -> Iterator[list[socket.socket]]:
+    """Hold connections open that have sent only these bytes."""
     with ExitStack() as held:
         opened = []
         for _ in range(count):
             each = held.enter_context(socket.create_connection(("localhost", port), timeout=10))
-            each.sendall(said)
+            each.sendall(sent)
             opened.append(each)
         yield opened
 
@@ -52,14 +52,14 @@ def request_head(stack: Stack, length: int, path: str = "/promo/x/-/phone/") -> 
     ).encode()
 
 
-@pytest.mark.parametrize("said", [b"", b"GET /promo/ HTTP/1.1\r\nHost: x\r\nX-Slow: "])
-def test_endless_headers_do_not_block_visitors(stack: Stack, said: bytes) -> None:
+@pytest.mark.parametrize("sent", [b"", b"GET /promo/ HTTP/1.1\r\nHost: x\r\nX-Slow: "])
+def test_endless_headers_do_not_block_visitors(stack: Stack, sent: bytes) -> None:
     event = make_event()
-    with connections(stack.web_port, SLOW, said) as held:
+    with connections(stack.web_port, SLOW, sent) as held:
         for _ in range(3):
             assert_visitors_are_served(stack, event.slug)
             for each in held:
-                each.sendall(b"x" if said else b"")
+                each.sendall(b"x" if sent else b"")
 
 
 def test_endless_bodies_do_not_block_visitors(stack: Stack) -> None:
@@ -90,7 +90,7 @@ def test_an_announced_gigabyte_is_refused_before_it_is_sent(stack: Stack) -> Non
 
 
 @pytest.mark.parametrize(
-    "said",
+    "sent",
     [
         b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n"
         b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nG",
@@ -106,13 +106,13 @@ def test_an_announced_gigabyte_is_refused_before_it_is_sent(stack: Stack) -> Non
         b"GET /" + b"a" * 500_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X: y\r\n" * 50_000 + b"\r\n",
     ],
-    ids=lambda said: repr(said[:40]),
+    ids=lambda sent: repr(sent[:40]),
 )
-def test_malformed_http_is_refused(stack: Stack, said: bytes) -> None:
+def test_malformed_http_is_refused(stack: Stack, sent: bytes) -> None:
     with socket.create_connection(("localhost", stack.web_port), timeout=10) as raw:
         raw.settimeout(10)
         try:
-            raw.sendall(said)
+            raw.sendall(sent)
             response = raw.recv(300)
         except (ConnectionError, TimeoutError):
             response = b""
@@ -124,15 +124,15 @@ def test_malformed_http_is_refused(stack: Stack, said: bytes) -> None:
     assert http.get(f"{stack.url}/healthz", timeout=PATIENCE).status_code == 200
 
 
-# Sockets -----------------------------------------------------------------------------------------
+# Sockets ------------------------------------------------------------------------------------------
 
 
 def test_endless_handshakes_do_not_block_visitors(idle: Stack) -> None:
     request = make_request()
-    said = b"GET /ws/promo/x/ HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+    sent = b"GET /ws/promo/x/ HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
     cookie = cookie_of(request.account)
     with (
-        connections(idle.ws_port, SLOW, said),
+        connections(idle.ws_port, SLOW, sent),
         open_socket(idle, request.ticket_id, cookie=cookie) as opened,
     ):
         assert receive(opened)["type"] == "guest_processing"
@@ -153,8 +153,8 @@ def test_many_sockets_of_one_client_do_not_block_visitors(idle: Stack) -> None:
             assert receive(opened)["type"] == "guest_processing"
 
 
-def send_and_hear(opened: ClientConnection, said: str) -> None:
-    opened.send(said)
+def send_and_hear(opened: ClientConnection, sent: str) -> None:
+    opened.send(sent)
     opened.recv(timeout=PATIENCE)
 
 

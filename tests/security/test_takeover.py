@@ -1,4 +1,4 @@
-"""A thief who knows a guest's phone number, and has a browser and an email of their own."""
+"""A thief who knows the phone of a guest, and has a browser and an email of their own."""
 
 import re
 
@@ -6,7 +6,7 @@ import pytest
 from django.core import mail
 
 from guests.models import Event, Guest
-from notifications.services import send_due_emails
+from notifications.sending import send_due_emails
 from tests.factories import make_account, make_event, make_guest
 from tests.helpers.visitors import PERSON, PHONE, Visitor, html_of, state_in
 
@@ -17,7 +17,7 @@ CODE = re.compile(r"\b\d{6}\b")
 
 
 def registered(event: Event) -> tuple[Visitor, str]:
-    """Return somebody who has just registered, and the path of their pass."""
+    """Register a holder, and return them with the path of their pass."""
     holder = Visitor(event)
     holder.give_phone()
     holder.register()
@@ -25,15 +25,15 @@ def registered(event: Event) -> tuple[Visitor, str]:
 
 
 def read_mail_of_thief() -> list[str]:
-    """Return every code and every link that the thief's mailbox has."""
+    """Return every code in the thief's mailbox."""
     while send_due_emails():
         pass
     mine = [str(message.body) for message in mail.outbox if message.to == [THIEF["email"]]]
     return [found for body in mine for found in CODE.findall(body)]
 
 
-def rob(event: Event, phone: str) -> Visitor:
-    """Claim a phone with an email of one's own, and type whatever comes there."""
+def claim_and_try_codes(event: Event, phone: str) -> Visitor:
+    """Claim a phone with the thief's email, and type every code that it receives."""
     thief = Visitor(event)
     thief.give_phone(phone)
     thief.send("claim", **THIEF)
@@ -46,7 +46,7 @@ def rob(event: Event, phone: str) -> Visitor:
 def test_a_place_is_not_taken_by_proving_another_email(attempt: int) -> None:
     event = make_event()
     holder, pass_path = registered(event)
-    thief = rob(event, PHONE)
+    thief = claim_and_try_codes(event, PHONE)
     assert state_in(thief.look()) == ""
     assert state_in(holder.look()) == "created"
     shown = html_of(holder.get(pass_path))
@@ -57,7 +57,7 @@ def test_a_place_is_not_taken_by_proving_another_email(attempt: int) -> None:
 def test_a_place_that_staff_gave_is_not_taken_either() -> None:
     account = make_account()
     guest = make_guest(account=account)
-    thief = rob(guest.event, account.phone or "")
+    thief = claim_and_try_codes(guest.event, account.phone or "")
     assert state_in(thief.look()) == ""
     account.refresh_from_db()
     assert account.email != THIEF["email"]
@@ -67,8 +67,8 @@ def test_a_place_that_staff_gave_is_not_taken_either() -> None:
 def test_the_holder_gets_an_email_at_once_and_the_thief_gets_none() -> None:
     event = make_event()
     registered(event)
-    rob(event, PHONE)
-    told = [message for message in mail.outbox if message.to == [PERSON["email"]]]
-    links = [body for body in (str(each.body) for each in told) if "/from-email/claim/" in body]
+    claim_and_try_codes(event, PHONE)
+    received = [message for message in mail.outbox if message.to == [PERSON["email"]]]
+    links = [body for body in (str(each.body) for each in received) if "/from-email/claim/" in body]
     assert len(links) == 1
     assert not [message for message in mail.outbox if message.to == [THIEF["email"]]]

@@ -1,4 +1,4 @@
-"""Strings that open something: can they be guessed, derived, or made?"""
+"""Tokens and session cookies: they cannot be guessed, derived or forged."""
 
 import re
 import string
@@ -74,7 +74,7 @@ def test_a_token_ends_with_its_place(client: Client, guest: Guest, manager: User
     assert guest.qr_token is None
 
 
-# Sessions ----------------------------------------------------------------------------------------
+# Sessions -----------------------------------------------------------------------------------------
 
 
 def session_for(account: User, **extra: str) -> SessionStore:

@@ -5,7 +5,7 @@ from django.db import connection
 from django.test import Client
 from pytest_django.fixtures import DjangoAssertNumQueries
 
-from snap.admin import CutPaginator
+from snap.admin import CappedPaginator
 from tests.factories import (
     make_account,
     make_event,
@@ -50,16 +50,16 @@ def test_lists_need_the_same_queries_at_any_size(
 
 
 def test_a_long_list_is_counted_up_to_a_maximum(admin: Client) -> None:
-    make_many_guests(CutPaginator.MOST - 1)
+    make_many_guests(CappedPaginator.MAX_COUNT - 1)
     page = admin.get(admin_url("guests_guest_changelist")).content.decode()
-    assert f"{CutPaginator.MOST - 1} convidados" in page
-    assert f"({CutPaginator.MOST - 1})" in page  # The count of the one state.
+    assert f"{CappedPaginator.MAX_COUNT - 1} convidados" in page
+    assert f"({CappedPaginator.MAX_COUNT - 1})" in page  # The count of the one state.
     make_guest()
     page = admin.get(admin_url("guests_guest_changelist")).content.decode()
-    assert f"{CutPaginator.MOST}+ convidados" in page
-    assert f"({CutPaginator.MOST - 1})" not in page
+    assert f"{CappedPaginator.MAX_COUNT}+ convidados" in page
+    assert f"({CappedPaginator.MAX_COUNT - 1})" not in page
     page = admin.get(admin_url("guests_guest_changelist"), {"_facets": "True"}).content.decode()
-    assert f"({CutPaginator.MOST - 1})" in page
+    assert f"({CappedPaginator.MAX_COUNT - 1})" in page
 
 
 def test_searching_finds_by_name_phone_and_email(admin: Client) -> None:

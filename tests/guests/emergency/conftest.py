@@ -6,7 +6,8 @@ import pytest
 from pytest_django import Settings
 
 from guests.emergency.draining import drain
-from guests.emergency.journal import Entry, Journal
+from guests.emergency.entries import Entry
+from guests.emergency.journal import Journal
 from tests.factories import make_event
 from tests.helpers.journal import registration_entry
 

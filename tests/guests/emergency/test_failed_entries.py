@@ -10,8 +10,9 @@ import pytest
 from django.db import connection
 from pytest_django import Settings
 
-from guests.emergency.draining import MOST_WAITS, drain
-from guests.emergency.journal import Entry, Journal
+from guests.emergency.draining import MAX_POSTPONES, drain
+from guests.emergency.entries import Entry
+from guests.emergency.journal import Journal
 from guests.models import DeadEntry, GuestRequest
 from tests.factories import make_account, make_event, make_promoter, make_request
 from tests.helpers.journal import account_entry, make_all_due, registration_entry
@@ -33,11 +34,8 @@ def test_an_entry_is_dead_after_its_attempts_and_staff_see_the_error(
 ) -> None:
     assert journal.count() == {"waiting": 0, "dead": 1}
     dead = DeadEntry.objects.get()
-    assert (str(dead.ticket_id), dead.error, dead.attempts) == (
-        dead_entry.ticket_id,
-        "LookupError",
-        2,
-    )
+    assert (str(dead.ticket_id), dead.attempts) == (dead_entry.ticket_id, 2)
+    assert dead.error.startswith("LookupError (importing.py:")
 
 
 def test_the_next_attempt_waits_for_the_backoff(
@@ -60,7 +58,7 @@ def test_an_entry_that_waits_too_long_for_another_request_is_dead(
     event, account = make_event(), make_account()
     make_request(event, account)
     ticket_id = journal.accept(account_entry(event, account))
-    for _ in range(2 * (MOST_WAITS + 1)):
+    for _ in range(2 * (MAX_POSTPONES + 1)):
         assert drain(journal) == 0
         make_all_due(journal)
     assert journal.count() == {"waiting": 0, "dead": 1}
@@ -97,7 +95,8 @@ def test_a_constraint_that_is_not_about_waiting_counts_as_an_attempt(
             cursor.execute("ALTER TABLE guests_guestrequest DROP CONSTRAINT odd")
     stored = journal.find(ticket_id)
     assert stored is not None
-    assert (stored.attempts, stored.error) == (1, "IntegrityError odd")
+    assert stored.attempts == 1
+    assert stored.error.startswith("IntegrityError odd (")
     assert entry.phone not in caplog.text
     assert "draining_failed" in caplog.text
     assert GuestRequest.objects.filter(ticket_id=good).exists()
@@ -177,7 +176,7 @@ def test_an_entry_that_the_database_always_refuses_is_dead(
         stored = journal.find(bad)
         assert stored is not None
         assert (stored.attempts, stored.waits) == (0, 1)
-        for _ in range(2 * (MOST_WAITS + 1)):
+        for _ in range(2 * (MAX_POSTPONES + 1)):
             make_all_due(journal)
             drain(journal)
     finally:
@@ -185,5 +184,6 @@ def test_an_entry_that_the_database_always_refuses_is_dead(
             cursor.execute("DROP FUNCTION refuse_phone CASCADE")
     assert journal.count() == {"waiting": 0, "dead": 1}
     dead = DeadEntry.objects.get()
-    assert (str(dead.ticket_id), dead.error) == (bad, "OperationalError")
+    assert str(dead.ticket_id) == bad
+    assert dead.error.startswith("OperationalError (")
     assert GuestRequest.objects.filter(ticket_id=good).exists()

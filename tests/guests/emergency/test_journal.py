@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from guests.emergency.draining import drain
-from guests.emergency.journal import Entry, Journal, JournalError
+from guests.emergency.entries import Entry
+from guests.emergency.journal import Journal, JournalError
 from guests.exceptions import GuestError
 from guests.models import DeadEntry, GuestRequest
 from tests.factories import make_account, make_event

@@ -5,7 +5,8 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from guests.emergency.draining import drain
-from guests.emergency.journal import Entry, Journal
+from guests.emergency.entries import Entry
+from guests.emergency.journal import Journal
 from guests.emergency.replay import replay_entries
 from guests.models import DeadEntry, GuestRequest
 from guests.requests.creating import create_due_guests

@@ -6,7 +6,7 @@ import pytest
 from django.db.models.functions import Now
 
 from guests.models import GuestRequest
-from guests.requests.tickets import LONGEST_GUESS, seconds_left
+from guests.requests.tickets import MAX_WAITED_SECONDS, seconds_left
 from tests.factories import make_request
 
 pytestmark = pytest.mark.django_db
@@ -23,11 +23,11 @@ def test_the_estimate_of_a_new_request_is_short() -> None:
 
 
 def test_the_estimate_is_the_time_that_the_request_has_waited() -> None:
-    assert 20 <= seconds_left_after(timedelta(seconds=20)) < LONGEST_GUESS
+    assert 20 <= seconds_left_after(timedelta(seconds=20)) < MAX_WAITED_SECONDS
 
 
 def test_the_estimate_has_a_maximum() -> None:
-    assert seconds_left_after(timedelta(days=1)) == LONGEST_GUESS
+    assert seconds_left_after(timedelta(days=1)) == MAX_WAITED_SECONDS
 
 
 def test_the_clock_of_the_database_decides_whether_a_request_is_in_line() -> None:

@@ -1,4 +1,4 @@
-"""The API's way to an account: check a phone, sign in with a code, register."""
+"""Accounts in the API: checking a phone, signing in with a code, registering."""
 
 from typing import Any
 
@@ -11,12 +11,9 @@ from guests.models import GuestRequest
 from notifications.models import Email
 from tests.factories import make_account, make_event
 from tests.helpers import servers
+from tests.helpers.api import CHECK, CREATE, LOGIN, REGISTER
 from tests.helpers.visitors import PHONE, last_code
 
-CHECK = "/api/client-auth-v2/check-phone"
-LOGIN = "/api/client-auth/login"
-REGISTER = "/api/client-auth/register"
-CREATE = "/api/client-auth/guests/create"
 POSTS = [CHECK, LOGIN, REGISTER, CREATE, "/api/client-auth/guests/create-async"]
 PERSON = {"firstName": "Inês", "lastName": "Exemplo", "phone": PHONE, "email": "i@example.com"}
 
@@ -32,14 +29,16 @@ def assert_error(response: Any, status: int, code: str = "") -> dict[str, Any]:
     assert response.status_code == status, body
     assert body["success"] is False
     assert body["error"]
-    assert body["code"] == (code or body["code"])
+    if code:
+        assert body["code"] == code
     assert ("fields" in body) == (status == 400)
     return body
 
 
 def test_a_check_names_its_source_and_the_owner_sees_their_id(client: Client) -> None:
     account = make_account()
-    first, second = (post(client, CHECK, {"phone": account.phone}).json() for _ in range(2))
+    first = post(client, CHECK, {"phone": account.phone}).json()
+    second = post(client, CHECK, {"phone": account.phone}).json()
     assert first == {"success": True, "exists": True, "userId": None, "source": "database"}
     assert second["source"] == "cache"
     client.force_login(account)
@@ -93,9 +92,10 @@ def test_a_code_signs_in(client: Client) -> None:
 
 def test_too_many_codes_are_refused_with_a_wait(client: Client) -> None:
     account = make_account()
-    answers = [post(client, LOGIN, {"phone": account.phone}) for _ in range(6)]
-    body = assert_error(answers[-1], 429, "too_many_codes")
-    assert body["retryAfter"] == int(answers[-1]["Retry-After"])
+    for _ in range(6):
+        response = post(client, LOGIN, {"phone": account.phone})
+    body = assert_error(response, 429, "too_many_codes")
+    assert body["retryAfter"] == int(response["Retry-After"])
 
 
 def test_an_unknown_phone_gets_no_code(client: Client) -> None:
@@ -116,7 +116,8 @@ def test_events_are_listed_with_their_ids(client: Client) -> None:
     event = make_event()
     make_event(is_published=False)
     response = client.get("/api/events").json()
-    assert [listed["id"] for listed in response["events"]] == [event.pk]
+    (listed,) = response["events"]
+    assert listed["id"] == event.pk
     page = client.get(f"/promo/{event.slug}/").content.decode()
     assert f'data-event-id="{event.pk}"' in page
 
@@ -135,16 +136,16 @@ def test_an_account_id_may_be_text_and_must_be_the_callers_own(client: Client) -
 def test_an_idempotency_key_gives_the_same_response(client: Client) -> None:
     client.force_login(make_account())
     event = make_event()
-    answers = [
-        client.post(
+    responses = []
+    for _ in range(2):
+        response = client.post(
             CREATE,
             {"event_id": event.pk},
             content_type="application/json",
             headers={"Idempotency-Key": "one"},
-        ).json()["data"]
-        for _ in range(2)
-    ]
-    assert answers[0] == answers[1]
+        )
+        responses.append(response.json()["data"])
+    assert responses[0] == responses[1]
     assert GuestRequest.objects.count() == 1
 
 
@@ -186,7 +187,9 @@ def test_a_wrong_method_type_or_size_gets_an_error_of_the_usual_shape(
 
 @pytest.mark.parametrize("path", ["", "nothing", "client-auth/login/", "a/b/c", "a%00b"])
 def test_an_unknown_path_gets_an_error_of_the_usual_shape(client: Client, path: str) -> None:
-    status = 400 if "%00" in path else 404
+    status = 404
+    if "%00" in path:
+        status = 400
     for browser in (client, Client(enforce_csrf_checks=True)):
         assert_error(browser.get(f"/api/{path}"), status)
         response = post(browser, f"/api/{path}", {})

@@ -1,4 +1,4 @@
-"""`create` at a peak: few threads wait, and whoever finds them busy has a ticket at once."""
+"""`create` under load: few threads wait for a guest, and other calls get a ticket at once."""
 
 from contextlib import ExitStack
 
@@ -9,11 +9,10 @@ from django.test import Client
 from guests.models import Event, Guest, GuestRequest
 from guests.requests.creating import waiters
 from tests.factories import make_account, make_event
+from tests.helpers.api import CREATE
 from tests.helpers.sessions import session_of
 
 pytestmark = pytest.mark.django_db
-
-CREATE = "/api/client-auth/guests/create"
 
 
 @pytest.fixture
@@ -34,9 +33,9 @@ def test_a_thread_that_may_wait_creates_the_guest(guest: Client, event: Event) -
 
 
 def test_a_call_gets_a_ticket_at_once_while_all_threads_wait(
-    guest: Client, event: Event, all_wait: None
+    guest: Client, event: Event, all_threads_wait: None
 ) -> None:
-    """The protection is the semaphore: with one more thread allowed this would be a 200."""
+    """The semaphore limits the waiting threads. With one more the response would be a 200."""
     response = guest.post(CREATE, {"event_id": event.pk}, content_type="application/json")
     assert response.status_code == 202
     ticket = GuestRequest.objects.get()
@@ -44,7 +43,7 @@ def test_a_call_gets_a_ticket_at_once_while_all_threads_wait(
     assert ticket.state == "pending"
 
 
-def test_a_repeated_call_does_not_wait(guest: Client, event: Event, all_wait: None) -> None:
+def test_a_repeated_call_does_not_wait(guest: Client, event: Event, all_threads_wait: None) -> None:
     body = {"event_id": event.pk}
     first = guest.post(CREATE, body, content_type="application/json").json()
     again = guest.post(CREATE, body, content_type="application/json")
@@ -52,7 +51,7 @@ def test_a_repeated_call_does_not_wait(guest: Client, event: Event, all_wait: No
 
 
 def test_every_call_releases_its_slot(guest: Client, event: Event) -> None:
-    """However a call ends, its turn is free again: a BoundedSemaphore has no more than it had."""
+    """A call releases the semaphore however it ends, and never twice: it is a BoundedSemaphore."""
     for _ in range(settings.CREATE_WAITERS + 1):
         guest.post(CREATE, {"event_id": event.pk}, content_type="application/json")
         guest.post(CREATE, {"event_id": 0}, content_type="application/json")

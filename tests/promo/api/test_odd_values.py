@@ -12,9 +12,6 @@ from tests.helpers.visitors import Visitor
 API = "/api/client-auth/guests/"
 
 
-# The API's own -----------------------------------------------------------------------------------
-
-
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     "key", ["x" * 65, "x" * 5000, "a\tb", "a b", "\x1f", "é", "\xff", "\ud83c\udf89", "\x7f"]
@@ -30,8 +27,8 @@ def test_an_idempotency_key_is_checked(call: str, key: str) -> None:
         HTTP_IDEMPOTENCY_KEY=key,
     )
     assert response.status_code == 400
-    told = response.json()
-    assert (told["success"], told["code"], list(told["fields"])) == (
+    body = response.json()
+    assert (body["success"], body["code"], list(body["fields"])) == (
         False,
         "invalid",
         ["Idempotency-Key"],

@@ -1,4 +1,4 @@
-"""A form that met a limit is sent again after the challenge, once, and only if it was ours."""
+"""A form that met a limit: our page sends it again after the challenge, once."""
 
 import logging
 import re
@@ -18,29 +18,24 @@ from tests.helpers.visitors import (
     PERSON,
     PHONE,
     TYPED_PHONE,
-    Answer,
+    Response,
     Visitor,
     address_of_step,
     html_of,
     last_code,
     location_of,
     state_in,
+    with_and_without_htmx,
 )
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("cheap_challenges")]
 
-browsers = pytest.mark.parametrize("htmx", [False, True], ids=["plain", "htmx"])
 AGAIN = "/challenge/"
 WAIT, WAITED = "/challenge/wait/", "/challenge/waited/"
 
 
-@pytest.fixture(autouse=True)
-def _quick(settings: Settings) -> None:
-    settings.CHALLENGE_COST = 1
-
-
-def led_to(response: Answer) -> str:
-    """Return the address that an answer leads to, with HTMX or without."""
+def led_to(response: Response) -> str:
+    """Return the address that a response leads to, with HTMX or without."""
     return address_of_step(response.get("HX-Push-Url") or location_of(response))
 
 
@@ -48,10 +43,10 @@ def without_token(form: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in form.items() if name != "csrfmiddlewaretoken"}
 
 
-# Every step --------------------------------------------------------------------------------------
+# Every step ---------------------------------------------------------------------------------------
 
 
-@browsers
+@with_and_without_htmx
 def test_a_code_past_the_limit_of_its_phone_signs_in_after_a_challenge(
     *, htmx: bool, settings: Settings
 ) -> None:
@@ -68,7 +63,7 @@ def test_a_code_past_the_limit_of_its_phone_signs_in_after_a_challenge(
     assert GuestRequest.objects.get().account == account
 
 
-@browsers
+@with_and_without_htmx
 def test_a_phone_past_the_limit_of_its_address_continues_after_a_challenge(
     *, htmx: bool, settings: Settings
 ) -> None:
@@ -80,7 +75,7 @@ def test_a_phone_past_the_limit_of_its_address_continues_after_a_challenge(
     assert led_to(solve_and_follow(visitor.browser, refused)) == visitor.step_url("register")
 
 
-@browsers
+@with_and_without_htmx
 def test_a_registration_past_the_limit_creates_its_guest_after_a_challenge(
     *, htmx: bool, settings: Settings
 ) -> None:
@@ -96,7 +91,7 @@ def test_a_registration_past_the_limit_creates_its_guest_after_a_challenge(
     assert GuestRequest.objects.get().phone == PHONE
 
 
-@browsers
+@with_and_without_htmx
 def test_one_tap_past_the_limit_is_a_request_after_a_challenge(
     *, htmx: bool, settings: Settings
 ) -> None:
@@ -109,7 +104,7 @@ def test_one_tap_past_the_limit_is_a_request_after_a_challenge(
     assert GuestRequest.objects.get().account == account
 
 
-@browsers
+@with_and_without_htmx
 def test_another_code_past_the_budget_of_strangers_is_sent_after_a_challenge(
     *, htmx: bool, settings: Settings
 ) -> None:
@@ -124,7 +119,7 @@ def test_another_code_past_the_budget_of_strangers_is_sent_after_a_challenge(
     assert last_code(account) != before
 
 
-@browsers
+@with_and_without_htmx
 def test_a_proof_past_the_budget_of_the_network_is_sent_after_a_challenge(
     *, htmx: bool, settings: Settings
 ) -> None:
@@ -139,7 +134,7 @@ def test_a_proof_past_the_budget_of_the_network_is_sent_after_a_challenge(
     assert last_code(account)
 
 
-# Once --------------------------------------------------------------------------------------------
+# Once ---------------------------------------------------------------------------------------------
 
 
 def test_a_form_is_sent_again_once(settings: Settings) -> None:
@@ -153,7 +148,7 @@ def test_a_form_is_sent_again_once(settings: Settings) -> None:
     shown, challenges = follow(visitor.browser, solved, form), 0
     while "data-challenge" in html_of(shown):
         shown, challenges = solve_and_follow(visitor.browser, shown), challenges + 1
-        assert challenges <= 2, "it would solve and send it for ever"
+        assert challenges <= 2, "the page would solve challenges for ever"
     assert shown.status_code == 429
     assert WAIT not in html_of(shown)
     assert f'data-countdown="{shown["Retry-After"]}"' in html_of(shown)
@@ -186,7 +181,7 @@ def test_a_wrong_solution_keeps_the_form(settings: Settings) -> None:
     assert led_to(solve_and_follow(visitor.browser, again)) == visitor.step_url("register")
 
 
-# Without JavaScript ------------------------------------------------------------------------------
+# Without JavaScript -------------------------------------------------------------------------------
 
 
 def test_the_waiting_page_keeps_the_form(settings: Settings) -> None:
@@ -202,14 +197,14 @@ def test_the_waiting_page_keeps_the_form(settings: Settings) -> None:
     assert html_of(waiting).split("<main")[1].count("<button") == 1
     early = visitor.browser.post(WAITED, form)
     assert early.status_code == 200
-    assert re.search(r"Wait 2[3-5] seconds", html_of(early)), "the rest, not the whole time anew"
+    assert re.search(r"Wait 2[3-5] seconds", html_of(early)), "the rest of the wait"
     assert without_token(hidden_in(early, WAITED)) == without_token(form)
     assert not User.objects.exists()
     settings.CHALLENGE_WAIT = 0
     response = follow(visitor.browser, visitor.browser.post(WAITED, form), form)
     assert "/ticket/" in led_to(response)
     assert Guest.objects.get().phone == PHONE
-    assert visitor.browser.post(WAITED, form).status_code == 422, "it counts once"
+    assert visitor.browser.post(WAITED, form).status_code == 422, "a wait counts once"
 
 
 def test_the_form_is_kept_when_too_many_visitors_wait(settings: Settings) -> None:
@@ -223,12 +218,12 @@ def test_the_form_is_kept_when_too_many_visitors_wait(settings: Settings) -> Non
     assert without_token(hidden_in(crowded, WAIT)) == without_token(hidden_in(refused, WAIT))
 
 
-# Not for others ----------------------------------------------------------------------------------
+# Forms of other sites -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("step", ["phone", "request", "code", "register"])
 def test_a_form_of_another_site_is_not_sent_again(step: str, settings: Settings) -> None:
-    """The attacker's page sends forms until a limit is met; our page must not finish its work."""
+    """An attacker's page sends forms until a limit is met. Our page must not send them again."""
     settings.LIMIT_IP = 1
     victim = Visitor(make_event(), checks_csrf=True).signed_in(make_account())
     victim.look()

@@ -1,4 +1,4 @@
-"""Limits through the pages: what counts, what does not, and the way past."""
+"""Limits on pages: which requests count, turns past a limit, and challenges."""
 
 from datetime import timedelta
 
@@ -16,19 +16,14 @@ from tests.factories import make_account, make_event, make_request
 from tests.helpers.challenges import solve
 from tests.helpers.visitors import Visitor, html_of, location_of, state_in
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def _quick(settings: Settings) -> None:
-    settings.CHALLENGE_COST = 1
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("cheap_challenges")]
 
 
 def hits(layer: str) -> float:
     return REGISTRY.get_sample_value("rate_limit_hits_total", {"layer": layer}) or 0
 
 
-# Addresses ---------------------------------------------------------------------------------------
+# Addresses ----------------------------------------------------------------------------------------
 
 
 def test_a_page_past_the_limit_of_an_address_says_how_long_to_wait(settings: Settings) -> None:
@@ -50,9 +45,9 @@ def test_a_response_within_the_limits_says_how_much_is_left(settings: Settings) 
     settings.LIMIT_PHONE = 5
     visitor = Visitor(make_event())
     assert visitor.look()["RateLimit"].startswith('"ip";r=9;t=')
-    asked = visitor.give_phone()
-    assert asked["RateLimit-Policy"] == '"ip";q=10;w=60, "phone";q=5;w=60'
-    assert asked["RateLimit-Remaining"] == "4"
+    response = visitor.give_phone()
+    assert response["RateLimit-Policy"] == '"ip";q=10;w=60, "phone";q=5;w=60'
+    assert response["RateLimit-Remaining"] == "4"
 
 
 def test_the_api_refuses_with_its_own_shape(settings: Settings) -> None:
@@ -76,7 +71,7 @@ def test_all_spellings_of_a_phone_share_its_limit(settings: Settings) -> None:
     assert visitor.give_phone("961 234 568").status_code == 303
 
 
-# Failures on a route -----------------------------------------------------------------------------
+# Failures on a route ------------------------------------------------------------------------------
 
 
 def test_only_failures_count_on_a_route(settings: Settings) -> None:
@@ -86,7 +81,7 @@ def test_only_failures_count_on_a_route(settings: Settings) -> None:
     assert {visitor.give_phone(each).status_code for each in good} == {303}
     wrong = [visitor.give_phone("12").status_code for _ in range(4)]
     assert wrong == [422, 422, 422, 429]
-    assert visitor.look().status_code == 200, "another route is another allowance"
+    assert visitor.look().status_code == 200, "each route has a limit of its own"
 
 
 def test_a_closed_list_counts_as_no_failure(settings: Settings) -> None:
@@ -103,7 +98,7 @@ def test_requests_for_unknown_pages_are_limited(settings: Settings) -> None:
     assert statuses == [404, 404, 429, 429]
 
 
-# Crowds ------------------------------------------------------------------------------------------
+# Crowds -------------------------------------------------------------------------------------------
 
 
 def test_the_network_of_a_venue_has_a_limit_of_its_own(settings: Settings) -> None:
@@ -137,7 +132,7 @@ def test_polls_of_a_ticket_count_for_its_owner(settings: Settings) -> None:
         assert [visitor.get(path).status_code for _ in range(5)] == [200] * 4 + [429]
 
 
-# The line ----------------------------------------------------------------------------------------
+# Turns past a limit -------------------------------------------------------------------------------
 
 
 def test_requests_past_the_limit_of_an_event_get_a_later_turn(settings: Settings) -> None:
@@ -198,7 +193,7 @@ def test_the_api_gives_the_position_in_line() -> None:
     assert state["data"]["position"] in {1, 2}
 
 
-# The challenge -----------------------------------------------------------------------------------
+# The challenge ------------------------------------------------------------------------------------
 
 
 def test_a_solved_challenge_leads_back_to_the_page(settings: Settings) -> None:
@@ -211,7 +206,7 @@ def test_a_solved_challenge_leads_back_to_the_page(settings: Settings) -> None:
     back = visitor.step_url("phone")
     assert location_of(solve(visitor.browser, back=back)) == back
     assert [visitor.open("phone").status_code for _ in range(4)] == [200, 200, 200, 429]
-    assert Visitor(visitor.event).look().status_code == 429, "the address has no more than before"
+    assert Visitor(visitor.event).look().status_code == 429, "the limit of the address stays"
 
 
 def test_a_phone_past_its_limit_asks_for_a_challenge_of_its_own(settings: Settings) -> None:
@@ -256,9 +251,10 @@ def test_without_javascript_a_wait_replaces_the_challenge(settings: Settings) ->
     url = shown.split("url=")[1].split('"')[0]
     assert location_of(visitor.browser.get(url)) == visitor.event_url
     assert visitor.look().status_code == 200
-    assert visitor.browser.get(url).status_code == 422, "it counts once"
+    assert visitor.browser.get(url).status_code == 422, "a wait counts once"
     assert visitor.browser.post("/challenge/wait/", data).status_code == 200
-    assert Client().post("/challenge/wait/", data).status_code == 429, "two wait here already"
+    another = Client().post("/challenge/wait/", data)
+    assert another.status_code == 429, "two browsers wait at this address already"
 
 
 def test_a_wait_that_is_too_short_does_not_count(settings: Settings) -> None:
@@ -267,6 +263,7 @@ def test_a_wait_that_is_too_short_does_not_count(settings: Settings) -> None:
     url = shown.split("url=")[1].split('"')[0]
     assert visitor.browser.get(url).status_code == 422
     settings.CHALLENGE_WAIT = 0
-    assert Visitor(visitor.event).browser.get(url).status_code == 422, "another browser"
+    another = Visitor(visitor.event).browser.get(url)
+    assert another.status_code == 422, "the wait counts only in its own browser"
     assert visitor.browser.get(url.replace("for=address", "for=phone")).status_code == 422
     assert visitor.browser.get(url).status_code == 303

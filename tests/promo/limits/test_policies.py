@@ -1,4 +1,4 @@
-"""Limits as strangers meet them: every route has one, and nobody's failures refuse anybody else."""
+"""Limits of routes: every route has one, and failures of one client limit no other."""
 
 from uuid import uuid4
 
@@ -9,26 +9,18 @@ from pytest_django import Settings
 from accounts.models import User
 from guests.models import Event, GuestRequest
 from tests.factories import make_account, make_event
+from tests.helpers.api import CHECK, CREATE_ASYNC, LOGIN, REGISTER, post_json
 from tests.helpers.challenges import solve
-from tests.helpers.visitors import Answer, Visitor, location_of
+from tests.helpers.visitors import Response, Visitor, location_of
 
 pytestmark = pytest.mark.django_db
 
-CREATE = "/api/client-auth/guests/create-async"
-CHECK = "/api/client-auth-v2/check-phone"
-LOGIN = "/api/client-auth/login"
-REGISTER = "/api/client-auth/register"
 
-
-def post(browser: Client, path: str, body: object) -> Answer:
-    return browser.post(path, body, content_type="application/json")
-
-
-def statuses(answers: list[Answer]) -> list[int]:
+def statuses(answers: list[Response]) -> list[int]:
     return [response.status_code for response in answers]
 
 
-# Every route -------------------------------------------------------------------------------------
+# Every route --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("step", ["claim", "prove", "phone", "code", "register", "request"])
@@ -74,7 +66,7 @@ def test_admin_is_limited_by_account(settings: Settings, manager: User) -> None:
     assert colleague.get("/admin/").status_code != 429
 
 
-# What does not exist -----------------------------------------------------------------------------
+# Missing pages ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -100,10 +92,10 @@ def test_requests_for_missing_pages_limit_no_existing_page(settings: Settings) -
     assert neighbour.look().status_code == 200
     location_of(neighbour.give_phone())
     assert "/ticket/" in location_of(neighbour.register())
-    assert robot.get("/promo/").status_code == 200, "nor for themselves"
+    assert robot.get("/promo/").status_code == 200, "the robot itself can open existing pages"
 
 
-# Failures ----------------------------------------------------------------------------------------
+# Failures -----------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -112,15 +104,15 @@ def strict(settings: Settings) -> None:
     settings.CHALLENGE_COST = 1
 
 
-def shut(robot: Client, event: Event) -> None:
-    """Fail on every route that counts failures, as somebody nobody knows."""
+def use_up_limits(robot: Client, event: Event) -> None:
+    """Fail on every route that counts failures, without an account."""
     visitor = Visitor(event)
     visitor.browser = robot
     for _ in range(20):
-        post(robot, CREATE, {})
-        post(robot, CHECK, {"phone": "12"})
-        post(robot, LOGIN, {})
-        post(robot, REGISTER, {})
+        post_json(robot, CREATE_ASYNC, {})
+        post_json(robot, CHECK, {"phone": "12"})
+        post_json(robot, LOGIN, {})
+        post_json(robot, REGISTER, {})
         visitor.give_phone("12")
         visitor.send("request")
         robot.post("/sign-out/", headers={"origin": "https://evil.example"})
@@ -130,10 +122,10 @@ def shut(robot: Client, event: Event) -> None:
 @pytest.mark.usefixtures("strict")
 @pytest.mark.parametrize("robot", [Client(), Client(enforce_csrf_checks=True)], ids=["csrf", "no"])
 def test_failures_of_a_stranger_do_not_limit_neighbours(robot: Client) -> None:
-    """All of them behind one address: one known to nobody, one registering, one signed in."""
+    """All share one address: the stranger, a new visitor, a signed-in account and a script."""
     event = make_event()
-    shut(robot, event)
-    assert post(robot, CREATE, {}).status_code == 429, "it has shut what it could"
+    use_up_limits(robot, event)
+    assert post_json(robot, CREATE_ASYNC, {}).status_code == 429, "the robot has met its limit"
 
     newcomer = Visitor(event)
     assert newcomer.get("/promo/").status_code == 200
@@ -145,14 +137,14 @@ def test_failures_of_a_stranger_do_not_limit_neighbours(robot: Client) -> None:
 
     member = Client()
     member.force_login(make_account())
-    assert post(member, CREATE, {"event_id": event.pk}).status_code == 202
+    assert post_json(member, CREATE_ASYNC, {"event_id": event.pk}).status_code == 202
 
     script = Client()
     known = make_account()
-    assert post(script, CHECK, {"phone": known.phone}).status_code == 200
-    assert post(script, LOGIN, {"phone": known.phone}).status_code == 202
+    assert post_json(script, CHECK, {"phone": known.phone}).status_code == 200
+    assert post_json(script, LOGIN, {"phone": known.phone}).status_code == 202
     body = {"firstName": "Rui", "lastName": "Exemplo", "email": "rui@example.com"}
-    assert post(script, REGISTER, {**body, "phone": "+351961000777"}).status_code == 201
+    assert post_json(script, REGISTER, {**body, "phone": "+351961000777"}).status_code == 201
     assert GuestRequest.objects.count() == 2
 
 
@@ -160,11 +152,11 @@ def test_failures_of_a_stranger_do_not_limit_neighbours(robot: Client) -> None:
 def test_failed_anonymous_creates_do_not_limit_signed_in_accounts() -> None:
     event = make_event()
     robot = Client()
-    seen = statuses([post(robot, CREATE, {"event_id": event.pk}) for _ in range(4)])
+    seen = statuses([post_json(robot, CREATE_ASYNC, {"event_id": event.pk}) for _ in range(4)])
     assert seen == [401, 401, 401, 429]
     member = Client()
     member.force_login(make_account())
-    assert post(member, CREATE, {"event_id": event.pk}).status_code == 202
+    assert post_json(member, CREATE_ASYNC, {"event_id": event.pk}).status_code == 202
 
 
 @pytest.mark.usefixtures("strict")
@@ -173,11 +165,13 @@ def test_failures_count_for_one_account_only() -> None:
     robot, member = Client(), Client()
     robot.force_login(make_account())
     member.force_login(make_account())
-    seen = statuses([post(robot, CREATE, {"event_id": event.pk + 1000}) for _ in range(4)])
-    assert seen == [404, 404, 404, 404], "404 is no failure of the route"
-    seen = statuses([post(robot, CREATE, {"event_id": "x"}) for _ in range(4)])
+    seen = statuses(
+        [post_json(robot, CREATE_ASYNC, {"event_id": event.pk + 1000}) for _ in range(4)]
+    )
+    assert seen == [404, 404, 404, 404], "a 404 does not count as a failure"
+    seen = statuses([post_json(robot, CREATE_ASYNC, {"event_id": "x"}) for _ in range(4)])
     assert seen == [400, 400, 400, 429]
-    assert post(member, CREATE, {"event_id": event.pk}).status_code == 202
+    assert post_json(member, CREATE_ASYNC, {"event_id": event.pk}).status_code == 202
 
 
 @pytest.mark.usefixtures("strict")
@@ -195,7 +189,7 @@ def test_wrong_codes_for_one_phone_do_not_limit_another() -> None:
 @pytest.mark.usefixtures("strict")
 def test_a_challenge_lifts_the_limit_of_failures() -> None:
     visitor = Visitor(make_event())
-    # First those of a browser without an id, then those of the id that the refusal gave it.
+    # Failures count without a browser id at first, then for the id that the refusal sets.
     for _ in range(21):
         visitor.give_phone("12")
     assert visitor.give_phone("12").status_code == 429
@@ -203,7 +197,7 @@ def test_a_challenge_lifts_the_limit_of_failures() -> None:
     assert visitor.give_phone("12").status_code == 422
 
 
-# Sockets -----------------------------------------------------------------------------------------
+# Sockets ------------------------------------------------------------------------------------------
 
 
 def test_handshakes_are_limited_before_a_ticket_is_looked_up(settings: Settings) -> None:
@@ -219,7 +213,8 @@ def test_handshakes_are_limited_before_a_ticket_is_looked_up(settings: Settings)
 
     own = [open_socket("203.0.113.1", {"_auth_user_id": account}) for _ in range(5)]
     assert own == [True] * 3 + [False] * 2
-    assert open_socket("203.0.113.1", {"_auth_user_id": str(uuid4())}), "a neighbour"
+    other = {"_auth_user_id": str(uuid4())}
+    assert open_socket("203.0.113.1", other), "another account at the same address"
     here = [open_socket("203.0.113.1", {}) for _ in range(6)]
     assert here == [True] * 4 + [False] * 2
     assert open_socket("203.0.113.2", {})

@@ -1,4 +1,4 @@
-"""Sockets of the real ws process: who may open one, and what it hears."""
+"""Sockets of the real ws process: who may open one, and which messages it receives."""
 
 import uuid
 
@@ -11,7 +11,7 @@ from guests.requests.creating import create_due_guests
 from tests.factories import make_account, make_event, make_guest, make_request
 from tests.helpers import servers
 from tests.helpers.sessions import cookie_of
-from tests.helpers.sockets import open_socket, receive, status_of_refusal
+from tests.helpers.sockets import open_socket, receive, refused_status
 from tests.helpers.stack import Stack
 
 pytestmark = pytest.mark.processes
@@ -22,9 +22,9 @@ def test_a_request_with_a_later_turn_receives_its_position(idle: Stack) -> None:
     make_request(event)
     request = make_request(event)
     with open_socket(idle, request.ticket_id, cookie=cookie_of(request.account)) as opened:
-        heard = receive(opened)
-    assert (heard["type"], heard["position"]) == ("guest_processing", 2)
-    assert int(str(heard["estimated_completion"])) > 30
+        message = receive(opened)
+    assert (message["type"], message["position"]) == ("guest_processing", 2)
+    assert int(str(message["estimated_completion"])) > 30
 
 
 def test_the_owner_receives_the_present_state_and_then_changes(idle: Stack) -> None:
@@ -98,26 +98,26 @@ def test_pages_get_their_partial_in_their_language(idle: Stack, language: str, w
 def test_other_accounts_and_origins_are_refused_before_the_socket_opens(stack: Stack) -> None:
     request, stranger = make_request(), make_account()
     own = cookie_of(request.account)
-    assert status_of_refusal(stack, request.ticket_id) == 403
-    assert status_of_refusal(stack, request.ticket_id, cookie=cookie_of(stranger)) == 403
-    assert status_of_refusal(stack, uuid.uuid4(), cookie=own) == 403
-    assert status_of_refusal(stack, "no-ticket", cookie=own) in {403, 404, 500}
+    assert refused_status(stack, request.ticket_id) == 403
+    assert refused_status(stack, request.ticket_id, cookie=cookie_of(stranger)) == 403
+    assert refused_status(stack, uuid.uuid4(), cookie=own) == 403
+    assert refused_status(stack, "no-ticket", cookie=own) in {403, 404, 500}
     evil = "https://evil.example"
-    assert status_of_refusal(stack, request.ticket_id, cookie=own, origin=evil) == 403
+    assert refused_status(stack, request.ticket_id, cookie=own, origin=evil) == 403
 
 
 def test_a_session_that_was_ended_everywhere_opens_nothing(stack: Stack) -> None:
     request = make_request()
     cookie = cookie_of(request.account)
     request.account.sign_out_everywhere()
-    assert status_of_refusal(stack, request.ticket_id, cookie=cookie) == 403
+    assert refused_status(stack, request.ticket_id, cookie=cookie) == 403
 
 
 @pytest.mark.parametrize(
     "cookie", ["session=garbage", "session=", "=;=;;", "session=a:b:c", "session=" + "x" * 3000]
 )
 def test_a_malformed_session_is_refused(stack: Stack, cookie: str) -> None:
-    assert status_of_refusal(stack, make_request().ticket_id, cookie=cookie) == 403
+    assert refused_status(stack, make_request().ticket_id, cookie=cookie) == 403
 
 
 def test_messages_from_a_page_are_ignored(idle: Stack) -> None:
@@ -132,8 +132,8 @@ def test_messages_from_a_page_are_ignored(idle: Stack) -> None:
             b"\xff\xfe",
             '{"type": "ticket.changed"}',
         ]
-        for said in noise * 20:
-            opened.send(said)
+        for message in noise * 20:
+            opened.send(message)
         create_due_guests()
         assert receive(opened)["type"] == "guest_created"
 
@@ -144,11 +144,11 @@ def send_much(opened: ClientConnection) -> None:
 
 
 def test_sockets_do_not_compress(idle: Stack) -> None:
-    """Browsers offer it, and it would double what 5,000 sockets hold, for a message or two each."""
+    """Compression, which browsers offer, would double the memory of 5,000 waiting sockets."""
     request = make_request()
     with open_socket(idle, request.ticket_id, cookie=cookie_of(request.account)) as opened:
-        asked = opened.request.headers if opened.request else {}
-        assert "permessage-deflate" in asked["Sec-WebSocket-Extensions"]
+        headers = opened.request.headers if opened.request else {}
+        assert "permessage-deflate" in headers["Sec-WebSocket-Extensions"]
         assert opened.protocol.extensions == []
 
 
@@ -166,14 +166,14 @@ def test_an_oversized_frame_ends_only_its_own_socket(idle: Stack) -> None:
 
 
 def test_the_first_socket_after_a_restart_of_valkey_opens(idle: Stack) -> None:
-    """The protection is the retry of the channel layer's connections, which finds them cut."""
+    """The channel layer's connections are cut then, and are opened again by a retry."""
     if servers.valkey is None:
         pytest.skip("only a server that the tests started may be stopped")
     request = make_request()
     cookie = cookie_of(request.account)
     with open_socket(idle, request.ticket_id, cookie=cookie) as opened:
         receive(opened)
-    with idle.frozen("ws"):  # It has no time to find out by itself.
+    with idle.frozen("ws"):  # It cannot notice the cut before the next socket.
         servers.valkey.stop("immediate")
         servers.valkey.start()
     with open_socket(idle, request.ticket_id, cookie=cookie) as opened:

@@ -1,58 +1,70 @@
-"""Sockets that open together: looked up together, each by its own session, or failing together."""
+"""Sockets that open at the same time: one query finds their tickets, each by its session."""
 
 import asyncio
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
-from promo.sockets.ticket_loader import MOST_AT_ONCE, TicketLoader
+from promo.sockets.ticket_loader import MAX_BATCH, TicketLoader
 from promo.ticket_access import FoundTicket
 from tests.factories import make_event, make_request
 from tests.helpers.sessions import SessionStore, session_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+# A ticket's id and the session that asks for it.
+Query = tuple[UUID, Any]
+Result = FoundTicket | BaseException
+
 
 @pytest.fixture
-def wanted() -> list[tuple[Any, Any]]:
+def queries() -> list[Query]:
+    """Three tickets, each with the session of its owner."""
     event = make_event()
-    requests = [make_request(event) for _ in range(3)]
-    return [(r.ticket_id, SessionStore(session_of(r.account))) for r in requests]
+    found = []
+    for _ in range(3):
+        request = make_request(event)
+        found.append((request.ticket_id, SessionStore(session_of(request.account))))
+    return found
 
 
-def find(lookups: TicketLoader, wanted: list[tuple[Any, Any]]) -> list[FoundTicket | BaseException]:
+def find_all(loader: TicketLoader, queries: list[Query]) -> list[Result]:
     """Ask for all of them at the same time."""
 
-    async def ask() -> list[FoundTicket | BaseException]:
-        asked = [lookups.find(*one) for one in wanted]
-        return await asyncio.gather(*asked, return_exceptions=True)
+    async def gather() -> list[Result]:
+        searches = [loader.find(ticket_id, session) for ticket_id, session in queries]
+        return await asyncio.gather(*searches, return_exceptions=True)
 
-    return asyncio.run(ask())
-
-
-def tickets(found: list[FoundTicket | BaseException]) -> list[str | None]:
-    return [
-        one.ticket.ticket_id if isinstance(one, FoundTicket) and one.ticket else None
-        for one in found
-    ]
+    return asyncio.run(gather())
 
 
-def test_each_socket_gets_its_own_ticket(wanted: list[tuple[Any, Any]]) -> None:
-    crowd = wanted * MOST_AT_ONCE
-    assert tickets(find(TicketLoader(), crowd)) == [str(ticket) for ticket, _ in crowd]
+def ticket_id_of(found: Result) -> UUID | None:
+    """Return the ticket that was found, None without access to it."""
+    assert isinstance(found, FoundTicket)
+    if found.ticket is None:
+        return None
+    return UUID(found.ticket.ticket_id)
 
 
-def test_a_session_gets_no_ticket_of_another_account(wanted: list[tuple[Any, Any]]) -> None:
-    (first, own), (second, other), (third, _) = wanted
+def test_each_socket_gets_its_own_ticket(queries: list[Query]) -> None:
+    crowd = queries * MAX_BATCH
+    results = find_all(TicketLoader(), crowd)
+    for found, (ticket_id, _session) in zip(results, crowd, strict=True):
+        assert ticket_id_of(found) == ticket_id
+
+
+def test_a_session_gets_no_ticket_of_another_account(queries: list[Query]) -> None:
+    (first, own), (second, other), (third, _) = queries
     asked = [(first, other), (first, own), (second, own), (uuid4(), own), (third, other)]
-    assert tickets(find(TicketLoader(), asked)) == [None, str(first), None, None, None]
+    found = list(map(ticket_id_of, find_all(TicketLoader(), asked)))
+    assert found == [None, first, None, None, None]
 
 
-def test_an_error_affects_only_the_sockets_of_its_query(
-    wanted: list[tuple[Any, Any]],
-) -> None:
-    lookups = TicketLoader()
-    failed = find(lookups, [wanted[0], (wanted[1][0], None)])
-    assert [type(error) for error in failed] == [AttributeError, AttributeError]
-    assert tickets(find(lookups, wanted)) == [str(ticket) for ticket, _ in wanted]
+def test_an_error_affects_only_the_sockets_of_its_query(queries: list[Query]) -> None:
+    loader = TicketLoader()
+    no_session = (queries[1][0], None)
+    failed = find_all(loader, [queries[0], no_session])
+    assert list(map(type, failed)) == [AttributeError, AttributeError]
+    after = list(map(ticket_id_of, find_all(loader, queries)))
+    assert after == [ticket_id for ticket_id, _session in queries]

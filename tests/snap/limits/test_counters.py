@@ -19,16 +19,10 @@ from redis import Redis
 from guests.models import GuestRequest
 from snap.addresses import client_address
 from snap.limits import counters as limits
-from snap.limits.counters import (
-    LOCAL_KEYS,
-    SLICE,
-    WINDOW,
-    Layer,
-    LocalLimiter,
-    acquire,
-    stand_in_line,
-)
-from snap.processes import BASE_DIR
+from snap.limits.counters import acquire, join_line
+from snap.limits.layers import WINDOW, Layer
+from snap.limits.local_counters import MAX_KEYS, SLICE, LocalCounters
+from snap.local.processes import BASE_DIR
 from tests.factories import make_account, make_event
 from tests.helpers import servers
 from tests.helpers.challenges import challenge_for, solution_of, solve
@@ -42,7 +36,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 import django
 django.setup()
-from snap.limits.counters import Layer, acquire
+from snap.limits.counters import acquire
+from snap.limits.layers import Layer
 layers = [Layer(n, sys.argv[1], 10**6) for n in ("ip", "phone", "event")]
 layers.append(Layer("system", sys.argv[1], 300))
 acquire([Layer("warm", "up", 10)])
@@ -128,7 +123,7 @@ def test_hits_of_more_than_a_minute_ago_do_not_count() -> None:
 
 def test_the_line_moves_at_its_rate() -> None:
     line = fresh("event", 60)
-    waits = [stand_in_line([line]) for _ in range(70)]
+    waits = [join_line([line]) for _ in range(70)]
     assert set(waits[:60]) == {0}
     # The line moves while we ask: later ones are at most their number away, and never earlier.
     assert waits[60:] == sorted(waits[60:])
@@ -320,16 +315,16 @@ class TestChallenge:
 
 
 def test_counters_of_a_process_are_bounded() -> None:
-    own = LocalLimiter()
+    own = LocalCounters()
     one, two = Layer("one", "", 3), Layer("two", "", 9)
     passed = [own.acquire([one])[0][0] for _ in range(5)]
     assert passed == [2, 1, 0, -1, -1]
     assert own.acquire([two, one])[1][0] == -1
     assert own.acquire([two])[0][0] == 8, "a hit that one layer refuses is counted in none"
-    for number in range(LOCAL_KEYS + 500):
+    for number in range(MAX_KEYS + 500):
         own.acquire([Layer("many", str(number), 1)])
-        own.stand([str(number)], [1])
-    assert len(own) == LOCAL_KEYS
+        own.join_lines([str(number)], [1])
+    assert len(own) == MAX_KEYS
 
 
 @pytest.mark.django_db

@@ -9,7 +9,7 @@ from django.test import Client, RequestFactory
 from pytest_django import Settings
 
 from guests.models import GuestRequest
-from snap.observability import health
+from snap.observability import metrics
 from tests.factories import make_event, make_request
 from tests.helpers import servers
 from tests.helpers.stack import Stack, wait_for
@@ -108,7 +108,7 @@ def test_without_a_token_only_this_host_reads_metrics(
 ) -> None:
     headers = {"X-Forwarded-For": forwarded} if forwarded else {}
     request = rf.get("/metrics", headers=headers, REMOTE_ADDR=address)
-    assert health.metrics(request).status_code == status
+    assert metrics.metrics(request).status_code == status
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_with_a_token_only_its_holder_reads_metrics(
 ) -> None:
     settings.METRICS_TOKEN = "right"
     request = rf.get("/metrics", headers={"Authorization": authorization}, REMOTE_ADDR="127.0.0.1")
-    assert health.metrics(request).status_code == status
+    assert metrics.metrics(request).status_code == status
 
 
 def test_metrics_add_up_what_several_processes_counted(
@@ -130,7 +130,7 @@ def test_metrics_add_up_what_several_processes_counted(
     program = "from prometheus_client import Counter; Counter('seen', 'Seen.').inc()"
     for _ in range(2):
         subprocess.run([sys.executable, "-c", program], check=True, env=dict(os.environ))
-    response = health.metrics(rf.get("/metrics"))
+    response = metrics.metrics(rf.get("/metrics"))
     assert b"\nseen_total 2.0\n" in response.content
 
 
@@ -155,10 +155,10 @@ def test_metrics_show_the_breaker_of_another_process_while_it_lives(
     ) as worker:
         assert worker.stdout is not None
         assert worker.stdout.readline() == b"open\n"
-        assert health.breakers() == {"mail_test": "open"}
+        assert metrics.breaker_states() == {"mail_test": "open"}
         worker.kill()
-    assert health.breakers() == {}
-    assert b"mail_test" not in health.metrics(rf.get("/metrics")).content
+    assert metrics.breaker_states() == {}
+    assert b"mail_test" not in metrics.metrics(rf.get("/metrics")).content
 
 
 @pytest.mark.processes

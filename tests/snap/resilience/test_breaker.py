@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from snap.processes import BASE_DIR
+from snap.local.processes import BASE_DIR
 from snap.resilience.breaker import Breaker, Probe
 from tests.helpers.stack import wait_for
 
@@ -148,7 +148,7 @@ def test_the_probe_opens_and_closes_it_and_no_caller_is_a_trial() -> None:
     server = Server()
     breaker = probed(server.answers)
     back: list[str] = []
-    breaker.on_return.append(lambda: back.append(breaker.state))
+    breaker.on_recovery.append(lambda: back.append(breaker.state))
     server.is_there = False
     breaker.suspect()
     wait_for(lambda: breaker.state == "open")

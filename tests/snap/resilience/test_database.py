@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from time import monotonic, sleep
 
+import psycopg
 import pytest
 from django.db import close_old_connections, connection, transaction
 from pytest_django import Settings
 
 from accounts.models import User
+from snap.resilience.connections import BoundedConnection
 from snap.resilience.database import DatabaseAwayError, breaker, guarded_database
 from tests.faults.breaking import frozen
 from tests.helpers import servers
@@ -50,6 +52,16 @@ def test_a_request_waits_for_a_frozen_server_until_its_deadline(
     with pytest.raises(DatabaseAwayError), guarded_database():
         User.objects.count()
     assert monotonic() - began < 4  # The pool waits up to 2 s for a good connection.
+
+
+def test_a_connection_without_a_pool_reports_that_the_server_has_closed_it() -> None:
+    """The probe and /readyz use one: an AttributeError would be no answer to either."""
+    own = BoundedConnection.connect(**connection.get_connection_params(), autocommit=True)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [own.info.backend_pid])
+    with pytest.raises(psycopg.OperationalError):
+        own.execute("SELECT 1")
+    assert own.closed
 
 
 def test_after_one_failure_the_probe_opens_the_breaker_and_closes_it_again(

