@@ -6,10 +6,7 @@ from django.test import Client
 
 from accounts.models import User
 from accounts.services import is_blocked
-from tests.factories import (
-    make_account,
-    make_staff,
-)
+from tests.factories import make_account, make_staff
 from tests.helpers.admin import admin_url
 
 pytestmark = pytest.mark.django_db

@@ -5,15 +5,8 @@ from django.contrib.auth.hashers import make_password
 from playwright.sync_api import Browser, Page
 
 from accounts.models import User
-from guests.models import (
-    Event,
-    Promoter,
-)
-from tests.factories import (
-    make_event_promoter,
-    make_guest,
-    make_staff,
-)
+from guests.models import Event, Promoter
+from tests.factories import make_event_promoter, make_guest, make_staff
 from tests.helpers.admin import admin_url, watch_admin
 from tests.helpers.stack import Stack
 

@@ -11,9 +11,7 @@ from django.utils import timezone
 from playwright.sync_api import ConsoleMessage, Page, Response
 
 from accounts.models import BlockedPhone, Claim, User
-from guests.models import (
-    Event,
-)
+from guests.models import Event
 from tests.factories import (
     make_account,
     make_event_promoter,
@@ -71,6 +69,11 @@ def watch_admin(page: Page) -> list[str]:
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("response", on_response)
     return errors
+
+
+def sign_in(client: Client, phone: str, password: str = "wrong") -> Any:
+    """Send the sign-in form of admin."""
+    return client.post("/admin/login/", {"username": phone, "password": password})
 
 
 def staff_with(*permissions: str) -> User:

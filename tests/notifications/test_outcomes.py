@@ -23,10 +23,7 @@ from notifications.delivery import Outcome, Result
 from notifications.models import Email
 from notifications.outcomes import KeptOutcomes
 from notifications.sending import send_due_emails, write_kept_outcomes
-from notifications.services import (
-    queue_email,
-    requeue_emails,
-)
+from notifications.services import queue_email, requeue_emails
 from snap.local.embedded import PostgreSQL
 from snap.local.processes import BASE_DIR
 from tests.factories import make_accounts

@@ -18,12 +18,7 @@ from redis import Redis
 from notifications.delivery import deliver, provider
 from notifications.models import Email
 from notifications.sending import EXPIRED_LEASE_GRACE, send_due_emails
-from notifications.services import (
-    EmailToQueue,
-    queue_email,
-    queue_emails,
-    requeue_emails,
-)
+from notifications.services import EmailToQueue, queue_email, queue_emails, requeue_emails
 from notifications.tasks import send_emails
 from tests.helpers.mail_servers import Sink
 from tests.helpers.stack import wait_for

@@ -4,12 +4,8 @@ import pytest
 from django.test import Client
 
 from accounts.models import User
-from guests.models import (
-    Guest,
-)
-from tests.factories import (
-    make_account,
-)
+from guests.models import Guest
+from tests.factories import make_account
 from tests.helpers.admin import LISTS, admin_url
 
 pytestmark = pytest.mark.django_db

@@ -9,15 +9,9 @@ from django.test import Client
 from pytest_django.fixtures import DjangoCaptureOnCommitCallbacks
 
 from accounts.models import User
-from guests.models import (
-    Event,
-    StateChange,
-)
+from guests.models import Event, StateChange
 from guests.qr.codes import image_name
-from tests.factories import (
-    make_event,
-    make_guest,
-)
+from tests.factories import make_event, make_guest
 from tests.helpers.admin import admin_url, change_event
 from tests.helpers.invariants import broken_invariants
 

@@ -7,15 +7,9 @@ from django.test import Client
 from PIL import Image
 
 from accounts.models import User
-from guests.models import (
-    Guest,
-    StateChange,
-)
+from guests.models import Guest, StateChange
 from guests.qr.codes import image_name, pass_url
-from tests.factories import (
-    make_event,
-    make_guest,
-)
+from tests.factories import make_event, make_guest
 from tests.helpers.admin import admin_url
 from tests.helpers.invariants import broken_invariants
 

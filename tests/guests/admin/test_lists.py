@@ -6,11 +6,7 @@ from django.test import Client
 from pytest_django.fixtures import DjangoAssertNumQueries
 
 from snap.admin import CappedPaginator
-from tests.factories import (
-    make_account,
-    make_event,
-    make_guest,
-)
+from tests.factories import make_account, make_event, make_guest
 from tests.helpers.admin import LISTS, admin_url
 
 pytestmark = pytest.mark.django_db

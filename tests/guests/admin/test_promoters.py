@@ -6,17 +6,8 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from guests.models import (
-    Team,
-    TeamMember,
-)
-from tests.factories import (
-    make_account,
-    make_event,
-    make_event_promoter,
-    make_guest,
-    make_promoter,
-)
+from guests.models import Team, TeamMember
+from tests.factories import make_account, make_event, make_event_promoter, make_guest, make_promoter
 from tests.helpers.admin import admin_url
 
 pytestmark = pytest.mark.django_db

@@ -8,13 +8,8 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import User
-from guests.models import (
-    DeadEntry,
-    GuestRequest,
-)
-from tests.factories import (
-    make_request,
-)
+from guests.models import DeadEntry, GuestRequest
+from tests.factories import make_request
 from tests.helpers.admin import admin_url
 
 pytestmark = pytest.mark.django_db

@@ -5,19 +5,16 @@ import signal
 import subprocess
 import sys
 import time
-from base64 import b64decode, b64encode
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
-from json import dumps, loads
 
 import pytest
 from django.conf import settings as django_settings
-from django.test import Client, RequestFactory
+from django.test import Client
 from pytest_django import Settings
 from redis import Redis
 
 from guests.models import GuestRequest
-from snap.addresses import client_address
 from snap.limits import counters as limits
 from snap.limits.counters import acquire, join_line
 from snap.limits.layers import WINDOW, Layer
@@ -25,7 +22,6 @@ from snap.limits.local_counters import MAX_KEYS, SLICE, LocalCounters
 from snap.local.processes import BASE_DIR
 from tests.factories import make_account, make_event
 from tests.helpers import servers
-from tests.helpers.challenges import challenge_for, solution_of, solve
 from tests.helpers.stack import Stack, http
 from tests.helpers.visitors import Visitor
 
@@ -143,44 +139,6 @@ def test_the_store_has_no_phone_and_no_address(settings: Settings) -> None:
     assert not any("234567" in key or "127.0.0.1" in key for key in keys)
 
 
-# Addresses ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("proxies", "forwarded", "peer", "address"),
-    [
-        (0, "203.0.113.9", "192.0.2.1", "192.0.2.1"),
-        (1, "203.0.113.9", "192.0.2.1", "203.0.113.9"),
-        (1, "6.6.6.6, 203.0.113.9", "192.0.2.1", "203.0.113.9"),
-        (2, "6.6.6.6, 203.0.113.9, 192.0.2.2", "192.0.2.1", "203.0.113.9"),
-        (2, "203.0.113.9", "192.0.2.1", "203.0.113.9"),
-        (1, "6.6.6.6, nonsense", "192.0.2.1", "192.0.2.1"),
-        (1, "", "192.0.2.1", "192.0.2.1"),
-        (1, "203.0.113.9:4711", "192.0.2.1", "203.0.113.9"),
-        (1, "[2001:db8:1:2:3:4:5:6]:443", "192.0.2.1", "2001:db8:1:2::"),
-        (0, "", "2001:db8:1:2:ffff:ffff:ffff:1", "2001:db8:1:2::"),
-        (0, "", "fe80::1%eth0", "fe80::"),
-        (0, "", "::ffff:192.0.2.7", "192.0.2.7"),
-        (0, "", "", "0.0.0.0"),
-    ],
-)
-def test_only_addresses_from_trusted_proxies_count(
-    settings: Settings, proxies: int, forwarded: str, peer: str, address: str
-) -> None:
-    settings.TRUSTED_PROXIES = proxies
-    headers = {"x-forwarded-for": forwarded} if forwarded else {}
-    request = RequestFactory().get("/", headers=headers, REMOTE_ADDR=peer)
-    assert client_address(request) == address
-
-
-@pytest.mark.django_db
-def test_a_forged_header_does_not_pass_a_limit(settings: Settings) -> None:
-    settings.LIMIT_IP = 2
-    forged = [{"x-forwarded-for": f"203.0.113.{number}"} for number in range(5)]
-    statuses = [Client(headers=each).get("/promo/").status_code for each in forged]
-    assert statuses == [200, 200, 429, 429, 429]
-
-
 @pytest.mark.django_db
 def test_harvesting_from_many_addresses_ends_with_the_block(settings: Settings) -> None:
     """The protection is the layer for the block of numbers: each address is new."""
@@ -195,120 +153,6 @@ def test_harvesting_from_many_addresses_ends_with_the_block(settings: Settings) 
     found = [check(number, f"+351961000{number:03}") for number in range(60)]
     assert found == [200] * 20 + [429] * 40
     assert check(60, "+351962000001") == 200
-
-
-# Challenges --------------------------------------------------------------------------------------
-
-
-@pytest.mark.django_db
-class TestChallenge:
-    @pytest.fixture(autouse=True)
-    def _cheap(self, settings: Settings) -> None:
-        settings.CHALLENGE_COST = 1
-
-    def send(self, browser: Client, solution: str, purpose: str = "address") -> int:
-        data = {"altcha": solution, "for": purpose, "next": "/promo/"}
-        return browser.post("/challenge/", data).status_code
-
-    def test_a_solution_counts_once(self) -> None:
-        browser = Client()
-        solution = solution_of(challenge_for(browser))
-        assert self.send(browser, solution) == 303
-        assert self.send(browser, solution) == 422
-
-    def test_a_solution_is_valid_for_its_browser_only(self) -> None:
-        browser, other = Client(), Client()
-        challenge_for(other)
-        solution = solution_of(challenge_for(browser))
-        assert self.send(other, solution) == 422
-        assert self.send(browser, solution) == 303
-
-    def test_a_solution_is_valid_for_its_purpose_only(self) -> None:
-        browser = Client()
-        assert self.send(browser, solution_of(challenge_for(browser, "phone"))) == 422
-
-    def test_a_solution_expires(self, settings: Settings) -> None:
-        settings.CHALLENGE_AGE = -1
-        browser = Client()
-        assert self.send(browser, solution_of(challenge_for(browser))) == 422
-
-    @pytest.mark.parametrize("what", ["nonce", "keyPrefix", "expiresAt", "cost"])
-    def test_a_changed_challenge_is_refused(self, what: str) -> None:
-        browser = Client()
-        challenge = challenge_for(browser)
-        changed = {"nonce": "00" * 16, "keyPrefix": "", "expiresAt": 9_999_999_999, "cost": 2}
-        challenge["parameters"][what] = changed[what]
-        assert self.send(browser, solution_of(challenge)) == 422
-
-    def test_a_wrong_key_is_refused(self) -> None:
-        browser = Client()
-        whole = loads(b64decode(solution_of(challenge_for(browser))))
-        whole["solution"]["counter"] += 1
-        assert self.send(browser, b64encode(dumps(whole).encode()).decode()) == 422
-
-    @pytest.mark.parametrize(
-        "malformed",
-        [
-            "",
-            "x",
-            "AAAA",
-            b64encode(b"null").decode(),
-            b64encode(b"[]").decode(),
-            b64encode(b'{"challenge": 3}').decode(),
-            b64encode(b'{"challenge": {"parameters": {"data": null}, "signature": null}}').decode(),
-            b64encode(b"[" * 2000).decode(),
-            "A" * 100_000,
-        ],
-    )
-    def test_a_malformed_solution_is_refused(self, malformed: str) -> None:
-        assert self.send(Client(), malformed) == 422
-
-    def test_challenges_themselves_are_limited(self, settings: Settings) -> None:
-        settings.LIMIT_CHALLENGES, settings.LIMIT_CHALLENGES_BROWSER = 3, 2
-        browser = Client()
-        # The first request has no browser id yet.
-        assert [browser.get("/challenge/new").status_code for _ in range(4)] == [200] * 3 + [429]
-        without_cookies = [Client().get("/challenge/new").status_code for _ in range(3)]
-        assert without_cookies == [200, 200, 429]
-
-    def test_one_client_does_not_block_pages_for_its_neighbours(self, settings: Settings) -> None:
-        settings.LIMIT_IP, settings.LIMIT_CHALLENGES = 3, 5
-        settings.LIMIT_CHALLENGES_BROWSER = 5
-        attacker, neighbour = Client(), Client()
-        for _ in range(12):
-            attacker.get("/challenge/new?for=address")
-            Client().get("/challenge/new?for=address")
-            attacker.get("/promo/")
-        assert Client().get("/challenge/new").status_code == 429
-        page = neighbour.get("/promo/")
-        assert page.status_code == 429
-        assert solve(neighbour).status_code == 303
-        assert neighbour.get("/promo/").status_code == 200
-
-    def test_one_browser_does_not_keep_its_neighbours_from_waiting(
-        self, settings: Settings
-    ) -> None:
-        settings.LIMIT_IP, settings.LIMIT_WAITING = 1, 5
-        attacker, neighbour = Client(), Client()
-        for browser in (attacker, neighbour):
-            for _ in range(2):
-                browser.get("/promo/")
-        waits = [attacker.post("/challenge/wait/").status_code for _ in range(9)]
-        assert waits == [200] * 2 + [429] * 7
-        assert neighbour.post("/challenge/wait/").status_code == 200
-
-    def test_a_shared_session_shares_its_budget(self, settings: Settings) -> None:
-        settings.LIMIT_IP, settings.LIMIT_SOLVED = 1, 4
-        browser = Client()
-        browser.get("/promo/")
-        solve(browser)
-        copies = [Client(REMOTE_ADDR=f"192.0.2.{number}") for number in range(4)]
-        statuses = []
-        for copy in copies:
-            copy.cookies["session"] = browser.cookies["session"].value
-            statuses += [copy.get("/promo/").status_code for _ in range(3)]
-        # The first page of each address, and then the budget that all share.
-        assert statuses.count(200) == 4 + 4
 
 
 # Without Valkey ----------------------------------------------------------------------------------
