@@ -20,6 +20,7 @@ from snap.resilience import database
 from tests import factories
 from tests.helpers import servers
 from tests.helpers.browser import PHONE_SCREEN
+from tests.helpers.own_servers import own_postgresql
 from tests.helpers.stack import Stack
 
 # A new Chromium would otherwise fetch updates, lists and experiments from the internet.
@@ -89,8 +90,7 @@ def stoppable_database(
     transactional_db: None, tmp_path: Path, settings: Settings
 ) -> Iterator[None]:
     """A database that the test may stop. It has an empty journal, and runs again afterwards."""
-    if servers.postgresql is None:
-        pytest.skip("only a server that the tests started may be stopped")
+    own_postgresql()  # Skips the test without one.
     settings.JOURNAL_PATH = tmp_path / "journal.sqlite3"
     clear_local_caches()
     database.breaker.succeeded()

@@ -35,7 +35,7 @@ def read_options(arguments: list[str]) -> argparse.Namespace:
         "--as-before", action="store_true", help="attacks: keep the figures as an older release's"
     )
     parser.add_argument("--quick", action="store_true", help="a few seconds, no document")
-    parser.add_argument("--report", action="store_true", help="only write the document anew")
+    parser.add_argument("--report", action="store_true", help="only write the document again")
     parser.add_argument("--out", type=Path, default=DOCS, help="folder of the document (docs)")
     options = parser.parse_args(arguments)
     if unknown := set(options.parts) - set(PARTS):

@@ -104,9 +104,9 @@ async def _repeat_in_parallel(seconds: float, act: Callable[[float], Awaitable[A
 
 
 def _harvest(bench: Bench, numbers: Iterator[str]) -> Figures:
-    """Ask which phones have an account, and solve challenges. Return how many are told a minute.
+    """Ask which phones have an account, and return how many the attacker learns a minute.
 
-    A browser that gets no more responses is replaced by a new one.
+    The attacker solves challenges, and replaces a browser that is refused by a new one.
     """
     event, counts = open_event("harvest"), {"told": 0, "solved": 0, "refused": 0}
 

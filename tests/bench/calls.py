@@ -177,14 +177,14 @@ def _hello(bench: Bench) -> Iterator[str]:
     bench.stack.processes["hello"] = hello
     url = f"http://127.0.0.1:{port}"
     try:
-        asyncio.run(_until_it_answers(url))
+        asyncio.run(_until_it_responds(url))
         yield url
     finally:
         del bench.stack.processes["hello"]
         processes.stop([hello], 15.0)
 
 
-async def _until_it_answers(url: str) -> None:
+async def _until_it_responds(url: str) -> None:
     async with asyncio.timeout(30):
         while True:
             browser = Browser(url)

@@ -71,7 +71,7 @@ def fill_list(event: Event, size: int) -> None:
 
 
 def _give_images(prefix: str, size: int) -> None:
-    """Give each token an image. Many names are links to one file, because nobody reads it."""
+    """Give each token an image. Many are links to one file, because nothing reads its content."""
     first = ""
     for number in range(1, size + 1):
         token = f"{prefix}{number:09}"

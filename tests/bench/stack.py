@@ -158,7 +158,7 @@ class ProductionStack:
         ).stdout
 
     def audit(self) -> tuple[bool, str]:
-        """Run `manage.py audit`; return whether all is well, and what it said."""
+        """Run `manage.py audit`, and return whether it succeeded and its output."""
         command = [sys.executable, "manage.py", "audit"]
         ended = subprocess.run(
             command, cwd=BASE_DIR, env=self.env, stdout=subprocess.PIPE, text=True, check=False
@@ -234,7 +234,7 @@ class ProductionStack:
 
     def _is_ready(self, name: str) -> bool:
         if name == "web":
-            return _answers(f"{self.url}/healthz")
+            return _responds(f"{self.url}/healthz")
         words = {"ws": b"Uvicorn running", "worker": b" ready.", "emails": b" ready."}
         return words.get(name, b"") in self.log_path(name).read_bytes()
 
@@ -254,7 +254,7 @@ def tree(pid: int) -> list[psutil.Process]:
         return []
 
 
-def _answers(url: str) -> bool:
+def _responds(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=2) as response:
             return bool(response.status == 200)

@@ -16,6 +16,7 @@ from tests.faults.scenario import Conclude, Form, MakeStorm
 from tests.faults.storm import Storm
 from tests.faults.verdict import LENIENT, PROMISED, Verdict, judge
 from tests.helpers import servers
+from tests.helpers.own_servers import own_postgresql, own_valkey
 from tests.helpers.stack import Stack
 
 # Minutes of the soak without --soak.
@@ -50,18 +51,14 @@ def faulty(stack: Stack) -> Iterator[Stack]:
 @pytest.fixture
 def postgresql(faulty: Stack) -> Iterator[PostgreSQL]:
     """PostgreSQL, for a scenario to break. It runs again after the test."""
-    if servers.postgresql is None:
-        pytest.skip("THE TESTS DO NOT BREAK A POSTGRESQL THAT DATABASE_URL NAMES")
-    yield servers.postgresql
+    yield own_postgresql()
     servers.freshen()
 
 
 @pytest.fixture
 def valkey(faulty: Stack) -> Iterator[Valkey]:
     """Valkey, for a scenario to break. It runs again after the test."""
-    if servers.valkey is None:
-        pytest.skip("THE TESTS DO NOT BREAK A VALKEY THAT REDIS_URL NAMES")
-    yield servers.valkey
+    yield own_valkey()
     servers.freshen()
 
 

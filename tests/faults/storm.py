@@ -68,7 +68,7 @@ class Response:
 class Storm:
     """People who arrive at `rate` a second until the block ends.
 
-    At its end nobody else arrives, and the people who are there have `patience` seconds to finish.
+    At its end arrivals stop, and the people who are there have `patience` seconds to finish.
     At most `at_once` people are there at the same time, so no queue forms in front of SNAP. When
     all people have arrived, those with an account arrive again with a new key.
     """
@@ -135,7 +135,7 @@ class Storm:
             raise self._failure
 
     def stop_arrivals(self) -> None:
-        """Let nobody else arrive. The people who are there go on."""
+        """Stop arrivals. The people who are there go on."""
         self._over.set()
 
     # Responses ----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The web processes die; who asked has no answer, and asks again."""
+"""The web processes die. People without a response ask again."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor

@@ -113,7 +113,7 @@ def wait_until_nothing_is_in_flight(patience: float = PATIENCE) -> list[str]:
     # The connection from before the fault may lead to a server that has stopped.
     connection.close()
     while True:
-        left = ["unknown: the database or the journal does not answer"]
+        left = ["unknown: the database or the journal does not respond"]
         with suppress(Error, JournalError):
             left = [each.ticket_id for each in in_flight()]
         if not left or time.monotonic() > give_up_at:

@@ -1,10 +1,7 @@
 """The sweeper ends what workers miss, also while the broker or the database is away."""
 
 import inspect
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -23,9 +20,9 @@ from guests import sweeps
 from guests.models import Event, Guest, GuestRequest
 from notifications.models import Email
 from notifications.services import queue_email
-from snap.local.processes import BASE_DIR
 from tests.factories import make_account, make_event, make_guest, make_request
 from tests.helpers.invariants import broken_invariants
+from tests.helpers.programs import running_command
 from tests.helpers.stack import wait_for
 
 pytestmark = pytest.mark.django_db
@@ -127,29 +124,6 @@ def test_emails_that_no_worker_sends_are_sent_by_the_sweeper(
 
 
 @contextmanager
-def running_sweeper(log: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    url = os.environ["DATABASE_URL"].rpartition("/")[0]
-    given = {
-        **os.environ,
-        "DJANGO_SETTINGS_MODULE": "snap.settings",
-        "DATABASE_URL": f"{url}/{connection.settings_dict['NAME']}",
-        "SWEEP_INTERVAL": "0.2",
-        **environment,
-    }
-    given.pop("PYTEST_VERSION", None)
-    command = [sys.executable, "manage.py", "sweeper"]
-    with log.open("wb") as output:
-        sweeper = subprocess.Popen(
-            command, cwd=BASE_DIR, env=given, stdout=output, stderr=subprocess.STDOUT
-        )
-        try:
-            yield sweeper
-        finally:
-            sweeper.kill()
-            sweeper.wait()
-
-
-@contextmanager
 def database_away() -> Iterator[None]:
     """Make PostgreSQL refuse new connections, and cut those of other processes."""
     name = connection.settings_dict["NAME"]
@@ -172,7 +146,9 @@ def test_it_survives_outages_of_database_and_broker_and_stops_on_sigterm(tmp_pat
     log = tmp_path / "log"
     overdue_request(1)
     # Nothing listens on port 1, so the broker is away from the beginning.
-    with running_sweeper(log, BROKER_URL="redis://127.0.0.1:1/3") as sweeper:
+    with running_command(
+        "sweeper", log=log, SWEEP_INTERVAL="0.2", BROKER_URL="redis://127.0.0.1:1/3"
+    ) as sweeper:
         wait_for(guests_made, timeout=20)
         with database_away():
             wait_for(lambda: "sweep_failed" in log.read_text())
@@ -189,7 +165,7 @@ def test_it_survives_outages_of_database_and_broker_and_stops_on_sigterm(tmp_pat
 @committed
 def test_ctrl_c_stops_it_at_once(tmp_path: Path) -> None:
     overdue_request(60)
-    with running_sweeper(tmp_path / "log", SWEEP_INTERVAL="0.1") as sweeper:
+    with running_command("sweeper", log=tmp_path / "log", SWEEP_INTERVAL="0.1") as sweeper:
         wait_for(guests_made, timeout=20)
         sweeper.send_signal(signal.SIGINT)
         assert sweeper.wait(timeout=5) == 0

@@ -11,6 +11,7 @@ from django.core.mail import EmailMultiAlternatives
 from notifications.kinds import EmailContent
 from notifications.messages import make_message
 from notifications.models import Email
+from notifications.services import queue_email
 
 NOW = datetime(2027, 6, 1, tzinfo=UTC)
 GUEST_URL = "https://snap.example/guest/tHiSiSaToKeN-0123456789"
@@ -64,3 +65,9 @@ def example_message(kind: str, language: str = "en", **context: Any) -> EmailMul
     email = Email(pk=1, kind=kind, to="ines@example.pt", language=language, queued_at=NOW)
     images = {"qr": qr_png()} if kind == "qr_code" else {}
     return make_message(email, EmailContent(CONTEXTS[kind] | context, images))
+
+
+def queue_note(cause: str, to: str = "ana@example.pt", *, fast: bool = False) -> Email:
+    """Queue an email of the kind `note`, which only tests/notifications registers."""
+    queue_email("note", cause, to=to, language="en", fast=fast)
+    return Email.objects.get(kind="note", cause=cause)

@@ -1,15 +1,11 @@
 """An email that left is not sent again, although the database was away at that moment."""
 
-import os
 import stat
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,14 +21,17 @@ from notifications.outcomes import KeptOutcomes
 from notifications.sending import send_due_emails, write_kept_outcomes
 from notifications.services import queue_email, requeue_emails
 from snap.local.embedded import PostgreSQL
-from snap.local.processes import BASE_DIR
 from tests.factories import make_accounts
 from tests.faults.breaking import frozen
 from tests.helpers import servers
+from tests.helpers.example_emails import queue_note
 from tests.helpers.mail_servers import BreakingSink, Sink, send_to
+from tests.helpers.own_servers import own_postgresql
+from tests.helpers.programs import running_command
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+SEND = "from notifications.sending import send_due_emails; send_due_emails()"
 ROUNDS = 3  # Ten in the long form of tests/faults/test_mail.py.
 
 
@@ -51,16 +50,10 @@ def breaking_sink(settings: Settings) -> Iterator[BreakingSink]:
 
 @pytest.fixture
 def postgresql() -> Iterator[PostgreSQL]:
-    if servers.postgresql is None:
-        pytest.skip("THE TESTS DO NOT BREAK A POSTGRESQL THAT DATABASE_URL NAMES")
-    yield servers.postgresql
+    """PostgreSQL, for a test to break. It runs again afterwards."""
+    yield own_postgresql()
     connection.close()
     servers.freshen()
-
-
-def queue(cause: str, to: str = "ana@example.pt") -> Email:
-    queue_email("note", cause, to=to, language="en")
-    return Email.objects.get(kind="note", cause=cause)
 
 
 def end_leases() -> None:
@@ -87,7 +80,7 @@ def test_no_email_is_sent_twice_when_the_database_stops_after_it_left(
 ) -> None:
     for number in range(ROUNDS):
         breaking_sink.on_data = lambda: postgresql.stop("immediate")
-        queue(f"note:{number}")
+        queue_note(f"note:{number}")
         with pytest.raises(OperationalError):
             send_due_emails()
         breaking_sink.on_data = lambda: None
@@ -114,7 +107,7 @@ def test_no_email_is_sent_twice_when_the_database_hangs_past_its_lease(
             time.sleep(0.1)
 
         breaking_sink.on_data = freeze
-        queue(f"note:{number}")
+        queue_note(f"note:{number}")
         try:
             with pytest.raises(OperationalError):
                 send_due_emails()
@@ -142,7 +135,7 @@ def test_a_batch_goes_on_after_a_short_outage(
 
     breaking_sink.on_data = stop
     for number in range(3):
-        queue(f"note:{number}")
+        queue_note(f"note:{number}")
     with ThreadPoolExecutor(1) as worker:
         sent = worker.submit(in_own_connection, send_due_emails)
         assert is_down.wait(10)
@@ -158,6 +151,11 @@ def test_no_email_is_sent_twice_when_the_worker_is_killed_after_it_left(
     breaking_sink: BreakingSink, postgresql: PostgreSQL, tmp_path: Path
 ) -> None:
     """The response is on disk before the database is asked, so SIGKILL does not lose it."""
+    smtp = {
+        "EMAIL_PROVIDER": "smtp",
+        "EMAIL_HOST": "127.0.0.1",
+        "EMAIL_PORT": str(breaking_sink.port),
+    }
     accounts = make_accounts(3)
     for account in accounts:
         queue_email("welcome", f"account:{account.pk}", to=account.email, language="en")
@@ -168,7 +166,7 @@ def test_no_email_is_sent_twice_when_the_worker_is_killed_after_it_left(
             arrived.set()
 
         breaking_sink.on_data = stop
-        with sending_process(breaking_sink.port, tmp_path / "log") as process:
+        with running_command("shell", "-c", SEND, log=tmp_path / "log", **smtp) as process:
             assert arrived.wait(20), (tmp_path / "log").read_text()
             time.sleep(0.3)
             process.kill()
@@ -181,37 +179,8 @@ def test_no_email_is_sent_twice_when_the_worker_is_killed_after_it_left(
     assert Email.objects.filter(state="sent").count() == len(accounts)
 
 
-@contextmanager
-def sending_process(port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Send the due emails in a separate process, as the emails worker does."""
-    url = os.environ["DATABASE_URL"].rpartition("/")[0]
-    environment = {
-        **os.environ,
-        "DJANGO_SETTINGS_MODULE": "snap.settings",
-        "DATABASE_URL": f"{url}/{connection.settings_dict['NAME']}",
-        "EMAIL_PROVIDER": "smtp",
-        "EMAIL_HOST": "127.0.0.1",
-        "EMAIL_PORT": str(port),
-    }
-    environment.pop("PYTEST_VERSION", None)
-    work = "from notifications.sending import send_due_emails; send_due_emails()"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "manage.py", "shell", "-c", work],
-            cwd=BASE_DIR,
-            env=environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            yield process
-        finally:
-            process.kill()
-            process.wait()
-
-
 def test_the_sweeper_writes_the_outcomes_that_this_host_keeps(sink: Sink) -> None:
-    email = queue("note:1")
+    email = queue_note("note:1")
     Email.objects.update(leased_until=Now())
     keep(email, Outcome(Result.SENT, provider_id="<taken@mail.example>"))
     call_command("sweeper", once=True)
@@ -223,7 +192,7 @@ def test_the_sweeper_writes_the_outcomes_that_this_host_keeps(sink: Sink) -> Non
 def test_another_host_leaves_an_email_to_the_host_that_keeps_its_outcome(
     sink: Sink, settings: Settings, tmp_path: Path
 ) -> None:
-    email, here = queue("note:1"), settings.JOURNAL_PATH
+    email, here = queue_note("note:1"), settings.JOURNAL_PATH
     keep(email, Outcome(Result.SENT))
     Email.objects.update(leased_until=Now())
     settings.JOURNAL_PATH = tmp_path / "emergency.sqlite3"
@@ -236,7 +205,7 @@ def test_another_host_leaves_an_email_to_the_host_that_keeps_its_outcome(
 
 
 def test_a_kept_refusal_ends_the_email(sink: Sink) -> None:
-    email = queue("note:1")
+    email = queue_note("note:1")
     keep(email, Outcome(Result.REFUSED, error="SMTPRecipientsRefused 550"))
     assert send_due_emails() == 0
     email.refresh_from_db()
@@ -244,7 +213,7 @@ def test_a_kept_refusal_ends_the_email(sink: Sink) -> None:
 
 
 def test_a_kept_outcome_does_not_end_an_email_that_staff_send_again(sink: Sink) -> None:
-    email = queue("note:1")
+    email = queue_note("note:1")
     keep(email, Outcome(Result.SENT))
     Email.objects.update(state="bounced")
     requeue_emails(Email.objects.all())
@@ -269,8 +238,8 @@ def kept() -> list[outcomes.KeptOutcome]:
 
 
 def test_sent_emails_leave_nothing_in_the_file(sink: Sink) -> None:
-    queue("note:1")
-    queue("note:2")
+    queue_note("note:1")
+    queue_note("note:2")
     assert send_due_emails() == 2
     assert kept() == []
 
@@ -278,7 +247,7 @@ def test_sent_emails_leave_nothing_in_the_file(sink: Sink) -> None:
 def test_the_file_has_no_address_and_only_its_owner_may_read_it(
     sink: Sink, settings: Settings
 ) -> None:
-    keep(queue("note:1", to="ana@example.pt"), Outcome(Result.SENT))
+    keep(queue_note("note:1", to="ana@example.pt"), Outcome(Result.SENT))
     for file in settings.JOURNAL_PATH.parent.glob("outcomes.sqlite3*"):
         assert b"example" not in file.read_bytes()
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -286,7 +255,7 @@ def test_the_file_has_no_address_and_only_its_owner_may_read_it(
 
 def test_the_file_is_bounded_and_drops_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outcomes, "MAX_KEPT", 3)
-    emails = [queue(f"note:{number}") for number in range(5)]
+    emails = [queue_note(f"note:{number}") for number in range(5)]
     for email in emails:
         keep(email, Outcome(Result.SENT))
     assert [each.email_id for each in kept()] == [email.pk for email in emails[2:]]
@@ -302,7 +271,7 @@ def test_without_a_disk_outcomes_are_kept_in_memory(
     (tmp_path / "file").write_text("not a folder")
     settings.JOURNAL_PATH = tmp_path / "file" / "emergency.sqlite3"
     breaking_sink.on_data = lambda: postgresql.stop("immediate")
-    queue("note:1")
+    queue_note("note:1")
     with pytest.raises(OperationalError):
         send_due_emails()
     breaking_sink.on_data = lambda: None

@@ -1,3 +1,5 @@
+"""The helpers that start, stop and freeze processes, and the phones of browser tests."""
+
 from pathlib import Path
 
 import httpx

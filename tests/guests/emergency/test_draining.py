@@ -15,8 +15,8 @@ from guests.requests.accepting import request_place
 from guests.requests.creating import create_due_guests
 from notifications.models import Email
 from tests.factories import make_account, make_event, make_guest, make_request
-from tests.helpers import servers
 from tests.helpers.journal import PHONE, account_entry, registration_entry
+from tests.helpers.own_servers import own_postgresql
 from tests.helpers.stack import wait_for
 
 
@@ -171,12 +171,11 @@ def test_an_entry_accepted_before_the_list_closed_gets_a_place_afterwards(
 def test_a_database_that_is_away_uses_up_no_attempt(
     journal: Journal, transactional_db: None
 ) -> None:
-    if servers.postgresql is None:
-        pytest.skip("only a server that the tests started may be stopped")
+    postgresql = own_postgresql()
     ticket_id = journal.accept(registration_entry(make_event()))
-    servers.postgresql.stop("immediate")
+    postgresql.stop("immediate")
     assert [drain(journal), drain(journal)] == [0, 0]
-    servers.postgresql.start()
+    postgresql.start()
     close_old_connections()
     stored = journal.find(ticket_id)
     assert stored is not None

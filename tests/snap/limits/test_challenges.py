@@ -9,12 +9,7 @@ from pytest_django import Settings
 
 from tests.helpers.challenges import challenge_for, solution_of, solve
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def _cheap_challenges(settings: Settings) -> None:
-    settings.CHALLENGE_COST = 1
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("cheap_challenges")]
 
 
 def send_solution(browser: Client, solution: str, purpose: str = "address") -> int:

@@ -21,7 +21,8 @@ from snap.limits.layers import WINDOW, Layer
 from snap.limits.local_counters import MAX_KEYS, SLICE, LocalCounters
 from snap.local.processes import BASE_DIR
 from tests.factories import make_account, make_event
-from tests.helpers import servers
+from tests.helpers.own_servers import own_valkey
+from tests.helpers.programs import program_environment
 from tests.helpers.stack import Stack, http
 from tests.helpers.visitors import Visitor
 
@@ -55,14 +56,12 @@ def fresh(name: str = "test", limit: int = 10) -> Layer:
 
 
 def test_exactly_the_limit_passes_of_800_hits_from_four_processes() -> None:
-    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "snap.settings", "PYTHONPATH": "."}
-    environment.pop("PYTEST_VERSION", None)
     command = [sys.executable, "-c", HITTER, str(time.time())]
     processes = [
         subprocess.Popen(
             command,
             cwd=BASE_DIR,
-            env=environment,
+            env=program_environment(PYTHONPATH="."),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -73,8 +72,8 @@ def test_exactly_the_limit_passes_of_800_hits_from_four_processes() -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
     with ThreadPoolExecutor(4) as threads:
-        answers = list(threads.map(lambda process: process.communicate("go\n")[0], processes))
-    assert sum(int(response) for response in answers) == 300
+        outputs = list(threads.map(lambda process: process.communicate("go\n")[0], processes))
+    assert sum(int(output) for output in outputs) == 300
 
 
 def test_a_hit_refused_by_one_layer_is_not_counted_in_the_others() -> None:
@@ -173,10 +172,8 @@ def test_counters_of_a_process_are_bounded() -> None:
 
 @pytest.mark.django_db
 def test_with_valkey_stopped_pages_are_still_served_and_limited(settings: Settings) -> None:
-    if servers.valkey is None:
-        pytest.skip("only a server that the tests started may be stopped")
     settings.LIMIT_IP = 3
-    servers.valkey.stop()
+    own_valkey().stop()
     address = f"192.0.2.{os.getpid() % 250}"
     browser = Client(REMOTE_ADDR=address)
     assert [browser.get("/promo/").status_code for _ in range(4)] == [200, 200, 200, 429]
@@ -186,9 +183,7 @@ def test_with_valkey_stopped_pages_are_still_served_and_limited(settings: Settin
 
 @pytest.mark.processes
 def test_a_frozen_valkey_delays_no_page(stack: Stack) -> None:
-    if servers.valkey is None:
-        pytest.skip("only a server that the tests started may be stopped")
-    pid = servers.valkey.pid
+    pid = own_valkey().pid
     make_event(slug="frozen")
     http.get(f"{stack.url}/promo/frozen/", timeout=20)
     os.kill(pid, signal.SIGSTOP)

@@ -1,3 +1,5 @@
+"""`/healthz`, `/readyz` and `/metrics`."""
+
 import os
 import subprocess
 import sys
@@ -11,9 +13,8 @@ from pytest_django import Settings
 from guests.models import GuestRequest
 from snap.observability import metrics
 from tests.factories import make_event, make_request
-from tests.helpers import servers
-from tests.helpers.stack import Stack, wait_for
-from tests.helpers.stack import readiness as _readiness
+from tests.helpers.own_servers import own_postgresql, own_valkey
+from tests.helpers.stack import Stack, readiness, wait_for
 
 WELL = {
     "ready": True,
@@ -25,19 +26,10 @@ WELL = {
     "breaker": "closed",
 }
 
-own_servers = pytest.mark.skipif(
-    "servers.postgresql is None or servers.valkey is None",
-    reason="only servers that the tests started may be stopped",
-)
 
-
-def readiness(response: Any) -> dict[str, Any]:
+def readiness_in(response: Any) -> dict[str, Any]:
     """Return the body of /readyz without breakers, which other tests may have changed."""
     return {name: value for name, value in response.json().items() if name != "breakers"}
-
-
-def readiness_of(stack: Stack) -> dict[str, Any]:
-    return _readiness(stack.url)
 
 
 def test_healthz_asks_no_server(client: Client) -> None:
@@ -50,42 +42,36 @@ def test_healthz_asks_no_server(client: Client) -> None:
 def test_ready_when_both_servers_respond(client: Client) -> None:
     response = client.get("/readyz")
     assert response.status_code == 200
-    assert readiness(response) == WELL
+    assert readiness_in(response) == WELL
     assert response.json()["breakers"]["database"] == "closed"
 
 
-@own_servers
 @pytest.mark.django_db
 def test_ready_at_level_2_without_redis(client: Client) -> None:
-    assert servers.valkey is not None
-    servers.valkey.stop("immediate")
+    own_valkey().stop("immediate")
     response = client.get("/readyz")
     assert response.status_code == 200
-    assert readiness(response) == WELL | {"level": 2, "redis": "away"}
+    assert readiness_in(response) == WELL | {"level": 2, "redis": "away"}
 
 
-@own_servers
 def test_ready_at_level_3_without_the_database(client: Client) -> None:
-    assert servers.postgresql is not None
-    servers.postgresql.stop("immediate")
+    own_postgresql().stop("immediate")
     response = client.get("/readyz")
     assert response.status_code == 200
-    assert readiness(response) == WELL | {"level": 3, "database": "away", "workers": "unknown"}
+    assert readiness_in(response) == WELL | {"level": 3, "database": "away", "workers": "unknown"}
 
 
-@own_servers
 def test_not_ready_when_neither_database_nor_journal_can_store_a_request(
     client: Client, settings: Settings, tmp_path: Path
 ) -> None:
-    assert servers.postgresql is not None
-    servers.postgresql.stop("immediate")
+    own_postgresql().stop("immediate")
     settings.JOURNAL_PATH = tmp_path / "a file" / "journal.sqlite3"
     settings.JOURNAL_PATH.parent.touch()
     response = client.get("/readyz")
     assert response.status_code == 503
     away = {"ready": False, "level": 4, "database": "away", "journal": "away"}
     away |= {"workers": "unknown"}
-    assert readiness(response) == WELL | away
+    assert readiness_in(response) == WELL | away
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
@@ -166,16 +152,16 @@ def test_readyz_shows_that_no_worker_works(stack: Stack) -> None:
     """The sweeper ends the requests, so none is due for long, but workers are still away."""
     with stack.without("worker"):
         request = make_request(make_event())
-        wait_for(lambda: readiness_of(stack).get("workers") == "away", 15)
+        wait_for(lambda: readiness(stack.url).get("workers") == "away", 15)
         wait_for(lambda: not GuestRequest.objects.filter(pk=request.pk, state="pending"), 15)
         for _ in range(8):  # Each process of web must show it.
-            shown = readiness_of(stack)
+            shown = readiness(stack.url)
             assert (shown["workers"], shown["level"], shown["ready"]) == ("away", 2, True)
-    wait_for(lambda: readiness_of(stack).get("workers") == "ok", 30)
+    wait_for(lambda: readiness(stack.url).get("workers") == "ok", 30)
 
 
 @pytest.mark.processes
 def test_readyz_shows_that_neither_workers_nor_sweeper_work(stack: Stack) -> None:
     with stack.without("worker"), stack.frozen("sweeper"):
         make_request(make_event())
-        wait_for(lambda: readiness_of(stack).get("workers") == "away", 15)
+        wait_for(lambda: readiness(stack.url).get("workers") == "away", 15)

@@ -10,12 +10,12 @@ from promo.emergency import QUEUED_SECONDS
 from tests.factories import make_accounts, make_event
 from tests.faults.breaking import commits_held
 from tests.faults.people import Person, make_people, newcomer
-from tests.helpers import servers
+from tests.helpers.own_servers import needs_own_postgresql, own_postgresql
 from tests.helpers.stack import Stack, http, readiness, wait_for
 
 pytestmark = [
     pytest.mark.processes,
-    pytest.mark.skipif("servers.postgresql is None", reason="only a server of the tests"),
+    needs_own_postgresql,
 ]
 
 
@@ -33,13 +33,13 @@ def ask(stack: Stack, event_id: int, person: Person) -> int:
 
 def test_after_a_stall_of_the_disk_no_request_goes_to_the_journal(stack: Stack) -> None:
     """Otherwise a stall of three seconds would queue all requests of a minute."""
-    assert servers.postgresql is not None
+    postgresql = own_postgresql()
     event = make_event()
     *in_flight, before, later = make_people(18, newcomers=0)
     http.get(f"{stack.url}/promo/{event.slug}/")  # This host has seen the event.
     assert ask(stack, event.pk, before) < QUEUED_SECONDS
     with ThreadPoolExecutor(len(in_flight)) as threads:
-        with commits_held(servers.postgresql):
+        with commits_held(postgresql):
             first = [threads.submit(ask, stack, event.pk, each) for each in in_flight]
             time.sleep(3)
         estimates = [each.result() for each in first]
@@ -58,12 +58,12 @@ def ask_for_code(stack: Stack, person: Person) -> int:
 
 def test_after_an_outage_people_can_sign_in_within_seconds(stack: Stack) -> None:
     """With eight people each web process responds to some, so none is still at level 3."""
-    assert servers.postgresql is not None
+    postgresql = own_postgresql()
     people = [newcomer(account.phone or "") for account in make_accounts(8)]
-    servers.postgresql.stop("immediate")
+    postgresql.stop("immediate")
     assert {ask_for_code(stack, each) for each in people} == {503}
     time.sleep(2)
-    servers.postgresql.start()
+    postgresql.start()
     connection.close()  # The connection of the test itself.
     back_at = time.monotonic()
     for each in people:

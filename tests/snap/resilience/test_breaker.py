@@ -1,3 +1,5 @@
+"""Circuit breakers and their probes."""
+
 import subprocess
 import sys
 import threading
@@ -109,12 +111,12 @@ class Server:
 
     def __init__(self) -> None:
         self.is_there = True
-        self.asked = 0
+        self.probes = 0
         self.goes_on = threading.Event()
         self.goes_on.set()
 
-    def answers(self) -> bool:
-        self.asked += 1
+    def responds(self) -> bool:
+        self.probes += 1
         self.goes_on.wait(10)
         return self.is_there
 
@@ -129,24 +131,24 @@ def probe_threads() -> list[threading.Thread]:
 
 def test_a_probe_that_succeeds_leaves_the_breaker_closed() -> None:
     server = Server()
-    breaker = probed(server.answers)
+    breaker = probed(server.responds)
     breaker.suspect()
-    wait_for(lambda: server.asked == 1 and not probe_threads())
+    wait_for(lambda: server.probes == 1 and not probe_threads())
     assert breaker.state == "closed"
 
 
 def test_without_a_suspicion_no_probe_and_no_thread_runs() -> None:
     server = Server()
-    breaker = probed(server.answers)
+    breaker = probed(server.responds)
     assert breaker.allows()
     breaker.succeeded()
-    assert server.asked == 0
+    assert server.probes == 0
     assert not probe_threads()
 
 
 def test_the_probe_opens_and_closes_it_and_no_caller_is_a_trial() -> None:
     server = Server()
-    breaker = probed(server.answers)
+    breaker = probed(server.responds)
     back: list[str] = []
     breaker.on_recovery.append(lambda: back.append(breaker.state))
     server.is_there = False
@@ -165,10 +167,10 @@ def test_the_probe_opens_and_closes_it_and_no_caller_is_a_trial() -> None:
 def test_each_probe_renews_the_pause() -> None:
     """The pause only matters when a probe hangs. Until then no caller is a trial."""
     server = Server()
-    breaker = probed(server.answers, pause=1.5)
+    breaker = probed(server.responds, pause=1.5)
     server.is_there = False
     breaker.suspect()
-    wait_for(lambda: server.asked >= 4, 10)
+    wait_for(lambda: server.probes >= 4, 10)
     assert breaker.state == "open"
     server.goes_on.clear()
     wait_for(lambda: breaker.state == "half_open", 10)
@@ -181,21 +183,21 @@ def test_each_probe_renews_the_pause() -> None:
 def test_many_suspicions_start_one_thread() -> None:
     server = Server()
     server.goes_on.clear()
-    breaker = probed(server.answers)
+    breaker = probed(server.responds)
     with ThreadPoolExecutor(16) as threads:
         list(threads.map(lambda _: breaker.suspect(), range(200)))
     assert len(probe_threads()) == 1
     server.goes_on.set()
     # A suspicion after the start of the first probe causes another probe.
-    wait_for(lambda: server.asked == 2 and not probe_threads())
+    wait_for(lambda: server.probes == 2 and not probe_threads())
 
 
 def test_a_probe_that_raises_has_failed() -> None:
-    answers = iter([RuntimeError, True])
+    outcomes = iter([RuntimeError, True])
 
     def broken() -> bool:
-        response = next(answers)
-        if response is RuntimeError:
+        outcome = next(outcomes)
+        if outcome is RuntimeError:
             raise RuntimeError
         return True
 
@@ -208,10 +210,10 @@ def test_a_probe_that_raises_has_failed() -> None:
 def test_a_successful_probe_does_not_shorten_the_pause_after_errors() -> None:
     """A provider that returns 429 can be reached, but must be left alone."""
     server = Server()
-    breaker = probed(server.answers)
+    breaker = probed(server.responds)
     fail(breaker, 3)
     breaker.suspect()
-    wait_for(lambda: server.asked == 1 and not probe_threads())
+    wait_for(lambda: server.probes == 1 and not probe_threads())
     assert breaker.state == "open"
 
 
@@ -219,8 +221,8 @@ IN_A_FORK = """\
 import os, sys, threading
 from snap.resilience.breaker import Breaker
 
-answer = []
-breaker = Breaker("test", threshold=3, pause=60, probe=lambda: bool(answer))
+is_up = []
+breaker = Breaker("test", threshold=3, pause=60, probe=lambda: bool(is_up))
 breaker.suspect()
 while breaker.state != "open":
     pass
@@ -231,7 +233,7 @@ if child == 0:
     breaker.suspect()
     while breaker.state != "open":
         pass
-    answer.append(True)
+    is_up.append(True)
     while breaker.state != "closed":
         pass
     os._exit(0)

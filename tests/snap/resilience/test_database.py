@@ -18,11 +18,10 @@ from snap.resilience.database import DatabaseAwayError, breaker, guarded_databas
 from tests.faults.breaking import frozen
 from tests.helpers import servers
 from tests.helpers.guards import THREADS, at_once
+from tests.helpers.own_servers import needs_own_postgresql, own_postgresql
 from tests.helpers.stack import wait_for
 
-pytestmark = pytest.mark.skipif(
-    "servers.postgresql is None", reason="only a server that the tests started may be stopped"
-)
+pytestmark = needs_own_postgresql
 
 
 @pytest.fixture(autouse=True)
@@ -38,9 +37,9 @@ def _closed_breaker(transactional_db: None) -> Iterator[None]:
 @pytest.fixture
 def frozen_postgresql(transactional_db: None) -> Iterator[None]:
     """PostgreSQL with all processes frozen. Its connections stay open."""
-    assert servers.postgresql is not None
+    postgresql = own_postgresql()
     User.objects.count()  # Puts a good connection into the pool.
-    with frozen(servers.postgresql):
+    with frozen(postgresql):
         yield
 
 
@@ -55,7 +54,7 @@ def test_a_request_waits_for_a_frozen_server_until_its_deadline(
 
 
 def test_a_connection_without_a_pool_reports_that_the_server_has_closed_it() -> None:
-    """The probe and /readyz use one: an AttributeError would be no answer to either."""
+    """The probe and /readyz use such a connection. An AttributeError would break both."""
     own = BoundedConnection.connect(**connection.get_connection_params(), autocommit=True)
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [own.info.backend_pid])
@@ -68,8 +67,8 @@ def test_after_one_failure_the_probe_opens_the_breaker_and_closes_it_again(
     transactional_db: None,
 ) -> None:
     """The breaker closes within seconds without any call as a trial."""
-    assert servers.postgresql is not None
-    servers.postgresql.stop("immediate")
+    postgresql = own_postgresql()
+    postgresql.stop("immediate")
     with pytest.raises(DatabaseAwayError), guarded_database():
         User.objects.count()
     wait_for(lambda: breaker.state == "open", 3)
@@ -77,7 +76,7 @@ def test_after_one_failure_the_probe_opens_the_breaker_and_closes_it_again(
     with pytest.raises(DatabaseAwayError), guarded_database():
         pytest.fail("an open breaker let the work begin")
     assert monotonic() - began < 0.1
-    servers.postgresql.start()
+    postgresql.start()
     wait_for(lambda: breaker.state == "closed", 3)
 
 
@@ -106,7 +105,6 @@ def test_a_statement_larger_than_the_network_buffers_survives_a_silence(
 ) -> None:
     """The server stops reading in the middle of a statement."""
     settings.DATABASE_REQUEST_SECONDS = 20
-    assert servers.postgresql is not None
     User.objects.count()
     backend = backend_pid()
     text = "x" * 20_000_000
@@ -149,9 +147,9 @@ def test_an_exhausted_pool_does_not_open_the_breaker(settings: Settings) -> None
 
 
 def test_a_frozen_server_opens_the_breaker_and_the_probe_closes_it(settings: Settings) -> None:
-    assert servers.postgresql is not None
+    postgresql = own_postgresql()
     User.objects.count()
-    with frozen(servers.postgresql):
+    with frozen(postgresql):
         began = monotonic()
         threads = [threading.Thread(target=hold, args=(0,)) for _ in range(4)]
         for thread in threads:
@@ -171,12 +169,12 @@ def test_an_error_in_our_code_is_no_failure_of_the_database(transactional_db: No
 
 
 def test_the_connection_works_again_after_a_restart(transactional_db: None) -> None:
-    assert servers.postgresql is not None
+    postgresql = own_postgresql()
     User.objects.count()
-    servers.postgresql.stop("immediate")
+    postgresql.stop("immediate")
     with pytest.raises(DatabaseAwayError), guarded_database(), transaction.atomic():
         User.objects.count()
-    servers.postgresql.start()
+    postgresql.start()
     wait_for(lambda: breaker.state == "closed", 3)
     with guarded_database():
         assert User.objects.count() == 0
@@ -195,9 +193,9 @@ def test_connections_broken_by_a_restart_do_not_delay_the_next_query(
 
     The protection is `drain` in BoundedConnection. Without it the 2 s of the pool end first.
     """
-    assert servers.postgresql is not None
+    postgresql = own_postgresql()
     at_once([query_slowly] * THREADS)  # The pool now has as many idle connections.
-    servers.postgresql.stop("immediate")
-    servers.postgresql.start()
+    postgresql.stop("immediate")
+    postgresql.start()
     connection.close()
     assert User.objects.count() == 0

@@ -2,16 +2,10 @@
 
 import time
 
-import pytest
-
 from snap.resilience.breaker import Breaker
 from snap.resilience.recovery import RecoveryChannel
-from tests.helpers import servers
+from tests.helpers.own_servers import own_valkey
 from tests.helpers.stack import wait_for
-
-own_valkey = pytest.mark.skipif(
-    "servers.valkey is None", reason="only a server that the tests started may be stopped"
-)
 
 
 class Process:
@@ -54,12 +48,11 @@ def test_a_process_that_receives_the_message_still_probes_by_itself() -> None:
     wait_for(lambda: other.breaker.state == "closed", 3)
 
 
-@own_valkey
 def test_without_redis_each_process_finds_the_server_by_itself() -> None:
-    assert servers.valkey is not None
+    valkey = own_valkey()
     process = Process(every=0.3)
     time.sleep(0.5)
-    servers.valkey.stop("immediate")
+    valkey.stop("immediate")
     time.sleep(0.5)
     assert process.breaker.state == "open"
     process.is_there = True

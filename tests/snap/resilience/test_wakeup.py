@@ -8,7 +8,7 @@ from django.conf import settings
 from redis import Redis
 
 from snap.resilience.wakeup import WakeUp
-from tests.helpers import servers
+from tests.helpers.own_servers import own_valkey
 from tests.helpers.stack import wait_for
 
 INTERVAL = 0.2
@@ -53,27 +53,25 @@ def test_each_process_sends_a_message_after_its_own_call(broker: Redis) -> None:
     wait_for(lambda: messages(broker) == 2)
 
 
-@pytest.mark.skipif("servers.valkey is None", reason="only a server that the tests started")
 def test_after_a_failure_of_the_broker_the_next_call_sends_at_once(broker: Redis) -> None:
-    assert servers.valkey is not None
+    valkey = own_valkey()
     failed = WakeUp(TASK, interval=INTERVAL)
-    servers.valkey.stop("immediate")
+    valkey.stop("immediate")
     failed()
     wait_for(failed.is_failing)
-    servers.valkey.start()
+    valkey.start()
     WakeUp(TASK, interval=30)()
     wait_for(lambda: messages(broker) >= 1)
     failed()
     wait_for(lambda: not failed.is_failing())
 
 
-@pytest.mark.skipif("servers.valkey is None", reason="only a server that the tests started")
 def test_the_wake_up_is_sent_without_another_call_when_the_broker_is_back(broker: Redis) -> None:
-    assert servers.valkey is not None
+    valkey = own_valkey()
     failed = WakeUp(TASK, interval=INTERVAL)
-    servers.valkey.stop("immediate")
+    valkey.stop("immediate")
     failed()
     wait_for(failed.is_failing)
-    servers.valkey.start()
+    valkey.start()
     wait_for(lambda: not failed.is_failing())
     wait_for(lambda: messages(broker) >= 1)
