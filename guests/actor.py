@@ -1,4 +1,4 @@
-"""Who acts: database triggers write it into the history beside every change of state."""
+"""The actor that database triggers write into the history with each change of state."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,11 +10,11 @@ from accounts.models import User
 
 @contextmanager
 def acting_as(account: User) -> Iterator[None]:
-    """Open a transaction whose changes are recorded as done by this account.
+    """Open a transaction whose changes the history attributes to this account.
 
-    Elsewhere the history names the process, by its connection's application_name.
+    In other transactions the history names the process, by its connection's application_name.
     """
     with transaction.atomic(), connection.cursor() as cursor:
-        # The setting ends with the transaction, so it is safe behind a pool of connections.
+        # `true` limits the setting to the transaction, so pooled connections do not keep it.
         cursor.execute("SELECT set_config('snap.actor', %s, true)", [f"account:{account.pk}"])
         yield

@@ -1,3 +1,5 @@
+"""The app of guest lists: it registers its emails and its checks of /readyz."""
+
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 

@@ -1,6 +1,6 @@
-"""Proving that nobody who was told "accepted" is forgotten: what the rows say, set against itself.
+"""The audit: checks that no accepted request is lost and that no invariant of a list is broken.
 
-Each check is one statement, so it sees one moment even while workers go on.
+Each check of the database is one statement, so it sees one moment while workers go on.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from notifications.models import Email
 
 @dataclass(frozen=True)
 class InFlight:
-    """A request that has not ended yet, and how long ago it was accepted, in seconds."""
+    """A request that has not ended. `age` is in seconds since it was accepted."""
 
     ticket_id: str
     event: str
@@ -33,50 +33,58 @@ class InFlight:
 
 
 def failures(events: QuerySet[Event] | None = None) -> Iterator[str]:
-    """Yield a sentence for everything that is wrong, at some events or anywhere.
+    """Yield a sentence for each failure, at the given events or at all.
 
-    Reads the image of each guest to come: some 0.8 ms for each of them.
+    It reads the QR image of each guest on a list of an event that is not over. That takes about
+    0.8 ms for each image.
     """
-    at_them = Event.objects.all() if events is None else events
-    yield from _doubled_guests(at_them)
-    yield from _wrong_counts(at_them)
+    checked = events
+    if checked is None:
+        checked = Event.objects.all()
+    yield from _doubled_guests(checked)
+    yield from _wrong_counts(checked)
     yield from _dead_entries(events)
-    yield from _lost_requests(at_them)
+    yield from _lost_requests(checked)
     yield from _doubled_emails()
-    yield from _missing_images(at_them)
+    yield from _missing_images(checked)
 
 
 def in_flight(events: QuerySet[Event] | None = None) -> list[InFlight]:
-    """Return the requests that have not ended yet, the oldest first: this host's journal's, then
-    the database's. One query. Raises JournalError.
+    """Return the requests that have not ended, at the given events or at all.
+
+    The waiting entries of this host's journal come first, then the database's pending requests,
+    each oldest first. One query. Raises JournalError.
     """
     now = timezone.now()
-    pending = GuestRequest.objects.pending()
+    found = []
+    for stored in _journal_entries("waiting", events):
+        entry = stored.entry
+        found.append(
+            InFlight(
+                ticket_id=entry.ticket_id,
+                event=entry.event_slug,
+                age=_seconds(datetime.fromisoformat(entry.accepted_at), now),
+                attempts=stored.attempts,
+                error=stored.error,
+            )
+        )
+    pending = GuestRequest.objects.pending().select_related("event").order_by("accepted_at")
     if events is not None:
         pending = pending.filter(event__in=events)
-    journalled = [
-        InFlight(
-            ticket_id=stored.entry.ticket_id,
-            event=stored.entry.event_slug,
-            age=_seconds(datetime.fromisoformat(stored.entry.accepted_at), now),
-            attempts=stored.attempts,
-            error=stored.error,
+    for request in pending.iterator():
+        found.append(
+            InFlight(
+                ticket_id=str(request.ticket_id),
+                event=request.event.slug,
+                age=_seconds(request.accepted_at, now),
+                attempts=request.attempts,
+                error=request.error,
+            )
         )
-        for stored in _journalled("waiting", events)
-    ]
-    return journalled + [
-        InFlight(
-            ticket_id=str(request.ticket_id),
-            event=request.event.slug,
-            age=_seconds(request.accepted_at, now),
-            attempts=request.attempts,
-            error=request.error,
-        )
-        for request in pending.select_related("event").order_by("accepted_at").iterator()
-    ]
+    return found
 
 
-def _journalled(state: str, events: QuerySet[Event] | None) -> list[StoredEntry]:
+def _journal_entries(state: str, events: QuerySet[Event] | None) -> list[StoredEntry]:
     stored = get_journal().in_state(state)
     if events is None:
         return stored
@@ -89,19 +97,17 @@ def _seconds(start: datetime, end: datetime) -> float:
 
 
 def _doubled_guests(events: QuerySet[Event]) -> Iterator[str]:
-    for whose in ("account", "phone"):
-        doubled = (
-            Guest.objects.filter(event__in=events)
-            .values("event", whose)
-            .annotate(guests=Count("pk"))
-        )
-        for row in doubled.filter(guests__gt=1):
-            yield f"event {row['event']}: {row['guests']} guests with one {whose}"
+    guests = Guest.objects.filter(event__in=events)
+    for field in ("account", "phone"):
+        doubled = guests.values("event", field).annotate(guests=Count("pk")).filter(guests__gt=1)
+        for row in doubled:
+            yield f"event {row['event']}: {row['guests']} guests with one {field}"
 
 
 def _wrong_counts(events: QuerySet[Event]) -> Iterator[str]:
     on_list = Count("guest", filter=Q(guest__state=Guest.State.ON_LIST))
-    for slug, listed, counted, capacity in events.annotate(on_list=on_list).values_list(
+    counts = events.annotate(on_list=on_list)
+    for slug, listed, counted, capacity in counts.values_list(
         "slug", "on_list", "places_taken", "capacity"
     ):
         if listed != counted:
@@ -111,9 +117,9 @@ def _wrong_counts(events: QuerySet[Event]) -> Iterator[str]:
 
 
 def _dead_entries(events: QuerySet[Event] | None) -> Iterator[str]:
-    for stored in _journalled("dead", events):
+    for stored in _journal_entries("dead", events):
         if stored.error == EMAIL_TAKEN:
-            continue  # It was refused, and its browser is told why.
+            continue  # It was refused, and its ticket shows that.
         yield f"entry {stored.entry.ticket_id}: failed {stored.attempts} times ({stored.error})"
 
 
@@ -121,9 +127,9 @@ def _lost_requests(events: QuerySet[Event]) -> Iterator[str]:
     requests = GuestRequest.objects.filter(event__in=events)
     for request in requests.filter(state=GuestRequest.State.DEAD):
         yield f"request {request.ticket_id}: failed {request.attempts} times ({request.error})"
-    given = requests.filter(state__in=[GuestRequest.State.CREATED, GuestRequest.State.WAITLISTED])
-    somebody_elses = ~Q(guest__account=F("account")) | ~Q(guest__event=F("event"))
-    for request in given.filter(Q(guest=None) | somebody_elses):
+    placed = requests.filter(state__in=[GuestRequest.State.CREATED, GuestRequest.State.WAITLISTED])
+    has_other_guest = ~Q(guest__account=F("account")) | ~Q(guest__event=F("event"))
+    for request in placed.filter(Q(guest=None) | has_other_guest):
         yield f"request {request.ticket_id}: ended as {request.state} without its guest"
 
 
@@ -134,15 +140,15 @@ def _doubled_emails() -> Iterator[str]:
 
 
 def _missing_images(events: QuerySet[Event]) -> Iterator[str]:
-    for guest in _guests_to_come().filter(event__in=events).iterator():
+    for guest in _upcoming_on_list().filter(event__in=events).iterator():
         token = guest.qr_token
         if token is None:
             yield f"guest {guest.pk}: on the list without a QR code"
-        elif not _is_readable(token) and _guests_to_come().filter(qr_token=token).exists():
+        elif not _is_readable(token) and _upcoming_on_list().filter(qr_token=token).exists():
             yield f"guest {guest.pk}: the image of the QR code cannot be read"
 
 
-def _guests_to_come() -> QuerySet[Guest]:
+def _upcoming_on_list() -> QuerySet[Guest]:
     return Guest.objects.filter(state=Guest.State.ON_LIST, event__ends_at__gt=Now())
 
 

@@ -1,5 +1,6 @@
-"""What `seed_demo` shows: made-up nights in Lisboa and Porto, and posters drawn for them."""
+"""The data of `seed_demo`: invented events in Lisboa and Porto, people, and drawn posters."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from io import BytesIO
@@ -9,8 +10,7 @@ from django.utils import timezone
 from PIL import Image, ImageDraw
 
 POSTER_SIZE = (1200, 1500)
-# Drawn larger and scaled down, which smooths the edges.
-SCALE = 2
+SCALE = 2  # Shapes are drawn larger and then reduced, which smooths their edges.
 
 ListState = Literal["open", "opens_tomorrow", "closed"]
 Shape = Literal["rings", "sun", "bars", "tiles", "waves"]
@@ -18,9 +18,9 @@ Shape = Literal["rings", "sun", "bars", "tiles", "waves"]
 
 @dataclass(frozen=True)
 class DemoEvent:
-    """An event relative to now: in so many days, at an hour of its own zone.
+    """An event that starts in `days` days at `hour`, and lasts `hours` hours.
 
-    Title and venue have no accents: they are written on the poster, in Pillow's own font.
+    `people` is the number of invented people who request a place.
     """
 
     slug: str
@@ -33,17 +33,18 @@ class DemoEvent:
     hour: int
     hours: int
     capacity: int
-    people: int = 0  # how many of the demo's people ask for a place
+    people: int = 0
     has_waiting_list: bool = True
     shows_places_left: bool = False
     colours: tuple[str, str, str] = ("#1b1035", "#e0457b", "#ffd166")
     shape: Shape = "rings"
 
     def times(self, now: datetime) -> dict[str, datetime]:
-        """Return the event's times as if it were announced now."""
+        """Return the fields of the event's times, relative to now."""
         midnight = timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
         starts_at = midnight + timedelta(days=self.days, hours=self.hour)
-        opens_at, closes_at = midnight - timedelta(days=2), starts_at
+        opens_at = midnight - timedelta(days=2)
+        closes_at = starts_at
         if self.list_state == "opens_tomorrow":
             opens_at = midnight + timedelta(days=1, hours=12)
         if self.list_state == "closed":
@@ -140,7 +141,7 @@ EVENTS = [
 ]
 
 TEAMS = ["Equipa Lisboa", "Equipa Porto"]
-# Code, name, team, and the events they work for.
+# The code, name and team of each promoter, and the slugs of their events.
 PROMOTERS = [
     ("ana", "Ana Meireles", "Equipa Lisboa", ["noite-de-abertura", "baile-da-baixa"]),
     ("tiago", "Tiago Fontes", "Equipa Porto", ["noite-de-abertura", "tarde-de-vinil"]),
@@ -164,76 +165,104 @@ LAST_NAMES = ["Valadares", "Seixas", "Monteverde", "Quintela"]
 
 
 def people(size: int) -> list[tuple[str, str, str]]:
-    """Return phones, first and last names of made-up people, the same ones every time."""
-    return [
-        (
-            f"+3519120001{number:02d}",
-            FIRST_NAMES[number % len(FIRST_NAMES)],
-            LAST_NAMES[number % len(LAST_NAMES)],
-        )
-        for number in range(size)
-    ]
+    """Return the phones, first names and last names of invented people, always the same ones."""
+    found = []
+    for number in range(size):
+        first_name = FIRST_NAMES[number % len(FIRST_NAMES)]
+        last_name = LAST_NAMES[number % len(LAST_NAMES)]
+        found.append((f"+3519120001{number:02d}", first_name, last_name))
+    return found
 
 
 # Posters -----------------------------------------------------------------------------------------
 
 
 def draw_poster(event: DemoEvent) -> bytes:
-    """Return a JPEG for a phone's screen: an abstract shape, for the page writes the title."""
-    dark, middle, light = (Image.new("RGB", POSTER_SIZE, colour) for colour in event.colours)
+    """Return a JPEG of an abstract shape. It has no text, since the page shows the title."""
+    dark, middle, light = map(_plain_image, event.colours)
     image = Image.composite(middle, dark, Image.linear_gradient("L").resize(POSTER_SIZE))
-    width, height = (side * SCALE for side in POSTER_SIZE)
-    shape = Image.new("L", (width, height), 0)
-    _draw_shape(ImageDraw.Draw(shape), event.shape, width)
-    image.paste(light, mask=shape.reduce(SCALE))
+    width, height = POSTER_SIZE
+    mask = Image.new("L", (width * SCALE, height * SCALE), 0)
+    draw_shape = SHAPES[event.shape]
+    draw_shape(ImageDraw.Draw(mask), width * SCALE)
+    image.paste(light, mask=mask.reduce(SCALE))
     jpeg = BytesIO()
     image.save(jpeg, "JPEG", quality=82)
     return jpeg.getvalue()
 
 
-def _draw_shape(draw: ImageDraw.ImageDraw, shape: Shape, width: int) -> None:
-    """Draw in the upper two thirds; the mask's grey is how much of the light colour shows."""
+def _plain_image(colour: str) -> Image.Image:
+    return Image.new("RGB", POSTER_SIZE, colour)
+
+
+# The shapes fill the upper two thirds of a mask. The brighter a pixel of the mask, the more of the
+# light colour shows.
+
+
+def _draw_rings(draw: ImageDraw.ImageDraw, width: int) -> None:
     step = width // 24
-    match shape:
-        case "rings":
-            for ring in range(9):
-                radius = step * (10 - ring)
-                centre = (width // 2, step * 10)
-                draw.circle(centre, radius, outline=60 + 20 * ring, width=step // 3)
-            draw.circle((width // 2, step * 10), step, fill=255)
-        case "sun":
-            draw.circle((width // 2, step * 12), step * 7, fill=235)
-            for line in range(6):
-                top = step * (12 + line) + step // 3
-                draw.rectangle((0, top, width, top + step * (line + 2) // 7), fill=0)
-        case "bars":
-            for bar in range(12):
-                tall = step * (3 + (bar * 7) % 11)
-                left = step * (1 + 2 * bar) - step // 4
-                box = (left, step * 10 - tall // 2, left + step, step * 10 + tall // 2)
-                draw.rounded_rectangle(box, step // 2, fill=70 + (bar * 37) % 180)
-        case "tiles":
-            for row in range(4):
-                for column in range(6):
-                    left, top = step * (4 * column), step * (1 + 4 * row)
-                    start = 90 * ((row * 3 + column * 5) % 4)
-                    box = (left - 2 * step, top - 2 * step, left + 6 * step, top + 6 * step)
-                    cell = (left, top, left + 4 * step, top + 4 * step)
-                    shade = 60 + (row * 50 + column * 30) % 160
-                    draw.pieslice(cell, start, start + 180, fill=shade)
-                    if (row + column) % 3 == 0:
-                        draw.arc(box, start, start + 90, fill=40, width=step // 5)
-        case "waves":
-            for wave in range(10):
-                top = step * (3 + 2 * wave)
-                points = [
-                    (x, top + step * (1 if (x // (2 * step) + wave) % 2 else -1) * _arch(x, step))
-                    for x in range(0, width + 8, 8)
-                ]
-                draw.line(points, fill=40 + 18 * wave, width=step // 2, joint="curve")
+    centre = (width // 2, step * 10)
+    for ring in range(9):
+        radius = step * (10 - ring)
+        draw.circle(centre, radius, outline=60 + 20 * ring, width=step // 3)
+    draw.circle(centre, step, fill=255)
+
+
+def _draw_sun(draw: ImageDraw.ImageDraw, width: int) -> None:
+    step = width // 24
+    draw.circle((width // 2, step * 12), step * 7, fill=235)
+    for line in range(6):
+        top = step * (12 + line) + step // 3
+        draw.rectangle((0, top, width, top + step * (line + 2) // 7), fill=0)
+
+
+def _draw_bars(draw: ImageDraw.ImageDraw, width: int) -> None:
+    step = width // 24
+    for bar in range(12):
+        height = step * (3 + (bar * 7) % 11)
+        left = step * (1 + 2 * bar) - step // 4
+        box = (left, step * 10 - height // 2, left + step, step * 10 + height // 2)
+        draw.rounded_rectangle(box, step // 2, fill=70 + (bar * 37) % 180)
+
+
+def _draw_tiles(draw: ImageDraw.ImageDraw, width: int) -> None:
+    step = width // 24
+    for row in range(4):
+        for column in range(6):
+            left = step * (4 * column)
+            top = step * (1 + 4 * row)
+            start = 90 * ((row * 3 + column * 5) % 4)
+            cell = (left, top, left + 4 * step, top + 4 * step)
+            shade = 60 + (row * 50 + column * 30) % 160
+            draw.pieslice(cell, start, start + 180, fill=shade)
+            if (row + column) % 3 == 0:
+                box = (left - 2 * step, top - 2 * step, left + 6 * step, top + 6 * step)
+                draw.arc(box, start, start + 90, fill=40, width=step // 5)
+
+
+def _draw_waves(draw: ImageDraw.ImageDraw, width: int) -> None:
+    step = width // 24
+    for wave in range(10):
+        middle = step * (3 + 2 * wave)
+        points = []
+        for x in range(0, width + 8, 8):
+            height = step * _arch(x, step)
+            if (x // (2 * step) + wave) % 2 == 0:
+                height = -height
+            points.append((x, middle + height))
+        draw.line(points, fill=40 + 18 * wave, width=step // 2, joint="curve")
 
 
 def _arch(x: int, step: int) -> float:
     """Return the height of a half circle over each stretch of two steps, from 0 to 1."""
     along = (x % (2 * step)) / step - 1
     return float((1 - along * along) ** 0.5)
+
+
+SHAPES: dict[Shape, Callable[[ImageDraw.ImageDraw, int], None]] = {
+    "rings": _draw_rings,
+    "sun": _draw_sun,
+    "bars": _draw_bars,
+    "tiles": _draw_tiles,
+    "waves": _draw_waves,
+}

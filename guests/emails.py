@@ -1,4 +1,4 @@
-"""What goes into the emails about a place on a list, gathered when they are sent."""
+"""The contents of emails about a place on a list. They are read when the email is sent."""
 
 from django.conf import settings
 from django.core.files.storage import default_storage
@@ -12,6 +12,10 @@ from snap.pages import page_url
 
 @email_kind("qr_code")
 def qr_code(cause: str) -> EmailContent | None:
+    """Return the QR code and the event, or None if the guest is not on the list any more.
+
+    None also if the QR code waits for a proof. It goes only to the account's present address.
+    """
     guest = _guest_of(cause)
     if guest is None or guest.qr_token is None or guest.is_withheld:
         return None
@@ -36,6 +40,7 @@ def qr_code(cause: str) -> EmailContent | None:
 
 @email_kind("waitlisted")
 def waitlisted(cause: str) -> EmailContent | None:
+    """Return the position on the waiting list, or None if the guest is not on it any more."""
     guest = _guest_of(cause)
     if guest is None or guest.state != Guest.State.WAITING:
         return None
@@ -50,10 +55,7 @@ def waitlisted(cause: str) -> EmailContent | None:
 
 
 def _guest_of(cause: str) -> Guest | None:
-    """Return the guest of a cause `guest:<id>/<listing>`, None once it has moved on from there."""
-    guest_id, _, listing = cause.removeprefix("guest:").partition("/")
-    return (
-        Guest.objects.filter(pk=guest_id, listings=listing)
-        .select_related("event", "account")
-        .first()
-    )
+    """Return the guest of a cause `guest:<id>/<listings>`, None if listings has changed since."""
+    guest_id, _, listings = cause.removeprefix("guest:").partition("/")
+    guests = Guest.objects.filter(pk=guest_id, listings=listings)
+    return guests.select_related("event", "account").first()

@@ -1,13 +1,14 @@
+"""The refusals of guest lists, and the names of broken constraints."""
+
 from django.db import IntegrityError
 
 
 class GuestError(Exception):
-    """A wish that cannot be granted, for a reason a person can understand: a stable `code`.
+    """A request that is refused, with a stable `code` for the reason.
 
     Codes: not_open_yet, closed, cancelled, list_full, refused, promoter_not_at_event,
-    phone_on_list, key_reused. How a ticket stands has the codes failed, unproven, email_taken,
-    by_email and registered_elsewhere too. Each surface turns the code into its own words in one
-    place.
+    phone_on_list, key_reused. For the state of a ticket also: failed, unproven, email_taken,
+    by_email, registered_elsewhere. Each surface has one place that turns codes into texts.
     """
 
     def __init__(self, code: str) -> None:
@@ -16,6 +17,6 @@ class GuestError(Exception):
 
 
 def constraint_of(error: IntegrityError) -> str:
-    """Return the name of the constraint that a statement has broken, "" if it is not known."""
+    """Return the name of the constraint that a statement violated, "" if it is unknown."""
     diagnostics = getattr(error.__cause__, "diag", None)
     return getattr(diagnostics, "constraint_name", None) or ""

@@ -1,8 +1,9 @@
-"""An event's guest list as CSV, for spreadsheets: nothing in it may run there."""
+"""An event's guest list as CSV. No cell is a formula in a spreadsheet."""
 
 import csv
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from io import StringIO
 from typing import Any
 
@@ -11,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from guests.models import Event, Guest
 
-BYTE_ORDER_MARK = "\ufeff"  # Without it Excel takes UTF-8 for something else.
+BYTE_ORDER_MARK = "\ufeff"  # Excel needs it to recognise UTF-8.
 ROWS_AT_ONCE = 500
 COLUMNS = [
     "name",
@@ -23,14 +24,15 @@ COLUMNS = [
     "created_at",
     "checked_in_at",
 ]
-# What spreadsheets take for the beginning of a formula, the wide forms too.
+# Characters with which spreadsheets begin a formula, in their wide forms too.
 FORMULA_STARTS = tuple("=+-@\t\r\n\0＝＋－＠")
 
 
 def guest_list_lines(event: Event) -> Iterator[str]:
-    """Return the list in pieces, in the language of now: who is on it, then who waits. One query.
+    """Return the list as CSV in parts of ROWS_AT_ONCE rows, in the active language. One query.
 
-    A phone is a cell of text, with a quote before its plus like all that could be a formula.
+    Guests on the list come first, then guests on the waiting list. Cancelled guests are left out. A
+    phone has a quote before its plus, like each cell that could be a formula.
     """
     headings = [
         _("name"),
@@ -42,35 +44,43 @@ def guest_list_lines(event: Event) -> Iterator[str]:
         _("created at"),
         _("checked in at"),
     ]
-    states = {state.value: str(state.label) for state in Guest.State}
     rows = (
         Guest.objects.filter(event=event)
         .exclude(state=Guest.State.CANCELLED)
         .order_by("state", "queue_number", "pk")
         .values_list(*COLUMNS)
     )
-    # Spreadsheets in Portuguese keep the comma for decimals.
-    separator = ";" if (get_language() or "").startswith("pt") else ","
-    cells = (_cells(event, states, row) for row in rows.iterator(chunk_size=ROWS_AT_ONCE))
-    return _written(headings, cells, separator)
+    separator = ","
+    # Spreadsheets in Portuguese use the comma for decimals.
+    if (get_language() or "").startswith("pt"):
+        separator = ";"
+    # Translated now, since the parts are read after the view has returned.
+    states = {value: str(label) for value, label in Guest.State.choices}
+    cells = map(partial(_cells, event, states), rows.iterator(chunk_size=ROWS_AT_ONCE))
+    return _csv_parts(headings, cells, separator)
 
 
 def escape_formula(text: str) -> str:
-    """Return a cell that spreadsheets show as text, whatever it begins with."""
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+    """Return a cell that spreadsheets show as text: a quote comes before the start of a formula."""
+    if text.startswith(FORMULA_STARTS):
+        return f"'{text}"
+    return text
 
 
 def _cells(event: Event, states: dict[str, str], row: tuple[Any, ...]) -> list[str]:
-    name, phone, email, state, promoter, team, *times = row
+    name, phone, email, state, promoter, team, created_at, checked_in_at = row
     texts = [name, phone, email, states[state], promoter or "", team or ""]
-    return [escape_formula(text) for text in texts] + [_local(event, at) for at in times]
+    times = [_local_time(event, created_at), _local_time(event, checked_in_at)]
+    return [*map(escape_formula, texts), *times]
 
 
-def _local(event: Event, at: datetime | None) -> str:
-    return f"{at.astimezone(event.zone):%Y-%m-%d %H:%M}" if at else ""
+def _local_time(event: Event, at: datetime | None) -> str:
+    if at is None:
+        return ""
+    return f"{at.astimezone(event.zone):%Y-%m-%d %H:%M}"
 
 
-def _written(headings: list[str], rows: Iterator[list[str]], separator: str) -> Iterator[str]:
+def _csv_parts(headings: list[str], rows: Iterator[list[str]], separator: str) -> Iterator[str]:
     buffer = StringIO()
     write = csv.writer(buffer, delimiter=separator).writerow
     buffer.write(BYTE_ORDER_MARK)
@@ -78,11 +88,12 @@ def _written(headings: list[str], rows: Iterator[list[str]], separator: str) -> 
     for number, row in enumerate(rows, start=1):
         write(row)
         if number % ROWS_AT_ONCE == 0:
-            yield _emptied(buffer)
-    yield _emptied(buffer)
+            yield _take(buffer)
+    yield _take(buffer)
 
 
-def _emptied(buffer: StringIO) -> str:
+def _take(buffer: StringIO) -> str:
+    """Return the text in the buffer, and empty it."""
     text = buffer.getvalue()
     buffer.seek(0)
     buffer.truncate()

@@ -1,4 +1,4 @@
-"""Posters that staff upload: an image drawn anew, so that nothing else of the file gets in."""
+"""Posters that staff upload. Each image is encoded again, so nothing else of the file is stored."""
 
 import secrets
 import warnings
@@ -24,28 +24,29 @@ FORMATS = ("JPEG", "PNG", "WEBP")
 check_extension = FileExtensionValidator(["jpg", "jpeg", "png", "webp"])
 LARGEST_SIDE = 2000  # pixels, as kept
 QUALITY = 85
-# One at a time: 30 megapixels take 100 MB and most of a second.
+# One image at a time: 30 megapixels take 100 MB and most of a second.
 image_slots = Slots("image", 1, waiters=1, timeout=2.0)
 
 
 def reencode_image(upload: "UploadedFile[bytes]") -> "ContentFile[bytes]":
-    """Return an uploaded JPEG, PNG or WebP as a JPEG of ours, under a name of ours.
+    """Return an uploaded JPEG, PNG or WebP as a new JPEG under a new random name.
 
-    What else the file held (places and cameras in its metadata, a script behind its last byte) is
-    gone. Its size is read before its pixels are: a small file can unpack to gigabytes. Takes up
-    to a second of CPU, for one image at a time on this host. Raises ValidationError, and BusyError
-    where others come first.
+    Metadata (such as the place and the camera) and data after the image are not kept. The
+    dimensions are checked before the pixels are read, since a small file can unpack to gigabytes.
+    Takes up to a second of CPU. Raises ValidationError for other files, for more than
+    POSTER_MAX_SIZE bytes and for more than POSTER_MAX_PIXELS pixels. Raises BusyError while other
+    images are encoded on this host.
     """
     if (upload.size or 0) > settings.POSTER_MAX_SIZE:
         raise ValidationError(_("This file is too large for a poster."))
     with image_slots.hold_one():
-        return _redrawn(upload)
+        return _reencode(upload)
 
 
-def _redrawn(upload: "UploadedFile[bytes]") -> "ContentFile[bytes]":
+def _reencode(upload: "UploadedFile[bytes]") -> "ContentFile[bytes]":
     upload.seek(0)
     try:
-        # Pillow itself only warns of sizes that lie between its limit and twice that.
+        # Pillow warns of sizes between its own limit and twice that limit. Ours is checked below.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(upload, formats=FORMATS)
@@ -61,7 +62,7 @@ def _redrawn(upload: "UploadedFile[bytes]") -> "ContentFile[bytes]":
 
 
 class StoredPoster(UploadedFile):  # type: ignore[type-arg]
-    """What was made of an upload: the name under which it lies in storage, or why it is refused."""
+    """An upload after `stored_poster`: its name in storage, or the reason for a refusal."""
 
     def __init__(self, name: str, refusal: ValidationError | None = None) -> None:
         super().__init__(BytesIO(), "poster.jpg", "image/jpeg", 1)
@@ -70,7 +71,7 @@ class StoredPoster(UploadedFile):  # type: ignore[type-arg]
 
 
 class PosterField(forms.FileField):
-    """Takes a poster that `stored_poster` has stored: no file is read or written here."""
+    """A field for a poster that `stored_poster` has stored. It reads and writes no file."""
 
     def to_python(self, data: Any) -> Any:
         if data in self.empty_values:
@@ -84,9 +85,10 @@ class PosterField(forms.FileField):
 
 @contextmanager
 def stored_poster(upload: "UploadedFile[bytes]") -> Iterator[StoredPoster]:
-    """Draw an upload anew and store it for the block; afterwards remove it if no event has it.
+    """Encode an upload again and store it. Delete it after the block if no event uses it.
 
-    Takes up to a second of CPU. Not for use inside a transaction.
+    Takes up to a second of CPU. Raises BusyError as `reencode_image` does. Not for use inside a
+    transaction.
     """
     try:
         with upload:

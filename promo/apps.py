@@ -1,3 +1,5 @@
+"""Configuration of the app: its system checks, and its pages that other apps link to."""
+
 from django.apps import AppConfig
 
 from snap.pages import register_page

@@ -1,11 +1,16 @@
+"""Calendar files of events."""
+
 from icalendar import Calendar
 from icalendar import Event as Entry
 
 from guests.models import Event
 
 
-def calendar_of(event: Event, url: str) -> bytes:
-    """Return an iCalendar file (RFC 5545) with the event, in its own time zone."""
+def build_calendar(event: Event, url: str) -> bytes:
+    """Return an iCalendar file (RFC 5545) with an event in its own time zone.
+
+    `url` is the full URL of the event's page.
+    """
     entry = Entry()
     entry.add("uid", f"{event.slug}@{url.split('/')[2]}")
     entry.add("summary", event.title)

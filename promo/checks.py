@@ -1,4 +1,4 @@
-"""System checks of the websockets."""
+"""System check of the websocket routes."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ from snap.checks import missing_policies
 
 @register("limits")
 def check_socket_policies(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Report each websocket route that has no limits policy."""
-    # Imported when checks run: workers and most commands never need the consumers.
+    """Report each websocket route without a limits policy."""
+    # Imported here because workers and most commands do not need the consumers.
     from promo.sockets.routing import websocket_urlpatterns
 
     return missing_policies(websocket_urlpatterns)

@@ -1,8 +1,12 @@
-"""The same screens while the database is away: requests go to the journal on this host's disk.
+"""Views that replace those of `promo/views.py` while the database is away.
 
-A request is called queued, never confirmed. A session is known by its signature, and its account's
-place by this host's mirror. A phone that cannot be looked up is journalled, and its QR goes only to
-the account's own email.
+`emergency_fallback` connects each view to the function of the same name here; the views that need
+the database are connected to one that returns 503. The functions show the same screens, but read
+events and places from this host's disk and write requests into the journal there. The page calls
+such a request queued, never confirmed.
+
+The account of a session is taken from its signed cookie. Phones cannot be looked up, so a request
+for any phone is journalled, and the QR code goes only to the email of the phone's account.
 """
 
 import logging
@@ -59,15 +63,14 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]
 
-MOST_TICKETS = 20
-# Seconds that people are told: "2-5 minutes".
+# The most tickets that one browser's session holds. The oldest is dropped first.
+MAX_TICKETS = 20
+# The estimated wait for a queued request, in seconds. Pages say "2 to 5 minutes".
 QUEUED_SECONDS = 300
 
 
-def emergency_fallback(
-    emergency_view: View[P],
-) -> Callable[[View[P]], View[P]]:
-    """Have another view answer while the database is away, and a 503 when that cannot either."""
+def emergency_fallback(emergency_view: View[P]) -> Callable[[View[P]], View[P]]:
+    """Run `emergency_view` while the database is away. Return 503 when the journal fails, too."""
 
     def decorate(view: View[P]) -> View[P]:
         @wraps(view)
@@ -77,7 +80,7 @@ def emergency_fallback(
                     return view(request, *args, **kwargs)
             except DatabaseAwayError:
                 log.warning("emergency", extra={"view": view.__name__})
-            # Nothing below may look the account up.
+            # Replace the lazy user, which would query the database.
             request.user = known_account(request) or AnonymousUser()  # type: ignore[assignment]
             try:
                 return emergency_view(request, *args, **kwargs)
@@ -91,110 +94,134 @@ def emergency_fallback(
 
 
 def events(request: HttpRequest) -> HttpResponse:
+    places: dict[int, str] = {}
     account = _account(request)
-    places = get_mirror().places_of(account.pk) if account else {}
+    if account is not None:
+        places = get_mirror().places_of(account.pk)
     return render_events(request, snapshots.load_listed_events(), places)
 
 
 def event(request: HttpRequest, event: str, promoter: str = "") -> HttpResponse:
-    """Show an event, and the place that the account had on its list when that was last known."""
-    link = _recall_link(event, promoter)
+    """Show an event, and the account's ticket for it as this host has last seen it."""
+    link = _load_link(event, promoter)
+    mirrored = None
     account = _account(request)
-    held = get_mirror().find_latest_ticket(link.event.pk, account.pk) if account else None
-    if held is None or not held.belongs_to(account):
+    if account is not None:
+        mirrored = get_mirror().find_latest_ticket(link.event.pk, account.pk)
+    if mirrored is None or not mirrored.belongs_to(account):
         return render_event(request, link, {})
-    context = ticket_context(held.to_ticket(), wait=QUEUED_SECONDS, host=request.get_host())
+    context = ticket_context(mirrored.to_ticket(), wait=QUEUED_SECONDS, host=request.get_host())
     return render_event(request, link, context)
 
 
 def phone(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
-    """Ask everybody to register: whether the phone is known shows when the entry is drained."""
-    link = _recall_link(event, promoter)
+    """Ask for the phone. Every phone leads to registration: accounts cannot be looked up.
+
+    When the entry is drained, a request for a known phone is attributed to its account.
+    """
+    link = _load_link(event, promoter)
     form = PhoneForm(request.POST or None)
     if request.method == "GET" or not form.is_valid():
         return render_step(request, link, "phone", {"form": form})
     number = form.cleaned_data["phone"]
     if number == _own_phone(request):
-        return _accept(request, link, number)
+        return _queue_and_render(request, link, number)
     return next_step(request, link, "register", {"form": RegisterForm()}, phone=number)
 
 
 def code(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
-    """A code was sent, so the phone has an account: its request needs nothing more."""
-    link = _recall_link(event, promoter)
+    """Queue a request for the phone of the code step. The code itself is not checked.
+
+    Codes are sent only to phones with an account, so the request needs no registration, and its QR
+    code goes only to the email of that account.
+    """
+    link = _load_link(event, promoter)
     number = step_phone(request)
     if not number:
         return restart_steps(request, link)
     if request.method == "GET":
         return render_step(request, link, "code", {"form": CodeForm()}, phone=number)
-    return _accept(request, link, number)
+    return _queue_and_render(request, link, number)
 
 
 def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
-    link = _recall_link(event, promoter)
+    link = _load_link(event, promoter)
     number = step_phone(request)
     if not number:
         return restart_steps(request, link)
     form = RegisterForm(request.POST or None)
     if request.method == "GET" or not form.is_valid():
         return render_step(request, link, "register", {"form": form}, phone=number)
-    return _accept(request, link, number, Registration(**form.cleaned_data))
+    return _queue_and_render(request, link, number, Registration(**form.cleaned_data))
 
 
 def request_access(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
-    link = _recall_link(event, promoter)
+    link = _load_link(event, promoter)
     number = _own_phone(request)
     if not number:
         return next_step(request, link, "phone", {"form": PhoneForm()})
-    return _accept(request, link, number)
+    return _queue_and_render(request, link, number)
 
 
 def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
-    """Show a ticket to its own browser and account."""
-    link = _recall_link(event, "")
+    """Show a ticket to its own browser and account. 503 when another host may know it."""
+    link = _load_link(event, "")
     found = find_ticket(request, ticket_id, link.event)
-    if found is None and was_given_here(request, ticket_id):
-        # Another host has it in its journal.
+    if found is None and browser_has_ticket(request, ticket_id):
+        # The ticket is in the journal of another host.
         found = queued_ticket(link.event, str(ticket_id))
     if found is None:
         response = unavailable(request)
-        # A page without JavaScript asks again by itself.
+        # Browsers without JavaScript reload the page by themselves.
         response["Refresh"] = response["Retry-After"]
         return response
     return render_ticket(request, found, wait=QUEUED_SECONDS)
 
 
 def find_ticket(request: HttpRequest, ticket_id: UUID, event: Event | None = None) -> Ticket | None:
-    """Return what this host knows of a ticket, None when that is nothing: it may be theirs.
+    """Return a ticket from this host's mirror or journal, None when it may be on another host.
 
-    As it was before the outage, to the session of its account and the browser that registered it;
-    what the journal knows, to the browser that was given the ticket. Raises Http404 for everybody
-    else, and for a ticket of another event than `event`; JournalError.
+    The session of its account and the browser that registered it see the ticket as it was before
+    the outage. Another browser that was given the ticket sees what `ticket_sent_by_email` returns.
+
+    Raises Http404 for all others and for a ticket of another event than `event`; JournalError.
     """
-    known = get_mirror().find_ticket(ticket_id)
-    given_here = was_given_here(request, ticket_id)
+    mirrored = get_mirror().find_ticket(ticket_id)
+    if mirrored is None:
+        return _find_journalled_ticket(request, ticket_id, event)
+    if event is not None and mirrored.request.event_id != event.pk:
+        raise Http404("no such ticket")
+    if mirrored.belongs_to(_account(request)):
+        return mirrored.to_ticket()
+    if not browser_has_ticket(request, ticket_id):
+        raise Http404("no such ticket")
+    if mirrored.belongs_to_browser(request.session.get(BROWSER_KEY, "")):
+        return mirrored.to_ticket()
+    return ticket_sent_by_email(mirrored.request)
+
+
+def _find_journalled_ticket(
+    request: HttpRequest, ticket_id: UUID, event: Event | None
+) -> Ticket | None:
+    has_ticket = browser_has_ticket(request, ticket_id)
     account = _account(request)
-    if known and (event is None or known.request.event_id == event.pk):
-        if known.belongs_to(account):
-            return known.to_ticket()
-        if given_here and known.belongs_to_browser(request.session.get(BROWSER_KEY, "")):
-            return known.to_ticket()
-        if given_here:
-            return ticket_sent_by_email(known.request)
-    elif known is None and (kept := find_journalled_ticket(ticket_id, event)):
-        if given_here or (account and kept.account_id == account.pk):
-            return kept.ticket
-    elif known is None and (given_here or account):
-        return None
+    journalled = find_journalled_ticket(ticket_id, event)
+    if journalled is None:
+        if has_ticket or account is not None:
+            return None
+        raise Http404("no such ticket")
+    is_own = account is not None and journalled.account_id == account.pk
+    if has_ticket or is_own:
+        return journalled.ticket
     raise Http404("no such ticket")
 
 
 def calendar(request: HttpRequest, event: str) -> HttpResponse:
-    return render_calendar(request, _recall_link(event, ""))
+    return render_calendar(request, _load_link(event, ""))
 
 
 def sign_out(request: HttpRequest) -> HttpResponse:
-    """End the session on this host, and on the others once the database is back."""
+    """End the session on this host now, and on other hosts when the database is back."""
     is_kept = True
     try:
         end_session_on_this_host(request)
@@ -205,27 +232,30 @@ def sign_out(request: HttpRequest) -> HttpResponse:
     return render(request, "promo/signed_out.html", {"is_kept": is_kept})
 
 
-def no_codes(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
-    """Without the database nobody can prove anything, and no code goes out."""
+def step_unavailable(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
+    """Return 503 for the steps that need the database: proofs and claims."""
     return unavailable(request)
 
 
-def no_claims(request: HttpRequest, event: str, promoter: str, claim_id: int) -> HttpResponse:
+def claim_unavailable(
+    request: HttpRequest, event: str, promoter: str, claim_id: int
+) -> HttpResponse:
+    """Return 503 for the page of a claim."""
     return unavailable(request)
 
 
-def was_given_here(request: HttpRequest, ticket_id: UUID) -> bool:
+def browser_has_ticket(request: HttpRequest, ticket_id: UUID) -> bool:
     """Say whether this browser was given the ticket in an emergency."""
-    return was_given_to(request.session, ticket_id)
+    return session_has_ticket(request.session, ticket_id)
 
 
-def was_given_to(session: Any, ticket_id: UUID) -> bool:
+def session_has_ticket(session: Any, ticket_id: UUID) -> bool:
     """Say whether the browser of a session was given the ticket in an emergency."""
     return str(ticket_id) in session.get(TICKETS_KEY, [])
 
 
-def _recall_link(event: str, promoter: str) -> PromoLink:
-    """Return what a promo link led to when this host last saw it. Raises Http404, JournalError."""
+def _load_link(event: str, promoter: str) -> PromoLink:
+    """Return a promo link from this host's snapshot of its event. Raises Http404, JournalError."""
     snapshot = snapshots.load_event(event)
     try:
         return PromoLink(snapshot.event, *snapshot.find_promoter(code=promoter))
@@ -233,17 +263,17 @@ def _recall_link(event: str, promoter: str) -> PromoLink:
         raise Http404("no such promoter at this event") from error
 
 
-def _accept(
+def _queue_and_render(
     request: HttpRequest, link: PromoLink, number: str, registration: Registration | None = None
 ) -> HttpResponse:
     try:
-        ticket = accept(request, link, number, registration=registration)
+        ticket = journal_request(request, link, number, registration=registration)
     except GuestError as error:
         return render_step(request, link, "unavailable", {"refusal": error.code})
     return render_ticket(request, ticket, wait=QUEUED_SECONDS, status=202)
 
 
-def accept(
+def journal_request(
     request: HttpRequest,
     link: PromoLink,
     number: str,
@@ -252,9 +282,9 @@ def accept(
     name: str = "",
     idempotency_key: str = "",
 ) -> Ticket:
-    """Have a request for the phone journalled, and the ticket remembered by this browser.
+    """Write a request for the phone (E.164) into the journal, and the ticket into the session.
 
-    Raises what `accept_request` raises.
+    Raises the errors of `accept_request`.
     """
     ticket = accept_request(
         link.event,
@@ -268,13 +298,20 @@ def accept(
         name=name,
         idempotency_key=idempotency_key,
     )
-    tickets = [each for each in request.session.get(TICKETS_KEY, []) if each != ticket.ticket_id]
-    request.session[TICKETS_KEY] = [*tickets, ticket.ticket_id][-MOST_TICKETS:]
+    _remember_ticket(request, ticket.ticket_id)
     return ticket
 
 
+def _remember_ticket(request: HttpRequest, ticket_id: str) -> None:
+    tickets = list(request.session.get(TICKETS_KEY, []))
+    if ticket_id in tickets:
+        tickets.remove(ticket_id)
+    tickets.append(ticket_id)
+    request.session[TICKETS_KEY] = tickets[-MAX_TICKETS:]
+
+
 def _session_of(request: HttpRequest, number: str) -> AccountSession | None:
-    """Return the session, if it says that it is signed in as the account with this phone."""
+    """Return the session when it is signed in to the account with this phone."""
     account = _account(request)
     if account is None or number != _own_phone(request):
         return None
@@ -282,9 +319,13 @@ def _session_of(request: HttpRequest, number: str) -> AccountSession | None:
 
 
 def _account(request: HttpRequest) -> RememberedAccount | None:
-    """Return the account that `or_in_emergency` has found in the session."""
-    return request.user if isinstance(request.user, RememberedAccount) else None
+    """Return the account that `emergency_fallback` has read from the session."""
+    if isinstance(request.user, RememberedAccount):
+        return request.user
+    return None
 
 
 def _own_phone(request: HttpRequest) -> str:
-    return account_phone(request) if _account(request) else ""
+    if _account(request) is None:
+        return ""
+    return account_phone(request)

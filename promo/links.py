@@ -1,4 +1,4 @@
-"""What a promo link leads to: an event, and whom its guests are attributed to."""
+"""Promo links: the event that a link opens, and the promoter and team its guests belong to."""
 
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -21,65 +21,88 @@ class PromoLink:
     event: Event
     promoter: Promoter | None
     team: Team | None
-    # Drawn of it for whoever is not signed in, by language and state; forgotten with the link.
+    # Rendered pages for visitors without a session, by language, list state and seconds until the
+    # list opens. They expire with the link.
     pages: dict[tuple[str, str, int], str] = field(default_factory=dict, compare=False)
-    # The addresses of its steps; a template writes one several times.
-    urls: dict[str, str] = field(default_factory=dict, compare=False)
+    # The URLs of the steps. Templates use each several times.
+    step_urls: dict[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def code(self) -> str:
-        return self.promoter.code if self.promoter else ""
+        if self.promoter is None:
+            return ""
+        return self.promoter.code
 
     @property
     def url(self) -> str:
-        args = [self.event.slug, self.code] if self.code else [self.event.slug]
+        args = [self.event.slug]
+        if self.code:
+            args.append(self.code)
         return reverse("promo:event", args=args)
 
     def step_url(self, step: str) -> str:
-        if step not in self.urls:
-            self.urls[step] = reverse(f"promo:{step}", args=[self.event.slug, self.code])
-        return self.urls[step]
+        if step not in self.step_urls:
+            self.step_urls[step] = reverse(f"promo:{step}", args=[self.event.slug, self.code])
+        return self.step_urls[step]
+
+    # Templates cannot pass arguments, so each step has a property for them.
+
+    @property
+    def phone_url(self) -> str:
+        return self.step_url(Step.PHONE)
+
+    @property
+    def code_url(self) -> str:
+        return self.step_url(Step.CODE)
+
+    @property
+    def register_url(self) -> str:
+        return self.step_url(Step.REGISTER)
+
+    @property
+    def claim_url(self) -> str:
+        return self.step_url(Step.CLAIM)
+
+    @property
+    def prove_url(self) -> str:
+        return self.step_url(Step.PROVE)
+
+    @property
+    def request_url(self) -> str:
+        return self.step_url(Step.REQUEST)
 
     def claim_made_url(self, claim_id: int) -> str:
         return reverse("promo:claim_made", args=[self.event.slug, self.code, claim_id])
 
 
-def _add_address_of(step: Step) -> None:
-    """Give links the property by which templates write a step's address, such as `code_url`."""
-    setattr(PromoLink, f"{step}_url", property(lambda link: link.step_url(step)))
-
-
-for _step in Step:
-    _add_address_of(_step)
-
-
-# Links that were opened lately, by event and promoter code, with the monotonic time of the query.
-# In a rush thousands of requests a minute open the same link.
-_opened: LocalCache[tuple[str, str], tuple[float, PromoLink]] = LocalCache(
+# Links are cached per process by event and promoter code, with the monotonic time of the query:
+# during a rush thousands of requests a minute open the same link.
+_cached_links: LocalCache[tuple[str, str], tuple[float, PromoLink]] = LocalCache(
     size=1000, seconds=lambda: settings.LINK_SECONDS
 )
 
 
 def open_link(event_slug: str, promoter_code: str) -> PromoLink:
-    """Return what a link leads to, at most LINK_SECONDS old, with its clock moved on to now.
+    """Return the link to an event, with "" or with the code of a promoter.
 
-    Raises Http404 for unknown events and promoters not at one. One query, two with a promoter, none
-    for a link that was opened lately.
+    The event is at most LINK_SECONDS old, with `database_now` advanced to the present. Creating a
+    guest always re-reads the event under its row lock. One query, two with a promoter, none for a
+    cached link. Raises Http404 for an unknown event, and for a promoter who is not at the event.
     """
     key = (event_slug, promoter_code)
     now = monotonic()
-    cached = _opened.get(key)
+    cached = _cached_links.get(key)
     if cached is None:
-        cached = (now, _look_up(event_slug, promoter_code))
-        _opened.set(key, cached)
-    opened_at, link = cached
+        cached = (now, _load_link(event_slug, promoter_code))
+        _cached_links.set(key, cached)
+    loaded_at, link = cached
     event = copy(link.event)
-    event.read_at = event.database_now + timedelta(seconds=now - opened_at)
+    event.read_at = event.database_now + timedelta(seconds=now - loaded_at)
     return replace(link, event=event)
 
 
-def _look_up(event_slug: str, promoter_code: str) -> PromoLink:
-    event = Event.objects.published().at_database_time().filter(slug=event_slug).first()
+def _load_link(event_slug: str, promoter_code: str) -> PromoLink:
+    event = Event.objects.published().with_database_time().filter(slug=event_slug).first()
     if event is None:
         raise Http404("no such event")
     try:

@@ -1,4 +1,4 @@
-"""How a step or a ticket is shown: the whole page, or for HTMX the partial in it."""
+"""Responses of the pages: a whole page, or for HTMX the partial inside it."""
 
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -19,65 +19,73 @@ from accounts.forms import PhoneForm
 from accounts.phones import readable_phone
 from guests.models import Event
 from guests.requests.tickets import Ticket
-from promo.calendars import calendar_of
+from promo.calendars import build_calendar
 from promo.links import PromoLink
 from promo.refusals import refusal_of, refusal_text
-from promo.steps import ABOUT_A_PHONE, FORMS, remember_phone, sign_phone
+from promo.steps import FORM_STEPS, PHONE_STEPS, remember_phone, sign_phone
 
-# Statuses of a step's form when it was filled in wrongly and nothing else was said.
+# Statuses of a step without a refusal: INVALID when its form was filled in wrongly.
 OK, INVALID = 200, 422
-# In the phone form's address: a step was not good any more, and led here.
+# Query parameter of the phone step, for visitors whose step was no longer valid.
 RESTARTED = "again"
 
-# Stand in a page that is drawn once for many, where each visitor has something of their own.
-EACH_ONES_CSRF, EACH_ONES_ADDRESS = "csrf-of-each-visitor", "address-of-each-visitor"
+# Placeholders in a shared page. Each visitor's own values replace them.
+CSRF_PLACEHOLDER, PATH_PLACEHOLDER = "csrf-of-each-visitor", "address-of-each-visitor"
+
+# The order of events on the page of all events.
+LIST_STATES = ["open", "full", "not_open_yet", "closed", "cancelled"]
 
 
 def render_events(
     request: HttpRequest, events: Iterable[Event], places: Mapping[int, str]
 ) -> HttpResponse:
-    """Show events: first where one has a place, then those whose list one can join.
+    """Show events: those at which the visitor has a place first, then by the state of their list.
 
-    `places` are one's own, as `places_of` gives them. Otherwise the events keep their order.
+    `places` are the visitor's own, as `places_of` returns them. Events that rank the same keep
+    their order.
     """
-    best_first = ["open", "full", "not_open_yet", "closed", "cancelled"]
 
     def rank(event: Event) -> int:
-        return -1 if event.pk in places else best_first.index(event.list_state())
+        if event.pk in places:
+            return -1
+        return LIST_STATES.index(event.list_state())
 
-    shown = [(event, places.get(event.pk, "")) for event in sorted(events, key=rank)]
-    return render(request, "promo/events.html", {"events": shown})
+    events_with_places = [(event, places.get(event.pk, "")) for event in sorted(events, key=rank)]
+    return render(request, "promo/events.html", {"events": events_with_places})
 
 
 def render_event(request: HttpRequest, link: PromoLink, ticket: dict[str, Any]) -> HttpResponse:
-    """Show an event, and what `ticket_context` says of a ticket for it, if there is one.
+    """Show an event and the visitor's ticket, as `ticket_context` returns it; {} without a ticket.
 
-    The phone form comes with it: whoever taps the button waits for nothing.
+    The page includes the phone form, so that the first tap needs no request.
     """
-    state = link.event.list_state(), seconds_until_opening(link.event)
-    if not ticket and not request.user.is_authenticated:
-        page = _page_for_strangers(link, *state)
-        page = page.replace(EACH_ONES_CSRF, get_token(request))
-        return HttpResponse(page.replace(EACH_ONES_ADDRESS, escape(request.get_full_path())))
-    return render(request, "promo/event.html", _about_event(link, *state) | ticket)
+    list_state = link.event.list_state()
+    opens_in = seconds_until_opening(link.event)
+    if ticket or request.user.is_authenticated:
+        context = _event_context(link, list_state, opens_in)
+        return render(request, "promo/event.html", context | ticket)
+    page = _shared_page(link, list_state, opens_in)
+    page = page.replace(CSRF_PLACEHOLDER, get_token(request))
+    return HttpResponse(page.replace(PATH_PLACEHOLDER, escape(request.get_full_path())))
 
 
-def _page_for_strangers(link: PromoLink, list_state: str, opens_in: int) -> str:
-    """Return the page for every visitor without a session, with placeholders.
+def _shared_page(link: PromoLink, list_state: str, opens_in: int) -> str:
+    """Return the page of an event for all visitors without a session, with placeholders.
 
-    It is rendered once for each link, language and state, without any request: nothing of the
-    visitor who happens to come first can be in it.
+    It is rendered once for each link, language and state, without a request: it contains nothing of
+    the visitor who comes first.
     """
     key = (get_language() or "", list_state, opens_in)
     page = link.pages.get(key)
     if page is None:
-        placeholders = {"csrf_token": EACH_ONES_CSRF, "here": EACH_ONES_ADDRESS}
-        context = _about_event(link, list_state, opens_in) | placeholders
-        page = link.pages[key] = render_to_string("promo/event.html", context)
+        placeholders = {"csrf_token": CSRF_PLACEHOLDER, "here": PATH_PLACEHOLDER}
+        context = _event_context(link, list_state, opens_in) | placeholders
+        page = render_to_string("promo/event.html", context)
+        link.pages[key] = page
     return page
 
 
-def _about_event(link: PromoLink, list_state: str, opens_in: int) -> dict[str, Any]:
+def _event_context(link: PromoLink, list_state: str, opens_in: int) -> dict[str, Any]:
     form = PhoneForm()
     focus_first_field(form)
     return {
@@ -98,88 +106,118 @@ def render_step(
     phone: str = "",
     status: int | None = None,
 ) -> HttpResponse:
-    """Show a step of the guest's way: a partial of `promo/steps.html`, alone or in its page.
+    """Show a step: a partial of `promo/steps.html`, alone for HTMX, otherwise in a page.
 
-    `phone` (E.164) is what the step is about, and what its form carries.
+    `step` names the partial. `phone` (E.164) is the phone that the step is about; its form carries
+    it. `status` is by default that of the context's refusal or form.
     """
-    form = context.get("form")
-    if form is not None:
-        focus_first_field(form)
-    if refusal := context.get("refusal"):
-        known = refusal_of(refusal)
-        context = {**context, "refusal_text": known.text}
-        status = known.status
     if status is None:
-        status = INVALID if form is not None and form.is_bound and not form.is_valid() else OK
-    query = ""
-    if phone:
-        context = {**context, "phone": readable_phone(phone)}
-    if phone and step in ABOUT_A_PHONE:
-        query = remember_phone(request, link.event.slug, phone)
-        signed = sign_phone(request, link.event.slug, phone)
-        context = {**context, "signed_step": signed, "query": query}
+        status = _step_status(context)
     template = f"promo/steps.html#{step}"
     context = {"link": link, "event": link.event, "partial": template, **context}
+    if "form" in context:
+        focus_first_field(context["form"])
+    if "refusal" in context:
+        context["refusal_text"] = refusal_of(context["refusal"]).text
+    if phone:
+        context |= _phone_context(request, link, step, phone)
     if not is_htmx(request):
         return render(request, "promo/step_page.html", context, status=status)
     response = render(request, template, context, status=status)
-    if step in FORMS:
-        set_browser_url(request, response, link.step_url(step) + query)
+    if step in FORM_STEPS:
+        set_browser_url(request, response, link.step_url(step) + context.get("query", ""))
     return response
+
+
+def _phone_context(request: HttpRequest, link: PromoLink, step: str, phone: str) -> dict[str, Any]:
+    context: dict[str, Any] = {"phone": readable_phone(phone)}
+    if step in PHONE_STEPS:
+        context["query"] = remember_phone(request, link.event.slug, phone)
+        context["signed_step"] = sign_phone(request, link.event.slug, phone)
+    return context
+
+
+def _step_status(context: dict[str, Any]) -> int:
+    if "refusal" in context:
+        return refusal_of(context["refusal"]).status
+    form = context.get("form")
+    if form is not None and form.is_bound and not form.is_valid():
+        return INVALID
+    return OK
 
 
 def next_step(
     request: HttpRequest, link: PromoLink, step: str, context: dict[str, Any], *, phone: str = ""
 ) -> HttpResponse:
-    """Lead on to another step: its partial for HTMX, a redirect for everybody else."""
+    """Go on to another step: show its partial for HTMX, otherwise redirect to its page."""
     if is_htmx(request):
         return render_step(request, link, step, context, phone=phone)
-    query = remember_phone(request, link.event.slug, phone) if phone else ""
+    query = ""
+    if phone:
+        query = remember_phone(request, link.event.slug, phone)
     return HttpResponseRedirect(link.step_url(step) + query, status=303)
 
 
 def restart_steps(request: HttpRequest, link: PromoLink) -> HttpResponse:
-    """Lead back to the phone form from a step whose phone is not known, and say why."""
+    """Go back to the phone step from a step without a valid phone, with a notice."""
     if is_htmx(request):
-        return render_step(request, link, "phone", {"form": PhoneForm(), "begins_again": True})
+        return render_step(request, link, "phone", {"form": PhoneForm(), "is_restarted": True})
     return HttpResponseRedirect(link.step_url("phone") + f"?{RESTARTED}=1", status=303)
 
 
 def render_calendar(request: HttpRequest, link: PromoLink) -> HttpResponse:
-    body = calendar_of(link.event, request.build_absolute_uri(link.url))
+    body = build_calendar(link.event, request.build_absolute_uri(link.url))
     response = HttpResponse(body, content_type="text/calendar; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{link.event.slug}.ics"'
     return response
 
 
 def seconds_until_opening(event: Event) -> int:
-    """Return the whole seconds until an event's list opens, by the database's clock if known."""
+    """Return the seconds until an event's list opens, rounded up, 0 when it has opened."""
     return max(0, ceil((event.list_opens_at - event.database_now).total_seconds()))
 
 
 def set_browser_url(request: HttpRequest, response: HttpResponse, url: str) -> None:
-    """Have the page take the address of what it shows now, and Back lead from every step to the
-    event: one form replaces the other in the browser's history."""
+    """Have HTMX set the browser's URL.
+
+    The URL of a step replaces that of the step before, so that Back leads from each to the event.
+    """
     path = request.headers.get("HX-Current-URL", "").partition("?")[0]
-    is_form = path.rstrip("/").rpartition("/")[2] in FORMS
-    response["HX-Replace-Url" if is_form else "HX-Push-Url"] = url
+    last_segment = path.rstrip("/").rpartition("/")[2]
+    if last_segment in FORM_STEPS:
+        response["HX-Replace-Url"] = url
+    else:
+        response["HX-Push-Url"] = url
 
 
 def focus_first_field(form: Form) -> None:
-    """Have the first wrong field focused, or the field that one writes in first."""
-    wrong = [name for name in form.fields if form.is_bound and name in form.errors]
-    first = next((name for name in form.fields if name != "country"), "")
-    form.fields[wrong[0] if wrong else first].widget.attrs["autofocus"] = True
+    """Set autofocus on the first wrong field, otherwise on the first field."""
+    form.fields[_field_to_focus(form)].widget.attrs["autofocus"] = True
+
+
+def _field_to_focus(form: Form) -> str:
+    if form.is_bound:
+        for name in form.fields:
+            if name in form.errors:
+                return name
+    # The country has a default.
+    without_country = [name for name in form.fields if name != "country"]
+    return without_country[0]
 
 
 def render_ticket(
     request: HttpRequest, ticket: Ticket, *, wait: int, status: int = OK
 ) -> HttpResponse:
-    """Show a ticket's state. A form sent without HTMX is first redirected to the ticket's page."""
+    """Show the state of a ticket. A form sent without HTMX is redirected to the ticket's page.
+
+    `wait` is the estimated number of seconds until the request ends.
+    """
     url = ticket_url(ticket)
     if request.method == "POST" and not is_htmx(request):
         return HttpResponseRedirect(url, status=303)
-    template = "promo/ticket.html#ticket" if is_htmx(request) else "promo/ticket.html"
+    template = "promo/ticket.html"
+    if is_htmx(request):
+        template = "promo/ticket.html#ticket"
     context = ticket_context(ticket, wait=wait, host=request.get_host())
     response = render(request, template, context, status=status)
     if request.method == "POST":
@@ -188,14 +226,14 @@ def render_ticket(
 
 
 def ticket_context(ticket: Ticket, *, wait: int, host: str) -> dict[str, Any]:
-    """Return what the ticket partial shows; `wait` in seconds, `host` as in the Host header."""
+    """Return the context of the ticket partial; `wait` in seconds, `host` as in the Host header."""
     return {
         "ticket": ticket,
         "refusal_text": refusal_text(ticket.refusal or ticket.state),
         "wait": wait,
         "ticket_url": ticket_url(ticket),
         "event_url": reverse("promo:event", args=[ticket.event_slug]),
-        # Templates call these, and most tickets need none of them.
+        # Functions, because most tickets use none of them. Templates call them.
         "phone_url": partial(reverse, "promo:phone", args=[ticket.event_slug, ""]),
         "prove_url": partial(reverse, "promo:prove", args=[ticket.event_slug, ""]),
         "calendar_url": partial(reverse, "promo:calendar", args=[ticket.event_slug]),
@@ -208,7 +246,10 @@ def ticket_url(ticket: Ticket) -> str:
 
 
 def websocket_url(kind: str, ticket_id: str, host: str) -> str:
-    """Return where a page opens its socket: behind a proxy a path, else the ws process itself."""
+    """Return the URL of a page's websocket: a path behind a proxy, else that of the ws process.
+
+    `kind` is a name in `promo/sockets/routing.py`.
+    """
     path = f"/ws/{kind}/{ticket_id}/"
     if not settings.WEBSOCKET_PORT:
         return path

@@ -1,8 +1,8 @@
-"""The steps of a guest's way to a place, and the phone that a step is about.
+"""The steps by which a guest requests a place, and the phone that each step is about.
 
-A step's form carries its phone in a signed field, bound to the event and the browser. A step's
-address carries a random key instead, which the browser's session maps to the phone. The session
-alone says nothing about a form: two tabs share it.
+The form of a step carries its phone in a signed field, bound to the event and the browser. The URL
+of a step carries a random key, which the browser's session maps to the phone. The session alone is
+not enough, because two tabs share it.
 """
 
 import secrets
@@ -19,15 +19,15 @@ from accounts.sessions import BROWSER_KEY, ensure_browser_id
 
 SIGNED_FIELD = "step"
 KEY_FIELD = "s"
-# Seconds for which a form that was shown can be sent.
+# Seconds for which a form can be sent after it was shown.
 STEP_AGE = 2 * 60 * 60
 SESSION_KEY = "steps"
-# Phones and events that one browser's session remembers; the oldest is forgotten first.
+# The most pairs of phone and event in one session. The oldest is dropped first.
 MAX_REMEMBERED = 8
 
 
 class Step(StrEnum):
-    """Every step: its name, which is also the last part of its address."""
+    """The steps. The value is the name of the URL and its last segment."""
 
     PHONE = "phone"
     CODE = "code"
@@ -37,48 +37,62 @@ class Step(StrEnum):
     REQUEST = "request"
 
 
-# The steps that show a form, and those of them that are about a phone given before.
-FORMS = frozenset(Step) - {Step.REQUEST}
-ABOUT_A_PHONE = FORMS - {Step.PHONE}
+# The steps that show a form, and those of them that need the phone of an earlier step.
+FORM_STEPS = frozenset(Step) - {Step.REQUEST}
+PHONE_STEPS = FORM_STEPS - {Step.PHONE}
 
 
-def step_at(path: str) -> Step | None:
-    """Return the step that a path leads to, None for every other page."""
+def step_from_path(path: str) -> Step | None:
+    """Return the step at a path, None when another page or no page is there."""
     try:
         match = resolve(path)
     except Resolver404:
         return None
-    is_step = match.namespaces == ["promo"] and match.url_name in list(Step)
-    return Step(str(match.url_name)) if is_step else None
+    if match.namespaces != ["promo"] or match.url_name not in list(Step):
+        return None
+    return Step(str(match.url_name))
 
 
 def step_phone(request: HttpRequest) -> str:
-    """Return the phone that this request of a step is about, "" without a valid one.
+    """Return the phone (E.164) that a request of a step is about, "" without a valid one.
 
-    A form says it in its signed field; a page that is opened says it by the key in its address.
+    It is in the signed field of a form, and behind the key in the URL of a page.
     """
     phone: str | None = getattr(request, "_step_phone", None)
     if phone is None:
-        is_form = request.method == "POST"
-        phone = _signed_phone(request) if is_form else _remembered_phone(request)
+        phone = _read_phone(request)
         request._step_phone = phone  # type: ignore[attr-defined]
     return phone
 
 
+def _read_phone(request: HttpRequest) -> str:
+    if request.method == "POST":
+        return _signed_phone(request)
+    return _remembered_phone(request)
+
+
 def sign_phone(request: HttpRequest, event: str, phone: str) -> str:
-    """Return what a form carries: good for this browser and the event with this slug."""
+    """Return the value of the signed field, for this browser and the event with this slug."""
     return _signer(event, ensure_browser_id(request)).sign(phone)
 
 
 def remember_phone(request: HttpRequest, event: str, phone: str) -> str:
-    """Return the query with which a step's address leads to this phone, in this browser only."""
-    wanted = [phone, event]
+    """Return the query with the key of this phone for the URL of a step. Stores it in the session.
+
+    The key is valid in this browser only, for the event with this slug.
+    """
     remembered: dict[str, list[str]] = request.session.get(SESSION_KEY, {})
-    key = next((key for key, value in remembered.items() if value == wanted), "")
-    if not key:
-        key = secrets.token_urlsafe(6)
-        latest = list(remembered.items())[-MAX_REMEMBERED + 1 :]
-        request.session[SESSION_KEY] = {**dict(latest), key: wanted}
+    phone_at_event = [phone, event]
+    for key, value in remembered.items():
+        if value == phone_at_event:
+            return _query(key)
+    key = secrets.token_urlsafe(6)
+    latest = list(remembered.items())[-MAX_REMEMBERED + 1 :]
+    request.session[SESSION_KEY] = {**dict(latest), key: phone_at_event}
+    return _query(key)
+
+
+def _query(key: str) -> str:
     return "?" + urlencode({KEY_FIELD: key})
 
 
@@ -87,7 +101,7 @@ def _signed_phone(request: HttpRequest) -> str:
     try:
         signed = request.POST.get(SIGNED_FIELD, "")
         if browser and signed:
-            return _signer(_event_of(request), browser).unsign(signed, max_age=STEP_AGE)
+            return _signer(_event_slug(request), browser).unsign(signed, max_age=STEP_AGE)
     except (BadSignature, RequestDataTooBig, UnreadablePostError):
         pass
     return ""
@@ -96,12 +110,16 @@ def _signed_phone(request: HttpRequest) -> str:
 def _remembered_phone(request: HttpRequest) -> str:
     key = request.GET.get(KEY_FIELD, "")
     phone, event = request.session.get(SESSION_KEY, {}).get(key, ("", ""))
-    return str(phone) if event == _event_of(request) else ""
+    if event != _event_slug(request):
+        return ""
+    return str(phone)
 
 
-def _event_of(request: HttpRequest) -> str:
+def _event_slug(request: HttpRequest) -> str:
     match = request.resolver_match
-    return str(match.kwargs.get("event", "")) if match else ""
+    if match is None:
+        return ""
+    return str(match.kwargs.get("event", ""))
 
 
 def _signer(event: str, browser: str) -> TimestampSigner:

@@ -10,7 +10,7 @@ from accounts.sessions import BROWSER_KEY, is_session_of
 from guests.emergency.intake import find_dead_tickets
 from guests.models import GuestRequest
 from guests.requests.tickets import Ticket, seconds_left, ticket_of, ticket_sent_by_email
-from promo.emergency import QUEUED_SECONDS, was_given_to
+from promo.emergency import QUEUED_SECONDS, session_has_ticket
 
 # The id of a ticket, and the session that asks for it.
 TicketQuery = tuple[UUID, Any]
@@ -59,7 +59,7 @@ def decide_access(ticket_id: UUID, stored: GuestRequest | None, session: Any) ->
     """
     if stored is not None and is_session_of(session, stored.account):
         return TicketAccess.ACCOUNT
-    if not was_given_to(session, ticket_id):
+    if not session_has_ticket(session, ticket_id):
         return TicketAccess.NOTHING
     if stored is not None and _is_registered_by(stored, session):
         return TicketAccess.BROWSER

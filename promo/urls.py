@@ -1,16 +1,20 @@
+"""The paths of the pages under /promo/."""
+
 from django.urls import path, register_converter
 
-from promo import claims, views
+from promo import claim_views, views
 from promo.steps import Step
 
 
 class PromoterConverter:
-    """A promoter's code, or `-` where a step has none."""
+    """The code of a promoter. A step without a promoter has `-` in its path, for ""."""
 
     regex = "-|[a-z0-9][a-z0-9-]*"
 
     def to_python(self, value: str) -> str:
-        return value.removeprefix("-") if value == "-" else value
+        if value == "-":
+            return ""
+        return value
 
     def to_url(self, value: str) -> str:
         return value or "-"
@@ -22,7 +26,7 @@ STEP_VIEWS = {
     Step.PHONE: views.phone,
     Step.CODE: views.code,
     Step.REGISTER: views.register,
-    Step.CLAIM: claims.claim,
+    Step.CLAIM: claim_views.claim,
     Step.PROVE: views.prove,
     Step.REQUEST: views.request_access,
 }
@@ -40,7 +44,7 @@ urlpatterns = [
     ),
     path(
         "<slug:event>/<promoter:promoter>/claim/<int:claim_id>/",
-        claims.claim_made,
+        claim_views.claim_made,
         name="claim_made",
     ),
 ]

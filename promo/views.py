@@ -1,4 +1,8 @@
-"""The guest's way, screen by screen: ordinary pages and forms, and with HTMX their partials."""
+"""Views of the pages by which a guest requests a place, in the order in which a guest sees them.
+
+Each is a page that works without JavaScript; HTMX gets the partial inside it. While the database is
+away, a function of `promo/emergency.py` runs in place of each view: see `emergency_fallback`.
+"""
 
 from functools import partial
 from typing import Any
@@ -27,10 +31,10 @@ from guests.exceptions import GuestError
 from guests.models import Event, GuestRequest
 from guests.requests.accepting import (
     check_list_takes_requests,
-    join_line,
     latest_request,
     places_of,
     request_place,
+    reserve_turn,
     wake_guests_worker,
 )
 from guests.requests.creating import create_guest_now, create_guest_while_waiting
@@ -59,8 +63,8 @@ from promo.ticket_access import TicketAccess, find_ticket
 from snap.addresses import client_address
 from snap.limits.policy import CREATE, PAGES, limited
 
-# Why a list takes nobody any more, though some are on it.
-SOME_CAME_IN_TIME = {"closed", "list_full"}
+# Refusals of a list that may have guests. They can still sign in and see their tickets.
+REFUSALS_WITH_SIGN_IN = {"closed", "list_full"}
 
 
 @limited(read=PAGES)
@@ -68,8 +72,10 @@ SOME_CAME_IN_TIME = {"closed", "list_full"}
 @emergency_fallback(emergency.events)
 def events(request: HttpRequest) -> HttpResponse:
     account = account_of(request)
-    places = places_of(account) if account else {}
-    return render_events(request, Event.objects.listed().at_database_time(), places)
+    places: dict[int, str] = {}
+    if account is not None:
+        places = places_of(account)
+    return render_events(request, Event.objects.listed().with_database_time(), places)
 
 
 @limited(read=PAGES)
@@ -77,14 +83,16 @@ def events(request: HttpRequest) -> HttpResponse:
 @require_safe
 @emergency_fallback(emergency.event)
 def event(request: HttpRequest, event: str, promoter: str = "") -> HttpResponse:
-    """Show an event, and the place on its list of whoever is signed in."""
+    """Show an event, and the ticket of the signed-in account for it."""
     link = open_link(event, promoter)
     save_event(link.event)
+    stored = None
     account = account_of(request)
-    held = latest_request(link.event, account) if account else None
-    if held is None:
+    if account is not None:
+        stored = latest_request(link.event, account)
+    if stored is None:
         return render_event(request, link, {})
-    ticket = ticket_context(ticket_of(held), wait=seconds_left(held), host=request.get_host())
+    ticket = ticket_context(ticket_of(stored), wait=seconds_left(stored), host=request.get_host())
     return render_event(request, link, ticket)
 
 
@@ -93,24 +101,23 @@ def event(request: HttpRequest, event: str, promoter: str = "") -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @emergency_fallback(emergency.phone)
 def phone(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
-    """Ask for the phone: a known one leads to a code, an unknown one to registration.
+    """Ask for the phone. A known phone leads to the code step, an unknown one to registration.
 
-    Once the list is full or closed the code is still sent: who came in time is on it.
+    When the list is full or closed, the code is still sent: the guests on it can sign in.
     """
     link = open_link(event, promoter)
-    refusal = _refusal_of_list(link)
-    if refusal and refusal not in SOME_CAME_IN_TIME:
+    refusal = _list_refusal(link)
+    if refusal and refusal not in REFUSALS_WITH_SIGN_IN:
         return render_step(request, link, "unavailable", {"refusal": refusal})
     form = PhoneForm(request.POST or None)
     if request.method == "GET" or not form.is_valid():
         is_restarted = request.method == "GET" and RESTARTED in request.GET
-        return render_step(request, link, "phone", {"form": form, "begins_again": is_restarted})
+        return render_step(request, link, "phone", {"form": form, "is_restarted": is_restarted})
     number = form.cleaned_data["phone"]
     account = account_of(request)
     if account and account.phone == number:
         return _request_access(request, link, account)
-    known = find_account(number) if check_phone(number).exists else None
-    if known:
+    if check_phone(number).exists and (known := find_account(number)):
         return _send_code(request, link, known)
     if refusal:
         return render_step(request, link, "unavailable", {"refusal": refusal}, phone=number)
@@ -122,17 +129,18 @@ def phone(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @emergency_fallback(emergency.code)
 def code(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
-    """Take the one-time code, sign in and request access in the same round trip."""
+    """Check the one-time code, sign in and request a place in the same round trip."""
     link = open_link(event, promoter)
     number = step_phone(request)
     if not number:
         return restart_steps(request, link)
-    if (account := _sent_again(request, number)) and account.verified_at:
+    account = _account_of_repeated_form(request, number)
+    if account and account.verified_at:
         return _request_access(request, link, account)
     if "resend" in request.POST and (known := find_account(number)):
         return _send_code(request, link, known)
     form = CodeForm(request.POST or None)
-    context = {"form": form, **_about_code(request, number)}
+    context = {"form": form, **_code_context(request, number)}
     if request.method == "GET" or not form.is_valid():
         return render_step(request, link, "code", context, phone=number)
     try:
@@ -144,9 +152,8 @@ def code(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
         )
     except AccountError as error:
         if error.code == "claim_waits":
-            return redirect(
-                link.step_url("claim") + remember_phone(request, link.event.slug, number)
-            )
+            query = remember_phone(request, link.event.slug, number)
+            return redirect(link.claim_url + query)
         form.add_error("code", refusal_text(error.code))
         return render_step(request, link, "code", context, phone=number)
     sign_in(request, account)
@@ -158,49 +165,32 @@ def code(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @emergency_fallback(emergency.register)
 def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
-    """Take the names and email of an unknown phone; account and request are made together."""
+    """Register an unknown phone with names and email. Account and request are made together."""
     link = open_link(event, promoter)
     number = step_phone(request)
     if not number:
         return restart_steps(request, link)
-    if account := _sent_again(request, number):
+    if account := _account_of_repeated_form(request, number):
         return _request_access(request, link, account)
     form = RegisterForm(request.POST or None)
     if request.method == "GET" or not form.is_valid():
         return render_step(request, link, "register", {"form": form}, phone=number)
     try:
-        due_in = join_line(link.event)
-        with transaction.atomic():
-            account = register_account(
-                phone=number,
-                first_name=form.cleaned_data["first_name"],
-                last_name=form.cleaned_data["last_name"],
-                email=form.cleaned_data["email"],
-                language=get_language() or "",
-                browser=ensure_browser_id(request),
-            )
-            stored = _request_place(link, account, account_is_new=True, due_in=due_in)
+        account, stored = _register_and_request(request, link, number, form)
     except AccountError as error:
-        known = find_account(number)
-        if error.code == "phone_taken" and known:
-            return _send_code(request, link, known)
-        if error.code == "email_taken":
-            form.add_error("email", refusal_text(error.code))
-            return render_step(request, link, "register", {"form": form}, phone=number)
-        note_suspicious("blocked_phone", phone=number, address=client_address(request))
-        return render_step(request, link, "unavailable", {"refusal": error.code})
+        return _render_registration_refusal(request, link, number, form, error)
     except GuestError as error:
         return render_step(request, link, "unavailable", {"refusal": error.code})
     sign_in(request, account)
-    return _show(request, stored)
+    return _render_new_ticket(request, stored)
 
 
 @limited(read=PAGES, write=PROVE)
 @never_cache
 @require_http_methods(["GET", "POST"])
-@emergency_fallback(emergency.no_codes)
+@emergency_fallback(emergency.step_unavailable)
 def prove(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
-    """Send a code to whoever is signed in, for an event that asks for a proof before the QR."""
+    """Send a code to the signed-in account, for an event that requires proof before the QR code."""
     link = open_link(event, promoter)
     account = account_of(request)
     if account is None or account.phone is None:
@@ -219,7 +209,7 @@ def prove(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @emergency_fallback(emergency.request_access)
 def request_access(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
-    """One tap for whoever is signed in; a reloaded answer leads back to the event."""
+    """Request a place for the signed-in account. Reloading the response leads back to the event."""
     link = open_link(event, promoter)
     if request.method == "GET":
         return redirect(link.url)
@@ -234,20 +224,21 @@ def request_access(request: HttpRequest, event: str, promoter: str) -> HttpRespo
 @require_safe
 @emergency_fallback(emergency.ticket)
 def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
-    """Show the present state of a ticket to its owner; pages poll this.
+    """Show the present state of a ticket to its owner. Pages poll this view.
 
-    A browser that registered in an emergency has its account back here, unless another account is
-    signed in. One that asked for a phone
-    whose account it cannot prove only learns that the answer went to that account's email.
+    A browser that registered in an emergency is signed in to its account here, unless another
+    account is signed in. A browser that cannot prove the account of its ticket learns only that the
+    response went to the account's email.
     """
     found = find_ticket(ticket_id, request.session)
     if found.access is TicketAccess.NOTHING and account_of(request) is None:
         return redirect("promo:event", event)
-    if found.access is TicketAccess.NOTHING or (found.ticket and found.ticket.event_slug != event):
+    is_of_other_event = found.ticket is not None and found.ticket.event_slug != event
+    if found.access is TicketAccess.NOTHING or is_of_other_event:
         raise Http404("no such ticket")
     if found.access is TicketAccess.BROWSER and found.stored and account_of(request) is None:
         sign_in(request, found.stored.account)
-    # The journal alone has it between the database's return and the draining.
+    # After an outage the ticket is only in the journal until the journal is drained.
     ticket = found.ticket or queued_ticket(open_link(event, "").event, str(ticket_id))
     return render_ticket(request, ticket, wait=found.wait)
 
@@ -256,7 +247,7 @@ def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
 @require_POST
 @emergency_fallback(emergency.sign_out)
 def sign_out(request: HttpRequest) -> HttpResponse:
-    """End this session, wherever its cookie was copied."""
+    """End this session, also for copies of its cookie."""
     end_session(request, account_of(request))
     return redirect("promo:events")
 
@@ -268,7 +259,8 @@ def calendar(request: HttpRequest, event: str) -> HttpResponse:
     return render_calendar(request, open_link(event, ""))
 
 
-def _refusal_of_list(link: PromoLink) -> str:
+def _list_refusal(link: PromoLink) -> str:
+    """Return the code of the reason why the list takes no requests, "" when it takes them."""
     try:
         check_list_takes_requests(link.event)
     except GuestError as error:
@@ -276,10 +268,45 @@ def _refusal_of_list(link: PromoLink) -> str:
     return ""
 
 
-def _sent_again(request: HttpRequest, phone: str) -> User | None:
-    """Return the account that a form has signed in already, which is now sent once more."""
+def _account_of_repeated_form(request: HttpRequest, phone: str) -> User | None:
+    """Return the account with this phone when the form was sent before and has signed it in."""
+    if request.method != "POST":
+        return None
     account = account_of(request)
-    return account if request.method == "POST" and account and account.phone == phone else None
+    if account is None or account.phone != phone:
+        return None
+    return account
+
+
+def _register_and_request(
+    request: HttpRequest, link: PromoLink, number: str, form: RegisterForm
+) -> tuple[User, GuestRequest]:
+    """Create the account and its request in one transaction. Raises AccountError, GuestError."""
+    due_in = reserve_turn(link.event)
+    with transaction.atomic():
+        account = register_account(
+            phone=number,
+            first_name=form.cleaned_data["first_name"],
+            last_name=form.cleaned_data["last_name"],
+            email=form.cleaned_data["email"],
+            language=get_language() or "",
+            browser=ensure_browser_id(request),
+        )
+        stored = _request_place(link, account, account_is_new=True, due_in=due_in)
+    return account, stored
+
+
+def _render_registration_refusal(
+    request: HttpRequest, link: PromoLink, number: str, form: RegisterForm, error: AccountError
+) -> HttpResponse:
+    known = find_account(number)
+    if error.code == "phone_taken" and known:
+        return _send_code(request, link, known)
+    if error.code == "email_taken":
+        form.add_error("email", refusal_text(error.code))
+        return render_step(request, link, "register", {"form": form}, phone=number)
+    note_suspicious("blocked_phone", phone=number, address=client_address(request))
+    return render_step(request, link, "unavailable", {"refusal": error.code})
 
 
 def _send_code(request: HttpRequest, link: PromoLink, account: User) -> HttpResponse:
@@ -292,15 +319,17 @@ def _send_code(request: HttpRequest, link: PromoLink, account: User) -> HttpResp
     try:
         send_or_spend_pass(request, send)
     except AccountError as error:
-        return _no_code(request, link, account, error)
+        return _render_code_refusal(request, link, account, error)
     number = account.phone or ""
-    context = {"form": CodeForm(), **_about_code(request, number)}
-    return next_step(
-        request, link, "code", context | {"resent": "resend" in request.POST}, phone=number
-    )
+    context = {
+        "form": CodeForm(),
+        "resent": "resend" in request.POST,
+        **_code_context(request, number),
+    }
+    return next_step(request, link, "code", context, phone=number)
 
 
-def _no_code(
+def _render_code_refusal(
     request: HttpRequest, link: PromoLink, account: User, error: AccountError
 ) -> HttpResponse:
     if error.code != "too_many_codes":
@@ -309,21 +338,22 @@ def _no_code(
         return render_too_many(request, error.retry_after, "code")
     context: dict[str, Any] = {"retry_after": error.retry_after}
     if account.phone and account_of(request) is None:
-        # Whoever waits because of a squatter has another way.
+        # An impostor may have used up the codes: the owner of the phone can make a claim.
         context["claim_query"] = remember_phone(request, link.event.slug, account.phone)
     response = render_step(request, link, "too_many", context, status=429)
     response["Retry-After"] = str(error.retry_after)
     return response
 
 
-def _about_code(request: HttpRequest, phone: str) -> dict[str, Any]:
-    """Return what the code step says of the code, and whether its phone can be claimed here."""
+def _code_context(request: HttpRequest, phone: str) -> dict[str, Any]:
+    """Return what the code step shows of the latest code, and whether the phone can be claimed."""
     sent = latest_code(phone, ensure_browser_id(request))
-    is_own = account_of(request) is not None
+    if sent is None:
+        return {}
     return {
-        "by_sms": sent is not None and sent.channel == LoginCode.Channel.SMS,
-        "is_unproven": sent is not None and not sent.account.verified_at,
-        "can_claim": sent is not None and not is_own,
+        "by_sms": sent.channel == LoginCode.Channel.SMS,
+        "is_unproven": not sent.account.verified_at,
+        "can_claim": account_of(request) is None,
     }
 
 
@@ -349,14 +379,14 @@ def _request_access(request: HttpRequest, link: PromoLink, account: User) -> Htt
         stored = _request_place(link, account)
     except GuestError as error:
         return render_step(request, link, "unavailable", {"refusal": error.code})
-    return _show(request, stored)
+    return _render_new_ticket(request, stored)
 
 
-def _show(request: HttpRequest, stored: GuestRequest) -> HttpResponse:
-    """Show the ticket of a request just made.
+def _render_new_ticket(request: HttpRequest, stored: GuestRequest) -> HttpResponse:
+    """Show the ticket of a request that was just made.
 
-    It is ended here first where no worker can be woken, and for a browser without JavaScript, which
-    no push reaches: its page would ask again only after two seconds.
+    The guest is created here when no worker can be woken, and for browsers without JavaScript: they
+    get no push, and their page reloads only after two seconds.
     """
     if stored.state == GuestRequest.State.PENDING:
         if wake_guests_worker.is_failing():

@@ -1,6 +1,5 @@
-"""Guest lists in admin. Django loads this package; each module registers its own pages."""
+"""The admin pages of guest lists and of claims. Django loads this package."""
 
-from guests.admin import events, guests, promoters, requests
-from guests.claims import admin as claims
+from guests.admin import claims, events, guests, promoters, requests
 
 __all__ = ["claims", "events", "guests", "promoters", "requests"]

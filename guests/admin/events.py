@@ -1,7 +1,6 @@
 """Events in admin."""
 
 import logging
-from functools import partial
 from typing import Any
 
 from django import forms
@@ -21,15 +20,11 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from guests import audit
-from guests.admin.base import acting_user, counted, link_to
+from guests.admin.base import MAX_SHOWN, acting_user, count_related, link_to
 from guests.exports import guest_list_lines
-from guests.models import (
-    Event,
-    EventPromoter,
-    Guest,
-)
+from guests.models import Event, EventPromoter, Guest
 from guests.posters import PosterField, stored_poster
-from guests.requests.places import events_owing_places, fill_free_places
+from guests.requests.places import events_with_unfilled_places, fill_free_places
 from snap.admin import ChangedFieldsAdmin, log_changes
 from snap.error_pages import too_many_requests
 from snap.limits.counters import acquire
@@ -44,10 +39,6 @@ LIST_STATES = {
     "closed": _("closed"),
     "cancelled": _("cancelled"),
 }
-
-MOST_SHOWN = 50  # sentences of an audit
-
-# Events ------------------------------------------------------------------------------------------
 
 
 class EventForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -116,7 +107,7 @@ class EventAdmin(ChangedFieldsAdmin):
         ]
 
     def export_guest_list(self, request: HttpRequest, pk: int) -> StreamingHttpResponse:
-        """Send the whole list, phones and emails in clear, to those who may change it."""
+        """Send the list as CSV, with phones and emails, to staff who may change guests."""
         event = get_object_or_404(Event, pk=pk)
         if not request.user.has_perm("guests.change_guest"):
             raise PermissionDenied
@@ -131,25 +122,25 @@ class EventAdmin(ChangedFieldsAdmin):
         return response
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
-        line = Guest.objects.filter(event=OuterRef("pk"), state=Guest.State.WAITING)
+        waiting = Guest.objects.filter(event=OuterRef("pk"), state=Guest.State.WAITING)
         events: QuerySet[Event] = super().get_queryset(request)
-        return events.annotate(waiting_now=counted(line, "event"))
+        return events.annotate(waiting_count=count_related(waiting, "event"))
 
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
     ) -> Event | None:
-        """Hold the event's lock while it is edited: its places are then what the form thinks."""
+        """Lock the event before the form is checked, so that its free places stay the same."""
         if request.method == "POST" and object_id.isdecimal():
             Event.objects.locked(int(object_id)).first()
         event: Event | None = super().get_object(request, object_id, from_field)
         return event
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """Draw and store an uploaded poster before the transaction that locks the event.
+        """Store an uploaded poster before the transaction that locks the event.
 
-        An account may have only so many images decoded in a minute.
+        An account may upload LIMIT_IMAGES images in a minute.
         """
-        upload = request.FILES.get("poster") if request.method == "POST" else None
+        upload = request.FILES.get("poster")
         if upload is None or not self.may_save_events(request):
             return super().changeform_view(request, *args, **kwargs)
         account = f"account {acting_user(request).pk}"
@@ -165,23 +156,23 @@ class EventAdmin(ChangedFieldsAdmin):
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
-        give_places = partial(self.give_free_places, request, form.instance)
-        transaction.on_commit(give_places, robust=True)
+        event = form.instance
+        transaction.on_commit(lambda: self.give_free_places(request, event), robust=True)
 
     def give_free_places(self, request: HttpRequest, event: Event) -> None:
-        """Give one batch of free places to those who wait; the sweeper gives the rest.
+        """Give one batch of free places to waiting guests. The sweeper gives the rest.
 
-        The event is saved by now, so nothing that goes wrong here may end as an error.
+        The event is saved already, so an error here is logged and not shown as a failure.
         """
         given = 0
         try:
             given = fill_free_places(event, acting_user=acting_user(request))
-            is_owing = events_owing_places().filter(pk=event.pk).exists()
-        except Exception as error:  # noqa: BLE001 (whatever it is, the event was saved)
+            has_more = events_with_unfilled_places().filter(pk=event.pk).exists()
+        except Exception as error:  # noqa: BLE001 (any error: the event was saved)
             log.warning(
                 "places_given_later", extra={"event_id": event.pk, "error": describe_error(error)}
             )
-            is_owing = True
+            has_more = True
         if given:
             text = ngettext(
                 "%(n)d person who waited has a place now.",
@@ -189,7 +180,7 @@ class EventAdmin(ChangedFieldsAdmin):
                 given,
             )
             self.message_user(request, text % {"n": given}, messages.SUCCESS)
-        if is_owing:
+        if has_more:
             later = gettext("The free places go to the others who wait in the next seconds.")
             self.message_user(request, later, messages.INFO)
 
@@ -206,9 +197,9 @@ class EventAdmin(ChangedFieldsAdmin):
     def places(self, event: Event) -> str:
         return f"{event.places_taken}/{event.capacity}"
 
-    @admin.display(description=_("waiting list"), ordering="waiting_now")
+    @admin.display(description=_("waiting list"), ordering="waiting_count")
     def waiting(self, event: Any) -> int:
-        return int(event.waiting_now)
+        return int(event.waiting_count)
 
     @admin.display(description=_("guests"))
     def guest_list(self, event: Event) -> SafeString:
@@ -218,12 +209,16 @@ class EventAdmin(ChangedFieldsAdmin):
 
     @admin.action(description=_("Audit the lists"), permissions=["change"])
     def audit(self, request: HttpRequest, queryset: QuerySet[Event]) -> None:
-        """Say what is wrong with these events' lists, as `manage.py audit` does."""
+        """Show what is wrong with these events' lists, as `manage.py audit` does."""
         events = Event.objects.filter(pk__in=queryset.values("pk"))
-        wrong, going = list(audit.failures(events)), audit.in_flight(events)
-        for sentence in wrong[:MOST_SHOWN]:
+        failures = list(audit.failures(events))
+        pending = audit.in_flight(events)
+        for sentence in failures[:MAX_SHOWN]:
             self.message_user(request, sentence, messages.ERROR)
         text = gettext("%(wrong)d wrong, %(going)d in flight.")
-        said = text % {"wrong": len(wrong), "going": len(going)}
-        self.message_user(request, said, messages.ERROR if wrong else messages.SUCCESS)
-        log_changes(acting_user(request), events, gettext("List audited: %s") % said)
+        summary = text % {"wrong": len(failures), "going": len(pending)}
+        level = messages.SUCCESS
+        if failures:
+            level = messages.ERROR
+        self.message_user(request, summary, level)
+        log_changes(acting_user(request), events, gettext("List audited: %s") % summary)

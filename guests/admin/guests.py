@@ -6,14 +6,23 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from accounts.admin import PhoneSearchAdmin
 from accounts.phones import masked_phone, readable_phone
-from guests.admin.base import NOTHING, acting_user, history_of, in_time, link_to, report_progress
+from guests.admin.base import (
+    EMPTY,
+    acting_user,
+    link_to,
+    render_history,
+    render_lines,
+    report_progress,
+    run_batches,
+    slices,
+)
 from guests.models import Guest, StateChange
 from guests.qr.codes import image_data_uri
 from guests.requests.places import PLACES_BATCH, cancel_guests
@@ -61,13 +70,14 @@ class GuestAdmin(LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin, ReadOnlyAd
 
     @property
     def show_facets(self) -> admin.ShowFacets:  # type: ignore[override]
-        """How many guests are in each state, of the event that is chosen; in long lists on demand.
+        """Show the number of guests beside each filter. In long lists staff have to ask for it.
 
-        Every count reads the whole list.
+        Each of these numbers reads the whole list.
         """
         counted = Guest.objects.order_by()[: CappedPaginator.MAX_COUNT].count()
-        is_long = counted == CappedPaginator.MAX_COUNT
-        return admin.ShowFacets.ALLOW if is_long else admin.ShowFacets.ALWAYS
+        if counted == CappedPaginator.MAX_COUNT:
+            return admin.ShowFacets.ALLOW
+        return admin.ShowFacets.ALWAYS
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Guest]:
         return super().get_queryset(request).select_related("event", "account", "promoter", "team")
@@ -94,29 +104,30 @@ class GuestAdmin(LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin, ReadOnlyAd
     @admin.display(description=_("QR code"))
     def qr_image(self, guest: Guest) -> str:
         if guest.qr_token is None:
-            return NOTHING
+            return EMPTY
         image = image_data_uri(guest.qr_token)
         return format_html('<img src="{}" width="200" height="200" alt="">', image)
 
     @admin.display(description=_("emails"))
     def emails(self, guest: Guest) -> str:
-        """What was queued because of this guest, how far each got, and the way to send it again."""
+        """Return the emails about this guest with their states, and a link to their list."""
         cause = f"guest:{guest.pk}/"
-        queued = Email.objects.filter(cause__startswith=cause).order_by("pk")
-        lines = [(email.kind, email.get_state_display(), email.to, email.error) for email in queued]
-        if not lines:
-            return NOTHING
-        shown = format_html_join(SafeString("<br>"), "{}: {} · {} {}", lines)
-        there = link_to("notifications_email_changelist", _("Emails"), query=f"?q={cause}")
-        return format_html("{}<br>{}", shown, there)
+        rows = []
+        for email in Email.objects.filter(cause__startswith=cause).order_by("pk"):
+            rows.append((email.kind, email.get_state_display(), email.to, email.error))
+        if not rows:
+            return EMPTY
+        lines = render_lines("{}: {} · {} {}", rows)
+        link = link_to("notifications_email_changelist", _("Emails"), query=f"?q={cause}")
+        return format_html("{}<br>{}", lines, link)
 
     @admin.display(description=_("history"))
     def history(self, guest: Guest) -> str:
-        return history_of(StateChange.objects.filter(guest=guest), Guest.State)
+        return render_history(StateChange.objects.filter(guest=guest), Guest.State)
 
     @admin.action(description=_("Cancel: take off the list"), permissions=["change"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Guest]) -> HttpResponse | None:
-        """Ask first: the place goes to somebody else at once."""
+        """Ask for confirmation, since the places go to other guests at once. Then cancel guests."""
         guests = queryset.exclude(state=Guest.State.CANCELLED)
         if "confirmed" not in request.POST:
             context = {
@@ -130,12 +141,11 @@ class GuestAdmin(LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin, ReadOnlyAd
         for pk, event_id in guests.order_by("event", "pk").values_list("pk", "event"):
             by_event.setdefault(event_id, []).append(pk)
         user = acting_user(request)
-        batches = [
-            partial(cancel_guests, event_id, pks[start : start + PLACES_BATCH], acting_user=user)
-            for event_id, pks in by_event.items()
-            for start in range(0, len(pks), PLACES_BATCH)
-        ]
-        done, is_all = in_time(batches)
+        batches = []
+        for event_id, pks in by_event.items():
+            for batch in slices(pks, PLACES_BATCH):
+                batches.append(partial(cancel_guests, event_id, batch, acting_user=user))
+        done, is_all = run_batches(batches)
         text = ngettext("%(n)d guest cancelled.", "%(n)d guests cancelled.", done)
         report_progress(self, request, text % {"n": done}, is_all=is_all)
         return None

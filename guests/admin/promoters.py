@@ -1,21 +1,18 @@
 """Promoters and teams in admin."""
 
+from operator import attrgetter
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import Count, OuterRef, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.html import format_html_join
-from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from guests.admin.base import NOTHING, counted
+from guests.admin.base import EMPTY, count_related, render_lines
 from guests.models import Guest, Promoter, Team, TeamMember
 from snap.admin import ChangedFieldsAdmin
 from snap.pages import page_url
-
-# Teams and promoters -----------------------------------------------------------------------------
 
 
 class TeamMemberInline(admin.TabularInline):  # type: ignore[type-arg]
@@ -52,9 +49,8 @@ class PromoterAdmin(ChangedFieldsAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Promoter]:
         promoters: QuerySet[Promoter] = super().get_queryset(request)
         brought = Guest.objects.filter(promoter=OuterRef("pk")).exclude(state=Guest.State.CANCELLED)
-        return promoters.annotate(guest_count=counted(brought, "promoter")).prefetch_related(
-            "eventpromoter_set__event"
-        )
+        promoters = promoters.annotate(guest_count=count_related(brought, "promoter"))
+        return promoters.prefetch_related("eventpromoter_set__event")
 
     @admin.display(description=_("guests"), ordering="guest_count")
     def guest_count(self, promoter: Any) -> int:
@@ -62,17 +58,15 @@ class PromoterAdmin(ChangedFieldsAdmin):
 
     @admin.display(description=_("promo links"))
     def promo_links(self, promoter: Promoter) -> str:
-        """The addresses to share, of events that are not over."""
+        """Return the addresses to share, for events that are not over, ordered by start."""
         if promoter._state.adding:
-            return NOTHING
+            return EMPTY
         now = timezone.now()
-        ahead = {
-            at_event.event
-            for at_event in promoter.eventpromoter_set.all()
-            if at_event.event.ends_at > now
-        }
-        links = [
-            page_url("event", event.slug, promoter.code)
-            for event in sorted(ahead, key=lambda event: event.starts_at)
-        ]
-        return format_html_join(SafeString("<br>"), '<a href="{0}">{0}</a>', [(x,) for x in links])
+        upcoming = set()
+        for event_promoter in promoter.eventpromoter_set.all():
+            if event_promoter.event.ends_at > now:
+                upcoming.add(event_promoter.event)
+        rows = []
+        for event in sorted(upcoming, key=attrgetter("starts_at")):
+            rows.append([page_url("event", event.slug, promoter.code)])
+        return render_lines('<a href="{0}">{0}</a>', rows)

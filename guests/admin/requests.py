@@ -1,4 +1,4 @@
-"""Requests and dead entries of the journal in admin."""
+"""Requests, and journal entries that failed, in admin."""
 
 from datetime import timedelta
 from functools import partial
@@ -13,12 +13,17 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.admin import PhoneSearchAdmin
 from accounts.phones import masked_phone
-from guests.admin.base import NOTHING, acting_user, history_of, in_time, report_progress
+from guests.admin.base import (
+    EMPTY,
+    acting_user,
+    render_history,
+    report_progress,
+    run_batches,
+    slices,
+)
 from guests.emergency.replay import REPLAY_BATCH, replay_batch, replay_entries
 from guests.models import DeadEntry, GuestRequest, StateChange
 from snap.admin import LongListAdmin, ReadOnlyAdmin, log_changes
-
-# Requests ----------------------------------------------------------------------------------------
 
 
 @admin.register(GuestRequest)
@@ -60,34 +65,34 @@ class GuestRequestAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
 
     @admin.display(description=_("time taken"), ordering="accepted_at")
     def took(self, request: GuestRequest) -> str:
-        """From being accepted to the end, or until now while it is in progress."""
+        """Return the time from acceptance to the end, or until now for a pending request."""
         took = (request.ended_at or timezone.now()) - request.accepted_at
         return f"{max(took, timedelta()).total_seconds():.1f} s"
 
     @admin.display(description=_("reason"))
     def why(self, request: GuestRequest) -> str:
-        return request.refusal or request.error or NOTHING
+        return request.refusal or request.error or EMPTY
 
     @admin.display(description=_("history"))
     def history(self, request: GuestRequest) -> str:
-        return history_of(StateChange.objects.filter(request=request), GuestRequest.State)
+        return render_history(StateChange.objects.filter(request=request), GuestRequest.State)
 
     @admin.action(description=_("Try failed requests again"), permissions=["change"])
     def replay(self, request: HttpRequest, queryset: QuerySet[GuestRequest]) -> None:
         dead = queryset.filter(state=GuestRequest.State.DEAD)
-        pks, user = list(dead.values_list("pk", flat=True)), acting_user(request)
-        batches = [
-            partial(replay_batch, pks[start : start + REPLAY_BATCH], acting_user=user)
-            for start in range(0, len(pks), REPLAY_BATCH)
-        ]
-        replayed, is_all = in_time(batches)
+        pks = list(dead.values_list("pk", flat=True))
+        user = acting_user(request)
+        batches = []
+        for batch in slices(pks, REPLAY_BATCH):
+            batches.append(partial(replay_batch, batch, acting_user=user))
+        replayed, is_all = run_batches(batches)
         text = ngettext("%(n)d request tried again.", "%(n)d requests tried again.", replayed)
         report_progress(self, request, text % {"n": replayed}, is_all=is_all)
 
 
 @admin.register(DeadEntry)
 class DeadEntryAdmin(ReadOnlyAdmin):
-    """What a host's emergency journal could not carry over."""
+    """The entries of emergency journals that failed all their attempts."""
 
     list_display = ["ticket_id", "event_slug", "phone_masked", "error", "died_at", "replay_by"]
     list_filter = ["event_slug"]

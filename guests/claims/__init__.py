@@ -1,1 +1,1 @@
-"""Claims on a phone: deciding them, and what a proof changes on the lists."""
+"""Claims on a phone: decisions about them, and proofs that settle them."""

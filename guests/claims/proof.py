@@ -1,4 +1,4 @@
-"""What a proof changes on the lists: QR codes that waited for it are sent."""
+"""Proofs by a code or a link, and what follows for claims and QR codes."""
 
 from django.db import transaction
 
@@ -14,36 +14,37 @@ from notifications.services import queue_emails, requeue_emails
 
 
 def prove_by_code(*, phone: str, browser: str, typed: str, address: str) -> User:
-    """Return the account that a code has proven. A claim that the code belongs to is settled.
+    """Return the account that a code proves. Settle the claim for which the code was sent, if any.
 
-    Raises AccountError as `verify_login_code` does, and `claim_waits` when the code was right and
+    Raises AccountError as `verify_login_code` does, and `claim_waits` if the code is right and
     staff have to decide the claim. Not for use inside a transaction.
     """
     code = latest_code(phone, browser)
     if code and code.claim:
         fill_pool(Guest.objects.on_lists_of(code.account).count())
-    left_to_staff: list[bool] = []
+    is_left_to_staff = False
 
     def follow(proof: Proof) -> None:
+        nonlocal is_left_to_staff
         if proof.claim:
-            left_to_staff.append(not settle_by_phone(proof.claim, proof.account))
+            is_left_to_staff = not settle_by_phone(proof.claim, proof.account)
         else:
             _follow(proof)
 
     account = verify_login_code(
         phone=phone, browser=browser, typed=typed, address=address, on_proof=follow
     )
-    if any(left_to_staff):
+    if is_left_to_staff:
         raise AccountError("claim_waits")
     return account
 
 
 @transaction.atomic
 def prove_by_link(account: User) -> bool:
-    """Take the use of a link that was sent to an account's own email as a proof of that email.
+    """Prove the account's email, since a link that was sent to it has been opened.
 
-    Return whether it is the account's first proof. No session begins or ends. One statement for an
-    account that is proven already.
+    Return whether this is the account's first proof. Sessions neither begin nor end. One statement
+    for an account that is proven already.
     """
     if account.verified_at is not None or not prove_email(account):
         return False
@@ -58,14 +59,19 @@ def _follow(proof: Proof) -> None:
     if proof.ends_sessions:
         renew_tickets(account)
     if proof.is_first and account.email:
-        _send_what_waited(account)
+        _send_withheld_emails(account)
 
 
-def _send_what_waited(account: User) -> None:
-    waited = list(Guest.objects.on_lists_of(account).filter(event__requires_proof=True))
-    emails = [email_about(guest, account) for guest in waited]
+def _send_withheld_emails(account: User) -> None:
+    """Queue the emails about QR codes that waited for the account's first proof."""
+    guests = Guest.objects.on_lists_of(account).filter(event__requires_proof=True)
+    emails = []
+    causes = []
+    for guest in guests:
+        email = email_about(guest, account)
+        emails.append(email)
+        causes.append(email.cause)
     queue_emails(emails)
-    # Those that were queued before the event asked for a proof, and cancelled for want of it.
-    causes = [email.cause for email in emails]
+    # Some were queued before the event required a proof, and then cancelled.
     cancelled = Email.objects.filter(kind="qr_code", state=Email.State.CANCELLED)
     requeue_emails(cancelled.filter(cause__in=causes), to=account.email)

@@ -17,7 +17,7 @@ from accounts.sessions import is_session_of
 from accounts.suspicious import note_suspicious
 from guests.emergency.entries import Entry
 from guests.exceptions import GuestError, constraint_of
-from guests.models import KEY_ONCE, PENDING_ONCE, Event, GuestRequest
+from guests.models import ONE_PENDING_REQUEST, ONE_REQUEST_PER_KEY, Event, GuestRequest
 from guests.requests.accepting import check_list_takes_requests, find_promoter, wake_guests_worker
 from notifications.recipients import recipient_key
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 LOCK_TIMEOUT = 300  # milliseconds
 # Constraints that an entry violates only until another request of its account has ended.
-TEMPORARY_CONSTRAINTS = {PENDING_ONCE, KEY_ONCE}
+TEMPORARY_CONSTRAINTS = {ONE_PENDING_REQUEST, ONE_REQUEST_PER_KEY}
 
 
 class AccountBusyError(Exception):

@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from accounts.models import User
 from guests.actor import acting_as
 from guests.exceptions import constraint_of
-from guests.models import PENDING_ONCE, DeadEntry, GuestRequest
+from guests.models import ONE_PENDING_REQUEST, DeadEntry, GuestRequest
 from guests.requests.accepting import wake_guests_worker
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def _replay_alone(pk: int, acting_user: User | None) -> int:
     try:
         return _replay([pk], acting_user)
     except IntegrityError as error:
-        if constraint_of(error) != PENDING_ONCE:
+        if constraint_of(error) != ONE_PENDING_REQUEST:
             raise
         log.warning("replay_refused", extra={"request": pk})
         return 0

@@ -6,8 +6,8 @@ from guests.models.history import StateChange
 from guests.models.pool import PooledQr
 from guests.models.promoters import EventPromoter, Promoter, Team, TeamMember
 from guests.models.requests import (
-    KEY_ONCE,
-    PENDING_ONCE,
+    ONE_PENDING_REQUEST,
+    ONE_REQUEST_PER_KEY,
     DeadEntry,
     GuestRequest,
     parse_ticket_id,
@@ -15,8 +15,8 @@ from guests.models.requests import (
 from guests.models.validators import code_validator, validate_networks, validate_time_zone
 
 __all__ = [
-    "KEY_ONCE",
-    "PENDING_ONCE",
+    "ONE_PENDING_REQUEST",
+    "ONE_REQUEST_PER_KEY",
     "DeadEntry",
     "Event",
     "EventPromoter",

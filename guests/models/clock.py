@@ -1,4 +1,4 @@
-"""The database's time, on the rows that were read at it."""
+"""A base class for models whose rows carry the database's time."""
 
 from datetime import datetime
 
@@ -7,12 +7,12 @@ from django.utils import timezone
 
 
 class ReadAtDatabaseTime(models.Model):
-    """A row that knows the database's time at which it was read, where the query asked for it.
+    """A row that carries the database's time at which it was read.
 
-    Hosts' clocks differ. A list opens and closes by the database's clock alone.
+    Hosts' clocks differ, so a list opens and closes by the database's clock alone.
     """
 
-    # Set by `annotate(read_at=Now())`.
+    # A query sets it by `annotate(read_at=Now())`. It stays None in other rows.
     read_at: datetime | None = None
 
     class Meta:
@@ -20,5 +20,5 @@ class ReadAtDatabaseTime(models.Model):
 
     @property
     def database_now(self) -> datetime:
-        """Return the database's time of reading, or this host's time for a row made in memory."""
+        """Return the database's time of the read. Without it, return this host's time."""
         return self.read_at or timezone.now()

@@ -1,4 +1,4 @@
-"""Events: when and where, and how many places their lists have."""
+"""Events, and the state of their lists."""
 
 from datetime import datetime
 from typing import Self
@@ -19,25 +19,27 @@ class EventQuerySet(models.QuerySet["Event"]):
     def published(self) -> Self:
         return self.filter(is_published=True)
 
-    def at_database_time(self) -> Self:
-        """Have each event say its list's state by the database's clock, not this host's."""
+    def with_database_time(self) -> Self:
+        """Add the database's time, by which `list_state` and `is_over` then go."""
         return self.annotate(read_at=Now())
 
     def listed(self) -> Self:
-        """Published events that are not over yet, the next one first."""
+        """Keep published events that are not over, ordered by start."""
         return self.published().filter(ends_at__gt=Now()).order_by("starts_at", "pk")
 
     def locked(self, event_id: int, *, skip_locked: bool = False) -> Self:
-        """The event, locked until the transaction ends: whoever changes its list takes this first.
+        """Lock the event's row until the transaction ends. Each change of its list needs this.
 
-        Requests that refer to the event are still accepted meanwhile.
+        New requests for the event can still be inserted: their foreign key does not wait for a
+        `FOR NO KEY UPDATE` lock. With `skip_locked` the result is empty while another transaction
+        holds the lock.
         """
-        event = self.at_database_time().filter(pk=event_id)
+        event = self.with_database_time().filter(pk=event_id)
         return event.select_for_update(no_key=True, skip_locked=skip_locked)
 
 
 class Event(ReadAtDatabaseTime):
-    """What people want to enter, and the state of its list."""
+    """An event with one guest list."""
 
     slug = models.CharField(_("address"), max_length=60, unique=True, validators=[code_validator])
     title = models.CharField(_("title"), max_length=120)
@@ -132,9 +134,10 @@ class Event(ReadAtDatabaseTime):
         return max(0, self.capacity - self.places_taken)
 
     def list_state(self, now: datetime | None = None) -> str:
-        """Say what one can do with the list now: open, full, not_open_yet, closed or cancelled.
+        """Return the list's state: open, full, not_open_yet, closed or cancelled.
 
-        `full` still takes requests, for the waiting list, when the event has one.
+        `now` defaults to the database's time. A full list still takes requests when the event has a
+        waiting list.
         """
         now = now or self.database_now
         if self.cancelled_at:
@@ -143,11 +146,13 @@ class Event(ReadAtDatabaseTime):
             return "closed"
         if now < self.list_opens_at:
             return "not_open_yet"
-        return "full" if self.places_left == 0 else "open"
+        if self.places_left == 0:
+            return "full"
+        return "open"
 
     def is_over(self) -> bool:
         return self.ends_at <= self.database_now
 
     def withholds_qr_from(self, account: User) -> bool:
-        """Say whether an account has to prove itself before this event shows its QR code."""
+        """Return whether the account must prove its phone or email before it sees its QR code."""
         return self.requires_proof and account.verified_at is None

@@ -1,4 +1,4 @@
-"""Guests: the places on a list."""
+"""Guests: places on lists and on waiting lists."""
 
 from typing import Any, Self
 
@@ -13,16 +13,16 @@ from guests.models.promoters import Promoter, Team
 
 class GuestQuerySet(models.QuerySet["Guest"]):
     def on_lists_of(self, account: Any) -> Self:
-        """The places that an account has on lists."""
+        """Keep the places that an account has on lists, without waiting lists."""
         return self.filter(account=account, state=Guest.State.ON_LIST)
 
     def upcoming(self) -> Self:
-        """The places, on a list or in a waiting line, at events that are not over."""
+        """Keep places on lists and on waiting lists of events that are not over."""
         return self.filter(event__ends_at__gt=Now()).exclude(state=Guest.State.CANCELLED)
 
 
 class Guest(models.Model):
-    """A place on one event's list, or in its waiting line."""
+    """A place on one event's list, or on its waiting list."""
 
     class State(models.TextChoices):
         ON_LIST = "on_list", _("on the list")
@@ -42,9 +42,9 @@ class Guest(models.Model):
         Team, on_delete=models.PROTECT, null=True, blank=True, verbose_name=_("team")
     )
     state = models.CharField(_("state"), max_length=10, choices=State)
-    # The request that asked for this place last: its number is the order of the waiting line.
+    # The id of the latest request for this place. The waiting list is in the order of these ids.
     queue_number = models.BigIntegerField(_("queue number"))
-    # How often this guest has been given a place: each time is a cause for a QR email of its own.
+    # How many times this guest has been given a place. Each time one QR email is sent.
     listings = models.PositiveSmallIntegerField(default=0, editable=False)
     qr_token = models.CharField(max_length=32, null=True, unique=True, editable=False)
     checked_in_at = models.DateTimeField(_("checked in at"), null=True, blank=True)
@@ -88,17 +88,17 @@ class Guest(models.Model):
 
     @property
     def is_withheld(self) -> bool:
-        """Say whether the QR code waits for a proof. Needs the event and account."""
+        """Return whether the QR code waits for a proof. Reads the event and the account."""
         return self.event.withholds_qr_from(self.account)
 
     def has_waited(self) -> bool:
-        """Say whether this place came from the waiting line. One query."""
+        """Return whether the guest got this place from the waiting list. One query."""
         return self.statechange_set.filter(
             from_state=self.State.WAITING, to_state=self.State.ON_LIST
         ).exists()
 
     def position(self) -> int:
-        """Return the place in the waiting line, 1 being the next to get in. One query."""
+        """Return the position on the waiting list, from 1. One query."""
         ahead = Guest.objects.filter(
             event_id=self.event_id, state=self.State.WAITING, queue_number__lt=self.queue_number
         )

@@ -11,10 +11,10 @@ from guests.models.requests import GuestRequest
 
 
 class StateChange(models.Model):
-    """One line of the history: who changed what, when, from which state to which.
+    """One change of state of a request or a guest.
 
-    Written by database triggers (migration 0002), so that no way of changing a row goes round it;
-    rows can be added and never changed.
+    Database triggers (migration 0002) write these rows, so every change is recorded, also one made
+    by plain SQL. A trigger refuses to update or delete them.
     """
 
     at = models.DateTimeField(_("when"), db_default=Now())
@@ -24,7 +24,7 @@ class StateChange(models.Model):
     guest = models.ForeignKey(Guest, on_delete=models.PROTECT, null=True, verbose_name=_("guest"))
     from_state = models.CharField(_("from"), max_length=10, blank=True)
     to_state = models.CharField(_("to"), max_length=10)
-    # "account:<id>" of the staff who acted, else the process: its connection's application_name.
+    # "account:<id>" of the staff member, or the application_name of the process's connection.
     actor = models.CharField(_("who"), max_length=60)
 
     class Meta:

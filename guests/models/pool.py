@@ -1,10 +1,10 @@
-"""The pool of QR codes that were drawn in advance."""
+"""The pool of QR codes that are drawn ahead of a rush."""
 
 from django.db import models
 
 
 class PooledQr(models.Model):
-    """A QR token whose image lies in storage already, waiting for a guest."""
+    """A QR token that has an image in storage and no guest yet."""
 
     token = models.CharField(max_length=32, primary_key=True)
 

@@ -1,4 +1,4 @@
-"""Promoters and their teams, and the events that they promote."""
+"""Promoters, their teams, and the events for which they work."""
 
 from django.conf import settings
 from django.db import models
@@ -39,7 +39,7 @@ class TeamMember(models.Model):
         verbose_name = _("team member")
         verbose_name_plural = _("team members")
         constraints = [
-            # The index behind it also serves look-ups by (account, team).
+            # Its index also serves look-ups by (account, team).
             models.UniqueConstraint(fields=["account", "team"], name="guests_member_once_a_team"),
         ]
 
@@ -48,7 +48,7 @@ class TeamMember(models.Model):
 
 
 class Promoter(models.Model):
-    """Somebody with a code that appears in promo links."""
+    """A person with a code that appears in promo links."""
 
     code = models.CharField(_("code"), max_length=40, unique=True, validators=[code_validator])
     name = models.CharField(_("name"), max_length=80)
@@ -69,7 +69,7 @@ class Promoter(models.Model):
 
 
 class EventPromoter(models.Model):
-    """A promoter works for an event, for themselves or for a team."""
+    """The work of a promoter for an event, alone or for a team."""
 
     event = models.ForeignKey(Event, on_delete=models.CASCADE, verbose_name=_("event"))
     promoter = models.ForeignKey(Promoter, on_delete=models.CASCADE, verbose_name=_("promoter"))
@@ -81,7 +81,7 @@ class EventPromoter(models.Model):
         verbose_name = _("event promoter")
         verbose_name_plural = _("event promoters")
         constraints = [
-            # The index behind it is the one for look-ups by (event, promoter, team).
+            # Its index also serves look-ups by (event, promoter, team).
             models.UniqueConstraint(
                 fields=["event", "promoter", "team"],
                 nulls_distinct=False,

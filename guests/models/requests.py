@@ -1,4 +1,4 @@
-"""Requests for a place on a list."""
+"""Requests for a place on a list, and journal entries that failed."""
 
 from typing import Self
 from uuid import UUID, uuid4
@@ -13,10 +13,9 @@ from guests.models.events import Event
 from guests.models.guests import Guest
 from guests.models.promoters import Promoter, Team
 
-# Names of constraints that callers tell apart.
-PENDING_ONCE = "guests_one_pending_request_per_account"
-
-KEY_ONCE = "guests_idempotency_key_once"
+# The names of constraints that callers distinguish by.
+ONE_PENDING_REQUEST = "guests_one_pending_request_per_account"
+ONE_REQUEST_PER_KEY = "guests_idempotency_key_once"
 
 
 class GuestRequestQuerySet(models.QuerySet["GuestRequest"]):
@@ -24,16 +23,16 @@ class GuestRequestQuerySet(models.QuerySet["GuestRequest"]):
         return self.filter(state=GuestRequest.State.PENDING)
 
     def due(self) -> Self:
-        """Pending requests whose time has come, by the database's clock."""
+        """Keep pending requests whose next attempt is due, by the database's clock."""
         return self.pending().filter(next_attempt_at__lte=Now())
 
     def with_ticket_details(self) -> Self:
-        """With all that a ticket says, by the database's clock."""
+        """Load everything that a ticket needs, with the database's time."""
         return self.select_related("event", "guest", "account").annotate(read_at=Now())
 
 
 class GuestRequest(ReadAtDatabaseTime):
-    """An accepted wish to be on a list. Its ticket id is what the person holds until it ends."""
+    """An accepted request for a place on a list. The visitor follows it by its ticket id."""
 
     class State(models.TextChoices):
         PENDING = "pending", _("in progress")
@@ -65,12 +64,11 @@ class GuestRequest(ReadAtDatabaseTime):
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
     next_attempt_at = models.DateTimeField(_("next attempt at"), db_default=Now())
     error = models.CharField(_("error"), max_length=500, blank=True)
-    # The level of service at which it was accepted (1 normal, 2 direct, 3 emergency).
+    # The service level at which it was accepted: 1 normal, 2 direct, 3 emergency.
     level = models.PositiveSmallIntegerField(_("level"), default=1, db_default=1)
-    # The browser that registered its account while the database was away, and may have it back.
+    # The browser that registered the account during an outage. It may be signed in afterwards.
     browser = models.CharField(max_length=32, blank=True, db_default="", editable=False)
-    # Accepted in an emergency from another browser than the account's, with another email than the
-    # account has.
+    # It was accepted during an outage, from a browser and with an email that are not the account's.
     is_second_registration = models.BooleanField(
         _("second registration"), default=False, db_default=False, editable=False
     )
@@ -95,12 +93,12 @@ class GuestRequest(ReadAtDatabaseTime):
             models.UniqueConstraint(
                 fields=["event", "account"],
                 condition=models.Q(state="pending"),
-                name=PENDING_ONCE,
+                name=ONE_PENDING_REQUEST,
             ),
             models.UniqueConstraint(
                 fields=["account", "idempotency_key"],
                 condition=~models.Q(idempotency_key=""),
-                name=KEY_ONCE,
+                name=ONE_REQUEST_PER_KEY,
             ),
             models.CheckConstraint(
                 condition=models.Q(
@@ -128,11 +126,11 @@ class GuestRequest(ReadAtDatabaseTime):
         return str(self.ticket_id)
 
     def insert(self, *, due_in: float) -> bool:
-        """Store a new request that is due in so many seconds; False if its account has one already.
+        """Insert this request, due in `due_in` seconds. Return False if the account has one.
 
-        One statement: the ORM's own way to leave conflicts alone returns no keys. The index knows
-        of pending requests only: one that was made and ended since the caller looked is seen by its
-        guest.
+        One statement, in SQL because `bulk_create(ignore_conflicts=True)` returns no keys. The
+        unique index covers pending requests only. The guest shows a request that another process
+        made and ended since the caller looked.
         """
         with connection.cursor() as cursor:
             cursor.execute(
@@ -177,20 +175,21 @@ class GuestRequest(ReadAtDatabaseTime):
 
     @property
     def is_in_line(self) -> bool:
-        """Say whether it was accepted past a limit, and its turn has not come."""
+        """Return whether it was accepted past a limit and still waits for its turn."""
         waits = self.state == self.State.PENDING and not self.attempts
         return waits and self.next_attempt_at > self.database_now
 
-    def place_in_line(self) -> int:
-        """Return its place among the event's pending requests, 1 being the next. One query."""
+    def position_in_line(self) -> int:
+        """Return the position among the event's pending requests, from 1. One query."""
         ahead = GuestRequest.objects.pending().filter(event_id=self.event_id, pk__lt=self.pk)
         return ahead.count() + 1
 
 
 class DeadEntry(models.Model):
-    """An entry of a host's emergency journal that could not be carried over, for staff to see.
+    """A copy, for staff, of an emergency journal entry that failed all its attempts.
 
-    The entry itself stays on its host, which tries again once `replay_by` says who wants that.
+    The entry itself stays in the journal of its host. The host tries it again when `replay_by`
+    names the person who asked for that.
     """
 
     ticket_id = models.UUIDField(_("ticket"), unique=True, editable=False)
@@ -211,7 +210,7 @@ class DeadEntry(models.Model):
 
 
 def parse_ticket_id(text: str) -> UUID | None:
-    """Return the ticket id that a text holds, or None."""
+    """Return a text as a ticket id, or None if it is not one."""
     try:
         return UUID(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Validators of what staff type about events and promoters."""
+"""Validators for the fields of events and promoters that staff fill in."""
 
 from ipaddress import ip_network
 from zoneinfo import available_timezones
@@ -11,7 +11,7 @@ code_validator = RegexValidator(
     r"^[a-z0-9][a-z0-9-]*$", _("Use small letters, digits and hyphens, beginning with a letter.")
 )
 
-# No venue has more than this: a shorter one would let half the world past the limit of an address.
+# By IP version. A shorter prefix would exempt a large part of the internet from the address limit.
 SHORTEST_PREFIX = {4: 16, 6: 32}
 
 

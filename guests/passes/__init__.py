@@ -1,1 +1,1 @@
-"""Passes: the page with a QR code that a guest shows at the door, and the images on it."""
+"""Passes: the page with the QR code for the door, and its images."""

@@ -1,8 +1,8 @@
-"""Who holds a pass: its account, and whoever has the link that was sent to the account's email.
+"""The holders of a pass: the guest's account, and browsers that opened the link from the QR email.
 
-The link carries a signature that is bound to the guest, its QR token, its account and the account's
-email. A browser that has opened the link keeps the signature in its session, for that pass only.
-Beside it is the session's id: what a session keeps ends with it, in copies of its cookie too.
+The link has a signature over the guest, its QR token, its account and the account's email. A
+browser that opens the link stores the signature in its session, with the session's id. A stored
+signature is ignored after that session has ended, so it ends in copies of the cookie too.
 """
 
 from django.contrib.auth import SESSION_KEY
@@ -16,67 +16,68 @@ from guests.models import Guest
 from guests.qr.codes import pass_url
 
 PASSES_KEY = "held_passes"
-MAX_PASSES = 8  # in one browser's session, which is a cookie
+MAX_PASSES = 8  # The session is a cookie, so its size is limited.
 
 
 def link_for_holder(guest: Guest) -> str:
-    """Return the address of a guest's pass that opens it in any browser. Needs the account."""
+    """Return the address of a guest's pass that opens it in any browser. Reads the account."""
     query = urlencode({"proof": signature_for(guest.account, _purpose(guest))})
     return f"{pass_url(guest.qr_token or '')}?{query}"
 
 
 def is_holder(request: HttpRequest, guest: Guest) -> bool:
-    """Say whether a visitor may see a guest's pass. Needs the account.
+    """Return whether a visitor may see a guest's pass. Reads the account.
 
-    The link from the email proves the account's email when somebody opens it, and this browser is
-    remembered as a holder of the pass.
+    Opening the link from the email also proves the account's email, and this browser is remembered
+    as a holder of the pass.
     """
-    account = account_of(request)  # A session that has ended loses what it kept.
-    proof = request.GET.get("proof", "")
-    if (
-        proof
-        and is_link_opened(request)
-        and is_signature_for(proof, guest.account, _purpose(guest))
-    ):
+    account = account_of(request)  # It also empties a session that has ended.
+    signature = request.GET.get("proof", "")
+    if signature and is_link_opened(request) and _is_signature(signature, guest):
         prove_by_link(guest.account)
-        _remember(request, proof)
+        _remember(request, signature)
     if account is not None and account.pk == guest.account_id:
         return True
     return has_link(request, guest)
 
 
 def has_link(request: HttpRequest, guest: Guest, *, session_has_ended: bool = False) -> bool:
-    """Say whether a visitor opens the link from the email, or has opened it in this browser.
+    """Return whether a visitor opens the link from the email, or opened it in this browser before.
 
-    Needs the account's id, email and ended sessions, and no query.
+    Reads the account's id, email and ended sessions. No query.
     """
-    kept = [] if session_has_ended else _kept(request, guest)
-    proofs = [request.GET.get("proof", ""), *kept]
-    return any(is_signature_for(each, guest.account, _purpose(guest)) for each in proofs if each)
+    signatures = [request.GET.get("proof", "")]
+    if not session_has_ended:
+        signatures += _stored_signatures(request, guest)
+    return any(_is_signature(signature, guest) for signature in signatures if signature)
 
 
-def _kept(request: HttpRequest, guest: Guest) -> list[str]:
-    """Return the signatures that the session keeps, without those of sessions that have ended."""
-    here = request.session.get(SESSION_ID_KEY, "")
-    kept = [each.partition(" ") for each in request.session.get(PASSES_KEY, [])]
-    # The previous release kept no session id.
-    return [
-        proof for proof, _, session_id in kept if not _has_ended(guest, {session_id or here, here})
-    ]
+def _is_signature(signature: str, guest: Guest) -> bool:
+    return is_signature_for(signature, guest.account, _purpose(guest))
 
 
-def _has_ended(guest: Guest, session_ids: set[str]) -> bool:
-    return not session_ids.isdisjoint(guest.account.ended_sessions)
+def _stored_signatures(request: HttpRequest, guest: Guest) -> list[str]:
+    """Return the signatures in the session, without those that ended sessions stored."""
+    current_id = request.session.get(SESSION_ID_KEY, "")
+    signatures = []
+    for entry in request.session.get(PASSES_KEY, []):
+        signature, _, session_id = entry.partition(" ")
+        # Entries of the previous release have no session id.
+        session_ids = {session_id or current_id, current_id}
+        if session_ids.isdisjoint(guest.account.ended_sessions):
+            signatures.append(signature)
+    return signatures
 
 
-def _remember(request: HttpRequest, proof: str) -> None:
+def _remember(request: HttpRequest, signature: str) -> None:
+    """Store a signature in the session, with its session id. The oldest of MAX_PASSES goes."""
     if SESSION_KEY not in request.session:
-        # Whoever signs in keeps this id. One without an id ends with all others of its account.
+        # A sign-in keeps this id. Without an id, the session ends with all others of its account.
         ensure_session_id(request)
-    kept: list[str] = request.session.get(PASSES_KEY, [])
-    new = f"{proof} {request.session.get(SESSION_ID_KEY, '')}".rstrip()
-    if new not in kept:
-        others = [each for each in kept if each.partition(" ")[0] != proof]
+    stored: list[str] = request.session.get(PASSES_KEY, [])
+    new = f"{signature} {request.session.get(SESSION_ID_KEY, '')}".rstrip()
+    if new not in stored:
+        others = [entry for entry in stored if entry.partition(" ")[0] != signature]
         request.session[PASSES_KEY] = [*others, new][-MAX_PASSES:]
 
 

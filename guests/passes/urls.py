@@ -1,3 +1,5 @@
+"""Routes of passes and of images that no CDN serves."""
+
 from django.urls import path, re_path
 
 from guests.passes import views

@@ -1,4 +1,4 @@
-"""A guest's pass and the images, as they are served where no CDN stands before the storage."""
+"""A guest's pass, and images of QR codes and posters for sites without a CDN."""
 
 import mimetypes
 
@@ -20,10 +20,10 @@ from snap.limits.policy import PAGES, limited, unlimited
 from snap.pages import page_path
 from snap.resilience.database import DatabaseAwayError, guarded_database
 
-ONE_YEAR = 31_536_000
-AN_IMAGE = (
-    "An image cannot solve a challenge, and a crowd behind one address loads one each. It is served"
-    " once to a CDN or browser, for less than a limit costs."
+ONE_YEAR = 31_536_000  # seconds
+IMAGES_ARE_CHEAP = (
+    "A browser cannot solve a challenge for an image, and a crowd behind one address loads many."
+    " A CDN or browser loads each image once, and serving it costs less than checking a limit."
 )
 
 
@@ -31,31 +31,32 @@ AN_IMAGE = (
 @never_cache
 @require_safe
 def guest_pass(request: HttpRequest, token: str) -> HttpResponse:
-    """Show a pass to its holder; anybody else reads that it is valid, and how to sign in."""
+    """Show a pass to its holder. Other visitors see that it is valid, and a link to sign in."""
     try:
         with guarded_database():
-            return _show_pass(request, token)
+            return _render_pass(request, token)
     except DatabaseAwayError:
-        if response := _show_mirrored_pass(request, token):
+        if response := _render_mirrored_pass(request, token):
             return response
         raise
 
 
-def _show_pass(request: HttpRequest, token: str) -> HttpResponse:
+def _render_pass(request: HttpRequest, token: str) -> HttpResponse:
     guest = Guest.objects.filter(qr_token=token).select_related("event", "account").first()
     if guest is None:
         raise Http404("no such pass")
-    holds = is_holder(request, guest)
+    # First, since opening the link from the email can be the proof that a withheld pass needs.
+    may_see = is_holder(request, guest)
     if guest.is_withheld:
         raise Http404("no such pass")
-    if holds:
-        context = {"guest": guest, "event": guest.event, "qr_code_url": image_url(token)}
-        return render(request, "guests/pass.html", context)
-    return _show_to_another(request, guest.event)
+    if not may_see:
+        return _render_for_stranger(request, guest.event)
+    context = {"guest": guest, "event": guest.event, "qr_code_url": image_url(token)}
+    return render(request, "guests/pass.html", context)
 
 
-def _show_mirrored_pass(request: HttpRequest, token: str) -> HttpResponse | None:
-    """Show the pass as it was before the database went away. None for one unknown on this host."""
+def _render_mirrored_pass(request: HttpRequest, token: str) -> HttpResponse | None:
+    """Show the pass from this host's mirror while the database is away. None if it has none."""
     account = known_account(request)
     request.user = account or AnonymousUser()  # type: ignore[assignment]
     known = get_mirror().find_pass(token)
@@ -66,7 +67,7 @@ def _show_mirrored_pass(request: HttpRequest, token: str) -> HttpResponse | None
     has_ended = account is None and remembered_account(request) is not None
     holds = has_link(request, known.guest, session_has_ended=has_ended)
     if not known.belongs_to(account) and not holds:
-        return _show_to_another(request, known.guest.event)
+        return _render_for_stranger(request, known.guest.event)
     context = {
         "guest": known.guest,
         "event": known.guest.event,
@@ -76,18 +77,19 @@ def _show_mirrored_pass(request: HttpRequest, token: str) -> HttpResponse | None
     return render(request, "guests/pass.html", context)
 
 
-def _show_to_another(request: HttpRequest, event: Event) -> HttpResponse:
-    """Say that a pass is valid and nothing of its guest, and lead back to its event."""
+def _render_for_stranger(request: HttpRequest, event: Event) -> HttpResponse:
+    """Show that a pass is valid, nothing of its guest, and a link to sign in."""
     sign_in_url = page_path("sign_in", event.slug, "")
     return render(request, "guests/pass_of_another.html", {"sign_in_url": sign_in_url})
 
 
-@unlimited(AN_IMAGE)
+@unlimited(IMAGES_ARE_CHEAP)
 @require_safe
 def qr_image(request: HttpRequest, token: str) -> HttpResponseBase:
-    """Serve a QR image for ever. One that storage lost is drawn again for its guest.
+    """Serve a QR image that browsers may cache for a year. Draw it again if storage has lost it.
 
-    Without a query, as a CDN does: whoever has to prove themselves first was never told the token.
+    A stored image needs no query, and no visitor is checked, as with a CDN. Guests who have to
+    prove themselves first are not shown the token.
     """
     name = image_name(token)
     if not default_storage.exists(name):
@@ -97,7 +99,7 @@ def qr_image(request: HttpRequest, token: str) -> HttpResponseBase:
     return _immutable(name)
 
 
-@unlimited(AN_IMAGE)
+@unlimited(IMAGES_ARE_CHEAP)
 @require_safe
 def poster(request: HttpRequest, name: str) -> HttpResponseBase:
     stored = f"posters/{name}"

@@ -1,1 +1,1 @@
-"""QR codes: tokens, images, and the pass that a code leads to."""
+"""QR codes: their tokens, images and codewords."""

@@ -1,15 +1,18 @@
-"""QR codes: tokens, their images, and the pool of those made ahead."""
+"""QR codes: tokens, images, and the pool of codes that are drawn ahead."""
 
 import secrets
 from base64 import b64encode
 from functools import lru_cache
 from io import BytesIO
+from itertools import chain
 from time import perf_counter
+from typing import cast
 
 import qrcode
 from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
+from django.db import transaction
 from django.urls import reverse
 from PIL import Image
 from prometheus_client import Histogram
@@ -23,8 +26,10 @@ TOKEN_BYTES = 18  # 144 bits
 MODULE_PIXELS = 10
 QUIET_ZONE = 4  # modules, ISO/IEC 18004 section 6.3.8
 MASK = 2
+# The pixel of a light module (0) and of a dark one (1), as a table for `bytes.translate`.
+MODULE_COLOURS = bytes([255, 0]) + bytes(254)
 
-# Otherwise each process of a worker loads Pillow's formats with its first guest, 50 ms.
+# Load Pillow's formats before workers fork. Else the first guest of each process waits 50 ms.
 Image.preinit()
 
 generation_duration = Histogram(
@@ -40,7 +45,7 @@ def make_token() -> str:
 
 
 def pass_url(token: str) -> str:
-    """Return what the QR encodes: the address of a guest's pass."""
+    """Return the address of a guest's pass, which the QR code encodes."""
     return f"{settings.PUBLIC_URL}{reverse('guests:pass', args=[token])}"
 
 
@@ -55,7 +60,7 @@ def image_url(token: str) -> str:
 
 @lru_cache
 def _version_for(length: int) -> int:
-    """Return the smallest QR version that holds so many bytes at level M."""
+    """Return the smallest QR version that holds `length` bytes at level M."""
     code = qrcode.QRCode(error_correction=ERROR_CORRECT_M)
     code.add_data(QRData(b"x" * length))
     version: int = code.best_fit()
@@ -65,18 +70,20 @@ def _version_for(length: int) -> int:
 def draw_image(text: str) -> bytes:
     """Return a PNG of the text's QR code, level M, 10 pixels a module. Under 1 ms of CPU.
 
-    The library's default tries all eight masks and draws each module on its own. A fixed mask is as
-    readable, and the matrix packed into a bitmap is enlarged in one step.
+    By default qrcode tries all eight masks and draws each module on its own. A fixed mask is as
+    readable, and here a bitmap of one pixel a module is enlarged in one step.
     """
     data = text.encode()
     version = _version_for(len(data))
     code = qrcode.QRCode(version, error_correction=ERROR_CORRECT_M, mask_pattern=MASK)
     code.data_cache = codewords(data, version)
     code.make(fit=False)
+    # Every module of a finished code is True or False.
+    rows = cast("list[list[bool]]", code.modules)
+    pixels = bytes(chain.from_iterable(rows)).translate(MODULE_COLOURS)
+    modules = Image.frombytes("L", (code.modules_count,) * 2, pixels)
     side = code.modules_count + 2 * QUIET_ZONE
     matrix = Image.new("1", (side, side), 1)
-    dark_is_zero = bytes(0 if dark else 255 for row in code.modules for dark in row)
-    modules = Image.frombytes("L", (code.modules_count,) * 2, dark_is_zero)
     matrix.paste(modules.convert("1", dither=Image.Dither.NONE), (QUIET_ZONE, QUIET_ZONE))
     png = BytesIO()
     image = matrix.resize((side * MODULE_PIXELS,) * 2, Image.Resampling.NEAREST)
@@ -85,37 +92,51 @@ def draw_image(text: str) -> bytes:
 
 
 def image_data_uri(token: str) -> str:
-    """Return a token's image as an address of its own, for pages that no cache may keep."""
+    """Return a token's image as a data URI, for admin pages, which are not cached."""
     return "data:image/png;base64," + b64encode(draw_image(pass_url(token))).decode()
 
 
 def store_image(token: str) -> None:
-    """Draw a token's QR code and keep it in storage under its name."""
+    """Draw a token's QR code and store the image."""
     began = perf_counter()
     default_storage.save(image_name(token), ContentFile(draw_image(pass_url(token))))
     generation_duration.observe((perf_counter() - began) * 1000)
 
 
 def fill_pool(size: int) -> int:
-    """Draw and store codes until the pool holds `size` of them. Return how many were made.
+    """Draw and store QR codes until the pool holds `size` of them. Return how many were drawn.
 
-    The images come first: a token in the pool always has one. Not for use inside a transaction.
+    Images are stored before their tokens, so each token in the pool has an image. Not for use
+    inside a transaction.
     """
     missing = size - PooledQr.objects.count()
-    tokens = [make_token() for _ in range(missing)]
-    for token in tokens:
+    pooled = []
+    for _ in range(missing):
+        token = make_token()
         store_image(token)
-    PooledQr.objects.bulk_create([PooledQr(token=token) for token in tokens])
-    return len(tokens)
+        pooled.append(PooledQr(token=token))
+    PooledQr.objects.bulk_create(pooled)
+    return len(pooled)
 
 
 def take_from_pool(count: int) -> list[str]:
-    """Take at most `count` tokens out of the pool, for good once the transaction commits."""
-    chosen = PooledQr.objects.select_for_update(skip_locked=True)[:count]
-    tokens = [pooled.token for pooled in chosen]
+    """Take at most `count` tokens out of the pool. They come back if the transaction rolls back."""
+    unlocked = PooledQr.objects.select_for_update(skip_locked=True)
+    tokens = list(unlocked.values_list("token", flat=True)[:count])
     PooledQr.objects.filter(token__in=tokens).delete()
     return tokens
 
 
 def delete_image(token: str) -> None:
     default_storage.delete(image_name(token))
+
+
+def delete_image_after_commit(token: str) -> None:
+    """Delete a token's image when the transaction has committed. Django logs a failure."""
+    # A lambda, since Django cannot log the name of a `partial`.
+    transaction.on_commit(lambda: delete_image(token), robust=True)
+
+
+def store_image_after_commit(token: str) -> None:
+    """Draw and store a token's image when the transaction has committed. Django logs a failure."""
+    transaction.on_commit(lambda: store_image(token), robust=True)

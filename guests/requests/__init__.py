@@ -1,1 +1,1 @@
-"""The way of a request: accepted, made into a guest, shown as a ticket."""
+"""Requests for a place: accepting them, making guests of them, and the tickets that show them."""

@@ -20,30 +20,33 @@ log = logging.getLogger(__name__)
 wake_guests_worker = WakeUp("guests.tasks.create_guests", interval=settings.WAKE_UP_INTERVAL)
 
 duplicate_requests = Counter(
-    "duplicate_guest_requests", "Requests by somebody who had one for that event already"
+    "duplicate_guest_requests", "Requests of accounts that had one for the event already"
 )
 
 
 def find_promoter(
     event: Event, *, code: str = "", promoter_id: int | None = None, team_id: int | None = None
 ) -> tuple[Promoter | None, Team | None]:
-    """Return the promoter and team a request is attributed to, both None when none was named.
+    """Return the promoter and team to which a request is attributed, both None if none is named.
 
-    One query, none when nobody was named. Raises GuestError as `choose_promoter` does.
+    A promoter is named by code or id. One query, or none if none is named. Raises GuestError
+    `promoter_not_at_event` as `choose_promoter` does.
     """
     if not code and promoter_id is None and team_id is None:
         return None, None
     at_event = EventPromoter.objects.filter(event=event).select_related("promoter", "team")
-    named = at_event.filter(promoter__code=code) if code else at_event.filter(promoter=promoter_id)
+    named = at_event.filter(promoter=promoter_id)
+    if code:
+        named = at_event.filter(promoter__code=code)
     return choose_promoter(
         named.order_by("pk"), code=code, promoter_id=promoter_id, team_id=team_id
     )
 
 
 def latest_request(event: Event, account: User) -> GuestRequest | None:
-    """Return the account's last request for the event, with event, guest and account.
+    """Return the account's latest request for the event, with event, guest and account loaded.
 
-    One query, or two when there is one: most people have none.
+    One query, or two if there is a request. Most accounts have none.
     """
     theirs = GuestRequest.objects.filter(event=event, account=account)
     if not theirs.exists():
@@ -52,7 +55,7 @@ def latest_request(event: Event, account: User) -> GuestRequest | None:
 
 
 def places_of(account: User) -> dict[int, str]:
-    """Return an account's places on the lists of events ahead: guest states by event. One query."""
+    """Return an account's guest states by event id, for events that are not over. One query."""
     places = Guest.objects.upcoming().filter(account=account)
     return dict(places.values_list("event", "state"))
 
@@ -68,26 +71,31 @@ def request_place(
     account_is_new: bool = False,
     due_in: float | None = None,
 ) -> GuestRequest:
-    """Accept an account's wish to be on an event's list and return the request, committed.
+    """Store an account's request for a place on an event's list, and return it.
 
-    Asking again returns the request there is: pending, or ended with a place. Raises GuestError
-    `not_open_yet`, `closed`, `cancelled`, `list_full` (no waiting list) or `refused`, and
-    `key_reused` for an idempotency key that was used for another event: with the same one the same
-    request comes back, however it ended. Past the limits of the event or the system it is due only
-    when its turn in line comes. Inside a transaction the request is accepted when that commits.
-    `account_is_new` says that `register` has just made the account: it cannot have asked before,
-    and its phone was looked up then. Four statements, or one for a new account.
+    An account that has a pending request or a place gets its earlier request. So does one that used
+    the `idempotency_key` before for the same event, however that request ended. `name` replaces the
+    account's name on the list. `account_is_new` says that `register` has just made the account, so
+    it has no earlier request and its phone is not blocked. The request is due in `due_in` seconds,
+    by default in `seconds_in_line`.
+
+    Raises GuestError: `not_open_yet`, `closed`, `cancelled`, `list_full` (without a waiting list),
+    `refused` (a blocked phone or an inactive account), or `key_reused` (the key was used for
+    another event). Four statements, or one for a new account. Inside a transaction the request is
+    accepted when that commits.
     """
-    if idempotency_key and (replayed := _replayed(event, account, idempotency_key)):
-        return replayed
+    if idempotency_key:
+        repeated = _request_with_key(event, account, idempotency_key)
+        if repeated:
+            return repeated
     if not account_is_new:
         earlier = latest_request(event, account)
-        if earlier and _still_stands(earlier):
+        if earlier and _is_pending_or_placed(earlier):
             duplicate_requests.inc()
             return earlier
     check_list_takes_requests(event)
     if not account_is_new:
-        _check_may_ask(account)
+        _check_not_blocked(account)
     request = GuestRequest(
         event=event,
         account=account,
@@ -99,26 +107,34 @@ def request_place(
     )
     if due_in is None:
         due_in = seconds_in_line(event)
-    # Of two at once the database lets one in; the other one's ticket is then the first one's.
+    return _store(request, due_in)
+
+
+def _store(request: GuestRequest, due_in: float) -> GuestRequest:
+    """Insert a request and return it, or the request that the account made at the same moment."""
     if not request.insert(due_in=due_in):
         duplicate_requests.inc()
-        if stored := latest_request(event, account):
-            return stored
-        raise GuestError("key_reused")  # For another event, at the same moment.
+        stored = latest_request(request.event, request.account)
+        if stored is None:
+            # The key was used for another event at the same moment.
+            raise GuestError("key_reused")
+        return stored
     log.info("guest_request_accepted", extra={"ticket_id": str(request.ticket_id)})
     transaction.on_commit(wake_guests_worker)
     return request
 
 
-def join_line(event: Event) -> float:
-    """Take a turn in line for a request that a transaction is about to make; return the seconds
-    until then. Raises GuestError when the list takes nobody. Not for use inside a transaction.
+def reserve_turn(event: Event) -> float:
+    """Count a request that a transaction is about to make. Return the seconds until its turn.
+
+    Raises GuestError as `check_list_takes_requests` does. Not for use inside a transaction, because
+    of the round trip to Redis.
     """
     check_list_takes_requests(event)
     return seconds_in_line(event)
 
 
-def _check_may_ask(account: User) -> None:
+def _check_not_blocked(account: User) -> None:
     if account.is_active and account.phone is not None and not is_blocked(account.phone):
         return
     log.warning("guest_request_refused", extra={"account_id": account.pk})
@@ -126,26 +142,26 @@ def _check_may_ask(account: User) -> None:
     raise GuestError("refused")
 
 
-def _replayed(event: Event, account: User, key: str) -> GuestRequest | None:
+def _request_with_key(event: Event, account: User, key: str) -> GuestRequest | None:
     """Return the request that an account made with this key. Raises GuestError `key_reused`."""
-    found = (
-        GuestRequest.objects.filter(account=account, idempotency_key=key)
-        .with_ticket_details()
-        .first()
-    )
+    with_key = GuestRequest.objects.filter(account=account, idempotency_key=key)
+    found = with_key.with_ticket_details().first()
     if found and found.event_id != event.pk:
         raise GuestError("key_reused")
     return found
 
 
-def _still_stands(request: GuestRequest) -> bool:
+def _is_pending_or_placed(request: GuestRequest) -> bool:
     if request.guest is not None:
         return request.guest.state != Guest.State.CANCELLED
     return request.state == GuestRequest.State.PENDING
 
 
 def check_list_takes_requests(event: Event, at: datetime | None = None) -> None:
-    """Raise GuestError when nobody can ask for a place now, or could not at that time."""
+    """Raise GuestError if the list takes no requests at that time, by default now.
+
+    Codes: `not_open_yet`, `closed`, `cancelled`, or `list_full` without a waiting list.
+    """
     state = event.list_state(at)
     if state == "full":
         if event.has_waiting_list:

@@ -1,8 +1,9 @@
-"""Turning accepted requests into guests: what the workers do, a batch at a time.
+"""Turning accepted requests into guests, a batch at a time. The workers call this module.
 
-Whoever works on an event's list holds the lock of its row, so places go in the order in which
-requests came and never beyond the capacity. A worker that finds the lock taken leaves: the one that
-holds it looks again after letting go, and so sees every request whose wake-up came meanwhile.
+A process locks the event's row before it changes the event's list. So places are given in the order
+of the requests, and never beyond the capacity. A worker that finds the row locked leaves. The
+process that holds the lock looks for due requests again after it has released it, so it sees each
+request whose wake-up arrived meanwhile.
 """
 
 import logging
@@ -18,6 +19,7 @@ from prometheus_client import Counter, Histogram
 
 from guests.models import Event, Guest, GuestRequest
 from guests.qr.codes import fill_pool, take_from_pool
+from guests.requests.columns import columns_of
 from guests.requests.places import (
     fill_free_places,
     give_places_to_waiting,
@@ -40,15 +42,15 @@ creation_duration = Histogram(
 
 
 def create_due_guests(*, pause: float = 0) -> int:
-    """End every request that is due, event by event. Return how many were taken up.
+    """End all due requests, event by event, until none is due. Return how many were taken up.
 
-    Looks again until nothing is due, for who found the list locked meanwhile; after less than a
-    full batch only when `pause` seconds are over, or a rush would be many batches of one or two.
+    After a batch of fewer than GUEST_BATCH_SIZE requests it waits for `pause` seconds. Without the
+    pause a rush would be many batches of one or two requests.
     """
     taken_up = 0
     while True:
         due = GuestRequest.objects.due().order_by().values_list("event_id", flat=True).distinct()
-        batch = sum(create_guests_for_event(event_id) for event_id in due)
+        batch = sum(map(create_guests_for_event, due))
         if not batch:
             return taken_up
         taken_up += batch
@@ -59,63 +61,54 @@ def create_due_guests(*, pause: float = 0) -> int:
 def create_guests_for_event(event_id: int) -> int:
     """End up to GUEST_BATCH_SIZE due requests of one event. Return how many were taken up.
 
-    0 means that nothing was due or that somebody else is at work on this list. A request that was
-    taken up may be due still: it ends in the next round when QR codes had run out.
+    The result is 0 when no request is due, or when another process holds the list's lock. Requests
+    for which the pool had no QR code stay due until the next round.
     """
     due = GuestRequest.objects.due().filter(event_id=event_id).order_by("pk")
     expected = due[: settings.GUEST_BATCH_SIZE].count()
     places = Event.objects.filter(pk=event_id).values_list("capacity", "places_taken").first()
     if not expected or places is None:
         return 0
-    fill_pool(min(expected, places[0] - places[1]))
+    capacity, places_taken = places
+    fill_pool(min(expected, capacity - places_taken))
     with transaction.atomic():
         event = Event.objects.locked(event_id, skip_locked=True).first()
         if event is None:
             return 0
         if not give_places_to_waiting(event):
-            # The codes for those who wait are drawn outside of the transaction.
+            # QR codes for the waiting guests have to be drawn outside of the transaction.
             transaction.on_commit(lambda: fill_free_places(event), robust=True)
             return expected
         locked = due.select_for_update(skip_locked=True).values_list("pk", flat=True)
-        batch = list(locked[: settings.GUEST_BATCH_SIZE])
-        try:
-            with transaction.atomic():
-                _end_requests(event, batch)
-        except (OperationalError, InterfaceError):
-            raise
-        except Exception as error:  # noqa: BLE001 (one bad row must not hold up its batch)
-            # Which one is bad shows when each goes alone.
-            log.warning(
-                "guest_batch_failed", extra={"event_id": event_id, "error": describe_error(error)}
-            )
-            for pk in batch:
-                _end_alone(event, pk)
-        return len(batch)
+        request_ids = list(locked[: settings.GUEST_BATCH_SIZE])
+        _end_batch(event, request_ids)
+        return len(request_ids)
 
 
 def create_guest_now(request: GuestRequest, *, seconds: float = 1) -> GuestRequest:
-    """End a committed request here and now, without waiting for a worker. Return it anew.
+    """End a committed request in this process. Return it as read afterwards.
 
-    Still pending when it stands in line, or after that many seconds, because others hold the list:
-    the sweeper ends it.
+    It is still pending when it waits in line past a limit, or when other processes held the list's
+    lock for `seconds`. The workers or the sweeper end it then.
     """
-    give_up_at, pause = monotonic() + seconds, 0.01
+    give_up_at = monotonic() + seconds
+    pause = 0.01
     rows = GuestRequest.objects.with_ticket_details()
     while True:
         create_guests_for_event(request.event_id)
         request = rows.get(pk=request.pk)
-        is_over = request.state != GuestRequest.State.PENDING or request.is_in_line
-        if is_over or monotonic() > give_up_at:
+        has_ended = request.state != GuestRequest.State.PENDING
+        if has_ended or request.is_in_line or monotonic() > give_up_at:
             return request
         sleep(pause)
         pause = min(pause * 2, 0.2)
 
 
 def create_guest_while_waiting(request: GuestRequest) -> GuestRequest:
-    """End a committed request here for somebody who hears no push, and return it anew.
+    """End a committed request in this thread, for a visitor who gets no push. Return it.
 
-    Only CREATE_WAITERS threads of a process may wait for it, at most CREATE_WAIT_SECONDS, so that a
-    peak leaves the others to serve: the request stays pending then, and the workers end it.
+    At most CREATE_WAITERS threads of a process do this at once, each for CREATE_WAIT_SECONDS, so
+    that other threads stay free in a rush. Beyond that the request stays pending for the workers.
     """
     if not waiters.acquire(blocking=False):
         return request
@@ -125,21 +118,38 @@ def create_guest_while_waiting(request: GuestRequest) -> GuestRequest:
         waiters.release()
 
 
-def _end_alone(event: Event, pk: int) -> None:
-    event.refresh_from_db(fields=["places_taken"])
+def _end_batch(event: Event, request_ids: list[int]) -> None:
+    """End requests together. If that fails, end each one alone, so that only bad rows fail."""
     try:
         with transaction.atomic():
-            _end_requests(event, [pk])
+            _end_requests(event, request_ids)
     except (OperationalError, InterfaceError):
         raise
     except Exception as error:  # noqa: BLE001 (one bad row must not hold up its batch)
         log.warning(
-            "guest_request_failed", extra={"request_id": pk, "error": describe_error(error)}
+            "guest_batch_failed", extra={"event_id": event.pk, "error": describe_error(error)}
         )
-        _count_attempt(GuestRequest.objects.get(pk=pk), describe_error(error))
+        for request_id in request_ids:
+            _end_alone(event, request_id)
+
+
+def _end_alone(event: Event, request_id: int) -> None:
+    event.refresh_from_db(fields=["places_taken"])
+    try:
+        with transaction.atomic():
+            _end_requests(event, [request_id])
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:  # noqa: BLE001 (one bad row must not hold up its batch)
+        log.warning(
+            "guest_request_failed",
+            extra={"request_id": request_id, "error": describe_error(error)},
+        )
+        _count_attempt(GuestRequest.objects.get(pk=request_id), describe_error(error))
 
 
 def _count_attempt(request: GuestRequest, error: str) -> None:
+    """Postpone a request that failed. After GUEST_REQUEST_ATTEMPTS attempts it is dead."""
     backoff = timedelta(seconds=settings.GUEST_REQUEST_BACKOFF * 2**request.attempts)
     rows = GuestRequest.objects.filter(pk=request.pk)
     rows.update(attempts=F("attempts") + 1, next_attempt_at=Now() + backoff, error=error)
@@ -148,83 +158,113 @@ def _count_attempt(request: GuestRequest, error: str) -> None:
         rows.update(state=GuestRequest.State.DEAD, ended_at=Now())
 
 
-def _end_requests(event: Event, batch: list[int]) -> None:
-    """End requests in their order: a place while there are any, then the waiting line.
+def _end_requests(event: Event, request_ids: list[int]) -> None:
+    """End requests in their order: with a place, a place on the waiting list, or a refusal.
 
-    The event is locked by the caller. A constant number of queries, whatever the batch.
+    The caller has locked the event. The number of queries does not depend on the batch's size.
     """
-    requests = list(
-        GuestRequest.objects.filter(pk__in=batch).select_related("account").order_by("pk")
-    )
+    rows = GuestRequest.objects.filter(pk__in=request_ids).select_related("account")
+    requests = list(rows.order_by("pk"))
     for request in requests:
         request.event = event
-    known = {guest.account_id: guest for guest in _guests_known(event, requests)}
-    phones = {guest.phone: guest.account_id for guest in known.values()}
-    # Tokens that are missing, because another event took them, leave requests for the next round.
-    tokens = take_from_pool(min(len(requests), event.places_left))
-    fresh: list[Guest] = []
-    for request in requests:
-        guest = known.get(request.account_id)
-        if guest is not None and guest.state != Guest.State.CANCELLED:
-            request.guest = guest
-            request.state = _ended_as(guest)
-        elif event.cancelled_at:
-            _refuse(request, "cancelled")
-        elif phones.get(request.phone, request.account_id) != request.account_id:
-            _refuse(request, "phone_on_list")
-        elif event.places_left > 0:
-            if not tokens:
-                break
-            event.places_taken += 1
-            fresh.append(_new_guest(request, tokens.pop(0)))
-        elif event.has_waiting_list:
-            fresh.append(_new_guest(request, None))
-        else:
-            _refuse(request, "list_full")
-    stored = _upsert(fresh)
-    for request in requests:
-        if request.account_id in stored and request.guest is None and not request.refusal:
-            request.guest = stored[request.account_id]
-            request.state = _ended_as(request.guest)
-    ended = [request for request in requests if request.state != GuestRequest.State.PENDING]
+    new, settled = _decide(event, requests)
+    guests = [guest for _, guest in new]
+    _upsert(guests)
+    for request, guest in new:
+        _end_with_guest(request, guest)
     Event.objects.filter(pk=event.pk).update(places_taken=event.places_taken)
-    durations = _store_ends(ended)
-    notify_guests([(r, r.guest) for r in ended if r.guest and r.account_id in stored])
-    push_tickets([build_ticket(r, r.guest) for r in ended if r.account_id not in stored])
-    _count(fresh, durations)
+    durations = _store_ends([*settled, *(request for request, _ in new)])
+    notify_guests(new)
+    push_tickets([build_ticket(request, request.guest) for request in settled])
+    _count_created(guests, durations)
 
 
-def _guests_known(event: Event, requests: list[GuestRequest]) -> QuerySet[Guest]:
-    """The event's guests who are one of these people, or have one of their phones."""
-    same_account = Q(account__in=[request.account_id for request in requests])
-    same_phone = Q(phone__in=[request.phone for request in requests])
-    return Guest.objects.filter(same_account | same_phone, event=event)
+def _decide(
+    event: Event, requests: list[GuestRequest]
+) -> tuple[list[tuple[GuestRequest, Guest]], list[GuestRequest]]:
+    """Decide how requests end, and count the places that they take on the event in memory.
+
+    Return the requests with the guests to store for them, and the requests that end without a new
+    guest: refused, or on the list already. Requests for which the pool has no QR code are in
+    neither list: another event has taken the codes, and they stay due.
+    """
+    new: list[tuple[GuestRequest, Guest]] = []
+    settled: list[GuestRequest] = []
+    guest_by_account: dict[int, Guest] = {}
+    account_by_phone: dict[str, int] = {}
+    for guest in _existing_guests(event, requests):
+        guest_by_account[guest.account_id] = guest
+        account_by_phone[guest.phone] = guest.account_id
+    tokens = take_from_pool(min(len(requests), event.places_left))
+    for request in requests:
+        existing = guest_by_account.get(request.account_id)
+        phone_account = account_by_phone.get(request.phone, request.account_id)
+        is_phone_taken = phone_account != request.account_id
+        if existing is not None and existing.state != Guest.State.CANCELLED:
+            _end_with_guest(request, existing)
+            settled.append(request)
+        elif refusal := _refusal_of(event, is_phone_taken=is_phone_taken):
+            _refuse(request, refusal)
+            settled.append(request)
+        elif event.places_left == 0:
+            new.append((request, _new_guest(request, None)))
+        elif tokens:
+            event.places_taken += 1
+            new.append((request, _new_guest(request, tokens.pop(0))))
+        else:
+            break
+    return new, settled
 
 
-def _ended_as(guest: Guest) -> str:
-    return GuestRequest.State.CREATED if guest.is_on_list else GuestRequest.State.WAITLISTED
+def _refusal_of(event: Event, *, is_phone_taken: bool) -> str:
+    """Return the GuestError code with which a request for a new place ends, "" for none."""
+    if event.cancelled_at:
+        return "cancelled"
+    if is_phone_taken:
+        return "phone_on_list"
+    if event.places_left == 0 and not event.has_waiting_list:
+        return "list_full"
+    return ""
+
+
+def _existing_guests(event: Event, requests: list[GuestRequest]) -> QuerySet[Guest]:
+    """Return the event's guests that have the account or the phone of a request."""
+    accounts, phones = columns_of(requests, "account_id", "phone")
+    return Guest.objects.filter(Q(account__in=accounts) | Q(phone__in=phones), event=event)
+
+
+def _end_with_guest(request: GuestRequest, guest: Guest) -> None:
+    request.guest = guest
+    request.state = GuestRequest.State.WAITLISTED
+    if guest.is_on_list:
+        request.state = GuestRequest.State.CREATED
 
 
 def _refuse(request: GuestRequest, code: str) -> None:
-    request.state, request.refusal = GuestRequest.State.REFUSED, code
+    request.state = GuestRequest.State.REFUSED
+    request.refusal = code
     log.info(
         "guest_request_ended_refused", extra={"ticket_id": str(request.ticket_id), "code": code}
     )
 
 
 def _new_guest(request: GuestRequest, token: str | None) -> Guest:
-    return Guest(
+    """Return a guest, not stored yet: on the list with a QR token, else on the waiting list."""
+    guest = Guest(
         event_id=request.event_id,
         account_id=request.account_id,
         phone=request.phone,
         name=request.name,
         promoter_id=request.promoter_id,
         team_id=request.team_id,
-        state=Guest.State.ON_LIST if token else Guest.State.WAITING,
+        state=Guest.State.WAITING,
         queue_number=request.pk,
-        listings=1 if token else 0,
-        qr_token=token,
     )
+    if token:
+        guest.state = Guest.State.ON_LIST
+        guest.listings = 1
+        guest.qr_token = token
+    return guest
 
 
 COLUMNS = (
@@ -257,20 +297,25 @@ RETURNING account_id, id, listings
 """
 
 
-def _upsert(guests: list[Guest]) -> dict[int, Guest]:
-    """Insert guests, or list again those who had cancelled. Return them by account, with ids."""
+def _upsert(guests: list[Guest]) -> None:
+    """Insert guests, and update those that were cancelled. Set their ids and listings."""
     if not guests:
-        return {}
+        return
     with connection.cursor() as cursor:
-        cursor.execute(UPSERT, [[getattr(g, column) for g in guests] for column in COLUMNS])
-        stored = {row[0]: row[1:] for row in cursor.fetchall()}
+        cursor.execute(UPSERT, columns_of(guests, *COLUMNS))
+        rows = cursor.fetchall()
+    stored: dict[int, tuple[int, int]] = {}
+    for account_id, guest_id, listings in rows:
+        stored[account_id] = (guest_id, listings)
     for guest in guests:
         guest.pk, guest.listings = stored[guest.account_id]
-    return {guest.account_id: guest for guest in guests}
 
 
 def _store_ends(requests: list[GuestRequest]) -> list[float]:
-    """Return the milliseconds from the acceptance of each to its end, by the database's clock."""
+    """Store how requests ended.
+
+    Return the milliseconds from the acceptance of each to its end, by the database's clock.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             """
@@ -282,17 +327,14 @@ def _store_ends(requests: list[GuestRequest]) -> list[float]:
             WHERE request.id = ended.id
             RETURNING extract(epoch FROM clock_timestamp() - request.accepted_at) * 1000
             """,
-            [
-                [request.pk for request in requests],
-                [request.state for request in requests],
-                [request.refusal for request in requests],
-                [request.guest.pk if request.guest else None for request in requests],
-            ],
+            columns_of(requests, "pk", "state", "refusal", "guest_id"),
         )
         return [float(milliseconds) for (milliseconds,) in cursor.fetchall()]
 
 
-def _count(created: list[Guest], durations: list[float]) -> None:
-    guests_created.inc(sum(guest.is_on_list for guest in created))
+def _count_created(guests: list[Guest], durations: list[float]) -> None:
+    for guest in guests:
+        if guest.is_on_list:
+            guests_created.inc()
     for milliseconds in durations:
         creation_duration.observe(milliseconds)

@@ -1,9 +1,9 @@
-"""Giving places back and promoting guests from the waiting list."""
+"""Freeing places, promoting guests from the waiting list, and the news about both."""
 
 import logging
 from collections.abc import Sequence
-from functools import partial
 from itertools import count
+from operator import attrgetter
 
 from django.db import connection, transaction
 from django.db.models import Exists, F, OuterRef, QuerySet
@@ -12,61 +12,64 @@ from django.db.models.functions import Now
 from accounts.models import User
 from guests.actor import acting_as
 from guests.models import Event, Guest, GuestRequest
-from guests.qr.codes import delete_image, fill_pool, take_from_pool
+from guests.qr.codes import delete_image_after_commit, fill_pool, take_from_pool
 from guests.requests.accepting import wake_guests_worker
+from guests.requests.columns import columns_of
 from guests.requests.tickets import Ticket, build_ticket
 from notifications.push import push_many
 from notifications.services import EmailToQueue, queue_emails
 
 log = logging.getLogger(__name__)
-# Guests who get a place, or lose it, in one transaction: the list is locked for as long.
+# The most guests that one transaction promotes or cancels. The list is locked meanwhile.
 PLACES_BATCH = 100
 
 
-def cancel_guest(guest: Guest, *, acting_user: User) -> None:
-    """Take a guest off the list or out of the waiting line; the first in line gets the place.
-
-    The guest's QR code stops working. Cancelling twice does nothing.
-    """
-    cancel_guests(guest.event_id, [guest.pk], acting_user=acting_user)
-    guest.refresh_from_db()
-
-
 def cancel_guests(event_id: int, guest_ids: Sequence[int], *, acting_user: User) -> int:
-    """Cancel guests of one event in one transaction, at most PLACES_BATCH; return how many.
+    """Cancel at most PLACES_BATCH guests of one event in one transaction. Return how many.
 
-    Those who are cancelled already are left alone. Not for use inside a transaction.
+    Guests that are cancelled already do not count. The QR codes stop working, and the first guests
+    on the waiting list get the places. Not for use inside a transaction.
     """
     assert len(guest_ids) <= PLACES_BATCH
     waiting = Guest.objects.filter(event=event_id, state=Guest.State.WAITING)
     fill_pool(waiting[: len(guest_ids)].count())
     with acting_as(acting_user):
         event = Event.objects.locked(event_id).get()
-        found = Guest.objects.filter(event=event, pk__in=guest_ids)
-        guests = list(found.exclude(state=Guest.State.CANCELLED))
+        active = Guest.objects.filter(event=event, pk__in=guest_ids)
+        active = active.exclude(state=Guest.State.CANCELLED)
+        guests = list(active)
         if not guests:
             return 0
-        freed = sum(guest.is_on_list for guest in guests)
-        Event.objects.filter(pk=event.pk).update(places_taken=F("places_taken") - freed)
-        event.places_taken -= freed
-        cancelled = Guest.objects.filter(pk__in=[guest.pk for guest in guests])
-        cancelled.update(state=Guest.State.CANCELLED, qr_token=None)
+        _free_places(event, guests)
+        active.update(state=Guest.State.CANCELLED, qr_token=None)
         for guest in guests:
             log.info("guest_cancelled", extra={"guest_id": guest.pk})
             if guest.qr_token:
-                transaction.on_commit(partial(delete_image, guest.qr_token), robust=True)
+                delete_image_after_commit(guest.qr_token)
         if not give_places_to_waiting(event):
-            # Somebody else took the code. Should this fail as well, the sweeper goes on.
+            # Another process took the QR codes. If this fails too, the sweeper fills the places.
             transaction.on_commit(
                 lambda: fill_free_places(event, acting_user=acting_user), robust=True
             )
-        # Workers leave a list alone while it is locked: what came meanwhile is still due.
+        # Workers skip a locked list, so requests that arrived meanwhile are still due.
         transaction.on_commit(wake_guests_worker)
     return len(guests)
 
 
-def events_owing_places() -> QuerySet[Event]:
-    """Events ahead with free places for which people wait: normally there are none."""
+def _free_places(event: Event, cancelled: list[Guest]) -> None:
+    freed = 0
+    for guest in cancelled:
+        if guest.is_on_list:
+            freed += 1
+    Event.objects.filter(pk=event.pk).update(places_taken=F("places_taken") - freed)
+    event.places_taken -= freed
+
+
+def events_with_unfilled_places() -> QuerySet[Event]:
+    """Return events that have free places and a waiting list. Normally there are none.
+
+    Events that are cancelled or over are left out.
+    """
     waiting = Guest.objects.filter(event=OuterRef("pk"), state=Guest.State.WAITING)
     return Event.objects.filter(
         Exists(waiting),
@@ -77,11 +80,11 @@ def events_owing_places() -> QuerySet[Event]:
 
 
 def fill_free_places(event: Event, *, acting_user: User | None = None) -> int:
-    """Give an event's free places to the first who wait, at most PLACES_BATCH; return how many.
+    """Give free places to the first waiting guests, at most PLACES_BATCH. Return how many.
 
-    0 also when somebody else is at work on this list. The sweeper gives the rest, batch after
-    batch. QR codes are drawn before the list is locked. Without an acting user the history names
-    the process. Not for use inside a transaction.
+    The result is 0 while another process holds the list's lock. The sweeper gives the rest, batch
+    after batch. QR codes are drawn before the list is locked. Without `acting_user` the history
+    names the process. Not for use inside a transaction.
     """
     waiting = Guest.objects.filter(event=event, state=Guest.State.WAITING)
     fill_pool(min(event.places_left, waiting[:PLACES_BATCH].count()))
@@ -96,11 +99,10 @@ def fill_free_places(event: Event, *, acting_user: User | None = None) -> int:
 
 
 def give_places_to_waiting(event: Event) -> bool:
-    """Move the first PLACES_BATCH of the waiting line up while there are places. The event must be
-    locked.
+    """Promote the first PLACES_BATCH waiting guests while there are free places.
 
-    Return whether all got one who can: False when more than a batch wait for free places, or when
-    QR codes ran out. Nobody may overtake them.
+    Return False if more guests wait for free places, or if the pool ran out of QR codes. New
+    requests must not overtake those guests. The caller has locked the event.
     """
     if event.cancelled_at or event.is_over() or not event.places_left:
         return True
@@ -114,14 +116,18 @@ def give_places_to_waiting(event: Event) -> bool:
 
 
 def _promote(guests: list[Guest]) -> int:
-    """Put guests on the list in their order, as far as QR codes last. Return how many.
+    """Put guests on the list, in order, until the pool has no more QR codes. Return how many.
 
-    One statement for all of them.
+    One statement updates all guests.
     """
-    tokens = take_from_pool(len(guests)) if guests else []
+    if not guests:
+        return 0
+    tokens = take_from_pool(len(guests))
     promoted = guests[: len(tokens)]
     for guest, token in zip(promoted, tokens, strict=True):
-        guest.state, guest.qr_token, guest.listings = Guest.State.ON_LIST, token, guest.listings + 1
+        guest.state = Guest.State.ON_LIST
+        guest.qr_token = token
+        guest.listings += 1
     if promoted:
         with connection.cursor() as cursor:
             cursor.execute(
@@ -131,11 +137,7 @@ def _promote(guests: list[Guest]) -> int:
                 FROM unnest(%s::bigint[], %s::text[], %s::smallint[]) AS given (id, token, listings)
                 WHERE guest.id = given.id
                 """,
-                [
-                    [guest.pk for guest in promoted],
-                    [guest.qr_token for guest in promoted],
-                    [guest.listings for guest in promoted],
-                ],
+                columns_of(promoted, "pk", "qr_token", "listings"),
             )
     return len(promoted)
 
@@ -143,50 +145,56 @@ def _promote(guests: list[Guest]) -> int:
 def _notify_promoted(event: Event, promoted: list[Guest]) -> None:
     event.places_taken += len(promoted)
     Event.objects.filter(pk=event.pk).update(places_taken=event.places_taken)
-    requests = GuestRequest.objects.select_related("event", "account").in_bulk(
-        [guest.queue_number for guest in promoted]
-    )
+    (request_ids,) = columns_of(promoted, "queue_number")
+    requests = GuestRequest.objects.select_related("event", "account").in_bulk(request_ids)
     notify_guests([(requests[guest.queue_number], guest) for guest in promoted])
 
 
-def notify_guests(told: list[tuple[GuestRequest, Guest]]) -> None:
-    """Queue the email about each guest's place, and tell their open pages after the commit.
+def notify_guests(placed: Sequence[tuple[GuestRequest, Guest]]) -> None:
+    """Queue the email about each guest's place, and push their tickets after the commit.
 
-    Requests come with event and account.
+    The requests have their event and account loaded. A guest whose QR code waits for a proof gets
+    no email yet.
     """
-    queue_emails(
-        [
-            email_about(guest, request.account)
-            for request, guest in told
-            if request.account.email
-            and not (guest.is_on_list and request.event.withholds_qr_from(request.account))
-        ]
-    )
-    positions = _positions([guest for _, guest in told if guest.state == Guest.State.WAITING])
-    push_tickets([build_ticket(r, guest, position=positions.get(guest.pk)) for r, guest in told])
+    emails = []
+    waiting = []
+    for request, guest in placed:
+        is_withheld = guest.is_on_list and request.event.withholds_qr_from(request.account)
+        if request.account.email and not is_withheld:
+            emails.append(email_about(guest, request.account))
+        if guest.state == Guest.State.WAITING:
+            waiting.append(guest)
+    queue_emails(emails)
+    positions = _positions(waiting)
+    tickets = []
+    for request, guest in placed:
+        tickets.append(build_ticket(request, guest, position=positions.get(guest.pk)))
+    push_tickets(tickets)
 
 
 def _positions(waiting: list[Guest]) -> dict[int, int]:
-    """Return the places in the waiting line, by guest, of guests of one event. Two queries."""
+    """Return positions on the waiting list by guest id. The guests have one event. Two queries."""
     if not waiting:
         return {}
-    first = min(waiting, key=lambda guest: guest.queue_number)
+    first = min(waiting, key=attrgetter("queue_number"))
     line = Guest.objects.filter(event=first.event_id, state=Guest.State.WAITING)
     from_first = line.filter(queue_number__gte=first.queue_number).order_by("queue_number")
     return dict(zip(from_first.values_list("pk", flat=True), count(first.position())))
 
 
-def push_tickets(tickets: list[Ticket]) -> None:
-    """Push the new states of tickets to whoever has them open, after the commit."""
+def push_tickets(tickets: Sequence[Ticket]) -> None:
+    """Push the states of tickets to the pages that show them, after the commit."""
     messages = [(ticket.group, ticket.as_message()) for ticket in tickets]
     transaction.on_commit(lambda: push_many(messages), robust=True)
 
 
 def email_about(guest: Guest, account: User) -> EmailToQueue:
-    """Return the email about a guest's place, once for each time a place was given."""
-    return EmailToQueue(
-        kind="qr_code" if guest.is_on_list else "waitlisted",
-        cause=f"guest:{guest.pk}/{guest.listings}",
-        to=account.email,
-        language=account.language,
-    )
+    """Return the email about a guest's place: `qr_code` or `waitlisted`.
+
+    Its cause has the number of listings, so each time a place is given one email is sent.
+    """
+    kind = "waitlisted"
+    if guest.is_on_list:
+        kind = "qr_code"
+    cause = f"guest:{guest.pk}/{guest.listings}"
+    return EmailToQueue(kind=kind, cause=cause, to=account.email, language=account.language)

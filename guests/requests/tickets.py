@@ -1,4 +1,4 @@
-"""What somebody who holds a ticket is told: one shape for pages, JSON, pushes and polling."""
+"""Tickets: the state of a request in one shape for pages, JSON, pushes and polling."""
 
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -10,27 +10,38 @@ from guests.models import Event, Guest, GuestRequest
 from guests.qr.codes import image_url, pass_url
 from snap.local_cache import LocalCache
 
-ROWS_A_SECOND = 100  # A low guess at what one worker ends, for the time people are told.
-LONGEST_GUESS = 60  # seconds
+REQUESTS_PER_SECOND = 100  # a cautious rate of one worker, for estimates
+MAX_WAITED_SECONDS = 60  # the most by which the time waited raises an estimate
+PENDING_COUNT_SECONDS = 1.0  # a process counts an event's pending requests once in this time
 SAME_OUTAGE = timedelta(days=1)
-BELIEVED_FOR = 1.0  # seconds that a count of an event's pending requests is good for a guess
 
-# How many requests of an event are pending, by the event's id.
-_pending: LocalCache[int, int] = LocalCache(size=1000, seconds=lambda: BELIEVED_FOR)
+STATE_OF_GUEST = {"on_list": "created", "waiting": "waitlisted", "cancelled": "cancelled"}
+
+# Counts of pending requests, by event id.
+_pending: LocalCache[int, int] = LocalCache(size=1000, seconds=lambda: PENDING_COUNT_SECONDS)
 
 
 @dataclass(frozen=True)
 class Ticket:
-    """The present state of a guest request, plain enough to travel as JSON.
+    """The present state of a guest request, in values that JSON has.
 
-    `position` is the place in the waiting list, or in line while a request past a limit waits for
-    its turn. `state`: processing, created, unproven (the QR code waits for a proof), waitlisted,
-    refused (with `refusal`, a GuestError code), cancelled, or failed (staff look after it).
-    `starts_at` is ISO 8601 in UTC. In and after an emergency also: queued (in the journal),
-    by_email (the browser that holds the ticket cannot prove the account: the answer went to the
-    account's email) and registered_elsewhere (the same; another browser registered the phone with
-    another email, at `registered_at`). `as_of` says when the state was last known,
-    while the database is away. Both times are ISO 8601.
+    `state` is one of
+    - processing: the request is pending,
+    - created: the guest is on the list,
+    - unproven: the guest is on the list, and the QR code waits for a proof,
+    - waitlisted: the guest is on the waiting list,
+    - refused: `refusal` has the GuestError code,
+    - cancelled: the guest was cancelled,
+    - failed: all attempts failed, and staff look after it,
+    and during or after an outage of the database also
+    - queued: the request is in the emergency journal,
+    - by_email: the result went to the account's email, since this browser cannot prove the account,
+    - registered_elsewhere: as by_email, and another browser had registered the phone with another
+      email, at `registered_at`.
+
+    `position` is the position on the waiting list, or in the line of requests past a limit.
+    `as_of` is set while the database is away: the time at which the state was last known.
+    `starts_at`, `registered_at` and `as_of` are ISO 8601.
     """
 
     ticket_id: str
@@ -71,19 +82,22 @@ class Ticket:
         return self._local(self.as_of)
 
     def _local(self, moment: str) -> datetime | None:
-        return datetime.fromisoformat(moment).astimezone(self.zone) if moment else None
+        if not moment:
+            return None
+        return datetime.fromisoformat(moment).astimezone(self.zone)
 
     @property
     def group(self) -> str:
-        """The channel group that hears of this ticket."""
+        """The channel group of the sockets that follow this ticket."""
         return push_group(self.ticket_id)
 
     def as_message(self) -> dict[str, Any]:
-        """Return the message for the ticket's group, readable for the previous release too."""
-        told = asdict(self)
-        for never_pushed in ("registered_at", "as_of"):
-            del told[never_pushed]
-        return {"type": "ticket.changed", "ticket": told}
+        """Return the message for the ticket's group. The previous release can read it too."""
+        fields = asdict(self)
+        # Tickets with these fields are never pushed, and the previous release does not know them.
+        del fields["registered_at"]
+        del fields["as_of"]
+        return {"type": "ticket.changed", "ticket": fields}
 
     @classmethod
     def from_message(cls, message: dict[str, Any]) -> Self:
@@ -95,21 +109,29 @@ def push_group(ticket_id: str) -> str:
 
 
 def ticket_of(request: GuestRequest) -> Ticket:
-    """Describe a request that comes with its event and guest. One query if it waits."""
+    """Return the ticket of a request with its event, account and guest loaded.
+
+    One more query for the position if it waits.
+    """
     return build_ticket(request, request.guest)
 
 
 def build_ticket(
     request: GuestRequest, guest: Guest | None, *, position: int | None = None
 ) -> Ticket:
+    """Return the ticket of a request and its guest, if it has one.
+
+    A position that the caller knows saves the query for it.
+    """
     state, refusal = _state_of(request, guest)
-    shown = guest if state in {"created", "waitlisted"} else None
-    if shown and state == "waitlisted" and position is None:
-        position = shown.position()
-    elif state == "processing" and request.is_in_line:
-        position = request.place_in_line()
-    token = shown.qr_token if shown else None
     event = request.event
+    name = request.name
+    place: dict[str, Any] = {}
+    if guest is not None:
+        name = guest.name
+        place = _place_fields(guest, state, position)
+    elif request.is_in_line:
+        place = {"position": request.position_in_line()}
     return Ticket(
         ticket_id=str(request.ticket_id),
         state=state,
@@ -118,20 +140,30 @@ def build_ticket(
         venue=event.venue,
         time_zone=event.time_zone,
         starts_at=event.starts_at.isoformat(),
-        name=guest.name if guest else request.name,
-        guest_id=shown.pk if shown else None,
-        qr_code_url=image_url(token) if token else "",
-        pass_url=pass_url(token) if token else "",
-        position=position,
+        name=name,
         refusal=refusal,
         email_follows=bool(request.account.email),
+        **place,
     )
+
+
+def _place_fields(guest: Guest, state: str, position: int | None) -> dict[str, Any]:
+    """Return what a ticket shows of a guest: the QR code or the position on the waiting list."""
+    if state == "waitlisted":
+        return {"guest_id": guest.pk, "position": position or guest.position()}
+    if state != "created":
+        return {}
+    fields: dict[str, Any] = {"guest_id": guest.pk}
+    if guest.qr_token:
+        fields["qr_code_url"] = image_url(guest.qr_token)
+        fields["pass_url"] = pass_url(guest.qr_token)
+    return fields
 
 
 def ticket_without_guest(
     event: Event, ticket_id: str, state: str, *, refusal: str = "", registered_at: str = ""
 ) -> Ticket:
-    """Return a ticket that says nothing of a guest."""
+    """Return a ticket with the event and nothing of a guest."""
     return Ticket(
         ticket_id=ticket_id,
         state=state,
@@ -147,13 +179,15 @@ def ticket_without_guest(
 
 
 def ticket_sent_by_email(request: GuestRequest) -> Ticket:
-    """Return what a browser is told that cannot prove the request's account.
+    """Return the ticket for a browser that cannot prove the request's account.
 
-    No email tells of a refusal, and its reason says nothing of the account: the browser learns it
-    here. A browser that registered the phone a second time is told so, and when the first one did
-    if that was in the same outage: since when somebody has an account is not for others.
+    The result itself goes to the account's email. A refusal is shown here, since no email is sent
+    for it and its reason says nothing of the account. A browser that registered the phone a second
+    time sees when the first registration was, if that was in the same outage. The age of an older
+    account is private.
     """
-    event, ticket_id = request.event, str(request.ticket_id)
+    event = request.event
+    ticket_id = str(request.ticket_id)
     match request.state:
         case GuestRequest.State.PENDING:
             return ticket_without_guest(event, ticket_id, "queued")
@@ -163,25 +197,20 @@ def ticket_sent_by_email(request: GuestRequest) -> Ticket:
             return ticket_without_guest(event, ticket_id, "failed")
     if not request.is_second_registration:
         return ticket_without_guest(event, ticket_id, "by_email")
-    first_at = request.account.created_at
-    is_recent = first_at > request.accepted_at - SAME_OUTAGE
+    registered_at = ""
+    if request.account.created_at > request.accepted_at - SAME_OUTAGE:
+        registered_at = request.account.created_at.isoformat()
     return ticket_without_guest(
-        event,
-        ticket_id,
-        "registered_elsewhere",
-        registered_at=first_at.isoformat() if is_recent else "",
+        event, ticket_id, "registered_elsewhere", registered_at=registered_at
     )
 
 
 def _state_of(request: GuestRequest, guest: Guest | None) -> tuple[str, str]:
-    if guest is not None and guest.is_on_list and request.event.withholds_qr_from(request.account):
-        return "unproven", ""
+    """Return the ticket's state and, for a refused request, the GuestError code."""
     if guest is not None:
-        return {
-            Guest.State.ON_LIST.value: "created",
-            Guest.State.WAITING.value: "waitlisted",
-            Guest.State.CANCELLED.value: "cancelled",
-        }[guest.state], ""
+        if guest.is_on_list and request.event.withholds_qr_from(request.account):
+            return "unproven", ""
+        return STATE_OF_GUEST[guest.state], ""
     if request.state == GuestRequest.State.PENDING:
         return "processing", ""
     if request.state == GuestRequest.State.REFUSED:
@@ -190,27 +219,30 @@ def _state_of(request: GuestRequest, guest: Guest | None) -> tuple[str, str]:
 
 
 def seconds_left(request: GuestRequest) -> int:
-    """Return how long a request takes to end, in seconds, at least 1.
+    """Return the estimated seconds until a request ends, at least 1.
 
-    Who has waited for longer than that is told to expect as long again, up to a minute.
+    A request that has waited longer than the estimate gets the time that it has waited, up to
+    MAX_WAITED_SECONDS. One in line past a limit gets at least the time until its turn.
     """
     if request.state != GuestRequest.State.PENDING:
         return 1
     now = request.database_now
-    waited = (now - request.accepted_at).total_seconds()
-    wait = max(estimated_seconds(request.event_id), min(int(waited), LONGEST_GUESS))
+    waited = int((now - request.accepted_at).total_seconds())
+    wait = max(estimated_seconds(request.event_id), min(waited, MAX_WAITED_SECONDS))
     if request.is_in_line:
-        wait = max(wait, ceil((request.next_attempt_at - now).total_seconds()) + 1)
+        turn = (request.next_attempt_at - now).total_seconds()
+        wait = max(wait, ceil(turn) + 1)
     return wait
 
 
 def estimated_seconds(event_id: int) -> int:
-    """Return how long a request made now takes to end, in seconds, at least 1.
+    """Return the estimated seconds until a request made now ends, at least 1.
 
-    One query a second and process: in a rush everybody asks, and there is much to count.
+    A process counts the pending requests once in PENDING_COUNT_SECONDS: in a rush each visitor
+    asks, and there are many rows to count.
     """
     pending = _pending.get(event_id)
     if pending is None:
         pending = GuestRequest.objects.pending().filter(event_id=event_id)[:10_000].count()
         _pending.set(event_id, pending)
-    return 1 + pending // ROWS_A_SECOND
+    return 1 + pending // REQUESTS_PER_SECOND

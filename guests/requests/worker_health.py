@@ -1,4 +1,4 @@
-"""Whether workers take up the requests that are due, as /readyz tells."""
+"""The check of /readyz whether workers take up due requests."""
 
 from datetime import timedelta
 
@@ -8,22 +8,22 @@ from django.db.models.functions import Now
 
 from guests.models import GuestRequest
 
-KEY = "guests:workers-away"
-# Seconds that the sweeper's note is good for. While people come it renews the note every 5 seconds.
-GOOD_FOR = 15
+CACHE_KEY = "guests:workers-away"
+# The sweeper renews its note every 5 seconds while requests arrive.
+NOTE_SECONDS = 15
 
 
 def note_workers_away() -> None:
-    """Note that the sweeper does the workers' work, although they could be woken."""
-    cache.set(KEY, 1, GOOD_FOR)
+    """Note that the sweeper does the workers' work although the broker takes wake-ups."""
+    cache.set(CACHE_KEY, 1, NOTE_SECONDS)
 
 
 def workers_are_working() -> bool:
-    """Say whether workers do their work, as far as one can see. One query, and one to the cache.
+    """Return whether workers take up due requests. One query and one look at the cache.
 
-    They do not when a request is due for longer than they are given, or when the sweeper has had to
-    take requests over.
+    They do not if a request is overdue by SWEEP_TAKES_OVER seconds, or if the sweeper has noted
+    that it does their work.
     """
     since = Now() - timedelta(seconds=settings.SWEEP_TAKES_OVER)
     is_overdue = GuestRequest.objects.pending().filter(next_attempt_at__lte=since).exists()
-    return not is_overdue and not cache.get(KEY)
+    return not is_overdue and not cache.get(CACHE_KEY)

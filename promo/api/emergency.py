@@ -18,7 +18,7 @@ from promo.api.responses import (
     ticket_response,
 )
 from promo.api.serializers import read_place
-from promo.emergency import QUEUED_SECONDS, accept, find_ticket, was_given_here
+from promo.emergency import QUEUED_SECONDS, browser_has_ticket, find_ticket, journal_request
 from promo.links import PromoLink
 from snap.error_pages import unavailable
 
@@ -43,7 +43,7 @@ def create(request: Request) -> Response:
     promoter, team = snapshot.find_promoter(
         promoter_id=data.get("promoter_id"), team_id=data.get("team_id")
     )
-    ticket = accept(
+    ticket = journal_request(
         request._request,
         PromoLink(snapshot.event, promoter, team),
         phone,
@@ -62,7 +62,7 @@ def ticket(request: Request, ticket_id: UUID) -> HttpResponse:
     """
     found = find_ticket(request._request, ticket_id)
     if found is None:
-        if was_given_here(request._request, ticket_id):
+        if browser_has_ticket(request._request, ticket_id):
             return queued_response()
         return unavailable(request._request)
     return ticket_response(found)

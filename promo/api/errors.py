@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from accounts.exceptions import AccountError
 from guests.exceptions import GuestError
-from promo.limits.responses import challenge_page
+from promo.limits.responses import challenge_page_url
 from promo.refusals import refusal_of
 from promo.request_data import TooLarge
 from snap.api_errors import error_body
@@ -32,7 +32,7 @@ def refusal_response(error: GuestError | AccountError) -> Response:
         retry_after = error.retry_after
         headers["Retry-After"] = str(retry_after)
     if isinstance(error, AccountError) and error.may_solve:
-        challenge_url = challenge_page("code")
+        challenge_url = challenge_page_url("code")
     body = error_body(
         refusal.status,
         code=error.code,

@@ -35,7 +35,7 @@ from snap.limits.policy import CREATE, PAGES, limited
 @api_view(["GET"])
 def events(request: Request) -> Response:
     """List the events that /promo/ lists, with the ids that a create call takes."""
-    return events_response(Event.objects.listed().at_database_time())
+    return events_response(Event.objects.listed().with_database_time())
 
 
 @limited(write=CREATE)
@@ -64,7 +64,7 @@ def _create(
     """Store the request and respond. `create_guest` ends it in this thread, as far as it can."""
     account = _signed_in_account(request)
     data = read_place(request, account.pk)
-    event = Event.objects.published().at_database_time().filter(pk=data["event_id"]).first()
+    event = Event.objects.published().with_database_time().filter(pk=data["event_id"]).first()
     if event is None:
         raise Http404("no such event")
     promoter, team = find_promoter(

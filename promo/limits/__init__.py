@@ -1,1 +1,1 @@
-"""The limits of routes: enforced, explained to people, and lifted by a challenge."""
+"""The limits of routes: policies, their enforcement, the 429 response and the challenge."""

@@ -1,6 +1,7 @@
 """The challenge, solved by ALTCHA's widget or, without JavaScript, by waiting.
 
-docs/reference.md, Limits, says what it lifts.
+A browser that has passed it gets a pass in its session: for some minutes, limits of its own.
+docs/reference.md, Limits, says which limits the pass lifts.
 """
 
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from math import ceil
 from time import time
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme, urlencode
@@ -21,7 +22,7 @@ from accounts.models import LoginCode
 from accounts.sessions import BROWSER_KEY, ensure_browser_id
 from promo.limits.responses import SOLVED_FIELD, SentForm, render_challenge
 from promo.rendering import is_htmx
-from promo.steps import FORMS, step_at
+from promo.steps import FORM_STEPS, step_from_path
 from snap.addresses import client_address
 from snap.limits.challenges import (
     has_waited,
@@ -34,23 +35,27 @@ from snap.limits.counters import acquire, hits, use_once
 from snap.limits.layers import Decision, Layer
 from snap.limits.policy import unlimited
 
+# Session key of the browser's passes: by purpose, the Unix time of the end and requests a minute.
 PASSES_KEY = "passes"
-# What a challenge is solved for: requests from an address, with a phone, or one code for a phone.
+# What a pass lifts: the limits of an address, the limits of a phone, or the budget of codes of a
+# phone, for one code.
 PURPOSES = {"address", "phone", "code"}
-COUNTED_HERE = "The way past a limit has layers of its own, which its views ask for themselves."
+CHECKED_BY_VIEW = "The views of the challenge check limits of their own."
 
 
-def pass_of(request: HttpRequest, purpose: str) -> tuple[str, int] | None:
-    """Return this browser's id and its requests a minute, if it has earned a budget of its own."""
+def find_pass(request: HttpRequest, purpose: str) -> tuple[str, int] | None:
+    """Return the browser's id and the requests a minute of its valid pass, None without one."""
     until, limit = request.session.get(PASSES_KEY, {}).get(purpose, (0, 0))
     browser = request.session.get(BROWSER_KEY)
-    return (browser, limit) if browser and until > time() else None
+    if not browser or until <= time():
+        return None
+    return browser, limit
 
 
 def send_or_spend_pass(request: HttpRequest, send: Callable[..., LoginCode]) -> LoginCode:
-    """Send a code; past a budget that a challenge lifts, spend this browser's pass for it.
+    """Send a code. When a budget that a challenge lifts refuses it, spend the browser's pass on it.
 
-    One solved challenge is good for one code. Raises AccountError as `send` does.
+    A pass is good for one code. Raises AccountError as `send` does.
     """
     try:
         return send()
@@ -61,126 +66,136 @@ def send_or_spend_pass(request: HttpRequest, send: Callable[..., LoginCode]) -> 
 
 
 def _spend_pass(request: HttpRequest) -> bool:
-    """Use this browser's pass for a code, once. False without one, and without Redis."""
-    found = pass_of(request, "code")
-    if found is None:
+    """Use the browser's pass for a code, once. Return False without a pass, or without Redis."""
+    code_pass = find_pass(request, "code")
+    if code_pass is None:
         return False
+    browser, _ = code_pass
     until, _ = request.session[PASSES_KEY]["code"]
-    return use_once(f"code pass {found[0]} {until}", settings.CHALLENGE_PASS_AGE + 1)
+    return use_once(f"code pass {browser} {until}", settings.CHALLENGE_PASS_AGE + 1)
 
 
-@unlimited(COUNTED_HERE)
+@unlimited(CHECKED_BY_VIEW)
 @never_cache
 @require_http_methods(["GET", "POST"])
 def page(request: HttpRequest) -> HttpResponse:
-    """Show the challenge, or take its solution and go on with what it was asked for."""
-    if not (decision := _ask(request)).allowed:
-        return _plainly(request, decision)
+    """Show the challenge, or check its solution and grant the pass."""
+    decision = _check_challenge_limit(request)
+    if not decision.allowed:
+        return _render_refusal(request, decision)
     if request.method == "GET":
-        return _again(request, status=200)
-    purpose, solution = _purpose(request), request.POST.get("altcha", "")
-    if not is_solved(solution, browser=ensure_browser_id(request), purpose=purpose):
-        return _again(request, status=422)
-    return _let_pass(request, settings.LIMIT_SOLVED)
+        return _render_challenge_again(request, status=200)
+    solution = request.POST.get("altcha", "")
+    if not is_solved(solution, browser=ensure_browser_id(request), purpose=_purpose(request)):
+        return _render_challenge_again(request, status=422)
+    return _grant_pass(request, settings.LIMIT_SOLVED)
 
 
-@unlimited(COUNTED_HERE)
+@unlimited(CHECKED_BY_VIEW)
 @never_cache
 @require_safe
 def new(request: HttpRequest) -> HttpResponse:
-    """Give the widget a challenge for this browser."""
-    if not (decision := _ask(request)).allowed:
-        return _plainly(request, decision)
+    """Return a new challenge for this browser, as JSON for the widget."""
+    decision = _check_challenge_limit(request)
+    if not decision.allowed:
+        return _render_refusal(request, decision)
     return JsonResponse(
         new_challenge(browser=ensure_browser_id(request), purpose=_purpose(request))
     )
 
 
-@unlimited(COUNTED_HERE)
+@unlimited(CHECKED_BY_VIEW)
 @never_cache
 @require_POST
 def wait(request: HttpRequest) -> HttpResponse:
-    """Begin the wait that takes a challenge's place without JavaScript."""
-    if not (decision := _ask_to_wait(request)).allowed:
-        return _plainly(request, decision)
+    """Start the wait that replaces the challenge without JavaScript."""
+    decision = _check_wait_limit(request)
+    if not decision.allowed:
+        return _render_refusal(request, decision)
     proof = start_waiting(browser=ensure_browser_id(request), purpose=_purpose(request))
-    return _show_wait(request, proof, settings.CHALLENGE_WAIT)
+    return _render_wait(request, proof, settings.CHALLENGE_WAIT)
 
 
-@unlimited(COUNTED_HERE)
+@unlimited(CHECKED_BY_VIEW)
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def waited(request: HttpRequest) -> HttpResponse:
-    """Let a browser go on that has waited, with the form that it waited with.
+    """Grant the pass to a browser that has waited long enough.
 
-    A form comes here when somebody presses its button: too early, and it waits for the rest.
+    A form is sent here by its button. When it comes too early, the page for the remaining wait is
+    shown.
     """
-    if not (decision := _ask(request)).allowed:
-        return _plainly(request, decision)
+    decision = _check_challenge_limit(request)
+    if not decision.allowed:
+        return _render_refusal(request, decision)
     purpose, browser = _purpose(request), ensure_browser_id(request)
-    proof = (request.POST or request.GET).get("proof", "")
+    proof = _parameters(request).get("proof", "")
     left = seconds_to_wait(proof, browser=browser, purpose=purpose)
     if left and request.method == "POST":
-        return _show_wait(request, proof, left)
+        return _render_wait(request, proof, left)
     if not has_waited(proof, browser=browser, purpose=purpose):
-        return _again(request, status=422)
-    return _let_pass(request, settings.LIMIT_WAITED)
+        return _render_challenge_again(request, status=422)
+    return _grant_pass(request, settings.LIMIT_WAITED)
 
 
-def _show_wait(request: HttpRequest, proof: str, seconds: int) -> HttpResponse:
-    """Show a page that goes on by itself; with a form, one button that sends it, after the wait."""
-    purpose, back, form = _purpose(request), _back(request), _sent_form(request)
-    query = urlencode({"proof": proof, "for": purpose, "next": back})
+def _render_wait(request: HttpRequest, proof: str, seconds: int) -> HttpResponse:
+    """Show the page of a wait. It reloads itself, or has a button that sends the refused form."""
+    purpose, next_path, form = _purpose(request), _next_path(request), _refused_form(request)
+    query = urlencode({"proof": proof, "for": purpose, "next": next_path})
     context = {
         "seconds": seconds,
         "refresh": seconds + 1,
         "url": f"{reverse('challenge:waited')}?{query}",
         "proof": proof,
         "purpose": purpose,
-        "back": back,
+        "next_path": next_path,
         "form": form,
-        "solved": form.solved if form else (),
     }
+    if form is not None:
+        context["solved"] = form.solved
     return render(request, "promo/wait.html", context)
 
 
-def _let_pass(request: HttpRequest, limit: int) -> HttpResponse:
-    """Give this browser its own budget, and send the form again that was refused before.
+def _grant_pass(request: HttpRequest, limit: int) -> HttpResponse:
+    """Store a pass of `limit` requests a minute in the session, and continue at the refused page.
 
-    307 has browsers and HTMX repeat the same body at the step's address, with this page's token.
+    With a refused form, status 307 makes browsers and HTMX send the same body to the step.
     """
-    purpose, back = _purpose(request), _back(request)
+    purpose, next_path = _purpose(request), _next_path(request)
     until = ceil(time()) + settings.CHALLENGE_PASS_AGE
     passes = request.session.get(PASSES_KEY, {})
     request.session[PASSES_KEY] = {**passes, purpose: [until, limit]}
-    if _sent_form(request):
-        return HttpResponseRedirect(back, status=307, preserve_request=True)
-    if is_htmx(request) and step_at(back.partition("?")[0]) not in FORMS:
-        return HttpResponse(headers={"HX-Redirect": back})
-    return HttpResponseRedirect(back, status=303)
+    if _refused_form(request):
+        return HttpResponseRedirect(next_path, status=307, preserve_request=True)
+    is_form_step = step_from_path(next_path.partition("?")[0]) in FORM_STEPS
+    if is_htmx(request) and not is_form_step:
+        return HttpResponse(headers={"HX-Redirect": next_path})
+    return HttpResponseRedirect(next_path, status=303)
 
 
-def _again(request: HttpRequest, *, status: int, wait: int = 0) -> HttpResponse:
-    """Show the challenge, with the form that it was shown with."""
-    form, purpose = _sent_form(request), _purpose(request)
-    if form:
-        # It is not solved yet.
+def _render_challenge_again(request: HttpRequest, *, status: int, wait: int = 0) -> HttpResponse:
+    """Show the challenge for the same purpose, with the same refused form."""
+    form, purpose = _refused_form(request), _purpose(request)
+    if form is not None:
+        # The page names its purpose as solved, for the case that it is. Here it was not.
         form = replace(form, solved=tuple(each for each in form.solved if each != purpose))
     return render_challenge(
-        request, purpose=purpose, back=_back(request), form=form, wait=wait, status=status
+        request, purpose=purpose, next_path=_next_path(request), form=form, wait=wait, status=status
     )
 
 
-def _sent_form(request: HttpRequest) -> SentForm | None:
-    """Return the step's form that the challenge's form carries."""
-    return SentForm.of(request, _back(request)) if SOLVED_FIELD in request.POST else None
+def _refused_form(request: HttpRequest) -> SentForm | None:
+    """Return the refused form of a step, whose fields the challenge's own form carries."""
+    if SOLVED_FIELD not in request.POST:
+        return None
+    return SentForm.from_request(request, _next_path(request))
 
 
-def _ask(request: HttpRequest) -> Decision:
-    """Count for the browser; those without an id count for the address.
+def _check_challenge_limit(request: HttpRequest) -> Decision:
+    """Count the request for its browser, or for its address when the browser has no id.
 
-    A page that asks for a challenge gives its browser an id, so nobody uses up a neighbour's. One
-    client may get many ids, but each costs as much as a refused page does.
+    A page that offers a challenge gives its browser an id, so visitors at one address do not use up
+    each other's limit. A client can get many ids, but each costs as much as a refused page.
     """
     if browser := request.session.get(BROWSER_KEY):
         layer = Layer("challenge", f"browser {browser}", settings.LIMIT_CHALLENGES_BROWSER)
@@ -189,29 +204,37 @@ def _ask(request: HttpRequest) -> Decision:
     return acquire([layer])
 
 
-def _ask_to_wait(request: HttpRequest) -> Decision:
-    """Count for the browser and the address: waiting costs a program nothing, and ids are free."""
+def _check_wait_limit(request: HttpRequest) -> Decision:
+    """Count the request for its address and its browser: a script can wait and get ids for free."""
     layers = [Layer("waiting", client_address(request), settings.LIMIT_WAITING)]
     if browser := request.session.get(BROWSER_KEY):
-        of = f"browser {browser}"
-        layers.append(Layer("waiting_browser", of, settings.LIMIT_WAITING_BROWSER))
+        key = f"browser {browser}"
+        layers.append(Layer("waiting_browser", key, settings.LIMIT_WAITING_BROWSER))
     return acquire(layers)
 
 
-def _plainly(request: HttpRequest, decision: Decision) -> HttpResponse:
+def _render_refusal(request: HttpRequest, decision: Decision) -> HttpResponse:
     hits.labels("challenge").inc()
-    return _again(request, status=429, wait=decision.retry_after)
+    return _render_challenge_again(request, status=429, wait=decision.retry_after)
+
+
+def _parameters(request: HttpRequest) -> QueryDict:
+    return request.POST or request.GET
 
 
 def _purpose(request: HttpRequest) -> str:
-    given = (request.POST or request.GET).get("for", "")
-    return given if given in PURPOSES else "address"
+    purpose = _parameters(request).get("for", "")
+    if purpose not in PURPOSES:
+        return "address"
+    return purpose
 
 
-def _back(request: HttpRequest) -> str:
-    """Return where to go on: a page of ours and no other."""
-    given = (request.POST or request.GET).get("next", "")
-    ours = given.startswith("/") and url_has_allowed_host_and_scheme(
-        given, {request.get_host()}, require_https=request.is_secure()
+def _next_path(request: HttpRequest) -> str:
+    """Return the path in `next`, or of all events when `next` is not a path of this site."""
+    path = _parameters(request).get("next", "")
+    is_safe = path.startswith("/") and url_has_allowed_host_and_scheme(
+        path, {request.get_host()}, require_https=request.is_secure()
     )
-    return given if ours else reverse("promo:events")
+    if not is_safe:
+        return reverse("promo:events")
+    return path

@@ -1,9 +1,11 @@
-"""Enforces the policies of routes, and refuses requests past a limit (docs/reference.md, Limits).
+"""Enforce the policies of routes, and refuse requests past a limit (docs/reference.md, Limits).
 
-One question to Redis checks all limits of a request: its address, and the phone where it is about
-one. Only a refused request is looked at closer: an address of a venue has the venue's rate, and a
-browser that has solved a challenge has a budget of its own. Failures are counted afterwards, by
-django-ratelimit. Past a route's allowance a block is set, which the same question reads.
+One round trip to Redis checks all limits of a request: those of its client and, when the request is
+about a phone, those of the phone. Only when these refuse it are others tried: a venue's network has
+a higher limit, and a browser that has passed a challenge has limits of its own.
+
+Failures are counted after the response, by django-ratelimit. When a route's allowance is used up, a
+block key is set in Redis; the round trip of the next request reads that key too.
 """
 
 import logging
@@ -17,127 +19,158 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django_ratelimit.core import get_usage
 
 from accounts.sessions import BROWSER_KEY, account_phone, is_own_phone
-from guests.requests.line import venues
-from promo.limits.challenge import pass_of
+from guests.venue_networks import venue_networks
+from promo.limits.challenge import find_pass
 from promo.limits.responses import render_too_many
 from snap.addresses import client_address, socket_address
 from snap.limits.counters import acquire, acquire_locally, block_for, hits
 from snap.limits.layers import WINDOW, Decision, DistinctLimit, Layer, LayerStatus, hash_of
-from snap.limits.policy import SOCKETS, Policy, account_in_session, policy_of
+from snap.limits.policy import SOCKETS, Policy, Reader, account_in_session, policy_of
 
 log = logging.getLogger(__name__)
 
-# Digits that the numbers of one block differ in.
+# Phones that differ only in this many last digits are in one block.
 BLOCK_DIGITS = 3
-# Statuses of what does not exist. They have an allowance of their own on all routes together.
-MISSING = {404, 405}
+# Responses with these statuses are counted together over all routes, for each client.
+MISSING_STATUSES = {404, 405}
 
 View = Callable[..., HttpResponseBase]
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
 
 @dataclass(frozen=True)
-class Budget:
-    """The limits that a request counts in, and the key that its failures count for."""
+class RequestLimits:
+    """The limits that a request counts in, and the key that its failure counts for."""
 
     requests: Layer
-    failing: str
+    # "" when failures do not count.
+    failure_key: str
     phone: Layer | None = None
     distinct_limits: tuple[DistinctLimit, ...] = ()
-    # A route forgives this budget so many times its allowance.
-    times: int = 1
+    # Multiplies the route's allowance of failures.
+    allowance_factor: int = 1
 
     def layers(self) -> list[Layer]:
-        return [self.requests, self.phone] if self.phone else [self.requests]
+        if self.phone is None:
+            return [self.requests]
+        return [self.requests, self.phone]
 
 
 @dataclass
-class Limiting:
-    """What was decided about a request, kept for its response."""
+class LimitCheck:
+    """The limits that were checked for a request, and the decision. Kept for its response."""
 
     policy: Policy
     phone: str
-    budget: Budget
+    limits: RequestLimits
     decision: Decision
 
 
 class LimitsMiddleware:
-    """Lets a request pass or answers 429, counts failures, and adds the headers of the limits."""
+    """Check the limits of each request, count failures and add rate limit headers."""
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
-        limiting: Limiting | None = getattr(request, "limiting", None)
-        if response.status_code in MISSING:
+        check: LimitCheck | None = getattr(request, "limit_check", None)
+        if response.status_code in MISSING_STATUSES:
             response = count_missing(request, response)
-        elif limiting is not None and limiting.decision.allowed:
-            count_failure(request, limiting, response.status_code)
-        if limiting is not None:
-            add_rate_limit_headers(response, limiting.decision.statuses)
+        elif check is not None and check.decision.allowed:
+            count_failure(request, check, response.status_code)
+        if check is not None:
+            add_rate_limit_headers(response, check.decision.statuses)
         return response
 
     def process_view(
         self, request: HttpRequest, view: View, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> HttpResponse | None:
         declared = policy_of(view)
-        policy = declared.for_method(request.method) if declared else None
+        if declared is None:
+            return None
+        policy = declared.for_method(request.method)
         if policy is None:
             return None
-        limiting = decide(request, policy)
-        request.limiting = limiting  # type: ignore[attr-defined]
-        if limiting.decision.allowed:
+        check = check_request(request, policy)
+        request.limit_check = check  # type: ignore[attr-defined]
+        if check.decision.allowed:
             return None
-        return refuse(request, limiting.decision, purpose_of(limiting))
+        return refuse(request, check.decision, challenge_purpose(check))
 
 
 def refuse(request: HttpRequest, decision: Decision, purpose: str = "") -> HttpResponse:
-    """Return the 429. `purpose`: what a challenge would lift, "" when none would."""
+    """Return the 429 response. `purpose` is a purpose of challenges, or "" to offer none."""
     for layer in decision.refused_by:
         hits.labels(layer).inc()
-    match = request.resolver_match
-    route = match.route if match else ""
+    route = getattr(request.resolver_match, "route", "")
     log.info("rate_limited", extra={"layers": ",".join(decision.refused_by), "route": route})
     return render_too_many(request, decision.retry_after, purpose)
 
 
-def decide(request: HttpRequest, policy: Policy) -> Limiting:
-    """Ask for the usual budget, and only when that is used up for those that go beyond it."""
-    phone = policy.phone(request) if policy.phone else ""
-    limiting = ask(policy, phone, usual_budget(request, policy, phone))
+def check_request(request: HttpRequest, policy: Policy) -> LimitCheck:
+    """Count a request in its default limits; when they refuse it, in the limits of its venue, and
+    then in those of its browser's challenge.
+
+    One round trip to Redis for each of these that applies.
+    """
+    phone = _read(policy.phone, request)
+    check = _acquire_limits(policy, phone, default_limits(request, policy, phone))
     if not policy.is_shared:
-        return limiting
-    for beyond in (venue_budget, own_budget):
-        if limiting.decision.allowed:
+        return check
+    for higher_limits in (venue_limits, challenge_limits):
+        if check.decision.allowed:
             break
-        if budget := beyond(request, limiting):
-            limiting = ask(policy, phone, budget)
-    return limiting
+        if limits := higher_limits(request, check):
+            check = _acquire_limits(policy, phone, limits)
+    return check
 
 
-def ask(policy: Policy, phone: str, budget: Budget) -> Limiting:
-    blocks = [f"{policy.route} {budget.failing}"] if budget.failing else []
-    decision = acquire(budget.layers(), blocks, budget.distinct_limits)
-    return Limiting(policy, phone, budget, decision)
+def _read(reader: Reader | None, request: HttpRequest) -> str:
+    """Return the value that a policy's reader finds in a request, "" without a reader."""
+    if reader is None:
+        return ""
+    return reader(request)
 
 
-def usual_budget(request: HttpRequest, policy: Policy, phone: str) -> Budget:
+def _acquire_limits(policy: Policy, phone: str, limits: RequestLimits) -> LimitCheck:
+    blocks = []
+    if limits.failure_key:
+        blocks.append(_block_name(policy, limits))
+    decision = acquire(limits.layers(), blocks, limits.distinct_limits)
+    return LimitCheck(policy, phone, limits, decision)
+
+
+def _block_name(policy: Policy, limits: RequestLimits) -> str:
+    return f"{policy.route} {limits.failure_key}"
+
+
+def default_limits(request: HttpRequest, policy: Policy, phone: str) -> RequestLimits:
+    """Return the limits of the policy's owner, or of the address when the owner is not known."""
     address = client_address(request)
-    owner = policy.owner(request) if policy.owner else ""
-    return Budget(
+    owner = _read(policy.owner, request)
+    key = ""
+    if policy.route:
+        key = failure_key(request, address, phone)
+    return RequestLimits(
         requests=Layer(policy.layer, owner or address, policy.requests_a_minute),
-        failing=failing_key(request, address, phone) if policy.route else "",
-        phone=Layer("phone", f"{address} {phone}", settings.LIMIT_PHONE) if phone else None,
-        distinct_limits=distinct_phones(request, address, phone),
+        failure_key=key,
+        phone=_phone_layer(f"{address} {phone}", phone),
+        distinct_limits=distinct_phone_limits(request, address, phone),
     )
 
 
-def failing_key(request: HttpRequest, address: str, phone: str) -> str:
-    """Return for whom a failure counts: nobody else is refused for it.
+def _phone_layer(key: str, phone: str) -> Layer | None:
+    if not phone:
+        return None
+    return Layer("phone", key, settings.LIMIT_PHONE)
 
-    The account, or the phone at this address, or the browser. The failures of browsers without an
-    id count for the other browsers without one at this address.
+
+def failure_key(request: HttpRequest, address: str, phone: str) -> str:
+    """Return the key that a failure of this request counts for; other clients have other keys.
+
+    It is the account, else the phone at this address, else the browser. Browsers without an id at
+    one address share a key.
     """
     if account := account_in_session(request):
         return f"account {account}"
@@ -148,101 +181,112 @@ def failing_key(request: HttpRequest, address: str, phone: str) -> str:
     return f"anonymous {address}"
 
 
-def distinct_phones(
+def distinct_phone_limits(
     request: HttpRequest, address: str, phone: str, *, is_venue: bool = False
 ) -> tuple[DistinctLimit, ...]:
-    """Return the limits of different phones, which no challenge lifts.
+    """Return the limits of different phones. No challenge lifts them.
 
-    A response tells whether a phone has an account. None for a phone that has signed in in this
-    browser: its owner learns nothing, and strangers cannot keep them out.
+    They slow down clients that test which phones have an account. A phone that has signed in in
+    this browser has none: its owner learns nothing new, and strangers cannot lock the owner out.
     """
     if not phone or phone == account_phone(request) or is_own_phone(request, phone):
         return ()
     block = phone[:-BLOCK_DIGITS]
-    found = [DistinctLimit("phones_block", block, settings.LIMIT_PHONES_BLOCK, phone)]
+    limits = [DistinctLimit("phones_block", block, settings.LIMIT_PHONES_BLOCK, phone)]
     if browser := request.session.get(BROWSER_KEY):
-        found.append(DistinctLimit("phones_browser", browser, settings.LIMIT_PHONES_BROWSER, phone))
+        limits.append(
+            DistinctLimit("phones_browser", browser, settings.LIMIT_PHONES_BROWSER, phone)
+        )
     if is_venue:
-        found.append(DistinctLimit("phones_address", address, settings.LIMIT_PHONES_VENUE, phone))
+        limits.append(DistinctLimit("phones_address", address, settings.LIMIT_PHONES_VENUE, phone))
     else:
         near = f"{address} {block}"
-        found.append(DistinctLimit("phones_address", address, settings.LIMIT_PHONES_ADDRESS, phone))
-        found.append(DistinctLimit("phones_near", near, settings.LIMIT_PHONES_NEAR, phone))
-    return tuple(found)
+        limits.append(
+            DistinctLimit("phones_address", address, settings.LIMIT_PHONES_ADDRESS, phone)
+        )
+        limits.append(DistinctLimit("phones_near", near, settings.LIMIT_PHONES_NEAR, phone))
+    return tuple(limits)
 
 
-def venue_budget(request: HttpRequest, limiting: Limiting) -> Budget | None:
-    """Return the budget of a network that some event names as its venue's."""
+def venue_limits(request: HttpRequest, check: LimitCheck) -> RequestLimits | None:
+    """Return the limits of an address in the network of an event's venue, None for any other."""
     address = client_address(request)
-    usual = limiting.budget
-    if usual.requests.subject != address or not venues.have(address):
+    refused = check.limits
+    if refused.requests.subject != address or not venue_networks.contain(address):
         return None
-    return Budget(
+    return RequestLimits(
         requests=Layer("ip", f"venue {address}", settings.LIMIT_VENUE),
-        failing=usual.failing,
-        phone=usual.phone,
-        distinct_limits=distinct_phones(request, address, limiting.phone, is_venue=True),
-        times=max(1, settings.LIMIT_VENUE // settings.LIMIT_IP),
+        failure_key=refused.failure_key,
+        phone=refused.phone,
+        distinct_limits=distinct_phone_limits(request, address, check.phone, is_venue=True),
+        allowance_factor=max(1, settings.LIMIT_VENUE // settings.LIMIT_IP),
     )
 
 
-def own_budget(request: HttpRequest, limiting: Limiting) -> Budget | None:
-    """Return the budget of a browser that has solved the challenge it was asked for."""
-    found = pass_of(request, purpose_of(limiting))
-    if found is None:
+def challenge_limits(request: HttpRequest, check: LimitCheck) -> RequestLimits | None:
+    """Return the limits of a browser that has passed the challenge for this refusal, else None."""
+    browser_pass = find_pass(request, challenge_purpose(check))
+    if browser_pass is None:
         return None
-    browser, limit = found
-    key = f"browser {browser} {limiting.phone}".rstrip()
-    return Budget(
+    browser, limit = browser_pass
+    browser_and_phone = f"browser {browser} {check.phone}".rstrip()
+    key = ""
+    if check.policy.route:
+        # The challenge lifts the block of the default key, so failures count for another key.
+        key = f"solved {browser_and_phone}"
+    return RequestLimits(
         requests=Layer("ip", f"browser {browser}", limit),
-        # Not the key that is blocked: the challenge lifts that.
-        failing=f"solved {key}" if limiting.policy.route else "",
-        phone=Layer("phone", key, settings.LIMIT_PHONE) if limiting.phone else None,
-        distinct_limits=limiting.budget.distinct_limits,
+        failure_key=key,
+        phone=_phone_layer(browser_and_phone, check.phone),
+        distinct_limits=check.limits.distinct_limits,
     )
 
 
-def purpose_of(limiting: Limiting) -> str:
-    """Return what a challenge is asked for: to go on with this phone, or from this address.
+def challenge_purpose(check: LimitCheck) -> str:
+    """Return the purpose of the challenge that lifts a refusal: "phone" or "address".
 
-    "" when no challenge would help: past the limits of different phones, and of routes that have
-    a layer of their own.
+    "" when no challenge lifts it: for the limits of different phones, and for routes that count
+    requests in a layer of their own.
     """
-    decision, budget = limiting.decision, limiting.budget
-    if not limiting.policy.is_shared or decision.refused_by_distinct_limit:
+    decision = check.decision
+    if not check.policy.is_shared or decision.refused_by_distinct_limit:
         return ""
-    return "phone" if budget.phone and "ip" not in decision.refused_by else "address"
+    if check.limits.phone is None or "ip" in decision.refused_by:
+        return "address"
+    return "phone"
 
 
-def count_failure(request: HttpRequest, limiting: Limiting, status: int) -> None:
-    """Count a refused form or call; past the route's allowance, block its key on that route."""
-    policy, budget = limiting.policy, limiting.budget
-    is_failure = 400 <= status < 500 and status not in policy.forgives
-    if not budget.failing or not is_failure or status == 429 or limiting.decision.is_local:
+def count_failure(request: HttpRequest, check: LimitCheck, status: int) -> None:
+    """Count a response that refuses a form or a call. Block its key past the route's allowance."""
+    policy, limits = check.policy, check.limits
+    is_failure = 400 <= status < 500 and status != 429 and status not in policy.forgives
+    if not is_failure or not limits.failure_key or check.decision.is_local:
         return
-    allowance = settings.LIMIT_ROUTES[policy.route] * budget.times
+    allowance = settings.LIMIT_ROUTES[policy.route] * limits.allowance_factor
     usage = get_usage(
         request,
         group=policy.route,
-        key=lambda group, request: hash_of(budget.failing),
+        key=lambda group, request: hash_of(limits.failure_key),
         rate=f"{allowance}/m",
         increment=True,
     )
     if usage and usage["count"] >= allowance:
-        block_for(f"{policy.route} {budget.failing}", usage["time_left"])
+        block_for(_block_name(policy, limits), usage["time_left"])
 
 
 def count_missing(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-    """Count what does not exist, and past its allowance answer 429. No other route is touched."""
-    key = failing_key(request, client_address(request), "")
+    """Count a 404 or 405, and replace it by a 429 past the allowance. Blocks no route."""
+    key = failure_key(request, client_address(request), "")
     decision = acquire([Layer("missing", key, settings.LIMIT_ROUTES["promo_pages"])])
-    return response if decision.allowed else refuse(request, decision)
+    if decision.allowed:
+        return response
+    return refuse(request, decision)
 
 
 def allows_handshake(scope: Any, session: Any) -> bool:
-    """Say whether a websocket may open, before its ticket is looked up.
+    """Say whether a websocket may open. Its ticket is looked up only afterwards.
 
-    Each process counts by itself: a round trip would hold up all sockets of its event loop.
+    Each process counts by itself: a round trip to Redis would block all sockets of its event loop.
     """
     layers = [Layer("sockets_address", socket_address(scope), settings.LIMIT_SOCKETS_ADDRESS)]
     if account := session.get(SESSION_KEY):
@@ -254,20 +298,26 @@ def allows_handshake(scope: Any, session: Any) -> bool:
 
 
 def add_rate_limit_headers(response: HttpResponseBase, statuses: tuple[LayerStatus, ...]) -> None:
-    """Name the limits and what is left, in the fields of the present draft and the older ones.
+    """Add the limits and what is left of them: the fields of the IETF draft and the older ones.
 
-    The limits of different phones are left out: they tell what others have asked for.
+    The limits of different phones are left out: other clients use them up too, so they would show
+    the activity of others.
     """
-    shown = [each for each in statuses if isinstance(each.layer, Layer)]
+    shown = []
+    policies = []
+    remaining = []
+    for status in statuses:
+        layer = status.layer
+        if isinstance(layer, DistinctLimit):
+            continue
+        shown.append(status)
+        policies.append(f'"{layer.name}";q={layer.limit};w={WINDOW}')
+        remaining.append(f'"{layer.name}";r={status.remaining};t={status.reset}')
     if not shown:
         return
-    response["RateLimit-Policy"] = ", ".join(
-        f'"{each.layer.name}";q={each.layer.limit};w={WINDOW}' for each in shown
-    )
-    response["RateLimit"] = ", ".join(
-        f'"{each.layer.name}";r={each.remaining};t={each.reset}' for each in shown
-    )
-    tightest = min(shown, key=lambda each: (each.allowed, each.remaining))
+    response["RateLimit-Policy"] = ", ".join(policies)
+    response["RateLimit"] = ", ".join(remaining)
+    tightest = min(shown, key=lambda status: (status.allowed, status.remaining))
     response["RateLimit-Limit"] = str(tightest.layer.limit)
     response["RateLimit-Remaining"] = str(tightest.remaining)
     response["RateLimit-Reset"] = str(tightest.reset)

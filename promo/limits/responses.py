@@ -1,7 +1,7 @@
-"""The answer 429, as a page with a countdown and a way past it, and as JSON.
+"""The 429 response: a page with a countdown and the challenge, or JSON.
 
-A form that was refused is not lost: the page carries what was typed, in hidden fields, and sends it
-to the same step again once the challenge is solved.
+The page keeps the fields of a refused form in hidden fields, and sends them to the same step again
+after the challenge.
 """
 
 from dataclasses import dataclass
@@ -17,80 +17,97 @@ from django.urls import reverse
 from django.utils.http import urlencode
 
 from accounts.sessions import ensure_browser_id
-from promo.steps import step_at
+from promo.steps import step_from_path
 from snap.api_errors import error_body
 
-# Marks a form that is sent again, once for each purpose whose challenge was solved for it.
+# In a form that is sent again: a purpose whose challenge was solved for it. May be repeated.
 SOLVED_FIELD = "solved"
-# What the challenge's own forms send, and a step has no use for.
-OWN_FIELDS = {"csrfmiddlewaretoken", "altcha", "for", "next", "proof", SOLVED_FIELD}
-# Fields and characters of a step's form; what has more was not typed into one of ours.
+# Fields of the challenge's own forms. Steps do not read them.
+CHALLENGE_FIELDS = {"csrfmiddlewaretoken", "altcha", "for", "next", "proof", SOLVED_FIELD}
+# The most fields and characters of a form. The forms of steps have far fewer.
 MAX_FIELDS = 20
-MAX_TYPED = 4_000
+MAX_CHARACTERS = 4_000
 
 
 @dataclass(frozen=True)
 class SentForm:
-    """A step's form that was refused: where to, its fields, and what was solved for it so far."""
+    """A refused form of a step: its path, its fields, and the purposes that were solved for it."""
 
     path: str
     fields: tuple[tuple[str, str], ...]
     solved: tuple[str, ...]
 
     @classmethod
-    def of(cls, request: HttpRequest, path: str) -> Self | None:
-        """Return the form for the step at `path` that a request has sent, None if there is none.
+    def from_request(cls, request: HttpRequest, path: str) -> Self | None:
+        """Return the form that a request sends to the step at `path`, None when it sends none.
 
-        Without a valid CSRF token there is none: our page would send it again with a valid one.
+        Without a valid CSRF token there is no form: the page would send it again with a valid one.
         """
-        if request.method != "POST" or step_at(path.partition("?")[0]) is None:
+        if request.method != "POST" or step_from_path(path.partition("?")[0]) is None:
             return None
         try:
-            if not _is_from_our_page(request):
+            if not _has_valid_token(request):
                 return None
-            sent = [(name, value) for name, values in request.POST.lists() for value in values]
+            fields = _step_fields(request)
         except (RequestDataTooBig, UnreadablePostError):
             return None
-        fields = tuple(pair for pair in sent if pair[0] not in OWN_FIELDS)
-        if len(fields) > MAX_FIELDS or sum(len(name + value) for name, value in fields) > MAX_TYPED:
+        characters = sum(len(name) + len(value) for name, value in fields)
+        if len(fields) > MAX_FIELDS or characters > MAX_CHARACTERS:
             return None
-        return cls(path, fields, tuple(request.POST.getlist(SOLVED_FIELD)[:MAX_FIELDS]))
+        return cls(path, tuple(fields), tuple(request.POST.getlist(SOLVED_FIELD)[:MAX_FIELDS]))
+
+
+def _step_fields(request: HttpRequest) -> list[tuple[str, str]]:
+    fields = []
+    for name, values in request.POST.lists():
+        if name in CHALLENGE_FIELDS:
+            continue
+        for value in values:
+            fields.append((name, value))
+    return fields
 
 
 def render_too_many(request: HttpRequest, wait: int, purpose: str) -> HttpResponse:
-    """Answer that this was too often, that it may be tried in `wait` seconds, or go on at once."""
+    """Return the 429 response: retry in `wait` seconds, or pass the challenge for `purpose`."""
     if request.path.startswith("/api/"):
-        return _as_json(request, wait, purpose)
-    back = _way_back(request)
-    form = SentForm.of(request, back)
-    return render_challenge(request, purpose=purpose, back=back, form=form, wait=wait, status=429)
+        return _render_json(request, wait, purpose)
+    next_path = _next_path(request)
+    form = SentForm.from_request(request, next_path)
+    return render_challenge(
+        request, purpose=purpose, next_path=next_path, form=form, wait=wait, status=429
+    )
 
 
 def render_challenge(
     request: HttpRequest,
     *,
     purpose: str,
-    back: str,
+    next_path: str,
     form: SentForm | None,
     wait: int,
     status: int,
 ) -> HttpResponse:
-    """Show what a browser can do to go on: solve the challenge, or wait.
+    """Show the challenge for a purpose, and the seconds to wait without it.
 
-    Without a purpose no challenge would help, and none is offered. A form that comes again although
-    this challenge was solved for it can only wait.
+    Without a purpose no challenge is offered, nor for a form for which it was solved before.
     """
-    # Nobody is looked up for this page: it has to be cheap.
+    # The page has to be cheap: without this, it would look the account up.
     request.user = AnonymousUser()
     if purpose:
-        ensure_browser_id(request)  # The challenge is solved for this browser's id.
+        # Give the browser its id. The challenge is bound to it.
+        ensure_browser_id(request)
+    solved: tuple[str, ...] = ()
+    can_solve = True
+    if form is not None:
+        solved = (*form.solved, purpose)
+        can_solve = purpose not in form.solved
     context = {
         "wait": wait,
-        "back": back,
+        "next_path": next_path,
         "purpose": purpose,
         "form": form,
-        "solved": (*form.solved, purpose) if form else (),
-        "can_solve": form is None or purpose not in form.solved,
+        "solved": solved,
+        "can_solve": can_solve,
         "challenge_url": reverse("challenge:new") + "?" + urlencode({"for": purpose}),
     }
     response = render(request, "promo/too_many.html", context, status=status)
@@ -100,37 +117,39 @@ def render_challenge(
     return response
 
 
-def challenge_page(purpose: str) -> str:
+def challenge_page_url(purpose: str) -> str:
     return reverse("challenge:page") + "?" + urlencode({"for": purpose})
 
 
-def _as_json(request: HttpRequest, wait: int, purpose: str) -> HttpResponse:
+def _render_json(request: HttpRequest, wait: int, purpose: str) -> HttpResponse:
     challenge_url = ""
     if purpose:
-        challenge_url = challenge_page(purpose)
+        challenge_url = challenge_page_url(purpose)
     body = error_body(429, retry_after=wait, challenge_url=challenge_url)
     headers = {"Retry-After": str(wait), "Cache-Control": "no-store"}
     return JsonResponse(body, status=429, headers=headers)
 
 
-def _way_back(request: HttpRequest) -> str:
-    """Return where to go on: the same page, or all events after a form that is no step."""
-    is_page = request.method in {"GET", "HEAD"} or step_at(request.path_info)
-    return request.get_full_path() if is_page else reverse("promo:events")
+def _next_path(request: HttpRequest) -> str:
+    """Return the path to continue at: the same page or step, or all events for any other POST."""
+    is_page = request.method in {"GET", "HEAD"}
+    if is_page or step_from_path(request.path_info):
+        return request.get_full_path()
+    return reverse("promo:events")
 
 
 class TokenCheck(CsrfViewMiddleware):
-    """Django's check of a form's token, which here only says yes or no."""
+    """Django's check of a CSRF token, with an empty response instead of the error page."""
 
     def _reject(self, request: HttpRequest, reason: str) -> HttpResponseForbidden:
         return HttpResponseForbidden()
 
 
-def _is_from_our_page(request: HttpRequest) -> bool:
-    """Say whether a form has its CSRF token: limits refuse before Django's middleware checks."""
-    return TokenCheck(_no_answer).process_view(request, _no_answer, (), {}) is None
+def _has_valid_token(request: HttpRequest) -> bool:
+    """Check the CSRF token of a form. Limits are checked before Django's middleware checks it."""
+    return TokenCheck(_unused_view).process_view(request, _unused_view, (), {}) is None
 
 
-def _no_answer(request: HttpRequest) -> HttpResponse:
-    """Stand for the view that a check of a token asks for, and never calls."""
+def _unused_view(request: HttpRequest) -> HttpResponse:
+    """The view argument of the CSRF check, which never calls it."""
     raise NotImplementedError

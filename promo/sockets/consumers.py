@@ -19,7 +19,7 @@ from django.utils.translation.trans_real import (
 from accounts.models import sockets_of
 from accounts.sessions import SESSION_ID_KEY
 from guests.requests.tickets import Ticket, push_group
-from promo.emergency import QUEUED_SECONDS, was_given_to
+from promo.emergency import QUEUED_SECONDS, session_has_ticket
 from promo.limits.middleware import allows_handshake
 from promo.refusals import code_of_ticket, refusal_text
 from promo.rendering import ticket_context
@@ -53,7 +53,7 @@ class TicketConsumer(AsyncWebsocketConsumer):
         """Check the session before accepting, and join the groups before reading the ticket."""
         self.ticket_id = str(self.scope["url_route"]["kwargs"]["ticket_id"])
         session = read_session(self.scope)
-        is_known = SESSION_KEY in session or was_given_to(session, UUID(self.ticket_id))
+        is_known = SESSION_KEY in session or session_has_ticket(session, UUID(self.ticket_id))
         # Handshakes without a session are not counted: they cost no query, and must not use up the
         # limit of their address.
         if not is_known or not allows_handshake(self.scope, session):
@@ -91,7 +91,7 @@ class TicketConsumer(AsyncWebsocketConsumer):
         try:
             return await ticket_loader.find(ticket_id, session)
         except DatabaseAwayError:
-            if was_given_to(session, ticket_id):
+            if session_has_ticket(session, ticket_id):
                 return FoundTicket(TicketAccess.GIVEN)
             return FoundTicket(TicketAccess.NOTHING)
 

@@ -1,5 +1,5 @@
-// Shows the challenge where there is one, and sends its solution off by itself. Where it cannot work
-// (no secure context, no module), the form for waiting stays.
+// Starts the widget of each challenge on the page and submits its solution. Where the widget cannot
+// run (no secure context, no modules), the form for waiting stays.
 
 async function start(form) {
   form.dataset.started = "";

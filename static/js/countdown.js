@@ -1,4 +1,4 @@
-// Counts down to a moment, then shows what was waiting for it:
+// Counts down, then hides the elements with data-before and shows those with data-after:
 // <div data-countdown="seconds"> <… data-before> <… data-clock></… data-before> <… data-after hidden>
 
 function inWords(seconds) {

@@ -1,4 +1,4 @@
-// The dialog in which the steps are shown, and what is said when no answer comes.
+// The dialog that shows the steps, and the messages for requests without a response.
 
 const dialog = document.getElementById("dialog");
 const flow = document.getElementById("flow");
@@ -19,7 +19,7 @@ function open(id) {
   }
 }
 
-// The first step came with the page. Taps that are meant for a new tab are left to the browser.
+// Opens the first step, which is in the page already. The browser handles taps that open a new tab.
 function openFirstStep(event) {
   const link = event.target.closest("[data-first-step]");
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) {
@@ -27,12 +27,12 @@ function openFirstStep(event) {
   }
   event.preventDefault();
   open("first-step");
-  // As HTMX does, which then goes back to the page by reloading it.
+  // HTMX sets the same state on its history entries, and reloads the page when Back leads to one.
   history.replaceState({ htmx: true }, "", location.href);
   history.pushState({ htmx: true }, "", link.href);
 }
 
-// Whoever got a ticket in the dialog finds it on the event's page; everybody else finds the event.
+// Leaves the dialog: with a ticket the event's page is loaded again, to show the ticket.
 function afterClosing() {
   if (flow.querySelector("#ticket")) {
     location.assign(dialog.dataset.page);
@@ -69,7 +69,7 @@ document.body.addEventListener("htmx:beforeRequest", (event) => {
   flow?.querySelector(".problem")?.remove();
 });
 
-// Nothing could keep the request: the form stays as it is and is sent again.
+// A 503 with Retry-After: the request was not stored. The form stays as it is and is sent again.
 document.body.addEventListener("htmx:responseError", (event) => {
   const { xhr, elt, target } = event.detail;
   const wait = Number(xhr.getResponseHeader("Retry-After"));
@@ -86,14 +86,14 @@ for (const name of ["htmx:sendError", "htmx:timeout", "htmx:responseError"]) {
   });
 }
 
-// An error page comes whole; what it says fits in here.
+// An error response is a whole page. The dialog shows only its message.
 document.body.addEventListener("htmx:beforeSwap", (event) => {
   if (event.detail.target === flow && /^\s*<!doctype/i.test(event.detail.serverResponse)) {
     event.detail.selectOverride = "#message";
   }
 });
 
-// Signing in changes the token that every form of the page must carry.
+// Signing in changes the CSRF token. Copies the new token into all forms of the page.
 document.body.addEventListener("htmx:afterSettle", (event) => {
   const fresh = event.detail.elt.querySelector("[name=csrfmiddlewaretoken]");
   if (fresh) {

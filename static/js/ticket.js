@@ -1,14 +1,15 @@
-// Follows a ticket until it has ended. The websocket only brings the news sooner: the page asks as
-// well, often while it has no socket and seldom while it has one.
+// Updates a ticket until its state is final. A websocket pushes new states. The page polls as well:
+// often without an open websocket, seldom with one.
 
+// Milliseconds between two polls.
 const WITHOUT_SOCKET = 1000;
 const WITH_SOCKET = 12000;
-// The first time, soon: with Redis away the socket stays open and brings nothing.
+// The first poll comes sooner: while Redis is away, the socket is open but pushes nothing.
 const FIRST_WITH_SOCKET = 5000;
 const SLOW = { queued: 2000, waitlisted: 30000 };
-// After an answer that says nothing of the ticket: something is away, and may be back any time.
+// After a failed poll: a server is away, and may be back at any time.
 const AFTER_FAILURE = 3000;
-// What the socket says when there is something to see that it may not carry itself.
+// The message of a socket that may not push the new state itself: the page has to poll.
 const ASK = "ask";
 
 let socketIsOpen = false;
@@ -33,8 +34,17 @@ function stateIn(html) {
 }
 
 function delay() {
-  const slow = hasFailed ? AFTER_FAILURE : SLOW[shownState().split("-")[0]];
-  return slow ?? (!socketIsOpen ? WITHOUT_SOCKET : hasAsked ? WITH_SOCKET : FIRST_WITH_SOCKET);
+  if (hasFailed) {
+    return AFTER_FAILURE;
+  }
+  const [state] = shownState().split("-");
+  if (state in SLOW) {
+    return SLOW[state];
+  }
+  if (!socketIsOpen) {
+    return WITHOUT_SOCKET;
+  }
+  return hasAsked ? WITH_SOCKET : FIRST_WITH_SOCKET;
 }
 
 function plan() {
@@ -46,7 +56,7 @@ function plan() {
     htmx.swap(watch(), "", { swapStyle: "delete" });
     return;
   }
-  // Spread out, so that a thousand phones do not ask in step.
+  // The random factor spreads the polls of many phones.
   timer = setTimeout(ask, asksAgain ? 0 : delay() * (0.8 + 0.4 * Math.random()));
 }
 
@@ -55,7 +65,7 @@ function ask() {
     asksAgain = false;
     plan();
   } else if (watch() && asking === watch()) {
-    // What is on its way may be older than the reason to ask, and htmx would drop a second request.
+    // The response on its way may be older than the new state, and htmx would drop a second request.
     asksAgain = true;
   } else if (watch()) {
     hasAsked = true;
@@ -74,7 +84,7 @@ document.body.addEventListener("htmx:wsOpen", () => {
   plan();
 });
 
-// A socket that did not even open changes nothing, and puts nothing off: it is tried again and again.
+// A socket that failed to open changes nothing: htmx tries it again, and the next poll is not delayed.
 document.body.addEventListener("htmx:wsClose", () => {
   if (socketIsOpen) {
     socketIsOpen = false;
@@ -82,7 +92,7 @@ document.body.addEventListener("htmx:wsClose", () => {
   }
 });
 
-// The same state again is no news; swapping it in would restart what moves and be read out twice.
+// Ignores a state that is shown already: a swap would restart animations and be read out again.
 document.body.addEventListener("htmx:wsBeforeMessage", (event) => {
   if (event.detail.message === ASK) {
     event.preventDefault();
@@ -101,18 +111,18 @@ document.body.addEventListener("htmx:beforeSwap", (event) => {
   const state = stateIn(event.detail.serverResponse);
   const { status } = event.detail.xhr;
   if (status === 429 || status >= 500) {
-    // Asked too often, or nobody can say: what is shown stays, and the next time comes.
+    // Too many requests, or a server error: the shown state stays until the next poll.
     event.detail.shouldSwap = false;
     return;
   }
   if (!state) {
-    // Signed out meanwhile, most likely: the page itself knows what to show.
+    // The response has no ticket, probably after signing out: the whole page is loaded.
     location.reload();
   }
   event.detail.shouldSwap = event.detail.shouldSwap && state !== "" && state !== shownState();
 });
 
-// A socket that dropped is opened again after 1, 2, 4 and then 8 seconds, spread out.
+// A closed socket is opened again after 1, 2, 4 and then 8 seconds, times a random factor.
 htmx.config.wsReconnectDelay = (tries) => Math.min(1000 * 2 ** tries, 8000) * (0.5 + Math.random());
 
 document.body.addEventListener("htmx:beforeRequest", (event) => {

@@ -181,8 +181,10 @@ def test_the_api_names_the_challenge_and_takes_its_solution(account: User) -> No
 def test_two_phones_in_the_same_state_get_the_same_response() -> None:
     """The response does not depend on why an account gets no code."""
     one, other = make_account(email=""), make_account(is_active=False)
-    told = [Visitor(make_event()).give_phone(each.phone or "").status_code for each in (one, other)]
-    assert told == [403, 403]
+    statuses = [
+        Visitor(make_event()).give_phone(each.phone or "").status_code for each in (one, other)
+    ]
+    assert statuses == [403, 403]
 
 
 # Time until the next code -------------------------------------------------------------------------

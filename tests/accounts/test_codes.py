@@ -250,8 +250,8 @@ def test_the_api_refuses_a_blocked_phone_without_the_reason() -> None:
         browser = Client(headers={"accept-language": "en"})
         browser.force_login(account)
         body = {"event_id": event.pk}
-        told = browser.post("/api/client-auth/guests/create-async", body, "application/json")
-        return told.status_code, told.content
+        response = browser.post("/api/client-auth/guests/create-async", body, "application/json")
+        return response.status_code, response.content
 
     status, body = answer_to(blocked)
     assert status == 403

@@ -6,7 +6,7 @@ from django.utils import timezone
 from accounts.models import User
 from notifications.models import Email
 from tests.factories import make_account, make_event, make_staff
-from tests.guests.claims.test_admin import admin_of
+from tests.guests.admin.test_claims import admin_of
 from tests.helpers.visitors import PHONE, Visitor, error_beside, last_code, location_of, state_in
 
 pytestmark = pytest.mark.django_db

@@ -133,8 +133,8 @@ def test_an_event_can_require_a_proof_before_the_qr_code() -> None:
     assert state_in(shown) == "unproven"
     assert str(guest.qr_token) not in html_of(shown)
     assert visitor.get(f"/guest/{guest.qr_token}").status_code == 404
-    told = visitor.get(f"/api/client-auth/guests/requests/{request.ticket_id}").json()
-    assert (told["state"], str(guest.qr_token) in str(told)) == ("unproven", False)
+    body = visitor.get(f"/api/client-auth/guests/requests/{request.ticket_id}").json()
+    assert (body["state"], str(guest.qr_token) in str(body)) == ("unproven", False)
     assert not Email.objects.filter(kind="qr_code").exists()
 
     assert visitor.open("prove").status_code == 200

@@ -276,8 +276,8 @@ def test_a_journal_entry_of_an_ended_session_belongs_to_no_browser() -> None:
     ticket = response.json()["ticketId"]
     assert GuestRequest.objects.get(ticket_id=ticket).browser == ""
     create_due_guests()
-    told = thief.get(f"/api/client-auth/guests/requests/{ticket}").json()
-    assert not told.get("data")
+    body = thief.get(f"/api/client-auth/guests/requests/{ticket}").json()
+    assert not body.get("data")
 
 
 # Sockets ------------------------------------------------------------------------------------------

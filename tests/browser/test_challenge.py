@@ -29,7 +29,10 @@ def test_a_browser_past_the_limit_solves_a_challenge_and_continues(
 ) -> None:
     event = make_event()
     page, complaints = phone.new_page(), []
-    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    page.on(
+        "console",
+        lambda message: complaints.append(message.text) if message.type == "error" else None,
+    )
     page.on("pageerror", lambda error: complaints.append(str(error)))
     for _ in range(6):
         page.goto(f"{web}/promo/{event.slug}/")
@@ -96,7 +99,7 @@ def test_the_page_sends_a_code_again_after_the_challenge(
 ) -> None:
     page, account = phone.new_page(), make_account()
     sent: list[str] = []
-    page.on("request", lambda asked: sent.append(f"{asked.method} {asked.url}"))
+    page.on("request", lambda request: sent.append(f"{request.method} {request.url}"))
     digits = come_to_the_code(page, strict_web, account, in_dialog=in_dialog)
     with _held_challenge(page):
         page.locator("#flow input[name=code]").fill(f"{digits[:3]}-{digits[3:]}")

@@ -11,7 +11,7 @@ from playwright.sync_api import BrowserContext, Page, Route, WebSocket, expect
 
 from accounts.models import BlockedPhone
 from guests.models import GuestRequest
-from guests.requests.places import cancel_guest
+from guests.requests.places import cancel_guests
 from tests.factories import make_account, make_event, make_guest, make_request, make_staff
 from tests.helpers import servers
 from tests.helpers.browser import (
@@ -44,7 +44,7 @@ def phone_on_list() -> GuestRequest:
 
 def cancelled() -> GuestRequest:
     guest = make_guest()
-    cancel_guest(guest, acting_user=make_staff())
+    cancel_guests(guest.event_id, [guest.pk], acting_user=make_staff())
     return GuestRequest.objects.get(guest=guest)
 
 
@@ -165,18 +165,18 @@ def test_a_ticket_stays_on_screen_while_its_requests_fail(
         sign_in(phone, stack, request.account)
         page = phone.new_page()
         page.goto(f"/promo/{request.event.slug}/ticket/{request.ticket_id}/")
-        asked: list[str] = []
+        polls: list[str] = []
 
         def fail(route: Route) -> None:
-            asked.append(route.request.url)
+            polls.append(route.request.url)
             route.fulfill(status=503, body="<h1>Away</h1>", content_type="text/html")
 
         page.route("**/ticket/**", fail)
         for _ in range(150):
             page.wait_for_timeout(100)
-            if len(asked) > 1:
+            if len(polls) > 1:
                 break
-        assert len(asked) > 1, "the page stopped polling"
+        assert len(polls) > 1, "the page stopped polling"
         expect(page.locator("#ticket[data-state=processing]")).to_be_visible()
         page.unroute("**/ticket/**")
     expect_qr(page, timeout=15_000)

@@ -7,7 +7,7 @@ from django.utils import timezone
 from accounts.models import User
 from guests.actor import acting_as
 from guests.models import Guest, GuestRequest, StateChange
-from guests.requests.places import cancel_guest
+from guests.requests.places import cancel_guests
 from tests.factories import make_event, make_guest
 
 pytestmark = pytest.mark.django_db
@@ -36,7 +36,7 @@ def test_a_request_and_its_guest_leave_lines_that_name_the_process() -> None:
 def test_what_staff_do_names_their_account(manager: User) -> None:
     event = make_event(capacity=1)
     guest, waiting = make_guest(event), make_guest(event)
-    cancel_guest(guest, acting_user=manager)
+    cancel_guests(guest.event_id, [guest.pk], acting_user=manager)
     who = f"account:{manager.pk}"
     assert lines(guest=guest)[-1] == ("on_list", "cancelled", who)
     assert lines(guest=waiting)[-1] == ("waiting", "on_list", who)

@@ -29,7 +29,7 @@ from guests.emergency.journal import get_journal
 from guests.emergency.replay import replay_requests
 from guests.models import DeadEntry, Event, Guest, GuestRequest
 from guests.requests.creating import create_due_guests
-from guests.requests.places import cancel_guest, fill_free_places
+from guests.requests.places import cancel_guests, fill_free_places
 from notifications.models import Email
 from notifications.sending import send_due_emails
 from notifications.services import queue_email
@@ -119,7 +119,7 @@ def cancel_and_fill() -> None:
     guest = make_guest(event)
     for _ in range(3):
         make_guest(event)
-    cancel_guest(guest, acting_user=make_staff())
+    cancel_guests(guest.event_id, [guest.pk], acting_user=make_staff())
     Event.objects.update(capacity=3)
     event.refresh_from_db()
     fill_free_places(event)

@@ -50,9 +50,9 @@ def watched(page: Page) -> list[str]:
     """Return a list that collects the errors of a page: scripts, and violations of the CSP."""
     errors: list[str] = []
 
-    def listen(said: ConsoleMessage) -> None:
-        if said.type == "error" and not any(each in said.text for each in REFUSED_FORMS):
-            errors.append(said.text)
+    def listen(message: ConsoleMessage) -> None:
+        if message.type == "error" and not any(each in message.text for each in REFUSED_FORMS):
+            errors.append(message.text)
 
     page.on("console", listen)
     page.on("pageerror", lambda error: errors.append(str(error)))

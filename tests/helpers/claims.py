@@ -1,4 +1,4 @@
-"""A phone that two people claim: its holder registered first, somebody else claims it."""
+"""A phone that two people claim: its holder registered first, and another visitor claims it."""
 
 import re
 from datetime import timedelta

@@ -26,7 +26,7 @@ PHONE = "+351961234567"
 FORM = re.compile(r'<form [^>]*action="([^"]+)"[^>]*>(.*?)</form>', re.DOTALL)
 LINK = re.compile(r'<a [^>]*href="([^"]+)"')
 HIDDEN = re.compile(r'<input type="hidden" name="(step)" value="([^"]*)"')
-ABOUT_A_PHONE = {"code", "register", "claim", "prove"}
+PHONE_STEPS = {"code", "register", "claim", "prove"}
 PERSON = {"first_name": "Inês", "last_name": "Exemplo", "email": "ines@example.com"}
 
 
@@ -152,7 +152,7 @@ def last_code(account: User) -> LoginCode:
 def _step_in(address: str) -> str:
     """Return the step that an address leads to if it is about a phone, "" otherwise."""
     name = address.partition("?")[0].rstrip("/").rpartition("/")[2]
-    return name if name in ABOUT_A_PHONE else ""
+    return name if name in PHONE_STEPS else ""
 
 
 # Reading responses --------------------------------------------------------------------------------

@@ -86,7 +86,7 @@ def test_going_back_to_an_old_form_leads_to_the_same_qr_code(step: str) -> None:
     assert rows() == before
 
 
-def test_going_back_and_registering_as_somebody_else_changes_nothing() -> None:
+def test_going_back_and_registering_another_person_changes_nothing() -> None:
     visitor = Visitor(make_event())
     visitor.give_phone()
     visitor.register()

@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 from django.test import Client
 
 from guests.models import Event
-from guests.requests.places import cancel_guest
+from guests.requests.places import cancel_guests
 from tests.factories import (
     make_account,
     make_event,
@@ -152,7 +152,8 @@ def test_events_of_the_visitor_come_first_with_their_state(language: str) -> Non
     make_guest(waited, account)
     make_guest(held, account)
     Event.objects.filter(pk=held.pk).update(list_closes_at=Now())
-    cancel_guest(make_guest(given_up, account), acting_user=make_staff())
+    cancelled = make_guest(given_up, account)
+    cancel_guests(given_up.pk, [cancelled.pk], acting_user=make_staff())
     visitor = Visitor(other, language=language)
     strangers = html_of(visitor.get("/promo/"))
     response = visitor.signed_in(account).get("/promo/")

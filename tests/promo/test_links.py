@@ -12,7 +12,8 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from promo.links import open_link
-from promo.rendering import EACH_ONES_CSRF
+from promo.rendering import CSRF_PLACEHOLDER
+from promo.steps import Step
 from tests.factories import make_account, make_event, make_event_promoter
 from tests.helpers.visitors import signed_step
 
@@ -31,6 +32,12 @@ def test_a_cached_link_makes_no_query(settings: Settings, django_assert_num_quer
     with django_assert_num_queries(0):
         link = open_link(event.slug, promoter.code)
     assert (link.event, link.promoter) == (event, promoter)
+
+
+def test_templates_can_write_the_url_of_each_step() -> None:
+    link = open_link(make_event().slug, "")
+    for step in Step:
+        assert getattr(link, f"{step}_url") == link.step_url(step)
 
 
 def test_a_change_of_staff_shows_when_the_link_expires(settings: Settings) -> None:
@@ -137,10 +144,10 @@ def test_addresses_with_different_queries_share_a_cached_page(
     address = f"/promo/{make_event().slug}/"
     for number in range(5):
         client.get(f"{address}?click={number}")
-    page = client.get(f'{address}?click="><script>&{EACH_ONES_CSRF}').content.decode()
+    page = client.get(f'{address}?click="><script>&{CSRF_PLACEHOLDER}').content.decode()
     assert len(open_link(address.split("/")[2], "").pages) == 1
     assert '"><script>' not in page
-    assert page.count(EACH_ONES_CSRF) == 1  # The visitor's own text; no token replaced it.
+    assert page.count(CSRF_PLACEHOLDER) == 1  # The visitor's own text; no token replaced it.
 
 
 def test_the_steps_of_a_new_visitor_make_few_queries(

@@ -35,10 +35,10 @@ def ask_for_a_place(page: Page) -> None:
     page.click("form.step .button")
 
 
-def wait_for_socket(page: Page, heard: list[object]) -> None:
+def wait_for_socket(page: Page, received: list[object]) -> None:
     """Wait until the page's socket has received the present state."""
     for _ in range(400):
-        if heard:
+        if received:
             return
         page.wait_for_timeout(50)
     pytest.fail("the socket received nothing")
@@ -47,12 +47,12 @@ def wait_for_socket(page: Page, heard: list[object]) -> None:
 def test_a_page_polls_although_its_socket_is_open(stack: Stack, page: Page) -> None:
     """FIRST_WITH_SOCKET in ticket.js sets the first poll. Without it a page polls after 12 s."""
     page.clock.install()
-    heard: list[object] = []
-    page.on("websocket", lambda opened: opened.on("framereceived", lambda it: heard.append(it)))
+    received: list[object] = []
+    page.on("websocket", lambda opened: opened.on("framereceived", lambda it: received.append(it)))
     with stack.frozen("worker"), stack.frozen("sweeper"):
         ask_for_a_place(page)
         expect(page.locator("#ticket[data-state=processing]")).to_be_visible()
-        wait_for_socket(page, heard)
+        wait_for_socket(page, received)
         with stack.frozen("ws"):
             create_due_guests()
             wait_for(lambda: GuestRequest.objects.get().state == "created")

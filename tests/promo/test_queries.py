@@ -41,10 +41,10 @@ def guest(event: Event) -> Visitor:
 @contextmanager
 def queries(expected: int) -> Iterator[None]:
     """Check the number of statements in a block, BEGIN and COMMIT included."""
-    with CaptureQueriesContext(connection) as asked:
+    with CaptureQueriesContext(connection) as captured:
         yield
-    said = "\n".join(query["sql"][:160] for query in asked.captured_queries)
-    assert len(asked) == expected, f"{len(asked)} queries:\n{said}"
+    statements = "\n".join(query["sql"][:160] for query in captured.captured_queries)
+    assert len(captured) == expected, f"{len(captured)} queries:\n{statements}"
 
 
 def test_the_event_page_makes_one_query(guest: Visitor) -> None:

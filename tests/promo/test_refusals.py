@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from guests.claims.admin import PROBLEMS
+from guests.admin.claims import PROBLEMS
 from promo.api.schema import CachedSchemaGenerator
 from promo.refusals import REFUSALS
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 from accounts.models import BlockedPhone, User
 from guests.models import Event
 from guests.qr.codes import image_url
-from guests.requests.places import cancel_guest
+from guests.requests.places import cancel_guests
 from notifications.models import Email
 from tests.factories import make_account, make_event, make_guest, make_staff
 from tests.helpers.events import cancelled_event, closed_event, full_event, future_event
@@ -122,7 +122,7 @@ def test_a_full_list_offers_the_waiting_list() -> None:
 def test_a_waiting_guest_gets_a_free_place() -> None:
     first = make_guest(make_event(capacity=1))
     visitor, ticket_url = registered(first.event)
-    cancel_guest(first, acting_user=make_staff())
+    cancel_guests(first.event_id, [first.pk], acting_user=make_staff())
     assert state_in(visitor.get(ticket_url)) == "created"
     cancelled = Visitor(first.event).signed_in(first.account)
     assert state_in(cancelled.look()) == "cancelled"

@@ -54,8 +54,8 @@ def test_each_spelling_counts_for_the_same_phone_and_block(settings: Settings, p
         429 if path != REGISTER else 201
     )
     settings.LIMIT_PHONE = 0
-    told = [send(path, json.dumps({**person, "phone": each})).status_code for each in SPELLINGS]
-    assert told == [429] * len(SPELLINGS)
+    statuses = [send(path, json.dumps({**person, "phone": each})).status_code for each in SPELLINGS]
+    assert statuses == [429] * len(SPELLINGS)
 
 
 @pytest.mark.parametrize("country", ["PT", "PT ", " PT", "\tPT", "PT\n"])
@@ -166,8 +166,12 @@ def call_application(method: str, path: str, content_type: str) -> tuple[int, by
 @pytest.mark.parametrize("kind", [FORM, "multipart/form-data; boundary=x", "text/plain", JSON])
 def test_pages_accept_only_utf8(parameters: str, kind: str) -> None:
     event = make_event()
-    asked = [("POST", f"/promo/{event.slug}/-/phone/"), ("GET", "/challenge/?for=a"), ("GET", "/")]
-    for method, path in asked:
+    requests = [
+        ("POST", f"/promo/{event.slug}/-/phone/"),
+        ("GET", "/challenge/?for=a"),
+        ("GET", "/"),
+    ]
+    for method, path in requests:
         status, body = call_application(method, path, f"{kind}; {parameters}")
         assert status == 415, method
         assert b"<h1" in body

@@ -59,7 +59,7 @@ def by_api(stack: Stack, request: GuestRequest, cookie: str) -> str:
 def by_socket(stack: Stack, request: GuestRequest, cookie: str, kind: str) -> str:
     """Return all messages of a socket until it closes or is silent, "" when it is refused."""
     url = f"ws://localhost:{stack.ws_port}/ws/{kind}/{request.ticket_id}/"
-    heard = ""
+    received = ""
     try:
         with connect(
             url,
@@ -68,9 +68,9 @@ def by_socket(stack: Stack, request: GuestRequest, cookie: str, kind: str) -> st
             proxy=None,
         ) as opened:
             while True:
-                heard += str(opened.recv(timeout=1))
+                received += str(opened.recv(timeout=1))
     except (InvalidStatus, ConnectionClosed, TimeoutError):
-        return heard
+        return received
 
 
 # Viewers by name, each with a function that returns their cookie for a request.
@@ -154,9 +154,9 @@ def test_a_dead_entry_is_the_same_on_every_surface(
     assert f'data-state="{state}' in by_page(stack, request, own)
     assert f'"state":"{state}"' in by_api(stack, request, own).replace(" ", "")
     assert by_socket(stack, request, own, "promo") == "ask"
-    heard = by_socket(stack, request, own, "guest-updates")
-    assert '"type": "guest_creation_failed"' in heard
-    assert f'"code": "{code}"' in heard
+    received = by_socket(stack, request, own, "guest-updates")
+    assert '"type": "guest_creation_failed"' in received
+    assert f'"code": "{code}"' in received
     other = cookie({BROWSER_KEY: BROWSER})
     assert by_socket(stack, request, other, "guest-updates") == ""
     assert "data-state" not in by_page(stack, request, other)

@@ -14,6 +14,6 @@ def quiet(stack: Stack) -> Iterator[Stack]:
     starts = {name: len(stack.log(name)) for name in ("web", "ws")}
     yield stack
     time.sleep(0.2)
-    said = {name: stack.log(name)[start:] for name, start in starts.items()}
-    assert "Internal Server Error" not in said["web"]
-    assert "Traceback" not in said["ws"], said["ws"]
+    logged = {name: stack.log(name)[start:] for name, start in starts.items()}
+    assert "Internal Server Error" not in logged["web"]
+    assert "Traceback" not in logged["ws"], logged["ws"]

@@ -24,7 +24,7 @@ UNKNOWN = {"name": "altcha", "skip_reason": "not found"}
 
 
 @pytest.mark.parametrize(
-    ("packages", "status", "said"),
+    ("packages", "status", "expected"),
     [
         ([], 0, "NOT checked"),
         ([UNKNOWN, UNKNOWN], 0, "advisories not reachable, NOT checked"),
@@ -37,10 +37,10 @@ def test_only_packages_with_a_result_count_as_checked(
     advisories: ModuleType,
     packages: list[dict[str, object]],
     status: int,
-    said: str,
+    expected: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert advisories.verdict(packages) == status
     printed = capsys.readouterr()
-    assert said in printed.out + printed.err
+    assert expected in printed.out + printed.err
     assert ("packages checked" in printed.out) == any("vulns" in package for package in packages)

@@ -7,7 +7,7 @@ from accounts.models import Claim, User
 from guests.claims.services import grant_unanswered_claims
 from notifications.models import Email
 from tests.factories import make_account, make_event, make_staff
-from tests.guests.claims.test_admin import admin_of, decide_url
+from tests.guests.admin.test_claims import admin_of, decide_url
 from tests.helpers.claims import CLAIMANT, claim_without_a_place, let_a_day_pass, register_holder
 from tests.helpers.visitors import PHONE, Visitor, error_beside, location_of
 from tests.notifications.test_recipients import SPELLINGS, VICTIM, sent_to_victim

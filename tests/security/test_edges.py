@@ -68,9 +68,9 @@ def test_responses_with_personal_data_are_not_cached(settings: Settings) -> None
         path = address_of(route, guest)
         for client in (Client(), visitor.browser, staff):
             for response in (client.get(path), client.post(path, {"phone": "961234567"})):
-                said = response.headers.get("Cache-Control", "")
-                assert "no-store" in said, (path, response.status_code, said)
-                assert "public" not in said, path
+                cache_control = response.headers.get("Cache-Control", "")
+                assert "no-store" in cache_control, (path, response.status_code, cache_control)
+                assert "public" not in cache_control, path
                 walked += 1
     assert walked > 600
 
@@ -193,12 +193,12 @@ def test_only_the_browser_of_a_ticket_sees_that_it_is_queued() -> None:
     curious = Visitor(event)
     curious.browser.cookies["session"] = session_of(make_account())
     with open_breaker():
-        asked = owner.browser.post(
+        response = owner.browser.post(
             "/api/client-auth/guests/create",
             {"event_id": event.pk},
             content_type="application/json",
         )
-        ticket = asked.json()["ticketId"]
+        ticket = response.json()["ticketId"]
         page = f"/promo/{event.slug}/ticket/{ticket}/"
         call = f"/api/client-auth/guests/requests/{ticket}"
         assert owner.get(call).json()["state"] == "queued"
@@ -269,9 +269,9 @@ def test_the_databases_log_quotes_neither_rows_nor_statements() -> None:
         register(phone=account.phone or "", language="en", **form)
     assert servers.postgresql is not None
     log = servers.postgresql.log_path
-    said = log.read_text(errors="replace")
-    assert "duplicate key" in said
-    assert [text for text in ("961777888", "Citada", "quoted2@") if text in said] == []
+    content = log.read_text(errors="replace")
+    assert "duplicate key" in content
+    assert [text for text in ("961777888", "Citada", "quoted2@") if text in content] == []
     assert log.stat().st_mode & 0o077 == 0
 
 
@@ -318,12 +318,12 @@ def test_no_error_writes_a_token_into_any_log(stack: Stack) -> None:
         http.get(f"{stack.url}/admin/?next={path}")
         http.get(f"{stack.url}/nowhere?back={path}&proof={SIGNED}")
     http.get(f"{stack.url}/nowhere", headers={"cookie": f"session={SIGNED}"})
-    said = "".join(stack.log(name)[start:] for name, start in starts.items())
-    assert "Internal Server Error" in said
-    assert "IsADirectoryError" in said
-    assert "[hidden]" in said
+    logged = "".join(stack.log(name)[start:] for name, start in starts.items())
+    assert "Internal Server Error" in logged
+    assert "IsADirectoryError" in logged
+    assert "[hidden]" in logged
     for secret in (token, SIGNED, SIGNED.rpartition(":")[2]):
-        assert secret not in said
+        assert secret not in logged
 
 
 def knock(port: int, path: str) -> None:

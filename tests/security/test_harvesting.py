@@ -72,14 +72,14 @@ class Robot:
 
 def test_one_address_learns_twenty_neighbouring_numbers() -> None:
     robot = Robot()
-    told = sum(robot.check(in_a_row(number)) for number in range(100))
-    assert told == 20
+    revealed = sum(robot.check(in_a_row(number)) for number in range(100))
+    assert revealed == 20
 
 
 def test_all_addresses_learn_sixty_numbers_of_a_block() -> None:
     robots = [Robot(f"203.0.113.{number}") for number in range(10)]
-    told = sum(robots[number % 10].check(in_a_row(number)) for number in range(100))
-    assert told == 60
+    revealed = sum(robots[number % 10].check(in_a_row(number)) for number in range(100))
+    assert revealed == 60
 
 
 def test_one_address_cannot_use_up_the_limit_of_a_block() -> None:
@@ -93,11 +93,11 @@ def test_one_address_cannot_use_up_the_limit_of_a_block() -> None:
 def test_a_browser_learns_five_random_numbers() -> None:
     browser = Client()
     browser.get("/challenge/new")
-    told = [reveals(post(browser, CHECK, phone=at_random(number))) for number in range(8)]
+    revealed = [reveals(post(browser, CHECK, phone=at_random(number))) for number in range(8)]
     solve(browser, "address")
     solve(browser, "phone")
-    told += [reveals(post(browser, CHECK, phone=at_random(number))) for number in range(8, 12)]
-    assert told == [True] * 5 + [False] * 7
+    revealed += [reveals(post(browser, CHECK, phone=at_random(number))) for number in range(8, 12)]
+    assert revealed == [True] * 5 + [False] * 7
     again = post(browser, CHECK, phone=at_random(0))
     assert reveals(again), "a phone that the browser has asked for counts once"
 
@@ -188,5 +188,5 @@ def test_without_the_store_each_process_counts_for_itself() -> None:
     if servers.valkey is None:
         pytest.skip("the tests' Valkey is not ours to stop")
     servers.valkey.stop()
-    told = [reveals(post(Client(), CHECK, phone=in_a_row(number))) for number in range(25)]
-    assert sum(told) == 20
+    revealed = [reveals(post(Client(), CHECK, phone=in_a_row(number))) for number in range(25)]
+    assert sum(revealed) == 20

@@ -88,8 +88,8 @@ def test_every_response_of_the_web_process_has_security_headers(stack: Stack) ->
         expected = dict(ALWAYS)
         if name == "media":
             expected["cross-origin-resource-policy"] = "same-site"
-        said = {header: response.headers.get(header) for header in expected}
-        assert said == expected, name
+        headers = {header: response.headers.get(header) for header in expected}
+        assert headers == expected, name
         assert_is_strict(response.headers)
         if response.headers.get("content-type", "").startswith("text/html"):
             assert "camera=()" in response.headers["permissions-policy"], name
@@ -166,14 +166,14 @@ def test_production_uses_https_only(stack: Stack) -> None:
     done = subprocess.run(
         command, env=env, cwd=BASE_DIR, capture_output=True, text=True, check=True
     )
-    said = json.loads(done.stdout)
-    assert said["hsts"] == "max-age=31536000; includeSubDomains; preload"
-    assert "ws:" not in said["csp"]
-    assert {cookie[0] for cookie in said["cookies"]} == {
+    printed = json.loads(done.stdout)
+    assert printed["hsts"] == "max-age=31536000; includeSubDomains; preload"
+    assert "ws:" not in printed["csp"]
+    assert {cookie[0] for cookie in printed["cookies"]} == {
         "__Host-csrf",
         "__Host-language",
         "__Host-session",
     }
-    for cookie in said["cookies"]:
+    for cookie in printed["cookies"]:
         assert cookie[1:] == [True, True, "Lax", "/", ""]
-    assert said["redirect"] == [301, "https://snap.example/promo/"]
+    assert printed["redirect"] == [301, "https://snap.example/promo/"]

@@ -51,8 +51,8 @@ def test_no_address_starts_a_line_of_the_log_or_a_header(
         assert response.status_code == 404
         assert "evil" not in str(response.headers)
         assert "evil" not in response.cookies
-    said = capsys.readouterr().err
-    assert not re.search(rf"^{re.escape(FORGED)}", said, re.MULTILINE)
+    logged = capsys.readouterr().err
+    assert not re.search(rf"^{re.escape(FORGED)}", logged, re.MULTILINE)
 
 
 @pytest.mark.parametrize("line_break", ["\r\n", "\n", "\r"])

@@ -56,8 +56,8 @@ def test_signing_out_in_an_outage_ends_the_copies(event: Event, *, has_place: bo
         event = make_seen_event(slug="outra")
     thief = copy_of(browser)
     stop_database_after_a_sweep()
-    said = html_of(browser.browser.post("/sign-out/"))
-    assert "ends when it answers again" in said
+    page = html_of(browser.browser.post("/sign-out/"))
+    assert "ends when it answers again" in page
     for path in pages:
         assert guest.name not in html_of(thief.get(path))
     assert 'action="/sign-out/"' not in html_of(thief.get(f"/promo/{event.slug}/"))
@@ -122,10 +122,10 @@ def test_an_outage_does_not_sign_a_browser_in_as_its_previous_user(
     assert state_in(response) == "registered_elsewhere"
     assert "Alda" not in html_of(response)
     phone = {"phone": friend.phone}
-    told = browser.browser.post(
+    checked = browser.browser.post(
         "/api/client-auth-v2/check-phone", phone, content_type="application/json"
     )
-    assert told.json()["userId"] is None
+    assert checked.json()["userId"] is None
     assert browser.browser.session[SESSION_KEY] == str(owner.pk)
 
 

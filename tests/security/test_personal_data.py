@@ -73,20 +73,20 @@ class Browser:
 def messages_of_celery() -> Iterator[list[str]]:
     """Collect all commands that the broker receives."""
     assert servers.valkey is not None
-    heard: list[str] = []
+    commands: list[str] = []
     with Redis.from_url(f"{servers.valkey.url}/3") as client, client.monitor() as monitor:
 
         def listen() -> None:
-            for said in monitor.listen():
-                if LAST_WORD in said["command"]:
+            for entry in monitor.listen():
+                if LAST_WORD in entry["command"]:
                     return
-                if said["db"] == 3:
-                    heard.append(said["command"])
+                if entry["db"] == 3:
+                    commands.append(entry["command"])
 
         listener = threading.Thread(target=listen)
         listener.start()
         try:
-            yield heard
+            yield commands
         finally:
             with Redis.from_url(servers.valkey.url) as another:
                 another.echo(LAST_WORD)
@@ -136,8 +136,8 @@ def test_nothing_that_names_a_guest_leaves_the_database(
     assert found_in(metrics) == []
     assert found_in(" ".join(browser.addresses)) == []
     for name in PROCESSES:
-        said = stack.log(name)[begun[name] :]
-        assert found_in(said) == [], name
+        log = stack.log(name)[begun[name] :]
+        assert found_in(log) == [], name
     # The search finds the data where they belong.
     account = User.objects.get(phone=PHONE)
     assert found_in(f"{account.phone} {account.first_name} {account.email}")

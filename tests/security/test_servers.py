@@ -27,13 +27,13 @@ REFUSALS = {b"302", b"400", b"403", b"413", b"414", b"431", b"505"}
 
 
 @contextmanager
-def connections(port: int, count: int, said: bytes) -> Iterator[list[socket.socket]]:
+def connections(port: int, count: int, sent: bytes) -> Iterator[list[socket.socket]]:
     """Hold connections open that have sent only these bytes."""
     with ExitStack() as held:
         opened = []
         for _ in range(count):
             each = held.enter_context(socket.create_connection(("localhost", port), timeout=10))
-            each.sendall(said)
+            each.sendall(sent)
             opened.append(each)
         yield opened
 
@@ -52,14 +52,14 @@ def request_head(stack: Stack, length: int, path: str = "/promo/x/-/phone/") -> 
     ).encode()
 
 
-@pytest.mark.parametrize("said", [b"", b"GET /promo/ HTTP/1.1\r\nHost: x\r\nX-Slow: "])
-def test_endless_headers_do_not_block_visitors(stack: Stack, said: bytes) -> None:
+@pytest.mark.parametrize("sent", [b"", b"GET /promo/ HTTP/1.1\r\nHost: x\r\nX-Slow: "])
+def test_endless_headers_do_not_block_visitors(stack: Stack, sent: bytes) -> None:
     event = make_event()
-    with connections(stack.web_port, SLOW, said) as held:
+    with connections(stack.web_port, SLOW, sent) as held:
         for _ in range(3):
             assert_visitors_are_served(stack, event.slug)
             for each in held:
-                each.sendall(b"x" if said else b"")
+                each.sendall(b"x" if sent else b"")
 
 
 def test_endless_bodies_do_not_block_visitors(stack: Stack) -> None:
@@ -90,7 +90,7 @@ def test_an_announced_gigabyte_is_refused_before_it_is_sent(stack: Stack) -> Non
 
 
 @pytest.mark.parametrize(
-    "said",
+    "sent",
     [
         b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n"
         b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nG",
@@ -106,13 +106,13 @@ def test_an_announced_gigabyte_is_refused_before_it_is_sent(stack: Stack) -> Non
         b"GET /" + b"a" * 500_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X: y\r\n" * 50_000 + b"\r\n",
     ],
-    ids=lambda said: repr(said[:40]),
+    ids=lambda sent: repr(sent[:40]),
 )
-def test_malformed_http_is_refused(stack: Stack, said: bytes) -> None:
+def test_malformed_http_is_refused(stack: Stack, sent: bytes) -> None:
     with socket.create_connection(("localhost", stack.web_port), timeout=10) as raw:
         raw.settimeout(10)
         try:
-            raw.sendall(said)
+            raw.sendall(sent)
             response = raw.recv(300)
         except (ConnectionError, TimeoutError):
             response = b""
@@ -129,10 +129,10 @@ def test_malformed_http_is_refused(stack: Stack, said: bytes) -> None:
 
 def test_endless_handshakes_do_not_block_visitors(idle: Stack) -> None:
     request = make_request()
-    said = b"GET /ws/promo/x/ HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+    sent = b"GET /ws/promo/x/ HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
     cookie = cookie_of(request.account)
     with (
-        connections(idle.ws_port, SLOW, said),
+        connections(idle.ws_port, SLOW, sent),
         open_socket(idle, request.ticket_id, cookie=cookie) as opened,
     ):
         assert receive(opened)["type"] == "guest_processing"
@@ -153,8 +153,8 @@ def test_many_sockets_of_one_client_do_not_block_visitors(idle: Stack) -> None:
             assert receive(opened)["type"] == "guest_processing"
 
 
-def send_and_hear(opened: ClientConnection, said: str) -> None:
-    opened.send(said)
+def send_and_hear(opened: ClientConnection, sent: str) -> None:
+    opened.send(sent)
     opened.recv(timeout=PATIENCE)
 
 

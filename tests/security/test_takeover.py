@@ -68,7 +68,7 @@ def test_the_holder_gets_an_email_at_once_and_the_thief_gets_none() -> None:
     event = make_event()
     registered(event)
     claim_and_try_codes(event, PHONE)
-    told = [message for message in mail.outbox if message.to == [PERSON["email"]]]
-    links = [body for body in (str(each.body) for each in told) if "/from-email/claim/" in body]
+    received = [message for message in mail.outbox if message.to == [PERSON["email"]]]
+    links = [body for body in (str(each.body) for each in received) if "/from-email/claim/" in body]
     assert len(links) == 1
     assert not [message for message in mail.outbox if message.to == [THIEF["email"]]]

@@ -1,4 +1,4 @@
-"""`manage.py pregenerate_qr <event> <n>`: draws and stores QR codes ahead of a rush."""
+"""`manage.py pregenerate_qr <event> <n>`: draw and store QR codes ahead of a rush."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -8,18 +8,18 @@ from django.core.management.base import BaseCommand, CommandError
 from guests.models import Event, PooledQr
 from guests.qr.codes import fill_pool
 
-STEP = 100
+STEP = 100  # codes between two lines of progress
 
 
 class Command(BaseCommand):
     help = (
-        "Fill the pool of QR codes until it holds n. All events take from one pool: the event says"
-        " for whose rush it is, and n may not be more than its places that are left."
+        "Fill the pool of QR codes until it holds n. All events take codes from one pool. The event"
+        " only limits n, to the number of its free places."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("event", help="the event's address, as in its promo link")
-        parser.add_argument("n", type=int, help="how many codes the pool is to hold")
+        parser.add_argument("n", type=int, help="the size of the pool after the command")
 
     def handle(self, *args: Any, event: str, n: int, **options: Any) -> None:
         found = Event.objects.filter(slug=event).first()

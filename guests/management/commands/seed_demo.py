@@ -1,4 +1,4 @@
-"""`manage.py seed_demo`: events to try SNAP with. A second run changes nothing but past dates."""
+"""`manage.py seed_demo`: load demo data. A second run only gives new dates to past events."""
 
 import secrets
 from argparse import ArgumentParser
@@ -32,10 +32,9 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        missing = [event for event in EVENTS if not Event.objects.filter(slug=event.slug).exists()]
-        posters = {event.slug: store_poster(event) for event in missing}
+        posters = store_posters()
         with transaction.atomic():
-            new = [event for event in missing if seed_event(event, posters[event.slug])]
+            new = [event for event in EVENTS if seed_event(event, posters)]
             seed_promoters(new)
             password = seed_staff(options["staff_password"])
             seed_guest()
@@ -43,7 +42,7 @@ class Command(BaseCommand):
             seed_requests(event)
         create_due_guests()
         for event in EVENTS:
-            give_new_dates(event)
+            renew_dates(event)
         self.print_links(options["url"] or settings.PUBLIC_URL, password)
 
     def print_links(self, url: str, password: str | None) -> None:
@@ -62,12 +61,19 @@ class Command(BaseCommand):
             )
 
 
-def store_poster(demo: DemoEvent) -> str:
-    return default_storage.save(f"posters/{demo.slug}.jpg", ContentFile(draw_poster(demo)))
+def store_posters() -> dict[str, str]:
+    """Draw and store the posters of events that do not exist yet. Return their names by slug."""
+    existing = set(Event.objects.values_list("slug", flat=True))
+    names = {}
+    for demo in EVENTS:
+        if demo.slug not in existing:
+            poster = ContentFile(draw_poster(demo))
+            names[demo.slug] = default_storage.save(f"posters/{demo.slug}.jpg", poster)
+    return names
 
 
-def seed_event(demo: DemoEvent, poster: str) -> bool:
-    """Make an event unless it is there. Return whether it was made."""
+def seed_event(demo: DemoEvent, posters: dict[str, str]) -> bool:
+    """Create an event unless it exists. Return whether it was created."""
     if Event.objects.filter(slug=demo.slug).exists():
         return False
     event = Event(
@@ -82,13 +88,13 @@ def seed_event(demo: DemoEvent, poster: str) -> bool:
         is_published=True,
         **demo.times(timezone.now()),
     )
-    event.poster = poster
+    event.poster = posters.get(demo.slug, "")
     event.save()
     return True
 
 
 def seed_promoters(events: list[DemoEvent]) -> None:
-    """Have the demo's promoters work for the events that are new."""
+    """Create the promoters and teams, and assign them to the new events."""
     for name in TEAMS:
         Team.objects.get_or_create(name=name)
     new = {event.slug for event in events}
@@ -120,7 +126,7 @@ def seed_staff(password: str | None) -> str | None:
 
 
 def seed_guest() -> None:
-    """Make an account to sign in with, which is on no list yet."""
+    """Create an account to sign in with that is on no list, unless it exists."""
     if not User.objects.filter(phone=GUEST_PHONE).exists():
         User.objects.create_user(
             GUEST_PHONE,
@@ -132,26 +138,26 @@ def seed_guest() -> None:
 
 
 def seed_requests(demo: DemoEvent) -> None:
-    """Have people ask for places at an event. They have no address, so no emails go out."""
+    """Make requests of invented people for an event. They have no email, so none is sent."""
     event = Event.objects.get(slug=demo.slug)
+    promoter = None
+    team = None
     at_event = EventPromoter.objects.filter(event=event).select_related("promoter", "team").first()
+    if at_event:
+        promoter = at_event.promoter
+        team = at_event.team
     for phone, first_name, last_name in people(demo.people):
-        account = User.objects.filter(phone=phone).first() or User.objects.create_user(
-            phone, first_name=first_name, last_name=last_name
-        )
+        account = User.objects.filter(phone=phone).first()
+        if account is None:
+            account = User.objects.create_user(phone, first_name=first_name, last_name=last_name)
         if not GuestRequest.objects.filter(event=event, account=account).exists():
-            request_place(
-                event,
-                account,
-                promoter=at_event.promoter if at_event else None,
-                team=at_event.team if at_event else None,
-            )
+            request_place(event, account, promoter=promoter, team=team)
 
 
-def give_new_dates(demo: DemoEvent) -> None:
-    """Announce an event anew once it is over, or its list has closed that should be open."""
+def renew_dates(demo: DemoEvent) -> None:
+    """Give an event new dates if it is over, or if a list that should be open has closed."""
     now = timezone.now()
     event = Event.objects.get(slug=demo.slug)
-    over = event.ends_at <= now or (demo.list_state != "closed" and event.list_closes_at <= now)
-    if over:
+    should_be_open = demo.list_state != "closed"
+    if event.ends_at <= now or (should_be_open and event.list_closes_at <= now):
         Event.objects.filter(pk=event.pk).update(**demo.times(now))

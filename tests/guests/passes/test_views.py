@@ -7,7 +7,7 @@ from django.core.files.storage import default_storage
 from django.test import Client
 
 from guests.qr.codes import image_name, image_url, pass_url
-from guests.requests.places import cancel_guest
+from guests.requests.places import cancel_guests
 from tests.factories import make_account, make_event, make_guest, make_staff
 from tests.helpers.scans import scan
 from tests.helpers.visitors import Visitor, file_of, html_of
@@ -42,7 +42,7 @@ def test_a_pass_shows_a_stranger_no_personal_data(is_signed_in: bool) -> None:
 def test_a_cancelled_pass_is_not_found() -> None:
     guest = make_guest()
     token = guest.qr_token
-    cancel_guest(guest, acting_user=make_staff())
+    cancel_guests(guest.event_id, [guest.pk], acting_user=make_staff())
     visitor = Visitor(guest.event).signed_in(guest.account)
     assert visitor.get(f"/guest/{token}").status_code == 404
     assert visitor.get("/guest/nobody-has-this-token").status_code == 404

@@ -16,7 +16,7 @@ from guests.models import Event, Guest, GuestRequest
 from guests.qr.codes import fill_pool, image_name
 from guests.requests.accepting import request_place
 from guests.requests.creating import create_due_guests, create_guests_for_event
-from guests.requests.places import cancel_guest
+from guests.requests.places import cancel_guests
 from notifications.models import Email
 from tests.factories import make_account, make_accounts, make_event, make_guest, make_staff
 from tests.helpers.guards import (
@@ -140,10 +140,10 @@ def test_who_cancelled_and_asks_again_is_last_in_line_with_a_new_code() -> None:
     event = make_event(capacity=1)
     guest, other = make_guest(event), make_guest(event)
     old_token, staff = guest.qr_token, make_staff()
-    cancel_guest(guest, acting_user=staff)
+    cancel_guests(guest.event_id, [guest.pk], acting_user=staff)
     again = make_guest(event, guest.account)
     assert (again.pk, again.state, again.qr_token) == (guest.pk, "waiting", None)
-    cancel_guest(other, acting_user=staff)
+    cancel_guests(other.event_id, [other.pk], acting_user=staff)
     again.refresh_from_db()
     assert again.state == "on_list"
     assert again.qr_token not in {None, old_token}

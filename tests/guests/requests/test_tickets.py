@@ -6,7 +6,7 @@ import pytest
 from django.db.models.functions import Now
 
 from guests.models import GuestRequest
-from guests.requests.tickets import LONGEST_GUESS, seconds_left
+from guests.requests.tickets import MAX_WAITED_SECONDS, seconds_left
 from tests.factories import make_request
 
 pytestmark = pytest.mark.django_db
@@ -23,11 +23,11 @@ def test_a_request_that_has_just_come_takes_a_second() -> None:
 
 
 def test_one_that_waits_is_told_to_expect_as_long_again() -> None:
-    assert 20 <= seconds_left_after(timedelta(seconds=20)) < LONGEST_GUESS
+    assert 20 <= seconds_left_after(timedelta(seconds=20)) < MAX_WAITED_SECONDS
 
 
 def test_nobody_is_told_more_than_a_minute_for_that() -> None:
-    assert seconds_left_after(timedelta(days=1)) == LONGEST_GUESS
+    assert seconds_left_after(timedelta(days=1)) == MAX_WAITED_SECONDS
 
 
 def test_who_is_in_line_is_so_by_the_databases_clock() -> None:

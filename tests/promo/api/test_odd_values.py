@@ -27,8 +27,8 @@ def test_an_idempotency_key_is_checked(call: str, key: str) -> None:
         HTTP_IDEMPOTENCY_KEY=key,
     )
     assert response.status_code == 400
-    told = response.json()
-    assert (told["success"], told["code"], list(told["fields"])) == (
+    body = response.json()
+    assert (body["success"], body["code"], list(body["fields"])) == (
         False,
         "invalid",
         ["Idempotency-Key"],

@@ -45,9 +45,9 @@ def test_a_response_within_the_limits_says_how_much_is_left(settings: Settings) 
     settings.LIMIT_PHONE = 5
     visitor = Visitor(make_event())
     assert visitor.look()["RateLimit"].startswith('"ip";r=9;t=')
-    asked = visitor.give_phone()
-    assert asked["RateLimit-Policy"] == '"ip";q=10;w=60, "phone";q=5;w=60'
-    assert asked["RateLimit-Remaining"] == "4"
+    response = visitor.give_phone()
+    assert response["RateLimit-Policy"] == '"ip";q=10;w=60, "phone";q=5;w=60'
+    assert response["RateLimit-Remaining"] == "4"
 
 
 def test_the_api_refuses_with_its_own_shape(settings: Settings) -> None:

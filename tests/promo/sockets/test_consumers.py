@@ -22,9 +22,9 @@ def test_a_request_with_a_later_turn_receives_its_position(idle: Stack) -> None:
     make_request(event)
     request = make_request(event)
     with open_socket(idle, request.ticket_id, cookie=cookie_of(request.account)) as opened:
-        heard = receive(opened)
-    assert (heard["type"], heard["position"]) == ("guest_processing", 2)
-    assert int(str(heard["estimated_completion"])) > 30
+        message = receive(opened)
+    assert (message["type"], message["position"]) == ("guest_processing", 2)
+    assert int(str(message["estimated_completion"])) > 30
 
 
 def test_the_owner_receives_the_present_state_and_then_changes(idle: Stack) -> None:
@@ -132,8 +132,8 @@ def test_messages_from_a_page_are_ignored(idle: Stack) -> None:
             b"\xff\xfe",
             '{"type": "ticket.changed"}',
         ]
-        for said in noise * 20:
-            opened.send(said)
+        for message in noise * 20:
+            opened.send(message)
         create_due_guests()
         assert receive(opened)["type"] == "guest_created"
 
@@ -147,8 +147,8 @@ def test_sockets_do_not_compress(idle: Stack) -> None:
     """Compression, which browsers offer, would double the memory of 5,000 waiting sockets."""
     request = make_request()
     with open_socket(idle, request.ticket_id, cookie=cookie_of(request.account)) as opened:
-        asked = opened.request.headers if opened.request else {}
-        assert "permessage-deflate" in asked["Sec-WebSocket-Extensions"]
+        headers = opened.request.headers if opened.request else {}
+        assert "permessage-deflate" in headers["Sec-WebSocket-Extensions"]
         assert opened.protocol.extensions == []
 
 

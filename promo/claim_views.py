@@ -1,4 +1,7 @@
-"""Claims on a phone: the claimant's pages, and what the links in emails to the holder do."""
+"""Views of claims on a phone: the claimant's pages, and the links in emails to the holder.
+
+The claims themselves are in `accounts/claims.py` and `guests/claims/`.
+"""
 
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
@@ -29,38 +32,32 @@ from snap.addresses import client_address
 from snap.limits.policy import PAGES, limited
 from snap.resilience.database import guarded_database
 
-# A decision that lets the same browser claim again.
-OVER = {Claim.State.REFUSED, Claim.State.UNDONE}
+# After a claim in one of these states the same browser can make another one.
+ENDED_STATES = {Claim.State.REFUSED, Claim.State.UNDONE}
 
 
 @limited(read=PAGES, write=REGISTER)
 @never_cache
 @require_http_methods(["GET", "POST"])
-@emergency_fallback(emergency.no_codes)
+@emergency_fallback(emergency.step_unavailable)
 def claim(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
-    """Take a claim on a phone from a browser that has asked for a code for it.
+    """Make a claim on the phone of the code step.
 
-    Also when no code was sent: squatters could use up the codes of their own account.
+    No code needs to have been sent: an impostor could use up the codes of the account.
     """
     link = open_link(event, promoter)
     account = _account_of_step(request)
     if account is None:
         return restart_steps(request, link)
     made = latest_claim(account, ensure_browser_id(request))
-    if made and made.state not in OVER:
+    if made and made.state not in ENDED_STATES:
         return _redirect_to_claim(request, link, made)
     form, phone = RegisterForm(request.POST or None), account.phone or ""
+    context = {"form": form, **_decision_rules()}
     if request.method == "GET" or not form.is_valid():
-        return render_step(request, link, "claim", {"form": form, **_rules()}, phone=phone)
+        return render_step(request, link, "claim", context, phone=phone)
     try:
-        made = make_claim(
-            account,
-            **form.cleaned_data,
-            language=get_language() or "",
-            browser=ensure_browser_id(request),
-            address=client_address(request),
-            event_slug=link.event.slug,
-        )
+        made = _make_claim(request, link, account, form)
         if sms_channel():
             send_login_code(
                 account, browser=ensure_browser_id(request), address=client_address(request)
@@ -68,7 +65,7 @@ def claim(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     except AccountError as error:
         if error.code == "email_taken":
             form.add_error("email", refusal_text(error.code))
-            return render_step(request, link, "claim", {"form": form, **_rules()}, phone=phone)
+            return render_step(request, link, "claim", context, phone=phone)
         if error.code != "too_many_codes":
             return render_step(request, link, "unavailable", {"refusal": error.code})
     assert made
@@ -78,9 +75,9 @@ def claim(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
 @limited(read=PAGES)
 @never_cache
 @require_safe
-@emergency_fallback(emergency.no_claims)
+@emergency_fallback(emergency.claim_unavailable)
 def claim_made(request: HttpRequest, event: str, promoter: str, claim_id: int) -> HttpResponse:
-    """Show how a claim stands, to the browser that made it."""
+    """Show the state of a claim to the browser that made it."""
     link = open_link(event, promoter)
     browser = request.session.get(BROWSER_KEY)
     made = Claim.objects.filter(pk=claim_id).select_related("account").first()
@@ -94,9 +91,10 @@ def claim_made(request: HttpRequest, event: str, promoter: str, claim_id: int) -
 @require_http_methods(["GET", "HEAD", "POST"])
 @guarded_database()
 def objection(request: HttpRequest, claim_id: int) -> HttpResponse:
-    """Take the holder's objection by the link in the email: the first time that it is opened.
+    """Make the holder's objection when the link in the email is opened for the first time.
 
-    The link proves the email as well. The page takes the objection back, and makes it again.
+    Opening the link also proves the email. The page has a form that withdraws the objection, and
+    one that makes it again.
     """
     claim = get_object_or_404(Claim.objects.select_related("account"), pk=claim_id)
     proof = request.GET.get("proof", "")
@@ -105,8 +103,10 @@ def objection(request: HttpRequest, claim_id: int) -> HttpResponse:
     if claim.is_undecided and (request.method == "POST" or is_link_opened(request)):
         prove_by_link(claim.account)
     if request.method == "POST":
-        move = withdraw_objection if request.POST.get("answer") == "withdraw" else object_to
-        move(claim)
+        if request.POST.get("answer") == "withdraw":
+            withdraw_objection(claim)
+        else:
+            object_to(claim)
         return HttpResponseRedirect(request.get_full_path(), status=303)
     was_withdrawn = was_objected_to(claim)
     if is_link_opened(request) and not was_withdrawn:
@@ -124,7 +124,7 @@ def objection(request: HttpRequest, claim_id: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @guarded_database()
 def welcome(request: HttpRequest, account_id: int) -> HttpResponse:
-    """Prove an account's email by the link in its welcome email. Nobody is signed in."""
+    """Prove an account's email by the link in its welcome email. The link signs nobody in."""
     account = get_object_or_404(User, pk=account_id)
     if not is_signature_for(request.GET.get("proof", ""), account, "welcome"):
         raise Http404("not a link to this account")
@@ -133,14 +133,30 @@ def welcome(request: HttpRequest, account_id: int) -> HttpResponse:
     return render(request, "promo/email_proven.html", {"is_proven": bool(account.verified_at)})
 
 
+def _make_claim(request: HttpRequest, link: PromoLink, account: User, form: RegisterForm) -> Claim:
+    return make_claim(
+        account,
+        **form.cleaned_data,
+        language=get_language() or "",
+        browser=ensure_browser_id(request),
+        address=client_address(request),
+        event_slug=link.event.slug,
+    )
+
+
 def _account_of_step(request: HttpRequest) -> User | None:
-    """Return the account of the phone that this step is about."""
+    """Return the account of the phone that the step is about."""
     phone = step_phone(request)
-    return find_account(phone) if phone else None
+    if not phone:
+        return None
+    return find_account(phone)
 
 
 def _holder_of(claim: Claim) -> User:
-    """Return who held the account when the claim was made, as far as a signature needs it."""
+    """Return the account that the claim was made on, with the email that it had then.
+
+    It has only the fields that a signature needs.
+    """
     if claim.state == Claim.State.GRANTED and claim.taken:
         return User(pk=claim.account_id, email=claim.taken["email"])
     return claim.account
@@ -157,16 +173,15 @@ def _redirect_to_claim(request: HttpRequest, link: PromoLink, made: Claim) -> Ht
 
 def _render_claim(request: HttpRequest, link: PromoLink, made: Claim) -> HttpResponse:
     phone = made.account.phone or ""
-    context = {
-        "claim": made,
-        # The code by SMS is typed in the code step, which has to know the phone.
-        "query": remember_phone(request, link.event.slug, phone) if phone and sms_channel() else "",
-        "code_sent": bool(sms_channel()) and made.logincode_set.usable().exists(),
-        **_rules(),
-    }
+    context: dict[str, object] = {"claim": made, **_decision_rules()}
+    if sms_channel() is not None:
+        context["code_sent"] = made.logincode_set.usable().exists()
+        if phone:
+            # The code by SMS is typed in the code step, which needs the phone.
+            context["query"] = remember_phone(request, link.event.slug, phone)
     return render_step(request, link, "claim_made", context, phone=phone)
 
 
-def _rules() -> dict[str, object]:
-    """Return what the pages say of how a claim is decided."""
+def _decision_rules() -> dict[str, object]:
+    """Return the rules of claims that pages show: the hours to object, and whether SMS is used."""
     return {"hours": answer_hours(), "has_sms": sms_channel() is not None}

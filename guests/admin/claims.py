@@ -1,4 +1,4 @@
-"""Claims on phones, as staff see and decide them."""
+"""Claims on phones in admin, where staff decide them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,10 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
-from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.functional import Promise
-from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -22,19 +19,26 @@ from django.views.decorators.http import require_http_methods
 
 from accounts.admin import PhoneSearchAdmin
 from accounts.exceptions import AccountError
-from accounts.models import Claim, ClaimChange, User
+from accounts.models import Claim
 from accounts.phones import masked_phone, readable_phone
+from guests.admin.base import (
+    EMPTY,
+    MAX_SHOWN,
+    acting_user,
+    link_to,
+    render_history,
+    render_lines,
+    render_time,
+    staff_names,
+)
 from guests.claims.services import grant_claim, may_decide, refuse_claim, undo_claim
 from guests.models import Guest
 from snap.admin import LongListAdmin, ReadOnlyAdmin
 
-NOTHING = "–"
-MOST_SHOWN = 50
-
 
 @dataclass(frozen=True)
 class Decision:
-    """What staff can do with a claim: its name and meaning, and the states that allow it."""
+    """A decision about a claim: its texts, the claim's states that allow it, and the service."""
 
     label: Promise
     meaning: Promise
@@ -86,7 +90,7 @@ PROBLEMS = {
 
 @admin.register(Claim)
 class ClaimAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
-    """Shows both sides of a claim. It changes by a decision only, which asks first."""
+    """Shows both sides of a claim. Only a decision changes it, after a page that asks."""
 
     change_form_template = "admin/accounts/claim/change_form.html"
     list_display = ["phone_masked", "claimant", "holder_now", "state", "event_slug", "created_at"]
@@ -114,7 +118,10 @@ class ClaimAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
     ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Claim | None = None) -> list[str]:
-        return [str(field) for _, options in self.fieldsets for field in options["fields"]]
+        fields: list[str] = []
+        for _title, options in self.fieldsets:
+            fields += map(str, options["fields"])
+        return fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Claim]:
         claims: QuerySet[Claim] = super().get_queryset(request)
@@ -135,36 +142,30 @@ class ClaimAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         claim = self.get_object(request, object_id)
-        offered = self._offered(request, claim) if claim else {}
-        context = {**(extra_context or {}), "decisions": offered}
+        context = {**(extra_context or {}), "decisions": {}}
+        if claim and self._may_decide(request, claim):
+            context["decisions"] = _decisions_for(claim.state)
         return super().change_view(request, object_id, form_url, context)
 
-    def _offered(self, request: HttpRequest, claim: Claim) -> dict[str, Decision]:
+    def _may_decide(self, request: HttpRequest, claim: Claim) -> bool:
         may_change = self.has_change_permission(request, claim)
-        if not may_change or not may_decide(claim.account, _acting_user(request)):
-            return {}
-        return {name: each for name, each in DECISIONS.items() if claim.state in each.states}
+        return may_change and may_decide(claim.account, acting_user(request))
 
     def decide(self, request: HttpRequest, pk: int, decision: str) -> HttpResponse:
-        """Ask first: places change hands. Then decide, as the claim stands at that moment."""
+        """Ask for confirmation on GET, since places change hands. Decide on POST.
+
+        The service checks the claim's state again under a lock.
+        """
         if decision not in DECISIONS:
             raise Http404("no such decision")
         claim = get_object_or_404(Claim.objects.select_related("account"), pk=pk)
-        user, chosen = _acting_user(request), DECISIONS[decision]
-        if not self.has_change_permission(request, claim) or not may_decide(claim.account, user):
+        if not self._may_decide(request, claim):
             raise PermissionDenied
+        chosen = DECISIONS[decision]
         if request.method == "GET":
-            context = {
-                **self.admin_site.each_context(request),
-                "title": chosen.label,
-                "decision": chosen,
-                "claim": claim,
-                "places": self.places(claim),
-                "opts": self.opts,
-            }
-            return TemplateResponse(request, "admin/accounts/claim/decide.html", context)
+            return self._render_confirmation(request, claim, chosen)
         try:
-            chosen.decide(claim, acting_user=user)
+            chosen.decide(claim, acting_user=acting_user(request))
         except AccountError as error:
             self.message_user(request, str(PROBLEMS[error.code]), messages.ERROR)
         else:
@@ -172,13 +173,30 @@ class ClaimAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
             self.message_user(request, str(chosen.done), messages.SUCCESS)
         return HttpResponseRedirect(reverse("admin:accounts_claim_change", args=[pk]))
 
+    def _render_confirmation(
+        self, request: HttpRequest, claim: Claim, decision: Decision
+    ) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "title": decision.label,
+            "decision": decision,
+            "claim": claim,
+            "places": self.places(claim),
+            "opts": self.opts,
+        }
+        return TemplateResponse(request, "admin/accounts/claim/decide.html", context)
+
     @admin.display(description=_("phone"), ordering="account__phone")
     def phone_masked(self, claim: Claim) -> str:
-        return masked_phone(claim.account.phone) if claim.account.phone else NOTHING
+        if not claim.account.phone:
+            return EMPTY
+        return masked_phone(claim.account.phone)
 
     @admin.display(description=_("phone"))
     def phone(self, claim: Claim) -> str:
-        return readable_phone(claim.account.phone) if claim.account.phone else NOTHING
+        if not claim.account.phone:
+            return EMPTY
+        return readable_phone(claim.account.phone)
 
     @admin.display(description=_("claimant"))
     def claimant(self, claim: Claim) -> str:
@@ -190,29 +208,30 @@ class ClaimAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
 
     @admin.display(description=_("account"))
     def holder_name(self, claim: Claim) -> SafeString:
-        url = reverse("admin:accounts_user_change", args=[claim.account_id])
-        return format_html('<a href="{}">{}</a>', url, claim.account)
+        return link_to("accounts_user_change", claim.account, pk=claim.account_id)
 
     @admin.display(description=_("email"))
     def holder_email(self, claim: Claim) -> str:
-        return claim.account.email or NOTHING
+        return claim.account.email or EMPTY
 
     @admin.display(description=_("proven at"))
     def proven_at(self, claim: Claim) -> str:
         account = claim.account
         if account.verified_at is None:
             return gettext("not proven")
-        return f"{_local(account.verified_at)} {account.get_proven_by_display()}"
+        return f"{render_time(account.verified_at)} {account.get_proven_by_display()}"
 
     @admin.display(description=_("since"))
     def since(self, claim: Claim) -> str:
-        return _local(claim.account.created_at)
+        return render_time(claim.account.created_at)
 
     @admin.display(description=_("places ahead"))
     def places(self, claim: Claim) -> str:
-        ahead = Guest.objects.upcoming().filter(account=claim.account_id).select_related("event")
-        lines = [(guest.event.title, guest.get_state_display(), guest.name) for guest in ahead]
-        return format_html_join(SafeString("<br>"), "{} · {} · {}", lines) or NOTHING
+        upcoming = Guest.objects.upcoming().filter(account=claim.account_id)
+        rows = []
+        for guest in upcoming.select_related("event"):
+            rows.append((guest.event.title, guest.get_state_display(), guest.name))
+        return render_lines("{} · {} · {}", rows) or EMPTY
 
     @admin.display(description=_("rights in admin"), boolean=True)
     def rights(self, claim: Claim) -> bool:
@@ -220,72 +239,50 @@ class ClaimAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
 
     @admin.display(description=_("claims"))
     def others(self, claim: Claim) -> str:
-        others = claim.account.claims.exclude(pk=claim.pk).order_by("-pk")[:MOST_SHOWN]
-        lines = [
-            (
-                reverse("admin:accounts_claim_change", args=[other.pk]),
-                other,
-                other.email,
-                other.get_state_display(),
-            )
-            for other in others
-        ]
-        return (
-            format_html_join(SafeString("<br>"), '<a href="{}">{}</a> · {} · {}', lines) or NOTHING
-        )
+        others = claim.account.claims.exclude(pk=claim.pk).order_by("-pk")[:MAX_SHOWN]
+        rows = []
+        for other in others:
+            link = link_to("accounts_claim_change", other, pk=other.pk)
+            rows.append((link, other.email, other.get_state_display()))
+        return render_lines("{} · {} · {}", rows) or EMPTY
 
     @admin.display(description=_("decided by"))
     def decided(self, claim: Claim) -> str:
-        return _names({claim.decided_by}).get(claim.decided_by, claim.decided_by) or NOTHING
+        names = {**_sides(), **staff_names([claim.decided_by])}
+        return names.get(claim.decided_by, claim.decided_by) or EMPTY
 
     @admin.display(description=_("what the claim has changed"))
     def before(self, claim: Claim) -> str:
-        """Who held the account before the claim was granted, and the places of then."""
+        """Return the holder and the places that the account had before the claim was granted."""
         if not claim.taken:
-            return NOTHING
+            return EMPTY
         taken = claim.taken
         proven = taken["verified_at"] or gettext("not proven")
         person = f"{taken['first_name']} {taken['last_name']}"
-        lines = [(f"{person} · {taken['email']} · {proven}",)]
-        lines += [(f"#{guest['id']} {guest['name']}",) for guest in taken["guests"]]
-        return format_html_join(SafeString("<br>"), "{}", lines)
+        rows = [[f"{person} · {taken['email']} · {proven}"]]
+        for guest in taken["guests"]:
+            rows.append([f"#{guest['id']} {guest['name']}"])
+        return render_lines("{}", rows)
 
     @admin.display(description=_("history"))
     def history(self, claim: Claim) -> str:
-        lines: list[ClaimChange] = list(claim.changes.all())
-        names, labels = _names({line.actor for line in lines}), dict(Claim.State.choices)
-        return format_html_join(
-            SafeString("<br>"),
-            "{} · {} → {} · {}",
-            [
-                (
-                    _local(line.at),
-                    labels.get(line.from_state, NOTHING),
-                    labels.get(line.to_state, line.to_state),
-                    names.get(line.actor, line.actor),
-                )
-                for line in lines
-            ],
-        )
+        return render_history(claim.changes.all(), Claim.State, actor_names=_sides())
 
 
-def _acting_user(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)
-    return request.user
+def _decisions_for(state: str) -> dict[str, Decision]:
+    """Return the decisions that a claim in this state allows, by name."""
+    allowed = {}
+    for name, decision in DECISIONS.items():
+        if state in decision.states:
+            allowed[name] = decision
+    return allowed
 
 
-def _local(at: Any) -> str:
-    return date_format(timezone.localtime(at), "SHORT_DATETIME_FORMAT")
-
-
-def _names(actors: set[str]) -> dict[str, str]:
-    """Return what an actor of the history is called: a member of staff by name, else in words."""
-    keys = [actor.removeprefix("account:") for actor in actors if actor.startswith("account:")]
-    staff = {f"account:{user.pk}": user.name for user in User.objects.filter(pk__in=keys)}
-    words = {
+def _sides() -> dict[str, str]:
+    """Return the names of the actors of a claim's history that are not staff."""
+    return {
         "claimant": gettext("the claimant"),
         "holder": gettext("the holder"),
         "phone": gettext("a code sent to the phone"),
         "time": gettext("nobody answered in time"),
     }
-    return words | staff
