@@ -31,10 +31,10 @@ from guests.exceptions import GuestError
 from guests.models import Event, GuestRequest
 from guests.requests.accepting import (
     check_list_takes_requests,
-    join_line,
     latest_request,
     places_of,
     request_place,
+    reserve_turn,
     wake_guests_worker,
 )
 from guests.requests.creating import create_guest_now, create_guest_while_waiting
@@ -282,7 +282,7 @@ def _register_and_request(
     request: HttpRequest, link: PromoLink, number: str, form: RegisterForm
 ) -> tuple[User, GuestRequest]:
     """Create the account and its request in one transaction. Raises AccountError, GuestError."""
-    due_in = join_line(link.event)
+    due_in = reserve_turn(link.event)
     with transaction.atomic():
         account = register_account(
             phone=number,

@@ -1,7 +1,6 @@
 """Events in admin."""
 
 import logging
-from functools import partial
 from typing import Any
 
 from django import forms
@@ -157,8 +156,8 @@ class EventAdmin(ChangedFieldsAdmin):
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
-        give_places = partial(self.give_free_places, request, form.instance)
-        transaction.on_commit(give_places, robust=True)
+        event = form.instance
+        transaction.on_commit(lambda: self.give_free_places(request, event), robust=True)
 
     def give_free_places(self, request: HttpRequest, event: Event) -> None:
         """Give one batch of free places to waiting guests. The sweeper gives the rest.

@@ -124,7 +124,7 @@ def _store(request: GuestRequest, due_in: float) -> GuestRequest:
     return request
 
 
-def join_line(event: Event) -> float:
+def reserve_turn(event: Event) -> float:
     """Count a request that a transaction is about to make. Return the seconds until its turn.
 
     Raises GuestError as `check_list_takes_requests` does. Not for use inside a transaction, because

@@ -28,6 +28,8 @@ class WakeUp:
     def __init__(self, task: str, *, interval: float) -> None:
         self.task = task
         self.interval = interval
+        # Django logs this name when a hook that runs after a commit fails.
+        self.__qualname__ = f"WakeUp({task})"
         self._reset()
         os.register_at_fork(after_in_child=self._reset)
 

@@ -75,11 +75,11 @@ def test_more_attempts_do_not_extend_a_lockout(client: Client, staff: User) -> N
     for n in range(2):
         sign_in(client, password=f"guess {n}", user_agent="another browser")
     for _ in range(3):
-        assert sign_in(client)["Retry-After"] == "900"
+        assert 880 <= int(sign_in(client)["Retry-After"]) <= 900
     AccessAttempt.objects.update(attempt_time=F("attempt_time") - timedelta(minutes=6))
     for _ in range(3):
         shown = sign_in(client)
-        assert shown["Retry-After"] in {"539", "540"}
+        assert 520 <= int(shown["Retry-After"]) <= 540
         assert "9 min" in html_of(shown)
     AccessAttempt.objects.update(attempt_time=F("attempt_time") - timedelta(minutes=9))
     assert sign_in(client).status_code == 302

@@ -1,8 +1,15 @@
-"""The list of private names is complete, and their packages have upper bounds."""
+"""The list of private names of other packages in tests/helpers/private_parts.py is complete."""
+
+import tomllib
 
 from snap.local.processes import BASE_DIR
-from tests.helpers.private_names import names_by_place
-from tests.helpers.private_parts import DOCUMENTED_NAMES, OUR_NAMES, PRIVATE_NAMES, UNDOCUMENTED
+from tests.helpers.private_parts import (
+    DOCUMENTED_NAMES,
+    OUR_NAMES,
+    PRIVATE_NAMES,
+    UNDOCUMENTED,
+    names_by_place,
+)
 
 
 def test_every_private_name_in_the_code_has_a_test_here() -> None:
@@ -24,8 +31,6 @@ def test_every_name_that_is_listed_here_is_in_the_code() -> None:
 
 
 def test_every_package_with_private_parts_in_use_has_an_upper_bound() -> None:
-    import tomllib
-
     project = tomllib.loads((BASE_DIR / "pyproject.toml").read_text())["project"]
     unbounded = []
     for package in [*PRIVATE_NAMES, *UNDOCUMENTED]:

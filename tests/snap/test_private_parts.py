@@ -1,8 +1,9 @@
 """Private parts of packages that the code relies on.
 
 They can change in any release. Each test fails with a sentence that names the package and our file.
-pyproject.toml has an upper bound for each of these packages. test_private_names.py finds private
-names in the code that are not listed in tests/helpers/private_parts.py.
+tests/helpers/private_parts.py lists the names, pyproject.toml has an upper bound for each package,
+and test_private_names.py finds names in the code that are not listed. The tests of psycopg are in
+resilience/test_psycopg_private_parts.py.
 """
 
 import asyncio
@@ -21,6 +22,8 @@ from kombu import Connection
 
 from accounts.models import User
 from tests.helpers.private_parts import UNDOCUMENTED, changed, require
+
+# channels_redis ----------------------------------------------------------------------------------
 
 CHANNEL_LAYER = "snap/channel_layer.py"
 
@@ -67,6 +70,9 @@ def test_channels_redis_subscribes_and_delivers_through_its_shards() -> None:
     asyncio.run(run())
 
 
+# qrcode ------------------------------------------------------------------------------------------
+
+
 def test_qrcode_draws_codewords_that_were_computed_elsewhere() -> None:
     import qrcode
     from qrcode.base import gexp, glog, rs_blocks
@@ -102,6 +108,9 @@ def test_qrcode_draws_codewords_that_were_computed_elsewhere() -> None:
         assert gexp(glog(number)) == number, changed(
             "qrcode", file, "gexp and glog, the arithmetic of the field"
         )
+
+
+# uvicorn -----------------------------------------------------------------------------------------
 
 
 def test_uvicorn_calls_the_parts_of_its_protocol_that_ours_changes() -> None:
@@ -171,6 +180,8 @@ def test_uvicorn_calls_the_parts_of_its_protocol_that_ours_changes() -> None:
     )
 
 
+# Celery and kombu --------------------------------------------------------------------------------
+
 CELERY = "snap/celery.py"
 
 
@@ -212,6 +223,9 @@ def test_kombu_passes_the_intervals_between_two_tries() -> None:
     )
 
 
+# Logs and metrics --------------------------------------------------------------------------------
+
+
 def test_granian_logs_with_the_logger_that_the_settings_name() -> None:
     from granian.log import LOGGING_CONFIG, logger
 
@@ -251,6 +265,9 @@ def test_prometheus_client_names_the_files_of_gauges_by_mode_and_process(tmp_pat
     assert not gauge.exists(), changed(
         "prometheus-client", file, "mark_process_dead, which removes the files of a process"
     )
+
+
+# Django and Django REST Framework ----------------------------------------------------------------
 
 
 def test_django_caches_the_user_of_a_request(rf: RequestFactory) -> None:

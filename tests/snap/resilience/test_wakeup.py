@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from django.conf import settings
+from django.db import transaction
 from redis import Redis
 
 from snap.resilience.wakeup import WakeUp
@@ -75,3 +76,17 @@ def test_the_wake_up_is_sent_without_another_call_when_the_broker_is_back(broker
     valkey.start()
     wait_for(lambda: not failed.is_failing())
     wait_for(lambda: messages(broker) >= 1)
+
+
+class FailingWakeUp(WakeUp):
+    def __call__(self) -> None:
+        raise RuntimeError("no thread can start")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_wake_up_that_fails_after_a_commit_skips_no_later_hook() -> None:
+    ran = []
+    with transaction.atomic():
+        transaction.on_commit(FailingWakeUp(TASK, interval=30), robust=True)
+        transaction.on_commit(lambda: ran.append("later"), robust=True)
+    assert ran == ["later"]

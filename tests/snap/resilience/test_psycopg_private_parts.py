@@ -1,4 +1,4 @@
-"""Private parts of psycopg and its pool. tests/snap/test_private_parts.py has other packages."""
+"""Private parts of psycopg and psycopg_pool (see tests/snap/test_private_parts.py)."""
 
 import time
 from typing import Any
@@ -38,7 +38,7 @@ def connect() -> ShortWaits:
     return ShortWaits.connect(**parameters, autocommit=True)
 
 
-def test_psycopg_waits_for_each_response_in_wait_and_raises_wait_timeout() -> None:
+def test_psycopg_waits_for_each_answer_in_wait_and_raises_wait_timeout() -> None:
     require(errors, {"_WaitTimeout"}, "psycopg", CONNECTIONS)
     own = connect()
     before = own.waits
@@ -49,7 +49,7 @@ def test_psycopg_waits_for_each_response_in_wait_and_raises_wait_timeout() -> No
     took = time.monotonic() - began
     own.close()
     assert own.waits > before, changed(
-        "psycopg", CONNECTIONS, "Connection.wait, which waits for each response"
+        "psycopg", CONNECTIONS, "Connection.wait, which waits for each answer"
     )
     assert isinstance(raised.value, errors._WaitTimeout), changed(
         "psycopg", CONNECTIONS, "errors._WaitTimeout, which Connection.wait raises at its timeout"
