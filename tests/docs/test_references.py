@@ -15,7 +15,7 @@ DOCUMENTS = [
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_what_a_document_names_exists(path: Path) -> None:
+def test_everything_that_a_document_names_exists(path: Path) -> None:
     problems = stale_references(path.read_text(), path.parent)
     assert not problems, "\n".join(problems)
 
@@ -33,7 +33,7 @@ def test_what_a_document_names_exists(path: Path) -> None:
         "`no-store`, `429`, `<template>`, `/promo/` and `make`",
     ],
 )
-def test_what_exists_is_no_problem(text: str) -> None:
+def test_an_existing_name_is_no_problem(text: str) -> None:
     assert stale_references(text) == []
 
 
@@ -63,5 +63,5 @@ def test_what_exists_is_no_problem(text: str) -> None:
         ("a span over `manage.py\ncoffee` lines", "There is no command coffee."),
     ],
 )
-def test_what_does_not_exist_is_found(text: str, problem: str) -> None:
+def test_a_missing_name_is_found(text: str, problem: str) -> None:
     assert stale_references(text) == [problem]

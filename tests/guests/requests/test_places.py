@@ -65,7 +65,7 @@ def test_a_guest_who_leaves_the_waiting_list_frees_no_place(manager: Any) -> Non
     assert broken_invariants() == []
 
 
-def test_nobody_is_promoted_when_the_event_is_over_or_cancelled(manager: Any) -> None:
+def test_no_guest_is_promoted_when_the_event_is_over_or_cancelled(manager: Any) -> None:
     for over in ({"cancelled_at": timezone.now()}, {"ends_at": timezone.now()}):
         event = make_event(capacity=1)
         guest, waiting = make_guest(event), make_guest(event)
