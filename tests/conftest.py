@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import Permission
 from django.db import close_old_connections
+from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from pytest_django import DjangoDbBlocker, Settings
 
@@ -19,6 +20,7 @@ from snap.resilience import database
 from tests import factories
 from tests.helpers import servers
 from tests.helpers.browser import PHONE_SCREEN
+from tests.helpers.own_servers import own_postgresql
 from tests.helpers.stack import Stack
 
 # A new Chromium would otherwise fetch updates, lists and experiments from the internet.
@@ -88,8 +90,7 @@ def stoppable_database(
     transactional_db: None, tmp_path: Path, settings: Settings
 ) -> Iterator[None]:
     """A database that the test may stop. It has an empty journal, and runs again afterwards."""
-    if servers.postgresql is None:
-        pytest.skip("only a server that the tests started may be stopped")
+    own_postgresql()  # Skips the test without one.
     settings.JOURNAL_PATH = tmp_path / "journal.sqlite3"
     clear_local_caches()
     database.breaker.succeeded()
@@ -219,6 +220,13 @@ def door_staff(db: None) -> User:
 def manager(db: None) -> User:
     """A superuser."""
     return factories.make_staff()
+
+
+@pytest.fixture
+def admin(client: Client, manager: User) -> Client:
+    """A browser in which the manager is signed in to admin."""
+    client.force_login(manager)
+    return client
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from django.utils import timezone
 from accounts.models import User
 from notifications.models import Email
 from tests.factories import make_account, make_event, make_staff
-from tests.guests.admin.test_claims import admin_of
+from tests.helpers.admin import admin_client
 from tests.helpers.visitors import PHONE, Visitor, error_beside, last_code, location_of, state_in
 
 pytestmark = pytest.mark.django_db
@@ -18,7 +18,7 @@ def correct(account: User, **changed: str) -> User:
     """Change fields of an account in admin, as staff, and return the account."""
     fields = ["phone", "first_name", "last_name", "email", "language"]
     form = {field: getattr(account, field) for field in fields} | {"is_active": "on"} | changed
-    response = admin_of(make_staff()).post(f"/admin/accounts/user/{account.pk}/change/", form)
+    response = admin_client(make_staff()).post(f"/admin/accounts/user/{account.pk}/change/", form)
     assert response.status_code == 302, response.content.decode()
     return User.objects.get(pk=account.pk)
 

@@ -35,7 +35,7 @@ def read_options(arguments: list[str]) -> argparse.Namespace:
         "--as-before", action="store_true", help="attacks: keep the figures as an older release's"
     )
     parser.add_argument("--quick", action="store_true", help="a few seconds, no document")
-    parser.add_argument("--report", action="store_true", help="only write the document anew")
+    parser.add_argument("--report", action="store_true", help="only write the document again")
     parser.add_argument("--out", type=Path, default=DOCS, help="folder of the document (docs)")
     options = parser.parse_args(arguments)
     if unknown := set(options.parts) - set(PARTS):
@@ -49,11 +49,11 @@ def read_options(arguments: list[str]) -> argparse.Namespace:
 def main() -> int:
     options = read_options(sys.argv[1:])
     if options.report:
-        # What SNAP measured needs no SNAP to be written down.
+        # Writing the document needs no running SNAP.
         importlib.import_module("tests.bench.report").write(options.out)
         return 0
     with ProductionStack(BASE_DIR / "var" / "bench") as stack:
-        # Settings are read from the environment that the stack has just made.
+        # Django reads its settings from the environment of the stack.
         os.environ.update(stack.own_env)
         django.setup()
         good: bool = importlib.import_module("tests.bench.run").run(stack, options)

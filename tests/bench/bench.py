@@ -1,4 +1,4 @@
-"""What each part of the bench is given: the stack, the event, and how long it may take."""
+"""The stack, the time and the phones that each part of the bench uses."""
 
 import secrets
 import time
@@ -14,13 +14,13 @@ from tests.bench.journey import Journey, Pauses, Phones
 from tests.bench.stack import ProductionStack
 
 CAPACITY = 50_000_000
-# Seconds that what a measurement has left behind may take.
+# Maximum seconds until the requests and emails of a measurement are done.
 SETTLE = 600.0
 
 
 @dataclass(frozen=True)
 class Bench:
-    """`seconds` is the length of one measurement. A `quick` bench shows only that it works."""
+    """`seconds` is the length of one measurement. A `quick` bench only shows that it works."""
 
     stack: ProductionStack
     seconds: float = 60.0
@@ -28,18 +28,18 @@ class Bench:
     phones: Phones = field(default_factory=Phones)
 
     def size(self, number: int) -> int:
-        """Return a number of things, smaller when the bench is quick."""
+        """Return the number, or a hundredth of it when the bench is quick."""
         return max(2, number // 100) if self.quick else number
 
     def settle(self) -> Figures:
-        """Wait until no request and no email is due, so that nothing measured next pays for it.
+        """Wait until no request and no email is due, so the next measurement is not affected.
 
-        Return the emails that were left, and the seconds they took.
+        Return the number of emails that were due, and the seconds until they were sent.
         """
         began, left = time.monotonic(), Email.objects.due().count()
         while GuestRequest.objects.due().exists() or Email.objects.due().exists():
             if time.monotonic() > began + SETTLE:
-                print("    what was left behind never ended", flush=True)
+                print("    requests or emails are still due", flush=True)
                 break
             time.sleep(0.2)
         return {"emails left": left, "emails seconds": time.monotonic() - began}
@@ -49,7 +49,7 @@ class Bench:
 
 
 def open_event(name: str) -> Event:
-    """Make an event whose list is open and does not fill up; another one in each run."""
+    """Make an event whose list is open and never full. Each run makes another one."""
     now = timezone.now()
     return Event.objects.create(
         slug=f"{name}-{secrets.token_hex(4)}",

@@ -1,4 +1,4 @@
-"""Single calls beside the least that they could cost: a bare hello, one Redis GET, one INSERT."""
+"""Single calls, compared with the least they could cost: a bare hello, a Redis GET, an INSERT."""
 
 import asyncio
 import json
@@ -23,15 +23,15 @@ from tests.bench.figures import Figures, cpu_per, milliseconds, under
 from tests.bench.journey import Times
 from tests.bench.people import make_accounts, sessions_of
 from tests.bench.usage import CpuWindow
-from tests.bench.wire import Answer, Browser
+from tests.bench.wire import Browser, Response
 
 CONNECTIONS = 64
 CHECK_PATH = b"/api/client-auth-v2/check-phone"
 CREATE_PATH = b"/api/client-auth/guests/create-async"
 JSON = b"application/json"
-# Known phones that are asked for: few enough for each to be in the cache after the first time.
+# Known phones that are checked: few, so each is in the cache after the first time.
 CHECKED = 200
-# One line of the script is one statement, and every client takes the next account.
+# In a script of pgbench each line is one statement. Every client takes the next account.
 INSERT = """
 SELECT nextval('bench_accounts') AS account \\gset
 INSERT INTO guests_guestrequest (ticket_id, event_id, account_id, phone, name, next_attempt_at,
@@ -40,11 +40,11 @@ SELECT gen_random_uuid(), {event}, id, phone, first_name, now() + interval '1 da
 FROM accounts_user WHERE id = :account;
 """
 
-Call = Callable[[Browser, int], Awaitable[Answer]]
+Call = Callable[[Browser, int], Awaitable[Response]]
 
 
 def calls(bench: Bench) -> Figures:
-    """Phone check against hello and Redis GET; accept against pgbench doing the same insert."""
+    """Compare the phone check with hello and a Redis GET, and accept with pgbench's same insert."""
     event = open_event("calls")
     figures: Figures = {}
     with _hello(bench) as url:
@@ -60,11 +60,10 @@ def calls(bench: Bench) -> Figures:
 
 
 def _measure(bench: Bench, url: str, call: Call, *, at_most: int = 10**9) -> Figures:
-    """Call from 64 connections for a third of the time, then at half the load for as long.
+    """Call from 64 connections for a third of the time, then at half load for another third.
 
-    The whole load is what is carried to its end: in between all ends that the calls have begun,
-    and that time counts. (With emails left for later, half of what was accepted is all that two
-    cores can do.)
+    Half load is half of what is completed: between the two, all requests and emails of the calls
+    end, and that time counts. Half of what is only accepted is all that two cores can complete.
     """
     return asyncio.run(_load(bench, url, call, at_most))
 
@@ -72,14 +71,14 @@ def _measure(bench: Bench, url: str, call: Call, *, at_most: int = 10**9) -> Fig
 async def _load(bench: Bench, url: str, call: Call, at_most: int) -> Figures:
     seconds, numbers = bench.seconds / 3, iter(range(at_most))
     async with _browsers(url, bench.size(CONNECTIONS)) as browsers:
-        await _closed(browsers, call, numbers, 0.5)  # Connections, caches and pools are warm then.
+        await _closed(browsers, call, numbers, 0.5)  # Warms connections, caches and pools.
         window = CpuWindow(bench.stack.pids)
         times = await _closed(browsers, call, numbers, seconds)
         used = window.close()
         done = len(times.steps.get("call", ()))
         figures = {"rate": done / window.seconds, "errors": len(times.errors)}
         figures |= milliseconds(times.steps.get("call", [])) | cpu_per(done, used)
-        ended_in = window.seconds + await settle_aside(bench)
+        ended_in = window.seconds + await settle_in_thread(bench)
         figures["carried"] = done / ended_in
         half = await _paced(browsers, call, numbers, figures["carried"] / 2, seconds)
     for error in sorted(set(times.errors + half.errors))[:3]:
@@ -89,12 +88,12 @@ async def _load(bench: Bench, url: str, call: Call, at_most: int) -> Figures:
 
 
 @database_sync_to_async
-def settle_aside(bench: Bench) -> float:
+def settle_in_thread(bench: Bench) -> float:
     return bench.settle()["emails seconds"]
 
 
-class _browsers:  # noqa: N801 (a context manager that reads like a function)
-    """Browsers with a CSRF cookie, closed at the end."""
+class _browsers:  # noqa: N801 (a context manager, called like a function)
+    """Browsers with a CSRF cookie. They are closed at the end."""
 
     def __init__(self, url: str, size: int) -> None:
         self.browsers = [Browser(url) for _ in range(size)]
@@ -125,7 +124,7 @@ async def _closed(
 async def _paced(
     browsers: list[Browser], call: Call, numbers: Iterator[int], rate: float, seconds: float
 ) -> Times:
-    """Call at a fixed rate, over whichever connection is free; a call waits when none is."""
+    """Call at a fixed rate over any free connection. A call waits when no connection is free."""
     times, began = Times(), perf_counter()
     pace = iter(range(int(rate * seconds)))
 
@@ -146,11 +145,11 @@ async def _paced(
 async def _time(
     browser: Browser, call: Call, number: int, times: Times, since: float | None = None
 ) -> None:
-    """Time a call from when it was due, so that waiting for a free connection counts as well."""
+    """Time a call from the moment it was due, so the wait for a free connection counts."""
     began = perf_counter() if since is None else since
     try:
         response = await call(browser, number)
-    except Exception as error:  # noqa: BLE001 (whatever it was, the call has failed)
+    except Exception as error:  # noqa: BLE001 (any error is a failed call)
         times.failed(f"{type(error).__name__} {error}")
         return
     if response.status in {200, 202}:
@@ -162,13 +161,13 @@ async def _time(
 # Hello and Redis ---------------------------------------------------------------------------------
 
 
-async def _say_hello(browser: Browser, _: int) -> Answer:
+async def _say_hello(browser: Browser, _: int) -> Response:
     return await browser.get(b"/")
 
 
 @contextmanager
 def _hello(bench: Bench) -> Iterator[str]:
-    """Serve a bare hello with web's own command, in web's place among the measured processes."""
+    """Serve a bare hello with the command of web, as one of the measured processes."""
     port = free_port()
     web = bench.stack.processes["web"].command
     command = web.replace("snap.wsgi:application", "tests.bench.hello:application")
@@ -178,14 +177,14 @@ def _hello(bench: Bench) -> Iterator[str]:
     bench.stack.processes["hello"] = hello
     url = f"http://127.0.0.1:{port}"
     try:
-        asyncio.run(_until_it_answers(url))
+        asyncio.run(_until_it_responds(url))
         yield url
     finally:
         del bench.stack.processes["hello"]
         processes.stop([hello], 15.0)
 
 
-async def _until_it_answers(url: str) -> None:
+async def _until_it_responds(url: str) -> None:
     async with asyncio.timeout(30):
         while True:
             browser = Browser(url)
@@ -214,27 +213,27 @@ def _redis_get(bench: Bench) -> Figures:
 
 
 def _check(bench: Bench, event: Event) -> Figures:
-    """Ask for phones that are in the cache; without the API, for one nobody has, by the page."""
+    """Check phones that are in the cache. Without the API, check unknown phones by the page."""
     make_accounts(CHECKED)
     if asyncio.run(_has_check(bench)):
-        return _measure(bench, bench.stack.url, _ask_api) | {"by_page": 0.0}
-    return _measure(bench, bench.stack.url, _asks_page(event)) | {"by_page": 1.0}
+        return _measure(bench, bench.stack.url, _check_by_api) | {"by_page": 0.0}
+    return _measure(bench, bench.stack.url, _check_by_page(event)) | {"by_page": 1.0}
 
 
 async def _has_check(bench: Bench) -> bool:
     async with _browsers(bench.stack.url, 1) as (browser,):
-        return (await _ask_api(browser, 0)).status == 200
+        return (await _check_by_api(browser, 0)).status == 200
 
 
-async def _ask_api(browser: Browser, number: int) -> Answer:
+async def _check_by_api(browser: Browser, number: int) -> Response:
     body = json.dumps({"phone": f"+3519{20_000_000 + number % CHECKED:08d}"}).encode()
     return await browser.post(CHECK_PATH, body, _csrf(browser), JSON)
 
 
-def _asks_page(event: Event) -> Call:
+def _check_by_page(event: Event) -> Call:
     path = f"/promo/{event.slug}/-/phone/".encode()
 
-    async def ask(browser: Browser, number: int) -> Answer:
+    async def ask(browser: Browser, number: int) -> Response:
         body = b"country=PT&phone=%d" % (930_000_000 + number)
         return await browser.post(path, body, b"HX-Request: true\r\n" + _csrf(browser))
 
@@ -249,12 +248,12 @@ def _csrf(browser: Browser) -> bytes:
 
 
 def _accept(bench: Bench, event: Event) -> Figures:
-    """create-async, each time by another account with a live session; workers end them beside."""
+    """Call create-async, each time with another signed-in account, while workers end requests."""
     accounts = make_accounts(200 if bench.quick else int(400 * bench.seconds))
     sessions = sessions_of(accounts)
     body = json.dumps({"event_id": event.pk}).encode()
 
-    async def ask(browser: Browser, number: int) -> Answer:
+    async def ask(browser: Browser, number: int) -> Response:
         browser.cookies[settings.SESSION_COOKIE_NAME.encode()] = sessions[accounts[number]]
         return await browser.post(CREATE_PATH, body, _csrf(browser), JSON)
 
@@ -262,7 +261,7 @@ def _accept(bench: Bench, event: Event) -> Figures:
 
 
 def _pgbench(bench: Bench) -> Figures:
-    """Insert the same rows with pgbench, 8 clients as web's pool has them; triggers included."""
+    """Insert the same rows with pgbench and 8 clients, as many as the pool of web."""
     event = open_event("pgbench")
     seconds = max(1, int(bench.seconds / 3))
     accounts = make_accounts(bench.size(4000 * seconds))
@@ -273,7 +272,7 @@ def _pgbench(bench: Bench) -> Figures:
         cursor.execute(f"CREATE SEQUENCE bench_accounts START WITH {accounts[0]}")
     command = [bench.stack.postgresql_binary("pgbench"), "--no-vacuum", "--client=8", "--jobs=1"]
     window = CpuWindow(bench.stack.pids)
-    said = subprocess.run(
+    output = subprocess.run(
         [*command, f"--file={script}", f"--time={seconds}", bench.stack.postgresql.url],
         capture_output=True,
         text=True,
@@ -281,6 +280,6 @@ def _pgbench(bench: Bench) -> Figures:
     ).stdout
     used = window.close()
     rows = GuestRequest.objects.filter(event=event).count()
-    latency = re.search(r"latency average = ([0-9.]+) ms", said)
+    latency = re.search(r"latency average = ([0-9.]+) ms", output)
     figures = {"rate": rows / window.seconds, "mean": float(latency[1]) if latency else 0.0}
     return figures | cpu_per(rows, {"PostgreSQL": used["PostgreSQL"]})

@@ -1,4 +1,4 @@
-"""What a worker ends in a second, beside the same upsert alone; and what a QR code costs."""
+"""Requests that a worker ends in a second, compared with the same upsert alone, and QR codes."""
 
 from io import BytesIO
 from time import perf_counter, process_time
@@ -17,7 +17,7 @@ from tests.bench.usage import cpu_seconds
 
 
 def creation(bench: Bench) -> Figures:
-    """One worker's rows a second with QR codes made on the way and made ahead; then the rest."""
+    """Measure a worker with and without QR codes made ahead, the upsert alone, and QR codes."""
     with bench.stack.without("worker", "sweeper"):
         size = bench.size(10_000)
         figures = under("worker", _end_due(bench, "creation", size))
@@ -28,7 +28,7 @@ def creation(bench: Bench) -> Figures:
 
 
 def _end_due(bench: Bench, slug: str, size: int) -> Figures:
-    """Do in this process what a worker does, with so many requests due."""
+    """End due requests in this process, as a worker does."""
     event = open_event(slug)
     make_due_requests(event, make_accounts(size))
     used, began = cpu_seconds(bench.stack.pids), perf_counter()
@@ -39,7 +39,7 @@ def _end_due(bench: Bench, slug: str, size: int) -> Figures:
 
 
 def _upsert_alone(bench: Bench, size: int) -> Figures:
-    """Run the worker's upsert, batch by batch, each in a transaction, and nothing else."""
+    """Run only the worker's upsert, each batch in its own transaction."""
     event = open_event("upsert")
     accounts = make_accounts(size)
     batches = [
@@ -53,7 +53,7 @@ def _upsert_alone(bench: Bench, size: int) -> Figures:
     seconds, after = perf_counter() - began, cpu_seconds(bench.stack.pids)
     stored = Guest.objects.filter(event=event)
     figures = _rows(stored.count(), seconds, used, after)
-    # They are people of no request: the audit at the end is not to find them on a list.
+    # These guests have no request, so the audit at the end must not find them on the list.
     stored.update(state=Guest.State.CANCELLED, qr_token=None)
     return figures
 
@@ -83,7 +83,7 @@ def _rows(count: int, seconds: float, before: dict[str, float], after: dict[str,
 
 
 def _qr(bench: Bench) -> Figures:
-    """CPU milliseconds a code: ours, and the library as its manual calls it."""
+    """Return CPU milliseconds for a code: ours, and the library as its manual uses it."""
     texts = [pass_url(make_token()) for _ in range(bench.size(1000))]
     began = process_time()
     for text in texts:

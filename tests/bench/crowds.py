@@ -1,7 +1,7 @@
-"""Lists as they are after a great night: guests, their requests, emails, history and images.
+"""Long lists: guests with their requests, emails, history and images.
 
-PostgreSQL makes the rows itself, without the triggers and checks that a million guests would each
-pass; what the triggers would have written is written with the rest.
+PostgreSQL makes the rows itself, without triggers and checks. The rows of the triggers are written
+with the others.
 """
 
 import os
@@ -51,12 +51,12 @@ FROM crowd;
 UPDATE guests_event SET places_taken = places_taken + %(size)s WHERE id = %(event)s;
 """
 TABLES = "guests_guest, guests_guestrequest, guests_statechange, notifications_email, accounts_user"
-# A file can have only so many names: 65,000 on ext4.
-NAMES_A_FILE = 30_000
+# Maximum hard links to one image. ext4 allows 65,000 for a file.
+LINKS_PER_FILE = 30_000
 
 
 def fill_list(event: Event, size: int) -> None:
-    """Put so many guests on an event's list, each with all that belongs to a guest."""
+    """Put guests on the list of an event, each with all its rows and its image."""
     accounts = make_accounts(size)
     prefix = f"bench-{event.pk}-"
     with transaction.atomic(), connection.cursor() as cursor:
@@ -71,11 +71,11 @@ def fill_list(event: Event, size: int) -> None:
 
 
 def _give_images(prefix: str, size: int) -> None:
-    """Give each token an image: one picture under many names, since only its being there counts."""
+    """Give each token an image. Many are links to one file, because nothing reads its content."""
     first = ""
     for number in range(1, size + 1):
         token = f"{prefix}{number:09}"
-        if number % NAMES_A_FILE == 1:
+        if number % LINKS_PER_FILE == 1:
             first = token
             store_image(token)
         else:

@@ -1,4 +1,4 @@
-"""Figures: a flat table of names and numbers, which is what a run of a part gives."""
+"""Figures: the numbers that a part of the bench returns, by name."""
 
 from collections.abc import Mapping, Sequence
 from math import ceil
@@ -10,9 +10,11 @@ PERCENTILES = (50, 95, 99)
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """Return the smallest value that so many percent of all do not exceed; 0 if there are none."""
-    ordered = sorted(values)
-    return ordered[max(0, ceil(len(ordered) * percent / 100) - 1)] if ordered else 0.0
+    """Return the smallest value that `percent` of all values do not exceed, 0 without values."""
+    if not values:
+        return 0.0
+    index = max(0, ceil(len(values) * percent / 100) - 1)
+    return sorted(values)[index]
 
 
 def milliseconds(values: Sequence[float]) -> Figures:
@@ -21,16 +23,19 @@ def milliseconds(values: Sequence[float]) -> Figures:
 
 
 def under(name: str, figures: Mapping[str, float]) -> Figures:
-    """Return figures with a name before each of theirs."""
+    """Return figures with a prefix before each name."""
     return {f"{name}/{key}": value for key, value in figures.items()}
 
 
 def cpu_per(count: float, used: Mapping[str, float]) -> Figures:
-    """Return CPU milliseconds by group for each of `count` things done."""
+    """Return CPU milliseconds by group, divided by `count`."""
     return under("cpu", {name: seconds * 1000 / max(count, 1) for name, seconds in used.items()})
 
 
 def medians(runs: Sequence[Mapping[str, float]]) -> Figures:
     """Return the median of each figure over the runs that have it."""
-    names = dict.fromkeys(name for run in runs for name in run)
-    return {name: median([run[name] for run in runs if name in run]) for name in names}
+    values: dict[str, list[float]] = {}
+    for run in runs:
+        for name, value in run.items():
+            values.setdefault(name, []).append(value)
+    return {name: median(of_runs) for name, of_runs in values.items()}

@@ -1,4 +1,4 @@
-"""The goals of the flow, each with the figure that says whether it is met."""
+"""The performance goals, each with the figure that decides whether it is met."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ Medians = Mapping[str, Mapping[str, float]]
 
 @dataclass(frozen=True)
 class Goal:
-    """`figure` takes the medians by part, and raises KeyError where they were not measured."""
+    """`figure` takes the medians by part. It raises KeyError when they were not measured."""
 
     text: str
     figure: Callable[[Medians], float]
@@ -31,7 +31,7 @@ class Goal:
 
 
 def growth_of(step: str, size: str = "1000000") -> Callable[[Medians], float]:
-    """Return how much more a step costs, in percent, on a list of a million than of a thousand."""
+    """Return a figure: how much more CPU a step costs on a longer list, in percent."""
 
     def figure(m: Medians) -> float:
         first, last = (m["growth"][f"guests/{n}/{step}/cpu"] for n in ("1000", size))
@@ -41,9 +41,9 @@ def growth_of(step: str, size: str = "1000000") -> Callable[[Medians], float]:
 
 
 def memory_growth(m: Medians) -> float:
-    """Return how much more the processes have in memory after ten times as many journeys."""
+    """Return the growth of memory, in percent, after ten times as many journeys."""
     if m["memory"]["many/journeys"] < m["memory"]["many"]:
-        raise KeyError("the journeys were too slow for the time they had")
+        raise KeyError("the time limit ended before all journeys")
     groups = ("web", "ws", "worker", "emails", "sweeper")
     few, many = (
         sum(m["memory"][f"{mark}/{group}"] for group in groups) for mark in ("few", "many")

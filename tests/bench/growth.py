@@ -1,4 +1,4 @@
-"""Does it stay as fast: with more web workers, and with lists of a thousand to a million guests."""
+"""Speed with more web workers, and with lists of a thousand to a million guests."""
 
 import asyncio
 import secrets
@@ -20,16 +20,16 @@ WORKERS = (1, 2)
 SIZES = (1_000, 100_000, 1_000_000)
 USERS = 64
 CALLS, JOURNEYS, HEAVY_CALLS = 2_000, 200, 20
-# What a step costs: the CPU of those who work on it while nothing else is asked of them.
+# The cost of a step is the CPU of these groups while nothing else runs.
 AT_WORK = ("web", "worker", "PostgreSQL", "Valkey", "ws", "emails", "sweeper")
-# Not every version of admin has the export; who has not is not measured.
+# An older release may not have the export, which is then not measured.
 ADMIN_LIST = "/admin/guests/guest/?event__id__exact={event}"
 EXPORT = "/admin/guests/event/{event}/guest-list.csv"
 PASSWORD = "only for the bench"
 
 
 def growth(bench: Bench) -> Figures:
-    """Journeys with one and two web workers; the cost of each step as lists grow."""
+    """Measure journeys with one and two web workers, and each step on longer and longer lists."""
     figures: Figures = {}
     event = open_event("growth")
     for workers in WORKERS:
@@ -38,7 +38,7 @@ def growth(bench: Bench) -> Figures:
         figures |= under(f"web workers/{workers}", asyncio.run(_journeys(bench, event)))
     bench.stack.restart("web")
     bench.settle()
-    _steps(bench, event)  # The processes load what they load for their first calls.
+    _steps(bench, event)  # Warms the processes.
     for size in SIZES:
         crowd = open_event(f"growth-{size}")
         fill_list(crowd, bench.size(size))
@@ -69,9 +69,9 @@ def _steps(bench: Bench, event: Event) -> Figures:
     User.objects.create_superuser(phone, PASSWORD, first_name="Staff", last_name="Exemplo")
     figures = asyncio.run(_pages(bench, event, phone))
     began = time.monotonic()
-    good, said = bench.stack.audit()
+    good, output = bench.stack.audit()
     if not good:
-        print(f"    audit failed: {said[-300:]}", flush=True)
+        print(f"    audit failed: {output[-300:]}", flush=True)
     return figures | {"audit/seconds": time.monotonic() - began, "audit/clean": float(good)}
 
 
@@ -88,7 +88,7 @@ async def _pages(bench: Bench, event: Event, staff: str) -> Figures:
 
 
 async def _sign_in(bench: Bench, staff: str) -> bytes:
-    """Sign in by admin's own page, and return the session cookie's value."""
+    """Sign in to admin, and return the value of the session cookie."""
     browser, path = Browser(bench.stack.url), b"/admin/login/?next=/admin/"
     token = CSRF.search((await browser.get(path)).body)
     given = {"csrfmiddlewaretoken": token[1].decode() if token else "", "username": staff}
@@ -115,7 +115,7 @@ async def _get(bench: Bench, path: bytes, calls: int, session: bytes = b"") -> F
 
 
 async def _check(bench: Bench, page: bytes, calls: int) -> Figures:
-    """Give phones that nobody has, by the page."""
+    """Send unknown phones by the page."""
     browser, taken = Browser(bench.stack.url), []
     browser.cookies[settings.CSRF_COOKIE_NAME.encode()] = token = secrets.token_hex(16).encode()
     headers = b"HX-Request: true\r\nX-CSRFToken: %b\r\n" % token
@@ -132,7 +132,7 @@ async def _check(bench: Bench, page: bytes, calls: int) -> Figures:
 
 
 async def _create(bench: Bench, event: Event, journeys: int) -> Figures:
-    """Go whole journeys, one after the other; what counts is from the request to the QR code."""
+    """Go journeys one after the other, and measure from the request to the QR code."""
     used, taken = cpu_seconds(bench.stack.pids), []
     for _ in range(journeys):
         steps = await bench.journey(event).go()

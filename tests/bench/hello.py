@@ -1,4 +1,4 @@
-"""The least that a WSGI application can do: what a call costs before there is any of ours."""
+"""The smallest WSGI application: the cost of a call without SNAP."""
 
 from collections.abc import Callable, Iterable
 from typing import Any

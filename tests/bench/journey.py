@@ -1,4 +1,4 @@
-"""One guest's way from the promo link to the QR image, as a browser with HTMX goes it."""
+"""The journey of a new guest from the promo link to the QR image, in a browser with HTMX."""
 
 import asyncio
 import itertools
@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from urllib.parse import quote_plus
 
-from tests.bench.wire import Answer, Browser, Socket, WireError
+from tests.bench.wire import Browser, Response, Socket, WireError
 
 STEPS = ("event", "phone", "register", "socket", "push", "image")
-# From the request (which the registration makes) to the code on the screen.
+# From the registration, which makes the request, to the QR code on the screen.
 REQUEST_TO_QR = "request to QR"
 JOURNEY = "journey"
 
@@ -28,12 +28,12 @@ NAMES = ("Rita", "Rui", "Marta", "Tiago", "Leonor", "Duarte")
 
 
 class JourneyError(Exception):
-    """The way did not lead on; its text says at which step and how."""
+    """A journey ended without a QR code. The text names the step and the reason."""
 
 
 @dataclass(frozen=True)
 class Phones:
-    """Portuguese mobile numbers that nobody else uses, each given once."""
+    """Portuguese mobile numbers, each returned once."""
 
     numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(910_000_000))
 
@@ -43,7 +43,7 @@ class Phones:
 
 @dataclass(frozen=True)
 class Pauses:
-    """How long people look, type a number, type a name, in seconds: anything between these."""
+    """Bounds, in seconds, of the random pause of a person before a step."""
 
     shortest: float = 0.0
     longest: float = 0.0
@@ -54,14 +54,14 @@ class Pauses:
 
     @property
     def a_journey(self) -> float:
-        """The mean of the three pauses of one journey together."""
+        """The mean duration of all three pauses of a journey, in seconds."""
         return 3 * (self.shortest + self.longest) / 2
 
 
 class Times:
-    """How long each step took, in seconds, of the journeys that counted; and what went wrong.
+    """The seconds of each step of all journeys that counted, and the errors of the others.
 
-    Counts only what ends while it is open.
+    Only journeys that end while `is_open` is true count.
     """
 
     def __init__(self, *, is_open: bool = True) -> None:
@@ -84,7 +84,7 @@ class Times:
 
 
 class Journey:
-    """A new guest: nobody knows their phone."""
+    """The journey of a guest whose phone has no account."""
 
     def __init__(self, url: str, event: str, phone: str, pauses: Pauses = Pauses()) -> None:
         self.url = url
@@ -96,10 +96,10 @@ class Journey:
         self._doing = ""
 
     async def go(self, limit: float = 30.0) -> dict[str, float]:
-        """Go the whole way and return what each step took.
+        """Go all steps and return the seconds of each.
 
-        Raises JourneyError if any step fails or the QR image is not there within `limit` seconds,
-        pauses not counted.
+        Raises JourneyError when a step fails, or when the QR image has not arrived within `limit`
+        seconds. Pauses do not count.
         """
         try:
             async with asyncio.timeout(limit + self.pauses.longest * 3):
@@ -116,11 +116,11 @@ class Journey:
         await self.pauses.wait()
         hidden = await self._give_phone(token)
         await self.pauses.wait()
-        asked = perf_counter()
+        registered_at = perf_counter()
         socket_url = await self._register(hidden)
         image = await self._code_over(socket_url)
         await self._fetch(image)
-        self.taken[REQUEST_TO_QR] = perf_counter() - asked
+        self.taken[REQUEST_TO_QR] = perf_counter() - registered_at
         self.taken[JOURNEY] = sum(self.taken[step] for step in STEPS)
 
     async def _event_page(self) -> bytes:
@@ -129,7 +129,7 @@ class Journey:
         return self._find(CSRF, response.body, response.status)
 
     async def _give_phone(self, token: bytes) -> bytes:
-        """Give the phone and return the hidden fields of the next form, encoded."""
+        """Send the phone, and return the hidden fields of the next form, URL-encoded."""
         body = b"csrfmiddlewaretoken=%b&country=PT&phone=%b" % (token, self.phone.encode())
         async with self._timed("phone"):
             response = await self._send("phone", body)
@@ -153,7 +153,7 @@ class Journey:
         return self._find(SOCKET, response.body, response.status).decode()
 
     async def _code_over(self, socket_url: str) -> bytes:
-        """Listen until the QR code is pushed, or is there already; return its image's path."""
+        """Listen until the socket brings the QR code, and return the path of its image."""
         if socket_url.startswith("/"):
             socket_url = self.url.replace("http", "ws", 1) + socket_url
         async with self._timed("socket"):
@@ -162,14 +162,14 @@ class Journey:
             )
         try:
             async with self._timed("push"):
-                said = b""
+                last = b""
                 while (text := await socket.receive()) is not None:
-                    said = text
+                    last = text
                     if found := IMAGE.search(text):
                         return found[1]
         finally:
             socket.close()
-        raise JourneyError(f"push: the socket closed without a code: {_words(said)}")
+        raise JourneyError(f"push: the socket closed without a code: {_words(last)}")
 
     async def _fetch(self, image: bytes) -> None:
         async with self._timed("image"):
@@ -177,8 +177,8 @@ class Journey:
         if response.status != 200 or not is_png(response.body):
             raise JourneyError(f"image: {response.status}, {len(response.body)} bytes")
 
-    async def _send(self, step: str, body: bytes) -> Answer:
-        """Send a form; told to come again, send it again after as long, as the page does."""
+    async def _send(self, step: str, body: bytes) -> Response:
+        """Send a form. After a 503 with Retry-After, wait and send it again, as the page does."""
         while True:
             response = await self.browser.post(self._step(step), body, self._htmx(self._step(step)))
             wait = response.header(b"Retry-After")
@@ -207,7 +207,7 @@ class Journey:
 
 
 def is_png(body: bytes) -> bool:
-    """Say whether this is a whole PNG file."""
+    """Return whether this is a complete PNG file."""
     return body.startswith(PNG) and body.endswith(PNG_END)
 
 
@@ -220,13 +220,13 @@ Start = Callable[[], Journey]
 
 
 async def closed_loop(start: Start, users: int, times: Times, over: asyncio.Event) -> None:
-    """Have so many users go one journey after the other until `over`; the last ones still end."""
+    """Let users go one journey after the other until `over`. Journeys that have begun still end."""
 
     async def user(number: int) -> None:
         await asyncio.sleep(number * min(3.0, users / 100) / users)
         while not over.is_set():
             if not await _count(start(), times):
-                # A door that is closed is not knocked at without a pause.
+                # A user waits a moment after a failed journey.
                 await asyncio.sleep(0.1)
 
     async with asyncio.TaskGroup() as group:
@@ -235,16 +235,16 @@ async def closed_loop(start: Start, users: int, times: Times, over: asyncio.Even
 
 
 async def open_loop(start: Start, rate: float, seconds: float, times: Times) -> int:
-    """Have people come at `rate` a second for so long, whoever is there; return how many came."""
-    loop, came = asyncio.get_running_loop(), 0
+    """Let people arrive at `rate` a second for some seconds, and return how many arrived."""
+    loop, arrived = asyncio.get_running_loop(), 0
     began = loop.time()
     async with asyncio.TaskGroup() as group:
         while (since := loop.time() - began) < seconds:
-            while came < rate * since:
+            while arrived < rate * since:
                 group.create_task(_count(start(), times))
-                came += 1
+                arrived += 1
             await asyncio.sleep(0.005)
-    return came
+    return arrived
 
 
 async def _count(journey: Journey, times: Times) -> bool:

@@ -1,4 +1,4 @@
-"""Whole journeys: as many as go, half of that, and everybody at once."""
+"""Whole journeys: closed loops of many users, half load, and 1,500 people who arrive at once."""
 
 import asyncio
 
@@ -9,10 +9,10 @@ from tests.bench.journey import Pauses, Times, closed_loop, open_loop
 from tests.bench.usage import CpuWindow
 
 WARM_UP = 5.0
-# Looking at the page, typing a number, typing a name: 1,500 people who do that ask for 125
-# journeys a second. Without pauses the same 1,500 only show how long a queue can be.
+# Seconds to read a page or to type: 1,500 people with these pauses start 125 journeys a second.
+# Without pauses 1,500 users only show how long a queue gets.
 PEOPLE = Pauses(2.0, 6.0)
-# The flow's own criterion: 1,500 people at the same time, 1,500 journeys a minute.
+# The goal of the product: 1,500 people at the same time, who go 1,500 journeys a minute.
 A_MINUTE_EACH = Pauses(10.0, 30.0)
 CROWDS = {
     "64": (64, Pauses()),
@@ -24,7 +24,7 @@ ARRIVALS, ARRIVE_WITHIN = 1500, 30.0
 
 
 def journeys(bench: Bench) -> Figures:
-    """Closed loops of 64, 256 and twice 1,500 users, and an open one at half of what 64 reached."""
+    """Run closed loops of 64, 256 and twice 1,500 users, and an open loop at half load."""
     event = open_event("journeys")
     figures: Figures = {}
     for name, (users, pauses) in CROWDS.items():
@@ -38,14 +38,14 @@ def journeys(bench: Bench) -> Figures:
 
 
 def saturated(bench: Bench) -> Figures:
-    """1,500 users who never pause: more than any machine of this size serves at once."""
+    """Run a closed loop of 1,500 users who never pause, more than the machine can serve at once."""
     event = open_event("saturated")
     figures = under("1500", asyncio.run(_closed(bench, event, bench.size(1500), Pauses())))
     return figures | under("1500", bench.settle())
 
 
 def arrivals(bench: Bench) -> Figures:
-    """1,500 people arrive within 30 s, each goes one journey, and all are to be served."""
+    """Let 1,500 people arrive within 30 s. Each goes one journey, and all must be served."""
     event = open_event("arrivals")
     people, seconds = bench.size(ARRIVALS), 2.0 if bench.quick else ARRIVE_WITHIN
     figures = asyncio.run(
@@ -74,7 +74,7 @@ async def _open(
     event: Event,
     rate: float,
     seconds: float,
-    pauses: Pauses = Pauses(),  # noqa: B008 (it is frozen)
+    pauses: Pauses = Pauses(),  # noqa: B008 (Pauses is immutable)
 ) -> Figures:
     times, window = Times(), CpuWindow(bench.stack.pids)
     came = await open_loop(lambda: bench.journey(event, pauses), rate, seconds, times)

@@ -1,7 +1,7 @@
-"""What all limits together cost a request: `python -m tests.bench.limits` prints it as JSON.
+"""The cost of all limits for a request: `python -m tests.bench.limits` prints it as JSON.
 
-CPU of the web process, over a page that only answers, through the real middleware and Valkey.
-`server` is what Valkey spends on one question.
+It is the CPU of the web process for a page that does nothing, through the real middleware and
+Valkey. `server` is the CPU that Valkey spends on one call of the script.
 """
 
 import json
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from statistics import median
 from time import process_time
 
-os.environ.setdefault("PYTEST_VERSION", "bench")  # so that the test settings start the servers
+os.environ.setdefault("PYTEST_VERSION", "bench")  # The test settings then start the servers.
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
 
 ROUNDS, REQUESTS = 7, 2000

@@ -1,4 +1,4 @@
-"""Resident memory of each group of processes after many journeys, and after ten times as many."""
+"""Resident memory of each group of processes after 10,000 and after 100,000 journeys."""
 
 import asyncio
 from time import monotonic
@@ -11,14 +11,14 @@ from tests.bench.usage import memory_mib
 
 USERS = 64
 FEW, TIMES_AS_MANY, LOOKS = 10_000, 10, 20
-# Seconds between two looks at whether enough journeys have been gone.
+# Seconds between two checks of the number of journeys.
 INTERVAL = 0.5
-# Seconds after which it is enough, however few have been gone.
+# Maximum seconds of the measurement.
 LIMIT = 3600.0
 
 
 def memory(bench: Bench) -> Figures:
-    """Go 100,000 journeys; weigh after 10,000 and after all, and now and then for the plot."""
+    """Go 100,000 journeys. Measure memory after 10,000, after all, and in between for the plot."""
     return asyncio.run(_measure(bench, open_event("memory")))
 
 
@@ -34,8 +34,8 @@ async def _measure(bench: Bench, event: Event) -> Figures:
     for mark in sorted(marks):
         while times.journeys < mark and monotonic() < until and not loop.done():
             await asyncio.sleep(INTERVAL)
-        weighed = await asyncio.to_thread(memory_mib, bench.stack.pids)
-        figures |= under(marks[mark], weighed | {"journeys": times.journeys})
+        used = await asyncio.to_thread(memory_mib, bench.stack.pids)
+        figures |= under(marks[mark], used | {"journeys": times.journeys})
     over.set()
     await loop
     return figures | {"errors": len(times.errors)}

@@ -1,4 +1,4 @@
-"""500 people who all wait for `create` at once, and a page that somebody looks at meanwhile."""
+"""500 people who call `create` at the same time, and the page of another visitor meanwhile."""
 
 import asyncio
 import json
@@ -14,11 +14,11 @@ from tests.bench.wire import Browser
 
 PEOPLE = 500
 CREATE = b"/api/client-auth/guests/create"
-LOOK_EVERY = 0.05  # seconds
+PAGE_INTERVAL = 0.05  # seconds
 
 
 def peak(bench: Bench) -> Figures:
-    """Say how many had the code in the answer, a ticket, or a 503, and what all of them waited."""
+    """Return how many people got a place, a ticket or a 503, and how long they waited."""
     event = open_event("peak")
     accounts = make_accounts(bench.size(PEOPLE))
     sessions = sessions_of(accounts)
@@ -49,7 +49,7 @@ async def _peak(url: str, slug: str, sessions: list[bytes], body: bytes) -> Figu
             began = perf_counter()
             await browser.get(f"/promo/{slug}/".encode())
             looks.append(perf_counter() - began)
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(PAGE_INTERVAL)
 
     looking = asyncio.create_task(look())
     await asyncio.sleep(0.5)

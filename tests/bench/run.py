@@ -1,11 +1,22 @@
-"""Running the parts over a stack that runs already, and keeping their figures."""
+"""Runs the parts of the bench over a running stack, and keeps their figures."""
 
 import argparse
 import os
 import time
 from collections.abc import Callable
 
-from tests.bench import attacks, calls, creation, growth, journeys, memory, peak, report, sockets
+from tests.bench import (
+    attack_table,
+    attacks,
+    calls,
+    creation,
+    growth,
+    journeys,
+    memory,
+    peak,
+    report,
+    sockets,
+)
 from tests.bench.bench import Bench
 from tests.bench.figures import Figures
 from tests.bench.journey import JourneyError
@@ -28,7 +39,7 @@ PARTS: dict[str, Callable[[Bench], Figures]] = {
 
 
 def run(stack: ProductionStack, options: argparse.Namespace) -> bool:
-    """Measure, keeping the figures after each part. Say if all went well, the audit included."""
+    """Measure, and keep the figures after each part. Return whether parts and audit succeeded."""
     bench, all_measured = Bench(stack, options.seconds, options.quick), True
     for number in range(options.runs):
         for part in options.parts:
@@ -48,11 +59,11 @@ def run(stack: ProductionStack, options: argparse.Namespace) -> bool:
                 again = options.add or number > 0
                 measured = report.describe_run(figures, options.seconds, load, speed)
                 if part == "attacks":
-                    attacks.keep(options.out, measured, is_before=options.as_before)
+                    attack_table.keep(options.out, measured, is_before=options.as_before)
                 else:
                     report.keep(options.out, part, measured, again=again)
-    good, said = stack.audit()
-    print(f"audit: {said.splitlines()[-1] if said else 'said nothing'}")
+    good, output = stack.audit()
+    print(f"audit: {output.splitlines()[-1] if output else 'no output'}")
     if not options.quick and set(options.parts) - {"attacks"}:
         report.write(options.out)
     return good and all_measured

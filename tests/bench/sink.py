@@ -1,6 +1,6 @@
-"""A mail server that takes every email and keeps none: as cheap as one can be.
+"""A cheap mail server that accepts every email and keeps none.
 
-`python -m tests.bench.sink 2525` listens on that port of 127.0.0.1 until it is ended.
+`python -m tests.bench.sink 2525` listens on that port of 127.0.0.1 until it is stopped.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ REPLIES = {b"EHLO": b"250 sink", b"HELO": b"250 sink", b"DATA": b"354 go on", b"
 
 
 class Sink(asyncio.Protocol):
-    """One connection: commands, and after DATA text until a line that is a dot."""
+    """One connection: commands, and after DATA a text that ends with a line of one dot."""
 
     def __init__(self) -> None:
         self._received = b""
@@ -23,19 +23,19 @@ class Sink(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        while self._take():
+        while self._handle():
             pass
 
-    def _take(self) -> bool:
-        """Deal with one command, or with one text, if all of it is there."""
+    def _handle(self) -> bool:
+        """Handle one complete command or text. Return whether there was one."""
         end = b"\r\n.\r\n" if self._in_text else b"\r\n"
-        taken, found, rest = self._received.partition(end)
+        received, found, rest = self._received.partition(end)
         if not found:
             return False
         self._received = rest
-        command = taken[:4].upper()
+        command = received[:4].upper()
         if self._in_text:
-            self._in_text, reply = False, b"250 taken"
+            self._in_text, reply = False, b"250 accepted"
         else:
             self._in_text, reply = command == b"DATA", REPLIES.get(command, b"250 ok")
         self._transport.write(reply + b"\r\n")

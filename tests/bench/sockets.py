@@ -1,4 +1,4 @@
-"""Websockets that are open and wait: what each takes of memory, and how soon a push is there."""
+"""Idle websockets: the memory of each, and the latency of a push."""
 
 import asyncio
 from dataclasses import replace
@@ -20,12 +20,12 @@ from tests.bench.wire import Socket, WireError
 CROWDS = (1500, 5000)
 PUSHES_A_SECOND = 300
 SETTLE = 3.0
-# Handshakes at the same time: as many as a crowd makes, and no more than the backlog takes.
+# Handshakes at the same time, fewer than the backlog of the server allows.
 AT_ONCE = 50
 
 
 def sockets(bench: Bench) -> Figures:
-    """Open 1,500 and 5,000 sockets, weigh them, then push a code to each, 300 a second."""
+    """Open 1,500 and 5,000 sockets, measure their memory, and push a code to each, 300 a second."""
     figures: Figures = {}
     for size in CROWDS:
         bench.stack.restart("ws")
@@ -39,13 +39,13 @@ def _crowd(bench: Bench, event: Event, size: int) -> Figures:
     tickets = make_waiting_requests(event, accounts)
     sessions = sessions_of(accounts)
     pending = GuestRequest.objects.filter(event=event).select_related("event", "guest", "account")
-    told = [_created(ticket_of(request)) for request in pending]
-    who = [(tickets[account], sessions[account]) for account in accounts]
-    return asyncio.run(_measure(bench, who, told))
+    pushes = [_created(ticket_of(request)) for request in pending]
+    holders = [(tickets[account], sessions[account]) for account in accounts]
+    return asyncio.run(_measure(bench, holders, pushes))
 
 
 def _created(ticket: Ticket) -> Ticket:
-    """Return what the ticket's page is told once there is a guest."""
+    """Return the ticket as it is pushed when there is a guest."""
     token = make_token()
     return replace(
         ticket,
@@ -57,37 +57,39 @@ def _created(ticket: Ticket) -> Ticket:
     )
 
 
-async def _measure(bench: Bench, who: list[tuple[str, bytes]], told: list[Ticket]) -> Figures:
+async def _measure(bench: Bench, holders: list[tuple[str, bytes]], pushes: list[Ticket]) -> Figures:
     ws = bench.stack.pids["ws"]
-    await _warm_up(bench, who[0])
+    await _warm_up(bench, holders[0])
     before, window = own_memory_kib(ws), CpuWindow({"ws": ws})
     gate = asyncio.Semaphore(AT_ONCE)
-    opened = await asyncio.gather(*(_open(bench, gate, *one) for one in who))
+    opened = await asyncio.gather(*(_open(bench, gate, *one) for one in holders))
     connecting = window.close()["ws"]
     sockets = {ticket: socket for ticket, socket in opened if socket is not None}
     await asyncio.sleep(SETTLE)
     figures: Figures = {
         "open": len(sockets),
-        "refused": len(who) - len(sockets),
+        "refused": len(holders) - len(sockets),
         "KiB a socket": (own_memory_kib(ws) - before) / max(len(sockets), 1),
         "ws MiB": memory_mib({"ws": ws})["ws"],
         "ws processes": len(tree(ws)),
-        "connect a second": len(who) / window.seconds,
-        "connect cpu": connecting * 1000 / len(who),
+        "connect a second": len(holders) / window.seconds,
+        "connect cpu": connecting * 1000 / len(holders),
     }
     window = CpuWindow({"ws": ws})
-    latencies, lost = await _push(sockets, [t for t in told if t.ticket_id in sockets])
+    latencies, lost = await _push(sockets, [t for t in pushes if t.ticket_id in sockets])
     pushing = window.close()["ws"]
     for socket in sockets.values():
         socket.close()
     figures |= {"pushed": len(latencies), "lost": lost}
     figures["push cpu"] = pushing * 1000 / max(len(latencies), 1)
-    # Of none there is no time, and a goal that was not measured.
-    return figures | (under("push", milliseconds(latencies)) if latencies else {})
+    # Without a push the goal counts as not measured.
+    if latencies:
+        figures |= under("push", milliseconds(latencies))
+    return figures
 
 
 async def _warm_up(bench: Bench, one: tuple[str, bytes]) -> None:
-    """Have the process load what it loads for its first sockets, which is nobody's share."""
+    """Open some sockets first, so the memory of the process without sockets is not counted."""
     for _ in range(20):
         _, socket = await _open(bench, asyncio.Semaphore(1), *one)
         if socket is not None:
@@ -97,7 +99,7 @@ async def _warm_up(bench: Bench, one: tuple[str, bytes]) -> None:
 async def _open(
     bench: Bench, gate: asyncio.Semaphore, ticket: str, session: bytes
 ) -> tuple[str, Socket | None]:
-    """Open a page's socket and hear the state that it begins with."""
+    """Open the socket of a page and receive its first state."""
     cookies = f"{settings.SESSION_COOKIE_NAME}=".encode() + session
     url = f"ws://127.0.0.1:{bench.stack.ws_port}/ws/promo/{ticket}/"
     async with gate:
@@ -110,24 +112,24 @@ async def _open(
     return ticket, socket
 
 
-async def _push(sockets: dict[str, Socket], told: list[Ticket]) -> tuple[list[float], int]:
-    """Tell each ticket's socket, at a fixed pace, as workers do. Return seconds to each, and lost.
+async def _push(sockets: dict[str, Socket], pushes: list[Ticket]) -> tuple[list[float], int]:
+    """Push to each socket at a fixed rate, as workers do. Return the latencies and the lost pushes.
 
-    A push is timed from when it was due, so that a sender that lags behind shows.
+    A push is timed from the moment it was due, so a slow sender counts as well.
     """
     sent: dict[str, float] = {}
     latencies: list[float] = []
 
     async def listen(ticket: str, socket: Socket) -> None:
-        while (said := await socket.receive()) is not None:
-            if b'data-state="created"' in said:
+        while (text := await socket.receive()) is not None:
+            if b'data-state="created"' in text:
                 latencies.append(perf_counter() - sent[ticket])
 
     listeners = [asyncio.create_task(listen(*one)) for one in sockets.items()]
     layer = get_channel_layer()
     assert layer is not None
     began = perf_counter()
-    for number, ticket in enumerate(told):
+    for number, ticket in enumerate(pushes):
         due = began + number / PUSHES_A_SECOND
         if (early := due - perf_counter()) > 0:
             await asyncio.sleep(early)
@@ -139,4 +141,4 @@ async def _push(sockets: dict[str, Socket], told: list[Ticket]) -> tuple[list[fl
     for listener in done:
         if error := listener.exception():
             print(f"    {error}", flush=True)
-    return latencies, len(told) - len(latencies)
+    return latencies, len(pushes) - len(latencies)

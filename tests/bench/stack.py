@@ -1,8 +1,7 @@
-"""SNAP as in production, on this machine: its own servers and all processes, over fresh data.
+"""SNAP as in production, on this machine: own servers, all processes, and an empty database.
 
-Nothing is turned off: CSRF, limits (raised, since one address plays everybody), metrics, history,
-emails (to a server that takes all and keeps none), and every commit is on the disk before an
-answer leaves.
+Nothing is turned off: CSRF, limits (raised, because all visitors have one address), metrics,
+history, emails (to a server that accepts all), and every commit is on disk before its response.
 """
 
 import os
@@ -25,7 +24,7 @@ from snap.local import processes
 from snap.local.embedded import PostgreSQL, Valkey, free_port
 from snap.local.processes import BASE_DIR, Process
 
-# Limits as somebody sets them who wants none of them in the way; they are counted all the same.
+# A limit that is never reached. It is still counted.
 NO_LIMIT = "1000000000"
 LIMITS = (
     "LIMIT_IP",
@@ -47,7 +46,7 @@ LIMITS_OF_ROUTES = (
 )
 CODE_LIMITS = ("LOGIN_CODES_PER_ADDRESS", "LOGIN_CODES_PER_PREFIX", "LOGIN_CODES_IN_ALL")
 
-# Whoever makes a million rows waits for them; SNAP's own processes keep their usual patience.
+# Time limits of the process that makes a million rows. SNAP's processes keep the usual ones.
 PATIENT = {
     "DATABASE_STATEMENT_TIMEOUT": "0",
     "DATABASE_SILENCE_TIMEOUT": "3600",
@@ -61,7 +60,7 @@ STOP_TIMEOUT = 15.0
 class ProductionStack:
     """PostgreSQL, Valkey, a mail sink and the Procfile's processes, in `folder`.
 
-    `settings` are environment variables over the usual ones. With `counts_statements` PostgreSQL
+    `settings` are additional environment variables. With `counts_statements` PostgreSQL
     keeps pg_stat_statements, which costs it a little.
     """
 
@@ -146,7 +145,7 @@ class ProductionStack:
 
     @property
     def own_env(self) -> dict[str, str]:
-        """The environment for this process, which makes the rows."""
+        """The environment of this process, which makes the rows."""
         return self.env | PATIENT
 
     # Commands ----------------------------------------------------------------------------------
@@ -159,7 +158,7 @@ class ProductionStack:
         ).stdout
 
     def audit(self) -> tuple[bool, str]:
-        """Run `manage.py audit`; return whether all is well, and what it said."""
+        """Run `manage.py audit`, and return whether it succeeded and its output."""
         command = [sys.executable, "manage.py", "audit"]
         ended = subprocess.run(
             command, cwd=BASE_DIR, env=self.env, stdout=subprocess.PIPE, text=True, check=False
@@ -175,11 +174,11 @@ class ProductionStack:
         return {name: process.pid for name, process in self.processes.items()} | servers
 
     def postgresql_binary(self, name: str) -> str:
-        """Return the path of one of the programs that come with the server."""
+        """Return the path of a program of PostgreSQL."""
         return str(self.postgresql._bin / name)
 
     def restart(self, name: str, **settings: str) -> None:
-        """Stop a process in order, and start it with these variables over the usual ones."""
+        """Stop a process with SIGTERM, and start it with these additional variables."""
         process = self.processes[name]
         processes.stop([process], STOP_TIMEOUT)
         process.env = self.env | settings
@@ -188,7 +187,7 @@ class ProductionStack:
 
     @contextmanager
     def usual_limits(self, **settings: str) -> Iterator[None]:
-        """Run web and ws with SNAP's own limits, and these variables, for the length of a block."""
+        """Run web and ws with the default limits, and these variables, during a block."""
         raised = {*LIMITS, *LIMITS_OF_ROUTES, *CODE_LIMITS}
         usual = {name: value for name, value in self.env.items() if name not in raised}
         self._run_with(usual | settings)
@@ -208,7 +207,7 @@ class ProductionStack:
 
     @contextmanager
     def without(self, *names: str) -> Iterator[None]:
-        """Stop processes for the length of a block."""
+        """Stop processes during a block."""
         processes.stop([self.processes[name] for name in names], STOP_TIMEOUT)
         try:
             yield
@@ -235,19 +234,19 @@ class ProductionStack:
 
     def _is_ready(self, name: str) -> bool:
         if name == "web":
-            return _answers(f"{self.url}/healthz")
+            return _responds(f"{self.url}/healthz")
         words = {"ws": b"Uvicorn running", "worker": b" ready.", "emails": b" ready."}
         return words.get(name, b"") in self.log_path(name).read_bytes()
 
 
 def allow_many_sockets() -> None:
-    """Raise this process's limit of open files, which children inherit, as far as it goes."""
+    """Raise the limit of open files to its maximum. Children inherit it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def tree(pid: int) -> list[psutil.Process]:
-    """Return a process and all that came from it and lives."""
+    """Return a process and its living descendants."""
     try:
         leader = psutil.Process(pid)
         return [leader, *leader.children(recursive=True)]
@@ -255,7 +254,7 @@ def tree(pid: int) -> list[psutil.Process]:
         return []
 
 
-def _answers(url: str) -> bool:
+def _responds(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=2) as response:
             return bool(response.status == 200)

@@ -1,4 +1,4 @@
-"""The tables of docs/performance.md, each from the medians of one part."""
+"""The tables of docs/performance.md, from the medians of each part."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""The attackers of the bench see what is there, and the table says what they measured."""
+"""The attackers of the bench go the real steps, and the table has what they measured."""
 
 import asyncio
 from typing import Any
@@ -7,12 +7,14 @@ import pytest
 
 from guests.models import Event, Guest
 from tests.bench import attacks
-from tests.bench.attacks import CARRIER, END, ROWS, START, Caller, forms_of, with_table
+from tests.bench.attack_table import END, ROWS, START, with_table
+from tests.bench.attacks import CARRIER
+from tests.bench.callers import Caller, forms_of
 from tests.factories import make_account, make_event
 from tests.helpers.stack import Stack, wait_for
 
 
-def test_forms_bring_their_hidden_fields_whatever_they_are() -> None:
+def test_forms_are_read_with_all_their_hidden_fields() -> None:
     page = b"""
     <form action="/promo/x/-/register/?s=k"><input type="hidden" name="step" value="a&amp;b">
     <input name="email"></form><input type="hidden" name="outside" value="1">
@@ -23,7 +25,7 @@ def test_forms_bring_their_hidden_fields_whatever_they_are() -> None:
     assert challenge.challenge == "/challenge/new?for=phone"
 
 
-def test_the_table_stands_between_its_marks_and_is_written_anew() -> None:
+def test_the_table_between_its_marks_is_replaced() -> None:
     run: dict[str, Any] = {"commit": "abc", "figures": {"pump/emails": 475.2}}
     kept = {"before": run, "now": run | {"figures": {"pump/emails": 60.0}}}
     text = f"before\n{START}\nold\n{END}\nafter\n"
@@ -37,22 +39,22 @@ def test_the_table_stands_between_its_marks_and_is_written_anew() -> None:
 
 
 @pytest.mark.processes
-def test_they_go_the_whole_way_and_solve_what_is_asked_for(stack: Stack) -> None:
+def test_callers_go_all_steps_and_solve_challenges(stack: Stack) -> None:
     event, known = make_event(), make_account()
     given = {"LIMIT_IP": "2", "LIMIT_PHONE": "5", "LIMIT_BLOCK": "60", "CHALLENGE_COST": "50"}
     given |= {"TRUSTED_PROXIES": "1", "METRICS_TOKEN": "needed behind a proxy"}
     with stack.another_web(**given) as url:
-        told = asyncio.run(_tells(url, event, known.phone or ""))
+        is_learned = asyncio.run(_learns(url, event, known.phone or ""))
         caller = asyncio.run(_registers(url, event))
-    assert told
+    assert is_learned
     assert caller.solved >= 1
     wait_for(Guest.objects.filter(phone="+351961234567").exists, 30)
 
 
-async def _tells(url: str, event: Event, phone: str) -> bool:
+async def _learns(url: str, event: Event, phone: str) -> bool:
     caller = Caller(url, event, "192.0.2.1")
     try:
-        return await attacks._is_told(caller, phone)
+        return await attacks._learns_account(caller, phone)
     finally:
         caller.close()
 

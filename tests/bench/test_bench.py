@@ -1,4 +1,4 @@
-"""The tools tell the truth: what counts as a journey, and what the document says of it."""
+"""The tools of the bench: which journeys count, and what the document says."""
 
 import asyncio
 import json
@@ -21,12 +21,12 @@ PNG = Path("docs/screenshots/qr.png")
 
 
 def go(url: str, event: Event, people: int) -> Times:
-    """Have people come, ten a second, and return what counted of them."""
+    """Let people arrive, ten a second, and return their times."""
     phones, times = Phones(count(915_000_000)), Times()
-    came = asyncio.run(
+    arrived = asyncio.run(
         open_loop(lambda: Journey(url, event.slug, phones.next()), 10, people / 10 - 0.05, times)
     )
-    assert came == people
+    assert arrived == people
     return times
 
 
@@ -42,7 +42,7 @@ def test_a_journey_ends_with_a_guest_and_counts_every_step(stack: Stack) -> None
 
 @pytest.mark.processes
 def test_a_journey_without_its_image_does_not_count(stack: Stack, tmp_path: Path) -> None:
-    """Web looks for images where there can be none; the guest is there all the same."""
+    """Web cannot read images here. The guests are created, but no journey counts."""
     nowhere = tmp_path / "a file and no folder"
     nowhere.touch()
     event = make_event()
@@ -54,7 +54,7 @@ def test_a_journey_without_its_image_does_not_count(stack: Stack, tmp_path: Path
 
 
 @pytest.mark.processes
-def test_who_only_gets_into_the_waiting_line_does_not_count(stack: Stack) -> None:
+def test_a_guest_on_the_waiting_list_does_not_count(stack: Stack) -> None:
     times = go(stack.url, make_event(capacity=2), 3)
     assert times.journeys == 2
     assert len(times.errors) == 1
@@ -88,7 +88,7 @@ def _guests(event: Event) -> int:
     return Guest.objects.filter(event=event).count()
 
 
-def test_half_an_image_is_none() -> None:
+def test_half_an_image_is_no_png() -> None:
     whole = PNG.read_bytes()
     assert is_png(whole)
     assert not is_png(whole[: len(whole) // 2])
@@ -106,14 +106,14 @@ def test_percentiles_and_medians() -> None:
 @pytest.mark.parametrize(
     ("measured", "verdict"), [(150.0, "met"), (149.0, "**missed**"), (None, "not measured")]
 )
-def test_a_goal_is_judged_by_its_figure(measured: float | None, verdict: str) -> None:
+def test_a_goal_is_met_by_its_figure(measured: float | None, verdict: str) -> None:
     goal = Goal("rate", lambda m: m["journeys"]["rate"], 150, "/s", at_least=True)
     part = {} if measured is None else {"rate": measured}
     assert goal.verdict({"journeys": part})[1] == verdict
 
 
-def test_the_document_comes_from_the_figures_alone(tmp_path: Path) -> None:
-    """Two runs give their medians, and writing it twice gives the same files."""
+def test_the_document_depends_only_on_the_figures(tmp_path: Path) -> None:
+    """Runs give their medians, and writing twice gives the same files."""
     figures = {"64/rate": 170.0, "64/errors": 0.0, "64/journey/p95": 700.0, "64/cpu/web": 3.0}
     for rate in (160.0, 170.0, 190.0):
         run = report.describe_run(figures | {"64/rate": rate}, 60, 0.1, 20.0)
@@ -130,7 +130,7 @@ def test_the_document_comes_from_the_figures_alone(tmp_path: Path) -> None:
     assert b"<dc:date>" not in written["performance-cpu.svg"]
 
 
-def test_new_runs_take_the_place_of_old_ones(tmp_path: Path) -> None:
+def test_new_runs_replace_old_ones(tmp_path: Path) -> None:
     for rate, again in ((1.0, False), (2.0, True), (3.0, False)):
         report.keep(
             tmp_path, "journeys", report.describe_run({"64/rate": rate}, 60, 0.0, 20.0), again=again
@@ -140,7 +140,7 @@ def test_new_runs_take_the_place_of_old_ones(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", READY)
-def test_everybody_comes_to_an_opening_and_most_at_once(name: str) -> None:
+def test_all_people_of_a_scenario_arrive_and_most_at_the_beginning(name: str) -> None:
     scenario = Scenario.named(name)
     arrived = [scenario.arrived(second) for second in range(int(QUIET + scenario.seconds) + 1)]
     assert arrived == sorted(arrived)

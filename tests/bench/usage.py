@@ -1,4 +1,4 @@
-"""What whole groups of processes use: CPU seconds, of children that have ended too, and memory."""
+"""CPU seconds and memory of groups of processes, with children that have ended."""
 
 import json
 import time
@@ -18,7 +18,7 @@ YARDSTICK = {
 
 
 def python_ms() -> float:
-    """Return the CPU milliseconds of a fixed piece of Python now: the median of nine."""
+    """Return the CPU milliseconds of a fixed piece of Python, the median of nine runs."""
     taken = []
     for _ in range(9):
         began = time.process_time()
@@ -29,9 +29,9 @@ def python_ms() -> float:
 
 
 def cpu_seconds(pids: Mapping[str, int]) -> dict[str, float]:
-    """Return the CPU seconds of each group so far, and of this process as `generator`.
+    """Return the CPU seconds of each group, and of this process as `generator`.
 
-    A child that has ended is in the count of the parent that waited for it.
+    The parent's count has the CPU of children that have ended.
     """
     used = {name: sum(_cpu_of(process) for process in tree(pid)) for name, pid in pids.items()}
     return used | {GENERATOR: time.process_time()}
@@ -44,7 +44,7 @@ def _cpu_of(process: psutil.Process) -> float:
 
 
 class CpuWindow:
-    """CPU seconds by group between two moments, and what else the machine did meanwhile."""
+    """CPU seconds by group between two moments, and the CPU of all other processes."""
 
     def __init__(self, pids: Mapping[str, int]) -> None:
         self._pids = pids
@@ -52,7 +52,7 @@ class CpuWindow:
         self._used = cpu_seconds(pids)
 
     def close(self) -> dict[str, float]:
-        """Return CPU seconds by group; `other` is what all else on the machine took."""
+        """Return CPU seconds by group. `other` is everything else on the machine."""
         after = cpu_seconds(self._pids)
         used = {name: max(0.0, after[name] - self._used.get(name, 0.0)) for name in after}
         self.seconds = time.monotonic() - self._began
@@ -61,18 +61,18 @@ class CpuWindow:
 
 
 def _machine_busy() -> float:
-    """Return the seconds that the machine's cores were busy, the kernel's own work included."""
+    """Return the busy seconds of all cores, the kernel included."""
     times = psutil.cpu_times()
     return float(sum(times) - times.idle - getattr(times, "iowait", 0.0))
 
 
 def memory_mib(pids: Mapping[str, int]) -> dict[str, float]:
-    """Return resident memory in MiB of each group: the sum of its processes."""
+    """Return the resident memory of each group in MiB, the sum of its processes."""
     return {name: sum(_rss_of(process) for process in tree(pid)) for name, pid in pids.items()}
 
 
 def own_memory_kib(pid: int) -> float:
-    """Return the memory in KiB that a group shares with nobody."""
+    """Return the memory of a group that it does not share, in KiB."""
     total = 0.0
     for process in tree(pid):
         with suppress(psutil.NoSuchProcess):

@@ -1,7 +1,7 @@
-"""HTTP and websocket clients that cost next to nothing, so that what is measured is SNAP.
+"""HTTP and websocket clients that need very little CPU, so the bench measures SNAP.
 
-They know what SNAP's servers send and no more: answers over a connection that stays open, with
-their length or in chunks, and unmasked websocket frames that are not compressed.
+They support only what SNAP's servers send: responses over a persistent connection, with a length
+or in chunks, and websocket frames without mask and compression.
 """
 
 import asyncio
@@ -12,13 +12,13 @@ from typing import Self
 from urllib.parse import urlsplit
 
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
-# Any key and mask will do: neither is a secret, they keep proxies from taking frames for HTTP.
+# Key and mask are constant. They are no secrets; they only keep proxies from reading frames.
 HANDSHAKE_KEY = b"c25hcC1iZW5jaC1ndWVzdA=="
 MASK = b"\0\0\0\0"
 
 
 class WireError(Exception):
-    """The other side closed the connection, or said what this client does not understand."""
+    """The server closed the connection, or sent what this client does not support."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Address:
         return cls(parts.hostname or "", parts.port or 80)
 
 
-class Answer:
-    """Status, headers as they came, and body."""
+class Response:
+    """Status, raw headers and body."""
 
     __slots__ = ("body", "head", "status")
 
@@ -43,7 +43,7 @@ class Answer:
         self.body = body
 
     def header(self, name: bytes) -> bytes:
-        """Return a header's value, b"" if it is not there."""
+        """Return the value of a header, or b"" without it."""
         at = self.head.lower().find(b"\r\n" + name.lower() + b":")
         if at < 0:
             return b""
@@ -52,7 +52,7 @@ class Answer:
 
 
 class _Reader(asyncio.Protocol):
-    """What came over a connection, given to the one who waits for it."""
+    """Reads a connection for one waiting task."""
 
     def __init__(self) -> None:
         self.received = b""
@@ -76,7 +76,7 @@ class _Reader(asyncio.Protocol):
             self.waiter.set_result(None)
 
     async def more(self) -> None:
-        """Wait for more data. Raises WireError when the connection has ended."""
+        """Wait for more data. Raises WireError when the connection is closed."""
         if self.is_lost:
             raise WireError("connection lost")
         self.waiter = asyncio.get_running_loop().create_future()
@@ -86,14 +86,14 @@ class _Reader(asyncio.Protocol):
             self.waiter = None
 
     async def head(self) -> bytes:
-        """Take what ends with an empty line."""
+        """Read up to an empty line."""
         while (end := self.received.find(b"\r\n\r\n")) < 0:
             await self.more()
         head, self.received = self.received[:end], self.received[end + 4 :]
         return head
 
     async def chunks(self) -> bytes:
-        """Take a body that comes in chunks, each with its size before it."""
+        """Read a chunked body."""
         parts: list[bytes] = []
         while True:
             while (end := self.received.find(b"\r\n")) < 0:
@@ -118,7 +118,7 @@ async def _connect(address: Address) -> _Reader:
 
 
 class Browser:
-    """One connection that stays open, and the cookies that came over it."""
+    """One persistent connection with its cookies."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -136,7 +136,7 @@ class Browser:
     def cookie_header(self) -> bytes:
         return b"; ".join(name + b"=" + value for name, value in self.cookies.items())
 
-    async def get(self, path: bytes, headers: bytes = b"") -> Answer:
+    async def get(self, path: bytes, headers: bytes = b"") -> Response:
         return await self._ask(b"GET " + path, headers, b"")
 
     async def post(
@@ -145,11 +145,11 @@ class Browser:
         body: bytes,
         headers: bytes = b"",
         content_type: bytes = b"application/x-www-form-urlencoded",
-    ) -> Answer:
+    ) -> Response:
         sent = b"Content-Type: %b\r\nContent-Length: %d\r\n" % (content_type, len(body))
         return await self._ask(b"POST " + path, headers + sent, body)
 
-    async def _ask(self, line: bytes, headers: bytes, body: bytes) -> Answer:
+    async def _ask(self, line: bytes, headers: bytes, body: bytes) -> Response:
         if self._reader is None or self._reader.is_lost:
             self._reader = await _connect(self.address)
         reader = self._reader
@@ -159,7 +159,7 @@ class Browser:
             % (line, self.host, cookies, headers, body)
         )
         head = await reader.head()
-        response = Answer(head, b"")
+        response = Response(head, b"")
         if response.header(b"transfer-encoding"):
             response.body = await reader.chunks()
         else:
@@ -176,7 +176,7 @@ class Browser:
 
 
 class Socket:
-    """A websocket on which one only listens."""
+    """A websocket that only listens."""
 
     def __init__(self, reader: _Reader) -> None:
         self._reader = reader
@@ -184,7 +184,7 @@ class Socket:
 
     @classmethod
     async def open(cls, url: str, *, origin: bytes, cookies: bytes) -> Self:
-        """Shake hands. Raises WireError when the server does not want this socket."""
+        """Open a socket. Raises WireError when the server refuses it."""
         parts = urlsplit(url)
         reader = await _connect(Address.of(url))
         reader.transport.write(
@@ -204,7 +204,7 @@ class Socket:
         return cls(reader)
 
     async def receive(self) -> bytes | None:
-        """Return the next text; None once the server has closed the socket."""
+        """Return the next text, or None when the server has closed the socket."""
         while True:
             opcode, payload = await self._frame()
             if opcode == TEXT:

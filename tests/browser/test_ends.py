@@ -13,7 +13,6 @@ from accounts.models import BlockedPhone
 from guests.models import GuestRequest
 from guests.requests.places import cancel_guests
 from tests.factories import make_account, make_event, make_guest, make_request, make_staff
-from tests.helpers import servers
 from tests.helpers.browser import (
     ask_to_join,
     assert_accessible,
@@ -27,6 +26,7 @@ from tests.helpers.browser import (
     sign_in,
     watched,
 )
+from tests.helpers.own_servers import own_postgresql
 from tests.helpers.stack import Stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
@@ -130,14 +130,13 @@ def test_the_page_does_not_say_that_a_phone_is_blocked(stack: Stack, page: Page)
 def test_a_ticket_is_queued_in_an_outage_and_shows_its_code_afterwards(
     stack: Stack, page: Page
 ) -> None:
-    if servers.postgresql is None:
-        pytest.skip("only a server that the tests started may be stopped")
+    postgresql = own_postgresql()
     event = make_event()
     sockets: list[WebSocket] = []
     page.on("websocket", lambda socket: sockets.append(socket))
     open_link(page, event)
     ask_to_join(page)
-    servers.postgresql.stop("immediate")
+    postgresql.stop("immediate")
     try:
         give_phone(page, new_phone())
         fill_in_registration(page)
@@ -148,7 +147,7 @@ def test_a_ticket_is_queued_in_an_outage_and_shows_its_code_afterwards(
         page.wait_for_timeout(1000)
         assert [socket.is_closed() for socket in sockets] == [False], "the socket was refused"
     finally:
-        servers.postgresql.start()
+        postgresql.start()
         close_old_connections()
     expect_qr(page, timeout=10_000)
     # The response to the page's poll has signed this browser in.

@@ -8,7 +8,7 @@ from playwright.sync_api import Page
 
 from accounts.models import User
 from tests.factories import make_staff
-from tests.guests.test_admin import watched
+from tests.helpers.admin import watch_admin
 from tests.helpers.stack import Stack
 
 pytestmark = pytest.mark.browser
@@ -25,7 +25,7 @@ def width_beyond(page: Page) -> int:
 def test_staff_sign_in_on_a_phone(stack: Stack, page: Page) -> None:
     password = make_password("a long password", hasher="pbkdf2_sha256")
     User.objects.filter(pk=make_staff(phone=PHONE).pk).update(password=password)
-    errors = watched(page)
+    errors = watch_admin(page)
     with stack.another_web(STAFF_SECOND_FACTOR="1") as url:
         page.goto(f"{url}/admin/guests/guest/")
         assert width_beyond(page) <= 0

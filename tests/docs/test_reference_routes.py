@@ -82,7 +82,7 @@ def test_each_route_takes_the_methods_that_the_page_names(settings: Settings) ->
 def methods_of(callback: Any) -> str:
     """Return the methods that a view takes, without HEAD and OPTIONS; "any" without a restriction.
 
-    A class of an API call names them. Every other view answers a method that nobody knows.
+    A class of an API call names them. Other views respond to an unknown method.
     """
     restricted = getattr(callback, "cls", None)
     if restricted is not None:

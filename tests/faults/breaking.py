@@ -1,4 +1,4 @@
-"""How things are broken here: for real, and at the instruction where it hurts most."""
+"""Ways to break servers and processes: kill, freeze, and hold commits."""
 
 import signal
 import time
@@ -14,17 +14,17 @@ from tests.helpers.stack import Stack, wait_for
 
 
 def processes_of(server: PostgreSQL | Valkey) -> list[psutil.Process]:
-    """Return a server's processes, the one that starts the others first."""
+    """Return the processes of a server, the leader first."""
     leader = psutil.Process(server.pid)
     return [leader, *leader.children(recursive=True)]
 
 
 @contextmanager
 def frozen(server: PostgreSQL | Valkey) -> Iterator[None]:
-    """Stop all of a server's processes (SIGSTOP): connections stay open, and nothing answers."""
+    """Freeze all processes of a server (SIGSTOP): connections stay open without responses."""
     stopped = processes_of(server)
     for process in stopped:
-        # PostgreSQL's own helpers come and go.
+        # Helper processes of PostgreSQL start and end by themselves.
         with suppress(psutil.NoSuchProcess):
             process.send_signal(signal.SIGSTOP)
     try:
@@ -37,10 +37,10 @@ def frozen(server: PostgreSQL | Valkey) -> Iterator[None]:
 
 @contextmanager
 def commits_held(postgresql: PostgreSQL) -> Iterator[None]:
-    """Have every COMMIT wait after it is durable and before anybody is told.
+    """Make every COMMIT wait after it is durable and before its response.
 
-    PostgreSQL is told to wait for a standby that does not exist. Whoever is killed meanwhile dies
-    between the commit and its answer; at the end of the block the commits come through.
+    PostgreSQL waits for a standby that does not exist. A client that is killed in the block dies
+    between its commit and the response. The commits return at the end of the block.
     """
     _set(postgresql, "synchronous_standby_names", "nobody")
     try:
@@ -50,7 +50,7 @@ def commits_held(postgresql: PostgreSQL) -> Iterator[None]:
 
 
 def waiting_commits(postgresql: PostgreSQL, application: str = "") -> list[int]:
-    """Return the backends whose COMMIT is held, of one application if it is named."""
+    """Return the process ids of backends with a held COMMIT, of all applications or one."""
     with _administrator(postgresql) as administrator:
         rows = administrator.execute(
             "SELECT pid FROM pg_stat_activity WHERE datname = %s AND wait_event = 'SyncRep'"
@@ -77,7 +77,7 @@ def _set(postgresql: PostgreSQL, name: str, value: str) -> None:
         administrator.execute("SELECT pg_reload_conf()")
 
     def is_set() -> bool:
-        # Only a new connection is sure to show what the postmaster has read.
+        # Only a new connection reliably shows the settings that the postmaster has read.
         with _administrator(postgresql) as administrator:
             row = administrator.execute("SELECT current_setting(%s)", [name]).fetchone()
         return row is not None and str(row[0]) == value
@@ -86,26 +86,26 @@ def _set(postgresql: PostgreSQL, name: str, value: str) -> None:
 
 
 def children_of(stack: Stack, name: str) -> list[psutil.Process]:
-    """Return the processes that a process of the Procfile has started, directly or not."""
+    """Return all descendants of a process of the Procfile."""
     return list(psutil.Process(stack.pid(name)).children(recursive=True))
 
 
 def kill_one_child(stack: Stack, name: str) -> None:
-    """Kill the biggest child, as the kernel does when memory runs out."""
-    children = children_of(stack, name)
+    """Kill the child with the most memory, as the kernel does when memory runs out."""
     with suppress(psutil.NoSuchProcess):
-        for child in sorted(children, key=lambda child: child.memory_info().rss)[-1:]:
-            child.kill()
+        children = sorted(children_of(stack, name), key=lambda child: child.memory_info().rss)
+        if children:
+            children[-1].kill()
 
 
 def pause(seconds: float) -> None:
-    """Let the storm go on for a while."""
+    """Wait while the storm goes on."""
     time.sleep(seconds)
 
 
 @contextmanager
 def changed(stack: Stack, *names: str, **env: str) -> Iterator[None]:
-    """Run some of the processes with other variables for the length of a block."""
+    """Run processes with other environment variables during a block."""
     stack.restart(*names, **env)
     try:
         yield

@@ -1,10 +1,8 @@
-"""Fixtures of the scenarios: how long they last, who comes, and where their results go."""
+"""Fixtures of the scenarios: their length, their storms, and where their results go."""
 
-import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -12,26 +10,18 @@ from django.db import connection
 from guests.models import Event
 from snap.local.embedded import PostgreSQL, Valkey
 from tests.factories import make_event
+from tests.faults.people import make_people
 from tests.faults.report import Result, write_report
-from tests.faults.storm import Storm, make_people
+from tests.faults.scenario import Conclude, Form, MakeStorm
+from tests.faults.storm import Storm
 from tests.faults.verdict import LENIENT, PROMISED, Verdict, judge
 from tests.helpers import servers
+from tests.helpers.own_servers import own_postgresql, own_valkey
 from tests.helpers.stack import Stack
 
-# Unless --soak says otherwise.
+# Minutes of the soak without --soak.
 SOAK_MINUTES, SHORT_SOAK_MINUTES = 30.0, 0.2
 RESULTS = pytest.StashKey[list[Result]]()
-
-
-@dataclass(frozen=True)
-class Form:
-    """How hard a scenario is: `make test` runs the short form, `make faults` the long one."""
-
-    is_long: bool
-    soak_minutes: float
-
-    def __call__(self, short: float, long: float) -> float:
-        return long if self.is_long else short
 
 
 @pytest.fixture(scope="session")
@@ -41,15 +31,8 @@ def form(pytestconfig: pytest.Config) -> Form:
     return Form(is_long, minutes)
 
 
-def loud_skip(message: str) -> NoReturn:
-    """Skip a test for want of something, in a way that nobody overlooks; in CI it fails."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(message)
-    pytest.skip(message)
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Give the long form the time that it needs."""
+    """Raise the time limit of the scenarios for the long form."""
     if config.getoption("long"):
         soak = config.getoption("soak") or SOAK_MINUTES
         for item in items:
@@ -59,7 +42,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture
 def faulty(stack: Stack) -> Iterator[Stack]:
-    """The processes, to be broken by a scenario, with an empty journal."""
+    """The processes, for a scenario to break, with an empty journal."""
     servers.empty_journal()
     yield stack
     connection.close()
@@ -67,28 +50,21 @@ def faulty(stack: Stack) -> Iterator[Stack]:
 
 @pytest.fixture
 def postgresql(faulty: Stack) -> Iterator[PostgreSQL]:
-    """PostgreSQL, running again when the test has ended, however that was."""
-    if servers.postgresql is None:
-        pytest.skip("A PostgreSQL THAT DATABASE_URL NAMES IS NOT OURS TO BREAK")
-    yield servers.postgresql
+    """PostgreSQL, for a scenario to break. It runs again after the test."""
+    yield own_postgresql()
     servers.freshen()
 
 
 @pytest.fixture
 def valkey(faulty: Stack) -> Iterator[Valkey]:
-    """Valkey, running again when the test has ended, however that was."""
-    if servers.valkey is None:
-        pytest.skip("A VALKEY THAT REDIS_URL NAMES IS NOT OURS TO BREAK")
-    yield servers.valkey
+    """Valkey, for a scenario to break. It runs again after the test."""
+    yield own_valkey()
     servers.freshen()
-
-
-MakeStorm = Callable[..., Storm]
 
 
 @pytest.fixture
 def make_storm(faulty: Stack, form: Form) -> MakeStorm:
-    """Return a function that prepares a storm on an event with places for two in three."""
+    """Return a function that makes a storm on an event with places for two thirds of the people."""
 
     def make(people: int, *, event: Event | None = None, **options: Any) -> Storm:
         event = event or make_event(capacity=max(1, people * 2 // 3))
@@ -99,12 +75,9 @@ def make_storm(faulty: Stack, form: Form) -> MakeStorm:
     return make
 
 
-Conclude = Callable[..., Verdict]
-
-
 @pytest.fixture
 def conclude(request: pytest.FixtureRequest, faulty: Stack, form: Form) -> Conclude:
-    """Return a function that judges the storms, notes the result and fails if anything is wrong."""
+    """Return a function that judges storms, keeps the result, and fails when something is wrong."""
 
     def note(*storms: Storm, broken: str, **known: Any) -> Verdict:
         limits = PROMISED if form.is_long else LENIENT
@@ -128,7 +101,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def report(config: pytest.Config, *, has_ended: bool) -> None:
-    """Write down the results there are, if that is wanted."""
+    """Write the results so far when --report is given."""
     path: Path | None = config.getoption("report")
     results = config.stash.get(RESULTS, [])
     if path is None or not results:

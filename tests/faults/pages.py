@@ -1,4 +1,4 @@
-"""One person's open ticket page: it does what static/js/ticket.js does, without a browser."""
+"""An open ticket page that behaves as static/js/ticket.js does, without a browser."""
 
 import asyncio
 import random
@@ -16,7 +16,7 @@ CONNECT_TIMEOUT = 10.0  # seconds
 
 
 def in_script(pattern: str) -> float:
-    """Return a number of milliseconds that the script names, in seconds."""
+    """Return, in seconds, a constant that the script has in milliseconds."""
     found = re.search(pattern, SCRIPT)
     assert found is not None, f"ticket.js has no {pattern}"
     return int(found[1]) / 1000
@@ -31,10 +31,10 @@ LONGEST_RECONNECT = in_script(r"Math\.min\(1000 \* 2 \*\* tries, (\d+)\)")
 
 
 class Page:
-    """A ticket page, from the moment the request was accepted to the end that it shows.
+    """A ticket page, from the acceptance of the request until it shows the end.
 
-    `ask` requests the ticket and returns its state, "" when the server says nothing of it.
-    `connect` opens the page's socket; None: this browser never gets one.
+    `ask` polls the ticket and returns its state, or "" without a usable response. `connect` opens
+    the socket of the page; a page without it only polls.
     """
 
     def __init__(
@@ -48,11 +48,11 @@ class Page:
         self.heard_by_socket = False
         self._ask = ask
         self._connect = connect
-        self._has_asked = self._has_failed = self._is_told_to_ask = False
-        self._news = asyncio.Event()
+        self._has_asked = self._has_failed = self._must_ask = False
+        self._changed = asyncio.Event()
 
     async def follow(self) -> None:
-        """Return when the page shows an end."""
+        """Return when the page shows the end."""
         listening = asyncio.create_task(self._listen()) if self._connect else None
         try:
             while True:
@@ -77,15 +77,15 @@ class Page:
         return WITH_SOCKET if self._has_asked else FIRST_WITH_SOCKET
 
     async def _until_due(self) -> None:
-        """Wait for the next time to ask. What the socket brings sets the timer anew."""
-        while self.shown not in FINAL and not self._is_told_to_ask:
-            self._news.clear()
+        """Wait until the next poll. Every message of the socket restarts the timer."""
+        while self.shown not in FINAL and not self._must_ask:
+            self._changed.clear()
             try:
                 async with asyncio.timeout(self._delay() * random.uniform(0.8, 1.2)):
-                    await self._news.wait()
+                    await self._changed.wait()
             except TimeoutError:
                 break
-        self._is_told_to_ask = False
+        self._must_ask = False
 
     async def _listen(self) -> None:
         assert self._connect is not None
@@ -108,12 +108,12 @@ class Page:
 
     def _set_socket(self, *, is_open: bool) -> None:
         self.has_socket = is_open
-        self._news.set()
+        self._changed.set()
 
     def _hear(self, text: bytes) -> None:
         if text == b"ask":
-            self._is_told_to_ask = True
+            self._must_ask = True
         elif found := STATE.search(text):
             self.shown = found[1].decode()
             self.heard_by_socket = self.shown in FINAL
-        self._news.set()
+        self._changed.set()

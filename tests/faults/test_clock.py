@@ -1,4 +1,4 @@
-"""The application's clocks are wrong: what is due is decided by the database's."""
+"""The clocks of processes are wrong. The clock of the database decides when a row is due."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +10,7 @@ from django.utils import timezone
 from snap.local.embedded import PostgreSQL
 from tests.factories import make_event
 from tests.faults.breaking import changed, pause
-from tests.faults.conftest import Conclude, Form, MakeStorm, loud_skip
+from tests.faults.scenario import Conclude, Form, MakeStorm, loud_skip
 from tests.helpers.stack import Stack
 
 pytestmark = pytest.mark.processes
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.processes
 
 @pytest.fixture
 def faketime() -> str:
-    """The library that gives processes another time (Debian: libfaketime)."""
+    """Path of libfaketime, which gives processes another time."""
     found = list(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
     if not found:
         loud_skip("WRONG CLOCKS NEED LIBFAKETIME: install it with `apt-get install libfaketime`")
@@ -35,10 +35,10 @@ def test_application_clock_an_hour_off_the_databases(
     form: Form,
     by: str,
 ) -> None:
-    """Every process of ours, web included, is an hour behind the database, and an hour ahead.
+    """Every process of SNAP, web included, is an hour behind or ahead of the database.
 
-    It is PostgreSQL that gets another time, which comes to the same: under libfaketime 0.9.10
-    some of web's requests hang. The protection is as below.
+    PostgreSQL gets the other time, because some requests of web hang under libfaketime 0.9.10.
+    The protection is the same as in the next test.
     """
     now = timezone.now()
     event = make_event(capacity=1000, list_opens_at=now - timedelta(hours=3))
@@ -69,12 +69,11 @@ def test_application_clock_an_hour_wrong(
     form: Form,
     by: str,
 ) -> None:
-    """Workers and sweeper are an hour ahead of web and the servers, and an hour behind.
+    """Workers and sweeper are an hour ahead of web and the servers, or an hour behind.
 
-    The protection is that rows are due by the database's clock: with Django's `timezone.now()` in
-    `due()` workers that are behind would take nothing up for an hour.
+    The protection is that the clock of the database decides when a row is due. With Django's
+    `timezone.now()` in `due()`, workers that are behind would do nothing for an hour.
     """
-
     wrong = {
         "LD_PRELOAD": faketime,
         "FAKETIME": by,

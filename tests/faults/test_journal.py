@@ -1,4 +1,4 @@
-"""The emergency journal: its disk fills up, and its drainer dies at each step."""
+"""The emergency journal: its disk is full, and its drainer is killed at each step."""
 
 import os
 import sqlite3
@@ -17,7 +17,7 @@ from guests.emergency.journal import get_journal
 from snap.local.embedded import PostgreSQL
 from snap.local.processes import BASE_DIR
 from tests.faults.breaking import changed, commits_held, pause, waiting_commits
-from tests.faults.conftest import Conclude, Form, MakeStorm, loud_skip
+from tests.faults.scenario import Conclude, Form, MakeStorm, loud_skip
 from tests.faults.storm import Storm
 from tests.helpers.stack import Stack, wait_for
 
@@ -28,7 +28,7 @@ ENTRIES = 12
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 1.4 MB: some hundred kilobytes more than the journal wants, the mirror included."""
+    """A disk of 1.4 MB: some hundred kilobytes more than journal and mirror need."""
     place = tmp_path / "small"
     place.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1400k", "tmpfs", str(place)]
@@ -47,23 +47,25 @@ def test_disk_full_for_the_journal(
     form: Form,
     settings: Settings,
 ) -> None:
-    """Whoever hears 202 is in the journal; when no more can be kept people hear 503 (level 4).
+    """Every request with a 202 is in the journal. When the disk is full people get a 503 (level 4).
 
-    The protections are that a failed write is no 202, and that some room is always left: without
-    `_has_room` the journal fills the disk so that nothing can be removed from it either.
+    The protections are that a failed write is no 202, and that the journal leaves some room on the
+    disk. Without `_has_room` the disk is so full that no entry can be removed either.
     """
     settings.JOURNAL_PATH = small_disk / "journal.sqlite3"
     with changed(faulty, "web", "sweeper", JOURNAL_PATH=str(settings.JOURNAL_PATH)):
         storm = make_storm(int(form(200, 2000)), rate=form(30, 12), at_once=2000, patience=90)
         with storm:
-            # Web has seen the event by then, and so can take requests for it without PostgreSQL.
-            wait_for(lambda: storm.heard("accepted", "ended"), 20)
+            # Web has seen the event by then, so it can accept requests without PostgreSQL.
+            wait_for(lambda: storm.responses_with("accepted", "ended"), 20)
             postgresql.stop("immediate")
-            wait_for(lambda: storm.heard("unavailable"), 40)
+            wait_for(lambda: storm.responses_with("unavailable"), 40)
             pause(form(1, 30))
             postgresql.start()
             healed_at = time.time()
-        journalled = [response for response in storm.heard("accepted") if response.level == 3]
+        journalled = [
+            response for response in storm.responses_with("accepted") if response.level == 3
+        ]
         assert journalled
         conclude(
             storm,
@@ -75,14 +77,14 @@ def test_disk_full_for_the_journal(
 
 @pytest.fixture
 def journalled(faulty: Stack, postgresql: PostgreSQL, make_storm: MakeStorm) -> Iterator[Storm]:
-    """A storm whose last people are in the journal, with PostgreSQL back and nobody who drains."""
+    """A storm whose last people are in the journal. PostgreSQL is back, and no process drains."""
     faulty.kill("sweeper")
     storm = make_storm(200, rate=20, patience=60)
     with storm:
         pause(0.5)
         postgresql.stop("immediate")
         wait_for(lambda: get_journal().count()["waiting"] >= ENTRIES, 30)
-        storm.nobody_else_comes()
+        storm.stop_arrivals()
         postgresql.start()
         connection.close()
         yield storm
@@ -95,26 +97,26 @@ def waiting() -> int:
 def test_drainer_killed_at_each_step(
     faulty: Stack, postgresql: PostgreSQL, journalled: Storm, conclude: Conclude
 ) -> None:
-    """Before its commit, in it, and between it and the journal's own: then another one drains.
+    """A drainer is killed before its commit, in it, and before the commit of the journal.
 
-    The protections are that the entry goes last, and that carrying it again finds the ticket: with
-    the entry removed first it would be lost in the third step.
+    The protections are that the entry is removed last, and that importing it again finds the
+    ticket. An entry that is removed first would be lost in the third step.
     """
     before = waiting()
-    # In the transaction: it waits for a lock that somebody else has.
+    # In the transaction: the drainer waits for a lock of another transaction.
     with psycopg.connect(postgres_url(postgresql)) as other:
         other.execute("LOCK TABLE guests_guestrequest IN ACCESS EXCLUSIVE MODE")
         faulty.start("sweeper")
         wait_for(lambda: waits_for_lock(other), 30)
         faulty.kill("sweeper")
     assert waiting() >= before
-    # In the commit: it is durable, and the drainer does not hear of it any more.
+    # In the commit: it is durable, and the drainer gets no response.
     with commits_held(postgresql):
         faulty.start("sweeper")
         wait_for(lambda: waiting_commits(postgresql, "manage"), 30)
         faulty.kill("sweeper")
     assert waiting() >= before
-    # After the commit: the journal is held, so that the entry cannot be removed.
+    # After the commit: the journal is locked, so the entry cannot be removed.
     with closing(sqlite3.connect(get_journal().path, isolation_level=None)) as journal:
         with commits_held(postgresql):
             faulty.start("sweeper")
@@ -138,10 +140,10 @@ def test_drainer_killed_at_each_step(
 
 
 def test_two_drainers(faulty: Stack, journalled: Storm, conclude: Conclude) -> None:
-    """They carry the same entries at the same time, each once into the database.
+    """Drainers import the same entries at the same time, and each entry is in the database once.
 
-    The protection is the unique ticket id. Without it the second one would make another request,
-    and with the constraint on (event, account) gone as well, another guest.
+    The protection is the unique ticket id. Without it the second drainer would make another
+    request, and without the constraint on (event, account) as well, another guest.
     """
     healed_at = time.time()
     command = ["python", "manage.py", "sweeper", "--once"]
@@ -162,7 +164,7 @@ def waits_for_lock(other: "psycopg.Connection[tuple[object, ...]]") -> bool:
         "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         " AND application_name LIKE '%manage%'"
     ).fetchone()
-    # What a transaction has seen of this view stays the same until it is cleared.
+    # A transaction sees the same snapshot of this view until the snapshot is cleared.
     other.execute("SELECT pg_stat_clear_snapshot()")
     return bool(row and row[0])
 

@@ -1,4 +1,4 @@
-"""The mail provider misbehaves: guests have their places all the same, and their emails later."""
+"""The mail provider fails. Guests still get their places, and their emails later."""
 
 import threading
 import time
@@ -16,9 +16,9 @@ from notifications.services import queue_email
 from snap.local.embedded import PostgreSQL
 from tests.factories import make_accounts
 from tests.faults.breaking import changed, pause
-from tests.faults.conftest import Conclude, Form, MakeStorm
+from tests.faults.scenario import Conclude, Form, MakeStorm
+from tests.helpers.mail_servers import BreakingSink
 from tests.helpers.stack import Stack, wait_for
-from tests.notifications.test_outcomes import BreakingSink
 
 pytestmark = pytest.mark.processes
 
@@ -26,15 +26,15 @@ DONE = [Email.State.SENT, Email.State.CANCELLED]
 
 
 class Provider(ThreadingHTTPServer):
-    """Speaks as Mailgun does, and misbehaves as told: well, slow, 500, 429 or reset."""
+    """Plays Mailgun. Its mood is well, slow, 500, 429 or reset."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.mood = "well"
-        self.asked = 0
-        self.taken = 0
+        self.requests = 0
+        self.accepted = 0
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -42,20 +42,20 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.asked += 1
+        self.server.requests += 1
         mood = self.server.mood
         if mood == "slow":
             time.sleep(8)
         if mood in {"500", "429"}:
-            self.response(int(mood), b'{"message": "not now"}')
+            self.respond(int(mood), b'{"message": "not now"}')
             return
-        self.server.taken += 1
+        self.server.accepted += 1
         if mood == "reset":
             self.connection.close()
             return
-        self.response(200, b'{"id": "<taken@mail.example>", "message": "Queued."}')
+        self.respond(200, b'{"id": "<taken@mail.example>", "message": "Queued."}')
 
-    def response(self, status: int, body: bytes) -> None:
+    def respond(self, status: int, body: bytes) -> None:
         try:
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
@@ -63,10 +63,10 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(body)
         except OSError:
-            return  # Whoever asked has given up.
+            return  # The client has closed the connection.
 
     def log_message(self, format: str, *args: object) -> None:
-        """Be quiet."""
+        """Log nothing."""
 
 
 @contextmanager
@@ -84,10 +84,10 @@ def provider() -> Iterator[Provider]:
 def test_mail_provider_misbehaves(
     faulty: Stack, make_storm: MakeStorm, conclude: Conclude, form: Form
 ) -> None:
-    """Slow (8 s), 500, 429, accepting and then cutting the connection; then well again.
+    """The provider is slow (8 s), returns 500, then 429, cuts connections, and works again.
 
-    The protections are that sending happens outside of any transaction and any request, and that
-    failures of the provider use up no attempt: counted as `FAILED`, emails would be dead rows.
+    The protections are that emails are sent outside of transactions and requests, and that
+    failures of the provider use up no attempt. Counted as `FAILED`, emails would be dead rows.
     """
     seconds = form(2.5, 30)
     with provider() as mailgun:
@@ -104,7 +104,7 @@ def test_mail_provider_misbehaves(
                 for mood in ("slow", "500", "429", "reset", "well"):
                     mailgun.mood = mood
                     pause(seconds)
-                    wait_for(lambda: mailgun.asked, 30)
+                    wait_for(lambda: mailgun.requests, 30)
             healed_at = time.time()
             all_sent = "every email was sent"
             wait_for(lambda: not Email.objects.exclude(state__in=DONE).exists(), form(60, 180))
@@ -115,8 +115,8 @@ def test_mail_provider_misbehaves(
         broken=f"A local HTTP server in place of the mail provider was slow (8 s), then returned"
         f" 500, then 429, then accepted emails and cut the connection, {seconds:g} s each. In the"
         f" end {all_sent}: {emails}, {time.time() - healed_at:.0f} s after the last visitor came."
-        f" {mailgun.taken - emails} second copies were accepted before a connection was cut, each"
-        " with the Message-ID of the first.",
+        f" {mailgun.accepted - emails} second copies were accepted before a connection was cut,"
+        " each with the Message-ID of the first.",
         healed_at=healed_at,
     )
 
@@ -126,8 +126,8 @@ def test_database_blinks_after_an_email_left(
 ) -> None:
     """PostgreSQL stops when the mail server has a message, for longer than the email's lease.
 
-    In every other round the worker is killed meanwhile. The protection is that the answer is on the
-    disk of the host before the database is asked: without `KeptOutcomes` each round sends twice.
+    In every other round the worker is killed as well. The protection is that the outcome is on
+    disk before the database is asked. Without `KeptOutcomes` each round sends the email twice.
     """
     rounds, sink = int(form(2, 10)), BreakingSink()
     accounts = make_accounts(rounds)
@@ -152,7 +152,7 @@ def test_database_blinks_after_an_email_left(
                 sink.on_data = stop
                 cause = f"account:{account.pk}"
                 queue_email("welcome", cause, to=account.email, language="pt-pt")
-                assert has_left.wait(60), "nobody sent the email"
+                assert has_left.wait(60), "the email was not sent"
                 pause(1)
                 if number % 2:
                     faulty.kill("emails")

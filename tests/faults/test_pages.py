@@ -1,4 +1,4 @@
-"""The websocket process and Valkey restart under open pages; all the same each hears its end."""
+"""The websocket process and Valkey restart under open pages, and each page shows its end."""
 
 import asyncio
 import random
@@ -15,16 +15,16 @@ from snap.local.embedded import Valkey
 from tests.bench import wire
 from tests.factories import make_accounts, make_event
 from tests.faults.breaking import pause
-from tests.faults.conftest import Conclude, Form, MakeStorm
 from tests.faults.pages import WITH_SOCKET, Page
-from tests.faults.storm import Person, sign_in
+from tests.faults.people import Person, sign_in
+from tests.faults.scenario import Conclude, Form, MakeStorm
 from tests.helpers.stack import Stack, wait_for
 
 pytestmark = pytest.mark.processes
 
 
 class Pages:
-    """Many open pages, each in the hands of somebody with a ticket."""
+    """Many open pages, each of a person with a ticket."""
 
     def __init__(self, stack: Stack, tickets: list[tuple[Person, str]]) -> None:
         self.stack = stack
@@ -40,7 +40,7 @@ class Pages:
         self._thread.join(timeout)
 
     def connected(self) -> int:
-        """Return how many have their socket now."""
+        """Return how many pages have a socket now."""
         return sum(page.has_socket for page in list(self.pages))
 
     def heard_by_socket(self) -> int:
@@ -79,7 +79,7 @@ class Pages:
 
 
 def pending_tickets(event: Event, size: int) -> list[tuple[Person, str]]:
-    """Return people with tickets that nobody works on before an hour is over."""
+    """Return people with pending tickets, which the test makes due later."""
     requests = GuestRequest.objects.bulk_create(
         GuestRequest(event=event, account=account, phone=account.phone or "", name=account.name)
         for account in make_accounts(size)
@@ -90,11 +90,10 @@ def pending_tickets(event: Event, size: int) -> list[tuple[Person, str]]:
 def test_websockets_and_valkey_restarted_under_open_pages(
     faulty: Stack, valkey: Valkey, make_storm: MakeStorm, conclude: Conclude, form: Form
 ) -> None:
-    """The sockets drop, or stay open without pushes; a page that has none polls, and one polls
-    seldom that has one.
+    """The sockets drop, or stay open without pushes. Pages poll, less often with a socket.
 
-    The protection is that polling: without `_poll` here (`ask` in ticket.js) a page whose socket
-    went silent with Valkey waits for ever.
+    The protection is the polling (`ask` in ticket.js). Without it a page whose socket is silent,
+    because Valkey restarted, waits for ever.
     """
     size = int(form(50, 1000))
     event = make_event(capacity=size)
@@ -114,12 +113,12 @@ def test_websockets_and_valkey_restarted_under_open_pages(
     storm = make_storm(20, rate=10)
     with storm:
         pause(1)
-        # Everything has just been started: on a busy machine a second brings no answer yet.
+        # The processes have just started: on a busy machine the first response takes longer.
         wait_for(storm.slowest, 20)
     pages.join(60)
-    assert len(pages.ended_at) == size, f"{size - len(pages.ended_at)} pages never heard"
+    assert len(pages.ended_at) == size, f"{size - len(pages.ended_at)} pages never showed the end"
     last = max(pages.ended_at.values()) - healed_at
-    assert last < WITH_SOCKET * 1.2 + 5, f"the last page heard after {last:.1f} s"
+    assert last < WITH_SOCKET * 1.2 + 5, f"the last page showed the end after {last:.1f} s"
     conclude(
         storm,
         broken=f"The websocket process was killed under {size:,} open pages, and then Valkey, while"

@@ -1,4 +1,4 @@
-"""More people than places, one of them very impatient; and a row that nobody can work on."""
+"""More people than places, one person with many requests, and a row that no worker can end."""
 
 import pytest
 from django.db import transaction
@@ -6,8 +6,9 @@ from django.db import transaction
 from guests.models import Guest, GuestRequest
 from tests.factories import make_event, make_request
 from tests.faults.breaking import pause
-from tests.faults.conftest import Conclude, Form, MakeStorm
-from tests.faults.storm import Storm, make_people
+from tests.faults.people import make_people
+from tests.faults.scenario import Conclude, Form, MakeStorm
+from tests.faults.storm import Storm
 from tests.helpers.guards import trigger
 from tests.helpers.stack import Stack, wait_for
 
@@ -17,12 +18,12 @@ pytestmark = pytest.mark.processes
 def test_a_crowd_for_few_places_with_one_person_many_times(
     faulty: Stack, conclude: Conclude, form: Form
 ) -> None:
-    """All come within a second; the places go once each, and the impatient one has one.
+    """All people arrive within a second. Each place is given once, also to the impatient person.
 
-    The protections are the lock of the event's row and the unique constraints;
-    tests/guests/test_creation.py switches each off to see places doubled.
+    The protections are the lock of the event's row and the unique constraints.
+    tests/guests/requests/test_creating.py switches each off and sees doubled places.
     """
-    people, places, times = (int(form(*each)) for each in ((100, 500), (20, 50), (20, 100)))
+    people, places, times = int(form(100, 500)), int(form(20, 50)), int(form(20, 100))
     event = make_event(capacity=places)
     crowd = make_people(people)
     impatient = crowd[0]
@@ -52,16 +53,16 @@ def test_a_crowd_for_few_places_with_one_person_many_times(
 def test_a_poison_row_in_a_batch(
     faulty: Stack, make_storm: MakeStorm, conclude: Conclude, form: Form
 ) -> None:
-    """A row that no worker can end fails alone, three times, and is then dead and visible.
+    """A row that no worker can end fails alone, three times, and is then dead and visible to staff.
 
-    The protection is the savepoint per row after a batch has failed: without `_end_alone` the
-    whole event would wait for it for ever.
+    The protection is a savepoint for each row after a batch has failed. Without `_end_alone` the
+    whole event would wait for the row.
     """
     event = make_event(capacity=100)
     storm = make_storm(int(form(60, 600)), event=event)
     body = "IF NEW.phone = '+351999999999' THEN RAISE 'poison'; END IF; RETURN NEW;"
     with trigger("guests_guest", "INSERT", body):
-        with transaction.atomic():  # Or a worker could take it up before it is poison.
+        with transaction.atomic():  # No worker sees the row before it is poison.
             poison = make_request(event)
             GuestRequest.objects.filter(pk=poison.pk).update(phone="+351999999999")
         with storm:

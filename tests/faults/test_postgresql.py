@@ -7,7 +7,8 @@ import pytest
 from guests.models import GuestRequest
 from snap.local.embedded import PostgreSQL, Valkey
 from tests.faults.breaking import commits_held, frozen, pause, terminate, waiting_commits
-from tests.faults.conftest import Conclude, Form, MakeStorm
+from tests.faults.scenario import Conclude, Form, MakeStorm
+from tests.faults.storm import Response
 from tests.helpers.stack import Stack, wait_for
 
 pytestmark = pytest.mark.processes
@@ -16,9 +17,9 @@ pytestmark = pytest.mark.processes
 def test_postgresql_stopped_immediately(
     postgresql: PostgreSQL, make_storm: MakeStorm, conclude: Conclude, form: Form
 ) -> None:
-    """Requests go to the journal until it is back, and from there into the database.
+    """Requests go to the journal until PostgreSQL is back, and from there into the database.
 
-    The protection is level 3. Without it (JOURNAL_PATH where nobody can write) people hear 503.
+    The protection is level 3. Without it (JOURNAL_PATH cannot be written) people get a 503.
     """
     seconds = form(3, 60)
     storm = make_storm(int(form(150, 1500)))
@@ -29,7 +30,7 @@ def test_postgresql_stopped_immediately(
         postgresql.start()
         healed_at = time.time()
         pause(1)
-    assert any(response.level == 3 for response in storm.heard("accepted"))
+    assert any(response.level == 3 for response in storm.responses_with("accepted"))
     broken = f"PostgreSQL was stopped with `-m immediate` and away for {seconds:g} s."
     conclude(storm, broken=broken, healed_at=healed_at, was_outage=True)
 
@@ -37,9 +38,10 @@ def test_postgresql_stopped_immediately(
 def test_postgresql_frozen(
     postgresql: PostgreSQL, make_storm: MakeStorm, conclude: Conclude, form: Form
 ) -> None:
-    """Its connections stay open and nothing answers; the kernel goes on to acknowledge.
+    """Connections stay open without responses, and the kernel still acknowledges packets.
 
-    The protection is BoundedConnection: with psycopg's own nobody is answered before the thaw.
+    The protection is BoundedConnection. With a connection of psycopg no response comes before
+    PostgreSQL goes on.
     """
     seconds = form(5, 60)
     storm = make_storm(int(form(150, 1500)))
@@ -49,7 +51,7 @@ def test_postgresql_frozen(
             pause(seconds)
         healed_at = time.time()
         pause(1)
-    assert any(response.level == 3 for response in storm.heard("accepted"))
+    assert any(response.level == 3 for response in storm.responses_with("accepted"))
     broken = f"All processes of PostgreSQL were frozen (SIGSTOP) for {seconds:g} s."
     conclude(storm, broken=broken, healed_at=healed_at, was_outage=True)
 
@@ -63,10 +65,10 @@ def test_disk_stalls_again_and_again(
     form: Form,
     how: str,
 ) -> None:
-    """Who is in flight when the disk stalls is queued, and nobody else: no breaker stays open.
+    """Only requests in flight during a stall of the disk are queued. No breaker stays open.
 
-    The protection is that slow calls are no proof of absence, and that the probe closes what it has
-    opened: with a breaker that counts the calls all people of the next minute are queued.
+    The protection is that slow calls alone do not open the breaker, and that the probe closes it.
+    With a breaker that counts slow calls, all requests of the next minute are queued.
     """
     times = int(form(2, 12))
     stall = {"processes frozen": frozen, "commits held": commits_held}[how]
@@ -81,14 +83,14 @@ def test_disk_stalls_again_and_again(
             stalls.append((began, time.time()))
         healed_at = time.time()
         pause(3)
-    queued = [response for response in storm.heard("accepted") if response.level == 3]
-    # A second for the probe that closes the breaker, and what a busy machine takes to answer.
+    queued = [response for response in storm.responses_with("accepted") if response.level == 3]
+    # The probe closes the breaker within a second, and a busy machine responds later.
     grace = form(3, 1.5)
-    beyond = [
-        response
-        for response in queued
-        if not any(began <= response.at <= ended + grace for began, ended in stalls)
-    ]
+
+    def is_in_a_stall(response: Response) -> bool:
+        return any(began <= response.at <= ended + grace for began, ended in stalls)
+
+    beyond = [response for response in queued if not is_in_a_stall(response)]
     assert not beyond, f"{len(beyond)} people were queued with no stall, {beyond[0]} among them"
     conclude(
         storm,
@@ -102,10 +104,10 @@ def test_disk_stalls_again_and_again(
 def test_both_stores_down(
     postgresql: PostgreSQL, valkey: Valkey, make_storm: MakeStorm, conclude: Conclude, form: Form
 ) -> None:
-    """The journal needs neither.
+    """The journal needs neither PostgreSQL nor Valkey.
 
-    The protection is that level 3 asks nobody: the session is known by its signature, the event
-    from this host's disk.
+    The protection is that level 3 asks no server: the signature proves the session, and the event
+    comes from the disk of the host.
     """
     seconds = form(3, 60)
     storm = make_storm(int(form(150, 1500)))
@@ -118,7 +120,7 @@ def test_both_stores_down(
         postgresql.start()
         healed_at = time.time()
         pause(1)
-    assert any(response.level == 3 for response in storm.heard("accepted"))
+    assert any(response.level == 3 for response in storm.responses_with("accepted"))
     broken = f"PostgreSQL and Valkey were both killed and away for {seconds:g} s."
     conclude(storm, broken=broken, healed_at=healed_at, was_outage=True)
 
@@ -130,10 +132,10 @@ def test_connections_cut_at_commit(
     conclude: Conclude,
     form: Form,
 ) -> None:
-    """The commit is durable and nobody knows: web journals the request again, workers begin anew.
+    """The commit is durable without a response: web journals the request, workers start again.
 
-    The protection is that both are idempotent: the entry ends with the guest there is already, by
-    (event, account). Without that (see `_end_requests`) the constraint would make it a dead row.
+    The protection is that both are idempotent: the entry ends with the existing guest of (event,
+    account). Without that (see `_end_requests`) the constraint would make it a dead row.
     """
     times, cut = int(form(2, 20)), 0
     storm = make_storm(int(form(100, 6000)), rate=20)

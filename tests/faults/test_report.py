@@ -1,4 +1,4 @@
-"""The document of what was measured: a scenario that is measured again replaces its own row."""
+"""The reliability page. A scenario that is measured again replaces its own row."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def result(scenario: str, *, slowest: float, wrong: list[str] | None = None) -> 
     return Result(scenario, f"It broke after {slowest} s.", verdict)
 
 
-def test_what_was_not_measured_again_stays(tmp_path: Path) -> None:
+def test_rows_of_other_scenarios_stay(tmp_path: Path) -> None:
     path = tmp_path / "reliability.md"
     first = [result("one", slowest=1), result("two", slowest=7, wrong=["too slow"])]
     write_report(path, first, form="the long form", has_ended=True)

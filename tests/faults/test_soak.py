@@ -1,4 +1,4 @@
-"""Everything breaks, one thing after the other, at random."""
+"""Random faults, one after the other."""
 
 import random
 import time
@@ -16,14 +16,14 @@ from tests.faults.breaking import (
     terminate,
     waiting_commits,
 )
-from tests.faults.conftest import Conclude, Form, MakeStorm
+from tests.faults.scenario import Conclude, Form, MakeStorm
 from tests.helpers.stack import Stack
 
 pytestmark = pytest.mark.processes
 
 
 def faults(stack: Stack, postgresql: PostgreSQL, valkey: Valkey) -> dict[str, Callable[[], None]]:
-    """Return what can be broken, by its name: each call breaks it and heals it again."""
+    """Return the possible faults by name. Each call breaks something and repairs it."""
 
     def server_killed(server: PostgreSQL | Valkey) -> None:
         server.stop("immediate")
@@ -77,9 +77,9 @@ def test_soak(
     conclude: Conclude,
     form: Form,
 ) -> None:
-    """A random fault every few seconds; a failure names the seed, which gives the same faults.
+    """A random fault every few seconds. The report has the seed, which gives the same faults again.
 
-    The protections are all of those above; each is switched off with its own scenario.
+    The protections are those of all other scenarios.
     """
     seconds = form.soak_minutes * 60
     seed = random.randrange(1_000_000)

@@ -1,4 +1,4 @@
-"""Valkey dies, hangs or forgets: caches, limits, wake-ups and pushes with it, and no request."""
+"""Valkey dies, hangs or loses its data: caches, limits, wake-ups and pushes, but no request."""
 
 import time
 
@@ -8,7 +8,7 @@ from redis import Redis
 from guests.audit import in_flight
 from snap.local.embedded import Valkey
 from tests.faults.breaking import frozen, pause
-from tests.faults.conftest import Conclude, Form, MakeStorm
+from tests.faults.scenario import Conclude, Form, MakeStorm
 from tests.helpers.stack import Stack, wait_for
 
 pytestmark = pytest.mark.processes
@@ -17,10 +17,10 @@ pytestmark = pytest.mark.processes
 def test_valkey_killed(
     valkey: Valkey, make_storm: MakeStorm, conclude: Conclude, form: Form
 ) -> None:
-    """While it is away web makes guests itself, and the sweeper does what had no wake-up left.
+    """While it is away web creates guests itself, and the sweeper ends requests without a wake-up.
 
-    The protection is `is_failing()` in the create views, and the sweeper: stop it (SIGSTOP) and
-    what was accepted just before the kill stays in flight.
+    The protections are `is_failing()` in the create views, and the sweeper. With a frozen sweeper
+    the requests that were accepted just before the kill stay in flight.
     """
     seconds = form(3, 60)
     storm = make_storm(int(form(150, 1500)))
@@ -37,10 +37,10 @@ def test_valkey_killed(
 def test_valkey_frozen(
     valkey: Valkey, make_storm: MakeStorm, conclude: Conclude, form: Form
 ) -> None:
-    """Its connections stay open and nothing answers: whoever waits gives up after half a second.
+    """Its connections stay open without responses, and each wait ends after half a second.
 
-    The protections are REDIS_TIMEOUT and the wake-up's own thread: published within the request,
-    with the broker's 5 s, the slowest answer is over 6 s.
+    The protections are REDIS_TIMEOUT and the thread for wake-ups. A wake-up in the request, with
+    the 5 s of the broker, makes the slowest response longer than 6 s.
     """
     seconds = form(3, 60)
     storm = make_storm(int(form(150, 1500)))
@@ -56,7 +56,7 @@ def test_valkey_frozen(
 def test_valkey_wiped_mid_run(
     valkey: Valkey, make_storm: MakeStorm, conclude: Conclude, form: Form
 ) -> None:
-    """The rows are the record: a wake-up that is lost costs a sweep interval.
+    """Requests are rows in PostgreSQL. A lost wake-up costs one interval of the sweeper.
 
     The protection is the sweeper, which `test_without_sweeps_a_wiped_valkey_strands_tickets`
     switches off.
@@ -76,18 +76,18 @@ def test_valkey_wiped_mid_run(
 def test_without_sweeps_a_wiped_valkey_strands_tickets(
     faulty: Stack, valkey: Valkey, make_storm: MakeStorm
 ) -> None:
-    """The guard of the test above, off and on: tickets end only once somebody sweeps.
+    """The test above without its protection: tickets end only when the sweeper runs.
 
-    The worker is away while it is wiped, so that no wake-up can have been taken before.
+    The worker is away while Valkey is emptied, so it has received no wake-up before.
     """
     storm = make_storm(20, patience=2)
     with faulty.frozen("sweeper"):
         with faulty.without("worker"):
             with storm:
-                wait_for(lambda: storm.heard("accepted"), 20)
+                wait_for(lambda: storm.responses_with("accepted"), 20)
                 pause(1)
             with Redis.from_url(f"{valkey.url}/3") as broker:
                 broker.delete("guests")
         pause(3)
-        assert in_flight(), "nobody swept, and yet the tickets have ended"
+        assert in_flight(), "the tickets have ended without a sweep"
     wait_for(lambda: not in_flight(), 30)

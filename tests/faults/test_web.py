@@ -1,4 +1,4 @@
-"""The web processes die; who asked has no answer, and asks again."""
+"""The web processes die. People without a response ask again."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -11,15 +11,15 @@ from guests.models import GuestRequest
 from snap.local.embedded import PostgreSQL
 from tests.factories import make_event
 from tests.faults.breaking import commits_held, pause, waiting_commits
-from tests.faults.conftest import Conclude, Form, MakeStorm
-from tests.faults.storm import Person, make_people
+from tests.faults.people import Person, make_people
+from tests.faults.scenario import Conclude, Form, MakeStorm
 from tests.helpers.stack import Stack, http, wait_for
 
 pytestmark = pytest.mark.processes
 
 
 def ask(stack: Stack, event_id: int, person: Person, key: str) -> httpx.Response | None:
-    """Ask for a place with a key; None when the connection broke."""
+    """Ask for a place with an idempotency key. Return None when the connection broke."""
     try:
         return http.post(
             f"{stack.url}/api/client-auth/guests/create-async",
@@ -37,35 +37,35 @@ def test_web_killed_between_commit_and_answer(
     make_storm: MakeStorm,
     conclude: Conclude,
 ) -> None:
-    """A retry finds the request that was stored, and returns its ticket.
+    """A retry finds the stored request and returns its ticket.
 
-    The protection is that a request is found by its key and by (event, account). Without both, in
-    `request_place`, a person who retries has a second request.
+    The protection is that `request_place` finds a request by its key and by (event, account).
+    Without both a retry makes a second request.
     """
     event = make_event()
-    guarded_database = [(person, str(uuid4())) for person in make_people(8, newcomers=0)]
-    with ThreadPoolExecutor(len(guarded_database)) as threads:
+    people_and_keys = [(person, str(uuid4())) for person in make_people(8, newcomers=0)]
+    with ThreadPoolExecutor(len(people_and_keys)) as threads:
         with commits_held(postgresql):
-            first = [threads.submit(ask, faulty, event.pk, *each) for each in guarded_database]
+            first = [threads.submit(ask, faulty, event.pk, *each) for each in people_and_keys]
             wait_for(
-                lambda: len(waiting_commits(postgresql, "granian")) == len(guarded_database), 2.4
+                lambda: len(waiting_commits(postgresql, "granian")) == len(people_and_keys), 2.4
             )
             faulty.kill("web")
-            assert [response.result() for response in first] == [None] * len(guarded_database)
+            assert [response.result() for response in first] == [None] * len(people_and_keys)
         faulty.start("web")
         storm = make_storm(60)
         with storm:
-            again = [threads.submit(ask, faulty, event.pk, *each) for each in guarded_database]
+            again = [threads.submit(ask, faulty, event.pk, *each) for each in people_and_keys]
             pause(2)
     stored = GuestRequest.objects.filter(event=event)
     by_key = dict(stored.values_list("idempotency_key", "ticket_id"))
-    assert len(by_key) == stored.count() == len(guarded_database)
-    for (_, key), response in zip(guarded_database, again, strict=True):
-        told = response.result()
-        assert told is not None
-        assert told.status_code in {200, 202}
-        if told.status_code == 202:
-            assert told.json()["ticketId"] == str(by_key[key])
+    assert len(by_key) == stored.count() == len(people_and_keys)
+    for (_, key), response in zip(people_and_keys, again, strict=True):
+        repeated = response.result()
+        assert repeated is not None
+        assert repeated.status_code in {200, 202}
+        if repeated.status_code == 202:
+            assert repeated.json()["ticketId"] == str(by_key[key])
     conclude(
         storm,
         broken="PostgreSQL held the commits of 8 requests (it waited for a standby that does not"
@@ -76,9 +76,9 @@ def test_web_killed_between_commit_and_answer(
 def test_web_killed_again_and_again(
     faulty: Stack, make_storm: MakeStorm, conclude: Conclude, form: Form
 ) -> None:
-    """Whatever was answered is stored, and whoever was not answered asks again.
+    """Requests with a response are stored. People without a response ask again.
 
-    The protection is that the answer follows the commit: a 202 before it would be lost here.
+    The protection is that the response follows the commit. A 202 before the commit would be lost.
     """
     times = int(form(2, 20))
     storm = make_storm(int(form(160, 1200)))

@@ -1,11 +1,11 @@
-"""Workers die and restart; what they had begun is rolled back, and due again."""
+"""Workers die and restart. Their open transactions are rolled back, and the rows are due again."""
 
 import time
 
 import pytest
 
 from tests.faults.breaking import children_of, kill_one_child, pause
-from tests.faults.conftest import Conclude, Form, MakeStorm
+from tests.faults.scenario import Conclude, Form, MakeStorm
 from tests.helpers.stack import Stack
 
 pytestmark = pytest.mark.processes
@@ -14,10 +14,10 @@ pytestmark = pytest.mark.processes
 def test_worker_group_killed_again_and_again(
     faulty: Stack, make_storm: MakeStorm, conclude: Conclude, form: Form
 ) -> None:
-    """A batch is one transaction: killed anywhere, all of it is due again.
+    """A batch is one transaction. When its worker is killed, all its requests are due again.
 
-    The protection is that transaction, and that requests are found by their state and not in a
-    message. With requests marked as taken before the batch (and no lease) they would stay so.
+    The protection is the transaction, and that workers find requests by their state, not by a
+    message. A mark "taken" before the batch, without a lease, would stay for ever.
     """
     times = int(form(2, 60))
     storm = make_storm(int(form(200, 3000)), rate=20)
@@ -34,10 +34,10 @@ def test_worker_group_killed_again_and_again(
 def test_rolling_restarts(
     faulty: Stack, make_storm: MakeStorm, conclude: Conclude, form: Form
 ) -> None:
-    """Each process in turn is asked to stop (SIGTERM), and started again.
+    """Each process in turn is stopped with SIGTERM and started again.
 
-    The protection is that each finishes what it has begun, and web answers whom it has accepted;
-    people who find the door closed come again.
+    The protection is that each process finishes its work, and that web responds to accepted
+    connections. People whose connection is refused try again.
     """
     names = ("worker", "emails", "sweeper", "ws", "web")
     times = int(form(5, 60))
@@ -55,10 +55,10 @@ def test_rolling_restarts(
 def test_worker_child_killed(
     faulty: Stack, make_storm: MakeStorm, conclude: Conclude, form: Form
 ) -> None:
-    """As the kernel does when memory runs out: the biggest child dies alone.
+    """The child with the most memory dies, as when memory runs out.
 
-    The protections are `acks_late` with `reject_on_worker_lost`, and the sweeper behind them: with
-    all off, requests whose wake-up the child had taken wait for the next person to come.
+    The protections are `acks_late` with `reject_on_worker_lost`, and the sweeper. Without them
+    requests whose wake-up the child had received wait for the next request.
     """
     times = int(form(5, 60))
     storm = make_storm(int(form(150, 2000)), rate=20)

@@ -1,4 +1,4 @@
-"""After a storm: what everybody was told against what the rows, the journal and the history say."""
+"""The verdict on a storm: its responses compared with rows, journal and history."""
 
 import time
 from collections.abc import Iterator
@@ -12,14 +12,15 @@ from django.db.models import Count, Max
 from guests.audit import in_flight
 from guests.emergency.journal import JournalError, get_journal
 from guests.models import Event, Guest, GuestRequest, StateChange
-from tests.faults.storm import Answer, Storm
+from tests.faults.storm import Response, Storm
 from tests.helpers.invariants import broken_invariants
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds that anybody may wait for an answer, that it may take to heal, and that a page may
-    take to show the end; less than that after an outage of the database.
+    """Limits in seconds: a response, the healing, and the update of a page.
+
+    Pages are updated sooner after an outage of the database.
     """
 
     response: float
@@ -28,15 +29,15 @@ class Limits:
     pages_updated_after_outage: float
 
 
-# What is promised, and what shows that something hangs on a machine that is busy with other work.
+# The limits that are promised, and those for a machine that is busy with other work.
 PROMISED = Limits(response=6.0, healing=15.0, pages_updated=15.0, pages_updated_after_outage=5.0)
 LENIENT = Limits(response=20.0, healing=45.0, pages_updated=45.0, pages_updated_after_outage=25.0)
-PATIENCE = 90.0  # seconds after which what is still in flight counts as lost
+PATIENCE = 90.0  # seconds; a ticket that is then still in flight counts as lost
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one scenario came to. `healing`, `pages_updated` and `slowest` are seconds."""
+    """The result of one scenario. `healing`, `pages_updated` and `slowest` are seconds."""
 
     accepted: int
     lost: int
@@ -57,15 +58,19 @@ def judge(
     was_outage: bool = False,
     dead: int = 0,
 ) -> Verdict:
-    """Wait until nothing is in flight any more, and say what became of everybody.
+    """Wait until nothing is in flight, and return the verdict.
 
-    `healed_at` is seconds since 1970, None when nothing had to heal. `dead` rows are allowed,
-    visible to staff as they are. `was_outage`: the database was away.
+    `healed_at` is seconds since 1970, or None when nothing was broken. `dead` is the number of
+    dead rows that the scenario makes. `was_outage`: the database was away.
     """
     left = wait_until_nothing_is_in_flight()
-    accepted = [a for storm in storms for a in storm.heard("accepted", "ended")]
-    answers = [response for storm in storms if (response := storm.slowest())]
-    slowest = max(answers, key=lambda response: response.seconds)
+    accepted: list[Response] = []
+    slowest_responses: list[Response] = []
+    for storm in storms:
+        accepted += storm.responses_with("accepted", "ended")
+        if slowest_response := storm.slowest():
+            slowest_responses.append(slowest_response)
+    slowest = max(slowest_responses, key=lambda response: response.seconds)
     healing = _seconds_to_heal(accepted, healed_at or time.time())
     pages_updated = _seconds_to_update(storms, healed_at or 0)
     lost = [*_lost(accepted), *(f"still in flight: {ticket}" for ticket in left)]
@@ -73,13 +78,14 @@ def judge(
     over = sum(_over_capacity(event) for event in Event.objects.all())
     wrong = [*lost, *doubled, *_backwards(), *_other_errors(storms), *_broken(dead)]
     if slowest.seconds > limits.response:
-        wrong.append(f"somebody waited too long: {slowest}")
+        wrong.append(f"the wait for a response was too long: {slowest}")
     if healing > limits.healing:
-        wrong.append(f"the last ticket ended {healing:.1f} s after the healing")
-    if pages_updated > (limits.pages_updated_after_outage if was_outage else limits.pages_updated):
+        wrong.append(f"the last ticket ended {healing:.1f} s after the repair")
+    page_limit = limits.pages_updated_after_outage if was_outage else limits.pages_updated
+    if pages_updated > page_limit:
         wrong.append(f"the last page showed the end after {pages_updated:.1f} s")
-    if deaf := [ticket for storm in storms for ticket in storm.opened if ticket not in storm.ended]:
-        wrong.append(f"{len(deaf)} pages never showed the end, that of {deaf[0]} among them")
+    if stale := _pages_without_end(storms):
+        wrong.append(f"{len(stale)} pages never showed the end, that of {stale[0]} among them")
     levels = [response.level for response in accepted]
     return Verdict(
         accepted=len(accepted),
@@ -94,13 +100,20 @@ def judge(
     )
 
 
+def _pages_without_end(storms: list[Storm]) -> list[str]:
+    tickets: list[str] = []
+    for storm in storms:
+        tickets += [ticket for ticket in storm.opened if ticket not in storm.ended]
+    return tickets
+
+
 def wait_until_nothing_is_in_flight(patience: float = PATIENCE) -> list[str]:
-    """Return the tickets that are in flight still when the patience (seconds) is over."""
+    """Wait `patience` seconds at most, and return the tickets that are then still in flight."""
     give_up_at = time.monotonic() + patience
-    # The connection of before the fault may be one to a server that is no more.
+    # The connection from before the fault may lead to a server that has stopped.
     connection.close()
     while True:
-        left = ["unknown: the database or the journal does not answer"]
+        left = ["unknown: the database or the journal does not respond"]
         with suppress(Error, JournalError):
             left = [each.ticket_id for each in in_flight()]
         if not left or time.monotonic() > give_up_at:
@@ -108,8 +121,8 @@ def wait_until_nothing_is_in_flight(patience: float = PATIENCE) -> list[str]:
         time.sleep(0.1)
 
 
-def _lost(accepted: list[Answer]) -> Iterator[str]:
-    """Name the tickets, and the guests told of at once, that are nowhere."""
+def _lost(accepted: list[Response]) -> Iterator[str]:
+    """Name accepted tickets and guests that exist nowhere."""
     ended = set(
         GuestRequest.objects.exclude(state=GuestRequest.State.PENDING).values_list(
             "ticket_id", flat=True
@@ -120,41 +133,34 @@ def _lost(accepted: list[Answer]) -> Iterator[str]:
     for response in accepted:
         if response.ticket_id and UUID(response.ticket_id) not in ended | dead:
             yield f"lost: {response.ticket_id}, accepted at level {response.level}"
-        if response.said == "ended" and response.guest_id not in guests:
-            yield f"lost: guest {response.guest_id}, told of at level {response.level}"
+        if response.outcome == "ended" and response.guest_id not in guests:
+            yield f"lost: guest {response.guest_id}, confirmed at level {response.level}"
 
 
-def _seconds_to_heal(accepted: list[Answer], healed_at: float) -> float:
-    """Return how long a ticket took at most, counted from the healing or its later acceptance."""
+def _seconds_to_heal(accepted: list[Response], healed_at: float) -> float:
+    """Return the longest time from the repair, or a later acceptance, to the end of a ticket."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT extract(epoch FROM now())::float")
         (database_time,) = cursor.fetchone()
     ahead = database_time - time.time()
-    ended = {
-        change["request__ticket_id"]: change["last"].timestamp() - ahead
-        for change in StateChange.objects.exclude(request=None)
-        .values("request__ticket_id")
-        .annotate(last=Max("at"))
-    }
-    return max(
-        (
-            max(0.0, ended[ticket] - max(healed_at, response.at))
-            for response in accepted
-            if response.ticket_id and (ticket := UUID(response.ticket_id)) in ended
-        ),
-        default=0.0,
-    )
+    changes = StateChange.objects.exclude(request=None).values_list("request__ticket_id")
+    ended = dict(changes.annotate(last=Max("at")))
+    longest = 0.0
+    for response in accepted:
+        if response.ticket_id and (ended_at := ended.get(UUID(response.ticket_id))):
+            seconds = ended_at.timestamp() - ahead - max(healed_at, response.at)
+            longest = max(longest, seconds)
+    return longest
 
 
 def _seconds_to_update(storms: list[Storm], healed_at: float) -> float:
-    """Return how long a page took at most to show the end, counted in the same way."""
-    waits = [
-        storm.ended[ticket] - max(healed_at, opened)
-        for storm in storms
-        for ticket, opened in storm.opened.items()
-        if ticket in storm.ended
-    ]
-    return max(0.0, *waits) if waits else 0.0
+    """Return the longest time from the repair, or from a later opening, to the end on a page."""
+    longest = 0.0
+    for storm in storms:
+        for ticket, opened_at in storm.opened.items():
+            if ticket in storm.ended:
+                longest = max(longest, storm.ended[ticket] - max(healed_at, opened_at))
+    return longest
 
 
 def _doubled_guests() -> Iterator[str]:
@@ -166,7 +172,7 @@ def _doubled_guests() -> Iterator[str]:
 
 def _guests_without_request() -> Iterator[str]:
     for guest in Guest.objects.filter(guestrequest=None):
-        yield f"guest {guest.pk} never asked"
+        yield f"guest {guest.pk} has no request"
 
 
 def _over_capacity(event: Event) -> int:
@@ -175,7 +181,7 @@ def _over_capacity(event: Event) -> int:
 
 
 def _backwards() -> Iterator[str]:
-    """Name the requests that left a final state, and the guests who fell back."""
+    """Name requests that left a final state, and guests that lost their place."""
     final = set(GuestRequest.State.values) - {GuestRequest.State.PENDING.value}
     for change in StateChange.objects.filter(request__isnull=False, from_state__in=final):
         yield f"request {change.request_id} went from {change.from_state} to {change.to_state}"
@@ -185,20 +191,21 @@ def _backwards() -> Iterator[str]:
 
 
 def _other_errors(storms: list[Storm]) -> Iterator[str]:
-    """Name the answers that nobody should ever get: errors, and refusals of what is in order."""
+    """Name the responses that must not occur: errors, and refusals of valid requests."""
     for storm in storms:
-        wrong = storm.heard("error", "refused")
+        wrong = storm.responses_with("error", "refused")
         for response in wrong[:5]:
-            yield f"{response.call} was answered {response.status}: {response.detail}"
+            yield f"{response.call} returned {response.status}: {response.detail}"
         if len(wrong) > 5:
             yield f"and {len(wrong) - 5} more like that"
-        served = {a.key for a in storm.heard("accepted", "ended", "refused", "code")}
+        outcomes = ("accepted", "ended", "refused", "code")
+        served = {response.key for response in storm.responses_with(*outcomes)}
         if waiting := len(set(storm.keys) - served):
-            yield f"{waiting} people were still not accepted at the end"
+            yield f"{waiting} requests were not accepted until the end"
 
 
 def _broken(dead: int) -> list[str]:
-    """Return what breaks the invariants, without that many rows which are dead and visible."""
+    """Return the broken invariants, except for the expected number of dead rows."""
     broken = broken_invariants()
     are_dead = [sentence for sentence in broken if sentence.startswith(("request", "entry"))]
     rest = [sentence for sentence in broken if sentence not in are_dead]

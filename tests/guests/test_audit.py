@@ -1,4 +1,4 @@
-"""The audit: silent while all is well, loud about each thing that is not."""
+"""The audit reports each broken invariant, and nothing when all is well."""
 
 import json
 import sqlite3
@@ -24,35 +24,35 @@ pytestmark = pytest.mark.django_db
 
 
 def audit() -> dict[str, Any]:
-    said, ended_with = StringIO(), 0
+    output, exit_code = StringIO(), 0
     try:
-        call_command("audit", "--json", stdout=said)
+        call_command("audit", "--json", stdout=output)
     except SystemExit as end:
-        ended_with = int(end.code or 0)
-    found: dict[str, Any] = json.loads(said.getvalue())
-    assert ended_with == (1 if found["failures"] else 0)
+        exit_code = int(end.code or 0)
+    found: dict[str, Any] = json.loads(output.getvalue())
+    assert exit_code == int(bool(found["failures"]))
     return found
 
 
-def test_all_is_well_with_guests_and_people_who_wait() -> None:
+def test_guests_and_a_waiting_list_give_no_failure() -> None:
     event = make_event(capacity=1)
     for _ in range(3):
         make_guest(event)
     assert audit() == {"failures": [], "in_flight": []}
 
 
-def test_what_is_in_flight_is_listed_with_its_age_and_is_no_failure() -> None:
+def test_a_request_in_flight_is_listed_with_its_age_and_is_no_failure() -> None:
     request = make_request()
-    (going,) = audit()["in_flight"]
-    assert going["ticket_id"] == str(request.ticket_id)
-    assert 0 <= going["age"] < 10
-    said = StringIO()
-    call_command("audit", stdout=said)
-    assert f"in flight: {request.ticket_id}" in said.getvalue()
-    assert "0 wrong, 1 in flight" in said.getvalue()
+    (in_flight,) = audit()["in_flight"]
+    assert in_flight["ticket_id"] == str(request.ticket_id)
+    assert 0 <= in_flight["age"] < 10
+    output = StringIO()
+    call_command("audit", stdout=output)
+    assert f"in flight: {request.ticket_id}" in output.getvalue()
+    assert "0 wrong, 1 in flight" in output.getvalue()
 
 
-def test_of_a_full_journal_every_entry_is_listed(settings: Settings, tmp_path: Path) -> None:
+def test_every_entry_of_a_long_journal_is_listed(settings: Settings, tmp_path: Path) -> None:
     settings.JOURNAL_PATH = tmp_path / "journal.sqlite3"
     journal = get_journal()
     first = Entry(event_id=1, event_slug="festa", phone="+351912000000")
@@ -77,7 +77,7 @@ def test_a_wrong_count_is_a_failure(guest: Guest) -> None:
     assert audit()["failures"] == [f"event {guest.event.slug}: 1 on the list, 2 counted"]
 
 
-def test_somebody_elses_guest_is_a_failure(guest: Guest) -> None:
+def test_a_request_with_the_guest_of_another_account_is_a_failure(guest: Guest) -> None:
     GuestRequest.objects.update(account=make_account())
     (failure,) = audit()["failures"]
     assert failure.endswith("ended as created without its guest")
@@ -89,9 +89,9 @@ def test_a_code_without_its_image_is_a_failure(guest: Guest) -> None:
     assert audit()["failures"] == [f"guest {guest.pk}: the image of the QR code cannot be read"]
 
 
-def test_in_words_it_ends_with_one_as_well(guest: Guest) -> None:
+def test_the_exit_code_of_the_text_form_is_one_as_well(guest: Guest) -> None:
     Event.objects.update(places_taken=2)
-    said = StringIO()
+    output = StringIO()
     with pytest.raises(SystemExit, match="1"):
-        call_command("audit", stdout=said)
-    assert "wrong: event" in said.getvalue()
+        call_command("audit", stdout=output)
+    assert "wrong: event" in output.getvalue()

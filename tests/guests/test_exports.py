@@ -1,4 +1,4 @@
-"""A guest list as a spreadsheet: who gets it, and names that want to run in it."""
+"""A guest list as a spreadsheet: who may download it, and names that begin a formula."""
 
 import csv
 from io import StringIO
@@ -29,13 +29,7 @@ def rows_of(text: str, delimiter: str = ",") -> list[list[str]]:
     return list(csv.reader(StringIO(text.removeprefix(BYTE_ORDER_MARK)), delimiter=delimiter))
 
 
-@pytest.fixture
-def admin(client: Client, manager: User) -> Client:
-    client.force_login(manager)
-    return client
-
-
-def test_the_list_is_all_there_in_order(admin: Client) -> None:
+def test_the_file_has_the_whole_list_in_order(admin: Client) -> None:
     event = make_event(capacity=2)
     guests = [make_guest(event) for _ in range(3)]
     text = export(admin, event)
@@ -47,19 +41,19 @@ def test_the_list_is_all_there_in_order(admin: Client) -> None:
     assert rows[0][2] == guests[0].account.email
 
 
-def test_spreadsheets_in_portuguese_separate_with_semicolons(admin: Client) -> None:
+def test_columns_are_separated_by_semicolons_in_portuguese(admin: Client) -> None:
     guest = make_guest()
     assert rows_of(export(admin, guest.event, "pt-PT"), ";")[1][0] == guest.name
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"])
-def test_no_cell_begins_a_formula(start: str) -> None:
+def test_no_cell_is_a_formula(start: str) -> None:
     assert escape_formula(f"{start}1+1") == f"'{start}1+1"
     assert escape_formula(f"1{start}1") == f"1{start}1"
     assert escape_formula("") == ""
 
 
-def test_a_name_that_calls_a_program_stays_a_name(admin: Client) -> None:
+def test_a_name_that_begins_a_formula_is_escaped(admin: Client) -> None:
     guest = make_guest()
     name = '=cmd|" /C calc"!A0;\r\n"=1+1'
     Guest.objects.filter(pk=guest.pk).update(name=name)
@@ -68,7 +62,7 @@ def test_a_name_that_calls_a_program_stays_a_name(admin: Client) -> None:
     assert row[3] == "on the list"
 
 
-def test_only_those_who_may_change_the_list_take_it_away(
+def test_only_staff_who_may_change_the_event_download_its_list(
     client: Client, door_staff: User, stranger: User, guest: Guest
 ) -> None:
     address = f"/admin/guests/event/{guest.event_id}/guest-list.csv"
@@ -83,7 +77,7 @@ def test_only_those_who_may_change_the_list_take_it_away(
     )
 
 
-def test_who_took_a_list_is_written_down(
+def test_a_download_is_logged_with_its_account(
     client: Client, guest: Guest, caplog: pytest.LogCaptureFixture
 ) -> None:
     manager = make_staff()
@@ -97,7 +91,7 @@ def test_who_took_a_list_is_written_down(
     assert guest.phone not in caplog.text
 
 
-def test_a_long_list_costs_the_queries_of_a_short_one(admin: Client) -> None:
+def test_a_long_list_needs_the_queries_of_a_short_one(admin: Client) -> None:
     event = make_event(capacity=3000)
     counts = []
     for size in (10, 1500):

@@ -1,4 +1,4 @@
-"""The demo: an event in every state, loaded once, and never past."""
+"""The demo: an event in every state, loaded once, always in the future."""
 
 import re
 from datetime import timedelta
@@ -98,7 +98,7 @@ def test_a_second_run_changes_nothing() -> None:
     assert everything() == before
 
 
-def test_events_that_are_past_get_new_dates_and_nothing_else() -> None:
+def test_past_events_get_new_dates_and_nothing_else() -> None:
     seed()
     Event.objects.filter(slug="noite-de-abertura").update(title="O meu título")
     for event in Event.objects.all():
@@ -121,20 +121,20 @@ def everything() -> list[object]:
     return [list(model.objects.order_by("pk").values()) for model in models]  # type: ignore[attr-defined]
 
 
-# Codes drawn ahead -----------------------------------------------------------------------------
+# QR codes made ahead ---------------------------------------------------------------------------
 
 
-def test_codes_are_drawn_ahead_with_progress() -> None:
-    event, said = make_event(capacity=120), StringIO()
-    call_command("pregenerate_qr", event.slug, 120, stdout=said)
-    assert said.getvalue().splitlines()[:2] == ["100 of 120", "120 of 120"]
+def test_qr_codes_are_made_ahead_with_progress() -> None:
+    event, output = make_event(capacity=120), StringIO()
+    call_command("pregenerate_qr", event.slug, 120, stdout=output)
+    assert output.getvalue().splitlines()[:2] == ["100 of 120", "120 of 120"]
     assert PooledQr.objects.count() == 120
-    call_command("pregenerate_qr", event.slug, 5, stdout=said)
+    call_command("pregenerate_qr", event.slug, 5, stdout=output)
     assert PooledQr.objects.count() == 120
 
 
 @pytest.mark.parametrize(("slug", "n"), [("nothing", 5), ("festa", 51), ("festa", 0)])
-def test_codes_for_no_event_or_too_many_are_an_error(slug: str, n: int) -> None:
+def test_an_unknown_event_or_an_invalid_number_of_codes_is_an_error(slug: str, n: int) -> None:
     make_event(slug="festa", capacity=50)
     with pytest.raises(CommandError):
         call_command("pregenerate_qr", slug, n)

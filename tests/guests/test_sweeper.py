@@ -1,11 +1,8 @@
-"""The sweeper: what workers miss is done all the same, with the broker or the database away."""
+"""The sweeper ends what workers miss, also while the broker or the database is away."""
 
 import inspect
-import os
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -23,9 +20,9 @@ from guests import sweeps
 from guests.models import Event, Guest, GuestRequest
 from notifications.models import Email
 from notifications.services import queue_email
-from snap.local.processes import BASE_DIR
 from tests.factories import make_account, make_event, make_guest, make_request
 from tests.helpers.invariants import broken_invariants
+from tests.helpers.programs import running_command
 from tests.helpers.stack import wait_for
 
 pytestmark = pytest.mark.django_db
@@ -52,14 +49,14 @@ def test_every_sweep_is_run() -> None:
     assert written == {sweep.name for sweep in sweeps.SWEEPS}
 
 
-def test_what_is_due_just_now_is_left_to_the_workers() -> None:
+def test_requests_that_have_just_become_due_are_left_to_the_workers() -> None:
     overdue_request(0.1)
     call_command("sweeper", once=True)
     assert guests_made() == 0
 
 
 @committed
-def test_for_what_is_overdue_the_worker_is_woken() -> None:
+def test_an_overdue_request_wakes_the_workers() -> None:
     overdue_request(2)
     with Redis.from_url(settings.BROKER_URL, socket_timeout=10) as broker:
         broker.blpop(["guests"], timeout=5)
@@ -68,7 +65,7 @@ def test_for_what_is_overdue_the_worker_is_woken() -> None:
     assert guests_made() == 0
 
 
-def test_what_no_worker_takes_up_is_done_here() -> None:
+def test_a_request_that_no_worker_ends_is_ended_by_the_sweeper() -> None:
     overdue_request(settings.SWEEP_TAKES_OVER + 1)
     call_command("sweeper", once=True)
     assert guests_made() == 1
@@ -83,7 +80,7 @@ def test_a_request_in_its_backoff_is_left_alone() -> None:
     assert request.state == "pending"
 
 
-def test_who_stands_in_line_is_taken_up_when_their_turn_comes() -> None:
+def test_a_request_in_line_is_ended_when_its_turn_comes() -> None:
     event = make_event(limit_per_minute=1)
     make_request(event)
     request = make_request(event)
@@ -93,13 +90,13 @@ def test_who_stands_in_line_is_taken_up_when_their_turn_comes() -> None:
     call_command("sweeper", once=True)
     request.refresh_from_db()
     assert (guests_made(), request.state) == (1, "pending")
-    turn_came = Now() - timedelta(seconds=settings.SWEEP_TAKES_OVER + 1)
-    GuestRequest.objects.filter(pk=request.pk).update(next_attempt_at=turn_came)
+    turn = Now() - timedelta(seconds=settings.SWEEP_TAKES_OVER + 1)
+    GuestRequest.objects.filter(pk=request.pk).update(next_attempt_at=turn)
     call_command("sweeper", once=True)
     assert guests_made() == 2
 
 
-def test_places_that_became_free_by_hand_go_to_those_who_wait() -> None:
+def test_places_that_are_free_without_a_service_go_to_the_waiting_list() -> None:
     event = make_event(capacity=1)
     make_guest(event)
     waiting = make_guest(event)
@@ -110,7 +107,9 @@ def test_places_that_became_free_by_hand_go_to_those_who_wait() -> None:
     assert broken_invariants() == []
 
 
-def test_emails_that_nobody_sends_are_sent_here(mailoutbox: list[EmailMessage]) -> None:
+def test_emails_that_no_worker_sends_are_sent_by_the_sweeper(
+    mailoutbox: list[EmailMessage],
+) -> None:
     account = make_account()
     queue_email("welcome", f"account:{account.pk}", to=account.email, language="pt-pt")
     call_command("sweeper", once=True)
@@ -125,31 +124,8 @@ def test_emails_that_nobody_sends_are_sent_here(mailoutbox: list[EmailMessage]) 
 
 
 @contextmanager
-def running_sweeper(log: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    url = os.environ["DATABASE_URL"].rpartition("/")[0]
-    given = {
-        **os.environ,
-        "DJANGO_SETTINGS_MODULE": "snap.settings",
-        "DATABASE_URL": f"{url}/{connection.settings_dict['NAME']}",
-        "SWEEP_INTERVAL": "0.2",
-        **environment,
-    }
-    given.pop("PYTEST_VERSION", None)
-    command = [sys.executable, "manage.py", "sweeper"]
-    with log.open("wb") as output:
-        sweeper = subprocess.Popen(
-            command, cwd=BASE_DIR, env=given, stdout=output, stderr=subprocess.STDOUT
-        )
-        try:
-            yield sweeper
-        finally:
-            sweeper.kill()
-            sweeper.wait()
-
-
-@contextmanager
 def database_away() -> Iterator[None]:
-    """Have PostgreSQL refuse new connections, and cut those of others."""
+    """Make PostgreSQL refuse new connections, and cut those of other processes."""
     name = connection.settings_dict["NAME"]
     parameters = connection.get_connection_params() | {"dbname": "postgres"}
     with psycopg.connect(**parameters, autocommit=True) as server:
@@ -166,15 +142,16 @@ def database_away() -> Iterator[None]:
 
 
 @committed
-def test_it_outlives_the_database_and_the_broker_and_stops_when_told(tmp_path: Path) -> None:
+def test_it_survives_outages_of_database_and_broker_and_stops_on_sigterm(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    says: Callable[[str], bool] = lambda text: text in log.read_text()  # noqa: E731
     overdue_request(1)
-    # Nobody listens on port 1: the broker is away from the beginning.
-    with running_sweeper(log, BROKER_URL="redis://127.0.0.1:1/3") as sweeper:
+    # Nothing listens on port 1, so the broker is away from the beginning.
+    with running_command(
+        "sweeper", log=log, SWEEP_INTERVAL="0.2", BROKER_URL="redis://127.0.0.1:1/3"
+    ) as sweeper:
         wait_for(guests_made, timeout=20)
         with database_away():
-            wait_for(lambda: says("sweep_failed"))
+            wait_for(lambda: "sweep_failed" in log.read_text())
             assert sweeper.poll() is None
         overdue_request(1)
         wait_for(lambda: guests_made() == 2, timeout=20)
@@ -188,7 +165,7 @@ def test_it_outlives_the_database_and_the_broker_and_stops_when_told(tmp_path: P
 @committed
 def test_ctrl_c_stops_it_at_once(tmp_path: Path) -> None:
     overdue_request(60)
-    with running_sweeper(tmp_path / "log", SWEEP_INTERVAL="0.1") as sweeper:
+    with running_command("sweeper", log=tmp_path / "log", SWEEP_INTERVAL="0.1") as sweeper:
         wait_for(guests_made, timeout=20)
         sweeper.send_signal(signal.SIGINT)
         assert sweeper.wait(timeout=5) == 0

@@ -1,7 +1,7 @@
-"""No transaction waits for a network: Redis, storage and every socket are used outside of one.
+"""No transaction waits for a network: Redis, storage and sockets are used outside of transactions.
 
-The hooks are on redis-py, Django's storage, asyncio and sockets. PostgreSQL's driver uses none of
-Python's sockets.
+The hooks are on redis-py, Django's storage, asyncio and sockets. psycopg does not use Python's
+sockets.
 """
 
 import asyncio
@@ -34,13 +34,13 @@ from notifications.models import Email
 from notifications.sending import send_due_emails
 from notifications.services import queue_email
 from tests.factories import make_account, make_event, make_guest, make_request, make_staff
-from tests.guests.test_admin import at, change_event
-from tests.guests.test_posters import image_bytes, upload
+from tests.helpers.admin import admin_url, change_event
+from tests.helpers.images import image_bytes, upload
 from tests.helpers.visitors import PHONE, Visitor
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-WATCHED: list[tuple[Any, str]] = [
+HOOKED: list[tuple[Any, str]] = [
     (Redis, "execute_command"),
     (AbstractConnection, "send_packed_command"),
     (FileSystemStorage, "save"),
@@ -55,7 +55,7 @@ WATCHED: list[tuple[Any, str]] = [
 
 @pytest.fixture
 def caught(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Where something watched was used while this thread had a transaction open."""
+    """The places where a hooked function was called while this thread had an open transaction."""
     found: list[str] = []
 
     def watch(owner: Any, name: str) -> None:
@@ -70,7 +70,7 @@ def caught(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         monkeypatch.setattr(owner, name, watched)
 
-    for owner, name in WATCHED:
+    for owner, name in HOOKED:
         watch(owner, name)
     return found
 
@@ -147,7 +147,7 @@ def save_an_event_with_a_poster() -> None:
 def cancel_in_admin() -> None:
     guest = make_guest()
     form = {"action": "cancel", "_selected_action": guest.pk, "confirmed": "yes"}
-    as_staff().post(at("guests_guest_changelist"), form)
+    as_staff().post(admin_url("guests_guest_changelist"), form)
     assert Guest.objects.get().state == "cancelled"
 
 
@@ -161,7 +161,7 @@ def give_an_account_another_phone() -> None:
         "language": account.language,
         "is_active": "on",
     }
-    as_staff().post(at("accounts_user_change", account.pk), form)
+    as_staff().post(admin_url("accounts_user_change", account.pk), form)
     assert User.objects.filter(phone="+351961234500").exists()
 
 
@@ -238,8 +238,8 @@ def test_no_network_is_waited_for_inside_a_transaction(
     assert caught == []
 
 
-def test_the_hooks_see_what_they_are_there_for(caught: list[str]) -> None:
-    """Without this the test above could pass for want of eyes."""
+def test_the_hooks_see_calls_inside_a_transaction(caught: list[str]) -> None:
+    """The test above would pass if the hooks saw nothing."""
     from guests.qr.codes import delete_image, make_token, store_image
 
     token = make_token()

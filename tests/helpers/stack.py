@@ -54,7 +54,7 @@ class Stack:
         return given | {
             "DJANGO_SETTINGS_MODULE": "snap.settings",
             "DJANGO_ALLOW_ASYNC_UNSAFE": "",
-            "DATABASE_URL": _test_database_url(),
+            "DATABASE_URL": database_url(),
             "PUBLIC_URL": self.url,
             "WEB_HOST": "127.0.0.1",
             "WEB_PORT": str(self.web_port),
@@ -251,7 +251,7 @@ def wait_for(find: Callable[[], T], timeout: float = 10.0) -> T:
     return found
 
 
-def _test_database_url() -> str:
+def database_url() -> str:
     given = urlsplit(os.environ["DATABASE_URL"])
     return given._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
 

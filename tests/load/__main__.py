@@ -1,11 +1,11 @@
-"""`make load`: an opening, played by Locust against SNAP's pages and sockets.
+"""`make load`: Locust plays the opening of a list against SNAP's pages and sockets.
 
     make load SCENARIO=500-in-1                   500 people within a minute, on its own stack
-    make load SCENARIO=500-in-30 HOST=https://…   the same guests over half an hour, elsewhere
-    make load SCENARIO=200-in-1 LOOP=closed       200 users who begin anew, again and again
+    make load SCENARIO=500-in-30 HOST=https://…   500 people within half an hour, on another host
+    make load SCENARIO=200-in-1 LOOP=closed       200 users who go one journey after the other
 
-The report is var/load/<scenario>.html. Ends with 1 unless every journey counted and, on a stack of
-its own, `manage.py audit` found nothing.
+The report is var/load/<scenario>.html. The exit code is 1 unless every journey counted and, on its
+own stack, `manage.py audit` found nothing.
 """
 
 import argparse
@@ -24,15 +24,15 @@ from tests.bench.usage import GENERATOR, CpuWindow
 from tests.load.scenarios import READY, Scenario, count_of
 
 FOLDER = BASE_DIR / "var" / "load"
-# So long may workers take for what is still in flight when the load is over.
+# Seconds that workers have after the load for requests in flight.
 SETTLE = 30
 
 
 def read_options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.load",
-        description="Play an opening against SNAP.",
-        epilog=f"ready scenarios: {', '.join(READY)}; other numbers will do as well",
+        description="Play the opening of a list against SNAP.",
+        epilog=f"scenarios: {', '.join(READY)}; other numbers are possible",
     )
     parser.add_argument("scenario", help="<people>-in-<minutes>")
     parser.add_argument("--host", help="an address that runs already; else a stack is started")
@@ -56,19 +56,19 @@ def main() -> int:
         django.setup()
         scenario = Scenario.named(options.scenario)
         sessions = stack.folder / "sessions"
-        # Settings, and with them models, could not be read before the stack had made them.
+        # Models can only be imported after the stack has made the settings.
         prepare = importlib.import_module("tests.load.guests").prepare
         kinds = (count_of(kind, scenario.people) for kind in ("known", "returning"))
         options.host, options.event = stack.url, prepare(sessions, *kinds).slug
         window = CpuWindow(stack.pids)
         played = play(options, stack.env | {"LOAD_SESSIONS": str(sessions)})
-        tell_cpu(window)
+        print_cpu(window)
         good = audit(stack)
     return played or int(not good)
 
 
 def play(options: argparse.Namespace, env: dict[str, str]) -> int:
-    """Run Locust; return its exit code."""
+    """Run Locust and return its exit code."""
     report = FOLDER / f"{options.scenario}{'-closed' if options.loop == 'closed' else ''}.html"
     locust = [sys.executable, "-m", "locust", "--headless", "--host", options.host.rstrip("/")]
     locust += ["--locustfile", str(Path(__file__).with_name("locustfile.py"))]
@@ -84,22 +84,22 @@ def play(options: argparse.Namespace, env: dict[str, str]) -> int:
     return code
 
 
-def tell_cpu(window: CpuWindow) -> None:
-    """Say what each group of SNAP's processes took of the machine meanwhile."""
+def print_cpu(window: CpuWindow) -> None:
+    """Print the CPU of each group of processes."""
     used = window.close()
-    del used[GENERATOR]  # Not this process: Locust is, and tells its own share.
+    del used[GENERATOR]  # This process is not the generator. Locust prints its own share.
     shares = ", ".join(f"{name} {cpu / window.seconds:.0%}" for name, cpu in used.items())
     print(f"CPU, in cores of {os.cpu_count()}00%: {shares} (Locust is in `other`)")
 
 
 def audit(stack: ProductionStack) -> bool:
-    """Wait for what is in flight, then prove that nobody was forgotten."""
+    """Wait until nothing is in flight, and return whether the audit succeeds."""
     for _ in range(SETTLE):
-        good, said = stack.audit()
-        if said.endswith(" 0 in flight"):
+        good, output = stack.audit()
+        if output.endswith(" 0 in flight"):
             break
         sleep(1)
-    print(f"audit: {said}")
+    print(f"audit: {output}")
     return good
 
 

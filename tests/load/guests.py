@@ -1,4 +1,4 @@
-"""Guests who are known before the load comes: accounts, live sessions, and places for some."""
+"""Guests with an account before the load begins: sessions for all, and places for some."""
 
 from pathlib import Path
 
@@ -9,9 +9,9 @@ from tests.bench.people import make_accounts, make_due_requests, sessions_of
 
 
 def prepare(path: Path, known: int, returning: int) -> Event:
-    """Make an event and guests, and write their sessions where the load finds them.
+    """Make an event and guests, and write their sessions to a file for Locust.
 
-    One line a guest: its kind and the session cookie's value.
+    A line has the kind of a guest and the value of the session cookie.
     """
     event = open_event("load")
     lines = []

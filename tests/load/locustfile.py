@@ -1,4 +1,4 @@
-"""Guests on their way to a QR code, through the pages as a browser with HTMX sees them."""
+"""Users of Locust who go from the promo link to the QR code, as a browser with HTMX does."""
 
 import os
 import random
@@ -27,18 +27,18 @@ IS_CLOSED = os.environ.get("LOAD_LOOP") == "closed"
 SESSION_COOKIE = "session"
 EVENT_LINK = re.compile(r'<a href="(/promo/[a-z0-9-]+/)">')
 TICKET = re.compile(rb'id="ticket" class="ticket ticket-([a-z_]+)"')
-# Seconds for a code to come, as long as a person would look at the screen.
+# Seconds that a person waits for the QR code.
 CODE_TIMEOUT = 30.0
-# Above this share of a core, what is slow may be this process.
+# Above this share of a core, Locust itself may be slow.
 OWN_LIMIT = 0.8
 
 
 class Tally:
-    """What came of everybody, and of this process's own time."""
+    """Counts of journeys and people, and the CPU of this process."""
 
     def __init__(self) -> None:
         self.numbers = count()
-        # A start of its own for each run against the same address.
+        # Each run against the same host starts at another number.
         self.phones = count(930_000_000 + random.randrange(9_000) * 1000)
         self.sessions: dict[str, deque[str]] = {"known": deque(), "returning": deque()}
         self.event_path = ""
@@ -53,12 +53,12 @@ class Tally:
             self.sessions[kind].append(session)
 
     def share(self) -> float:
-        """Return the mean share of a core that this process took."""
+        """Return the mean share of a core that this process used."""
         used = time.process_time() - self.cpu_at
         return used / max(time.monotonic() - self.began_at, 0.001)
 
     def watch(self) -> None:
-        """Keep the largest share of a core in any five seconds."""
+        """Keep the largest share of a core in five seconds."""
         while True:
             cpu, at = time.process_time(), time.monotonic()
             gevent.sleep(5)
@@ -69,11 +69,11 @@ tally = Tally()
 
 
 class LostError(Exception):
-    """The way did not lead to a code; its text says where it ended."""
+    """A journey ended without a QR code. The text says where."""
 
 
 class Guest(FastHttpUser):
-    """One person after the other: in an open loop one only, in a closed loop again and again."""
+    """A user of Locust: one person in an open loop, one person after the other in a closed loop."""
 
     network_timeout = connection_timeout = CODE_TIMEOUT
 
@@ -93,18 +93,18 @@ class Guest(FastHttpUser):
             tally.ended += 1
         self._report("journey", kind, began, error=error)
         while not IS_CLOSED:
-            # A user that stopped would be replaced, and the shape counts all who ever came.
+            # Locust would replace a user that stops, and the shape counts all people so far.
             gevent.sleep(PATIENCE)
 
     # The kinds of guests ------------------------------------------------------------------------
 
     def new(self) -> None:
-        """Nobody knows the phone."""
+        """Register a phone without an account."""
         self._see_code(self._register(self._give_phone(self._look())))
         self._may_return()
 
     def known(self) -> None:
-        """A live session: one button. Elsewhere nobody has one yet, and a new guest comes."""
+        """Ask for a place with a session. Without sessions a new guest comes instead."""
         if not tally.sessions["known"]:
             return self.new()
         self._sign_in(tally.sessions["known"].popleft())
@@ -112,7 +112,7 @@ class Guest(FastHttpUser):
         return self._see_code(response)
 
     def returning(self) -> None:
-        """On the list already: the event's page has the code."""
+        """Open the page of the event, which has the QR code of a guest on the list."""
         if not tally.sessions["returning"]:
             return self.new()
         session = tally.sessions["returning"].popleft()
@@ -122,17 +122,17 @@ class Guest(FastHttpUser):
         return None
 
     def impatient(self) -> None:
-        """Reloads, sends the phone twice at once, begins again when signed in, and reloads."""
+        """Reload, send the phone twice at once, start again when signed in, and reload."""
         self._look()
         form = self._look()
         forms: list[dict[str, str]] = []
         both = [gevent.spawn(lambda: forms.append(self._give_phone(form))) for _ in range(2)]
         gevent.joinall(both)
         if not forms:
-            raise LostError("phone: neither of two led on")
-        # The form that came last belongs to the session that the browser has kept.
+            raise LostError("phone: neither of two forms was accepted")
+        # The last form belongs to the session that the browser has kept.
         self._register(forms[-1])
-        # The way from its beginning, already signed in: it leads to the same ticket.
+        # A second registration while signed in leads to the same ticket.
         self._submit("phone", self._look() | {"country": "PT", "phone": self.phone})
         self._see_code(self._get(tally.event_path, "event, reloaded"))
 
@@ -159,7 +159,7 @@ class Guest(FastHttpUser):
         return response
 
     def _see_code(self, response: bytes) -> None:
-        """Follow the ticket in an answer until its code is on the screen."""
+        """Follow the ticket in a response until its QR code is loaded."""
         image = IMAGE.search(response)
         found = SOCKET.search(response)
         if image is None and found is None:
@@ -172,7 +172,7 @@ class Guest(FastHttpUser):
                 raise LostError("image: not a PNG")
 
     def _listen(self, address: str) -> bytes:
-        """Wait for the code on the ticket's websocket."""
+        """Wait for the QR code on the websocket of the ticket."""
         began, error = time.perf_counter(), None
         url = urljoin(self._address.replace("http", "ws", 1), address)
         cookies = "; ".join(f"{each.name}={each.value}" for each in self.client.cookiejar)
@@ -188,8 +188,8 @@ class Guest(FastHttpUser):
                 self._report("WS", "socket", began)
                 until = time.perf_counter() + CODE_TIMEOUT
                 while (left := until - time.perf_counter()) > 0:
-                    said = socket.recv(timeout=left, decode=False)
-                    if found := IMAGE.search(said):
+                    message = socket.recv(timeout=left, decode=False)
+                    if found := IMAGE.search(message):
                         return found[1]
                 error = LostError("push: no code in time")
         except (WebSocketException, OSError) as failure:
@@ -224,14 +224,14 @@ class Guest(FastHttpUser):
 
     def _htmx(self) -> dict[str, str]:
         current = self._address + tally.event_path
-        # Over https Django also asks where a form came from.
+        # With https Django also checks the Referer of a form.
         return {"HX-Request": "true", "HX-Current-URL": current, "Referer": current}
 
     def _step(self, name: str) -> str:
         return f"{tally.event_path}-/{name}/"
 
     def _hidden(self, page: bytes) -> dict[str, str]:
-        """Return the hidden fields that a form in a page sends."""
+        """Return the hidden fields of the form in a page."""
         found = {"csrfmiddlewaretoken": CSRF.search(page), "step": STEP.search(page)}
         return {name: match[1].decode() for name, match in found.items() if match}
 
@@ -241,7 +241,7 @@ class Guest(FastHttpUser):
         self.client.cookiejar.set_cookie(create_cookie(name, session, domain=domain))
 
     def _may_return(self) -> None:
-        """Let some of the new ones come back later with their session."""
+        """Keep the session, so a returning guest can use it later."""
         for cookie in self.client.cookiejar:
             if cookie.name.endswith(SESSION_COOKIE) and len(tally.sessions["returning"]) < 50:
                 tally.sessions["returning"].append(cookie.value or "")
@@ -260,9 +260,9 @@ class Guest(FastHttpUser):
 
 
 class Opening(LoadTestShape):
-    """Quiet, then everybody: as many users have been started as people have come so far.
+    """The number of users over time: after the quiet time people arrive as the scenario says.
 
-    In a closed loop all come within the quiet time and stay.
+    In a closed loop all users start within the quiet time and stay.
     """
 
     def tick(self) -> tuple[int, float] | None:
@@ -273,7 +273,7 @@ class Opening(LoadTestShape):
         over = now > QUIET + SCENARIO.seconds
         if over and (tally.ended >= SCENARIO.people or now > QUIET + SCENARIO.seconds + PATIENCE):
             return None
-        # Who has ended stays as a user, so their number is that of all who ever came.
+        # Users stay after their journey, so their number is that of all people so far.
         return SCENARIO.arrived(now), 500.0
 
 
@@ -285,17 +285,17 @@ def begin(environment: Environment, **kwargs: Any) -> None:
 
 
 @events.quitting.add_listener  # type: ignore[untyped-decorator]
-def tell(environment: Environment, **kwargs: Any) -> None:
-    """Say what counted and what this process itself took; fail if anybody went without a code."""
+def print_results(environment: Environment, **kwargs: Any) -> None:
+    """Print the journeys that counted and the CPU of Locust. Fail when a journey did not count."""
     print(
         f"\n{tally.counted} journeys counted of {tally.begun} begun"
-        f" (QR code there, fetched and a PNG); {SCENARIO.people} people were to come"
+        f" (QR image fetched, and a PNG); the scenario has {SCENARIO.people} people"
     )
     print(
         f"Locust itself: {tally.share():.0%} of one core, {tally.most:.0%} in its busiest 5 seconds"
     )
     if tally.most > OWN_LIMIT:
-        print("So what is slow here may be Locust: `make bench` has a generator that costs less.")
+        print("Locust itself may be slow. `make bench` has a generator that needs less CPU.")
     lost = tally.begun - tally.counted
     missing = 0 if IS_CLOSED else SCENARIO.people - tally.begun
     if lost > (SCENARIO.people if IS_CLOSED else 0) or missing:
@@ -303,11 +303,11 @@ def tell(environment: Environment, **kwargs: Any) -> None:
 
 
 def _event_path(environment: Environment) -> str:
-    """Return the page of the event that was named, or of the first one that is listed."""
+    """Return the page of the given event, or of the first event in the list."""
     if slug := os.environ.get("LOAD_EVENT"):
         return f"/promo/{slug}/"
     with urllib.request.urlopen(f"{environment.host}/promo/", timeout=CODE_TIMEOUT) as listed:
         found = EVENT_LINK.search(listed.read().decode())
     if found is None:
-        raise LostError("no event is listed: name one")
+        raise LostError("no event is listed: set LOAD_EVENT")
     return found[1]

@@ -1,4 +1,4 @@
-"""Emails in admin: seen by staff, changed by nobody, sent again on demand."""
+"""Emails in admin: staff see them and send them again, and cannot change them."""
 
 from datetime import timedelta
 
@@ -9,6 +9,7 @@ from django.db.models.functions import Now
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from guests.models import Guest
 from notifications.models import Email
 
 pytestmark = pytest.mark.django_db
@@ -44,7 +45,7 @@ def test_it_finds_by_address_and_cause(admin_client: Client) -> None:
         assert "note:2" not in page
 
 
-def test_nothing_can_be_edited(admin_client: Client) -> None:
+def test_an_email_cannot_be_edited_added_or_deleted(admin_client: Client) -> None:
     email = make_email(1)
     page = admin_client.get(f"{LIST}{email.pk}/change/").content.decode()
     assert 'name="to"' not in page
@@ -53,7 +54,7 @@ def test_nothing_can_be_edited(admin_client: Client) -> None:
     assert admin_client.post(f"{LIST}{email.pk}/delete/", {"post": "yes"}).status_code == 403
 
 
-def test_send_again_queues_what_is_dead_and_leaves_the_rest(admin_client: Client) -> None:
+def test_send_again_queues_dead_emails_and_leaves_the_others(admin_client: Client) -> None:
     dead = make_email(1, state="dead", attempts=3, error="SMTPDataError 554")
     Email.objects.filter(pk=dead.pk).update(next_attempt_at=Now() + timedelta(hours=1))
     sent = make_email(2, state="sent")
@@ -68,3 +69,8 @@ def test_send_again_queues_what_is_dead_and_leaves_the_rest(admin_client: Client
 
 def test_strangers_see_no_emails(client: Client) -> None:
     assert client.get(LIST).status_code == 302
+
+
+def test_staff_find_the_email_of_a_guest(admin_client: Client, guest: Guest) -> None:
+    response = admin_client.get(LIST, {"q": f"guest:{guest.pk}/"})
+    assert response.context["cl"].result_list[0] == Email.objects.get()

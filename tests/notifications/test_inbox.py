@@ -11,10 +11,7 @@ from django.test import Client
 from PIL import Image
 from pytest_django import Settings
 
-from notifications.kinds import EmailContent
-from notifications.messages import make_message
-from notifications.models import Email
-from tests.notifications.test_messages import CONTEXTS, GUEST_URL, NOW, qr_png
+from tests.helpers.example_emails import GUEST_URL, example_message
 
 
 @pytest.fixture
@@ -34,9 +31,7 @@ def keep(message: EmailMultiAlternatives, folder: Path) -> str:
 
 
 def keep_qr(folder: Path) -> str:
-    email = Email(pk=1, kind="qr_code", to="ines@example.pt", language="en", queued_at=NOW)
-    content = EmailContent(CONTEXTS["qr_code"], {"qr": qr_png()})
-    return keep(make_message(email, content), folder)
+    return keep(example_message("qr_code"), folder)
 
 
 def test_it_keeps_a_message_and_logs_no_address(
@@ -56,7 +51,7 @@ def test_the_list_shows_the_newest_first(folder: Path, client: Client) -> None:
     assert 0 < page.index("Second") < page.index("First")
 
 
-def test_the_list_is_there_before_the_first_email(folder: Path, client: Client) -> None:
+def test_the_list_is_served_before_the_first_email(folder: Path, client: Client) -> None:
     assert client.get("/inbox/").status_code == 200
 
 
@@ -77,7 +72,9 @@ def test_a_message_shows_its_headers_its_text_and_its_html_in_a_frame(
     assert response["X-Frame-Options"] == "DENY"
 
 
-def test_the_html_may_be_framed_by_us_and_run_nothing(folder: Path, client: Client) -> None:
+def test_the_html_may_only_be_framed_by_the_inbox_and_runs_no_script(
+    folder: Path, client: Client
+) -> None:
     name = keep_qr(folder)
     response = client.get(f"/inbox/{name}/html/")
     policy = response["Content-Security-Policy"]
@@ -93,7 +90,7 @@ def test_the_html_may_be_framed_by_us_and_run_nothing(folder: Path, client: Clie
 def test_its_inline_image_is_served_and_scans(folder: Path, client: Client) -> None:
     response = client.get(f"/inbox/{keep_qr(folder)}/qr@snap")
     assert response["Content-Type"] == "image/png"
-    # A sandboxed frame is of no origin: with the header of all other pages it would stay empty.
+    # A sandboxed frame has no origin. With the header of the other pages the image stays empty.
     assert response["Cross-Origin-Resource-Policy"] == "cross-origin"
     (code,) = zxingcpp.read_barcodes(Image.open(BytesIO(response.content)).resize((240, 240)))
     assert code.text == GUEST_URL
@@ -106,7 +103,7 @@ def test_only_pngs_are_served(folder: Path, client: Client) -> None:
     assert client.get(f"/inbox/{name}/x.html").status_code == 404
 
 
-def test_a_subject_cannot_run_in_the_page(folder: Path, client: Client) -> None:
+def test_a_script_in_a_subject_does_not_run(folder: Path, client: Client) -> None:
     name = keep(EmailMultiAlternatives("<script>alert(1)</script>", "<script>x"), folder)
     for url in ("/inbox/", f"/inbox/{name}/"):
         assert "<script>" not in client.get(url).content.decode()

@@ -1,19 +1,14 @@
-"""An email that left is not sent again, although the database could not be told at once."""
+"""An email that left is not sent again, although the database was away at that moment."""
 
-import os
 import stat
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from aiosmtpd.smtp import SMTP, Envelope, Session
 from django.core.management import call_command
 from django.db import OperationalError, connection
 from django.db.models.functions import Now
@@ -24,44 +19,28 @@ from notifications.delivery import Outcome, Result
 from notifications.models import Email
 from notifications.outcomes import KeptOutcomes
 from notifications.sending import send_due_emails, write_kept_outcomes
-from notifications.services import (
-    queue_email,
-    requeue_emails,
-)
+from notifications.services import queue_email, requeue_emails
 from snap.local.embedded import PostgreSQL
-from snap.local.processes import BASE_DIR
 from tests.factories import make_accounts
 from tests.faults.breaking import frozen
 from tests.helpers import servers
-from tests.notifications.conftest import Sink
+from tests.helpers.example_emails import queue_note
+from tests.helpers.mail_servers import BreakingSink, Sink, send_to
+from tests.helpers.own_servers import own_postgresql
+from tests.helpers.programs import running_command
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+SEND = "from notifications.sending import send_due_emails; send_due_emails()"
 ROUNDS = 3  # Ten in the long form of tests/faults/test_mail.py.
-
-
-class BreakingSink(Sink):
-    """Does something to the database when it has a whole message, before it answers."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.on_data: Callable[[], object] = lambda: None
-
-    async def handle_DATA(  # noqa: N802 (aiosmtpd's name)
-        self, server: SMTP, session: Session, envelope: Envelope
-    ) -> str:
-        reply = await super().handle_DATA(server, session, envelope)
-        self.on_data()
-        return reply
 
 
 @pytest.fixture
 def breaking_sink(settings: Settings) -> Iterator[BreakingSink]:
+    """A running mail server that breaks something after a message, and short time limits."""
     server = BreakingSink()
-    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", server.port
-    settings.EMAIL_USE_TLS, settings.EMAIL_HOST_USER = False, ""
-    # Nobody waits for a database longer than half of that.
+    send_to(settings, server)
+    # A wait for the database lasts half a lease at most.
     settings.EMAIL_LEASE = 1
     settings.DATABASE_SILENCE_TIMEOUT = 1.0
     server.start()
@@ -71,20 +50,14 @@ def breaking_sink(settings: Settings) -> Iterator[BreakingSink]:
 
 @pytest.fixture
 def postgresql() -> Iterator[PostgreSQL]:
-    if servers.postgresql is None:
-        pytest.skip("A POSTGRESQL THAT DATABASE_URL NAMES IS NOT OURS TO BREAK")
-    yield servers.postgresql
+    """PostgreSQL, for a test to break. It runs again afterwards."""
+    yield own_postgresql()
     connection.close()
     servers.freshen()
 
 
-def queue(cause: str, to: str = "ana@example.pt") -> Email:
-    queue_email("note", cause, to=to, language="en")
-    return Email.objects.get(kind="note", cause=cause)
-
-
 def end_leases() -> None:
-    """Have every queued email due for anybody, as long after an outage."""
+    """Make every queued email due without a lease, as it is a long time after an outage."""
     Email.objects.filter(state="queued").update(leased_until=None, next_attempt_at=Now())
 
 
@@ -99,15 +72,15 @@ def in_own_connection(work: Callable[[], int]) -> int:
         connection.close()
 
 
-# The blinking database -----------------------------------------------------------------------
+# Short outages of the database -----------------------------------------------------------------
 
 
-def test_a_database_that_stops_after_the_email_left_has_none_sent_twice(
+def test_no_email_is_sent_twice_when_the_database_stops_after_it_left(
     breaking_sink: BreakingSink, postgresql: PostgreSQL
 ) -> None:
     for number in range(ROUNDS):
         breaking_sink.on_data = lambda: postgresql.stop("immediate")
-        queue(f"note:{number}")
+        queue_note(f"note:{number}")
         with pytest.raises(OperationalError):
             send_due_emails()
         breaking_sink.on_data = lambda: None
@@ -119,7 +92,7 @@ def test_a_database_that_stops_after_the_email_left_has_none_sent_twice(
     assert Email.objects.filter(state="sent").count() == ROUNDS
 
 
-def test_a_database_that_is_silent_past_the_lease_has_none_sent_twice(
+def test_no_email_is_sent_twice_when_the_database_hangs_past_its_lease(
     breaking_sink: BreakingSink, postgresql: PostgreSQL
 ) -> None:
     for number in range(ROUNDS):
@@ -134,7 +107,7 @@ def test_a_database_that_is_silent_past_the_lease_has_none_sent_twice(
             time.sleep(0.1)
 
         breaking_sink.on_data = freeze
-        queue(f"note:{number}")
+        queue_note(f"note:{number}")
         try:
             with pytest.raises(OperationalError):
                 send_due_emails()
@@ -148,12 +121,11 @@ def test_a_database_that_is_silent_past_the_lease_has_none_sent_twice(
     assert Email.objects.filter(state="sent").count() == ROUNDS
 
 
-def test_a_short_blink_ends_within_the_batch(
+def test_a_batch_goes_on_after_a_short_outage(
     breaking_sink: BreakingSink, postgresql: PostgreSQL, settings: Settings
 ) -> None:
-    """Those behind it in the batch do not wait for their lease to end."""
+    """The next emails of the batch do not wait until their leases end."""
     settings.EMAIL_LEASE = 60
-
     is_down = threading.Event()
 
     def stop() -> None:
@@ -163,7 +135,7 @@ def test_a_short_blink_ends_within_the_batch(
 
     breaking_sink.on_data = stop
     for number in range(3):
-        queue(f"note:{number}")
+        queue_note(f"note:{number}")
     with ThreadPoolExecutor(1) as worker:
         sent = worker.submit(in_own_connection, send_due_emails)
         assert is_down.wait(10)
@@ -175,10 +147,15 @@ def test_a_short_blink_ends_within_the_batch(
     assert set(times_sent(breaking_sink).values()) == {1}
 
 
-def test_a_worker_killed_after_the_send_has_none_sent_twice(
+def test_no_email_is_sent_twice_when_the_worker_is_killed_after_it_left(
     breaking_sink: BreakingSink, postgresql: PostgreSQL, tmp_path: Path
 ) -> None:
-    """The answer lies on the disk before the database is asked, so SIGKILL does not take it."""
+    """The response is on disk before the database is asked, so SIGKILL does not lose it."""
+    smtp = {
+        "EMAIL_PROVIDER": "smtp",
+        "EMAIL_HOST": "127.0.0.1",
+        "EMAIL_PORT": str(breaking_sink.port),
+    }
     accounts = make_accounts(3)
     for account in accounts:
         queue_email("welcome", f"account:{account.pk}", to=account.email, language="en")
@@ -189,7 +166,7 @@ def test_a_worker_killed_after_the_send_has_none_sent_twice(
             arrived.set()
 
         breaking_sink.on_data = stop
-        with sending_process(breaking_sink.port, tmp_path / "log") as process:
+        with running_command("shell", "-c", SEND, log=tmp_path / "log", **smtp) as process:
             assert arrived.wait(20), (tmp_path / "log").read_text()
             time.sleep(0.3)
             process.kill()
@@ -202,37 +179,8 @@ def test_a_worker_killed_after_the_send_has_none_sent_twice(
     assert Email.objects.filter(state="sent").count() == len(accounts)
 
 
-@contextmanager
-def sending_process(port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Send what is due in a process of its own, as the emails worker does."""
-    url = os.environ["DATABASE_URL"].rpartition("/")[0]
-    environment = {
-        **os.environ,
-        "DJANGO_SETTINGS_MODULE": "snap.settings",
-        "DATABASE_URL": f"{url}/{connection.settings_dict['NAME']}",
-        "EMAIL_PROVIDER": "smtp",
-        "EMAIL_HOST": "127.0.0.1",
-        "EMAIL_PORT": str(port),
-    }
-    environment.pop("PYTEST_VERSION", None)
-    work = "from notifications.sending import send_due_emails; send_due_emails()"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "manage.py", "shell", "-c", work],
-            cwd=BASE_DIR,
-            env=environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            yield process
-        finally:
-            process.kill()
-            process.wait()
-
-
-def test_the_sweeper_writes_what_this_host_keeps(sink: Sink) -> None:
-    email = queue("note:1")
+def test_the_sweeper_writes_the_outcomes_that_this_host_keeps(sink: Sink) -> None:
+    email = queue_note("note:1")
     Email.objects.update(leased_until=Now())
     keep(email, Outcome(Result.SENT, provider_id="<taken@mail.example>"))
     call_command("sweeper", once=True)
@@ -241,10 +189,10 @@ def test_the_sweeper_writes_what_this_host_keeps(sink: Sink) -> None:
     assert (sink.messages, kept()) == ([], [])
 
 
-def test_another_host_leaves_it_to_the_one_that_knows(
+def test_another_host_leaves_an_email_to_the_host_that_keeps_its_outcome(
     sink: Sink, settings: Settings, tmp_path: Path
 ) -> None:
-    email, here = queue("note:1"), settings.JOURNAL_PATH
+    email, here = queue_note("note:1"), settings.JOURNAL_PATH
     keep(email, Outcome(Result.SENT))
     Email.objects.update(leased_until=Now())
     settings.JOURNAL_PATH = tmp_path / "emergency.sqlite3"
@@ -257,15 +205,15 @@ def test_another_host_leaves_it_to_the_one_that_knows(
 
 
 def test_a_kept_refusal_ends_the_email(sink: Sink) -> None:
-    email = queue("note:1")
+    email = queue_note("note:1")
     keep(email, Outcome(Result.REFUSED, error="SMTPRecipientsRefused 550"))
     assert send_due_emails() == 0
     email.refresh_from_db()
     assert (email.state, email.error, sink.messages) == ("dead", "SMTPRecipientsRefused 550", [])
 
 
-def test_an_email_that_staff_send_again_is_not_the_kept_one(sink: Sink) -> None:
-    email = queue("note:1")
+def test_a_kept_outcome_does_not_end_an_email_that_staff_send_again(sink: Sink) -> None:
+    email = queue_note("note:1")
     keep(email, Outcome(Result.SENT))
     Email.objects.update(state="bounced")
     requeue_emails(Email.objects.all())
@@ -277,7 +225,7 @@ def test_an_email_that_staff_send_again_is_not_the_kept_one(sink: Sink) -> None:
 
 
 def keep(email: Email, outcome: Outcome) -> None:
-    """Keep an outcome as one whose process died some time ago."""
+    """Keep an outcome as a process does that died a minute ago."""
     with KeptOutcomes() as opened:
         opened.add(email, outcome)
         assert opened._file is not None
@@ -289,29 +237,31 @@ def kept() -> list[outcomes.KeptOutcome]:
         return opened.find()
 
 
-def test_a_normal_day_leaves_nothing_in_it(sink: Sink) -> None:
-    queue("note:1")
-    queue("note:2")
+def test_sent_emails_leave_nothing_in_the_file(sink: Sink) -> None:
+    queue_note("note:1")
+    queue_note("note:2")
     assert send_due_emails() == 2
     assert kept() == []
 
 
-def test_it_holds_no_address_and_is_its_owners_alone(sink: Sink, settings: Settings) -> None:
-    keep(queue("note:1", to="ana@example.pt"), Outcome(Result.SENT))
+def test_the_file_has_no_address_and_only_its_owner_may_read_it(
+    sink: Sink, settings: Settings
+) -> None:
+    keep(queue_note("note:1", to="ana@example.pt"), Outcome(Result.SENT))
     for file in settings.JOURNAL_PATH.parent.glob("outcomes.sqlite3*"):
         assert b"example" not in file.read_bytes()
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-def test_it_is_bounded_and_drops_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_file_is_bounded_and_drops_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outcomes, "MAX_KEPT", 3)
-    emails = [queue(f"note:{number}") for number in range(5)]
+    emails = [queue_note(f"note:{number}") for number in range(5)]
     for email in emails:
         keep(email, Outcome(Result.SENT))
     assert [each.email_id for each in kept()] == [email.pk for email in emails[2:]]
 
 
-def test_without_the_disk_it_keeps_them_in_memory(
+def test_without_a_disk_outcomes_are_kept_in_memory(
     breaking_sink: BreakingSink,
     postgresql: PostgreSQL,
     settings: Settings,
@@ -321,7 +271,7 @@ def test_without_the_disk_it_keeps_them_in_memory(
     (tmp_path / "file").write_text("not a folder")
     settings.JOURNAL_PATH = tmp_path / "file" / "emergency.sqlite3"
     breaking_sink.on_data = lambda: postgresql.stop("immediate")
-    queue("note:1")
+    queue_note("note:1")
     with pytest.raises(OperationalError):
         send_due_emails()
     breaking_sink.on_data = lambda: None

@@ -1,4 +1,4 @@
-"""Mail providers over HTTP, played by a server on loopback; and a mail server that hangs."""
+"""Mail providers over HTTP, played by a server on loopback, and a mail server that hangs."""
 
 import json
 import socket
@@ -13,24 +13,22 @@ import pytest
 from django.core.mail import get_connection
 from pytest_django import Settings
 
-from notifications.kinds import EmailContent
-from notifications.messages import make_message
 from notifications.models import Email
 from notifications.sending import send_due_emails
 from notifications.services import queue_email
-from tests.notifications.test_messages import CONTEXTS, NOW, qr_png
+from tests.helpers.example_emails import example_message, qr_png
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    # anymail's authors can no longer try SendGrid themselves; these tests say that it works here.
+    # The authors of anymail cannot test SendGrid any more. These tests show that it works here.
     pytest.mark.filterwarnings("ignore:django-anymail has dropped official support for SendGrid"),
 ]
 
-ANSWERS = {"resend": {"id": "r-1"}, "mailgun": {"id": "<m-1@example>", "message": "Queued."}}
+RESPONSES = {"resend": {"id": "r-1"}, "mailgun": {"id": "<m-1@example>", "message": "Queued."}}
 
 
 class Provider(ThreadingHTTPServer):
-    """Answers every request alike and keeps what it was asked."""
+    """A provider that gives every request the same response and keeps the requests."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -59,7 +57,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(response)
 
     def log_message(self, *_arguments: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -83,7 +81,7 @@ def use(provider: Provider, settings: Settings, name: str) -> None:
         f"{name.upper()}_API_KEY": "key",
         f"{name.upper()}_API_URL": provider.url,
     }
-    provider.response = ANSWERS.get(name, {})
+    provider.response = RESPONSES.get(name, {})
 
 
 def send_through(provider: Provider, settings: Settings, name: str) -> Email:
@@ -94,7 +92,7 @@ def send_through(provider: Provider, settings: Settings, name: str) -> Email:
 
 
 @pytest.mark.parametrize("name", ["resend", "sendgrid", "mailgun"])
-def test_every_provider_takes_an_email_and_its_id_is_kept(
+def test_every_provider_accepts_an_email_and_its_id_is_kept(
     provider: Provider, settings: Settings, name: str
 ) -> None:
     email = send_through(provider, settings, name)
@@ -106,19 +104,17 @@ def test_every_provider_takes_an_email_and_its_id_is_kept(
 
 
 @pytest.mark.parametrize("name", ["resend", "sendgrid", "mailgun"])
-def test_every_provider_takes_the_inline_qr_code(
+def test_every_provider_accepts_the_inline_qr_code(
     provider: Provider, settings: Settings, name: str
 ) -> None:
     use(provider, settings, name)
-    email = Email(pk=1, kind="qr_code", to="ines@example.pt", language="en", queued_at=NOW)
-    message = make_message(email, EmailContent(CONTEXTS["qr_code"], {"qr": qr_png()}))
-    assert get_connection().send_messages([message]) == 1
+    assert get_connection().send_messages([example_message("qr_code")]) == 1
     (body,) = provider.bodies
     assert b"cid:qr@snap" in body.replace(b"cid:qr.png", b"cid:qr@snap")
     assert (b64encode(qr_png()) in body) or (qr_png() in body)
 
 
-def test_a_try_after_a_lost_answer_carries_the_same_idempotency_key(
+def test_an_attempt_after_a_lost_response_has_the_same_idempotency_key(
     provider: Provider, settings: Settings
 ) -> None:
     send_through(provider, settings, "resend")
@@ -130,7 +126,7 @@ def test_a_try_after_a_lost_answer_carries_the_same_idempotency_key(
 
 
 @pytest.mark.parametrize(("status", "attempts"), [(500, 0), (503, 0), (429, 0), (401, 0), (422, 1)])
-def test_only_what_is_the_emails_own_fault_uses_up_an_attempt(
+def test_only_an_error_of_the_email_itself_uses_up_an_attempt(
     provider: Provider, settings: Settings, status: int, attempts: int
 ) -> None:
     provider.status = status
@@ -147,7 +143,7 @@ def test_a_provider_that_is_away_uses_up_no_attempts(
     assert (email.state, email.attempts) == ("queued", 0)
 
 
-def test_a_mail_server_that_hangs_uses_up_no_attempts_and_holds_up_little(
+def test_a_mail_server_that_hangs_uses_up_no_attempts_and_delays_a_batch_briefly(
     settings: Settings,
 ) -> None:
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"

@@ -1,4 +1,4 @@
-"""Pushes from code that is not async, with a real Redis that comes and goes."""
+"""Pushes from synchronous code, with a real Valkey that stops, hangs and restarts."""
 
 import asyncio
 import os
@@ -16,14 +16,13 @@ from pytest_django import Settings
 from redis import Redis
 
 from notifications.push import push, push_many
-from snap.local.embedded import Valkey
+from snap.local.embedded import Valkey, free_port
 from tests.helpers.stack import wait_for
-from tests.notifications.conftest import free_port
 
 
 @pytest.fixture
 def valkey(tmp_path: Path, settings: Settings) -> Iterator[Valkey]:
-    """Push through a server of this test's own, which it may stop."""
+    """A server of the test's own, which it may stop. Pushes go through it."""
     server = Valkey(tmp_path / "valkey")
     server.start()
     push_through(settings, server.url)
@@ -33,7 +32,7 @@ def valkey(tmp_path: Path, settings: Settings) -> Iterator[Valkey]:
 
 @contextmanager
 def hanging(server: Valkey) -> Iterator[None]:
-    """Let a server keep its connections but answer nothing."""
+    """Stop a server with SIGSTOP: its connections stay open, and no response comes."""
     os.kill(server.pid, signal.SIGSTOP)
     try:
         yield
@@ -49,7 +48,7 @@ def push_through(settings: Settings, url: str) -> None:
 def subscribe(
     url: str, group: str, work: Callable[[], None], expected: int
 ) -> list[dict[str, Any]]:
-    """Do the work while a subscriber to the group listens; return the messages it received."""
+    """Do the work while a subscriber to the group listens, and return what it received."""
 
     async def listen() -> list[dict[str, Any]]:
         layer = RedisPubSubChannelLayer(hosts=[url], prefix="snap")
@@ -115,7 +114,7 @@ def test_with_redis_away_a_push_returns_quickly_and_does_not_raise(
     assert caplog.messages == ["push_failed", "push_failed"]
 
 
-def test_with_redis_hanging_a_push_returns_within_its_wait(
+def test_with_redis_hanging_a_push_returns_within_its_time_limit(
     valkey: Valkey, caplog: pytest.LogCaptureFixture
 ) -> None:
     push("ticket.1", {"type": "warm"})
@@ -131,8 +130,8 @@ def test_with_redis_hanging_a_push_returns_within_its_wait(
     assert received == [{"type": "after"}]
 
 
-def test_what_leaves_late_arrives(valkey: Valkey) -> None:
-    """Given up with its caller's patience the rest of a batch would be lost."""
+def test_pushes_that_leave_late_arrive(valkey: Valkey) -> None:
+    """The batch goes on after its caller has stopped waiting."""
     pushes = [("ticket.1", {"type": "x", "n": n}) for n in range(50)]
 
     def push_late() -> None:
@@ -176,7 +175,7 @@ def test_a_forked_process_pushes_through_a_loop_of_its_own(valkey: Valkey) -> No
     ]
 
 
-def test_a_subscriber_hears_pushes_again_after_redis_restarted(valkey: Valkey) -> None:
+def test_a_subscriber_receives_pushes_again_after_redis_restarted(valkey: Valkey) -> None:
     async def listen() -> dict[str, Any]:
         layer = RedisPubSubChannelLayer(hosts=[valkey.url], prefix="snap")
         channel = await layer.new_channel()

@@ -1,4 +1,4 @@
-"""Queueing and sending emails: once per cause, whatever fails meanwhile."""
+"""Queueing and sending emails: once per cause, also when something fails."""
 
 import logging
 import threading
@@ -18,22 +18,13 @@ from redis import Redis
 from notifications.delivery import deliver, provider
 from notifications.models import Email
 from notifications.sending import EXPIRED_LEASE_GRACE, send_due_emails
-from notifications.services import (
-    EmailToQueue,
-    queue_email,
-    queue_emails,
-    requeue_emails,
-)
+from notifications.services import EmailToQueue, queue_email, queue_emails, requeue_emails
 from notifications.tasks import send_emails
+from tests.helpers.example_emails import queue_note
+from tests.helpers.mail_servers import Sink
 from tests.helpers.stack import wait_for
-from tests.notifications.conftest import Sink
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def queue(cause: str, to: str = "ana@example.pt", *, fast: bool = False) -> Email:
-    queue_email("note", cause, to=to, language="en", fast=fast)
-    return Email.objects.get(kind="note", cause=cause)
 
 
 def make_due() -> None:
@@ -41,7 +32,7 @@ def make_due() -> None:
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> str:
-    """Return all that was logged, fields included."""
+    """Return all log records as text, with their fields."""
     return " ".join(str(vars(record)) for record in caplog.records)
 
 
@@ -61,7 +52,7 @@ def in_threads(count: int, work: Callable[[], object]) -> None:
 
 
 def test_it_sends_what_is_queued(sink: Sink) -> None:
-    email = queue("note:1")
+    email = queue_note("note:1")
     assert send_due_emails() == 1
     email.refresh_from_db()
     assert (email.state, email.attempts, email.leased_until) == ("sent", 0, None)
@@ -72,7 +63,7 @@ def test_it_sends_what_is_queued(sink: Sink) -> None:
 
 def test_it_sends_each_kind_once_per_cause(sink: Sink) -> None:
     for _ in range(3):
-        queue("note:1")
+        queue_note("note:1")
         send_due_emails()
     assert len(sink.messages) == 1
 
@@ -85,15 +76,15 @@ def test_threads_that_queue_and_send_at_once_send_each_cause_once(sink: Sink) ->
         while send_due_emails(limit=3):
             pass
 
-    in_threads(6, work)  # as many as the pool has connections for
+    in_threads(6, work)  # The pool has as many connections.
     in_threads(6, work)
     assert Counter(message["Subject"] for message in sink.messages) == Counter(causes)
     assert Email.objects.filter(state="sent").count() == len(causes)
 
 
 def test_without_the_claim_two_workers_send_the_same_email(sink: Sink) -> None:
-    """Show what the claim is there to prevent."""
-    queue("note:1")
+    """The claim prevents this race."""
+    queue_note("note:1")
     both_have_looked = threading.Barrier(2)
 
     def send_without_claiming() -> None:
@@ -108,7 +99,7 @@ def test_without_the_claim_two_workers_send_the_same_email(sink: Sink) -> None:
 
 
 def test_the_database_refuses_a_second_row_for_a_cause() -> None:
-    queue("note:1")
+    queue_note("note:1")
     with pytest.raises(IntegrityError), transaction.atomic():
         Email.objects.create(kind="note", cause="note:1", to="rui@example.pt", language="pt-pt")
 
@@ -118,26 +109,26 @@ def test_an_unknown_kind_is_an_error_when_queueing() -> None:
         queue_email("postcard", "note:1", to="ana@example.pt", language="en")
 
 
-def test_a_kind_of_another_release_is_left_alone(sink: Sink) -> None:
+def test_an_email_of_a_kind_that_this_release_does_not_know_stays_queued(sink: Sink) -> None:
     Email.objects.create(kind="newer", cause="x:1", to="ana@example.pt", language="en")
     assert send_due_emails() == 0
     assert Email.objects.get().attempts == 0
 
 
-def test_nothing_goes_out_when_the_transaction_rolls_back(sink: Sink) -> None:
+def test_no_email_is_sent_when_the_transaction_rolls_back(sink: Sink) -> None:
     with pytest.raises(RuntimeError), transaction.atomic():  # noqa: PT012
-        queue("note:1")
+        queue_note("note:1")
         raise RuntimeError
     assert send_due_emails() == 0
 
 
 def test_queueing_wakes_the_worker_after_the_commit(settings: Settings) -> None:
-    # An earlier test may have asked for a message that its process has not sent yet.
+    # An earlier test may have left a wake-up that this process has not sent yet.
     time.sleep(settings.EMAILS_WAKE_UP_INTERVAL + 1)
     with Redis.from_url(settings.BROKER_URL) as broker:
         broker.delete("emails")
         with transaction.atomic():
-            queue("note:1")
+            queue_note("note:1")
             time.sleep(0.2)
             assert broker.llen("emails") == 0
         for _ in range(100):
@@ -147,24 +138,24 @@ def test_queueing_wakes_the_worker_after_the_commit(settings: Settings) -> None:
         assert broker.llen("emails") == 1
 
 
-def test_the_fast_lane_goes_first(sink: Sink) -> None:
+def test_fast_emails_are_sent_first(sink: Sink) -> None:
     for number in range(3):
-        queue(f"note:{number}")
-    queue("code:1", fast=True)
+        queue_note(f"note:{number}")
+    queue_note("code:1", fast=True)
     send_due_emails(limit=1)
     assert [message["Subject"] for message in sink.messages] == ["code:1"]
 
 
-def test_an_email_no_longer_wanted_is_cancelled(sink: Sink) -> None:
-    email = queue("gone:1")
+def test_an_email_that_is_no_longer_wanted_is_cancelled(sink: Sink) -> None:
+    email = queue_note("gone:1")
     send_due_emails()
     email.refresh_from_db()
     assert (email.state, sink.messages) == ("cancelled", [])
 
 
 def test_a_leased_email_is_sent_again_when_its_worker_has_died(sink: Sink) -> None:
-    """Its worker may know what the provider answered, and has some seconds to tell."""
-    email = queue("note:1")
+    """Its worker may know the outcome, and has some seconds to write it."""
+    email = queue_note("note:1")
     Email.objects.update(leased_until=Now() + timedelta(seconds=30))
     assert send_due_emails() == 0
     Email.objects.update(leased_until=Now() - timedelta(seconds=1))
@@ -178,9 +169,9 @@ def test_a_leased_email_is_sent_again_when_its_worker_has_died(sink: Sink) -> No
     assert email.state == "sent"
 
 
-def test_two_tries_of_one_row_carry_the_same_message_id(sink: Sink) -> None:
-    queue("note:1")
-    queue("note:2")
+def test_two_attempts_of_one_email_have_the_same_message_id(sink: Sink) -> None:
+    queue_note("note:1")
+    queue_note("note:2")
     send_due_emails()
     Email.objects.filter(cause="note:1").update(state="queued")
     send_due_emails()
@@ -189,7 +180,7 @@ def test_two_tries_of_one_row_carry_the_same_message_id(sink: Sink) -> None:
 
 
 def test_an_email_sent_again_by_staff_is_a_new_message(sink: Sink) -> None:
-    email = queue("note:1")
+    email = queue_note("note:1")
     Email.objects.update(queued_at=email.queued_at - timedelta(minutes=1))
     send_due_emails()
     Email.objects.update(state="bounced")
@@ -198,9 +189,12 @@ def test_an_email_sent_again_by_staff_is_a_new_message(sink: Sink) -> None:
     assert len({message["Message-ID"] for message in sink.messages}) == 2
 
 
-def test_one_bad_row_does_not_hold_up_the_others(sink: Sink) -> None:
-    bad = [queue("broken:1"), queue("note:header", to="ana@example.pt\nBcc: rui@example.pt")]
-    good = [queue(f"note:{number}") for number in range(3)]
+def test_a_bad_row_does_not_delay_the_others(sink: Sink) -> None:
+    bad = [
+        queue_note("broken:1"),
+        queue_note("note:header", to="ana@example.pt\nBcc: rui@example.pt"),
+    ]
+    good = [queue_note(f"note:{number}") for number in range(3)]
     send_emails()
     assert Email.objects.filter(pk__in=[e.pk for e in good], state="sent").count() == 3
     assert Email.objects.filter(pk__in=[e.pk for e in bad], state="sent").count() == 0
@@ -208,7 +202,7 @@ def test_one_bad_row_does_not_hold_up_the_others(sink: Sink) -> None:
 
 
 def test_a_failing_email_backs_off_and_ends_as_dead(sink: Sink, settings: Settings) -> None:
-    email = queue("broken:1")
+    email = queue_note("broken:1")
     for attempt in range(1, settings.EMAIL_ATTEMPTS + 1):
         send_due_emails()
         email.refresh_from_db()
@@ -222,8 +216,8 @@ def test_a_failing_email_backs_off_and_ends_as_dead(sink: Sink, settings: Settin
 
 
 def test_a_mail_server_that_is_away_uses_up_no_attempts(sink: Sink) -> None:
-    email = queue("note:1")
-    others = [queue(f"note:other {number}") for number in range(4)]
+    email = queue_note("note:1")
+    others = [queue_note(f"note:other {number}") for number in range(4)]
     sink.stop()
     for _ in range(5):
         assert send_due_emails() == 0
@@ -231,13 +225,13 @@ def test_a_mail_server_that_is_away_uses_up_no_attempts(sink: Sink) -> None:
     email.refresh_from_db()
     assert (email.state, email.attempts, email.leased_until) == ("queued", 0, None)
     sink.start()
-    provider.succeeded()  # As its probe does, within a second.
+    provider.succeeded()  # Its probe does this within a second.
     assert send_due_emails() == 1 + len(others)
     assert Email.objects.filter(state="sent").count() == 1 + len(others)
 
 
-def test_a_mail_server_that_is_away_is_left_alone_for_a_while(sink: Sink) -> None:
-    email = queue("note:1")
+def test_the_pauses_of_emails_grow_while_the_mail_server_is_away(sink: Sink) -> None:
+    email = queue_note("note:1")
     sink.stop()
     send_due_emails()
     email.refresh_from_db()
@@ -253,7 +247,7 @@ def test_a_mail_server_that_is_away_is_left_alone_for_a_while(sink: Sink) -> Non
 def test_a_refused_recipient_is_dead_at_once(sink: Sink, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     sink.replies["rui@example.pt"] = "550 5.1.1 <rui@example.pt>: no such user"
-    email, good = queue("note:1", to="rui@example.pt"), queue("note:2")
+    email, good = queue_note("note:1", to="rui@example.pt"), queue_note("note:2")
     send_due_emails()
     email.refresh_from_db()
     good.refresh_from_db()
@@ -262,9 +256,9 @@ def test_a_refused_recipient_is_dead_at_once(sink: Sink, caplog: pytest.LogCaptu
     assert "example.pt" not in email.error + logged(caplog)
 
 
-def test_a_recipient_put_off_uses_up_an_attempt(sink: Sink) -> None:
+def test_a_temporary_refusal_of_a_recipient_uses_up_an_attempt(sink: Sink) -> None:
     sink.replies["rui@example.pt"] = "450 later"
-    email = queue("note:1", to="rui@example.pt")
+    email = queue_note("note:1", to="rui@example.pt")
     send_due_emails()
     email.refresh_from_db()
     assert (email.state, email.attempts) == ("queued", 1)
@@ -273,15 +267,15 @@ def test_a_recipient_put_off_uses_up_an_attempt(sink: Sink) -> None:
 @pytest.mark.parametrize(
     "to", ["ana@example.pt, rui@example.pt", "ana@example.pt\r\nBcc: rui@example.pt", "", "ana"]
 )
-def test_what_is_not_one_address_is_dead_at_once(sink: Sink, to: str) -> None:
-    email = queue("note:1", to=to)
+def test_an_email_without_exactly_one_address_is_dead_at_once(sink: Sink, to: str) -> None:
+    email = queue_note("note:1", to=to)
     send_due_emails()
     email.refresh_from_db()
     assert (email.state, sink.recipients) == ("dead", [])
 
 
 def test_a_title_cannot_inject_a_header(sink: Sink) -> None:
-    queue("note\r\nBcc: rui@example.pt\r\n\r\nNew body")
+    queue_note("note\r\nBcc: rui@example.pt\r\n\r\nNew body")
     send_due_emails()
     (message,) = sink.messages
     assert message["Subject"] == "note Bcc: rui@example.pt New body"
@@ -293,8 +287,8 @@ def test_no_address_and_no_code_is_stored_or_logged(
     sink: Sink, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    queue("broken:1")
-    queue("note:1")
+    queue_note("broken:1")
+    queue_note("note:1")
     send_due_emails()
     stored = " ".join(Email.objects.values_list("error", flat=True))
     for secret in ("example.pt", "123456"):
@@ -303,7 +297,7 @@ def test_no_address_and_no_code_is_stored_or_logged(
 
 
 def test_dead_emails_are_sent_again_to_a_corrected_address(sink: Sink) -> None:
-    dead, sent = queue("broken:1"), queue("note:2")
+    dead, sent = queue_note("broken:1"), queue_note("note:2")
     Email.objects.filter(pk=dead.pk).update(state="dead", attempts=3, cause="note:1")
     Email.objects.filter(pk=sent.pk).update(state="sent")
     assert requeue_emails(Email.objects.all(), to="rui@example.pt") == 1
@@ -311,14 +305,13 @@ def test_dead_emails_are_sent_again_to_a_corrected_address(sink: Sink) -> None:
     assert sink.recipients == ["rui@example.pt"]
 
 
-@pytest.mark.django_db(transaction=True)
 def test_emails_that_wait_for_the_mail_server_are_due_once_it_is_back(
     sink: Sink, settings: Settings
 ) -> None:
-    """The probe finds it away and back: no email is a trial, and none waits out its pause."""
+    """The probe notices that it is back. No email is sent as a trial or waits for its pause."""
     for number in range(8):
         queue_email("note", f"{number}", to="ana@example.com", language="en")
-    Email.objects.update(queued_at=Now() - timedelta(hours=5))  # The next try would be in 60 s.
+    Email.objects.update(queued_at=Now() - timedelta(hours=5))  # The next pause is 60 s.
     sink.stop()
     assert send_due_emails() == 0
     wait_for(lambda: provider.state == "open", 3)

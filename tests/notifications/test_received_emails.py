@@ -1,15 +1,12 @@
 """An email as a real mail server receives it from the real emails process."""
 
 from collections.abc import Iterator
-from email import message_from_bytes, policy
 from email.message import EmailMessage
 
 import pytest
-from aiosmtpd.controller import Controller
-from aiosmtpd.handlers import Message
 
-from snap.local.embedded import free_port
 from tests.factories import make_request
+from tests.helpers.mail_servers import Sink
 from tests.helpers.places import pass_of_only_guest
 from tests.helpers.scans import scan
 from tests.helpers.stack import Stack, wait_for
@@ -26,38 +23,22 @@ def qr_in(message: EmailMessage) -> str:
     return scan(png)
 
 
-class Sink(Message):
-    """Keeps the emails that a mail server receives."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.received: list[EmailMessage] = []
-
-    def handle_message(self, message: object) -> None:
-        raw = message.as_bytes()  # type: ignore[attr-defined]
-        self.received.append(message_from_bytes(raw, policy=policy.default))
-
-
 @pytest.fixture
 def mail_server(stack: Stack) -> Iterator[Sink]:
-    """A real SMTP server; the emails process sends to it."""
+    """A running mail server, to which the emails process sends."""
     sink = Sink()
-    controller = Controller(sink, hostname="127.0.0.1", port=free_port())
-    controller.start()
+    sink.start()
     stack.restart(
-        "emails",
-        EMAIL_PROVIDER="smtp",
-        EMAIL_HOST="127.0.0.1",
-        EMAIL_PORT=str(controller.port),
+        "emails", EMAIL_PROVIDER="smtp", EMAIL_HOST="127.0.0.1", EMAIL_PORT=str(sink.port)
     )
     yield sink
     stack.restart("emails")
-    controller.stop()
+    sink.stop()
 
 
 def test_a_received_email_has_the_same_qr_code(stack: Stack, mail_server: Sink) -> None:
     request = make_request()
-    (message,) = wait_for(lambda: mail_server.received, 30)
+    (message,) = wait_for(lambda: mail_server.messages, 30)
     assert message["To"] == request.account.email
     assert qr_in(message) == pass_of_only_guest(stack)
     text = message.get_body(("plain",))

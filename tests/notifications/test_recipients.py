@@ -1,4 +1,4 @@
-"""Registering to fill somebody's mailbox: each registration succeeds, and that is the attack."""
+"""An attack that fills the mailbox of a victim with emails about registrations."""
 
 import json
 from collections.abc import Callable
@@ -23,21 +23,11 @@ from notifications.recipients import recipient_key
 from notifications.services import requeue_emails
 from tests.factories import make_account, make_event, make_guest
 from tests.helpers.guards import THREADS, at_once, slow, without_advisory_locks
+from tests.helpers.mailboxes import SPELLINGS, VICTIM, emails_to_victim
 from tests.helpers.visitors import Response, Visitor, error_beside, location_of
 
 REGISTER = "/api/client-auth/register"
 LOGIN = "/api/client-auth/login"
-VICTIM = "vitima.exemplo@gmail.com"
-# Different addresses for a program, one mailbox for its owner.
-SPELLINGS = [
-    VICTIM,
-    "Vitima.Exemplo@Gmail.com",
-    "vitimaexemplo@gmail.com",
-    "v.i.t.i.m.a.exemplo@gmail.com",
-    "vitima.exemplo+1@gmail.com",
-    "vitimaexemplo+festa+2@googlemail.com",
-    '"vitima.exemplo"@gmail.com',
-]
 
 
 @pytest.fixture(autouse=True)
@@ -58,27 +48,22 @@ def register_by_api(number: int, email: str) -> Response:
     return post(REGISTER, phone=phone(number), firstName="Rui", lastName="Exemplo", email=email)
 
 
-def sent_to_victim() -> int:
-    emails = Email.objects.exclude(state=Email.State.CANCELLED)
-    return sum(recipient_key(email.to) == recipient_key(VICTIM) for email in emails)
-
-
 # Accounts of one email ---------------------------------------------------------------------------
 
 
 @pytest.mark.django_db
-def test_one_mailbox_has_three_accounts_however_it_is_written() -> None:
-    answers = [register_by_api(number, SPELLINGS[number % 7]) for number in range(21)]
-    assert [response.status_code for response in answers] == [201] * 3 + [409] * 18
-    body = answers[3].json()
+def test_one_mailbox_has_three_accounts_in_whatever_spelling() -> None:
+    responses = [register_by_api(number, SPELLINGS[number % 7]) for number in range(21)]
+    assert [response.status_code for response in responses] == [201] * 3 + [409] * 18
+    body = responses[3].json()
     assert (body["success"], body["code"]) == (False, "email_taken")
     assert list(body["fields"]) == ["email"]
     assert User.objects.count() == 3
-    assert sent_to_victim() == 3
+    assert emails_to_victim() == 3
 
 
 @pytest.mark.django_db
-def test_the_form_says_it_beside_the_email() -> None:
+def test_the_form_shows_the_refusal_beside_the_email() -> None:
     event = make_event()
     for number in range(3):
         register_by_api(number, VICTIM)
@@ -92,7 +77,7 @@ def test_the_form_says_it_beside_the_email() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_registrations_at_the_same_moment_are_counted_too() -> None:
+def test_registrations_at_the_same_moment_are_counted() -> None:
     def attempt(number: int) -> bool:
         body = {"first_name": "Rui", "last_name": "Exemplo", "language": "en"}
         try:
@@ -109,12 +94,12 @@ def test_registrations_at_the_same_moment_are_counted_too() -> None:
         return User.objects.count()
 
     with slow("accounts_user", "INSERT", seconds=0.05):
-        assert storm(locked=False) > 3, "without the lock they do not see each other"
+        assert storm(locked=False) > 3, "without the lock registrations do not see each other"
     assert storm(locked=True) == 3
 
 
 @pytest.mark.django_db(transaction=True)
-def test_95_in_parallel_through_the_pages_are_three_and_send_three() -> None:
+def test_96_parallel_visitors_make_three_accounts_and_three_emails() -> None:
     event = make_event(capacity=500)
 
     def visit(number: int) -> str:
@@ -144,13 +129,13 @@ def test_95_in_parallel_through_the_pages_are_three_and_send_three() -> None:
         ("", "rita@example.com", False),
     ],
 )
-def test_one_key_for_one_mailbox(one: str, other: str, *, same: bool) -> None:
+def test_all_spellings_of_a_mailbox_have_one_key(one: str, other: str, *, same: bool) -> None:
     assert (recipient_key(one) == recipient_key(other)) == same
     assert make_account(email=one).email_key == recipient_key(one)
 
 
 @pytest.mark.django_db
-def test_the_key_follows_the_email() -> None:
+def test_the_key_changes_with_the_email() -> None:
     account = make_account()
     account.email = "Nova+1@Example.com"
     account.save(update_fields=["email"])
@@ -159,10 +144,10 @@ def test_the_key_follows_the_email() -> None:
 
 
 @pytest.mark.django_db
-def test_what_an_outage_has_accepted_is_refused_with_that_reason(
+def test_entries_of_the_journal_are_refused_with_the_same_reason(
     settings: Settings, tmp_path: Path
 ) -> None:
-    """Their phones get no account, so that they can register with another email."""
+    """A refused phone gets no account, so it can be registered with another email."""
     settings.JOURNAL_PATH = tmp_path / "journal.sqlite3"
     event = make_event()
     journal = get_journal()
@@ -187,27 +172,29 @@ def test_what_an_outage_has_accepted_is_refused_with_that_reason(
     assert list(GuestRequest.objects.values_list("refusal", flat=True)) == [""] * 3
     assert list(DeadEntry.objects.values_list("error", flat=True)) == ["email_taken"] * 3
     assert User.objects.count() == 3
-    assert sent_to_victim() == 3
+    assert emails_to_victim() == 3
 
 
 # Emails to one recipient -------------------------------------------------------------------------
 
 
 @pytest.mark.django_db
-def test_codes_for_accounts_that_nobody_proved_fill_no_mailbox(settings: Settings) -> None:
+def test_codes_for_unproven_accounts_fill_no_mailbox(settings: Settings) -> None:
     settings.LOGIN_CODES_PER_PHONE = 1000
     for number in range(3):
         register_by_api(number, SPELLINGS[number])
-    answers = [post(LOGIN, phone=phone(number % 3)) for number in range(30)]
-    told = [response.status_code for response in answers]
-    assert sent_to_victim() == 10
-    assert told == [202] * 7 + [429] * 23
-    assert answers[-1].json()["retryAfter"] == int(answers[-1]["Retry-After"]) > 0
+    responses = [post(LOGIN, phone=phone(number % 3)) for number in range(30)]
+    statuses = [response.status_code for response in responses]
+    assert emails_to_victim() == 10
+    assert statuses == [202] * 7 + [429] * 23
+    assert responses[-1].json()["retryAfter"] == int(responses[-1]["Retry-After"]) > 0
 
 
 @pytest.mark.django_db
-def test_a_flooded_owner_still_signs_in_and_has_the_qr_code(settings: Settings) -> None:
-    """What strangers cause costs the owner nothing that they wait for."""
+def test_the_owner_of_a_flooded_mailbox_still_receives_codes_and_the_qr_code(
+    settings: Settings,
+) -> None:
+    """Emails that strangers cause do not count for emails that the owner waits for."""
     owner = make_account(email=VICTIM)
     User.objects.filter(pk=owner.pk).update(verified_at=owner.created_at)
     settings.EMAILS_PER_RECIPIENT = 2
@@ -221,7 +208,7 @@ def test_a_flooded_owner_still_signs_in_and_has_the_qr_code(settings: Settings) 
 
 
 @pytest.mark.django_db
-def test_accounts_that_nobody_proved_reserve_an_email_for_a_day() -> None:
+def test_unproven_accounts_count_for_an_email_for_a_day() -> None:
     for number in range(3):
         assert register_by_api(number, VICTIM).status_code == 201
     assert register_by_api(3, VICTIM).status_code == 409
@@ -231,7 +218,7 @@ def test_accounts_that_nobody_proved_reserve_an_email_for_a_day() -> None:
 
 @pytest.mark.parametrize("email", ["a@[127.0.0.1]", "a@[IPv6:::1]", "a@localhost"])
 @pytest.mark.django_db
-def test_an_address_of_a_machine_is_refused(email: str) -> None:
+def test_an_email_at_a_local_or_literal_address_is_refused(email: str) -> None:
     refused = register_by_api(0, email)
     assert (refused.status_code, list(refused.json()["fields"])) == (400, ["email"])
     visitor = Visitor(make_event())
@@ -241,7 +228,7 @@ def test_an_address_of_a_machine_is_refused(email: str) -> None:
 
 
 @pytest.mark.django_db
-def test_an_email_too_many_is_kept_and_can_be_sent_by_staff(settings: Settings) -> None:
+def test_an_email_past_the_limit_is_cancelled_and_staff_can_send_it(settings: Settings) -> None:
     settings.EMAILS_PER_RECIPIENT = 1
     for number in range(2):
         register_by_api(number, VICTIM)
@@ -252,7 +239,7 @@ def test_an_email_too_many_is_kept_and_can_be_sent_by_staff(settings: Settings) 
 
 
 @pytest.mark.django_db
-def test_what_was_an_hour_ago_is_forgotten(settings: Settings) -> None:
+def test_emails_of_an_hour_ago_do_not_count(settings: Settings) -> None:
     settings.EMAILS_PER_RECIPIENT = 1
     register_by_api(0, VICTIM)
     Email.objects.update(created_at=F("created_at") - timedelta(minutes=61))

@@ -1,4 +1,4 @@
-"""Reports of mail providers: who forges or replays one changes nothing."""
+"""Reports of mail providers. A forged or replayed report changes nothing."""
 
 import hashlib
 import hmac
@@ -38,7 +38,7 @@ def make_email(provider_id: str) -> Email:
 
 @pytest.fixture(scope="module")
 def resend(_stack: Stack) -> Iterator[Report]:
-    """Report as Resend does; it is known by the shared secret alone."""
+    """Report as Resend does, which authenticates with the shared secret only."""
 
     def report(what: str, auth: tuple[str, str] | None = SECRET, about: str = ID) -> int:
         body = {
@@ -56,7 +56,7 @@ def resend(_stack: Stack) -> Iterator[Report]:
 
 @pytest.fixture(scope="module")
 def mailgun(_stack: Stack) -> Iterator[Report]:
-    """Report as Mailgun does, which signs beside."""
+    """Report as Mailgun does, which also signs its reports."""
 
     def report(what: str, key: str = SIGNING_KEY) -> int:
         stamp, token = str(int(time.time())), "t" * 50
@@ -88,10 +88,10 @@ def state_of(email: Email) -> str:
     return email.state
 
 
-def test_reports_move_an_email_on_and_a_replayed_one_never_back(
+def test_reports_move_an_email_forward_and_replayed_ones_never_back(
     email: Email, resend: Report
 ) -> None:
-    """The protection is the list of states that a report moves from."""
+    """The protection is the list of states that a report may change."""
     assert resend("delivered") == 200
     assert state_of(email) == "delivered"
     assert resend("opened") == 200
@@ -113,8 +113,8 @@ def test_a_forged_report_is_refused(email: Email, resend: Report) -> None:
     assert state_of(email) == "sent"
 
 
-def test_a_report_signed_by_somebody_else_is_refused(stack: Stack, mailgun: Report) -> None:
-    """Even by one who has read the shared secret."""
+def test_a_report_with_a_wrong_signature_is_refused(stack: Stack, mailgun: Report) -> None:
+    """The shared secret alone is not enough."""
     email = make_email(f"<{ID}>")
     assert mailgun("failed", key="a guess") == 400
     assert state_of(email) == "sent"
@@ -122,5 +122,5 @@ def test_a_report_signed_by_somebody_else_is_refused(stack: Stack, mailgun: Repo
     assert state_of(email) == "delivered"
 
 
-def test_without_a_secret_there_is_nobody_to_report_to(stack: Stack) -> None:
+def test_without_a_secret_there_is_no_webhook(stack: Stack) -> None:
     assert http.post(f"{stack.url}/webhooks/mail/resend/", json={}).status_code == 404

@@ -7,10 +7,10 @@ from accounts.models import Claim, User
 from guests.claims.services import grant_unanswered_claims
 from notifications.models import Email
 from tests.factories import make_account, make_event, make_staff
-from tests.guests.admin.test_claims import admin_of, decide_url
+from tests.helpers.admin import admin_client, decision_url
 from tests.helpers.claims import CLAIMANT, claim_without_a_place, let_a_day_pass, register_holder
+from tests.helpers.mailboxes import SPELLINGS, VICTIM, emails_to_victim
 from tests.helpers.visitors import PHONE, Visitor, error_beside, location_of
-from tests.notifications.test_recipients import SPELLINGS, VICTIM, sent_to_victim
 
 pytestmark = pytest.mark.django_db
 
@@ -56,13 +56,13 @@ def test_staff_cannot_grant_a_claim_whose_email_has_too_many_accounts() -> None:
     owner.give_phone()
     owner.send("claim", **CLAIMANT)
     fill(CLAIMANT["email"])
-    claim, staff = Claim.objects.get(), admin_of(make_staff())
-    response = staff.post(decide_url(claim, "grant"), follow=True)
+    claim, staff = Claim.objects.get(), admin_client(make_staff())
+    response = staff.post(decision_url(claim, "grant"), follow=True)
     assert "as many accounts as one may have" in response.content.decode()
     claim.refresh_from_db()
     assert claim.state == "open"
     assert User.objects.get(phone=PHONE).email != CLAIMANT["email"]
-    staff.post(decide_url(claim, "refuse"))
+    staff.post(decision_url(claim, "refuse"))
     claim.refresh_from_db()
     assert claim.state == "refused"
 
@@ -80,13 +80,13 @@ def test_time_refuses_a_claim_whose_email_has_too_many_accounts() -> None:
 
 def test_emails_about_decisions_are_limited_for_a_mailbox() -> None:
     """Each claim has the same email and another phone, and staff refuse all of them."""
-    event, staff = make_event(), admin_of(make_staff())
+    event, staff = make_event(), admin_client(make_staff())
     for number in range(15):
         holder = make_account()
         thief = Visitor(event)
         thief.browser.defaults["REMOTE_ADDR"] = f"198.51.100.{number + 1}"
         thief.give_phone(holder.phone or "")
         thief.send("claim", **CLAIMANT | {"email": VICTIM})
-        staff.post(decide_url(Claim.objects.get(account=holder), "refuse"))
+        staff.post(decision_url(Claim.objects.get(account=holder), "refuse"))
     assert Email.objects.filter(kind="claim_decided", to=VICTIM).count() == 15
-    assert sent_to_victim() == 10
+    assert emails_to_victim() == 10

@@ -11,9 +11,9 @@ from pytest_django import Settings
 from redis import Redis
 
 from tests.factories import make_account, make_event
-from tests.helpers import servers
 from tests.helpers.api import CHECK, LOGIN, REGISTER
 from tests.helpers.challenges import solve
+from tests.helpers.own_servers import own_valkey
 from tests.helpers.visitors import Response, Visitor
 
 pytestmark = pytest.mark.django_db
@@ -185,8 +185,6 @@ def test_stored_phones_are_hashed_bounded_and_expire() -> None:
 
 
 def test_without_the_store_each_process_counts_for_itself() -> None:
-    if servers.valkey is None:
-        pytest.skip("the tests' Valkey is not ours to stop")
-    servers.valkey.stop()
+    own_valkey().stop()
     revealed = [reveals(post(Client(), CHECK, phone=in_a_row(number))) for number in range(25)]
     assert sum(revealed) == 20

@@ -1,3 +1,5 @@
+"""The cache in the memory of a process."""
+
 from snap.local_cache import LocalCache, clear_local_caches
 
 

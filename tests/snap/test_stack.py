@@ -1,3 +1,5 @@
+"""The helpers that start, stop and freeze processes, and the phones of browser tests."""
+
 from pathlib import Path
 
 import httpx
@@ -15,12 +17,12 @@ def test_processes_work_on_the_database_of_the_tests(stack: Stack) -> None:
     get_user_model().objects.count()
     name = connection.settings_dict["NAME"]
     assert name.startswith("test_")
-    asked = "from django.db import connection; print(connection.settings_dict['NAME'])"
-    assert stack.manage("shell", "--verbosity", "0", "--command", asked).strip() == name
+    program = "from django.db import connection; print(connection.settings_dict['NAME'])"
+    assert stack.manage("shell", "--verbosity", "0", "--command", program).strip() == name
     assert http.get(f"{stack.url}/readyz").json()["level"] == 1
 
 
-def test_a_killed_process_is_gone_and_comes_back(stack: Stack) -> None:
+def test_a_killed_process_can_be_started_again(stack: Stack) -> None:
     stack.kill("web")
     with pytest.raises(httpx.TransportError):
         http.get(f"{stack.url}/healthz")
@@ -28,19 +30,19 @@ def test_a_killed_process_is_gone_and_comes_back(stack: Stack) -> None:
     assert http.get(f"{stack.url}/healthz").text == "ok"
 
 
-def test_a_frozen_process_answers_once_it_is_thawed(stack: Stack) -> None:
+def test_a_frozen_process_responds_after_the_block(stack: Stack) -> None:
     with stack.frozen("web"), pytest.raises(httpx.TimeoutException):
         http.get(f"{stack.url}/healthz", timeout=0.5)
     assert http.get(f"{stack.url}/healthz").text == "ok"
 
 
-def test_workers_can_be_away_for_a_while(stack: Stack) -> None:
+def test_workers_can_be_stopped_during_a_block(stack: Stack) -> None:
     with stack.without("worker"):
         assert "ready." in stack.log("emails")
     assert stack.log("worker").count(" ready.") >= 2
 
 
-def test_emails_give_way_to_all_other_sessions(stack: Stack) -> None:
+def test_the_emails_process_has_a_lower_priority(stack: Stack) -> None:
     def niceness(name: str) -> str:
         autogroup = Path(f"/proc/{stack.pid(name)}/autogroup")
         if not autogroup.exists():
@@ -56,7 +58,7 @@ def test_a_phone_opens_a_page(page: Page) -> None:
     assert page.inner_text("body") == "ok"
     seen = page.evaluate("[screen.width, devicePixelRatio, navigator.language]")
     assert seen == [390, 2, "pt-PT"]
-    # Queries are allowed beside Playwright's event loop.
+    # The test may query the database although Playwright's event loop runs.
     assert get_user_model().objects.count() == 0
 
 

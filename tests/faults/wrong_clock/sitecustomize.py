@@ -1,7 +1,7 @@
-"""Loaded by every Python that has this folder in PYTHONPATH: the processes with a wrong clock.
+"""Replaces time.sleep in processes with a wrong clock, which have this folder in PYTHONPATH.
 
-libfaketime 0.9.10 (Debian 12) makes time.sleep fail: it moves the moment at which the sleep is to
-end, which is on the monotonic clock, as if it were on the other one.
+Under libfaketime 0.9.10 (Debian 12) time.sleep fails: the library shifts the end of the sleep,
+which is a time of the monotonic clock, as if it were a time of the wall clock.
 """
 
 import select

@@ -42,7 +42,7 @@ def session_of(account: User) -> RememberedAccount:
     return RememberedAccount(account.pk, account.get_session_auth_hash())
 
 
-def test_a_session_of_before_a_change_of_the_key_has_not_ended(
+def test_a_session_from_before_a_change_of_the_key_has_not_ended(
     mirror: Mirror, settings: Settings
 ) -> None:
     guest = make_guest()
@@ -57,7 +57,7 @@ def test_a_session_of_before_a_change_of_the_key_has_not_ended(
     assert mirror.has_ended(old)
 
 
-def test_a_place_is_there_as_its_holder_saw_it(mirror: Mirror) -> None:
+def test_the_mirror_has_a_place_as_its_holder_saw_it(mirror: Mirror) -> None:
     guest = make_guest()
     sync_mirror(mirror.path)
     known = mirror.find_latest_ticket(guest.event_id, guest.account_id)
@@ -72,7 +72,7 @@ def test_a_place_is_there_as_its_holder_saw_it(mirror: Mirror) -> None:
     assert not known.belongs_to(None)
 
 
-def test_what_changed_since_is_taken_over_and_nothing_else_is_read(mirror: Mirror) -> None:
+def test_a_sync_copies_changes_and_reads_nothing_else(mirror: Mirror) -> None:
     event = make_event(capacity=1)
     first, second = make_guest(event), make_guest(event)
     sync_mirror(mirror.path)
@@ -85,7 +85,7 @@ def test_what_changed_since_is_taken_over_and_nothing_else_is_read(mirror: Mirro
     assert mirror.find_pass(first.qr_token or "") is None
 
 
-def test_a_place_in_line_has_its_position(mirror: Mirror) -> None:
+def test_a_guest_in_the_waiting_list_has_a_position(mirror: Mirror) -> None:
     event = make_event(capacity=0)
     guests = [make_guest(event) for _ in range(3)]
     sync_mirror(mirror.path)
@@ -100,8 +100,8 @@ def test_a_place_in_line_has_its_position(mirror: Mirror) -> None:
     assert last.to_ticket().position == 2
 
 
-def test_a_new_code_and_a_new_session_are_changes_too(mirror: Mirror) -> None:
-    """They change no state, and so leave no line in the history."""
+def test_a_new_code_and_a_new_session_are_copied(mirror: Mirror) -> None:
+    """They change no state, so the history does not have them."""
     guest = make_guest()
     sync_mirror(mirror.path)
     old = replace(session_of(guest.account), session_id="old")
@@ -119,7 +119,7 @@ def test_a_new_code_and_a_new_session_are_changes_too(mirror: Mirror) -> None:
     assert mirror.find_pass("another") is not None
 
 
-def test_a_proof_is_a_change(mirror: Mirror) -> None:
+def test_a_proof_is_copied(mirror: Mirror) -> None:
     guest = make_guest(make_event(requires_proof=True))
     sync_mirror(mirror.path)
     assert state_in(mirror, guest.event, guest.account) == "unproven"
@@ -128,8 +128,8 @@ def test_a_proof_is_a_change(mirror: Mirror) -> None:
     assert state_in(mirror, guest.event, guest.account) == "created"
 
 
-def test_a_commit_that_comes_late_is_not_missed(mirror: Mirror) -> None:
-    """It began before the sync, with lower ids than what the sync saw."""
+def test_a_late_commit_is_copied(mirror: Mirror) -> None:
+    """Its transaction began before the sync, with lower ids than those that the sync saw."""
     event = make_event()
     slow, quick = make_request(event), make_request(event)
     sync_mirror(mirror.path)
@@ -155,7 +155,7 @@ def test_a_request_in_progress_is_queued(mirror: Mirror) -> None:
     assert state_in(mirror, request.event, request.account) == "created"
 
 
-def test_events_that_are_over_are_forgotten(mirror: Mirror) -> None:
+def test_events_that_are_over_are_removed(mirror: Mirror) -> None:
     over, ahead = make_guest(), make_guest()
     sync_mirror(mirror.path)
     now = timezone.now()
@@ -178,7 +178,7 @@ def test_an_event_that_ends_during_the_outage_is_not_shown(mirror: Mirror) -> No
     assert mirror.find_pass(guest.qr_token or "") is None
 
 
-def test_it_is_bounded_by_the_soonest_events(mirror: Mirror) -> None:
+def test_a_bounded_mirror_has_the_next_events(mirror: Mirror) -> None:
     later = make_guest(make_event(starts_at=timezone.now() + timedelta(days=6)))
     sooner = make_guest(make_event(starts_at=timezone.now() + timedelta(days=2)))
     sync_mirror(mirror.path, max_places=1)
@@ -186,14 +186,15 @@ def test_it_is_bounded_by_the_soonest_events(mirror: Mirror) -> None:
     assert mirror.find_pass(later.qr_token or "") is None
 
 
-def test_more_rows_than_are_read_at_once(mirror: Mirror) -> None:
+def test_more_rows_than_one_query_reads_are_copied(mirror: Mirror) -> None:
     event = make_event()
     guests = [make_guest(event) for _ in range(5)]
     assert sync_mirror(mirror.path, rows_per_query=2) == 10
-    assert all(mirror.find_pass(guest.qr_token or "") for guest in guests)
+    for guest in guests:
+        assert mirror.find_pass(guest.qr_token or "")
 
 
-def test_a_broken_file_is_made_anew(mirror: Mirror) -> None:
+def test_a_broken_file_is_replaced(mirror: Mirror) -> None:
     guest = make_guest()
     sync_mirror(mirror.path)
     mirror.path.write_bytes(b"no database at all" * 1000)
@@ -204,12 +205,12 @@ def test_a_broken_file_is_made_anew(mirror: Mirror) -> None:
     assert mirror.find_pass(guest.qr_token or "") is not None
 
 
-def test_a_restored_database_is_read_anew(mirror: Mirror) -> None:
+def test_a_restored_database_is_read_again(mirror: Mirror) -> None:
     guest = make_guest()
     sync_mirror(mirror.path)
     with closing(sqlite3.connect(mirror.path)) as file, file:
         file.execute("UPDATE meta SET value = '9223372036854775807' WHERE key = 'horizon'")
-        file.execute("UPDATE place SET name = 'Of another time'")
+        file.execute("UPDATE place SET name = 'Old name'")
     assert sync_mirror(mirror.path) == 2
     known = mirror.find_pass(guest.qr_token or "")
     assert known is not None
@@ -217,7 +218,7 @@ def test_a_restored_database_is_read_anew(mirror: Mirror) -> None:
     assert known.guest.name == guest.name
 
 
-def test_two_who_keep_it_do_not_undo_each_other(mirror: Mirror) -> None:
+def test_parallel_syncs_do_not_undo_each_other(mirror: Mirror) -> None:
     event = make_event()
     accounts = [make_account() for _ in range(8)]
 
@@ -234,14 +235,14 @@ def test_two_who_keep_it_do_not_undo_each_other(mirror: Mirror) -> None:
     assert [state_in(mirror, event, account) for account in accounts] == ["created"] * 8
 
 
-def test_others_on_this_host_cannot_read_it(mirror: Mirror) -> None:
+def test_other_users_of_the_host_cannot_read_the_mirror(mirror: Mirror) -> None:
     make_guest()
     sync_mirror(mirror.path)
     for file in mirror.path.parent.iterdir():
         assert file.stat().st_mode & 0o077 == 0, file
 
 
-def test_what_was_known_a_day_ago_is_not_shown(mirror: Mirror) -> None:
+def test_a_mirror_that_is_a_day_old_is_not_used(mirror: Mirror) -> None:
     guest = make_guest()
     sync_mirror(mirror.path)
     with closing(sqlite3.connect(mirror.path)) as file, file:
@@ -250,7 +251,7 @@ def test_what_was_known_a_day_ago_is_not_shown(mirror: Mirror) -> None:
     assert mirror.find_pass(guest.qr_token or "") is None
 
 
-def test_the_sweeper_keeps_events_that_nobody_has_looked_at_here() -> None:
+def test_the_sweeper_stores_events_that_no_visitor_has_opened_on_this_host() -> None:
     clear_local_caches()
     hidden = make_event(slug="secreta")
     event = make_event(slug="festa")
@@ -261,7 +262,7 @@ def test_the_sweeper_keeps_events_that_nobody_has_looked_at_here() -> None:
     assert snapshots.load_listed_events() == [event]
 
 
-def test_the_sweeper_keeps_it() -> None:
+def test_the_sweeper_syncs_the_mirror() -> None:
     guest = make_guest()
     call_command("sweeper", once=True)
     assert get_mirror().find_pass(guest.qr_token or "") is not None

@@ -1,4 +1,4 @@
-"""The link in the QR email opens one pass, in any browser, and nothing else."""
+"""The link in the QR email opens one pass in any browser, and nothing else."""
 
 import pytest
 import zxingcpp
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 
 
 def guest_with_email(event: Event | None = None, account: User | None = None) -> tuple[Guest, str]:
-    """Return a guest, and the link in the QR email that has left."""
+    """Return a guest, and the link in the QR email that was sent."""
     guest = make_guest(event, account)
     send_all()
     return guest, link_in("qr_code", guest.account.email)
@@ -41,7 +41,7 @@ def is_proven(guest: Guest) -> bool:
     return User.objects.filter(pk=guest.account_id, verified_at__isnull=False).exists()
 
 
-# Who holds the link ------------------------------------------------------------------------------
+# Holders of the link -----------------------------------------------------------------------------
 
 
 def test_the_link_opens_the_pass_in_any_browser_without_a_redirect() -> None:
@@ -69,14 +69,14 @@ def test_both_parts_of_the_email_have_the_link_and_the_image_has_the_bare_addres
 
 def test_the_browser_that_opened_the_link_holds_the_pass_and_others_do_not() -> None:
     guest, link = guest_with_email()
-    opened_it = browser()
-    opened_it.get(link)
-    assert shows_pass(opened_it.get(f"/guest/{guest.qr_token}"), guest)
+    holder = browser()
+    holder.get(link)
+    assert shows_pass(holder.get(f"/guest/{guest.qr_token}"), guest)
     assert not shows_pass(browser().get(f"/guest/{guest.qr_token}"), guest)
 
 
 @pytest.mark.parametrize("header", [{"sec-purpose": "prefetch"}, {"purpose": "prefetch"}, None])
-def test_looking_ahead_proves_nothing(header: dict[str, str] | None) -> None:
+def test_prefetching_the_link_proves_nothing(header: dict[str, str] | None) -> None:
     guest, link = guest_with_email()
     client = browser()
     response = client.get(link, headers=header) if header else client.head(link)
@@ -85,7 +85,7 @@ def test_looking_ahead_proves_nothing(header: dict[str, str] | None) -> None:
     assert not shows_pass(client.get(f"/guest/{guest.qr_token}"), guest)
 
 
-# What it does not give ---------------------------------------------------------------------------
+# Limits of the link ------------------------------------------------------------------------------
 
 
 def test_the_link_gives_nothing_but_its_own_pass() -> None:
@@ -98,8 +98,8 @@ def test_the_link_gives_nothing_but_its_own_pass() -> None:
     assert not shows_pass(client.get(f"/guest/{other.qr_token}"), other)
     assert state_in(client.get(f"/promo/{guest.event.slug}/")) == ""
     assert client.get(f"/promo/{guest.event.slug}/ticket/{ticket.ticket_id}/").status_code == 302
-    asked = client.get(f"/api/client-auth/guests/requests/{ticket.ticket_id}")
-    assert asked.status_code in {401, 403, 404}
+    refused = client.get(f"/api/client-auth/guests/requests/{ticket.ticket_id}")
+    assert refused.status_code in {401, 403, 404}
     assert "Sign out" not in html_of(client.get("/promo/"))
 
 
@@ -114,7 +114,7 @@ def test_the_link_of_one_pass_opens_no_other() -> None:
     assert not is_proven(mine)
 
 
-def test_the_link_ends_with_its_token() -> None:
+def test_the_link_ends_when_the_guest_is_cancelled() -> None:
     guest, link = guest_with_email()
     client = browser()
     client.get(link)
@@ -133,7 +133,9 @@ def test_the_link_ends_when_the_email_of_the_account_changes() -> None:
     assert not is_proven(guest)
 
 
-def test_a_link_that_an_older_key_signed_opens_while_that_key_is_named(settings: Settings) -> None:
+def test_a_link_signed_with_an_older_key_opens_while_the_key_is_a_fallback(
+    settings: Settings,
+) -> None:
     settings.SECRET_KEY = "an older key"
     guest, link = guest_with_email()
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "a new key", ["an older key"]
@@ -142,7 +144,7 @@ def test_a_link_that_an_older_key_signed_opens_while_that_key_is_named(settings:
     assert not shows_pass(browser().get(link), guest)
 
 
-def test_a_browser_remembers_few_passes() -> None:
+def test_a_browser_keeps_the_last_passes_only() -> None:
     client = browser()
     opened = [guest_with_email() for _ in range(12)]
     for _, link in opened:
@@ -155,7 +157,7 @@ def test_a_browser_remembers_few_passes() -> None:
 # Proof before the QR code ------------------------------------------------------------------------
 
 
-def test_a_link_that_left_before_the_event_asked_for_a_proof_is_that_proof() -> None:
+def test_a_link_sent_before_the_event_required_a_proof_is_that_proof() -> None:
     guest, link = guest_with_email()
     Event.objects.update(requires_proof=True)
     assert browser().head(link).status_code == 404
@@ -164,7 +166,7 @@ def test_a_link_that_left_before_the_event_asked_for_a_proof_is_that_proof() -> 
     assert is_proven(guest)
 
 
-def test_a_first_proof_by_link_sends_the_qr_codes_that_waited() -> None:
+def test_a_first_proof_by_link_sends_the_qr_codes_that_wait_for_it() -> None:
     account = make_account()
     _, link = guest_with_email(account=account)
     waiting = make_guest(make_event(requires_proof=True), account)
@@ -177,7 +179,7 @@ def test_a_first_proof_by_link_sends_the_qr_codes_that_waited() -> None:
 # Strangers ---------------------------------------------------------------------------------------
 
 
-def test_the_strangers_page_names_the_way_to_sign_in_back_to_the_event() -> None:
+def test_the_page_for_strangers_links_to_the_sign_in_of_the_event() -> None:
     guest, _ = guest_with_email()
     stranger = Visitor(guest.event)
     shown = html_of(stranger.get(f"/guest/{guest.qr_token}"))
@@ -188,7 +190,7 @@ def test_the_strangers_page_names_the_way_to_sign_in_back_to_the_event() -> None
     assert shows_pass(stranger.get(f"/guest/{guest.qr_token}"), guest)
 
 
-def test_the_way_to_sign_in_is_there_when_the_list_is_closed() -> None:
+def test_the_sign_in_is_linked_when_the_list_is_closed() -> None:
     guest, _ = guest_with_email()
     Event.objects.update(list_closes_at=timezone.now())
     stranger = Visitor(guest.event)

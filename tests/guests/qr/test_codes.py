@@ -1,6 +1,7 @@
-"""QR codes: readable by others' readers, unguessable, and never handed out twice."""
+"""QR codes: readable by other software, unguessable, and never given twice."""
 
 from io import BytesIO
+from itertools import chain
 
 import pytest
 import zxingcpp
@@ -14,11 +15,11 @@ from guests.qr.codes import draw_image, fill_pool, image_name, make_token, pass_
 from tests.helpers.guards import at_once, slow, without_locks
 
 pytestmark = pytest.mark.django_db
-# Threads have connections of their own and see only what is committed.
+# Threads have their own connections and see only committed rows.
 committed = pytest.mark.django_db(transaction=True)
 
 
-def test_another_reader_reads_it_at_200_pixels() -> None:
+def test_another_reader_reads_the_code_at_200_pixels() -> None:
     url = pass_url(make_token())
     image = Image.open(BytesIO(draw_image(url)))
     assert image.format == "PNG"
@@ -49,7 +50,7 @@ def test_tokens_are_long_and_all_different() -> None:
     assert {len(token) for token in tokens} == {24}
 
 
-def test_filling_the_pool_adds_what_is_missing_with_images() -> None:
+def test_filling_the_pool_adds_missing_codes_with_images() -> None:
     assert fill_pool(3) == 3
     assert fill_pool(5) == 2
     assert fill_pool(2) == 0
@@ -60,7 +61,7 @@ def test_filling_the_pool_adds_what_is_missing_with_images() -> None:
 
 
 @committed
-def test_what_is_taken_is_gone_once_the_transaction_commits() -> None:
+def test_taken_codes_leave_the_pool_at_the_commit() -> None:
     fill_pool(3)
     assert len(take(2)) == 2
     assert PooledQr.objects.count() == 1
@@ -69,7 +70,7 @@ def test_what_is_taken_is_gone_once_the_transaction_commits() -> None:
 
 
 @committed
-def test_what_was_taken_comes_back_with_a_rollback() -> None:
+def test_taken_codes_are_back_after_a_rollback() -> None:
     fill_pool(2)
     with transaction.atomic():
         take_from_pool(2)
@@ -78,7 +79,7 @@ def test_what_was_taken_comes_back_with_a_rollback() -> None:
 
 
 @committed
-def test_without_row_locks_two_take_the_same_tokens() -> None:
+def test_without_row_locks_two_transactions_take_the_same_tokens() -> None:
     fill_pool(3)
     with slow("guests_pooledqr", "DELETE"):
         taken = at_once([without_locks(lambda: take(3))] * 2)
@@ -86,11 +87,11 @@ def test_without_row_locks_two_take_the_same_tokens() -> None:
 
 
 @committed
-def test_with_them_each_token_is_taken_once() -> None:
+def test_with_row_locks_each_token_is_taken_once() -> None:
     fill_pool(30)
     with slow("guests_pooledqr", "DELETE", seconds=0.05):
         taken = at_once([lambda: take(5)] * 6)
-    tokens = [token for some in taken for token in some]
+    tokens = list(chain.from_iterable(taken))
     assert len(tokens) == len(set(tokens)) == 30
 
 

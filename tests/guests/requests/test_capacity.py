@@ -1,4 +1,4 @@
-"""Many places at once, in batches: raising a capacity, cancelling many. Staff read the truth."""
+"""Many places at once: a raised capacity, cancellations and replays, in batches."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from guests.requests.creating import create_due_guests
 from guests.requests.places import PLACES_BATCH, cancel_guests, fill_free_places
 from notifications.models import Email
 from tests.factories import make_accounts, make_event, make_guest, make_request, make_staff
-from tests.guests.test_admin import at, change_event
+from tests.helpers.admin import admin_url, change_event
 from tests.helpers.guards import THREADS, at_once, slow
 from tests.helpers.invariants import broken_invariants
 
@@ -25,14 +25,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 MANY = 2 * PLACES_BATCH + 50
 
 
-@pytest.fixture
-def admin(client: Client) -> Client:
-    client.force_login(make_staff())
-    return client
-
-
 def make_line(size: int, *, capacity: int = 0) -> Event:
-    """Make an event with people in line, without their requests' way through the workers."""
+    """Make an event with a waiting list. Its guests are made without workers."""
     event = make_event(capacity=capacity)
     accounts = make_accounts(size)
     requests = GuestRequest.objects.bulk_create(
@@ -67,37 +61,35 @@ def on_list(event: Event) -> int:
 
 
 def messages_of(admin: Client) -> str:
-    page = admin.get(at("guests_event_changelist"))
+    page = admin.get(admin_url("guests_event_changelist"))
     return " ".join(str(message) for message in page.context["messages"])
 
 
 # Raising a capacity ------------------------------------------------------------------------------
 
 
-def test_staff_wait_for_one_batch_and_the_sweeper_gives_the_rest(admin: Client) -> None:
+def test_staff_wait_for_one_batch_and_the_sweeper_fills_the_other_places(admin: Client) -> None:
     event = make_line(MANY)
     assert change_event(admin, event, capacity=MANY).status_code == 302
     assert on_list(event) == PLACES_BATCH
-    said = messages_of(admin)
-    assert f"{PLACES_BATCH} pessoas que esperavam já têm lugar." in said
-    assert "nos próximos segundos aos outros" in said
+    messages = messages_of(admin)
+    assert f"{PLACES_BATCH} pessoas que esperavam já têm lugar." in messages
+    assert "nos próximos segundos aos outros" in messages
     call_command("sweeper", once=True)
     assert on_list(event) == MANY
     assert Email.objects.filter(kind="qr_code").count() == MANY
     assert broken_invariants() == []
 
 
-def test_when_all_have_their_place_nobody_is_said_to_wait(admin: Client) -> None:
+def test_the_message_does_not_mention_the_sweeper_when_all_places_are_given(admin: Client) -> None:
     event = make_line(2)
     assert change_event(admin, event, capacity=2).status_code == 302
-    said = messages_of(admin)
-    assert "2 pessoas que esperavam já têm lugar." in said
-    assert "próximos segundos" not in said
+    messages = messages_of(admin)
+    assert "2 pessoas que esperavam já têm lugar." in messages
+    assert "próximos segundos" not in messages
 
 
-def test_a_deadline_after_the_commit_does_not_say_that_nothing_was_kept(
-    admin: Client, settings: Settings
-) -> None:
+def test_a_deadline_after_the_commit_is_no_error(admin: Client, settings: Settings) -> None:
     event = make_line(3)
     settings.DATABASE_PAGE_SECONDS = 2.0
     with slow("guests_guest", "UPDATE", seconds=4):
@@ -110,21 +102,19 @@ def test_a_deadline_after_the_commit_does_not_say_that_nothing_was_kept(
     assert on_list(event) == 3
 
 
-def test_a_batch_costs_the_same_queries_whatever_its_size() -> None:
+def test_a_batch_of_any_size_needs_the_same_queries() -> None:
     def queries(size: int) -> int:
         event = make_line(size)
         Event.objects.filter(pk=event.pk).update(capacity=size)
         event.refresh_from_db()
-        with CaptureQueriesContext(
-            connection,
-        ) as captured:
+        with CaptureQueriesContext(connection) as captured:
             assert fill_free_places(event) == size
         return len(captured)
 
     assert queries(3) == queries(60)
 
 
-def test_no_list_waits_for_the_end_of_another_one() -> None:
+def test_a_short_list_is_not_delayed_by_a_long_one() -> None:
     long, short = make_line(MANY, capacity=MANY), make_line(1, capacity=1)
     call_command("sweeper", once=True)
     assert (on_list(long), on_list(short)) == (MANY, 1)
@@ -138,7 +128,7 @@ def test_no_list_waits_for_the_end_of_another_one() -> None:
     assert ends[short.pk] < ends[long.pk]
 
 
-def test_who_asks_while_many_are_owed_a_place_overtakes_nobody() -> None:
+def test_a_new_request_does_not_overtake_guests_who_are_owed_a_place() -> None:
     event = make_line(MANY, capacity=MANY + 1)
     late = make_request(event)
     create_due_guests()
@@ -183,10 +173,10 @@ def cancel_all(admin: Client) -> Any:
         "select_across": "1",
         "confirmed": "yes",
     }
-    return admin.post(at("guests_guest_changelist"), form)
+    return admin.post(admin_url("guests_guest_changelist"), form)
 
 
-def test_many_are_cancelled_in_batches(admin: Client) -> None:
+def test_many_guests_are_cancelled_in_batches(admin: Client) -> None:
     event = make_line(MANY, capacity=MANY)
     call_command("sweeper", once=True)
     other = make_guest()
@@ -198,7 +188,7 @@ def test_many_are_cancelled_in_batches(admin: Client) -> None:
         assert each.places_taken == 0
 
 
-def test_when_time_is_up_staff_read_how_many_were_cancelled(
+def test_the_message_after_a_deadline_says_how_many_were_cancelled(
     admin: Client, settings: Settings
 ) -> None:
     event = make_line(MANY, capacity=MANY)
@@ -209,12 +199,12 @@ def test_when_time_is_up_staff_read_how_many_were_cancelled(
     settings.DATABASE_PAGE_SECONDS = 30.0
     assert response.status_code == 302
     assert on_list(event) == MANY - PLACES_BATCH
-    said = messages_of(admin)
-    assert f"{PLACES_BATCH} convidados cancelados." in said
-    assert "escolha-os de novo" in said
+    messages = messages_of(admin)
+    assert f"{PLACES_BATCH} convidados cancelados." in messages
+    assert "escolha-os de novo" in messages
 
 
-def test_cancelled_guests_codes_stop_working_at_once(manager: User) -> None:
+def test_the_code_of_a_cancelled_guest_stops_working_at_once(manager: User) -> None:
     guest = make_guest()
     assert cancel_guests(guest.event_id, [guest.pk, guest.pk], acting_user=manager) == 1
     assert cancel_guests(guest.event_id, [guest.pk], acting_user=manager) == 0
@@ -231,7 +221,7 @@ def test_many_dead_requests_are_replayed_in_few_statements(manager: User, admin:
     GuestRequest.objects.update(state="dead", ended_at=Now())
     again = make_request(event, requests[0].account)
     form = {"action": "replay", "_selected_action": [request.pk for request in requests]}
-    assert admin.post(at("guests_guestrequest_changelist"), form).status_code == 302
+    assert admin.post(admin_url("guests_guestrequest_changelist"), form).status_code == 302
     assert GuestRequest.objects.filter(state="dead").get() == requests[0]
     assert GuestRequest.objects.pending().count() == 20
     assert again.pk

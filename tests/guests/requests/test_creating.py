@@ -1,4 +1,4 @@
-"""Requests become guests: once, in order, within capacity, whatever runs at the same time."""
+"""Requests become guests: once, in order and within capacity, also when workers run in parallel."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -31,12 +31,12 @@ from tests.helpers.guards import (
 from tests.helpers.invariants import broken_invariants
 
 pytestmark = pytest.mark.django_db
-# Threads have connections of their own and see only what is committed.
+# Threads have their own connections and see only committed rows.
 committed = pytest.mark.django_db(transaction=True)
 
 
 def ask(event: Event, size: int) -> list[GuestRequest]:
-    """Have so many people ask for a place, one after another."""
+    """Make requests of `size` new accounts, one after another."""
     return [request_place(event, account) for account in make_accounts(size)]
 
 
@@ -45,7 +45,7 @@ def make_due() -> None:
 
 
 def states(event: Event) -> list[str]:
-    """The guests' states in the order in which they asked."""
+    """Return the states of all guests in the order of their requests."""
     guests = Guest.objects.filter(event=event).order_by("queue_number")
     return list(guests.values_list("state", flat=True))
 
@@ -80,7 +80,7 @@ def test_a_guest_without_an_address_gets_a_place_and_no_email() -> None:
     assert not Email.objects.exists()
 
 
-def test_a_full_event_without_waiting_list_refuses_the_rest() -> None:
+def test_a_full_event_without_a_waiting_list_refuses_the_other_requests() -> None:
     event = make_event(capacity=1, has_waiting_list=False)
     requests = ask(event, 3)
     create_due_guests()
@@ -91,7 +91,7 @@ def test_a_full_event_without_waiting_list_refuses_the_rest() -> None:
     assert broken_invariants() == []
 
 
-def test_a_request_for_an_event_cancelled_meanwhile_is_refused() -> None:
+def test_a_request_for_an_event_that_was_cancelled_since_is_refused() -> None:
     event = make_event()
     (request,) = ask(event, 1)
     Event.objects.update(cancelled_at=timezone.now())
@@ -100,7 +100,7 @@ def test_a_request_for_an_event_cancelled_meanwhile_is_refused() -> None:
     assert (request.state, request.refusal) == ("refused", "cancelled")
 
 
-def test_a_list_that_closed_meanwhile_still_takes_who_was_accepted() -> None:
+def test_an_accepted_request_gets_a_place_after_the_list_has_closed() -> None:
     event = make_event()
     (request,) = ask(event, 1)
     Event.objects.update(list_closes_at=timezone.now() - timedelta(minutes=1))
@@ -121,7 +121,7 @@ def test_a_phone_that_another_guest_has_is_refused() -> None:
     assert broken_invariants() == []
 
 
-def test_of_two_with_one_phone_in_a_batch_the_first_gets_the_place(
+def test_the_first_of_two_requests_with_one_phone_in_a_batch_gets_the_place(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     event = make_event()
@@ -136,7 +136,7 @@ def test_of_two_with_one_phone_in_a_batch_the_first_gets_the_place(
     assert first.phone not in caplog.text
 
 
-def test_who_cancelled_and_asks_again_is_last_in_line_with_a_new_code() -> None:
+def test_a_cancelled_guest_who_asks_again_is_last_in_line_and_gets_a_new_code() -> None:
     event = make_event(capacity=1)
     guest, other = make_guest(event), make_guest(event)
     old_token, staff = guest.qr_token, make_staff()
@@ -152,7 +152,7 @@ def test_who_cancelled_and_asks_again_is_last_in_line_with_a_new_code() -> None:
     assert broken_invariants() == []
 
 
-def test_who_waits_gets_a_place_that_became_free_before_who_asks_now() -> None:
+def test_the_waiting_list_gets_a_free_place_before_a_new_request() -> None:
     event = make_event(capacity=1)
     make_guest(event)
     waiting = make_guest(event)
@@ -163,7 +163,7 @@ def test_who_waits_gets_a_place_that_became_free_before_who_asks_now() -> None:
     assert broken_invariants() == []
 
 
-def test_a_batch_costs_the_same_queries_whatever_its_size(
+def test_a_batch_of_any_size_needs_the_same_queries(
     django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
     fill_pool(40)
@@ -174,13 +174,13 @@ def test_a_batch_costs_the_same_queries_whatever_its_size(
             create_guests_for_event(event.pk)
 
 
-# Bad rows and bad times --------------------------------------------------------------------------
+# Failures ----------------------------------------------------------------------------------------
 
 
 RAISES_FOR_VENENO = "IF NEW.name = 'Veneno' THEN RAISE 'poison'; END IF; RETURN NEW;"
 
 
-def test_one_bad_row_does_not_hold_up_its_batch_and_ends_dead() -> None:
+def test_a_bad_row_does_not_delay_its_batch_and_is_dead_after_its_attempts() -> None:
     event = make_event(capacity=9)
     before = ask(event, 3)
     bad = request_place(event, make_account(), name="Veneno")
@@ -232,7 +232,7 @@ def test_the_image_is_stored_before_the_guest_exists(settings: Settings, tmp_pat
 
 
 @committed
-def test_events_that_share_the_pool_all_end() -> None:
+def test_the_requests_of_events_that_share_the_pool_all_end() -> None:
     events = [make_event() for _ in range(3)]
     for event in events:
         ask(event, 10)
@@ -245,7 +245,7 @@ def test_events_that_share_the_pool_all_end() -> None:
 
 
 @committed
-def test_without_the_events_lock_workers_give_places_that_there_are_not(
+def test_without_the_events_lock_workers_give_more_places_than_there_are(
     settings: Settings,
 ) -> None:
     settings.GUEST_BATCH_SIZE = 5
@@ -259,7 +259,7 @@ def test_without_the_events_lock_workers_give_places_that_there_are_not(
 
 
 @committed
-def test_with_it_they_keep_to_capacity_and_order(settings: Settings) -> None:
+def test_with_the_events_lock_workers_keep_capacity_and_order(settings: Settings) -> None:
     settings.GUEST_BATCH_SIZE = 5
     event = make_event(capacity=12)
     ask(event, 30)
@@ -271,7 +271,7 @@ def test_with_it_they_keep_to_capacity_and_order(settings: Settings) -> None:
 
 
 @committed
-def test_without_upsert_and_locks_workers_double_guests() -> None:
+def test_without_upserts_and_locks_workers_double_guests() -> None:
     event = make_event()
     ask(event, 5)
     fill_pool(20)
@@ -287,7 +287,7 @@ def test_without_upsert_and_locks_workers_double_guests() -> None:
 
 
 @committed
-def test_with_them_many_workers_make_each_guest_once(settings: Settings) -> None:
+def test_with_upserts_and_locks_workers_make_each_guest_once(settings: Settings) -> None:
     settings.GUEST_BATCH_SIZE = 7
     events = [make_event(capacity=20), make_event(capacity=50)]
     for event in events:
@@ -300,12 +300,12 @@ def test_with_them_many_workers_make_each_guest_once(settings: Settings) -> None
 
 
 @committed
-def test_what_comes_while_a_worker_is_busy_is_not_left_behind() -> None:
+def test_requests_that_arrive_while_a_worker_is_busy_are_ended() -> None:
     event = make_event(capacity=3)
     ask(event, 1)
     newcomers = make_accounts(8)
 
-    def come() -> None:
+    def arrive() -> None:
         for account in newcomers:
             request_place(event, account)
             work()
@@ -314,13 +314,13 @@ def test_what_comes_while_a_worker_is_busy_is_not_left_behind() -> None:
         create_due_guests(pause=0.02)
 
     with slow("guests_guest", "INSERT", seconds=0.03):
-        at_once([work, come])
+        at_once([work, arrive])
     assert not GuestRequest.objects.pending().exists()
     assert states(event) == ["on_list"] * 3 + ["waiting"] * 6
 
 
 @committed
-def test_a_worker_killed_half_way_leaves_nothing_half_done() -> None:
+def test_a_worker_killed_in_a_batch_leaves_no_partial_work() -> None:
     event = make_event()
     ask(event, 3)
     killed = "PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL;"

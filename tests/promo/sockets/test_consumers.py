@@ -9,7 +9,7 @@ from websockets.sync.client import ClientConnection
 from guests.models import GuestRequest
 from guests.requests.creating import create_due_guests
 from tests.factories import make_account, make_event, make_guest, make_request
-from tests.helpers import servers
+from tests.helpers.own_servers import own_valkey
 from tests.helpers.sessions import cookie_of
 from tests.helpers.sockets import open_socket, receive, refused_status
 from tests.helpers.stack import Stack
@@ -167,14 +167,13 @@ def test_an_oversized_frame_ends_only_its_own_socket(idle: Stack) -> None:
 
 def test_the_first_socket_after_a_restart_of_valkey_opens(idle: Stack) -> None:
     """The channel layer's connections are cut then, and are opened again by a retry."""
-    if servers.valkey is None:
-        pytest.skip("only a server that the tests started may be stopped")
+    valkey = own_valkey()
     request = make_request()
     cookie = cookie_of(request.account)
     with open_socket(idle, request.ticket_id, cookie=cookie) as opened:
         receive(opened)
     with idle.frozen("ws"):  # It cannot notice the cut before the next socket.
-        servers.valkey.stop("immediate")
-        servers.valkey.start()
+        valkey.stop("immediate")
+        valkey.start()
     with open_socket(idle, request.ticket_id, cookie=cookie) as opened:
         assert receive(opened)["type"] == "guest_processing"

@@ -1,4 +1,4 @@
-"""No route without a limits policy: the whole URL configuration, admin and sockets included."""
+"""Every route has a limits policy, admin and sockets included."""
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -36,13 +36,13 @@ def test_a_route_without_a_policy_does_not_start() -> None:
 
 
 @pytest.mark.parametrize("declare", [lambda: limited(), lambda: unlimited("")])
-def test_a_policy_says_something(declare: object) -> None:
+def test_an_empty_policy_is_an_error(declare: object) -> None:
     with pytest.raises(ImproperlyConfigured):
         declare()  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "POST", "DELETE", "BREW"])
-def test_a_method_that_a_view_does_not_take_counts_all_the_same(method: str) -> None:
+def test_a_method_that_a_view_does_not_allow_counts_as_well(method: str) -> None:
     declared = policy_of(limited(read=PAGES, write=STAFF)(lambda request: None))
     assert declared is not None
     assert declared.for_method(method) == (PAGES if method in SAFE_METHODS else STAFF)
@@ -51,7 +51,7 @@ def test_a_method_that_a_view_does_not_take_counts_all_the_same(method: str) -> 
     assert one.for_method(method) == STAFF
 
 
-def test_admin_is_limited_everywhere() -> None:
+def test_every_page_of_admin_is_limited() -> None:
     found = {name: policy_of(get_resolver().resolve(name).func) for name in ADMIN}
     assert all(declared and declared.write for declared in found.values()), found
     assert found["/admin/guests/guest/"] != found["/admin/login/"]

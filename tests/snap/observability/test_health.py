@@ -1,3 +1,5 @@
+"""`/healthz`, `/readyz` and `/metrics`."""
+
 import os
 import subprocess
 import sys
@@ -11,9 +13,8 @@ from pytest_django import Settings
 from guests.models import GuestRequest
 from snap.observability import metrics
 from tests.factories import make_event, make_request
-from tests.helpers import servers
-from tests.helpers.stack import Stack, wait_for
-from tests.helpers.stack import readiness as _readiness
+from tests.helpers.own_servers import own_postgresql, own_valkey
+from tests.helpers.stack import Stack, readiness, wait_for
 
 WELL = {
     "ready": True,
@@ -25,67 +26,52 @@ WELL = {
     "breaker": "closed",
 }
 
-own_servers = pytest.mark.skipif(
-    "servers.postgresql is None or servers.valkey is None",
-    reason="only servers that the tests started may be stopped",
-)
+
+def readiness_in(response: Any) -> dict[str, Any]:
+    """Return the body of /readyz without breakers, which other tests may have changed."""
+    return {name: value for name, value in response.json().items() if name != "breakers"}
 
 
-def readiness(response: Any) -> dict[str, Any]:
-    """Return what /readyz says, but for the breakers that other tests have left in this process."""
-    return {name: said for name, said in response.json().items() if name != "breakers"}
-
-
-def readiness_of(stack: Stack) -> dict[str, Any]:
-    return _readiness(stack.url)
-
-
-def test_alive_without_asking_any_server(client: Client) -> None:
+def test_healthz_asks_no_server(client: Client) -> None:
     response = client.get("/healthz")
     assert (response.status_code, response.content) == (200, b"ok")
     assert "no-store" in response["Cache-Control"]
 
 
 @pytest.mark.django_db
-def test_ready_when_both_servers_answer(client: Client) -> None:
+def test_ready_when_both_servers_respond(client: Client) -> None:
     response = client.get("/readyz")
     assert response.status_code == 200
-    assert readiness(response) == WELL
+    assert readiness_in(response) == WELL
     assert response.json()["breakers"]["database"] == "closed"
 
 
-@own_servers
 @pytest.mark.django_db
 def test_ready_at_level_2_without_redis(client: Client) -> None:
-    assert servers.valkey is not None
-    servers.valkey.stop("immediate")
+    own_valkey().stop("immediate")
     response = client.get("/readyz")
     assert response.status_code == 200
-    assert readiness(response) == WELL | {"level": 2, "redis": "away"}
+    assert readiness_in(response) == WELL | {"level": 2, "redis": "away"}
 
 
-@own_servers
 def test_ready_at_level_3_without_the_database(client: Client) -> None:
-    assert servers.postgresql is not None
-    servers.postgresql.stop("immediate")
+    own_postgresql().stop("immediate")
     response = client.get("/readyz")
     assert response.status_code == 200
-    assert readiness(response) == WELL | {"level": 3, "database": "away", "workers": "unknown"}
+    assert readiness_in(response) == WELL | {"level": 3, "database": "away", "workers": "unknown"}
 
 
-@own_servers
-def test_not_ready_with_nowhere_to_keep_a_request(
+def test_not_ready_when_neither_database_nor_journal_can_store_a_request(
     client: Client, settings: Settings, tmp_path: Path
 ) -> None:
-    assert servers.postgresql is not None
-    servers.postgresql.stop("immediate")
+    own_postgresql().stop("immediate")
     settings.JOURNAL_PATH = tmp_path / "a file" / "journal.sqlite3"
     settings.JOURNAL_PATH.parent.touch()
     response = client.get("/readyz")
     assert response.status_code == 503
     away = {"ready": False, "level": 4, "database": "away", "journal": "away"}
     away |= {"workers": "unknown"}
-    assert readiness(response) == WELL | away
+    assert readiness_in(response) == WELL | away
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
@@ -103,7 +89,7 @@ def test_nothing_can_be_posted(client: Client, path: str) -> None:
         ("", None, 403),
     ],
 )
-def test_without_a_token_only_this_machine_reads_metrics(
+def test_without_a_token_only_this_host_reads_metrics(
     rf: RequestFactory, address: str, forwarded: str | None, status: int
 ) -> None:
     headers = {"X-Forwarded-For": forwarded} if forwarded else {}
@@ -115,7 +101,7 @@ def test_without_a_token_only_this_machine_reads_metrics(
     ("authorization", "status"),
     [("Bearer right", 200), ("Bearer wrong", 403), ("right", 403), ("Bearer ü", 403), ("", 403)],
 )
-def test_with_a_token_only_its_holders_read_metrics(
+def test_with_a_token_only_its_holder_reads_metrics(
     rf: RequestFactory, settings: Settings, authorization: str, status: int
 ) -> None:
     settings.METRICS_TOKEN = "right"
@@ -134,12 +120,12 @@ def test_metrics_add_up_what_several_processes_counted(
     assert b"\nseen_total 2.0\n" in response.content
 
 
-def test_a_breaker_shows_from_any_process_for_as_long_as_that_lives(
+def test_metrics_show_the_breaker_of_another_process_while_it_lives(
     rf: RequestFactory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The protection is that gauges of the dead are removed: else the breaker stays open for ever.
+    """The protection is that gauges of ended processes are removed. Otherwise it would stay open.
 
-    It is an email worker's that is open here, which a web process has no part in.
+    The breaker is that of an email worker. A web process does not use it.
     """
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     program = (
@@ -162,24 +148,24 @@ def test_a_breaker_shows_from_any_process_for_as_long_as_that_lives(
 
 
 @pytest.mark.processes
-def test_it_is_known_when_no_worker_takes_anything_up(stack: Stack) -> None:
-    """The sweeper does their work, so nothing is due for long: the word stays all the same."""
+def test_readyz_shows_that_no_worker_works(stack: Stack) -> None:
+    """The sweeper ends the requests, so none is due for long, but workers are still away."""
     with stack.without("worker"):
         request = make_request(make_event())
-        wait_for(lambda: readiness_of(stack).get("workers") == "away", 15)
+        wait_for(lambda: readiness(stack.url).get("workers") == "away", 15)
         wait_for(lambda: not GuestRequest.objects.filter(pk=request.pk, state="pending"), 15)
         # A web process caches what it said last for WORKER_CHECK_SECONDS.
         wait_for(lambda: all(_workers_are_away(stack) for _ in range(8)), 5)
-    wait_for(lambda: readiness_of(stack).get("workers") == "ok", 30)
+    wait_for(lambda: readiness(stack.url).get("workers") == "ok", 30)
 
 
 def _workers_are_away(stack: Stack) -> bool:
-    found = readiness_of(stack)
+    found = readiness(stack.url)
     return (found["workers"], found["level"], found["ready"]) == ("away", 2, True)
 
 
 @pytest.mark.processes
-def test_it_is_known_when_not_even_the_sweeper_works(stack: Stack) -> None:
+def test_readyz_shows_that_neither_workers_nor_sweeper_work(stack: Stack) -> None:
     with stack.without("worker"), stack.frozen("sweeper"):
         make_request(make_event())
-        wait_for(lambda: readiness_of(stack).get("workers") == "away", 15)
+        wait_for(lambda: readiness(stack.url).get("workers") == "away", 15)

@@ -1,3 +1,5 @@
+"""Circuit breakers and their probes."""
+
 import subprocess
 import sys
 import threading
@@ -33,7 +35,7 @@ def fail(breaker: Breaker, times: int) -> None:
         breaker.failed()
 
 
-def test_it_opens_after_so_many_failures_in_a_row(breaker: Breaker) -> None:
+def test_it_opens_after_three_failures_in_a_row(breaker: Breaker) -> None:
     fail(breaker, 2)
     assert breaker.allows()
     breaker.failed()
@@ -41,21 +43,21 @@ def test_it_opens_after_so_many_failures_in_a_row(breaker: Breaker) -> None:
     assert breaker.state == "open"
 
 
-def test_a_success_starts_the_count_anew(breaker: Breaker) -> None:
+def test_a_success_resets_the_count(breaker: Breaker) -> None:
     fail(breaker, 2)
     breaker.succeeded()
     fail(breaker, 2)
     assert breaker.allows()
 
 
-def test_after_the_pause_one_caller_may_try(breaker: Breaker, clock: Clock) -> None:
+def test_after_the_pause_one_caller_is_a_trial(breaker: Breaker, clock: Clock) -> None:
     fail(breaker, 3)
     clock.now += 61
     assert breaker.state == "half_open"
     assert [breaker.allows(), breaker.allows(), breaker.allows()] == [True, False, False]
 
 
-def test_of_many_threads_one_gets_the_trial(breaker: Breaker, clock: Clock) -> None:
+def test_only_one_of_many_threads_is_the_trial(breaker: Breaker, clock: Clock) -> None:
     fail(breaker, 3)
     clock.now += 61
     with ThreadPoolExecutor(20) as threads:
@@ -63,7 +65,7 @@ def test_of_many_threads_one_gets_the_trial(breaker: Breaker, clock: Clock) -> N
     assert allowed.count(True) == 1
 
 
-def test_a_good_trial_closes_it(breaker: Breaker, clock: Clock) -> None:
+def test_a_trial_that_succeeds_closes_it(breaker: Breaker, clock: Clock) -> None:
     fail(breaker, 3)
     clock.now += 61
     assert breaker.allows()
@@ -73,7 +75,7 @@ def test_a_good_trial_closes_it(breaker: Breaker, clock: Clock) -> None:
     assert breaker.allows()
 
 
-def test_a_bad_trial_opens_it_for_another_pause(breaker: Breaker, clock: Clock) -> None:
+def test_a_trial_that_fails_opens_it_for_another_pause(breaker: Breaker, clock: Clock) -> None:
     fail(breaker, 3)
     clock.now += 61
     assert breaker.allows()
@@ -83,7 +85,7 @@ def test_a_bad_trial_opens_it_for_another_pause(breaker: Breaker, clock: Clock) 
     assert breaker.allows()
 
 
-def test_a_trial_that_never_came_back_is_given_to_another(breaker: Breaker, clock: Clock) -> None:
+def test_a_trial_that_never_ends_is_followed_by_another(breaker: Breaker, clock: Clock) -> None:
     fail(breaker, 3)
     clock.now += 61
     assert breaker.allows()
@@ -91,8 +93,8 @@ def test_a_trial_that_never_came_back_is_given_to_another(breaker: Breaker, cloc
     assert breaker.allows()
 
 
-def test_failures_at_the_same_time_are_one(breaker: Breaker, clock: Clock) -> None:
-    """Eight requests in flight fail of one stall; each of five calls after it may still open."""
+def test_failures_of_calls_that_began_together_count_once(breaker: Breaker, clock: Clock) -> None:
+    """Eight calls in flight fail because of one stall. Calls that begin later count again."""
     began = clock()
     clock.now += 2.5
     for _ in range(8):
@@ -105,16 +107,16 @@ def test_failures_at_the_same_time_are_one(breaker: Breaker, clock: Clock) -> No
 
 
 class Server:
-    """A server that a probe asks: it answers or not, at once or when it is let go."""
+    """A server for a probe. It responds or not, at once or when the test lets it."""
 
     def __init__(self) -> None:
         self.is_there = True
-        self.asked = 0
+        self.probes = 0
         self.goes_on = threading.Event()
         self.goes_on.set()
 
-    def answers(self) -> bool:
-        self.asked += 1
+    def responds(self) -> bool:
+        self.probes += 1
         self.goes_on.wait(10)
         return self.is_there
 
@@ -127,26 +129,26 @@ def probe_threads() -> list[threading.Thread]:
     return [each for each in threading.enumerate() if each.name == "probe test"]
 
 
-def test_a_suspicion_that_the_probe_does_not_share_opens_nothing() -> None:
+def test_a_probe_that_succeeds_leaves_the_breaker_closed() -> None:
     server = Server()
-    breaker = probed(server.answers)
+    breaker = probed(server.responds)
     breaker.suspect()
-    wait_for(lambda: server.asked == 1 and not probe_threads())
+    wait_for(lambda: server.probes == 1 and not probe_threads())
     assert breaker.state == "closed"
 
 
-def test_without_a_suspicion_nothing_is_asked_and_no_thread_runs() -> None:
+def test_without_a_suspicion_no_probe_and_no_thread_runs() -> None:
     server = Server()
-    breaker = probed(server.answers)
+    breaker = probed(server.responds)
     assert breaker.allows()
     breaker.succeeded()
-    assert server.asked == 0
+    assert server.probes == 0
     assert not probe_threads()
 
 
-def test_the_probe_opens_it_and_closes_it_and_no_caller_is_a_trial() -> None:
+def test_the_probe_opens_and_closes_it_and_no_caller_is_a_trial() -> None:
     server = Server()
-    breaker = probed(server.answers)
+    breaker = probed(server.responds)
     back: list[str] = []
     breaker.on_recovery.append(lambda: back.append(breaker.state))
     server.is_there = False
@@ -163,12 +165,12 @@ def test_the_probe_opens_it_and_closes_it_and_no_caller_is_a_trial() -> None:
 
 
 def test_each_probe_renews_the_pause() -> None:
-    """The pause is for a probe that hangs; while it asks, no visitor has to."""
+    """The pause only matters when a probe hangs. Until then no caller is a trial."""
     server = Server()
-    breaker = probed(server.answers, pause=1.5)
+    breaker = probed(server.responds, pause=1.5)
     server.is_there = False
     breaker.suspect()
-    wait_for(lambda: server.asked >= 4, 10)
+    wait_for(lambda: server.probes >= 4, 10)
     assert breaker.state == "open"
     server.goes_on.clear()
     wait_for(lambda: breaker.state == "half_open", 10)
@@ -178,24 +180,24 @@ def test_each_probe_renews_the_pause() -> None:
     wait_for(lambda: breaker.state == "closed")
 
 
-def test_many_suspicions_are_one_thread() -> None:
+def test_many_suspicions_start_one_thread() -> None:
     server = Server()
     server.goes_on.clear()
-    breaker = probed(server.answers)
+    breaker = probed(server.responds)
     with ThreadPoolExecutor(16) as threads:
         list(threads.map(lambda _: breaker.suspect(), range(200)))
     assert len(probe_threads()) == 1
     server.goes_on.set()
-    # Somebody was suspicious after the first probe had begun.
-    wait_for(lambda: server.asked == 2 and not probe_threads())
+    # A suspicion after the start of the first probe causes another probe.
+    wait_for(lambda: server.probes == 2 and not probe_threads())
 
 
-def test_a_probe_that_raises_counts_as_no_answer() -> None:
-    answers = iter([RuntimeError, True])
+def test_a_probe_that_raises_has_failed() -> None:
+    outcomes = iter([RuntimeError, True])
 
     def broken() -> bool:
-        response = next(answers)
-        if response is RuntimeError:
+        outcome = next(outcomes)
+        if outcome is RuntimeError:
             raise RuntimeError
         return True
 
@@ -205,13 +207,13 @@ def test_a_probe_that_raises_counts_as_no_answer() -> None:
     wait_for(lambda: probing.state == "closed")
 
 
-def test_a_server_that_answers_with_errors_is_left_its_pause() -> None:
-    """A provider that says 429 can be reached all the time."""
+def test_a_successful_probe_does_not_shorten_the_pause_after_errors() -> None:
+    """A provider that returns 429 can be reached, but must be left alone."""
     server = Server()
-    breaker = probed(server.answers)
+    breaker = probed(server.responds)
     fail(breaker, 3)
     breaker.suspect()
-    wait_for(lambda: server.asked == 1 and not probe_threads())
+    wait_for(lambda: server.probes == 1 and not probe_threads())
     assert breaker.state == "open"
 
 
@@ -219,8 +221,8 @@ IN_A_FORK = """\
 import os, sys, threading
 from snap.resilience.breaker import Breaker
 
-answer = []
-breaker = Breaker("test", threshold=3, pause=60, probe=lambda: bool(answer))
+is_up = []
+breaker = Breaker("test", threshold=3, pause=60, probe=lambda: bool(is_up))
 breaker.suspect()
 while breaker.state != "open":
     pass
@@ -231,7 +233,7 @@ if child == 0:
     breaker.suspect()
     while breaker.state != "open":
         pass
-    answer.append(True)
+    is_up.append(True)
     while breaker.state != "closed":
         pass
     os._exit(0)
@@ -239,6 +241,6 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
 
-def test_a_fork_has_a_state_and_a_probe_of_its_own() -> None:
+def test_a_fork_has_its_own_state_and_probe() -> None:
     command = [sys.executable, "-W", "ignore", "-c", IN_A_FORK]
     assert subprocess.run(command, cwd=BASE_DIR, timeout=30).returncode == 0

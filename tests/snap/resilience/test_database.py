@@ -1,4 +1,4 @@
-"""The database being away, on a real PostgreSQL that is stopped or frozen."""
+"""The database is away: a real PostgreSQL is stopped or frozen."""
 
 import os
 import signal
@@ -18,16 +18,15 @@ from snap.resilience.database import DatabaseAwayError, breaker, guarded_databas
 from tests.faults.breaking import frozen
 from tests.helpers import servers
 from tests.helpers.guards import THREADS, at_once
+from tests.helpers.own_servers import needs_own_postgresql, own_postgresql
 from tests.helpers.stack import wait_for
 
-pytestmark = pytest.mark.skipif(
-    "servers.postgresql is None", reason="only a server that the tests started may be stopped"
-)
+pytestmark = needs_own_postgresql
 
 
 @pytest.fixture(autouse=True)
-def all_well(transactional_db: None) -> Iterator[None]:
-    """Begin and end with a closed breaker, and leave a server that answers."""
+def _closed_breaker(transactional_db: None) -> Iterator[None]:
+    """Begin and end with a closed breaker and a running server."""
     breaker.succeeded()
     yield
     breaker.succeeded()
@@ -37,25 +36,25 @@ def all_well(transactional_db: None) -> Iterator[None]:
 
 @pytest.fixture
 def frozen_postgresql(transactional_db: None) -> Iterator[None]:
-    """PostgreSQL with all its processes stopped where they were; it holds its connections."""
-    assert servers.postgresql is not None
-    User.objects.count()  # A connection that was good is in the pool.
-    with frozen(servers.postgresql):
+    """PostgreSQL with all processes frozen. Its connections stay open."""
+    postgresql = own_postgresql()
+    User.objects.count()  # Puts a good connection into the pool.
+    with frozen(postgresql):
         yield
 
 
-def test_a_frozen_server_costs_a_request_no_more_than_its_time(
+def test_a_request_waits_for_a_frozen_server_until_its_deadline(
     frozen_postgresql: None, settings: Settings
 ) -> None:
     settings.DATABASE_REQUEST_SECONDS = 0.5
     began = monotonic()
     with pytest.raises(DatabaseAwayError), guarded_database():
         User.objects.count()
-    assert monotonic() - began < 4  # The pool waits up to 2 s for a connection that is good.
+    assert monotonic() - began < 4  # The pool waits up to 2 s for a good connection.
 
 
 def test_a_connection_without_a_pool_reports_that_the_server_has_closed_it() -> None:
-    """The probe and /readyz use one: an AttributeError would be no answer to either."""
+    """The probe and /readyz use such a connection. An AttributeError would break both."""
     own = BoundedConnection.connect(**connection.get_connection_params(), autocommit=True)
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [own.info.backend_pid])
@@ -64,12 +63,12 @@ def test_a_connection_without_a_pool_reports_that_the_server_has_closed_it() -> 
     assert own.closed
 
 
-def test_one_failure_has_the_probe_open_the_breaker_and_close_it_again(
+def test_after_one_failure_the_probe_opens_the_breaker_and_closes_it_again(
     transactional_db: None,
 ) -> None:
-    """Nobody has to be a trial: it is closed within seconds, with no call at all."""
-    assert servers.postgresql is not None
-    servers.postgresql.stop("immediate")
+    """The breaker closes within seconds without any call as a trial."""
+    postgresql = own_postgresql()
+    postgresql.stop("immediate")
     with pytest.raises(DatabaseAwayError), guarded_database():
         User.objects.count()
     wait_for(lambda: breaker.state == "open", 3)
@@ -77,7 +76,7 @@ def test_one_failure_has_the_probe_open_the_breaker_and_close_it_again(
     with pytest.raises(DatabaseAwayError), guarded_database():
         pytest.fail("an open breaker let the work begin")
     assert monotonic() - began < 0.1
-    servers.postgresql.start()
+    postgresql.start()
     wait_for(lambda: breaker.state == "closed", 3)
 
 
@@ -86,8 +85,8 @@ def hold(seconds: float) -> None:
         cursor.execute("SELECT pg_sleep(%s)", [seconds])
 
 
-def test_an_answer_after_a_suspicious_silence_is_still_read() -> None:
-    """The wait for it goes on where it was, for a query and for one after it."""
+def test_a_response_after_a_suspicious_silence_is_still_read() -> None:
+    """The wait goes on, and the connection serves the next query as well."""
     with guarded_database(), connection.cursor() as cursor:
         cursor.execute("SELECT 41 FROM pg_sleep(1.4)")
         assert cursor.fetchone() == (41,)
@@ -101,12 +100,11 @@ def test_an_answer_after_a_suspicious_silence_is_still_read() -> None:
     assert stays_closed(0.5)
 
 
-def test_a_statement_longer_than_what_the_network_takes_survives_a_silence(
+def test_a_statement_larger_than_the_network_buffers_survives_a_silence(
     settings: Settings,
 ) -> None:
-    """The server reads nothing for a while, in the middle of a statement that is being sent."""
+    """The server stops reading in the middle of a statement."""
     settings.DATABASE_REQUEST_SECONDS = 20
-    assert servers.postgresql is not None
     User.objects.count()
     backend = backend_pid()
     text = "x" * 20_000_000
@@ -126,7 +124,7 @@ def backend_pid() -> int:
 
 
 def stays_closed(seconds: float) -> bool:
-    """Say whether the breaker is closed all the time that the probe could take to open it."""
+    """Return whether the breaker stays closed for some seconds."""
     until = monotonic() + seconds
     while monotonic() < until:
         if breaker.state != "closed":
@@ -135,23 +133,23 @@ def stays_closed(seconds: float) -> bool:
     return True
 
 
-def test_calls_that_are_slow_together_open_nothing(settings: Settings) -> None:
-    """As when the disk stalls: all that were in flight run out of their time at once."""
+def test_slow_calls_at_the_same_time_do_not_open_the_breaker(settings: Settings) -> None:
+    """When the disk stalls, all calls in flight reach their deadline together."""
     settings.DATABASE_REQUEST_SECONDS = 1.2
     at_once([lambda: hold(2)] * 7)
     assert stays_closed(2.5)
 
 
-def test_a_pool_without_a_connection_left_opens_nothing(settings: Settings) -> None:
+def test_an_exhausted_pool_does_not_open_the_breaker(settings: Settings) -> None:
     settings.DATABASE_REQUEST_SECONDS = 4
-    at_once([lambda: hold(3)] * 14)  # The pool has 8 connections, and gives them 2 s to be free.
+    at_once([lambda: hold(3)] * 14)  # The pool has 8 connections and waits 2 s for a free one.
     assert stays_closed(2.5)
 
 
-def test_a_frozen_server_opens_it_and_is_back_at_once(settings: Settings) -> None:
-    assert servers.postgresql is not None
+def test_a_frozen_server_opens_the_breaker_and_the_probe_closes_it(settings: Settings) -> None:
+    postgresql = own_postgresql()
     User.objects.count()
-    with frozen(servers.postgresql):
+    with frozen(postgresql):
         began = monotonic()
         threads = [threading.Thread(target=hold, args=(0,)) for _ in range(4)]
         for thread in threads:
@@ -163,7 +161,7 @@ def test_a_frozen_server_opens_it_and_is_back_at_once(settings: Settings) -> Non
     wait_for(lambda: breaker.state == "closed", 3)
 
 
-def test_an_error_of_ours_is_no_failure_of_the_database(transactional_db: None) -> None:
+def test_an_error_in_our_code_is_no_failure_of_the_database(transactional_db: None) -> None:
     for _ in range(10):
         with pytest.raises(KeyError), guarded_database():
             raise KeyError
@@ -171,31 +169,33 @@ def test_an_error_of_ours_is_no_failure_of_the_database(transactional_db: None) 
 
 
 def test_the_connection_works_again_after_a_restart(transactional_db: None) -> None:
-    assert servers.postgresql is not None
+    postgresql = own_postgresql()
     User.objects.count()
-    servers.postgresql.stop("immediate")
+    postgresql.stop("immediate")
     with pytest.raises(DatabaseAwayError), guarded_database(), transaction.atomic():
         User.objects.count()
-    servers.postgresql.start()
+    postgresql.start()
     wait_for(lambda: breaker.state == "closed", 3)
     with guarded_database():
         assert User.objects.count() == 0
     assert connection.in_atomic_block is False
 
 
-def ask_slowly() -> None:
+def query_slowly() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_sleep(0.3)")
 
 
-def test_connections_that_a_restart_has_broken_keep_nobody_waiting(transactional_db: None) -> None:
-    """Whoever asks first would find them broken one by one, and the pool pauses after each.
+def test_connections_broken_by_a_restart_do_not_delay_the_next_query(
+    transactional_db: None,
+) -> None:
+    """The pool would find the broken connections one by one, with a pause after each.
 
-    The protection is `drain` in BoundedConnection: without it the pool's 2 s are over first.
+    The protection is `drain` in BoundedConnection. Without it the 2 s of the pool end first.
     """
-    assert servers.postgresql is not None
-    at_once([ask_slowly] * THREADS)  # So many connections are idle in the pool now.
-    servers.postgresql.stop("immediate")
-    servers.postgresql.start()
+    postgresql = own_postgresql()
+    at_once([query_slowly] * THREADS)  # The pool now has as many idle connections.
+    postgresql.stop("immediate")
+    postgresql.start()
     connection.close()
     assert User.objects.count() == 0

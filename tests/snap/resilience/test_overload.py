@@ -1,4 +1,4 @@
-"""Turns: a request that gets none in time is told to come again, and takes nobody's place."""
+"""Slots of a web process: a request without one in time gets a 503 and takes no slot."""
 
 import threading
 from io import BytesIO
@@ -14,8 +14,8 @@ def environ(**more: Any) -> dict[str, Any]:
     return {"CONTENT_LENGTH": "0", "PATH_INFO": "/", "wsgi.input": BytesIO(), **more}
 
 
-def test_who_gets_no_turn_in_time_goes_on_marked_and_the_next_gets_one() -> None:
-    """The protection is the patience: without it the second one would wait for the first."""
+def test_a_request_without_a_slot_in_time_is_marked_as_overloaded_and_the_next_gets_one() -> None:
+    """The protection is the patience. Without it the second request would wait for the first."""
     is_in, may_go = threading.Event(), threading.Event()
     seen: list[bool] = []
 
@@ -37,8 +37,8 @@ def test_who_gets_no_turn_in_time_goes_on_marked_and_the_next_gets_one() -> None
     assert seen == [False, True, False]
 
 
-def test_who_is_on_their_way_goes_before_who_came_earlier() -> None:
-    """In one line the newcomer would be served first."""
+def test_a_visitor_with_a_session_is_served_before_an_earlier_new_visitor() -> None:
+    """A single queue would serve the new visitor first."""
     may_go = threading.Event()
     served: list[str] = []
 
@@ -49,12 +49,12 @@ def test_who_is_on_their_way_goes_before_who_came_earlier() -> None:
 
     server = BufferedBody(application, turns=1, patience=10)
     cookies = "csrf=x; session=y"
-    asked = [
+    environs = [
         environ(PATH_INFO="first"),
-        environ(PATH_INFO="newcomer"),
-        environ(PATH_INFO="on the way", HTTP_COOKIE=cookies),
+        environ(PATH_INFO="new visitor"),
+        environ(PATH_INFO="with a session", HTTP_COOKIE=cookies),
     ]
-    threads = [threading.Thread(target=server, args=(each, None)) for each in asked]
+    threads = [threading.Thread(target=server, args=(each, None)) for each in environs]
     for number, thread in enumerate(threads):
         thread.start()
         wait_for(lambda: len(served) == 1)
@@ -62,10 +62,10 @@ def test_who_is_on_their_way_goes_before_who_came_earlier() -> None:
     may_go.set()
     for thread in threads:
         thread.join()
-    assert served == ["first", "on the way", "newcomer"]
+    assert served == ["first", "with a session", "new visitor"]
 
 
-def test_no_turn_gets_lost_between_those_who_give_up_and_those_who_are_called() -> None:
+def test_no_slot_is_lost_when_requests_give_up_and_others_get_slots() -> None:
     limiter = PriorityLimiter(2)
 
     def come(number: int) -> None:
@@ -81,7 +81,7 @@ def test_no_turn_gets_lost_between_those_who_give_up_and_those_who_are_called() 
     assert (limiter._free, limiter.waiting()) == (2, 0)
 
 
-def test_without_a_turn_a_page_is_a_503_that_asks_to_come_again(client: Client) -> None:
+def test_without_a_slot_a_page_is_a_503_with_retry_after(client: Client) -> None:
     english = {"accept-language": "en"}
     response = client.get("/promo/", headers=english, **{OVERLOADED: True})  # type: ignore[arg-type]
     assert response.status_code == 503
@@ -89,12 +89,12 @@ def test_without_a_turn_a_page_is_a_503_that_asks_to_come_again(client: Client) 
     assert "Try again" in response.content.decode()
 
 
-def test_without_a_turn_a_call_is_a_503_in_the_apis_shape(client: Client) -> None:
+def test_without_a_slot_a_call_of_the_api_is_a_503_in_json(client: Client) -> None:
     url = "/api/client-auth/guests/create-async"
     response = client.post(url, **{OVERLOADED: True})  # type: ignore[arg-type]
     assert response.status_code == 503
     assert response.json()["code"] == "unavailable"
 
 
-def test_nobody_can_say_so_of_others(client: Client) -> None:
+def test_a_header_cannot_mark_a_request_as_overloaded(client: Client) -> None:
     assert client.get("/healthz", headers={OVERLOADED: "1"}).status_code == 200

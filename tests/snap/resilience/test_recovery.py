@@ -1,21 +1,15 @@
-"""Word among processes that a server is back: a shortcut that nothing depends on."""
+"""Processes tell each other that a server is back. Without that, each finds out by itself."""
 
 import time
 
-import pytest
-
 from snap.resilience.breaker import Breaker
 from snap.resilience.recovery import RecoveryChannel
-from tests.helpers import servers
+from tests.helpers.own_servers import own_valkey
 from tests.helpers.stack import wait_for
-
-own_valkey = pytest.mark.skipif(
-    "servers.valkey is None", reason="only a server that the tests started may be stopped"
-)
 
 
 class Process:
-    """What a process has of its own: a breaker, and the news that it tells and hears."""
+    """A breaker and a recovery channel, as each process has them."""
 
     def __init__(self, every: float) -> None:
         self.is_there = False
@@ -33,16 +27,16 @@ class Process:
         wait_for(lambda: self.breaker.state == "open")
 
 
-def test_the_first_process_that_sees_the_server_has_all_others_look() -> None:
+def test_the_first_process_that_reaches_the_server_makes_all_others_probe() -> None:
     first, *others = Process(every=0.2), Process(every=60), Process(every=60)
-    time.sleep(0.5)  # They listen by now.
+    time.sleep(0.5)  # All are subscribed by now.
     for each in [first, *others]:
         each.is_there = True
     for each in [first, *others]:
         wait_for(lambda each=each: each.breaker.state == "closed", 3)  # type: ignore[misc]
 
 
-def test_who_hears_it_looks_and_believes_nobody() -> None:
+def test_a_process_that_receives_the_message_still_probes_by_itself() -> None:
     first, other = Process(every=0.2), Process(every=60)
     time.sleep(0.5)
     first.is_there = True
@@ -54,12 +48,11 @@ def test_who_hears_it_looks_and_believes_nobody() -> None:
     wait_for(lambda: other.breaker.state == "closed", 3)
 
 
-@own_valkey
-def test_without_redis_each_process_sees_for_itself() -> None:
-    assert servers.valkey is not None
+def test_without_redis_each_process_finds_the_server_by_itself() -> None:
+    valkey = own_valkey()
     process = Process(every=0.3)
     time.sleep(0.5)
-    servers.valkey.stop("immediate")
+    valkey.stop("immediate")
     time.sleep(0.5)
     assert process.breaker.state == "open"
     process.is_there = True

@@ -1,4 +1,4 @@
-"""Wake-ups: few messages for many rows, whoever commits them."""
+"""Wake-ups: few messages for many rows, from all processes together."""
 
 import time
 from collections.abc import Iterator
@@ -9,12 +9,12 @@ from django.db import transaction
 from redis import Redis
 
 from snap.resilience.wakeup import WakeUp
-from tests.helpers import servers
+from tests.helpers.own_servers import own_valkey
 from tests.helpers.stack import wait_for
 
 INTERVAL = 0.2
-# Of no worker: what is sent stays in the queue of tasks without one of their own.
-TASK = "tests.nobodys_task"
+# No worker has this task, so its messages stay in the default queue.
+TASK = "tests.unknown_task"
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_the_first_call_sends_a_message_at_once(broker: Redis) -> None:
     assert time.monotonic() - began < 5
 
 
-def test_two_processes_that_call_all_the_time_share_their_messages(broker: Redis) -> None:
+def test_two_processes_that_call_continuously_share_their_messages(broker: Redis) -> None:
     both = [WakeUp(TASK, interval=INTERVAL) for _ in range(2)]
     began, calls = time.monotonic(), 0
     while time.monotonic() < began + 2:
@@ -46,7 +46,7 @@ def test_two_processes_that_call_all_the_time_share_their_messages(broker: Redis
     assert 2 <= sent <= (time.monotonic() - began) / INTERVAL + 2
 
 
-def test_each_call_is_followed_by_a_message_of_its_own_process(broker: Redis) -> None:
+def test_each_process_sends_a_message_after_its_own_call(broker: Redis) -> None:
     first, second = (WakeUp(TASK, interval=INTERVAL) for _ in range(2))
     first()
     wait_for(lambda: messages(broker) == 1)
@@ -54,28 +54,26 @@ def test_each_call_is_followed_by_a_message_of_its_own_process(broker: Redis) ->
     wait_for(lambda: messages(broker) == 2)
 
 
-@pytest.mark.skipif("servers.valkey is None", reason="only a server that the tests started")
-def test_whoever_the_broker_has_failed_tries_out_of_turn(broker: Redis) -> None:
-    assert servers.valkey is not None
+def test_after_a_failure_of_the_broker_the_next_call_sends_at_once(broker: Redis) -> None:
+    valkey = own_valkey()
     failed = WakeUp(TASK, interval=INTERVAL)
-    servers.valkey.stop("immediate")
+    valkey.stop("immediate")
     failed()
     wait_for(failed.is_failing)
-    servers.valkey.start()
+    valkey.start()
     WakeUp(TASK, interval=30)()
     wait_for(lambda: messages(broker) >= 1)
     failed()
     wait_for(lambda: not failed.is_failing())
 
 
-@pytest.mark.skipif("servers.valkey is None", reason="only a server that the tests started")
-def test_it_finds_the_broker_back_with_nobody_asking(broker: Redis) -> None:
-    assert servers.valkey is not None
+def test_the_wake_up_is_sent_without_another_call_when_the_broker_is_back(broker: Redis) -> None:
+    valkey = own_valkey()
     failed = WakeUp(TASK, interval=INTERVAL)
-    servers.valkey.stop("immediate")
+    valkey.stop("immediate")
     failed()
     wait_for(failed.is_failing)
-    servers.valkey.start()
+    valkey.start()
     wait_for(lambda: not failed.is_failing())
     wait_for(lambda: messages(broker) >= 1)
 

@@ -1,0 +1,73 @@
+"""An example of every kind of email."""
+
+from datetime import UTC, datetime
+from io import BytesIO
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import qrcode
+from django.core.mail import EmailMultiAlternatives
+
+from notifications.kinds import EmailContent
+from notifications.messages import make_message
+from notifications.models import Email
+from notifications.services import queue_email
+
+NOW = datetime(2027, 6, 1, tzinfo=UTC)
+GUEST_URL = "https://snap.example/guest/tHiSiSaToKeN-0123456789"
+
+CONTEXTS: dict[str, dict[str, Any]] = {
+    "welcome": {
+        "first_name": "Inês",
+        "promo_url": "https://snap.example/promo/",
+        "proof_url": "https://snap.example/from-email/welcome/17/?proof=s1GnAtUrE",
+    },
+    "claim": {
+        "first_name": "Inês",
+        "phone": "+351 961 … 67",
+        "hours": 24,
+        "objection_url": "https://snap.example/from-email/claim/5/?proof=s1GnAtUrE",
+    },
+    "claim_decided": {
+        "first_name": "Inês",
+        "phone": "+351 961 … 67",
+        "state": "granted",
+        "is_claimant": True,
+        "promo_url": "https://snap.example/promo/",
+    },
+    "login_code": {"first_name": "Inês", "code": "048213", "minutes": 10},
+    "qr_code": {
+        "first_name": "Inês",
+        "event_title": "Noite de São João",
+        "venue": "Armazém do Cais",
+        "address": "Rua do Ouro 12, Porto",
+        "starts_at": datetime(2027, 6, 23, 23, 30, tzinfo=ZoneInfo("Atlantic/Azores")),
+        "guest_url": GUEST_URL,
+        "qr_url": "https://snap.example/media/qr/tHiSiSaToKeN-0123456789.png",
+    },
+    "waitlisted": {
+        "first_name": "Inês",
+        "event_title": "Noite de São João",
+        "position": 7,
+        "event_url": "https://snap.example/promo/sao-joao/",
+    },
+}
+
+
+def qr_png() -> bytes:
+    buffer = BytesIO()
+    qrcode.make(GUEST_URL, border=4).get_image().save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def example_message(kind: str, language: str = "en", **context: Any) -> EmailMultiAlternatives:
+    """Return the message of a kind, with some values of its example changed."""
+    email = Email(pk=1, kind=kind, to="ines@example.pt", language=language, queued_at=NOW)
+    images = {"qr": qr_png()} if kind == "qr_code" else {}
+    return make_message(email, EmailContent(CONTEXTS[kind] | context, images))
+
+
+def queue_note(cause: str, to: str = "ana@example.pt", *, fast: bool = False) -> Email:
+    """Queue an email of the kind `note`, which only tests/notifications registers."""
+    queue_email("note", cause, to=to, language="en", fast=fast)
+    return Email.objects.get(kind="note", cause=cause)
