@@ -134,7 +134,14 @@ def copied_checkout() -> Iterator[Path]:
         copy = Path(folder) / "snap"
         shutil.copytree(BASE_DIR, copy, ignore=NOT_COPIED)
         yield copy
-        for run in Run.started:
-            # What a run has started ends with it.
+
+
+def end_all_runs() -> None:
+    """Kill what is left of every run, so that a test that failed does not fail the next ones."""
+    while Run.started:
+        run = Run.started.pop()
+        if run.popen.poll() is None:
+            family = run.family()
             run.popen.kill()
             run.popen.wait()
+            wait_for(lambda family=family: none_is_left(family), PATIENCE)  # type: ignore[misc]
