@@ -32,8 +32,10 @@ logs:
 	@test -e $(LOG) || { echo "There is no $(LOG). \`make run\` writes the logs."; exit 1; }
 	@trap 'exit 0' INT; tail -n 50 -F $(LOG) 2>/dev/null
 
+# `make test SLOW=1` also runs the tests marked slow, most of which break something in a rush. So does
+# CI=true.
 test: .venv/.dev
-	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(if $(or $(SLOW),$(filter true,$(CI))),,-m "not slow")
 
 # An hour and a quarter; `make faults SOAK=5` has a shorter soak, `make faults ONLY=crowd` that alone.
 SOAK ?= 30

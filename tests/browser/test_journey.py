@@ -108,6 +108,7 @@ def test_a_new_form_does_not_take_the_focus_from_a_field_in_use(stack: Stack, pa
     expect(page.locator("[name=last_name]")).to_be_focused()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("javascript", [True, False])
 def test_how_long_it_takes(
     stack: Stack,

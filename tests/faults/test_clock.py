@@ -25,6 +25,7 @@ def faketime() -> str:
     return str(found[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["+1h", "-1h"])
 def test_application_clock_an_hour_off_the_databases(
     postgresql: PostgreSQL,
@@ -60,6 +61,7 @@ def restart(postgresql: PostgreSQL) -> None:
     connection.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["+1h", "-1h"])
 def test_application_clock_an_hour_wrong(
     faulty: Stack,

@@ -38,6 +38,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
+@pytest.mark.slow
 def test_disk_full_for_the_journal(
     faulty: Stack,
     postgresql: PostgreSQL,
@@ -94,6 +95,7 @@ def waiting() -> int:
     return get_journal().count()["waiting"]
 
 
+@pytest.mark.slow
 def test_drainer_killed_at_each_step(
     faulty: Stack, postgresql: PostgreSQL, journalled: Storm, conclude: Conclude
 ) -> None:

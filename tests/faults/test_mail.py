@@ -81,6 +81,7 @@ def provider() -> Iterator[Provider]:
             thread.join()
 
 
+@pytest.mark.slow
 def test_mail_provider_misbehaves(
     faulty: Stack, make_storm: MakeStorm, conclude: Conclude, form: Form
 ) -> None:
@@ -121,6 +122,7 @@ def test_mail_provider_misbehaves(
     )
 
 
+@pytest.mark.slow
 def test_database_blinks_after_an_email_left(
     faulty: Stack, postgresql: PostgreSQL, form: Form
 ) -> None:

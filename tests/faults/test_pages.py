@@ -87,6 +87,7 @@ def pending_tickets(event: Event, size: int) -> list[tuple[Person, str]]:
     return [(sign_in(request.account), str(request.ticket_id)) for request in requests]
 
 
+@pytest.mark.slow
 def test_websockets_and_valkey_restarted_under_open_pages(
     faulty: Stack, valkey: Valkey, make_storm: MakeStorm, conclude: Conclude, form: Form
 ) -> None:

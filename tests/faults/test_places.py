@@ -15,6 +15,7 @@ from tests.helpers.stack import Stack, wait_for
 pytestmark = pytest.mark.processes
 
 
+@pytest.mark.slow
 def test_a_crowd_for_few_places_with_one_person_many_times(
     faulty: Stack, conclude: Conclude, form: Form
 ) -> None:
@@ -50,6 +51,7 @@ def test_a_crowd_for_few_places_with_one_person_many_times(
     )
 
 
+@pytest.mark.slow
 def test_a_poison_row_in_a_batch(
     faulty: Stack, make_storm: MakeStorm, conclude: Conclude, form: Form
 ) -> None:

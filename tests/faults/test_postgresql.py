@@ -35,6 +35,7 @@ def test_postgresql_stopped_immediately(
     conclude(storm, broken=broken, healed_at=healed_at, was_outage=True)
 
 
+@pytest.mark.slow
 def test_postgresql_frozen(
     postgresql: PostgreSQL, make_storm: MakeStorm, conclude: Conclude, form: Form
 ) -> None:
@@ -56,6 +57,7 @@ def test_postgresql_frozen(
     conclude(storm, broken=broken, healed_at=healed_at, was_outage=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["processes frozen", "commits held"])
 def test_disk_stalls_again_and_again(
     faulty: Stack,
@@ -101,6 +103,7 @@ def test_disk_stalls_again_and_again(
     )
 
 
+@pytest.mark.slow
 def test_both_stores_down(
     postgresql: PostgreSQL, valkey: Valkey, make_storm: MakeStorm, conclude: Conclude, form: Form
 ) -> None:
@@ -125,6 +128,7 @@ def test_both_stores_down(
     conclude(storm, broken=broken, healed_at=healed_at, was_outage=True)
 
 
+@pytest.mark.slow
 def test_connections_cut_at_commit(
     faulty: Stack,
     postgresql: PostgreSQL,

@@ -69,6 +69,7 @@ def faults(stack: Stack, postgresql: PostgreSQL, valkey: Valkey) -> dict[str, Ca
     }
 
 
+@pytest.mark.slow
 def test_soak(
     faulty: Stack,
     postgresql: PostgreSQL,

@@ -34,6 +34,7 @@ def test_valkey_killed(
     conclude(storm, broken=f"Valkey was killed and away for {seconds:g} s.", healed_at=healed_at)
 
 
+@pytest.mark.slow
 def test_valkey_frozen(
     valkey: Valkey, make_storm: MakeStorm, conclude: Conclude, form: Form
 ) -> None:
@@ -53,6 +54,7 @@ def test_valkey_frozen(
     conclude(storm, broken=f"Valkey was frozen (SIGSTOP) for {seconds:g} s.", healed_at=healed_at)
 
 
+@pytest.mark.slow
 def test_valkey_wiped_mid_run(
     valkey: Valkey, make_storm: MakeStorm, conclude: Conclude, form: Form
 ) -> None:
@@ -73,6 +75,7 @@ def test_valkey_wiped_mid_run(
     conclude(storm, broken=broken, healed_at=healed_at)
 
 
+@pytest.mark.slow
 def test_without_sweeps_a_wiped_valkey_strands_tickets(
     faulty: Stack, valkey: Valkey, make_storm: MakeStorm
 ) -> None:

@@ -73,6 +73,7 @@ def test_web_killed_between_commit_and_answer(
     )
 
 
+@pytest.mark.slow
 def test_web_killed_again_and_again(
     faulty: Stack, make_storm: MakeStorm, conclude: Conclude, form: Form
 ) -> None:

@@ -11,6 +11,7 @@ from tests.helpers.stack import Stack
 pytestmark = pytest.mark.processes
 
 
+@pytest.mark.slow
 def test_worker_group_killed_again_and_again(
     faulty: Stack, make_storm: MakeStorm, conclude: Conclude, form: Form
 ) -> None:
@@ -31,6 +32,7 @@ def test_worker_group_killed_again_and_again(
     conclude(storm, broken=broken, healed_at=healed_at)
 
 
+@pytest.mark.slow
 def test_rolling_restarts(
     faulty: Stack, make_storm: MakeStorm, conclude: Conclude, form: Form
 ) -> None:

@@ -75,6 +75,7 @@ def in_own_connection(work: Callable[[], int]) -> int:
 # Short outages of the database -----------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_no_email_is_sent_twice_when_the_database_stops_after_it_left(
     breaking_sink: BreakingSink, postgresql: PostgreSQL
 ) -> None:
@@ -92,6 +93,7 @@ def test_no_email_is_sent_twice_when_the_database_stops_after_it_left(
     assert Email.objects.filter(state="sent").count() == ROUNDS
 
 
+@pytest.mark.slow
 def test_no_email_is_sent_twice_when_the_database_hangs_past_its_lease(
     breaking_sink: BreakingSink, postgresql: PostgreSQL
 ) -> None:
@@ -147,6 +149,7 @@ def test_a_batch_goes_on_after_a_short_outage(
     assert set(times_sent(breaking_sink).values()) == {1}
 
 
+@pytest.mark.slow
 def test_no_email_is_sent_twice_when_the_worker_is_killed_after_it_left(
     breaking_sink: BreakingSink, postgresql: PostgreSQL, tmp_path: Path
 ) -> None:

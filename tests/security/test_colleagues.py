@@ -127,6 +127,7 @@ def paths() -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_no_address_in_admin_changes_how_a_colleague_signs_in(client: Client) -> None:
     targets = colleagues()
     before = state()

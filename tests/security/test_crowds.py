@@ -81,6 +81,7 @@ def test_a_thousand_guests_on_one_venues_wifi_get_through(crowd: list[str]) -> N
     assert Person.challenges == 0
 
 
+@pytest.mark.slow
 def test_a_thousand_guests_behind_an_unknown_carrier_get_through(
     crowd: list[str],
 ) -> None:

@@ -70,6 +70,7 @@ def test_no_path_causes_a_5xx(quiet: Stack, pieces: dict[str, str]) -> None:
     assert failures(quiet.web_port, requests) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_no_header_causes_a_5xx(quiet: Stack, pieces: dict[str, str], seed: int) -> None:
     chance = random.Random(seed)

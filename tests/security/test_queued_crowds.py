@@ -45,6 +45,7 @@ def api_of(ticket_url: str) -> str:
     return "/api/client-auth/guests/requests/" + ticket_url.rstrip("/").rpartition("/")[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [page_of, api_of])
 def test_waiting_pages_do_not_use_up_the_limit_of_their_address(
     event: Event, place: Callable[[str], str]

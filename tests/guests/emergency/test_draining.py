@@ -168,6 +168,7 @@ def test_an_entry_accepted_before_the_list_closed_gets_a_place_afterwards(
     assert GuestRequest.objects.get(ticket_id=entry.ticket_id).state == "created"
 
 
+@pytest.mark.slow
 def test_a_database_that_is_away_uses_up_no_attempt(
     journal: Journal, transactional_db: None
 ) -> None:

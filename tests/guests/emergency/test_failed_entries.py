@@ -65,6 +65,7 @@ def test_an_entry_that_waits_too_long_for_another_request_is_dead(
     assert str(DeadEntry.objects.get().ticket_id) == ticket_id
 
 
+@pytest.mark.slow
 def test_entries_that_wait_do_not_delay_others(journal: Journal, transactional_db: None) -> None:
     """More entries wait than one round imports."""
     event, account = make_event(capacity=500), make_account()

@@ -55,6 +55,7 @@ def fresh(name: str = "test", limit: int = 10) -> Layer:
 # Counting ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_exactly_the_limit_passes_of_800_hits_from_four_processes() -> None:
     command = [sys.executable, "-c", HITTER, str(time.time())]
     processes = [

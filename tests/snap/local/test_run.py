@@ -62,6 +62,7 @@ def test_it_starts_restarts_what_dies_stops_whole_and_finds_its_data_again(check
     wait_for(lambda: none_is_left(family), PATIENCE)
 
 
+@pytest.mark.slow
 def test_the_screen_shows_steps_and_addresses_and_the_logs_are_files(checkout: Path) -> None:
     run = Run(checkout)
     run.wait_until_ready()
@@ -96,6 +97,7 @@ def test_the_screen_shows_steps_and_addresses_and_the_logs_are_files(checkout: P
     run.stop()
 
 
+@pytest.mark.slow
 def test_a_process_that_is_left_out_runs_by_the_command_that_is_shown(checkout: Path) -> None:
     run = Run(checkout, "--without", "web")
     run.wait_until_ready()
@@ -134,6 +136,7 @@ def test_it_stops_whole_while_it_is_still_starting(checkout: Path, signum: signa
     assert "Traceback" not in run.text()
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_is_restarted_with_its_port_and_data(checkout: Path) -> None:
     run = Run(checkout)
     run.wait_until_ready()
@@ -159,6 +162,7 @@ def test_a_server_that_dies_is_restarted_with_its_port_and_data(checkout: Path) 
     run.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(servers.postgresql is None, reason="would write to a database that was given")
 def test_it_starts_no_server_where_an_address_is_given(checkout: Path) -> None:
     assert servers.postgresql is not None

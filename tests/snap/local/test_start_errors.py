@@ -50,6 +50,7 @@ def test_an_unreachable_database(checkout: Path) -> None:
     assert "SNAP cannot start: the database at DATABASE_URL does not respond" in text
 
 
+@pytest.mark.slow
 @pytest.mark.processes
 def test_a_process_that_ends_at_once_is_shown_with_its_log(checkout: Path) -> None:
     run = Run(checkout, WEB_WORKERS="none")

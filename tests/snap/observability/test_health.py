@@ -147,6 +147,7 @@ def test_metrics_show_the_breaker_of_another_process_while_it_lives(
     assert b"mail_test" not in metrics.metrics(rf.get("/metrics")).content
 
 
+@pytest.mark.slow
 @pytest.mark.processes
 def test_readyz_shows_that_no_worker_works(stack: Stack) -> None:
     """The sweeper ends the requests, so none is due for long, but workers are still away."""
@@ -164,6 +165,7 @@ def _workers_are_away(stack: Stack) -> bool:
     return (found["workers"], found["level"], found["ready"]) == ("away", 2, True)
 
 
+@pytest.mark.slow
 @pytest.mark.processes
 def test_readyz_shows_that_neither_workers_nor_sweeper_work(stack: Stack) -> None:
     with stack.without("worker"), stack.frozen("sweeper"):

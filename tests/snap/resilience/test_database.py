@@ -133,6 +133,7 @@ def stays_closed(seconds: float) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_slow_calls_at_the_same_time_do_not_open_the_breaker(settings: Settings) -> None:
     """When the disk stalls, all calls in flight reach their deadline together."""
     settings.DATABASE_REQUEST_SECONDS = 1.2
@@ -140,6 +141,7 @@ def test_slow_calls_at_the_same_time_do_not_open_the_breaker(settings: Settings)
     assert stays_closed(2.5)
 
 
+@pytest.mark.slow
 def test_an_exhausted_pool_does_not_open_the_breaker(settings: Settings) -> None:
     settings.DATABASE_REQUEST_SECONDS = 4
     at_once([lambda: hold(3)] * 14)  # The pool has 8 connections and waits 2 s for a free one.
