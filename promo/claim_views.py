@@ -21,8 +21,7 @@ from accounts.services import find_account
 from accounts.sessions import BROWSER_KEY, ensure_browser_id
 from accounts.sms import sms_channel
 from guests.claims.proof import prove_by_link
-from promo import emergency
-from promo.emergency import emergency_fallback
+from promo.emergency import needs_database
 from promo.limits.policies import REGISTER
 from promo.links import PromoLink, open_link
 from promo.refusals import refusal_text
@@ -39,7 +38,7 @@ ENDED_STATES = {Claim.State.REFUSED, Claim.State.UNDONE}
 @limited(read=PAGES, write=REGISTER)
 @never_cache
 @require_http_methods(["GET", "POST"])
-@emergency_fallback(emergency.step_unavailable)
+@needs_database
 def claim(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     """Make a claim on the phone of the code step.
 
@@ -75,7 +74,7 @@ def claim(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
 @limited(read=PAGES)
 @never_cache
 @require_safe
-@emergency_fallback(emergency.claim_unavailable)
+@needs_database
 def claim_made(request: HttpRequest, event: str, promoter: str, claim_id: int) -> HttpResponse:
     """Show the state of a claim to the browser that made it."""
     link = open_link(event, promoter)

@@ -1,9 +1,9 @@
 """Views that replace those of `promo/views.py` while the database is away.
 
-`emergency_fallback` connects each view to the function of the same name here; the views that need
-the database are connected to one that returns 503. The functions show the same screens, but read
-events and places from this host's disk and write requests into the journal there. The page calls
-such a request queued, never confirmed.
+`emergency_fallback` connects each view to the function of the same name here. Views that need the
+database have `needs_database` instead. The functions show the same screens, but read events and
+places from this host's disk and write requests into the journal there. The page calls such a
+request queued, never confirmed.
 
 The account of a session is taken from its signed cookie. Phones cannot be looked up, so a request
 for any phone is journalled, and the QR code goes only to the email of the phone's account.
@@ -69,6 +69,21 @@ MAX_TICKETS = 20
 QUEUED_SECONDS = 300
 
 
+def needs_database(view: View[P]) -> View[P]:
+    """Return 503 while the database is away."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        try:
+            with guarded_database():
+                return view(request, *args, **kwargs)
+        except DatabaseAwayError as error:
+            log.warning("emergency", extra={"view": view.__name__})
+            return unavailable(request, is_unsure=error.was_asked)
+
+    return cast("View[P]", guarded)
+
+
 def emergency_fallback(emergency_view: View[P]) -> Callable[[View[P]], View[P]]:
     """Run `emergency_view` while the database is away. Return 503 when the journal fails, too."""
 
@@ -78,15 +93,16 @@ def emergency_fallback(emergency_view: View[P]) -> Callable[[View[P]], View[P]]:
             try:
                 with guarded_database():
                     return view(request, *args, **kwargs)
-            except DatabaseAwayError:
+            except DatabaseAwayError as error:
                 log.warning("emergency", extra={"view": view.__name__})
+                is_unsure = error.was_asked
             # Replace the lazy user, which would query the database.
             request.user = known_account(request) or AnonymousUser()  # type: ignore[assignment]
             try:
                 return emergency_view(request, *args, **kwargs)
             except JournalError:
                 log.exception("journal_failed")
-                return unavailable(request)
+                return unavailable(request, is_unsure=is_unsure)
 
         return cast("View[P]", choose)
 
@@ -230,18 +246,6 @@ def sign_out(request: HttpRequest) -> HttpResponse:
         is_kept = False
     end_session(request, None)
     return render(request, "promo/signed_out.html", {"is_kept": is_kept})
-
-
-def step_unavailable(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
-    """Return 503 for the steps that need the database: proofs and claims."""
-    return unavailable(request)
-
-
-def claim_unavailable(
-    request: HttpRequest, event: str, promoter: str, claim_id: int
-) -> HttpResponse:
-    """Return 503 for the page of a claim."""
-    return unavailable(request)
 
 
 def browser_has_ticket(request: HttpRequest, ticket_id: UUID) -> bool:

@@ -40,7 +40,7 @@ from guests.requests.accepting import (
 from guests.requests.creating import create_guest_now, create_guest_while_waiting
 from guests.requests.tickets import seconds_left, ticket_of
 from promo import emergency
-from promo.emergency import emergency_fallback
+from promo.emergency import emergency_fallback, needs_database
 from promo.limits.challenge import send_or_spend_pass
 from promo.limits.policies import CODE, PHONE_CHECK, PROVE, REGISTER, TICKET
 from promo.limits.responses import render_too_many
@@ -188,7 +188,7 @@ def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
 @limited(read=PAGES, write=PROVE)
 @never_cache
 @require_http_methods(["GET", "POST"])
-@emergency_fallback(emergency.step_unavailable)
+@needs_database
 def prove(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     """Send a code to the signed-in account, for an event that requires proof before the QR code."""
     link = open_link(event, promoter)

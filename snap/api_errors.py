@@ -22,6 +22,8 @@ DEFAULT_ERRORS: dict[int, tuple[str, Promise]] = {
     503: ("unavailable", _("We cannot take requests just now. Try again in a moment.")),
 }
 CSRF_TEXT = _("The session's token is missing or too old.")
+# Of a 503 after which the request may have been stored.
+UNSURE_TEXT = _("We do not know whether this was kept: look before you send it again.")
 
 
 class ErrorCodeField(serializers.CharField):

@@ -12,8 +12,8 @@ from django.utils import translation
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.csrf import csrf_exempt
 
-from snap.api_errors import CSRF_TEXT, error_body
-from snap.limits.policy import PAGES, limited
+from snap.api_errors import CSRF_TEXT, UNSURE_TEXT, error_body
+from snap.limits.policy import PAGES, SAFE_METHODS, limited
 from snap.pages import page_path
 
 RETRY_AFTER = 5  # seconds
@@ -79,14 +79,18 @@ def server_error(request: HttpRequest) -> HttpResponse:
 def unavailable(request: HttpRequest, *, is_unsure: bool = False) -> HttpResponse:
     """Render 503. A page with scripts keeps its form and sends it again by itself.
 
-    `is_unsure`: the request may have been accepted. By default it was not; the page says which.
+    `is_unsure`: the work had begun, so a POST may have been accepted. By default it was not. The
+    page and the error of the API say which.
     """
     # Admin's forms hold passwords: the page must not contain what was typed there.
     method, kept = "get", QueryDict()
     if not request.path.startswith("/admin/"):
         method, kept = (request.method or "get").lower(), request.POST
+    text: object = ""
+    if is_unsure and request.method not in SAFE_METHODS:
+        text = UNSURE_TEXT
     response = _render_error(
-        request, 503, retry_after=RETRY_AFTER, is_unsure=is_unsure, kept=kept, method=method
+        request, 503, text=text, retry_after=RETRY_AFTER, unsure_text=text, kept=kept, method=method
     )
     response["Retry-After"] = str(RETRY_AFTER)
     return response

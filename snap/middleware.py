@@ -42,7 +42,6 @@ UNUSED_FEATURES = (
     "usb",
     "xr-spatial-tracking",
 )
-SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 PERMISSIONS_POLICY = ", ".join(f"{feature}=()" for feature in UNUSED_FEATURES)
 
 
@@ -132,7 +131,7 @@ class DatabaseAwayMiddleware:
         if isinstance(error, (OperationalError, InterfaceError, DatabaseAwayError)):
             log.error("database_away", extra={"error": type(error).__name__})
             # A commit whose answer was lost, or an earlier commit, may have stored something.
-            return unavailable(request, is_unsure=request.method not in SAFE_METHODS)
+            return unavailable(request, is_unsure=True)
         if isinstance(error, BusyError):
             log.warning("slots_taken", extra={"work": str(error)})
             return unavailable(request)

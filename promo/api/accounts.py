@@ -31,16 +31,15 @@ from promo.api.serializers import (
     SignedInSerializer,
     read_body,
 )
-from promo.emergency import emergency_fallback
+from promo.emergency import needs_database
 from promo.limits.challenge import send_or_spend_pass
 from promo.limits.policies import API_LOGIN, API_PHONE_CHECK
 from snap.addresses import client_address
-from snap.error_pages import unavailable
 from snap.limits.policy import limited
 
 
 @limited(write=API_PHONE_CHECK)
-@emergency_fallback(unavailable)
+@needs_database
 @schema.check_phone
 @api_view(["POST"])
 def check_phone(request: Request) -> Response:
@@ -56,7 +55,7 @@ def check_phone(request: Request) -> Response:
 
 
 @limited(write=API_LOGIN)
-@emergency_fallback(unavailable)
+@needs_database
 @schema.login
 @api_view(["POST"])
 def login(request: Request) -> Response:
@@ -81,7 +80,7 @@ def login(request: Request) -> Response:
 
 
 @limited(write=API_LOGIN)
-@emergency_fallback(unavailable)
+@needs_database
 @schema.register
 @api_view(["POST"])
 def register(request: Request) -> Response:

@@ -99,7 +99,10 @@ DESCRIPTIONS = {
     413: "The body is too large.",
     415: "Only JSON is taken.",
     429: "Too many: wait for `retryAfter` seconds.",
-    503: "Nothing was accepted: try again after `retryAfter` seconds, with the same key.",
+    503: (
+        "Try again after `retryAfter` seconds, with the same key. A POST may have been stored:"
+        " `error` says so."
+    ),
 }
 # Seconds in the examples.
 RETRY_AFTER = {429: 30, 503: 5}

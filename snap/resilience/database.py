@@ -47,7 +47,14 @@ connections.on_silence.append(breaker.suspect)
 
 
 class DatabaseAwayError(Exception):
-    """The database did not answer before the deadline, or the breaker is open."""
+    """The database did not answer before the deadline, or the breaker is open.
+
+    `was_asked`: statements may have run, and a commit whose response was lost may have stored them.
+    """
+
+    def __init__(self, reason: str, *, was_asked: bool) -> None:
+        super().__init__(reason)
+        self.was_asked = was_asked
 
 
 @contextmanager
@@ -59,14 +66,14 @@ def guarded_database() -> Iterator[None]:
     starts its probe. Not for use inside a transaction.
     """
     if not breaker.allows():
-        raise DatabaseAwayError("the breaker is open")
+        raise DatabaseAwayError("the breaker is open", was_asked=False)
     try:
         with deadline(settings.DATABASE_REQUEST_SECONDS):
             yield
     except (OperationalError, InterfaceError) as error:
         breaker.suspect()
         connection.close()
-        raise DatabaseAwayError(type(error).__name__) from error
+        raise DatabaseAwayError(type(error).__name__, was_asked=True) from error
     except BaseException:
         breaker.succeeded()  # The database answered; the error has another cause.
         raise
