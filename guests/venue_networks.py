@@ -6,7 +6,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from guests.models import Event
-from snap.local_cache import LocalCache
+from snap.local_cache import LocalCache, on_reset
 from snap.resilience.connections import deadline
 from snap.resilience.database import DatabaseAwayError, guarded_database
 
@@ -49,5 +49,9 @@ class VenueNetworks:
             return
         self._networks = list(map(ip_network, words))
 
+    def forget(self) -> None:
+        self._networks = []
+
 
 venue_networks = VenueNetworks()
+on_reset(venue_networks.forget)

@@ -24,6 +24,7 @@ from django.utils import translation
 from notifications.kinds import build_content
 from notifications.messages import RelatedMessage, make_message
 from notifications.models import Email
+from snap.local_cache import on_reset
 from snap.observability.logs import describe_error
 from snap.resilience.breaker import Breaker
 
@@ -55,6 +56,7 @@ provider = Breaker(
     pause=settings.BREAKER_PAUSE,
     probe=provider_answers,
 )
+on_reset(provider.succeeded)
 
 
 class Result(Enum):

@@ -22,6 +22,7 @@ from django.conf import settings
 
 from notifications.delivery import Outcome, Result
 from notifications.models import Email
+from snap.local_cache import on_reset
 
 log = logging.getLogger(__name__)
 
@@ -174,6 +175,18 @@ class _OpenFiles(threading.local):
 
 
 _open_files = _OpenFiles()
+
+
+def _forget_outcomes() -> None:
+    """Empty the memory, and close the file of this thread."""
+    with _memory_lock:
+        _memory.clear()
+    if _open_files.opened is not None:
+        _open_files.opened[2].close()
+        _open_files.opened = None
+
+
+on_reset(_forget_outcomes)
 
 
 def _connection_of_thread(path: Path) -> sqlite3.Connection:

@@ -21,9 +21,8 @@ class PromoLink:
     event: Event
     promoter: Promoter | None
     team: Team | None
-    # Rendered pages for visitors without a session, by language, list state and seconds until the
-    # list opens. They expire with the link.
-    pages: dict[tuple[str, str, int], str] = field(default_factory=dict, compare=False)
+    # The monotonic time of the query, for a link that is cached.
+    loaded_at: float | None = field(default=None, compare=False)
     # The URLs of the steps. Templates use each several times.
     step_urls: dict[str, str] = field(default_factory=dict, compare=False)
 
@@ -75,9 +74,9 @@ class PromoLink:
         return reverse("promo:claim_made", args=[self.event.slug, self.code, claim_id])
 
 
-# Links are cached per process by event and promoter code, with the monotonic time of the query:
-# during a rush thousands of requests a minute open the same link.
-_cached_links: LocalCache[tuple[str, str], tuple[float, PromoLink]] = LocalCache(
+# Links are cached per process by event and promoter code: during a rush thousands of requests a
+# minute open the same link.
+_cached_links: LocalCache[tuple[str, str], PromoLink] = LocalCache(
     size=1000, seconds=lambda: settings.LINK_SECONDS
 )
 
@@ -91,17 +90,17 @@ def open_link(event_slug: str, promoter_code: str) -> PromoLink:
     """
     key = (event_slug, promoter_code)
     now = monotonic()
-    cached = _cached_links.get(key)
-    if cached is None:
-        cached = (now, _load_link(event_slug, promoter_code))
-        _cached_links.set(key, cached)
-    loaded_at, link = cached
+    link = _cached_links.get(key)
+    if link is None:
+        link = _load_link(event_slug, promoter_code, now)
+        _cached_links.set(key, link)
+    assert link.loaded_at is not None
     event = copy(link.event)
-    event.read_at = event.database_now + timedelta(seconds=now - loaded_at)
+    event.read_at = event.database_now + timedelta(seconds=now - link.loaded_at)
     return replace(link, event=event)
 
 
-def _load_link(event_slug: str, promoter_code: str) -> PromoLink:
+def _load_link(event_slug: str, promoter_code: str, now: float) -> PromoLink:
     event = Event.objects.published().with_database_time().filter(slug=event_slug).first()
     if event is None:
         raise Http404("no such event")
@@ -109,4 +108,4 @@ def _load_link(event_slug: str, promoter_code: str) -> PromoLink:
         promoter, team = find_promoter(event, code=promoter_code)
     except GuestError as error:
         raise Http404("no such promoter at this event") from error
-    return PromoLink(event, promoter, team)
+    return PromoLink(event, promoter, team, loaded_at=now)

@@ -23,6 +23,7 @@ from promo.calendars import build_calendar
 from promo.links import PromoLink
 from promo.refusals import refusal_of, refusal_text
 from promo.steps import FORM_STEPS, PHONE_STEPS, remember_phone, sign_phone
+from snap.local_cache import LocalCache
 
 # Statuses of a step without a refusal: INVALID when its form was filled in wrongly.
 OK, INVALID = 200, 422
@@ -31,6 +32,12 @@ RESTARTED = "again"
 
 # Placeholders in a shared page. Each visitor's own values replace them.
 CSRF_PLACEHOLDER, PATH_PLACEHOLDER = "csrf-of-each-visitor", "address-of-each-visitor"
+
+# Rendered pages for visitors without a session, by cached link, language, list state and seconds
+# until the list opens.
+shared_pages: LocalCache[tuple[str, str, float, str, str, int], str] = LocalCache(
+    size=1000, seconds=lambda: settings.LINK_SECONDS
+)
 
 # The order of events on the page of all events.
 LIST_STATES = ["open", "full", "not_open_yet", "closed", "cancelled"]
@@ -72,17 +79,25 @@ def render_event(request: HttpRequest, link: PromoLink, ticket: dict[str, Any]) 
 def _shared_page(link: PromoLink, list_state: str, opens_in: int) -> str:
     """Return the page of an event for all visitors without a session, with placeholders.
 
-    It is rendered once for each link, language and state, without a request: it contains nothing of
-    the visitor who comes first.
+    It is rendered once for each cached link, language and state.
     """
-    key = (get_language() or "", list_state, opens_in)
-    page = link.pages.get(key)
+    if link.loaded_at is None:
+        return _render_shared_page(link, list_state, opens_in)
+    # A link that is loaded again has another time, so its pages expire with it.
+    link_key = (link.event.slug, link.code, link.loaded_at)
+    key = (*link_key, get_language() or "", list_state, opens_in)
+    page = shared_pages.get(key)
     if page is None:
-        placeholders = {"csrf_token": CSRF_PLACEHOLDER, "here": PATH_PLACEHOLDER}
-        context = _event_context(link, list_state, opens_in) | placeholders
-        page = render_to_string("promo/event.html", context)
-        link.pages[key] = page
+        page = _render_shared_page(link, list_state, opens_in)
+        shared_pages.set(key, page)
     return page
+
+
+def _render_shared_page(link: PromoLink, list_state: str, opens_in: int) -> str:
+    """Render without a request: the page contains nothing of the visitor who comes first."""
+    placeholders = {"csrf_token": CSRF_PLACEHOLDER, "here": PATH_PLACEHOLDER}
+    context = _event_context(link, list_state, opens_in) | placeholders
+    return render_to_string("promo/event.html", context)
 
 
 def _event_context(link: PromoLink, list_state: str, opens_in: int) -> dict[str, Any]:

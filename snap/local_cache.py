@@ -1,7 +1,7 @@
-"""A cache in the memory of one process, limited in size and age.
+"""A cache in the memory of one process, limited in size and age, and the reset of all such state.
 
-It is for values that many requests read and that may be a moment old. Values that all processes
-share are in Django's cache.
+The cache is for values that many requests read and that may be a moment old. Values that all
+processes share are in Django's cache.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,22 @@ from cachetools import TLRUCache
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
-_caches: list["LocalCache[object, object]"] = []
+_resets: list[Callable[[], None]] = []
+
+
+def on_reset(reset: Callable[[], None]) -> None:
+    """Register a function that `reset_process_state` calls.
+
+    All state of a process that depends on settings, data or servers is registered; caches of pure
+    functions are not.
+    """
+    _resets.append(reset)
+
+
+def reset_process_state() -> None:
+    """Bring this process back to its state after the start: empty caches, closed breakers."""
+    for reset in _resets:
+        reset()
 
 
 class LocalCache(Generic[Key, Value]):
@@ -29,7 +44,7 @@ class LocalCache(Generic[Key, Value]):
             size, ttu=lambda _key, _value, now: now + seconds(), timer=monotonic
         )
         self._lock = Lock()
-        _caches.append(self)  # type: ignore[arg-type]
+        on_reset(self.clear)
 
     def get(self, key: Key) -> Value | None:
         """Return the value, or None if there is none or it has expired."""
@@ -48,12 +63,11 @@ class LocalCache(Generic[Key, Value]):
             self._values[key] = value
             return True
 
+    def values(self) -> list[Value]:
+        """Return the values that have not expired."""
+        with self._lock:
+            return list(self._values.values())
+
     def clear(self) -> None:
         with self._lock:
             self._values.clear()
-
-
-def clear_local_caches() -> None:
-    """Empty every local cache of this process."""
-    for cache in _caches:
-        cache.clear()

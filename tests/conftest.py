@@ -14,9 +14,7 @@ from pytest_django import DjangoDbBlocker, Settings
 
 from accounts.models import User
 from guests.models import Guest, Promoter
-from snap.limits import counters as limits
-from snap.local_cache import clear_local_caches
-from snap.resilience import database
+from snap.local_cache import reset_process_state
 from tests import factories
 from tests.helpers import servers
 from tests.helpers.browser import PHONE_SCREEN
@@ -79,10 +77,7 @@ def _fresh_servers() -> Iterator[None]:
     yield
     servers.freshen()
     servers.empty_journal()
-    limits.breaker.succeeded()
-    database.breaker.succeeded()
-    limits.local_counters.clear()
-    clear_local_caches()
+    reset_process_state()
 
 
 @pytest.fixture
@@ -92,10 +87,9 @@ def stoppable_database(
     """A database that the test may stop. It has an empty journal, and runs again afterwards."""
     own_postgresql()  # Skips the test without one.
     settings.JOURNAL_PATH = tmp_path / "journal.sqlite3"
-    clear_local_caches()
-    database.breaker.succeeded()
+    reset_process_state()
     yield
-    database.breaker.succeeded()
+    reset_process_state()
     servers.freshen()
     close_old_connections()
 

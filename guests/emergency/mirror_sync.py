@@ -18,6 +18,7 @@ from typing import Any
 from django.db import connection
 
 from accounts.models import User
+from snap.local_cache import on_reset
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +93,7 @@ ORDER BY r.id LIMIT %(limit)s
 
 # When this process last read all rows into each file (monotonic clock).
 _rebuilt_at: dict[Path, float] = {}
+on_reset(_rebuilt_at.clear)
 
 
 def sync_mirror(

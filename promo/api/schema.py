@@ -44,6 +44,7 @@ from promo.api.serializers import (
 )
 from promo.refusals import REFUSALS, Refusal
 from snap.api_errors import CSRF_TEXT, DEFAULT_ERRORS, ErrorCodeField, ErrorSerializer, error_body
+from snap.local_cache import on_reset
 
 Decorator = Callable[[Any], Any]
 
@@ -314,6 +315,14 @@ class CachedSchemaGenerator(SchemaGenerator):
             if key not in self._schemas:
                 self._schemas[key] = super().get_schema(request, public)  # type: ignore[no-untyped-call]
             return self._schemas[key]
+
+    @classmethod
+    def forget(cls) -> None:
+        with cls._lock:
+            cls._schemas.clear()
+
+
+on_reset(CachedSchemaGenerator.forget)
 
 
 class SchemaView(SpectacularAPIView):

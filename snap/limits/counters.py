@@ -28,6 +28,7 @@ from redis.retry import Retry
 
 from snap.limits.layers import WINDOW, Decision, DistinctLimit, Layer, LayerStatus, hash_of
 from snap.limits.local_counters import SLICE, SLICES, LocalCounters
+from snap.local_cache import on_reset
 from snap.resilience.breaker import Breaker
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ BREAKER_PAUSE = 5.0
 
 hits = Counter("rate_limit_hits", "Requests that were past a limit", ["layer"])
 local_counters = LocalCounters()
+on_reset(local_counters.clear)
 
 # KEYS: a hash for each layer (slice -> count), a set for each distinct limit, a key for each block.
 # ARGV: the number of layers, the number of distinct limits, the window of distinct limits in
@@ -235,12 +237,24 @@ def _ping() -> bool:
 
 # While the breaker is open, no request waits REDIS_TIMEOUT for Redis.
 breaker = Breaker("limits", threshold=1, pause=BREAKER_PAUSE, probe=_ping)
+on_reset(breaker.succeeded)
 
 
 @cache
 def _script_hash(script: str) -> str:
     """Load a script into Redis and return the hash by which Redis knows it."""
     return str(_redis().script_load(script))
+
+
+def _close_client() -> None:
+    """Close the client. The next request makes another one and loads the scripts again."""
+    if _redis.cache_info().currsize:
+        _redis().close()
+    _redis.cache_clear()
+    _script_hash.cache_clear()
+
+
+on_reset(_close_client)
 
 
 def _run_script(script: str, keys: Sequence[str], arguments: Sequence[int | str]) -> str | None:

@@ -6,6 +6,8 @@ from hashlib import blake2b
 
 from django.conf import settings
 
+from snap.local_cache import on_reset
+
 WINDOW = 60  # seconds in which a layer counts requests
 
 
@@ -14,6 +16,9 @@ def hash_of(value: str) -> str:
     """Return a short keyed hash, so that Redis stores neither phones nor addresses."""
     key = settings.SECRET_KEY.encode()[:64]
     return blake2b(value.encode(), digest_size=12, key=key).hexdigest()
+
+
+on_reset(hash_of.cache_clear)
 
 
 @dataclass(frozen=True, slots=True)

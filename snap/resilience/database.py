@@ -7,6 +7,7 @@ import psycopg
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 
+from snap.local_cache import on_reset
 from snap.resilience import connections
 from snap.resilience.breaker import Breaker
 from snap.resilience.connections import BoundedConnection, deadline
@@ -44,6 +45,7 @@ breaker = Breaker(
 )
 breaker.on_recovery.append(recovery.publish)
 connections.on_silence.append(breaker.suspect)
+on_reset(breaker.succeeded)
 
 
 class DatabaseAwayError(Exception):

@@ -1,6 +1,6 @@
 """The cache in the memory of a process."""
 
-from snap.local_cache import LocalCache, clear_local_caches
+from snap.local_cache import LocalCache, reset_process_state
 
 
 def test_a_value_is_kept_for_its_seconds() -> None:
@@ -29,12 +29,12 @@ def test_adding_says_whether_there_was_no_value() -> None:
     assert cache.get("a") == 1
 
 
-def test_one_call_clears_all_local_caches() -> None:
+def test_one_call_empties_all_local_caches() -> None:
     caches: list[LocalCache[str, int]] = [
         LocalCache(size=2, seconds=lambda: 60),
         LocalCache(size=2, seconds=lambda: 60),
     ]
     for cache in caches:
         cache.set("a", 1)
-    clear_local_caches()
+    reset_process_state()
     assert [cache.get("a") for cache in caches] == [None, None]

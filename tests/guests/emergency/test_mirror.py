@@ -22,7 +22,7 @@ from guests.emergency.mirror_sync import delete_mirror, sync_mirror
 from guests.models import Event, Guest
 from guests.requests.creating import create_due_guests
 from guests.requests.places import cancel_guests, fill_free_places
-from snap.local_cache import clear_local_caches
+from snap.local_cache import reset_process_state
 from tests.factories import make_account, make_event, make_guest, make_request, make_staff
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -252,7 +252,7 @@ def test_a_mirror_that_is_a_day_old_is_not_used(mirror: Mirror) -> None:
 
 
 def test_the_sweeper_stores_events_that_no_visitor_has_opened_on_this_host() -> None:
-    clear_local_caches()
+    reset_process_state()
     hidden = make_event(slug="secreta")
     event = make_event(slug="festa")
     call_command("sweeper", once=True)

@@ -1,0 +1,139 @@
+"""One call resets all state that a process keeps in its memory."""
+
+import ast
+from collections.abc import Callable
+from datetime import UTC, datetime
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+
+from accounts import forms
+from guests.emergency import mirror_sync
+from guests.venue_networks import venue_networks
+from notifications import delivery, outcomes
+from notifications.delivery import Outcome, Result
+from promo.api.schema import CachedSchemaGenerator
+from snap.limits import counters, layers
+from snap.local_cache import reset_process_state
+from snap.resilience import database
+from snap.resilience.breaker import Breaker
+
+APPS = ("accounts", "guests", "notifications", "promo", "snap")
+# Caches of functions whose results depend on nothing but their arguments.
+PURE = {
+    ("accounts/phones.py", "parse_phone"),
+    ("guests/qr/codes.py", "_version_for"),
+    ("guests/qr/codewords.py", "_contributions"),
+    ("promo/api/serializers.py", "_shared"),
+    ("snap/addresses.py", "normal_address"),
+}
+
+
+def open_breaker(breaker: Breaker) -> None:
+    for _ in range(breaker.threshold):
+        breaker.failed()
+
+
+def keep_in_memory() -> None:
+    queued_at = datetime(2030, 1, 1, tzinfo=UTC)
+    kept = outcomes.KeptOutcome(1, queued_at, Outcome(Result.SENT), 0)
+    outcomes._memory[kept.key] = kept
+
+
+# What puts state into a process, and the size of that state, by the place that keeps it.
+STATES: dict[str, tuple[Callable[[], Any], Callable[[], int]]] = {
+    "accounts/forms.py:_country_choices": (
+        forms.country_choices,
+        lambda: forms._country_choices.cache_info().currsize,
+    ),
+    "accounts/forms.py:_country_options": (
+        lambda: str(forms.PhoneForm()),
+        lambda: forms._country_options.cache_info().currsize,
+    ),
+    "guests/emergency/mirror_sync.py": (
+        lambda: mirror_sync._rebuilt_at.update({Path("mirror"): 1.0}),
+        lambda: len(mirror_sync._rebuilt_at),
+    ),
+    "guests/venue_networks.py": (
+        lambda: venue_networks._networks.append(ip_network("198.51.100.0/24")),
+        lambda: len(venue_networks._networks),
+    ),
+    "notifications/delivery.py": (
+        lambda: open_breaker(delivery.provider),
+        lambda: int(delivery.provider.state != "closed"),
+    ),
+    "notifications/outcomes.py": (keep_in_memory, lambda: len(outcomes._memory)),
+    "promo/api/schema.py": (
+        lambda: CachedSchemaGenerator().get_schema(public=True),  # type: ignore[no-untyped-call]
+        lambda: len(CachedSchemaGenerator._schemas),
+    ),
+    "snap/limits/counters.py:_redis": (
+        lambda: counters.use_once("a", 1),
+        lambda: counters._redis.cache_info().currsize,
+    ),
+    "snap/limits/counters.py:_script_hash": (
+        lambda: counters.acquire([layers.Layer("ip", "a", 1)]),
+        lambda: counters._script_hash.cache_info().currsize,
+    ),
+    "snap/limits/counters.py:breaker": (
+        lambda: open_breaker(counters.breaker),
+        lambda: int(counters.breaker.state != "closed"),
+    ),
+    "snap/limits/counters.py:local_counters": (
+        lambda: counters.acquire_locally([layers.Layer("ip", "a", 1)]),
+        lambda: len(counters.local_counters),
+    ),
+    "snap/limits/layers.py:hash_of": (
+        lambda: layers.hash_of("a"),
+        lambda: layers.hash_of.cache_info().currsize,
+    ),
+    "snap/resilience/database.py": (
+        lambda: open_breaker(database.breaker),
+        lambda: int(database.breaker.state != "closed"),
+    ),
+}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("place", STATES)
+def test_the_reset_empties_each_registered_state(place: str) -> None:
+    fill, size = STATES[place]
+    fill()
+    assert size()
+    reset_process_state()
+    assert size() == 0
+
+
+def calls_and_cached_functions() -> tuple[set[str], set[tuple[str, str]]]:
+    """Return the files that call `on_reset`, and each function with a cache of functools."""
+    callers, cached = set(), set()
+    for app in APPS:
+        for path in (settings.BASE_DIR / app).rglob("*.py"):
+            name = str(path.relative_to(settings.BASE_DIR))
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Call) and ast.unparse(node.func) == "on_reset":
+                    callers.add(name)
+                if isinstance(node, ast.FunctionDef) and is_cached(node):
+                    cached.add((name, node.name))
+    return callers, cached
+
+
+def is_cached(function: ast.FunctionDef) -> bool:
+    decorators = {ast.unparse(each).partition("(")[0] for each in function.decorator_list}
+    return not decorators.isdisjoint({"cache", "lru_cache"})
+
+
+def test_each_place_that_registers_a_reset_is_tested_here() -> None:
+    callers, _cached = calls_and_cached_functions()
+    tested = {place.partition(":")[0] for place in STATES}
+    assert tested == callers - {"snap/local_cache.py"}
+
+
+def test_each_cached_function_is_pure_or_reset() -> None:
+    _callers, cached = calls_and_cached_functions()
+    reset = {tuple(place.split(":")) for place in STATES if ":" in place}
+    assert cached - PURE <= reset
+    assert cached >= PURE
