@@ -21,10 +21,10 @@ from accounts.services import find_account
 from accounts.sessions import BROWSER_KEY, ensure_browser_id
 from accounts.sms import sms_channel
 from guests.claims.proof import prove_by_link
+from guests.refusals import refusal_text
 from promo.emergency import needs_database
 from promo.limits.policies import REGISTER
 from promo.links import PromoLink, open_link
-from promo.refusals import refusal_text
 from promo.rendering import is_htmx, render_step, restart_steps, set_browser_url
 from promo.steps import remember_phone, step_phone
 from snap.addresses import client_address

@@ -18,10 +18,10 @@ from django.utils.translation import get_language
 from accounts.forms import PhoneForm
 from accounts.phones import readable_phone
 from guests.models import Event
+from guests.refusals import refusal_of
 from guests.requests.tickets import Ticket
 from promo.calendars import build_calendar
 from promo.links import PromoLink
-from promo.refusals import refusal_of, refusal_text
 from promo.steps import FORM_STEPS, PHONE_STEPS, remember_phone, sign_phone
 from snap.local_cache import LocalCache
 
@@ -133,7 +133,7 @@ def render_step(
     if "form" in context:
         focus_first_field(context["form"])
     if "refusal" in context:
-        context["refusal_text"] = refusal_of(context["refusal"]).text
+        context["refusal"] = refusal_of(context["refusal"])
     if phone:
         context |= _phone_context(request, link, step, phone)
     if not is_htmx(request):
@@ -244,7 +244,7 @@ def ticket_context(ticket: Ticket, *, wait: int, host: str) -> dict[str, Any]:
     """Return the context of the ticket partial; `wait` in seconds, `host` as in the Host header."""
     return {
         "ticket": ticket,
-        "refusal_text": refusal_text(ticket.refusal or ticket.state),
+        "refusal": refusal_of(ticket.refusal_code),
         "wait": wait,
         "ticket_url": ticket_url(ticket),
         "event_url": reverse("promo:event", args=[ticket.event_slug]),

@@ -29,6 +29,7 @@ from guests.emergency.intake import queued_ticket
 from guests.emergency.snapshots import save_event
 from guests.exceptions import GuestError
 from guests.models import Event, GuestRequest
+from guests.refusals import refusal_text
 from guests.requests.accepting import (
     check_list_takes_requests,
     latest_request,
@@ -45,7 +46,6 @@ from promo.limits.challenge import send_or_spend_pass
 from promo.limits.policies import CODE, PHONE_CHECK, PROVE, REGISTER, TICKET
 from promo.limits.responses import render_too_many
 from promo.links import PromoLink, open_link
-from promo.refusals import refusal_text
 from promo.rendering import (
     RESTARTED,
     is_htmx,

@@ -33,6 +33,7 @@ from guests.admin.base import (
 )
 from guests.claims.services import grant_claim, may_decide, refuse_claim, undo_claim
 from guests.models import Guest
+from guests.refusals import staff_refusal_text
 from snap.admin import LongListAdmin, ReadOnlyAdmin
 
 
@@ -78,13 +79,6 @@ DECISIONS = {
         frozenset({"granted"}),
         undo_claim,
     ),
-}
-PROBLEMS = {
-    "email_taken": _(
-        "The claimant's email has as many accounts as one may have. Nothing was changed."
-    ),
-    "claim_decided": _("This claim was decided already, or a later one has to be undone first."),
-    "needs_superuser": _("Only a superuser decides about an account that has rights in admin."),
 }
 
 
@@ -167,7 +161,7 @@ class ClaimAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
         try:
             chosen.decide(claim, acting_user=acting_user(request))
         except AccountError as error:
-            self.message_user(request, str(PROBLEMS[error.code]), messages.ERROR)
+            self.message_user(request, staff_refusal_text(error.code), messages.ERROR)
         else:
             self.log_change(request, claim, str(chosen.done))
             self.message_user(request, str(chosen.done), messages.SUCCESS)

@@ -66,6 +66,11 @@ class Ticket:
         return self.state not in {"processing", "queued", "failed"}
 
     @property
+    def refusal_code(self) -> str:
+        """Why the ticket has no place: the code of its refusal, else its state."""
+        return self.refusal or self.state
+
+    @property
     def local_start(self) -> datetime:
         return datetime.fromisoformat(self.starts_at).astimezone(self.zone)
 

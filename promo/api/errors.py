@@ -14,8 +14,8 @@ from rest_framework.response import Response
 
 from accounts.exceptions import AccountError
 from guests.exceptions import GuestError
+from guests.refusals import refusal_of
 from promo.limits.responses import challenge_page_url
-from promo.refusals import refusal_of
 from promo.request_data import TooLarge
 from snap.api_errors import error_body
 
@@ -24,7 +24,7 @@ PERMISSION_CODES = {"csrf", "not_yours"}
 
 
 def refusal_response(error: GuestError | AccountError) -> Response:
-    """Return the response to a refusal: the status and text from `promo.refusals`, and its code."""
+    """Return the response to a refusal: status and text from `guests.refusals`, and its code."""
     refusal = refusal_of(error.code)
     headers: dict[str, str] = {}
     retry_after, challenge_url = 0, ""

@@ -9,6 +9,7 @@ from rest_framework.response import Response
 
 from guests.exceptions import GuestError
 from guests.models import Event
+from guests.refusals import refusal_text
 from guests.requests.tickets import Ticket
 from promo.api.errors import refusal_response
 from promo.api.serializers import (
@@ -17,7 +18,6 @@ from promo.api.serializers import (
     EventsSerializer,
     StateSerializer,
 )
-from promo.refusals import code_of_ticket, refusal_text
 from promo.rendering import websocket_url
 
 
@@ -46,7 +46,7 @@ def ended_response(ticket: Ticket, *, is_existing: bool) -> Response:
     `is_existing`: it had ended before this call.
     """
     if ticket.state not in {"created", "waitlisted"}:
-        return refusal_response(GuestError(code_of_ticket(ticket)))
+        return refusal_response(GuestError(ticket.refusal_code))
     values: dict[str, Any] = {"data": ticket_data(ticket)}
     if is_existing:
         values |= {"message": _("You are on the list already."), "is_existing": True}
@@ -73,7 +73,7 @@ def ticket_data(ticket: Ticket) -> dict[str, Any] | None:
         case "waitlisted":
             return {"id": ticket.guest_id, "position": ticket.position}
         case "refused" | "cancelled" | "unproven":
-            code = code_of_ticket(ticket)
+            code = ticket.refusal_code
             return {"code": code, "error": refusal_text(code)}
         case _:
             return None

@@ -24,6 +24,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer, ValidationError
 
+from guests.refusals import REFUSALS, Refusal, visitor_refusals
 from promo.api.errors import PERMISSION_CODES
 from promo.api.serializers import (
     IDEMPOTENCY_KEY,
@@ -42,7 +43,6 @@ from promo.api.serializers import (
     SignedInSerializer,
     StateSerializer,
 )
-from promo.refusals import REFUSALS, Refusal
 from snap.api_errors import CSRF_TEXT, DEFAULT_ERRORS, ErrorCodeField, ErrorSerializer, error_body
 from snap.local_cache import on_reset
 
@@ -78,7 +78,9 @@ class ErrorCodeScheme(OpenApiSerializerFieldExtension):  # type: ignore[no-untyp
     target_class = ErrorCodeField
 
     def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
-        codes = {*REFUSALS, *PERMISSION_CODES}
+        codes = set(PERMISSION_CODES)
+        for refusal in visitor_refusals():
+            codes.add(refusal.code)
         for code, _text in DEFAULT_ERRORS.values():
             codes.add(code)
         return {"type": "string", "enum": sorted(codes)}
@@ -201,7 +203,7 @@ def call(
 ) -> Decorator:
     """Return the decorator that documents a call.
 
-    `errors`: statuses with their usual codes. `refusals`: codes of `promo.refusals`, which add
+    `errors`: statuses with their usual codes. `refusals`: codes of `guests.refusals`, which add
     their statuses.
     """
     documented: dict[int, Any] = {**responses, **error_responses(errors, refusals)}

@@ -18,10 +18,10 @@ from django.utils.translation.trans_real import (
 
 from accounts.models import sockets_of
 from accounts.sessions import SESSION_ID_KEY
+from guests.refusals import refusal_text
 from guests.requests.tickets import Ticket, push_group
 from promo.emergency import QUEUED_SECONDS, session_has_ticket
 from promo.limits.middleware import allows_handshake
-from promo.refusals import code_of_ticket, refusal_text
 from promo.rendering import ticket_context
 from promo.sockets.ticket_loader import TicketLoader
 from promo.ticket_access import FoundTicket, TicketAccess
@@ -196,7 +196,7 @@ def ticket_message(ticket: Ticket, wait: int) -> dict[str, Any]:
             data = {"position": ticket.position}
             return {"type": "guest_waitlisted", "success": True, "data": data}
         case "refused" | "cancelled" | "failed" | "unproven" | "by_email" | "registered_elsewhere":
-            code = code_of_ticket(ticket)
+            code = ticket.refusal_code
             error = refusal_text(code)
             return {"type": "guest_creation_failed", "success": False, "error": error, "code": code}
         case _:

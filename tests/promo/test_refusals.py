@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from guests.admin.claims import PROBLEMS
+from guests.refusals import REFUSALS, visitor_refusals
 from promo.api.schema import CachedSchemaGenerator
-from promo.refusals import REFUSALS
 
 ERRORS = {"AccountError", "GuestError"}
 # Codes that a variable holds where the error is raised, by file.
@@ -24,7 +23,7 @@ COMPUTED = {
 TICKET_STATES = {"cancelled", "unproven", "failed", "by_email", "registered_elsewhere"}
 # The worker stores this code in the request instead of raising an error.
 STORED = {"phone_on_list"}
-# Errors of decisions about claims, which only staff make. Admin has its own texts for them.
+# Errors of decisions about claims, which only staff make.
 ADMIN_ONLY = {"claim_decided", "needs_superuser"}
 # Refusals of claims, and of tickets from an emergency: no call of the API ends with them.
 PAGES_AND_SOCKETS_ONLY = {"too_many_claims", "by_email", "registered_elsewhere"}
@@ -47,12 +46,12 @@ def test_the_table_has_the_codes_that_can_be_raised_and_no_others() -> None:
         else:
             files_with_variables.add(path)
     assert files_with_variables == set(COMPUTED)
-    expected = raised.union(*COMPUTED.values(), TICKET_STATES, STORED) - ADMIN_ONLY
-    assert set(REFUSALS) == expected
+    assert set(REFUSALS) == raised.union(*COMPUTED.values(), TICKET_STATES, STORED)
 
 
-def test_admin_has_a_text_for_each_code_of_its_own() -> None:
-    assert set(PROBLEMS) >= ADMIN_ONLY
+def test_the_refusals_of_decisions_about_claims_reach_only_staff() -> None:
+    codes_for_visitors = {refusal.code for refusal in visitor_refusals()}
+    assert set(REFUSALS) - codes_for_visitors == ADMIN_ONLY
 
 
 @pytest.mark.parametrize("code", REFUSALS)
@@ -81,4 +80,4 @@ def test_the_schema_has_an_example_of_each_refusal_with_its_status() -> None:
         if refusal:
             assert status == str(refusal.status)
             documented.add(refusal.code)
-    assert documented == set(REFUSALS) - PAGES_AND_SOCKETS_ONLY
+    assert documented == set(REFUSALS) - PAGES_AND_SOCKETS_ONLY - ADMIN_ONLY

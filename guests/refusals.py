@@ -1,6 +1,7 @@
-"""The refusals that a person can cause: the code, text, HTTP status and field of each.
+"""The refusals that a person can cause: the code, the texts, the HTTP status and field of each.
 
-Pages, the API and the sockets render refusals from this table. The API's schema lists its codes.
+Pages, the API, the sockets and admin render refusals from this table. The API's schema lists the
+codes of those that reach visitors.
 """
 
 from dataclasses import dataclass
@@ -8,7 +9,8 @@ from dataclasses import dataclass
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from guests.requests.tickets import Ticket
+MISTAKE_HINT = _("If you think this is a mistake, talk to whoever invited you.")
+NEXT_NIGHT_HINT = _("There is always a next night.")
 
 
 @dataclass(frozen=True)
@@ -16,13 +18,20 @@ class Refusal:
     """How a GuestError or AccountError is rendered.
 
     `status`: of the API's response and of the page. `field`: the field of the request that the
-    refusal is about, "" for none.
+    refusal is about, "" for none. `hint` follows the text on the page of a step, and `ticket_hint`
+    on the page of a ticket. `ticket_heading` and `staff_text` replace the text on the page of a
+    ticket and in admin. `is_for_staff`: only admin has this refusal.
     """
 
     code: str
     text: Promise
     status: int = 409
     field: str = ""
+    hint: Promise = MISTAKE_HINT
+    ticket_heading: Promise | None = None
+    ticket_hint: Promise = MISTAKE_HINT
+    staff_text: Promise | None = None
+    is_for_staff: bool = False
 
     @property
     def fields(self) -> dict[str, list[str]] | None:
@@ -32,11 +41,16 @@ class Refusal:
         return {self.field: [str(self.text)]}
 
 
+_BY_EMAIL = _("This phone has an account already, so the answer went to that account's email.")
 _TABLE = [
-    Refusal("not_open_yet", _("The list is not open yet.")),
-    Refusal("closed", _("The list is closed.")),
+    Refusal(
+        "not_open_yet",
+        _("The list is not open yet."),
+        hint=_("Come back when it opens: the event's page counts down to it."),
+    ),
+    Refusal("closed", _("The list is closed."), hint=NEXT_NIGHT_HINT),
     Refusal("cancelled", _("This place was cancelled.")),
-    Refusal("list_full", _("The list is full.")),
+    Refusal("list_full", _("The list is full."), hint=NEXT_NIGHT_HINT),
     Refusal("refused", _("We cannot take this request."), 403),
     Refusal("phone_on_list", _("This phone is on the list already, under another account.")),
     Refusal(
@@ -49,6 +63,10 @@ _TABLE = [
         _("This email has as many accounts as one may have. Use another one."),
         409,
         "email",
+        ticket_hint=_("Nothing was registered, and your number is free."),
+        staff_text=_(
+            "The claimant's email has as many accounts as one may have. Nothing was changed."
+        ),
     ),
     Refusal("unknown_phone", _("This phone has no account yet."), 404),
     Refusal("too_many_codes", _("Too many codes were asked for. Try again later."), 429),
@@ -62,21 +80,43 @@ _TABLE = [
         403,
     ),
     Refusal("unproven", _("You are on the list. Prove that it is you to see the QR code."), 403),
-    Refusal(
-        "by_email",
-        _("This phone has an account already, so the answer went to that account's email."),
-    ),
+    Refusal("by_email", _BY_EMAIL, ticket_heading=_("Look in your email"), ticket_hint=_BY_EMAIL),
     Refusal(
         "registered_elsewhere",
         _("This number was registered with another email. The answer went there."),
+        ticket_heading=_("This number was registered twice"),
+        ticket_hint=_(
+            "We kept what you wrote, and our team sees both. Is the number yours and that email"
+            " not? Give your number again and choose “This is not my email”."
+        ),
     ),
     Refusal(
         "failed",
         _("Something went wrong on our side. We are looking into it and keep your request."),
+        ticket_heading=_("This one needs a hand"),
+        ticket_hint=_(
+            "Something went wrong on our side. We kept your request and are looking into it: you do"
+            " not have to ask again."
+        ),
+    ),
+    Refusal(
+        "claim_decided",
+        _("This claim was decided already, or a later one has to be undone first."),
+        is_for_staff=True,
+    ),
+    Refusal(
+        "needs_superuser",
+        _("Only a superuser decides about an account that has rights in admin."),
+        is_for_staff=True,
     ),
 ]
 # By code.
 REFUSALS = {refusal.code: refusal for refusal in _TABLE}
+
+
+def visitor_refusals() -> list[Refusal]:
+    """Return the refusals that reach visitors by pages, the API and sockets."""
+    return [refusal for refusal in _TABLE if not refusal.is_for_staff]
 
 
 def refusal_of(code: str) -> Refusal:
@@ -93,6 +133,7 @@ def refusal_text(code: str) -> str:
     return str(refusal_of(code).text)
 
 
-def code_of_ticket(ticket: Ticket) -> str:
-    """Return why a ticket has no place: the code of its refusal, else its state."""
-    return ticket.refusal or ticket.state
+def staff_refusal_text(code: str) -> str:
+    """Return the text that admin shows for a code. Raises KeyError for an unknown one."""
+    refusal = REFUSALS[code]
+    return str(refusal.staff_text or refusal.text)
