@@ -18,11 +18,11 @@ from django.utils.translation.trans_real import (
 
 from accounts.models import sockets_of
 from accounts.sessions import SESSION_ID_KEY
-from guests.refusals import refusal_text
 from guests.requests.tickets import Ticket, push_group
 from promo.emergency import QUEUED_SECONDS, session_has_ticket
 from promo.limits.middleware import allows_handshake
 from promo.rendering import ticket_context
+from promo.sockets.messages import processing_message, ticket_message
 from promo.sockets.ticket_loader import TicketLoader
 from promo.ticket_access import FoundTicket, TicketAccess
 from snap.limits.policy import SOCKETS, limited
@@ -178,32 +178,11 @@ class UpdatesConsumer(TicketConsumer):
         if found.ticket:
             await self.send_state(found.ticket, found.wait)
         else:
-            queued = {"type": "guest_processing", "estimated_completion": QUEUED_SECONDS}
-            await self.send(text_data=json.dumps(queued))
+            await self.send(text_data=json.dumps(processing_message(QUEUED_SECONDS)))
 
     def render(self, ticket: Ticket, wait: int) -> str:
         with translation.override(self.language):
             return json.dumps(ticket_message(ticket, wait))
-
-
-def ticket_message(ticket: Ticket, wait: int) -> dict[str, Any]:
-    """Return the JSON message for a state (docs/reference.md, Websockets); `wait` in seconds."""
-    match ticket.state:
-        case "created":
-            data = {"id": ticket.guest_id, "qr_code_url": ticket.qr_code_url}
-            return {"type": "guest_created", "success": True, "data": data}
-        case "waitlisted":
-            data = {"position": ticket.position}
-            return {"type": "guest_waitlisted", "success": True, "data": data}
-        case "refused" | "cancelled" | "failed" | "unproven" | "by_email" | "registered_elsewhere":
-            code = ticket.refusal_code
-            error = refusal_text(code)
-            return {"type": "guest_creation_failed", "success": False, "error": error, "code": code}
-        case _:
-            message = {"type": "guest_processing", "estimated_completion": wait}
-            if ticket.position:
-                message["position"] = ticket.position
-            return message
 
 
 def read_session(scope: Any) -> Any:

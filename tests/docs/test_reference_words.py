@@ -2,10 +2,10 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints, is_typeddict
 
 import pytest
 from django.core.management import get_commands
@@ -22,7 +22,7 @@ from notifications.kinds import known_kinds
 from notifications.models import Email
 from promo.api.errors import PERMISSION_CODES
 from promo.api.serializers import TICKET_STATES, EventDataSerializer
-from promo.sockets.consumers import ticket_message
+from promo.sockets.messages import Message, ticket_message
 from snap.api_errors import DEFAULT_ERRORS
 from snap.celery import app
 from snap.observability.health import level
@@ -99,12 +99,35 @@ def test_every_message_of_a_websocket_is_on_the_page_with_its_fields() -> None:
     assert_same("fields of messages", documented, in_code)
 
 
-def keys_of(message: dict[str, Any], prefix: str = "") -> Iterator[str]:
+def keys_of(message: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     for key, value in message.items():
         if isinstance(value, dict):
             yield from keys_of(value, f"{prefix}{key}.")
         else:
             yield prefix + key
+
+
+def test_every_type_of_a_message_has_the_documented_fields() -> None:
+    documented, in_code = [], []
+    for row in table_of("Websockets", "Message").rows:
+        documented += [(codes_in(row["Message"])[0], field) for field in codes_in(row["Fields"])]
+    for message in get_args(Message):
+        (name,) = get_args(get_type_hints(message)["type"])
+        for field in declared_fields(message):
+            if field != "type":
+                in_code.append((name, field))
+    assert_same("fields of message types", documented, in_code)
+
+
+def declared_fields(message: Any, prefix: str = "") -> Iterator[str]:
+    """Yield the fields of a typed dictionary as the page writes them: `data.id`, `position?`."""
+    for name, kind in get_type_hints(message).items():
+        if is_typeddict(kind):
+            yield from declared_fields(kind, f"{prefix}{name}.")
+        elif name in message.__required_keys__:
+            yield prefix + name
+        else:
+            yield f"{prefix}{name}?"
 
 
 # Errors ------------------------------------------------------------------------------------------

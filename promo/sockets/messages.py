@@ -1,0 +1,74 @@
+"""The JSON messages of `/ws/guest-updates/` (docs/reference.md, Websockets).
+
+They are typed dictionaries, which mypy checks where they are built: a serializer would cost the
+event loop several times as much for each push.
+"""
+
+from typing import Literal, NotRequired, TypedDict
+
+from guests.refusals import refusal_text
+from guests.requests.tickets import Ticket
+
+
+class GuestProcessing(TypedDict):
+    """`estimated_completion`: seconds until the request ends. `position`: the place in line."""
+
+    type: Literal["guest_processing"]
+    estimated_completion: int
+    position: NotRequired[int]
+
+
+class Pass(TypedDict):
+    id: int | None
+    qr_code_url: str
+
+
+class GuestCreated(TypedDict):
+    type: Literal["guest_created"]
+    success: Literal[True]
+    data: Pass
+
+
+class PlaceInLine(TypedDict):
+    position: int | None
+
+
+class GuestWaitlisted(TypedDict):
+    type: Literal["guest_waitlisted"]
+    success: Literal[True]
+    data: PlaceInLine
+
+
+class GuestCreationFailed(TypedDict):
+    type: Literal["guest_creation_failed"]
+    success: Literal[False]
+    error: str
+    code: str
+
+
+Message = GuestProcessing | GuestCreated | GuestWaitlisted | GuestCreationFailed
+
+
+def ticket_message(ticket: Ticket, wait: int) -> Message:
+    """Return the message for a ticket's state; `wait` in seconds."""
+    match ticket.state:
+        case "created":
+            guest: Pass = {"id": ticket.guest_id, "qr_code_url": ticket.qr_code_url}
+            return {"type": "guest_created", "success": True, "data": guest}
+        case "waitlisted":
+            place: PlaceInLine = {"position": ticket.position}
+            return {"type": "guest_waitlisted", "success": True, "data": place}
+        case "refused" | "cancelled" | "failed" | "unproven" | "by_email" | "registered_elsewhere":
+            code = ticket.refusal_code
+            error = refusal_text(code)
+            return {"type": "guest_creation_failed", "success": False, "error": error, "code": code}
+        case _:
+            return processing_message(wait, ticket.position)
+
+
+def processing_message(wait: int, position: int | None = None) -> GuestProcessing:
+    """Return the message for a request that has not ended; `wait` in seconds."""
+    message: GuestProcessing = {"type": "guest_processing", "estimated_completion": wait}
+    if position:
+        message["position"] = position
+    return message
