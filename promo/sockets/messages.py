@@ -1,7 +1,6 @@
 """The JSON messages of `/ws/guest-updates/` (docs/reference.md, Websockets).
 
-They are typed dictionaries, which mypy checks where they are built: a serializer would cost the
-event loop several times as much for each push.
+They are typed dictionaries, which mypy checks where they are built.
 """
 
 from typing import Literal, NotRequired, TypedDict
