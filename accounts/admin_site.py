@@ -144,7 +144,7 @@ class StaffSite(AdminSite):
 
 def begin_staff_session(request: HttpRequest) -> None:
     """Record the time of the sign-in, and discard the second factor of an earlier session."""
-    ensure_session_id(request)
+    ensure_session_id(request.session)
     request.session[SINCE_KEY] = request.session[SEEN_KEY] = int(time.time())
     request.session.pop(DEVICE_ID_SESSION_KEY, None)
 

@@ -1,7 +1,7 @@
 """Sessions in signed cookies: signing in and out, and when a session is valid."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,15 +83,15 @@ def sign_in(request: HttpRequest, account: User) -> None:
     if tickets := request.session.get(TICKETS_KEY):
         kept[TICKETS_KEY] = tickets
     login(request, account, backend=BACKEND)
-    ensure_session_id(request)
+    ensure_session_id(request.session)
     request.session.update(kept)
     request.session[ACCOUNT_PHONE_KEY] = account.phone
     remember_own_phone(request, account.phone or "")
 
 
-def ensure_session_id(request: HttpRequest) -> None:
+def ensure_session_id(session: MutableMapping[str, Any]) -> None:
     """Give the session an id if it has none. Signing in again as the same account keeps the id."""
-    request.session.setdefault(SESSION_ID_KEY, secrets.token_hex(8))
+    session.setdefault(SESSION_ID_KEY, secrets.token_hex(8))
 
 
 def end_session(request: HttpRequest, account: User | None) -> None:
@@ -166,15 +166,15 @@ class AccountMiddleware(AuthenticationMiddleware):
         request.user = user  # type: ignore[assignment]
 
 
-def remembered_account(request: HttpRequest) -> RememberedAccount | None:
+def remembered_account(session: Mapping[str, Any]) -> RememberedAccount | None:
     """Return the account in the signed session cookie, or None. No query."""
-    account_id = request.session.get(SESSION_KEY)
+    account_id = session.get(SESSION_KEY)
     if not account_id:
         return None
     return RememberedAccount(
         int(account_id),
-        request.session.get(HASH_SESSION_KEY, ""),
-        request.session.get(SESSION_ID_KEY, ""),
+        session.get(HASH_SESSION_KEY, ""),
+        session.get(SESSION_ID_KEY, ""),
     )
 
 

@@ -81,7 +81,7 @@ def emergency_fallback(emergency_view: View[P]) -> Callable[[View[P]], View[P]]:
             except DatabaseAwayError:
                 log.warning("emergency", extra={"view": view.__name__})
             # Replace the lazy user, which would query the database.
-            request.user = known_account(request) or AnonymousUser()  # type: ignore[assignment]
+            request.user = known_account(request.session) or AnonymousUser()  # type: ignore[assignment]
             try:
                 return emergency_view(request, *args, **kwargs)
             except JournalError:
@@ -224,7 +224,7 @@ def sign_out(request: HttpRequest) -> HttpResponse:
     """End the session on this host now, and on other hosts when the database is back."""
     is_kept = True
     try:
-        end_session_on_this_host(request)
+        end_session_on_this_host(request.session)
     except JournalError:
         log.exception("sign_out_not_kept")
         is_kept = False

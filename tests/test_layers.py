@@ -1,4 +1,6 @@
-"""Apps use other apps one way only, also where no import shows it: by names of routes."""
+"""Apps use other apps one way only, also where no import shows it: by names of routes. The domain
+does not know HTTP.
+"""
 
 import ast
 import re
@@ -11,6 +13,21 @@ from django.urls import get_resolver
 from snap.pages import page_path
 
 ROOT = Path(__file__).resolve().parent.parent
+# The domain has no requests and responses. import-linter cannot forbid one module of an external
+# package, so a test reads the imports. guests/passes has the views of a pass.
+DOMAIN = [
+    "guests/models",
+    "guests/requests",
+    "guests/claims",
+    "guests/qr",
+    "guests/emergency",
+    "accounts/models",
+    "accounts/services.py",
+    "accounts/claims.py",
+    "accounts/login_codes.py",
+    "accounts/code_budgets.py",
+]
+HTTP_MODULES = ("django.http", "django.shortcuts", "rest_framework")
 # From the lowest app up. An app may name its own routes and those of the apps before it.
 LAYERS = ["snap", "notifications", "accounts", "guests", "promo"]
 OWNERS = {
@@ -171,3 +188,48 @@ def test_an_unregistered_page_is_an_error() -> None:
 def test_a_template_gets_the_address_of_a_page() -> None:
     template = engines["django"].from_string("{% page_path 'event' 'fado' 'ana' %}")
     assert template.render() == "/promo/fado/ana/"
+
+
+def imports_of(source: str) -> set[str]:
+    """Return the full names of all modules and names that a module imports."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return found
+
+
+def http_imports_of(source: str) -> set[str]:
+    found: set[str] = set()
+    for name in imports_of(source):
+        for module in HTTP_MODULES:
+            if name == module or name.startswith(f"{module}."):
+                found.add(name)
+    return found
+
+
+def files_of(path: Path) -> list[Path]:
+    if path.is_dir():
+        return sorted(path.rglob("*.py"))
+    return [path]
+
+
+@pytest.mark.parametrize("place", DOMAIN)
+def test_the_domain_does_not_know_http(place: str) -> None:
+    files = files_of(ROOT / place)
+    assert files
+    wrong = []
+    for path in files:
+        for name in sorted(http_imports_of(path.read_text())):
+            wrong.append(f"{path.relative_to(ROOT)} imports {name}")
+    assert not wrong
+
+
+def test_an_import_of_http_is_found() -> None:
+    assert http_imports_of("from django.http import HttpRequest")
+    assert http_imports_of("from django import http")
+    assert http_imports_of("from django.http.request import QueryDict")
+    assert http_imports_of("import rest_framework.serializers")
+    assert not http_imports_of("from django.utils.http import urlencode")
