@@ -14,6 +14,7 @@ from django.utils.functional import SimpleLazyObject
 
 from accounts.models import User
 from accounts.suspicious import hash_personal
+from snap.request_values import RequestValue
 
 BROWSER_KEY = "browser"
 # The id of a browser in which staff have signed in with the right password.
@@ -30,6 +31,9 @@ SESSION_ID_KEY = "sid"
 # The phone that the session is signed in with.
 ACCOUNT_PHONE_KEY = "account_phone"
 BACKEND = "accounts.backends.CodeBackend"
+
+# The account for which `account_of` has checked the session of a request.
+_checked_account: RequestValue[User] = RequestValue("checked_account")
 
 
 def remember_own_phone(request: HttpRequest, phone: str) -> None:
@@ -147,11 +151,10 @@ def account_of(request: HttpRequest) -> User | None:
     browser_data = browser_data_of(request.session)
     user = get_user(request)
     if isinstance(user, User):
-        checked: User | None = getattr(request, "_checked_account", None)
-        if checked is user:
+        if _checked_account.get(request) is user:
             return user  # The check takes 8 µs, so it runs once a request.
         if is_session_of(request.session, user):
-            request._checked_account = user  # type: ignore[attr-defined]
+            _checked_account.set(request, user)
             return user
     if names_account:
         _sign_browser_out(request, browser_data)

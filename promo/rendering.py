@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from functools import partial
 from math import ceil
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.forms import Form
@@ -14,6 +14,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import escape
 from django.utils.translation import get_language
+from django_htmx.middleware import HtmxDetails
 
 from accounts.forms import PhoneForm
 from accounts.phones import readable_phone
@@ -34,6 +35,12 @@ CSRF_PLACEHOLDER, PATH_PLACEHOLDER = "csrf-of-each-visitor", "address-of-each-vi
 
 # The order of events on the page of all events.
 LIST_STATES = ["open", "full", "not_open_yet", "closed", "cancelled"]
+
+
+class HtmxRequest(HttpRequest):
+    """A request after HtmxMiddleware, for type checks only."""
+
+    htmx: HtmxDetails
 
 
 def render_events(
@@ -257,4 +264,4 @@ def websocket_url(kind: str, ticket_id: str, host: str) -> str:
 
 
 def is_htmx(request: HttpRequest) -> bool:
-    return bool(getattr(request, "htmx", False))
+    return bool(cast("HtmxRequest", request).htmx)

@@ -16,6 +16,7 @@ from django.urls import Resolver404, resolve
 from django.utils.http import urlencode
 
 from accounts.sessions import BROWSER_KEY, ensure_browser_id
+from snap.request_values import RequestValue
 
 SIGNED_FIELD = "step"
 KEY_FIELD = "s"
@@ -24,6 +25,8 @@ STEP_AGE = 2 * 60 * 60
 SESSION_KEY = "steps"
 # The most pairs of phone and event in one session. The oldest is dropped first.
 MAX_REMEMBERED = 8
+
+_step_phone: RequestValue[str] = RequestValue("step_phone")
 
 
 class Step(StrEnum):
@@ -58,10 +61,10 @@ def step_phone(request: HttpRequest) -> str:
 
     It is in the signed field of a form, and behind the key in the URL of a page.
     """
-    phone: str | None = getattr(request, "_step_phone", None)
+    phone = _step_phone.get(request)
     if phone is None:
         phone = _read_phone(request)
-        request._step_phone = phone  # type: ignore[attr-defined]
+        _step_phone.set(request, phone)
     return phone
 
 

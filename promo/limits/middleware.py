@@ -26,6 +26,7 @@ from snap.addresses import client_address, socket_address
 from snap.limits.counters import acquire, acquire_locally, block_for, hits
 from snap.limits.layers import WINDOW, Decision, DistinctLimit, Layer, LayerStatus, hash_of
 from snap.limits.policy import SOCKETS, Policy, Reader, account_in_session, policy_of
+from snap.request_values import RequestValue
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,9 @@ class LimitCheck:
     decision: Decision
 
 
+_limit_check: RequestValue[LimitCheck] = RequestValue("limit_check")
+
+
 class LimitsMiddleware:
     """Check the limits of each request, count failures and add rate limit headers."""
 
@@ -74,7 +78,7 @@ class LimitsMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
-        check: LimitCheck | None = getattr(request, "limit_check", None)
+        check = _limit_check.get(request)
         if response.status_code in MISSING_STATUSES:
             response = count_missing(request, response)
         elif check is not None and check.decision.allowed:
@@ -93,7 +97,7 @@ class LimitsMiddleware:
         if policy is None:
             return None
         check = check_request(request, policy)
-        request.limit_check = check  # type: ignore[attr-defined]
+        _limit_check.set(request, check)
         if check.decision.allowed:
             return None
         return refuse(request, check.decision, challenge_purpose(check))
