@@ -15,7 +15,7 @@ from accounts.suspicious import hash_personal
 
 CACHE_SECONDS = 300
 
-hits = Counter("phone_check_cache_hits", "Phone checks answered from the cache")
+cache_hits = Counter("phone_check_cache_hits", "Phone checks answered from the cache")
 misses = Counter("phone_check_cache_misses", "Phone checks answered from the database")
 duration = Histogram(
     "phone_verification_duration_ms",
@@ -44,7 +44,7 @@ def forget_phone(phone: str) -> None:
 
 def _check(phone: str) -> PhoneCheck:
     if cache.get(_key(phone)) == 1:
-        hits.inc()
+        cache_hits.inc()
         return PhoneCheck(exists=True, source="cache")
     misses.inc()
     exists = User.objects.filter(phone=phone).exists()

@@ -45,7 +45,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         event.headers.clear()
 
 
-async def answer_http(scope, receive, send):  # type: ignore[no-untyped-def]
+async def reject_http(scope, receive, send):  # type: ignore[no-untyped-def]
     """Answer 426: this process serves only websockets."""
     await send(
         {"type": "http.response.start", "status": 426, "headers": [(b"upgrade", b"websocket")]}
@@ -80,7 +80,7 @@ routes = URLRouter([*websocket_urlpatterns, unknown_path])
 
 application = ProtocolTypeRouter(
     {
-        "http": answer_http,
+        "http": reject_http,
         "websocket": StrictOriginValidator(routes, settings.WEBSOCKET_ORIGINS),
     }
 )

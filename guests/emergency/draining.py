@@ -41,7 +41,7 @@ def drain(journal: Journal) -> int:
         try:
             imported += _drain_entry(journal, stored)
         except DATABASE_UNAVAILABLE as error:
-            if not _database_answers():
+            if not _database_responds():
                 log.warning("draining_stopped", extra={"error": describe_error(error)})
                 return imported
             # Only this entry fails, for example because its account is locked for a moment.
@@ -110,7 +110,7 @@ def _drain_entry(journal: Journal, stored: StoredEntry) -> bool:
     return True
 
 
-def _database_answers() -> bool:
+def _database_responds() -> bool:
     """Return whether the database answers on a new connection."""
     try:
         connection.close()

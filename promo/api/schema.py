@@ -102,7 +102,7 @@ DESCRIPTIONS = {
     503: "Nothing was accepted: try again after `retryAfter` seconds, with the same key.",
 }
 # Seconds in the examples.
-RETRY_AFTER = {429: 30, 503: 5}
+EXAMPLE_WAITS = {429: 30, 503: 5}
 
 
 def error_responses(errors: list[int], refusals: tuple[str, ...]) -> dict[int, OpenApiResponse]:
@@ -123,7 +123,7 @@ def error_responses(errors: list[int], refusals: tuple[str, ...]) -> dict[int, O
 def usual_error(status: int) -> OpenApiExample:
     if status == 403:
         return error_example(error_body(403, code="csrf", text=CSRF_TEXT))
-    return error_example(error_body(status, retry_after=RETRY_AFTER.get(status, 0)))
+    return error_example(error_body(status, retry_after=EXAMPLE_WAITS.get(status, 0)))
 
 
 def refusal_error(refusal: Refusal) -> OpenApiExample:
@@ -132,7 +132,7 @@ def refusal_error(refusal: Refusal) -> OpenApiExample:
         code=refusal.code,
         text=refusal.text,
         fields=refusal.fields,
-        retry_after=RETRY_AFTER.get(refusal.status, 0),
+        retry_after=EXAMPLE_WAITS.get(refusal.status, 0),
     )
     return error_example(body)
 
@@ -168,7 +168,7 @@ def response_headers(statuses: set[int]) -> list[OpenApiParameter]:
     headers = []
     for name, (kind, description) in RATE_LIMIT_HEADERS.items():
         headers.append(response_header(name, limited, kind, description))
-    waits = sorted(statuses & RETRY_AFTER.keys())
+    waits = sorted(statuses & EXAMPLE_WAITS.keys())
     headers.append(response_header("Retry-After", waits, int, "Seconds to wait."))
     return headers
 

@@ -147,7 +147,7 @@ class PlaceSerializer(serializers.Serializer[Any]):
         return clean_name(typed, MAX_FULL_NAME_LENGTH)
 
 
-def read_body(
+def validate_body(
     serializer_class: type[serializers.Serializer[Any]], request: Request
 ) -> dict[str, Any]:
     """Return the validated body of a call. Raises APIException for a bad one."""
@@ -164,7 +164,7 @@ def read_place(request: Request, account_id: int) -> dict[str, Any]:
     PermissionDenied `not_yours` when the body names another account.
     """
     key = read_idempotency_key(request)
-    data = read_body(PlaceSerializer, request)
+    data = validate_body(PlaceSerializer, request)
     if data.get("client_user_id") not in {None, "", str(account_id)}:
         raise PermissionDenied(code="not_yours")
     return data | {"idempotency_key": key}

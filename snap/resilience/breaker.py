@@ -157,11 +157,11 @@ class Breaker:
         while True:
             self._is_suspected = False
             next_at = monotonic() + self._every
-            if not self._answers():
-                self._record_no_answer()
+            if not self._responds():
+                self._record_no_response()
                 self._wait(max(0.0, next_at - monotonic()))
                 continue
-            self._record_answer()
+            self._record_response()
             with self._lock:
                 if not self._is_suspected:
                     self._probe_thread = None
@@ -169,7 +169,7 @@ class Breaker:
             # Another call was slow during the probe: ask again after the usual interval.
             sleep(max(0.0, next_at - monotonic()))
 
-    def _answers(self) -> bool:
+    def _responds(self) -> bool:
         assert self._probe is not None
         try:
             return self._probe()
@@ -177,7 +177,7 @@ class Breaker:
             log.exception("probe_failed", extra={"breaker": self.name})
             return False
 
-    def _record_no_answer(self) -> None:
+    def _record_no_response(self) -> None:
         with self._lock:
             was_open = self._opened_at is not None
             self._opened_at, self._trial_since = self._clock(), None
@@ -186,7 +186,7 @@ class Breaker:
             state_gauge.labels(self.name).set(LEVELS["open"])
             log.error("breaker_opened", extra={"breaker": self.name, "reason": "no answer"})
 
-    def _record_answer(self) -> None:
+    def _record_response(self) -> None:
         """Close the breaker, unless it is open because the server answers with errors."""
         with self._lock:
             was_away = self._is_away
