@@ -103,7 +103,7 @@ def sweep_emails(is_stopping: IsStopping) -> None:
 
 
 def sweep_claims(is_stopping: IsStopping) -> None:
-    """Grant claims that nobody has answered in time."""
+    """Grant claims that were not answered in time."""
     if granted := grant_unanswered_claims():
         log.info("unanswered_claims_granted", extra={"claims": granted})
 

@@ -79,7 +79,7 @@ def emergency_fallback(emergency_view: View[P]) -> Callable[[View[P]], View[P]]:
                 with guarded_database():
                     return view(request, *args, **kwargs)
             except DatabaseUnavailableError:
-                log.warning("emergency", extra={"view": view.__name__})
+                log.warning("emergency_view_used", extra={"view": view.__name__})
             # Replace the lazy user, which would query the database.
             request.user = known_account(request) or AnonymousUser()  # type: ignore[assignment]
             try:

@@ -77,7 +77,7 @@ def request_place(
     the `idempotency_key` before for the same event, however that request ended. `name` replaces the
     account's name on the list. `account_is_new` says that `register` has just made the account, so
     it has no earlier request and its phone is not blocked. The request is due in `due_in` seconds,
-    by default in what `reserve_turn` returns.
+    or by default when its turn comes (`reserve_turn`).
 
     Raises GuestError: `not_open_yet`, `closed`, `cancelled`, `list_full` (without a waiting list),
     `refused` (a blocked phone or an inactive account), or `key_reused` (the key was used for

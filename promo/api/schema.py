@@ -90,14 +90,14 @@ Failure = extend_schema_serializer(component_name="Failure")(ErrorSerializer)
 READ_ERRORS = [406, 429, 503]
 WRITE_ERRORS = [400, 403, 406, 413, 415, 429, 503]
 DESCRIPTIONS = {
-    400: "The body is no JSON, or a field is wrong: `fields` says which.",
-    401: "Nobody is signed in (`not_signed_in`).",
-    403: "The token is missing (`csrf`), the body names somebody else (`not_yours`), or `refused`.",
-    404: "There is no such thing, or it is somebody else's.",
+    400: "The body is not JSON, or a field is invalid: `fields` names it.",
+    401: "The request is not signed in (`not_signed_in`).",
+    403: "No CSRF token (`csrf`), the body names another account (`not_yours`), or `refused`.",
+    404: "It does not exist, or belongs to another account.",
     406: "Only JSON is served.",
-    409: "The list is not open, full, or the phone or email is taken: `code` says which.",
+    409: "The list is not open or is full, or the phone or email is taken: `code` says which.",
     413: "The body is too large.",
-    415: "Only JSON is taken.",
+    415: "Only JSON is accepted.",
     429: "Too many: wait for `retryAfter` seconds.",
     503: "Nothing was accepted: try again after `retryAfter` seconds, with the same key.",
 }

@@ -244,7 +244,7 @@ class PlaceDataSerializer(serializers.Serializer[Any]):
 
 
 class TicketDataSerializer(serializers.Serializer[Any]):
-    """What there is to say about a request: its place, its place in line, or why there is none."""
+    """The place of a request, its position in the line, or the reason why it has no place."""
 
     id = serializers.IntegerField(required=False)
     qr_code_url = serializers.CharField(required=False)
@@ -264,7 +264,7 @@ class PhoneCheckedSerializer(ResponseSerializer):
 
     exists = serializers.BooleanField()
     userId = serializers.IntegerField(
-        allow_null=True, help_text="Null for everybody but the phone's own account."
+        allow_null=True, help_text="Null unless the phone's own account is signed in."
     )
     source = serializers.ChoiceField(["cache", "database"])  # type: ignore[assignment]
 

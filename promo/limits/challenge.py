@@ -1,7 +1,7 @@
 """The challenge, solved by ALTCHA's widget or, without JavaScript, by waiting.
 
-A browser that has passed it gets a pass in its session: for some minutes, limits of its own.
-docs/reference.md, Limits, says which limits the pass lifts.
+A browser that has solved it gets an exemption in its session: for some minutes, limits of its own.
+docs/reference.md, Limits, says which limits the exemption lifts.
 """
 
 from collections.abc import Callable
@@ -35,16 +35,17 @@ from snap.limits.counters import acquire, rate_limit_hits, use_once
 from snap.limits.layers import Decision, Layer
 from snap.limits.policy import unlimited
 
-# Session key of the browser's passes: by purpose, the Unix time of the end and requests a minute.
+# Session key of the browser's exemptions: by purpose, the Unix time of the end and requests a
+# minute. The stored key keeps its first name, so that sessions stay valid.
 EXEMPTIONS_KEY = "passes"
-# What a pass lifts: the limits of an address, the limits of a phone, or the budget of codes of a
-# phone, for one code.
+# The purposes of exemptions: the limits of an address, the limits of a phone, or the budget of
+# codes of a phone, for one code.
 PURPOSES = {"address", "phone", "code"}
 CHECKED_BY_VIEW = "The views of the challenge check limits of their own."
 
 
 def find_exemption(request: HttpRequest, purpose: str) -> tuple[str, int] | None:
-    """Return the browser's id and the requests a minute of its valid pass, None without one."""
+    """Return the browser's id and the requests a minute of its valid exemption, or None."""
     until, limit = request.session.get(EXEMPTIONS_KEY, {}).get(purpose, (0, 0))
     browser = request.session.get(BROWSER_KEY)
     if not browser or until <= time():
@@ -53,9 +54,9 @@ def find_exemption(request: HttpRequest, purpose: str) -> tuple[str, int] | None
 
 
 def send_or_spend_exemption(request: HttpRequest, send: Callable[..., LoginCode]) -> LoginCode:
-    """Send a code. When a budget that a challenge lifts refuses it, spend the browser's pass on it.
+    """Send a code. When a budget that a challenge lifts refuses it, spend the browser's exemption.
 
-    A pass is good for one code. Raises AccountError as `send` does.
+    An exemption is good for one code. Raises AccountError as `send` does.
     """
     try:
         return send()
@@ -66,7 +67,7 @@ def send_or_spend_exemption(request: HttpRequest, send: Callable[..., LoginCode]
 
 
 def _spend_exemption(request: HttpRequest) -> bool:
-    """Use the browser's pass for a code, once. Return False without a pass, or without Redis."""
+    """Use the browser's exemption for a code, once. Return False without one, or without Redis."""
     exemption = find_exemption(request, "code")
     if exemption is None:
         return False
@@ -79,7 +80,7 @@ def _spend_exemption(request: HttpRequest) -> bool:
 @never_cache
 @require_http_methods(["GET", "POST"])
 def page(request: HttpRequest) -> HttpResponse:
-    """Show the challenge, or check its solution and grant the pass."""
+    """Show the challenge, or check its solution and grant the exemption."""
     decision = _check_challenge_limit(request)
     if not decision.allowed:
         return _render_refusal(request, decision)
@@ -120,7 +121,7 @@ def wait(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def waited(request: HttpRequest) -> HttpResponse:
-    """Grant the pass to a browser that has waited long enough.
+    """Grant the exemption to a browser that has waited long enough.
 
     A form is sent here by its button. When it comes too early, the page for the remaining wait is
     shown.
@@ -157,7 +158,7 @@ def _render_wait(request: HttpRequest, proof: str, seconds: int) -> HttpResponse
 
 
 def _grant_exemption(request: HttpRequest, limit: int) -> HttpResponse:
-    """Store a pass of `limit` requests a minute in the session, and continue at the refused page.
+    """Store an exemption of `limit` requests a minute, and continue at the refused page.
 
     With a refused form, status 307 makes browsers and HTMX send the same body to the step.
     """

@@ -2,7 +2,7 @@
 
 One round trip to Redis checks all limits of a request: those of its client and, when the request is
 about a phone, those of the phone. Only when these refuse it are others tried: a venue's network has
-a higher limit, and a browser that has passed a challenge has limits of its own.
+a higher limit, and a browser that has solved a challenge has limits of its own.
 
 Failures are counted after the response, by django-ratelimit. When a route's allowance is used up, a
 block key is set in Redis; the round trip of the next request reads that key too.
@@ -224,7 +224,7 @@ def venue_limits(request: HttpRequest, check: LimitCheck) -> RequestLimits | Non
 
 
 def challenge_limits(request: HttpRequest, check: LimitCheck) -> RequestLimits | None:
-    """Return the limits of a browser that has passed the challenge for this refusal, else None."""
+    """Return the limits of a browser that has solved the challenge for this refusal, else None."""
     exemption = find_exemption(request, challenge_purpose(check))
     if exemption is None:
         return None

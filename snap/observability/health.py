@@ -36,11 +36,11 @@ worker_checks: list[Callable[[], bool]] = []
 _worker_results: LocalCache[str, bool] = LocalCache(size=1, seconds=lambda: WORKER_CHECK_SECONDS)
 
 
-@unlimited("A constant answer for supervisors, which ask often and from few addresses.")
+@unlimited("A constant response for supervisors, which ask often and from few addresses.")
 @never_cache
 @require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
-    """Return 200 while this process answers. No server is asked."""
+    """Return 200 while this process responds. It queries no server."""
     return HttpResponse("ok", content_type="text/plain")
 
 
@@ -52,7 +52,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
 
     Level 2 also means that no worker processes what is due: the sweeper does so some seconds later.
     Each call asks both servers, which takes about 5 ms and at most 4.5 s. `breaker` is the
-    database's breaker in the process that answers. `breakers` are the worst states of all breakers
+    database's breaker in the process that responds. `breakers` are the worst states of all breakers
     over all processes.
     """
     database = database_responds()
@@ -83,7 +83,7 @@ def _word(is_there: bool) -> str:
 
 
 def service_level(*, database: bool, queue: bool, journal: bool) -> int:
-    """Return the level of service, by what is there."""
+    """Return the level of service that the available parts allow (docs/reference.md)."""
     if database and queue:
         return NORMAL
     if database:
@@ -114,7 +114,7 @@ def workers_respond() -> bool:
 
 
 def redis_responds() -> bool:
-    """Return whether the broker answers within REDIS_TIMEOUT seconds."""
+    """Return whether the broker responds within REDIS_TIMEOUT seconds."""
     client = Redis.from_url(
         settings.BROKER_URL,
         socket_connect_timeout=settings.REDIS_TIMEOUT,
