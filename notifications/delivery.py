@@ -64,7 +64,7 @@ class Result(Enum):
     NOT_WANTED = auto()  # the reason for the email is gone
     REFUSED = auto()  # the address never accepts it
     FAILED = auto()  # an error of this email; another attempt may succeed
-    UNAVAILABLE = auto()  # the mail provider, the database or the network does not answer
+    UNAVAILABLE = auto()  # the mail provider, the database or the network does not respond
 
 
 @dataclass(frozen=True)

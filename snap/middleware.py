@@ -115,9 +115,9 @@ def refuse_overloaded(get_response: Handler) -> Handler:
 
 
 class DatabaseUnavailableMiddleware:
-    """Limits how long a page waits for the database, and answers 503 when it is away.
+    """Limits how long a page waits for the database, and returns 503 when it is away.
 
-    It also answers 503 when all slots for expensive work are taken (snap.resilience.slots). The
+    It also returns 503 when all slots for expensive work are taken (snap.resilience.slots). The
     pages that guests need have their own emergency fallback, so they do not get here.
     """
 
@@ -131,7 +131,7 @@ class DatabaseUnavailableMiddleware:
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         if isinstance(error, (OperationalError, InterfaceError, DatabaseUnavailableError)):
             log.error("database_unavailable", extra={"error": type(error).__name__})
-            # A commit whose answer was lost, or an earlier commit, may have stored something.
+            # A commit whose response was lost, or an earlier commit, may have stored something.
             return unavailable(request, is_unsure=request.method not in SAFE_METHODS)
         if isinstance(error, BusyError):
             log.warning("slots_taken", extra={"work": str(error)})

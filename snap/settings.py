@@ -142,7 +142,7 @@ DATABASE_STATEMENT_TIMEOUT = env.int("DATABASE_STATEMENT_TIMEOUT", default=5_000
 
 # Seconds that any process waits for one response of PostgreSQL before it counts as away.
 DATABASE_SILENCE_TIMEOUT = env.float("DATABASE_SILENCE_TIMEOUT", default=8.0)
-# Seconds that one page waits for PostgreSQL in all. Then it answers 503.
+# Seconds that one page waits for PostgreSQL in all. Then it returns 503.
 DATABASE_PAGE_SECONDS = env.float("DATABASE_PAGE_SECONDS", default=5.0)
 # Seconds that a page or call with an emergency form waits for PostgreSQL in all. Then it goes on at
 # level 3.

@@ -20,7 +20,7 @@ from snap.observability.logs import describe_error
 log = logging.getLogger(__name__)
 
 # An entry that cannot be imported yet is postponed, by a time that doubles up to the maximum. While
-# the database answers, an entry that was postponed MAX_POSTPONES times uses up an attempt.
+# the database responds, an entry that was postponed MAX_POSTPONES times uses up an attempt.
 MIN_POSTPONE_SECONDS = 0.5
 MAX_POSTPONE_SECONDS = 30.0
 MAX_POSTPONES = 12
@@ -111,7 +111,7 @@ def _drain_entry(journal: Journal, stored: StoredEntry) -> bool:
 
 
 def _database_responds() -> bool:
-    """Return whether the database answers on a new connection."""
+    """Return whether the database responds on a new connection."""
     try:
         connection.close()
         with connection.cursor() as cursor:

@@ -2,7 +2,7 @@
 
 Their contract is docs/reference.md, JSON API.
 
-While the database is away they answer 503: accounts cannot be looked up, and the journal takes
+While the database is away they return 503: accounts cannot be looked up, and the journal takes
 registrations only with a request for a place.
 """
 

@@ -12,12 +12,12 @@ from snap.resilience.breaker import Breaker
 from snap.resilience.connections import BoundedConnection, deadline
 from snap.resilience.recovery import RecoveryChannel
 
-# Seconds that the probe waits for a connection, and then for an answer: psycopg's minimum.
+# Seconds that the probe waits for a connection, and then for a response: psycopg's minimum.
 PROBE_SECONDS = 2
 
 
 def database_responds() -> bool:
-    """Return whether PostgreSQL answers over a new connection.
+    """Return whether PostgreSQL responds over a new connection.
 
     The pool could return a connection from before a failure. Takes up to 4 seconds.
     """
@@ -47,7 +47,7 @@ connections.on_silence.append(database_breaker.suspect)
 
 
 class DatabaseUnavailableError(Exception):
-    """The database did not answer before the deadline, or the breaker is open."""
+    """The database did not respond before the deadline, or the breaker is open."""
 
 
 @contextmanager
@@ -68,6 +68,6 @@ def guarded_database() -> Iterator[None]:
         connection.close()
         raise DatabaseUnavailableError(type(error).__name__) from error
     except BaseException:
-        database_breaker.succeeded()  # The database answered; the error has another cause.
+        database_breaker.succeeded()  # The database responded; the error has another cause.
         raise
     database_breaker.succeeded()
