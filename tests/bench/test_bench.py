@@ -104,12 +104,12 @@ def test_percentiles_and_medians() -> None:
 
 
 @pytest.mark.parametrize(
-    ("measured", "verdict"), [(150.0, "met"), (149.0, "**missed**"), (None, "not measured")]
+    ("measured", "status"), [(150.0, "met"), (149.0, "**missed**"), (None, "not measured")]
 )
-def test_a_goal_is_met_by_its_figure(measured: float | None, verdict: str) -> None:
+def test_a_goal_is_met_by_its_figure(measured: float | None, status: str) -> None:
     goal = Goal("rate", lambda m: m["journeys"]["rate"], 150, "/s", at_least=True)
     part = {} if measured is None else {"rate": measured}
-    assert goal.verdict({"journeys": part})[1] == verdict
+    assert goal.compare({"journeys": part})[1] == status
 
 
 def test_the_document_depends_only_on_the_figures(tmp_path: Path) -> None:
