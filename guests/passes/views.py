@@ -19,7 +19,7 @@ from guests.passes.holders import SIGNATURE_FIELD, has_link, is_holder, open_lin
 from guests.qr.codes import image_name, image_url, store_image
 from snap.limits.policy import PAGES, limited, unlimited
 from snap.pages import page_path
-from snap.resilience.database import DatabaseAwayError, guarded_database
+from snap.resilience.database import DatabaseUnavailableError, guarded_database
 
 ONE_YEAR = 31_536_000  # seconds
 IMAGES_ARE_CHEAP = (
@@ -36,7 +36,7 @@ def guest_pass(request: HttpRequest, token: str) -> HttpResponse:
     try:
         with guarded_database():
             return _render_pass(request, token)
-    except DatabaseAwayError:
+    except DatabaseUnavailableError:
         if response := _render_mirrored_pass(request, token):
             return response
         raise

@@ -147,7 +147,7 @@ class PlaceSerializer(serializers.Serializer[Any]):
         return clean_name(typed, MAX_FULL_NAME_LENGTH)
 
 
-def read_body(
+def validate_body(
     serializer_class: type[serializers.Serializer[Any]], request: Request
 ) -> dict[str, Any]:
     """Return the validated body of a call. Raises APIException for a bad one."""
@@ -164,7 +164,7 @@ def read_place(request: Request, account_id: int) -> dict[str, Any]:
     PermissionDenied `not_yours` when the body names another account.
     """
     key = read_idempotency_key(request)
-    data = read_body(PlaceSerializer, request)
+    data = validate_body(PlaceSerializer, request)
     if data.get("client_user_id") not in {None, "", str(account_id)}:
         raise PermissionDenied(code="not_yours")
     return data | {"idempotency_key": key}
@@ -244,7 +244,7 @@ class PlaceDataSerializer(serializers.Serializer[Any]):
 
 
 class TicketDataSerializer(serializers.Serializer[Any]):
-    """What there is to say about a request: its place, its place in line, or why there is none."""
+    """The place of a request, its position in the line, or the reason why it has no place."""
 
     id = serializers.IntegerField(required=False)
     qr_code_url = serializers.CharField(required=False)
@@ -264,7 +264,7 @@ class PhoneCheckedSerializer(ResponseSerializer):
 
     exists = serializers.BooleanField()
     userId = serializers.IntegerField(
-        allow_null=True, help_text="Null for everybody but the phone's own account."
+        allow_null=True, help_text="Null unless the phone's own account is signed in."
     )
     source = serializers.ChoiceField(["cache", "database"])  # type: ignore[assignment]
 

@@ -25,7 +25,7 @@ from promo.refusals import REFUSALS
 from promo.sockets.consumers import ticket_message
 from snap.api_errors import DEFAULT_ERRORS
 from snap.celery import app
-from snap.observability.health import level
+from snap.observability.health import service_level
 from tests import settings_reference
 from tests.docs.reference_tables import ROOT, assert_same, codes_in, table_of, tables_with
 
@@ -212,7 +212,7 @@ def test_every_level_is_on_the_page() -> None:
     documented = [row["Level"] for row in table_of("Emergency levels", "Level").rows]
     in_code = set()
     for database, queue, journal in product([True, False], repeat=3):
-        in_code.add(str(level(database=database, queue=queue, journal=journal)))
+        in_code.add(str(service_level(database=database, queue=queue, journal=journal)))
     assert_same("Emergency levels", documented, in_code)
 
 
