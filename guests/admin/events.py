@@ -14,7 +14,6 @@ from django.http import HttpRequest, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import path
 from django.utils.cache import add_never_cache_headers
-from django.utils.formats import date_format
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
@@ -25,6 +24,7 @@ from guests.exports import guest_list_lines
 from guests.models import Event, EventPromoter, Guest
 from guests.posters import PosterField, stored_poster
 from guests.requests.places import events_with_unfilled_places, fill_free_places
+from guests.templatetags.event_time import plain_event_time
 from snap.admin import ChangedFieldsAdmin, log_changes
 from snap.error_pages import too_many_requests
 from snap.limits.counters import acquire
@@ -187,7 +187,8 @@ class EventAdmin(ChangedFieldsAdmin):
     @admin.display(description=_("starts at"), ordering="starts_at")
     def starts(self, event: Event) -> str:
         local = event.local_start
-        return f"{date_format(local, 'SHORT_DATE_FORMAT')} {local:%H:%M} {local.tzname()}"
+        start = plain_event_time(local, "SHORT_DATE_FORMAT")
+        return f"{start.day} {start.time} {local.tzname()}"
 
     @admin.display(description=_("list"))
     def list_state(self, event: Event) -> str:
