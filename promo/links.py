@@ -23,7 +23,7 @@ class PromoLink:
     team: Team | None
     # Rendered pages for visitors without a session, by language, list state and seconds until the
     # list opens. They expire with the link.
-    pages: dict[tuple[str, str, int], str] = field(default_factory=dict, compare=False)
+    pages: dict[tuple[str, Event.ListState, int], str] = field(default_factory=dict, compare=False)
     # The URLs of the steps. Templates use each several times.
     step_urls: dict[str, str] = field(default_factory=dict, compare=False)
 

@@ -32,13 +32,6 @@ from snap.limits.layers import Layer
 from snap.observability.logs import describe_error
 
 log = logging.getLogger(__name__)
-LIST_STATES = {
-    "open": _("open"),
-    "full": _("full"),
-    "not_open_yet": _("not open yet"),
-    "closed": _("closed"),
-    "cancelled": _("cancelled"),
-}
 
 
 class EventForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -192,7 +185,7 @@ class EventAdmin(ChangedFieldsAdmin):
 
     @admin.display(description=_("list"))
     def list_state(self, event: Event) -> str:
-        return str(LIST_STATES[event.list_state()])
+        return str(event.list_state().label)
 
     @admin.display(description=_("places"), ordering="places_taken")
     def places(self, event: Event) -> str:

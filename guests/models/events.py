@@ -41,6 +41,15 @@ class EventQuerySet(models.QuerySet["Event"]):
 class Event(ReadAtDatabaseTime):
     """An event with one guest list."""
 
+    class ListState(models.TextChoices):
+        """The states of a list. The page of all events shows events in their order."""
+
+        OPEN = "open", _("open")
+        FULL = "full", _("full")
+        NOT_OPEN_YET = "not_open_yet", _("not open yet")
+        CLOSED = "closed", _("closed")
+        CANCELLED = "cancelled", _("cancelled")
+
     slug = models.CharField(_("address"), max_length=60, unique=True, validators=[code_validator])
     title = models.CharField(_("title"), max_length=120)
     description = models.TextField(_("description"), max_length=2000, blank=True)
@@ -133,22 +142,21 @@ class Event(ReadAtDatabaseTime):
     def places_left(self) -> int:
         return max(0, self.capacity - self.places_taken)
 
-    def list_state(self, now: datetime | None = None) -> str:
-        """Return the list's state: open, full, not_open_yet, closed or cancelled.
+    def list_state(self, now: datetime | None = None) -> ListState:
+        """Return the list's state at a time, by default the database's.
 
-        `now` defaults to the database's time. A full list still takes requests when the event has a
-        waiting list.
+        A full list still takes requests when the event has a waiting list.
         """
         now = now or self.database_now
         if self.cancelled_at:
-            return "cancelled"
+            return self.ListState.CANCELLED
         if now >= min(self.list_closes_at, self.ends_at):
-            return "closed"
+            return self.ListState.CLOSED
         if now < self.list_opens_at:
-            return "not_open_yet"
+            return self.ListState.NOT_OPEN_YET
         if self.places_left == 0:
-            return "full"
-        return "open"
+            return self.ListState.FULL
+        return self.ListState.OPEN
 
     def is_over(self) -> bool:
         return self.ends_at <= self.database_now

@@ -9,7 +9,7 @@ from django.conf import settings
 
 from guests.models import Event, GuestRequest
 from guests.qr.codes import image_url, make_token, pass_url
-from guests.requests.tickets import Ticket, ticket_of
+from guests.requests.tickets import Ticket, TicketState, ticket_of
 from tests.bench.bench import Bench, open_event
 from tests.bench.figures import Figures, milliseconds, under
 from tests.bench.people import make_accounts, make_waiting_requests, sessions_of
@@ -49,7 +49,7 @@ def _created(ticket: Ticket) -> Ticket:
     token = make_token()
     return replace(
         ticket,
-        state="created",
+        state=TicketState.CREATED,
         position=None,
         guest_id=1,
         qr_code_url=image_url(token),
