@@ -97,7 +97,7 @@ def open_link(event_slug: str, promoter_code: str) -> PromoLink:
         _cached_links.set(key, cached)
     loaded_at, link = cached
     event = copy(link.event)
-    event.read_at = event.database_now + timedelta(seconds=now - loaded_at)
+    event.database_now += timedelta(seconds=now - loaded_at)
     return replace(link, event=event)
 
 

@@ -1,7 +1,7 @@
 """Events in admin."""
 
 import logging
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.conf import settings
@@ -22,6 +22,7 @@ from guests import audit
 from guests.admin.base import MAX_SHOWN, acting_user, count_related, link_to
 from guests.exports import guest_list_lines
 from guests.models import Event, EventPromoter, Guest
+from guests.models.events import EventQuerySet
 from guests.posters import PosterField, stored_poster
 from guests.requests.places import events_with_unfilled_places, fill_free_places
 from guests.templatetags.event_time import plain_event_time
@@ -116,8 +117,8 @@ class EventAdmin(ChangedFieldsAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
         waiting = Guest.objects.filter(event=OuterRef("pk"), state=Guest.State.WAITING)
-        events: QuerySet[Event] = super().get_queryset(request)
-        return events.annotate(waiting_count=count_related(waiting, "event"))
+        events = cast("EventQuerySet", super().get_queryset(request))
+        return events.with_database_time().annotate(waiting_count=count_related(waiting, "event"))
 
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None

@@ -135,10 +135,12 @@ class Mirror:
             return None
         (row,) = rows
         event = _build_event(row)
-        now = timezone.now()
-        if event.ends_at <= now or datetime.fromisoformat(row["synced_at"]) < now - MAX_AGE:
+        event.database_now = timezone.now()
+        oldest = event.database_now - MAX_AGE
+        if event.is_over() or datetime.fromisoformat(row["synced_at"]) < oldest:
             return None
         request = _build_request(row, event, _build_account(row))
+        request.database_now = event.database_now
         position = self._position(request.guest)
         return MirroredTicket(
             request, request.guest, position, row["session_hashes"], row["synced_at"]

@@ -11,17 +11,13 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
-from guests.models.clock import ReadAtDatabaseTime
+from guests.models.clock import DatabaseTimeQuerySet, ReadAtDatabaseTime
 from guests.models.validators import code_validator, validate_networks, validate_time_zone
 
 
-class EventQuerySet(models.QuerySet["Event"]):
+class EventQuerySet(DatabaseTimeQuerySet["Event"]):
     def published(self) -> Self:
         return self.filter(is_published=True)
-
-    def with_database_time(self) -> Self:
-        """Add the database's time, by which `list_state` and `is_over` then go."""
-        return self.annotate(read_at=Now())
 
     def listed(self) -> Self:
         """Keep published events that are not over, ordered by start."""

@@ -38,7 +38,7 @@ def _crowd(bench: Bench, event: Event, size: int) -> Figures:
     accounts = make_accounts(size)
     tickets = make_waiting_requests(event, accounts)
     sessions = sessions_of(accounts)
-    pending = GuestRequest.objects.filter(event=event).select_related("event", "guest", "account")
+    pending = GuestRequest.objects.filter(event=event).with_ticket_details()
     pushes = [_created(ticket_of(request)) for request in pending]
     holders = [(tickets[account], sessions[account]) for account in accounts]
     return asyncio.run(_measure(bench, holders, pushes))
