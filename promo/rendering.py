@@ -34,7 +34,7 @@ RESTARTED = "again"
 CSRF_PLACEHOLDER, PATH_PLACEHOLDER = "csrf-of-each-visitor", "address-of-each-visitor"
 
 # The order of events on the page of all events.
-LIST_STATES = ["open", "full", "not_open_yet", "closed", "cancelled"]
+EVENT_ORDER = list(Event.ListState)
 
 
 class HtmxRequest(HttpRequest):
@@ -55,7 +55,7 @@ def render_events(
     def rank(event: Event) -> int:
         if event.pk in places:
             return -1
-        return LIST_STATES.index(event.list_state())
+        return EVENT_ORDER.index(event.list_state())
 
     events_with_places = [(event, places.get(event.pk, "")) for event in sorted(events, key=rank)]
     return render(request, "promo/events.html", {"events": events_with_places})
@@ -76,7 +76,7 @@ def render_event(request: HttpRequest, link: PromoLink, ticket: dict[str, Any]) 
     return HttpResponse(page.replace(PATH_PLACEHOLDER, escape(request.get_full_path())))
 
 
-def _shared_page(link: PromoLink, list_state: str, opens_in: int) -> str:
+def _shared_page(link: PromoLink, list_state: Event.ListState, opens_in: int) -> str:
     """Return the page of an event for all visitors without a session, with placeholders.
 
     It is rendered once for each link, language and state, without a request: it contains nothing of
@@ -92,7 +92,7 @@ def _shared_page(link: PromoLink, list_state: str, opens_in: int) -> str:
     return page
 
 
-def _event_context(link: PromoLink, list_state: str, opens_in: int) -> dict[str, Any]:
+def _event_context(link: PromoLink, list_state: Event.ListState, opens_in: int) -> dict[str, Any]:
     form = PhoneForm()
     focus_first_field(form)
     return {

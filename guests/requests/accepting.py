@@ -163,9 +163,9 @@ def check_list_takes_requests(event: Event, at: datetime | None = None) -> None:
     Codes: `not_open_yet`, `closed`, `cancelled`, or `list_full` without a waiting list.
     """
     state = event.list_state(at)
-    if state == "full":
+    if state == Event.ListState.FULL:
         if event.has_waiting_list:
             return
         raise GuestError("list_full")
-    if state != "open":
+    if state != Event.ListState.OPEN:
         raise GuestError(state)

@@ -27,6 +27,7 @@ from accounts.forms import (
 )
 from accounts.phones import MAX_TYPED_LENGTH, PhoneError
 from guests.models import Event
+from guests.requests.tickets import TicketState
 from promo.request_data import read_phone
 from snap.api_errors import ErrorCodeField
 
@@ -34,19 +35,6 @@ from snap.api_errors import ErrorCodeField
 MAX_ID = 2**63 - 1
 KEY_HEADER = "Idempotency-Key"
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,64}")
-
-TICKET_STATES = [
-    "processing",
-    "queued",
-    "created",
-    "unproven",
-    "waitlisted",
-    "refused",
-    "cancelled",
-    "failed",
-    "by_email",
-    "registered_elsewhere",
-]
 
 # Requests ----------------------------------------------------------------------------------------
 
@@ -216,9 +204,7 @@ class EventDataSerializer(serializers.Serializer[Any]):
     startsAt = IsoDateTimeField(source="local_start")
     endsAt = IsoDateTimeField(source="local_end")
     timeZone = serializers.CharField(source="time_zone")
-    listState = serializers.ChoiceField(
-        ["open", "full", "not_open_yet", "closed", "cancelled"], source="list_state"
-    )
+    listState = serializers.ChoiceField(Event.ListState.values, source="list_state")
     url = serializers.SerializerMethodField()
 
     def get_url(self, event: Event) -> str:
@@ -313,5 +299,5 @@ class EndedSerializer(ResponseSerializer):
 class StateSerializer(ResponseSerializer):
     """The present state of a ticket."""
 
-    state = serializers.ChoiceField(TICKET_STATES)
+    state = serializers.ChoiceField([state.value for state in TicketState])
     data = TicketDataSerializer(allow_null=True)  # type: ignore[assignment]

@@ -18,7 +18,7 @@ from django.utils.translation.trans_real import (
 
 from accounts.models import sockets_of
 from accounts.sessions import SESSION_ID_KEY
-from guests.requests.tickets import Ticket, push_group
+from guests.requests.tickets import Ticket, TicketState, push_group
 from promo.emergency import QUEUED_SECONDS, session_has_ticket
 from promo.limits.middleware import allows_handshake
 from promo.refusals import code_of_ticket, refusal_text
@@ -189,21 +189,21 @@ class UpdatesConsumer(TicketConsumer):
 def ticket_message(ticket: Ticket, wait: int) -> dict[str, Any]:
     """Return the JSON message for a state (docs/reference.md, Websockets); `wait` in seconds."""
     match ticket.state:
-        case "created":
+        case TicketState.CREATED:
             data = {"id": ticket.guest_id, "qr_code_url": ticket.qr_code_url}
             return {"type": "guest_created", "success": True, "data": data}
-        case "waitlisted":
+        case TicketState.WAITLISTED:
             data = {"position": ticket.position}
             return {"type": "guest_waitlisted", "success": True, "data": data}
-        case "refused" | "cancelled" | "failed" | "unproven" | "by_email" | "registered_elsewhere":
-            code = code_of_ticket(ticket)
-            error = refusal_text(code)
-            return {"type": "guest_creation_failed", "success": False, "error": error, "code": code}
-        case _:
+        case TicketState.PROCESSING | TicketState.QUEUED:
             message = {"type": "guest_processing", "estimated_completion": wait}
             if ticket.position:
                 message["position"] = ticket.position
             return message
+        case _:
+            code = code_of_ticket(ticket)
+            error = refusal_text(code)
+            return {"type": "guest_creation_failed", "success": False, "error": error, "code": code}
 
 
 def read_session(scope: Any) -> Any:
