@@ -96,7 +96,7 @@ def open_link(event_slug: str, promoter_code: str) -> PromoLink:
         _cached_links.set(key, link)
     assert link.loaded_at is not None
     event = copy(link.event)
-    event.read_at = event.database_now + timedelta(seconds=now - link.loaded_at)
+    event.database_now += timedelta(seconds=now - link.loaded_at)
     return replace(link, event=event)
 
 

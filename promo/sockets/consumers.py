@@ -26,7 +26,7 @@ from promo.sockets.messages import processing_message, ticket_message
 from promo.sockets.ticket_loader import TicketLoader
 from promo.ticket_access import FoundTicket, TicketAccess
 from snap.limits.policy import SOCKETS, limited
-from snap.resilience.database import DatabaseAwayError
+from snap.resilience.database import DatabaseUnavailableError
 
 NORMAL_CLOSE = 1000
 # Tells a page to request its ticket now; static/js/ticket.js knows the word.
@@ -90,7 +90,7 @@ class TicketConsumer(AsyncWebsocketConsumer):
         ticket_id = UUID(self.ticket_id)
         try:
             return await ticket_loader.find(ticket_id, session)
-        except DatabaseAwayError:
+        except DatabaseUnavailableError:
             if session_has_ticket(session, ticket_id):
                 return FoundTicket(TicketAccess.GIVEN)
             return FoundTicket(TicketAccess.NOTHING)

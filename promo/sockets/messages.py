@@ -6,7 +6,7 @@ They are typed dictionaries, which mypy checks where they are built.
 from typing import Literal, NotRequired, TypedDict
 
 from guests.refusals import refusal_text
-from guests.requests.tickets import Ticket
+from guests.requests.tickets import Ticket, TicketState
 
 
 class GuestProcessing(TypedDict):
@@ -51,18 +51,18 @@ Message = GuestProcessing | GuestCreated | GuestWaitlisted | GuestCreationFailed
 def ticket_message(ticket: Ticket, wait: int) -> Message:
     """Return the message for a ticket's state; `wait` in seconds."""
     match ticket.state:
-        case "created":
+        case TicketState.CREATED:
             guest: Pass = {"id": ticket.guest_id, "qr_code_url": ticket.qr_code_url}
             return {"type": "guest_created", "success": True, "data": guest}
-        case "waitlisted":
+        case TicketState.WAITLISTED:
             place: PlaceInLine = {"position": ticket.position}
             return {"type": "guest_waitlisted", "success": True, "data": place}
-        case "refused" | "cancelled" | "failed" | "unproven" | "by_email" | "registered_elsewhere":
+        case TicketState.PROCESSING | TicketState.QUEUED:
+            return processing_message(wait, ticket.position)
+        case _:
             code = ticket.refusal_code
             error = refusal_text(code)
             return {"type": "guest_creation_failed", "success": False, "error": error, "code": code}
-        case _:
-            return processing_message(wait, ticket.position)
 
 
 def processing_message(wait: int, position: int | None = None) -> GuestProcessing:

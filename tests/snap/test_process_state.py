@@ -79,8 +79,8 @@ STATES: dict[str, tuple[Callable[[], Any], Callable[[], int]]] = {
         lambda: counters._script_hash.cache_info().currsize,
     ),
     "snap/limits/counters.py:breaker": (
-        lambda: open_breaker(counters.breaker),
-        lambda: int(counters.breaker.state != "closed"),
+        lambda: open_breaker(counters.limits_breaker),
+        lambda: int(counters.limits_breaker.state != "closed"),
     ),
     "snap/limits/counters.py:local_counters": (
         lambda: counters.acquire_locally([layers.Layer("ip", "a", 1)]),
@@ -91,8 +91,8 @@ STATES: dict[str, tuple[Callable[[], Any], Callable[[], int]]] = {
         lambda: layers.hash_of.cache_info().currsize,
     ),
     "snap/resilience/database.py": (
-        lambda: open_breaker(database.breaker),
-        lambda: int(database.breaker.state != "closed"),
+        lambda: open_breaker(database.database_breaker),
+        lambda: int(database.database_breaker.state != "closed"),
     ),
 }
 
