@@ -4,8 +4,8 @@ BIN := .venv/bin
 
 .PHONY: run logs test faults load bench metrics settings lint types security requirements
 
-# Where this is set, as in many images, each process would compile all that it imports anew, for two
-# thirds of its start. Packages are compiled when they are installed, ours when they are imported.
+# If PYTHONDONTWRITEBYTECODE is set, as in many images, every process compiles its imports again. That
+# is two thirds of its start. Packages are compiled at their installation, our modules at their import.
 export PYTHONDONTWRITEBYTECODE =
 
 .venv/.run: requirements.txt
