@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run logs test faults load bench metrics settings lint types security requirements
+.PHONY: run logs dev test faults load bench metrics settings lint types security requirements
 
 # If PYTHONDONTWRITEBYTECODE is set, as in many images, every process compiles its imports again. That
 # is two thirds of its start. Packages are compiled at their installation, our modules at their import.
@@ -21,6 +21,9 @@ export PYTHONDONTWRITEBYTECODE =
 	@echo "Installing the packages for tests and checks into .venv"
 	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements-dev.txt
 	@touch $@
+
+# For `.venv/bin/python -m pytest`. Every other target that needs these packages installs them itself.
+dev: .venv/.dev
 
 # `make run VERBOSE=1` shows all logs; `make run WITHOUT=web` leaves a process to another terminal.
 run: .venv/.run
