@@ -222,7 +222,7 @@ def _refusal_of(event: Event, *, is_phone_taken: bool) -> str:
         return "cancelled"
     if is_phone_taken:
         return "phone_on_list"
-    if event.places_left == 0 and not event.has_waiting_list:
+    if event.is_full_without_waiting_list:
         return "list_full"
     return ""
 
