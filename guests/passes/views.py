@@ -11,8 +11,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from accounts.sessions import remembered_account
-from guests.emergency.access import known_account
 from guests.emergency.mirror import get_mirror
+from guests.emergency.sessions import known_account
 from guests.models import Event, Guest
 from guests.passes.holders import has_link, is_holder
 from guests.qr.codes import image_name, image_url, store_image
