@@ -46,7 +46,8 @@ INTRODUCTION = """\
 
 SNAP reads its settings from environment variables. A variable that is not set is read from the
 file `var/env`, which `make run` writes. Variables whose default is "required" must be set. Default
-paths are relative to the checkout.
+paths are relative to the checkout. Variables of make, as in `make test SLOW=1`, are not settings:
+the Makefile explains them.
 """
 
 
