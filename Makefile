@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run logs test faults load bench metrics settings lint types security requirements
+.PHONY: run logs test faults load bench metrics settings translations lint types security requirements
 
 # Where this is set, as in many images, each process would compile all that it imports anew, for two
 # thirds of its start. Packages are compiled when they are installed, ours when they are imported.
@@ -61,6 +61,10 @@ metrics: .venv/.dev
 # Writes docs/settings.md from the comments in snap/settings.py and the Procfile.
 settings: .venv/.dev
 	$(BIN)/python -m tests.settings_reference
+
+# Compiles the translations: writes the django.mo of each app from its django.po.
+translations: .venv/.dev
+	$(BIN)/python -m tests.catalogues
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
