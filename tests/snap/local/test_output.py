@@ -42,7 +42,7 @@ def test_usual_lines_go_to_the_logs_only(
     output: Output, logs: LogFiles, capfd: pytest.CaptureFixture[str]
 ) -> None:
     feed(output, "Started worker-1", "[WARNING] Configuration allows spawning up to 512 threads")
-    output.show_events()
+    output.print_pending_errors()
     assert shown(capfd) == []
     assert logs.path("web").read_text() == "Started worker-1\n"
     assert logs.path("all").read_text() == "web    | Started worker-1\n"
@@ -52,7 +52,7 @@ def test_an_error_with_its_traceback_is_one_sentence(
     output: Output, logs: LogFiles, capfd: pytest.CaptureFixture[str]
 ) -> None:
     feed(output, ERROR, *TRACEBACK)
-    output.show_events()
+    output.print_pending_errors()
     assert shown(capfd) == [
         "web logged an error: ValueError: boom (Internal Server Error: /promo/)"
         " (make logs ONLY=web)"
@@ -65,8 +65,8 @@ def test_an_error_without_a_traceback_is_shown_a_moment_later(
 ) -> None:
     feed(output, "[ERROR] Unexpected exit from worker-1")
     assert shown(capfd) == []
-    output.show_events()
-    output.show_events()
+    output.print_pending_errors()
+    output.print_pending_errors()
     assert shown(capfd) == [
         "web logged an error: Unexpected exit from worker-1 (make logs ONLY=web)"
     ]
@@ -100,7 +100,7 @@ def test_a_long_error_is_cut_on_the_screen(
 def test_verbose_shows_every_line(logs: LogFiles, capfd: pytest.CaptureFixture[str]) -> None:
     output = Output(logs, ["web", "worker"], verbose=True)
     feed(output, "Started worker-1", ERROR)
-    output.show_events()
+    output.print_pending_errors()
     assert capfd.readouterr().out == f"web    | Started worker-1\nweb    | {ERROR}\n"
 
 
