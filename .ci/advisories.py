@@ -24,10 +24,10 @@ def main() -> int:
     except (subprocess.TimeoutExpired, ValueError, KeyError):
         print(NOT_REACHABLE, file=sys.stderr)
         return 0
-    return verdict(packages)
+    return report_packages(packages)
 
 
-def verdict(packages: list[dict[str, object]]) -> int:
+def report_packages(packages: list[dict[str, object]]) -> int:
     """Print what was found, and return the exit code."""
     unknown = [package["name"] for package in packages if "skip_reason" in package]
     found = [package for package in packages if package.get("vulns")]

@@ -19,7 +19,7 @@ from django_otp import DEVICE_ID_SESSION_KEY
 from django_otp import login as mark_verified
 
 from accounts.forms import SecondFactorForm
-from accounts.lockout import STAFF_SIGN_IN, count_failure, refuse_sign_in
+from accounts.lockout import STAFF_SIGN_IN, count_sign_in_failure, refuse_sign_in
 from accounts.models import User
 from accounts.second_factor import confirm_device, device_of, enrolment_of, verify_code
 from accounts.sessions import (
@@ -74,7 +74,7 @@ class StaffSite(AdminSite):
         kept = browser_data_of(request.session)
         response = super().login(request, extra_context)
         if request.method == "POST" and response.status_code != 302:
-            count_failure(request)
+            count_sign_in_failure(request)
         elif request.method == "POST":
             if replaced is not None and replaced.pk != request.user.pk:
                 replaced.end_session(session_id, browser=browser)
@@ -144,7 +144,7 @@ class StaffSite(AdminSite):
 
 def begin_staff_session(request: HttpRequest) -> None:
     """Record the time of the sign-in, and discard the second factor of an earlier session."""
-    ensure_session_id(request)
+    ensure_session_id(request.session)
     request.session[SINCE_KEY] = request.session[SEEN_KEY] = int(time.time())
     request.session.pop(DEVICE_ID_SESSION_KEY, None)
 

@@ -6,9 +6,10 @@ from accounts.models import User
 
 
 class CodeBackend(BaseBackend):
-    """For sessions that began with a code or a registration. They never open admin, even of staff.
+    """Authenticates sessions that began with a code or a registration.
 
-    A code only proves a mailbox. Admin requires the password and the second factor.
+    Such a session never opens admin, even if its account is staff: a code only proves a mailbox.
+    Admin requires the password and the second factor.
     """
 
     def get_user(self, user_id: int) -> User | None:

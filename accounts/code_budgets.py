@@ -47,7 +47,7 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class Refusal:
+class BudgetRefusal:
     """A budget is used up until then. `may_solve`: a solved challenge lets the code through now."""
 
     until: datetime
@@ -81,7 +81,7 @@ def check_budgets(code: LoginCode, *, solved: bool) -> bool:
     return _is_by_stranger(code, known, now)
 
 
-def _too_many_codes(refusals: list[Refusal], now: datetime) -> AccountError:
+def _too_many_codes(refusals: list[BudgetRefusal], now: datetime) -> AccountError:
     """Return the error for the refusal that lasts longest. Without `may_solve` it counts first."""
     final = [refusal for refusal in refusals if not refusal.may_solve]
     until = max(refusal.until for refusal in final or refusals)
@@ -174,18 +174,18 @@ def _codes_of(account: User, browsers: set[str], now: datetime) -> QuerySet[Logi
     ).order_by("-created_at")
 
 
-def _refusal(budget: Budget, *, solved: bool) -> Refusal | None:
+def _refusal(budget: Budget, *, solved: bool) -> BudgetRefusal | None:
     """Return the refusal of a budget that is used up, or None. One or two queries."""
     limit = budget.solved_limit if solved else budget.limit
     since = budget.nth_newest(limit)
     if since is None:
         return None
     if solved or budget.solved_limit <= budget.limit:
-        return Refusal(since + budget.window, may_solve=False)
+        return BudgetRefusal(since + budget.window, may_solve=False)
     since_solved = budget.nth_newest(budget.solved_limit)
     if since_solved is None:
-        return Refusal(since + budget.window, may_solve=True)
-    return Refusal(since_solved + budget.window, may_solve=False)
+        return BudgetRefusal(since + budget.window, may_solve=True)
+    return BudgetRefusal(since_solved + budget.window, may_solve=False)
 
 
 def _nth_of(times: list[datetime]) -> Callable[[int], datetime | None]:

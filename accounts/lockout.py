@@ -97,7 +97,7 @@ def refuse_sign_in(request: HttpRequest) -> HttpResponse | None:
     return locked_out(request, wait)
 
 
-def count_failure(request: HttpRequest) -> None:
+def count_sign_in_failure(request: HttpRequest) -> None:
     """Count a wrong password in a browser of staff. Block it at STAFF_SIGN_IN_FAILURES."""
     browser = staff_browser(request)
     if not browser:

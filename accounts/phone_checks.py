@@ -15,8 +15,8 @@ from accounts.suspicious import hash_personal
 
 CACHE_SECONDS = 300
 
-hits = Counter("phone_check_cache_hits", "Phone checks answered from the cache")
-misses = Counter("phone_check_cache_misses", "Phone checks answered from the database")
+cache_hits = Counter("phone_check_cache_hits", "Phone checks answered from the cache")
+cache_misses = Counter("phone_check_cache_misses", "Phone checks answered from the database")
 duration = Histogram(
     "phone_verification_duration_ms",
     "Milliseconds that a phone check takes",
@@ -44,9 +44,9 @@ def forget_phone(phone: str) -> None:
 
 def _check(phone: str) -> PhoneCheck:
     if cache.get(_key(phone)) == 1:
-        hits.inc()
+        cache_hits.inc()
         return PhoneCheck(exists=True, source="cache")
-    misses.inc()
+    cache_misses.inc()
     exists = User.objects.filter(phone=phone).exists()
     if exists:
         cache.set(_key(phone), 1, CACHE_SECONDS)

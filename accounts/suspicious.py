@@ -13,7 +13,7 @@ from django.utils.crypto import salted_hmac
 
 from accounts.models import SuspiciousActivity
 from snap.addresses import normal_address
-from snap.resilience.database import breaker
+from snap.resilience.database import database_breaker
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def note_suspicious(reason: str, *, phone: str = "", address: str = "") -> None:
     if address:
         fields["address"] = _network_of(address)
     log.warning("suspicious_activity", extra=fields)
-    if breaker.state != "closed":
+    if database_breaker.state != "closed":
         return
     values = {**fields, "rows": settings.SUSPICIOUS_ROWS_AN_HOUR}
     try:

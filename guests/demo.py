@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 POSTER_SIZE = (1200, 1500)
 SCALE = 2  # Shapes are drawn larger and then reduced, which smooths their edges.
 
-ListState = Literal["open", "opens_tomorrow", "closed"]
+DemoListState = Literal["open", "opens_tomorrow", "closed"]
 Shape = Literal["rings", "sun", "bars", "tiles", "waves"]
 
 
@@ -28,7 +28,7 @@ class DemoEvent:
     description: str
     venue: str
     address: str
-    list_state: ListState
+    list_state: DemoListState
     days: int
     hour: int
     hours: int

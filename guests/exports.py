@@ -88,11 +88,11 @@ def _csv_parts(headings: list[str], rows: Iterator[list[str]], separator: str) -
     for number, row in enumerate(rows, start=1):
         write(row)
         if number % ROWS_AT_ONCE == 0:
-            yield _take(buffer)
-    yield _take(buffer)
+            yield _empty(buffer)
+    yield _empty(buffer)
 
 
-def _take(buffer: StringIO) -> str:
+def _empty(buffer: StringIO) -> str:
     """Return the text in the buffer, and empty it."""
     text = buffer.getvalue()
     buffer.seek(0)

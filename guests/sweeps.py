@@ -24,11 +24,11 @@ from guests.models import GuestRequest
 from guests.requests.accepting import wake_guests_worker
 from guests.requests.creating import create_guests_for_event
 from guests.requests.waiting_list import events_with_unfilled_places, fill_free_places
-from guests.requests.worker_health import note_workers_away
+from guests.requests.worker_health import note_workers_unavailable
 from notifications.models import Email
 from notifications.sending import send_due_emails, write_kept_outcomes
 from notifications.services import wake_emails_worker
-from snap.resilience.database import breaker
+from snap.resilience.database import database_breaker
 from snap.resilience.wakeup import WakeUp
 
 log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ def sweep_requests(is_stopping: IsStopping) -> None:
     if not _must_take_over(due, wake_guests_worker, settings.SWEEP_TAKES_OVER):
         return
     if not wake_guests_worker.is_failing():
-        note_workers_away()
+        note_workers_unavailable()
     for event_id in due.order_by().values_list("event_id", flat=True).distinct():
         while not is_stopping() and create_guests_for_event(event_id):
             log.info("sweeper_created_guests", extra={"event_id": event_id})
@@ -103,7 +103,7 @@ def sweep_emails(is_stopping: IsStopping) -> None:
 
 
 def sweep_claims(is_stopping: IsStopping) -> None:
-    """Grant claims that nobody has answered in time."""
+    """Grant claims that were not answered in time."""
     if granted := grant_unanswered_claims():
         log.info("unanswered_claims_granted", extra={"claims": granted})
 
@@ -147,7 +147,9 @@ def _must_take_over(due: QuerySet[Any], wake_worker: WakeUp, takeover_seconds: f
     wake_worker()
     if wake_worker.is_failing():
         return True
-    return not breaker.returned_within(takeover_seconds) and _is_overdue(due, takeover_seconds)
+    return not database_breaker.returned_within(takeover_seconds) and _is_overdue(
+        due, takeover_seconds
+    )
 
 
 def _is_overdue(due: QuerySet[Any], seconds: float) -> bool:

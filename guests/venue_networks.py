@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 from guests.models import Event
 from snap.local_cache import LocalCache
 from snap.resilience.connections import deadline
-from snap.resilience.database import DatabaseAwayError, guarded_database
+from snap.resilience.database import DatabaseUnavailableError, guarded_database
 
 REFRESH_SECONDS = 30.0
 READ_SECONDS = 0.5  # the deadline of the query
@@ -45,7 +45,7 @@ class VenueNetworks:
         try:
             with guarded_database(), deadline(READ_SECONDS):
                 words = " ".join(texts).split()
-        except DatabaseAwayError:
+        except DatabaseUnavailableError:
             return
         self._networks = list(map(ip_network, words))
 

@@ -33,7 +33,7 @@ PROBE_SECONDS = 2.0
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-def provider_answers() -> bool:
+def provider_responds() -> bool:
     """Return whether the mail provider accepts a connection within PROBE_SECONDS."""
     backend = get_connection()
     try:
@@ -55,7 +55,7 @@ provider = Breaker(
     f"mail_{settings.EMAIL_PROVIDER}",
     threshold=settings.BREAKER_THRESHOLD,
     pause=settings.BREAKER_PAUSE,
-    probe=provider_answers,
+    probe=provider_responds,
 )
 
 
@@ -66,7 +66,7 @@ class Result(Enum):
     NOT_WANTED = auto()  # the reason for the email is gone
     REFUSED = auto()  # the address never accepts it
     FAILED = auto()  # an error of this email; another attempt may succeed
-    UNAVAILABLE = auto()  # the mail provider, the database or the network does not answer
+    UNAVAILABLE = auto()  # the mail provider, the database or the network does not respond
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ class Email(models.Model):
     kind = models.CharField(_("kind"), max_length=50)
     cause = models.CharField(_("cause"), max_length=100)
     to = models.EmailField(_("to"))
-    # The key of the mailbox (`recipient_key`) of an email that anybody can cause.
+    # The mailbox's key (`recipient_key`) if a visitor without proof can cause the email.
     recipient = models.CharField(max_length=254, blank=True, db_default="", editable=False)
     by_stranger = models.BooleanField(db_default=False, editable=False)
     language = models.CharField(_("language"), max_length=10)

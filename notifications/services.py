@@ -35,7 +35,7 @@ TOO_MANY_FOR_RECIPIENT = "too_many_for_recipient"
 class EmailToQueue:
     """An email for the queue. `fast` puts it before the other emails.
 
-    `by_stranger` marks an email that anybody can cause without proof of the address. After
+    `by_stranger` marks an email that a visitor without proof of the address can cause. After
     EMAILS_PER_RECIPIENT of them in an hour, or twice as many if a challenge was `solved`, it is
     stored as cancelled. Not for emails that people wait for: QR codes, sign-in codes of proven
     accounts, warnings.

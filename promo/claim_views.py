@@ -124,7 +124,7 @@ def objection(request: HttpRequest, claim_id: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @guarded_database()
 def welcome(request: HttpRequest, account_id: int) -> HttpResponse:
-    """Prove an account's email by the link in its welcome email. The link signs nobody in."""
+    """Prove an account's email by the link in its welcome email. The link does not sign in."""
     account = get_object_or_404(User, pk=account_id)
     if not is_signature_for(request.GET.get("proof", ""), account, "welcome"):
         raise Http404("not a link to this account")

@@ -56,7 +56,7 @@ from promo.rendering import (
 )
 from promo.steps import step_phone
 from snap.error_pages import unavailable
-from snap.resilience.database import DatabaseAwayError, guarded_database
+from snap.resilience.database import DatabaseUnavailableError, guarded_database
 
 log = logging.getLogger(__name__)
 
@@ -78,10 +78,10 @@ def emergency_fallback(emergency_view: View[P]) -> Callable[[View[P]], View[P]]:
             try:
                 with guarded_database():
                     return view(request, *args, **kwargs)
-            except DatabaseAwayError:
-                log.warning("emergency", extra={"view": view.__name__})
+            except DatabaseUnavailableError:
+                log.warning("emergency_view_used", extra={"view": view.__name__})
             # Replace the lazy user, which would query the database.
-            request.user = known_account(request) or AnonymousUser()  # type: ignore[assignment]
+            request.user = known_account(request.session) or AnonymousUser()  # type: ignore[assignment]
             try:
                 return emergency_view(request, *args, **kwargs)
             except JournalError:
@@ -166,7 +166,7 @@ def request_access(request: HttpRequest, event: str, promoter: str) -> HttpRespo
 def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
     """Show a ticket to its own browser and account. 503 when another host may know it."""
     link = _load_link(event, "")
-    found = find_ticket(request, ticket_id, link.event)
+    found = find_emergency_ticket(request, ticket_id, link.event)
     if found is None and browser_has_ticket(request, ticket_id):
         # The ticket is in the journal of another host.
         found = queued_ticket(link.event, str(ticket_id))
@@ -178,7 +178,9 @@ def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
     return render_ticket(request, found, wait=QUEUED_SECONDS)
 
 
-def find_ticket(request: HttpRequest, ticket_id: UUID, event: Event | None = None) -> Ticket | None:
+def find_emergency_ticket(
+    request: HttpRequest, ticket_id: UUID, event: Event | None = None
+) -> Ticket | None:
     """Return a ticket from this host's mirror or journal, None when it may be on another host.
 
     The session of its account and the browser that registered it see the ticket as it was before
@@ -224,7 +226,7 @@ def sign_out(request: HttpRequest) -> HttpResponse:
     """End the session on this host now, and on other hosts when the database is back."""
     is_kept = True
     try:
-        end_session_on_this_host(request)
+        end_session_on_this_host(request.session)
     except JournalError:
         log.exception("sign_out_not_kept")
         is_kept = False

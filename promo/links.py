@@ -23,7 +23,7 @@ class PromoLink:
     team: Team | None
     # Rendered pages for visitors without a session, by language, list state and seconds until the
     # list opens. They expire with the link.
-    pages: dict[tuple[str, str, int], str] = field(default_factory=dict, compare=False)
+    pages: dict[tuple[str, Event.ListState, int], str] = field(default_factory=dict, compare=False)
     # The URLs of the steps. Templates use each several times.
     step_urls: dict[str, str] = field(default_factory=dict, compare=False)
 
@@ -97,7 +97,7 @@ def open_link(event_slug: str, promoter_code: str) -> PromoLink:
         _cached_links.set(key, cached)
     loaded_at, link = cached
     event = copy(link.event)
-    event.read_at = event.database_now + timedelta(seconds=now - loaded_at)
+    event.database_now += timedelta(seconds=now - loaded_at)
     return replace(link, event=event)
 
 

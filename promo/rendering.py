@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from functools import partial
 from math import ceil
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.forms import Form
@@ -14,6 +14,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import escape
 from django.utils.translation import get_language
+from django_htmx.middleware import HtmxDetails
 
 from accounts.forms import PhoneForm
 from accounts.phones import readable_phone
@@ -33,7 +34,13 @@ RESTARTED = "again"
 CSRF_PLACEHOLDER, PATH_PLACEHOLDER = "csrf-of-each-visitor", "address-of-each-visitor"
 
 # The order of events on the page of all events.
-LIST_STATES = ["open", "full", "not_open_yet", "closed", "cancelled"]
+EVENT_ORDER = list(Event.ListState)
+
+
+class HtmxRequest(HttpRequest):
+    """A request after HtmxMiddleware, for type checks only."""
+
+    htmx: HtmxDetails
 
 
 def render_events(
@@ -48,7 +55,7 @@ def render_events(
     def rank(event: Event) -> int:
         if event.pk in places:
             return -1
-        return LIST_STATES.index(event.list_state())
+        return EVENT_ORDER.index(event.list_state())
 
     events_with_places = [(event, places.get(event.pk, "")) for event in sorted(events, key=rank)]
     return render(request, "promo/events.html", {"events": events_with_places})
@@ -69,7 +76,7 @@ def render_event(request: HttpRequest, link: PromoLink, ticket: dict[str, Any]) 
     return HttpResponse(page.replace(PATH_PLACEHOLDER, escape(request.get_full_path())))
 
 
-def _shared_page(link: PromoLink, list_state: str, opens_in: int) -> str:
+def _shared_page(link: PromoLink, list_state: Event.ListState, opens_in: int) -> str:
     """Return the page of an event for all visitors without a session, with placeholders.
 
     It is rendered once for each link, language and state, without a request: it contains nothing of
@@ -85,7 +92,7 @@ def _shared_page(link: PromoLink, list_state: str, opens_in: int) -> str:
     return page
 
 
-def _event_context(link: PromoLink, list_state: str, opens_in: int) -> dict[str, Any]:
+def _event_context(link: PromoLink, list_state: Event.ListState, opens_in: int) -> dict[str, Any]:
     form = PhoneForm()
     focus_first_field(form)
     return {
@@ -257,4 +264,4 @@ def websocket_url(kind: str, ticket_id: str, host: str) -> str:
 
 
 def is_htmx(request: HttpRequest) -> bool:
-    return bool(getattr(request, "htmx", False))
+    return bool(cast("HtmxRequest", request).htmx)

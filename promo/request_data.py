@@ -5,6 +5,7 @@ written.
 """
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
@@ -16,15 +17,24 @@ from rest_framework.exceptions import APIException, ParseError, UnsupportedMedia
 
 from accounts.forms import parse_typed_phone
 from accounts.phones import PhoneError, parse_phone
+from snap.request_values import RequestValue
 from snap.resilience.overload import is_utf8
-
-# The attribute of a request that keeps its parsed body, or the exception that parsing raised.
-BODY_ATTRIBUTE = "json_body"
 
 
 class TooLarge(APIException):
     status_code = 413
     default_detail = _("This is too much at once.")
+
+
+@dataclass(frozen=True)
+class JsonBody:
+    """A parsed body, or the exception that parsing raised."""
+
+    value: Any = None
+    error: APIException | None = None
+
+
+_json_body: RequestValue[JsonBody] = RequestValue("json_body")
 
 
 def read_json(request: HttpRequest) -> Any:
@@ -33,15 +43,20 @@ def read_json(request: HttpRequest) -> Any:
     Raises APIException: UnsupportedMediaType for any content type but `application/json` in UTF-8,
     TooLarge past DATA_UPLOAD_MAX_MEMORY_SIZE, and ParseError for a body that is not JSON.
     """
-    if not hasattr(request, BODY_ATTRIBUTE):
-        try:
-            setattr(request, BODY_ATTRIBUTE, _parse(request))
-        except APIException as error:
-            setattr(request, BODY_ATTRIBUTE, error)
-    kept = getattr(request, BODY_ATTRIBUTE)
-    if isinstance(kept, APIException):
-        raise kept
-    return kept
+    body = _json_body.get(request)
+    if body is None:
+        body = _parse_body(request)
+        _json_body.set(request, body)
+    if body.error is not None:
+        raise body.error
+    return body.value
+
+
+def _parse_body(request: HttpRequest) -> JsonBody:
+    try:
+        return JsonBody(_parse(request))
+    except APIException as error:
+        return JsonBody(error=error)
 
 
 def _parse(request: HttpRequest) -> Any:

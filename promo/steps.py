@@ -16,14 +16,17 @@ from django.urls import Resolver404, resolve
 from django.utils.http import urlencode
 
 from accounts.sessions import BROWSER_KEY, ensure_browser_id
+from snap.request_values import RequestValue
 
 SIGNED_FIELD = "step"
 KEY_FIELD = "s"
 # Seconds for which a form can be sent after it was shown.
 STEP_AGE = 2 * 60 * 60
-SESSION_KEY = "steps"
+STEPS_KEY = "steps"
 # The most pairs of phone and event in one session. The oldest is dropped first.
 MAX_REMEMBERED = 8
+
+_step_phone: RequestValue[str] = RequestValue("step_phone")
 
 
 class Step(StrEnum):
@@ -58,10 +61,10 @@ def step_phone(request: HttpRequest) -> str:
 
     It is in the signed field of a form, and behind the key in the URL of a page.
     """
-    phone: str | None = getattr(request, "_step_phone", None)
+    phone = _step_phone.get(request)
     if phone is None:
         phone = _read_phone(request)
-        request._step_phone = phone  # type: ignore[attr-defined]
+        _step_phone.set(request, phone)
     return phone
 
 
@@ -81,14 +84,14 @@ def remember_phone(request: HttpRequest, event: str, phone: str) -> str:
 
     The key is valid in this browser only, for the event with this slug.
     """
-    remembered: dict[str, list[str]] = request.session.get(SESSION_KEY, {})
+    remembered: dict[str, list[str]] = request.session.get(STEPS_KEY, {})
     phone_at_event = [phone, event]
     for key, value in remembered.items():
         if value == phone_at_event:
             return _query(key)
     key = secrets.token_urlsafe(6)
     latest = list(remembered.items())[-MAX_REMEMBERED + 1 :]
-    request.session[SESSION_KEY] = {**dict(latest), key: phone_at_event}
+    request.session[STEPS_KEY] = {**dict(latest), key: phone_at_event}
     return _query(key)
 
 
@@ -109,7 +112,7 @@ def _signed_phone(request: HttpRequest) -> str:
 
 def _remembered_phone(request: HttpRequest) -> str:
     key = request.GET.get(KEY_FIELD, "")
-    phone, event = request.session.get(SESSION_KEY, {}).get(key, ("", ""))
+    phone, event = request.session.get(STEPS_KEY, {}).get(key, ("", ""))
     if event != _event_slug(request):
         return ""
     return str(phone)

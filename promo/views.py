@@ -30,20 +30,20 @@ from guests.emergency.snapshots import save_event
 from guests.exceptions import GuestError
 from guests.models import Event, GuestRequest
 from guests.requests.accepting import (
+    check_list_and_reserve_turn,
     check_list_takes_requests,
     latest_request,
     places_of,
     request_place,
-    reserve_turn,
     wake_guests_worker,
 )
 from guests.requests.creating import create_guest_now, create_guest_while_waiting
 from guests.requests.tickets import seconds_left, ticket_of
 from promo import emergency
 from promo.emergency import emergency_fallback
-from promo.limits.challenge import send_or_spend_pass
+from promo.limits.challenge import send_or_spend_exemption
 from promo.limits.policies import CODE, PHONE_CHECK, PROVE, REGISTER, TICKET
-from promo.limits.responses import render_too_many
+from promo.limits.too_many import render_too_many
 from promo.links import PromoLink, open_link
 from promo.refusals import refusal_text
 from promo.rendering import (
@@ -282,7 +282,7 @@ def _register_and_request(
     request: HttpRequest, link: PromoLink, number: str, form: RegisterForm
 ) -> tuple[User, GuestRequest]:
     """Create the account and its request in one transaction. Raises AccountError, GuestError."""
-    due_in = reserve_turn(link.event)
+    due_in = check_list_and_reserve_turn(link.event)
     with transaction.atomic():
         account = register_account(
             phone=number,
@@ -317,7 +317,7 @@ def _send_code(request: HttpRequest, link: PromoLink, account: User) -> HttpResp
         address=client_address(request),
     )
     try:
-        send_or_spend_pass(request, send)
+        send_or_spend_exemption(request, send)
     except AccountError as error:
         return _render_code_refusal(request, link, account, error)
     number = account.phone or ""

@@ -26,7 +26,7 @@ from snap.limits.policy import require_policies  # noqa: E402
 class WebSocketProtocol(WebSocketsSansIOProtocol):
     """uvicorn's protocol with three changes.
 
-    It discards its copy of the headers, an eighth of the memory of an idle socket. It answers an
+    It discards its copy of the headers, an eighth of the memory of an idle socket. It rejects an
     invalid handshake with 400, where uvicorn leaves the connection open without a response. It
     discards all messages from the page.
     """
@@ -45,8 +45,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         event.headers.clear()
 
 
-async def answer_http(scope, receive, send):  # type: ignore[no-untyped-def]
-    """Answer 426: this process serves only websockets."""
+async def reject_http(scope, receive, send):  # type: ignore[no-untyped-def]
+    """Return 426: this process serves only websockets."""
     await send(
         {"type": "http.response.start", "status": 426, "headers": [(b"upgrade", b"websocket")]}
     )
@@ -80,7 +80,7 @@ routes = URLRouter([*websocket_urlpatterns, unknown_path])
 
 application = ProtocolTypeRouter(
     {
-        "http": answer_http,
+        "http": reject_http,
         "websocket": StrictOriginValidator(routes, settings.WEBSOCKET_ORIGINS),
     }
 )

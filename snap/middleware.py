@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 
 from snap.error_pages import bad_request, too_large, unavailable, unsupported
 from snap.resilience.connections import deadline
-from snap.resilience.database import DatabaseAwayError
+from snap.resilience.database import DatabaseUnavailableError
 from snap.resilience.overload import OVERLOADED, UNREADABLE, announced_length, is_utf8
 from snap.resilience.slots import BusyError
 
@@ -114,10 +114,10 @@ def refuse_overloaded(get_response: Handler) -> Handler:
     return middleware
 
 
-class DatabaseAwayMiddleware:
-    """Limits how long a page waits for the database, and answers 503 when it is away.
+class DatabaseUnavailableMiddleware:
+    """Limits how long a page waits for the database, and returns 503 when it is away.
 
-    It also answers 503 when all slots for expensive work are taken (snap.resilience.slots). The
+    It also returns 503 when all slots for expensive work are taken (snap.resilience.slots). The
     pages that guests need have their own emergency fallback, so they do not get here.
     """
 
@@ -129,9 +129,9 @@ class DatabaseAwayMiddleware:
             return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        if isinstance(error, (OperationalError, InterfaceError, DatabaseAwayError)):
-            log.error("database_away", extra={"error": type(error).__name__})
-            # A commit whose answer was lost, or an earlier commit, may have stored something.
+        if isinstance(error, (OperationalError, InterfaceError, DatabaseUnavailableError)):
+            log.error("database_unavailable", extra={"error": type(error).__name__})
+            # A commit whose response was lost, or an earlier commit, may have stored something.
             return unavailable(request, is_unsure=request.method not in SAFE_METHODS)
         if isinstance(error, BusyError):
             log.warning("slots_taken", extra={"work": str(error)})

@@ -109,7 +109,7 @@ MIDDLEWARE = [
     "django_otp.middleware.OTPMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "snap.middleware.DatabaseAwayMiddleware",
+    "snap.middleware.DatabaseUnavailableMiddleware",
     "axes.middleware.AxesMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
@@ -125,7 +125,10 @@ TEMPLATES = [
         "DIRS": [BASE_DIR / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
-            "builtins": ["template_partials.templatetags.partials"],
+            "builtins": [
+                "template_partials.templatetags.partials",
+                "snap.templatetags.pages",
+            ],
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
@@ -142,7 +145,7 @@ DATABASE_STATEMENT_TIMEOUT = env.int("DATABASE_STATEMENT_TIMEOUT", default=5_000
 
 # Seconds that any process waits for one response of PostgreSQL before it counts as away.
 DATABASE_SILENCE_TIMEOUT = env.float("DATABASE_SILENCE_TIMEOUT", default=8.0)
-# Seconds that one page waits for PostgreSQL in all. Then it answers 503.
+# Seconds that one page waits for PostgreSQL in all. Then it returns 503.
 DATABASE_PAGE_SECONDS = env.float("DATABASE_PAGE_SECONDS", default=5.0)
 # Seconds that a page or call with an emergency form waits for PostgreSQL in all. Then it goes on at
 # level 3.

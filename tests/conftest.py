@@ -79,8 +79,8 @@ def _fresh_servers() -> Iterator[None]:
     yield
     servers.freshen()
     servers.empty_journal()
-    limits.breaker.succeeded()
-    database.breaker.succeeded()
+    limits.limits_breaker.succeeded()
+    database.database_breaker.succeeded()
     limits.local_counters.clear()
     clear_local_caches()
 
@@ -93,9 +93,9 @@ def stoppable_database(
     own_postgresql()  # Skips the test without one.
     settings.JOURNAL_PATH = tmp_path / "journal.sqlite3"
     clear_local_caches()
-    database.breaker.succeeded()
+    database.database_breaker.succeeded()
     yield
-    database.breaker.succeeded()
+    database.database_breaker.succeeded()
     servers.freshen()
     close_old_connections()
 

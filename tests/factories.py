@@ -52,7 +52,12 @@ def make_event(**fields: Any) -> Event:
         "capacity": 50,
         "is_published": True,
     }
-    return Event.objects.create(**given | fields)
+    return with_database_time(Event.objects.create(**given | fields))
+
+
+def with_database_time(event: Event) -> Event:
+    """Return the event as the database has it now, with the database's time."""
+    return Event.objects.with_database_time().get(pk=event.pk)
 
 
 def make_team(**fields: Any) -> Team:
@@ -75,7 +80,8 @@ def make_request(
     event: Event | None = None, account: User | None = None, **fields: Any
 ) -> GuestRequest:
     """Make a pending request, which no worker has ended."""
-    return request_place(event or make_event(), account or make_account(), **fields)
+    event = with_database_time(event or make_event())
+    return request_place(event, account or make_account(), **fields)
 
 
 def make_guest(event: Event | None = None, account: User | None = None, **fields: Any) -> Guest:

@@ -29,6 +29,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from tests.helpers.generated import write_generated
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ["snap", "promo", "guests", "accounts", "notifications"]
 PRODUCT = ["manage.py", *PACKAGES]
@@ -289,7 +291,7 @@ def write_page(path: Path, trees: dict[str, list[Module]]) -> None:
         comparison=as_markdown(compare(trees)),
         packages_table=as_markdown(compare_packages(trees)),
     )
-    path.write_text(page)
+    write_generated(path, page.encode())
 
 
 def print_worst(modules: Sequence[Module], number: int) -> None:

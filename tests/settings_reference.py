@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.helpers.generated import write_generated
+
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = ROOT / "snap" / "settings.py"
 PROCFILE = ROOT / "Procfile"
@@ -246,4 +248,4 @@ def page() -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page())
+    write_generated(PAGE, page().encode())

@@ -102,9 +102,9 @@ def test_twenty_registrations_of_one_phone_are_one_account(stack: Stack) -> None
         assert response.status_code in {303, 429}, response.text[:300]
         return str(response.headers.get("location", ""))
 
-    answers = at_once(20, register)
+    responses = at_once(20, register)
     wait_for(all_have_ended)
-    assert sum("/ticket/" in response for response in answers) == 1
+    assert sum("/ticket/" in response for response in responses) == 1
     assert User.objects.filter(phone="+351961234567").count() == 1
     assert Guest.objects.count() == 1
     assert Email.objects.filter(kind="welcome").count() == 1

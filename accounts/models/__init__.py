@@ -2,7 +2,7 @@
 
 from accounts.models.blocked_phones import BlockedPhone
 from accounts.models.claims import Claim, ClaimChange
-from accounts.models.codes import LoginCode
+from accounts.models.login_codes import LoginCode
 from accounts.models.suspicious import SuspiciousActivity
 from accounts.models.users import User, UserManager, make_nonce, sockets_of
 

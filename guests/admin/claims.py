@@ -37,7 +37,7 @@ from snap.admin import LongListAdmin, ReadOnlyAdmin
 
 
 @dataclass(frozen=True)
-class Decision:
+class ClaimAction:
     """A decision about a claim: its texts, the claim's states that allow it, and the service."""
 
     label: Promise
@@ -49,7 +49,7 @@ class Decision:
 
 UNDECIDED = frozenset({"open", "objected"})
 DECISIONS = {
-    "grant": Decision(
+    "grant": ClaimAction(
         _("Grant: the claimant gets the account"),
         _(
             "The account gets the claimant's names and email. Its places go with it, under new QR"
@@ -60,14 +60,14 @@ DECISIONS = {
         UNDECIDED,
         grant_claim,
     ),
-    "refuse": Decision(
+    "refuse": ClaimAction(
         _("Refuse: nothing changes"),
         _("The account stays as it is. Both sides get an email."),
         _("Claim refused."),
         UNDECIDED,
         refuse_claim,
     ),
-    "undo": Decision(
+    "undo": ClaimAction(
         _("Undo: the holder gets the account back"),
         _(
             "The account gets the names and the email that it had before the claim. Its places go"
@@ -174,7 +174,7 @@ class ClaimAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
         return HttpResponseRedirect(reverse("admin:accounts_claim_change", args=[pk]))
 
     def _render_confirmation(
-        self, request: HttpRequest, claim: Claim, decision: Decision
+        self, request: HttpRequest, claim: Claim, decision: ClaimAction
     ) -> HttpResponse:
         context = {
             **self.admin_site.each_context(request),
@@ -269,7 +269,7 @@ class ClaimAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
         return render_history(claim.changes.all(), Claim.State, actor_names=_sides())
 
 
-def _decisions_for(state: str) -> dict[str, Decision]:
+def _decisions_for(state: str) -> dict[str, ClaimAction]:
     """Return the decisions that a claim in this state allows, by name."""
     allowed = {}
     for name, decision in DECISIONS.items():

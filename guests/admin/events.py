@@ -1,7 +1,7 @@
 """Events in admin."""
 
 import logging
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.conf import settings
@@ -14,7 +14,6 @@ from django.http import HttpRequest, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import path
 from django.utils.cache import add_never_cache_headers
-from django.utils.formats import date_format
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
@@ -23,8 +22,10 @@ from guests import audit
 from guests.admin.base import MAX_SHOWN, acting_user, count_related, link_to
 from guests.exports import guest_list_lines
 from guests.models import Event, EventPromoter, Guest
+from guests.models.events import EventQuerySet
 from guests.posters import PosterField, stored_poster
 from guests.requests.waiting_list import events_with_unfilled_places, fill_free_places
+from guests.templatetags.event_time import plain_event_time
 from snap.admin import ChangedFieldsAdmin, log_changes
 from snap.error_pages import too_many_requests
 from snap.limits.counters import acquire
@@ -32,13 +33,6 @@ from snap.limits.layers import Layer
 from snap.observability.logs import describe_error
 
 log = logging.getLogger(__name__)
-LIST_STATES = {
-    "open": _("open"),
-    "full": _("full"),
-    "not_open_yet": _("not open yet"),
-    "closed": _("closed"),
-    "cancelled": _("cancelled"),
-}
 
 
 class EventForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -123,8 +117,8 @@ class EventAdmin(ChangedFieldsAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
         waiting = Guest.objects.filter(event=OuterRef("pk"), state=Guest.State.WAITING)
-        events: QuerySet[Event] = super().get_queryset(request)
-        return events.annotate(waiting_count=count_related(waiting, "event"))
+        events = cast("EventQuerySet", super().get_queryset(request))
+        return events.with_database_time().annotate(waiting_count=count_related(waiting, "event"))
 
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
@@ -187,11 +181,12 @@ class EventAdmin(ChangedFieldsAdmin):
     @admin.display(description=_("starts at"), ordering="starts_at")
     def starts(self, event: Event) -> str:
         local = event.local_start
-        return f"{date_format(local, 'SHORT_DATE_FORMAT')} {local:%H:%M} {local.tzname()}"
+        start = plain_event_time(local, "SHORT_DATE_FORMAT")
+        return f"{start.day} {start.time} {local.tzname()}"
 
     @admin.display(description=_("list"))
     def list_state(self, event: Event) -> str:
-        return str(LIST_STATES[event.list_state()])
+        return str(event.list_state().label)
 
     @admin.display(description=_("places"), ordering="places_taken")
     def places(self, event: Event) -> str:

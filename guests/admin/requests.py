@@ -28,7 +28,16 @@ from snap.admin import LongListAdmin, ReadOnlyAdmin, log_changes
 
 @admin.register(GuestRequest)
 class GuestRequestAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
-    list_display = ["name", "phone_masked", "event", "state", "took", "attempts", "level", "why"]
+    list_display = [
+        "name",
+        "phone_masked",
+        "event",
+        "state",
+        "time_taken",
+        "attempts",
+        "level",
+        "why",
+    ]
     list_select_related = ["event"]
     list_filter = ["state", "level", "is_second_registration", "event"]
     search_fields = ["=ticket_id", "name", "phone__startswith"]
@@ -64,10 +73,10 @@ class GuestRequestAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
         return masked_phone(request.phone)
 
     @admin.display(description=_("time taken"), ordering="accepted_at")
-    def took(self, request: GuestRequest) -> str:
+    def time_taken(self, request: GuestRequest) -> str:
         """Return the time from acceptance to the end, or until now for a pending request."""
-        took = (request.ended_at or timezone.now()) - request.accepted_at
-        return f"{max(took, timedelta()).total_seconds():.1f} s"
+        time_taken = (request.ended_at or timezone.now()) - request.accepted_at
+        return f"{max(time_taken, timedelta()).total_seconds():.1f} s"
 
     @admin.display(description=_("reason"))
     def why(self, request: GuestRequest) -> str:

@@ -20,7 +20,7 @@ from snap.observability.logs import describe_error
 log = logging.getLogger(__name__)
 
 # An entry that cannot be imported yet is postponed, by a time that doubles up to the maximum. While
-# the database answers, an entry that was postponed MAX_POSTPONES times uses up an attempt.
+# the database responds, an entry that was postponed MAX_POSTPONES times uses up an attempt.
 MIN_POSTPONE_SECONDS = 0.5
 MAX_POSTPONE_SECONDS = 30.0
 MAX_POSTPONES = 12
@@ -41,7 +41,7 @@ def drain(journal: Journal) -> int:
         try:
             imported += _drain_entry(journal, stored)
         except DATABASE_UNAVAILABLE as error:
-            if not _database_answers():
+            if not _database_responds():
                 log.warning("draining_stopped", extra={"error": describe_error(error)})
                 return imported
             # Only this entry fails, for example because its account is locked for a moment.
@@ -110,8 +110,8 @@ def _drain_entry(journal: Journal, stored: StoredEntry) -> bool:
     return True
 
 
-def _database_answers() -> bool:
-    """Return whether the database answers on a new connection."""
+def _database_responds() -> bool:
+    """Return whether the database responds on a new connection."""
     try:
         connection.close()
         with connection.cursor() as cursor:

@@ -11,7 +11,7 @@ from guests.emergency.journal import get_journal
 from guests.emergency.snapshots import load_event_by_id
 from guests.models import DeadEntry, Event, Promoter, Team
 from guests.requests.accepting import check_list_takes_requests
-from guests.requests.tickets import Ticket, ticket_without_guest
+from guests.requests.tickets import Ticket, TicketState, ticket_without_guest
 
 log = logging.getLogger(__name__)
 
@@ -111,14 +111,14 @@ def find_journalled_ticket(ticket_id: UUID, event: Event | None = None) -> Journ
 
 def queued_ticket(event: Event, ticket_id: str) -> Ticket:
     """Return the ticket of a request in the journal: `queued`, which never means confirmed."""
-    return ticket_without_guest(event, ticket_id, "queued")
+    return ticket_without_guest(event, ticket_id, TicketState.QUEUED)
 
 
 def dead_ticket(event: Event, ticket_id: str, error: str) -> Ticket:
     """Return the ticket of a dead entry: `refused` for EMAIL_TAKEN, else `failed`."""
     if error == EMAIL_TAKEN:
-        return ticket_without_guest(event, ticket_id, "refused", refusal=error)
-    return ticket_without_guest(event, ticket_id, "failed")
+        return ticket_without_guest(event, ticket_id, TicketState.REFUSED, refusal=error)
+    return ticket_without_guest(event, ticket_id, TicketState.FAILED)
 
 
 def find_dead_tickets(ticket_ids: Iterable[UUID]) -> dict[UUID, Ticket]:

@@ -21,7 +21,7 @@ from accounts.models import User
 from accounts.sessions import RememberedAccount
 from guests.emergency.journal import JournalError, get_journal
 from guests.models import Event, Guest, GuestRequest
-from guests.requests.tickets import Ticket, build_ticket, ticket_without_guest
+from guests.requests.tickets import Ticket, TicketState, build_ticket, ticket_without_guest
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,8 @@ class MirroredTicket:
     def to_ticket(self) -> Ticket:
         """Return the ticket as its owner sees it."""
         if self.request.state == GuestRequest.State.PENDING and self.guest is None:
-            return ticket_without_guest(self.request.event, str(self.request.ticket_id), "queued")
+            ticket_id = str(self.request.ticket_id)
+            return ticket_without_guest(self.request.event, ticket_id, TicketState.QUEUED)
         ticket = build_ticket(self.request, self.guest, position=self.position)
         return replace(ticket, as_of=self.as_of)
 
@@ -134,10 +135,12 @@ class Mirror:
             return None
         (row,) = rows
         event = _build_event(row)
-        now = timezone.now()
-        if event.ends_at <= now or datetime.fromisoformat(row["synced_at"]) < now - MAX_AGE:
+        event.database_now = timezone.now()
+        oldest = event.database_now - MAX_AGE
+        if event.is_over() or datetime.fromisoformat(row["synced_at"]) < oldest:
             return None
         request = _build_request(row, event, _build_account(row))
+        request.database_now = event.database_now
         position = self._position(request.guest)
         return MirroredTicket(
             request, request.guest, position, row["session_hashes"], row["synced_at"]

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core import serializers
 from django.db.models import Model
+from django.utils import timezone
 
 from guests.emergency.journal import JournalError, get_journal
 from guests.models import Event, EventPromoter, Promoter, Team
@@ -111,6 +112,7 @@ def _deserialize(body: str) -> Snapshot:
         row = deserialized.object
         by_key[type(row), row.pk] = row
         if isinstance(row, Event):
+            row.database_now = timezone.now()
             events.append(row)
         elif isinstance(row, EventPromoter):
             at_event.append(row)

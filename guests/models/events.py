@@ -11,17 +11,13 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
-from guests.models.clock import ReadAtDatabaseTime
+from guests.models.clock import DatabaseTimeQuerySet, ReadAtDatabaseTime
 from guests.models.validators import code_validator, validate_networks, validate_time_zone
 
 
-class EventQuerySet(models.QuerySet["Event"]):
+class EventQuerySet(DatabaseTimeQuerySet["Event"]):
     def published(self) -> Self:
         return self.filter(is_published=True)
-
-    def with_database_time(self) -> Self:
-        """Add the database's time, by which `list_state` and `is_over` then go."""
-        return self.annotate(read_at=Now())
 
     def listed(self) -> Self:
         """Keep published events that are not over, ordered by start."""
@@ -40,6 +36,15 @@ class EventQuerySet(models.QuerySet["Event"]):
 
 class Event(ReadAtDatabaseTime):
     """An event with one guest list."""
+
+    class ListState(models.TextChoices):
+        """The states of a list. The page of all events shows events in their order."""
+
+        OPEN = "open", _("open")
+        FULL = "full", _("full")
+        NOT_OPEN_YET = "not_open_yet", _("not open yet")
+        CLOSED = "closed", _("closed")
+        CANCELLED = "cancelled", _("cancelled")
 
     slug = models.CharField(_("address"), max_length=60, unique=True, validators=[code_validator])
     title = models.CharField(_("title"), max_length=120)
@@ -138,22 +143,21 @@ class Event(ReadAtDatabaseTime):
         """Whether a request for a new place is refused with `list_full`."""
         return self.places_left == 0 and not self.has_waiting_list
 
-    def list_state(self, now: datetime | None = None) -> str:
-        """Return the list's state: open, full, not_open_yet, closed or cancelled.
+    def list_state(self, now: datetime | None = None) -> ListState:
+        """Return the list's state at a time, by default the database's.
 
-        `now` defaults to the database's time. A full list still takes requests when the event has a
-        waiting list.
+        A full list still takes requests when the event has a waiting list.
         """
         now = now or self.database_now
         if self.cancelled_at:
-            return "cancelled"
+            return self.ListState.CANCELLED
         if now >= min(self.list_closes_at, self.ends_at):
-            return "closed"
+            return self.ListState.CLOSED
         if now < self.list_opens_at:
-            return "not_open_yet"
+            return self.ListState.NOT_OPEN_YET
         if self.places_left == 0:
-            return "full"
-        return "open"
+            return self.ListState.FULL
+        return self.ListState.OPEN
 
     def is_over(self) -> bool:
         return self.ends_at <= self.database_now

@@ -8,7 +8,7 @@ from django.db import connection, models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from guests.models.clock import ReadAtDatabaseTime
+from guests.models.clock import DatabaseTimeQuerySet, ReadAtDatabaseTime
 from guests.models.events import Event
 from guests.models.guests import Guest
 from guests.models.promoters import Promoter, Team
@@ -18,7 +18,7 @@ ONE_PENDING_REQUEST = "guests_one_pending_request_per_account"
 ONE_REQUEST_PER_KEY = "guests_idempotency_key_once"
 
 
-class GuestRequestQuerySet(models.QuerySet["GuestRequest"]):
+class GuestRequestQuerySet(DatabaseTimeQuerySet["GuestRequest"]):
     def pending(self) -> Self:
         return self.filter(state=GuestRequest.State.PENDING)
 
@@ -28,7 +28,7 @@ class GuestRequestQuerySet(models.QuerySet["GuestRequest"]):
 
     def with_ticket_details(self) -> Self:
         """Load everything that a ticket needs, with the database's time."""
-        return self.select_related("event", "guest", "account").annotate(read_at=Now())
+        return self.with_database_time().select_related("event", "guest", "account")
 
 
 class GuestRequest(ReadAtDatabaseTime):
@@ -169,7 +169,7 @@ class GuestRequest(ReadAtDatabaseTime):
             stored = cursor.fetchone()
         if stored is None:
             return False
-        self.pk, self.next_attempt_at, self.accepted_at, self.read_at = stored
+        self.pk, self.next_attempt_at, self.accepted_at, self.database_now = stored
         self._state.adding = False
         return True
 

@@ -5,50 +5,65 @@ browser that opens the link stores the signature in its session, with the sessio
 signature is ignored after that session has ended, so it ends in copies of the cookie too.
 """
 
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
 from django.contrib.auth import SESSION_KEY
-from django.http import HttpRequest
 from django.utils.http import urlencode
 
-from accounts.email_links import is_link_opened, is_signature_for, signature_for
-from accounts.sessions import SESSION_ID_KEY, account_of, ensure_session_id
+from accounts.email_links import is_signature_for, signature_for
+from accounts.models import User
+from accounts.sessions import SESSION_ID_KEY, ensure_session_id
 from guests.claims.proof import prove_by_link
 from guests.models import Guest
 from guests.qr.codes import pass_url
 
+# The query parameter of the link that has the signature.
+SIGNATURE_FIELD = "proof"
 PASSES_KEY = "held_passes"
 MAX_PASSES = 8  # The session is a cookie, so its size is limited.
 
 
 def link_for_holder(guest: Guest) -> str:
     """Return the address of a guest's pass that opens it in any browser. Reads the account."""
-    query = urlencode({"proof": signature_for(guest.account, _purpose(guest))})
+    query = urlencode({SIGNATURE_FIELD: signature_for(guest.account, _purpose(guest))})
     return f"{pass_url(guest.qr_token or '')}?{query}"
 
 
-def is_holder(request: HttpRequest, guest: Guest) -> bool:
-    """Return whether a visitor may see a guest's pass. Reads the account.
+def open_link(session: MutableMapping[str, Any], guest: Guest, signature: str) -> None:
+    """Prove the email of the guest's account, and remember this browser as a holder of the pass.
 
-    Opening the link from the email also proves the account's email, and this browser is remembered
-    as a holder of the pass.
+    Call it when a person opens the link from the email. It ignores a signature that is not of this
+    pass. Reads the account.
     """
-    account = account_of(request)  # It also empties a session that has ended.
-    signature = request.GET.get("proof", "")
-    if signature and is_link_opened(request) and _is_signature(signature, guest):
+    if signature and _is_signature(signature, guest):
         prove_by_link(guest.account)
-        _remember(request, signature)
+        _remember(session, signature)
+
+
+def is_holder(
+    session: Mapping[str, Any], guest: Guest, account: User | None, signature: str
+) -> bool:
+    """Return whether a visitor may see a guest's pass. Reads the guest's account.
+
+    `account` is the one that is signed in. `signature` is that of the link, "" without one.
+    """
     if account is not None and account.pk == guest.account_id:
         return True
-    return has_link(request, guest)
+    return has_link(session, guest, signature)
 
 
-def has_link(request: HttpRequest, guest: Guest, *, session_has_ended: bool = False) -> bool:
+def has_link(
+    session: Mapping[str, Any], guest: Guest, signature: str, *, session_has_ended: bool = False
+) -> bool:
     """Return whether a visitor opens the link from the email, or opened it in this browser before.
 
-    Reads the account's id, email and ended sessions. No query.
+    `signature` is that of the link, "" without one. Reads the account's id, email and ended
+    sessions. No query.
     """
-    signatures = [request.GET.get("proof", "")]
+    signatures = [signature]
     if not session_has_ended:
-        signatures += _stored_signatures(request, guest)
+        signatures += _stored_signatures(session, guest)
     return any(_is_signature(signature, guest) for signature in signatures if signature)
 
 
@@ -56,11 +71,11 @@ def _is_signature(signature: str, guest: Guest) -> bool:
     return is_signature_for(signature, guest.account, _purpose(guest))
 
 
-def _stored_signatures(request: HttpRequest, guest: Guest) -> list[str]:
+def _stored_signatures(session: Mapping[str, Any], guest: Guest) -> list[str]:
     """Return the signatures in the session, without those that ended sessions stored."""
-    current_id = request.session.get(SESSION_ID_KEY, "")
+    current_id = session.get(SESSION_ID_KEY, "")
     signatures = []
-    for entry in request.session.get(PASSES_KEY, []):
+    for entry in session.get(PASSES_KEY, []):
         signature, _, session_id = entry.partition(" ")
         # Entries of the previous release have no session id.
         session_ids = {session_id or current_id, current_id}
@@ -69,16 +84,16 @@ def _stored_signatures(request: HttpRequest, guest: Guest) -> list[str]:
     return signatures
 
 
-def _remember(request: HttpRequest, signature: str) -> None:
+def _remember(session: MutableMapping[str, Any], signature: str) -> None:
     """Store a signature in the session, with its session id. The oldest of MAX_PASSES goes."""
-    if SESSION_KEY not in request.session:
+    if SESSION_KEY not in session:
         # A sign-in keeps this id. Without an id, the session ends with all others of its account.
-        ensure_session_id(request)
-    stored: list[str] = request.session.get(PASSES_KEY, [])
-    new = f"{signature} {request.session.get(SESSION_ID_KEY, '')}".rstrip()
+        ensure_session_id(session)
+    stored: list[str] = session.get(PASSES_KEY, [])
+    new = f"{signature} {session.get(SESSION_ID_KEY, '')}".rstrip()
     if new not in stored:
         others = [entry for entry in stored if entry.partition(" ")[0] != signature]
-        request.session[PASSES_KEY] = [*others, new][-MAX_PASSES:]
+        session[PASSES_KEY] = [*others, new][-MAX_PASSES:]
 
 
 def _purpose(guest: Guest) -> str:

@@ -10,15 +10,16 @@ from django.utils.cache import patch_cache_control
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from accounts.sessions import remembered_account
+from accounts.email_links import is_link_opened
+from accounts.sessions import account_of, remembered_account
 from guests.emergency.mirror import get_mirror
 from guests.emergency.sessions import known_account
 from guests.models import Event, Guest
-from guests.passes.holders import has_link, is_holder
+from guests.passes.holders import SIGNATURE_FIELD, has_link, is_holder, open_link
 from guests.qr.codes import image_name, image_url, store_image
 from snap.limits.policy import PAGES, limited, unlimited
 from snap.pages import page_path
-from snap.resilience.database import DatabaseAwayError, guarded_database
+from snap.resilience.database import DatabaseUnavailableError, guarded_database
 
 ONE_YEAR = 31_536_000  # seconds
 IMAGES_ARE_CHEAP = (
@@ -35,7 +36,7 @@ def guest_pass(request: HttpRequest, token: str) -> HttpResponse:
     try:
         with guarded_database():
             return _render_pass(request, token)
-    except DatabaseAwayError:
+    except DatabaseUnavailableError:
         if response := _render_mirrored_pass(request, token):
             return response
         raise
@@ -46,7 +47,7 @@ def _render_pass(request: HttpRequest, token: str) -> HttpResponse:
     if guest is None:
         raise Http404("no such pass")
     # First, since opening the link from the email can be the proof that a withheld pass needs.
-    may_see = is_holder(request, guest)
+    may_see = _may_see(request, guest)
     if guest.is_withheld:
         raise Http404("no such pass")
     if not may_see:
@@ -55,17 +56,31 @@ def _render_pass(request: HttpRequest, token: str) -> HttpResponse:
     return render(request, "guests/pass.html", context)
 
 
+def _may_see(request: HttpRequest, guest: Guest) -> bool:
+    account = account_of(request)  # It also empties a session that has ended.
+    signature = _signature_in(request)
+    if is_link_opened(request):
+        open_link(request.session, guest, signature)
+    return is_holder(request.session, guest, account, signature)
+
+
+def _signature_in(request: HttpRequest) -> str:
+    """Return the signature of the link in the email, "" without one."""
+    return request.GET.get(SIGNATURE_FIELD, "")
+
+
 def _render_mirrored_pass(request: HttpRequest, token: str) -> HttpResponse | None:
     """Show the pass from this host's mirror while the database is away. None if it has none."""
-    account = known_account(request)
+    account = known_account(request.session)
     request.user = account or AnonymousUser()  # type: ignore[assignment]
     known = get_mirror().find_pass(token)
     if known is None or known.guest is None:
         return None
     if known.guest.is_withheld:
         raise Http404("no such pass")
-    has_ended = account is None and remembered_account(request) is not None
-    holds = has_link(request, known.guest, session_has_ended=has_ended)
+    session = request.session
+    has_ended = account is None and remembered_account(session) is not None
+    holds = has_link(session, known.guest, _signature_in(request), session_has_ended=has_ended)
     if not known.belongs_to(account) and not holds:
         return _render_for_stranger(request, known.guest.event)
     context = {

@@ -13,7 +13,7 @@ from accounts.suspicious import note_suspicious
 from guests.exceptions import GuestError
 from guests.models import Event, EventPromoter, Guest, GuestRequest, Promoter, Team
 from guests.requests.attribution import choose_promoter
-from guests.requests.line import seconds_in_line
+from guests.requests.line import reserve_turn
 from snap.resilience.wakeup import WakeUp
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ def request_place(
     the `idempotency_key` before for the same event, however that request ended. `name` replaces the
     account's name on the list. `account_is_new` says that `register` has just made the account, so
     it has no earlier request and its phone is not blocked. The request is due in `due_in` seconds,
-    by default in `seconds_in_line`.
+    or by default when its turn comes (`reserve_turn`).
 
     Raises GuestError: `not_open_yet`, `closed`, `cancelled`, `list_full` (without a waiting list),
     `refused` (a blocked phone or an inactive account), or `key_reused` (the key was used for
@@ -106,7 +106,7 @@ def request_place(
         idempotency_key=idempotency_key,
     )
     if due_in is None:
-        due_in = seconds_in_line(event)
+        due_in = reserve_turn(event)
     return _store(request, due_in)
 
 
@@ -124,14 +124,14 @@ def _store(request: GuestRequest, due_in: float) -> GuestRequest:
     return request
 
 
-def reserve_turn(event: Event) -> float:
+def check_list_and_reserve_turn(event: Event) -> float:
     """Count a request that a transaction is about to make. Return the seconds until its turn.
 
     Raises GuestError as `check_list_takes_requests` does. Not for use inside a transaction, because
     of the round trip to Redis.
     """
     check_list_takes_requests(event)
-    return seconds_in_line(event)
+    return reserve_turn(event)
 
 
 def _check_not_blocked(account: User) -> None:
@@ -163,7 +163,7 @@ def check_list_takes_requests(event: Event, at: datetime | None = None) -> None:
     Codes: `not_open_yet`, `closed`, `cancelled`, or `list_full` without a waiting list.
     """
     state = event.list_state(at)
-    if state not in {"open", "full"}:
+    if state not in {Event.ListState.OPEN, Event.ListState.FULL}:
         raise GuestError(state)
     if event.is_full_without_waiting_list:
         raise GuestError("list_full")

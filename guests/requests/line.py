@@ -3,11 +3,11 @@
 from django.conf import settings
 
 from guests.models import Event
-from snap.limits.counters import join_line
+from snap.limits.counters import reserve_turns
 from snap.limits.layers import Layer
 
 
-def seconds_in_line(event: Event) -> float:
+def reserve_turn(event: Event) -> float:
     """Count a request that is about to be accepted. Return the seconds until its turn.
 
     The limits are the event's `limit_per_minute` (LIMIT_EVENT without one) and LIMIT_SYSTEM. The
@@ -16,4 +16,4 @@ def seconds_in_line(event: Event) -> float:
     limit = event.limit_per_minute or settings.LIMIT_EVENT
     event_layer = Layer("event", str(event.pk), limit)
     system_layer = Layer("system", "", settings.LIMIT_SYSTEM)
-    return join_line([event_layer, system_layer])
+    return reserve_turns([event_layer, system_layer])

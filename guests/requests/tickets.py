@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from math import ceil
 from typing import Any, Self
 from zoneinfo import ZoneInfo
@@ -15,29 +16,42 @@ MAX_WAITED_SECONDS = 60  # the most by which the time waited raises an estimate
 PENDING_COUNT_SECONDS = 1.0  # a process counts an event's pending requests once in this time
 SAME_OUTAGE = timedelta(days=1)
 
-STATE_OF_GUEST = {"on_list": "created", "waiting": "waitlisted", "cancelled": "cancelled"}
-
 # Counts of pending requests, by event id.
 _pending: LocalCache[int, int] = LocalCache(size=1000, seconds=lambda: PENDING_COUNT_SECONDS)
+
+
+class TicketState(StrEnum):
+    """The states of a ticket.
+
+    `QUEUED`, `BY_EMAIL` and `REGISTERED_ELSEWHERE` exist during or after an outage of the database.
+    """
+
+    PROCESSING = "processing"  # The request is pending.
+    QUEUED = "queued"  # The request is in the emergency journal.
+    CREATED = "created"  # The guest is on the list.
+    UNPROVEN = "unproven"  # The guest is on the list, and the QR code waits for a proof.
+    WAITLISTED = "waitlisted"  # The guest is on the waiting list.
+    REFUSED = "refused"  # The ticket's `refusal` has the GuestError code.
+    CANCELLED = "cancelled"  # The guest was cancelled.
+    FAILED = "failed"  # All attempts failed, and staff look after it.
+    # The result went to the account's email, since this browser cannot prove the account.
+    BY_EMAIL = "by_email"
+    # As BY_EMAIL. Another browser had registered the phone with another email, at the ticket's
+    # `registered_at`.
+    REGISTERED_ELSEWHERE = "registered_elsewhere"
+
+
+UNFINISHED_STATES = frozenset({TicketState.PROCESSING, TicketState.QUEUED, TicketState.FAILED})
+STATE_OF_GUEST = {
+    Guest.State.ON_LIST.value: TicketState.CREATED,
+    Guest.State.WAITING.value: TicketState.WAITLISTED,
+    Guest.State.CANCELLED.value: TicketState.CANCELLED,
+}
 
 
 @dataclass(frozen=True)
 class Ticket:
     """The present state of a guest request, in values that JSON has.
-
-    `state` is one of
-    - processing: the request is pending,
-    - created: the guest is on the list,
-    - unproven: the guest is on the list, and the QR code waits for a proof,
-    - waitlisted: the guest is on the waiting list,
-    - refused: `refusal` has the GuestError code,
-    - cancelled: the guest was cancelled,
-    - failed: all attempts failed, and staff look after it,
-    and during or after an outage of the database also
-    - queued: the request is in the emergency journal,
-    - by_email: the result went to the account's email, since this browser cannot prove the account,
-    - registered_elsewhere: as by_email, and another browser had registered the phone with another
-      email, at `registered_at`.
 
     `position` is the position on the waiting list, or in the line of requests past a limit.
     `as_of` is set while the database is away: the time at which the state was last known.
@@ -45,7 +59,7 @@ class Ticket:
     """
 
     ticket_id: str
-    state: str
+    state: TicketState
     event_slug: str
     event_title: str
     venue: str
@@ -63,7 +77,7 @@ class Ticket:
 
     @property
     def is_final(self) -> bool:
-        return self.state not in {"processing", "queued", "failed"}
+        return self.state not in UNFINISHED_STATES
 
     @property
     def local_start(self) -> datetime:
@@ -101,7 +115,8 @@ class Ticket:
 
     @classmethod
     def from_message(cls, message: dict[str, Any]) -> Self:
-        return cls(**message["ticket"])
+        fields = message["ticket"]
+        return cls(**fields | {"state": TicketState(fields["state"])})
 
 
 def push_group(ticket_id: str) -> str:
@@ -147,11 +162,11 @@ def build_ticket(
     )
 
 
-def _place_fields(guest: Guest, state: str, position: int | None) -> dict[str, Any]:
+def _place_fields(guest: Guest, state: TicketState, position: int | None) -> dict[str, Any]:
     """Return what a ticket shows of a guest: the QR code or the position on the waiting list."""
-    if state == "waitlisted":
+    if state == TicketState.WAITLISTED:
         return {"guest_id": guest.pk, "position": position or guest.position()}
-    if state != "created":
+    if state != TicketState.CREATED:
         return {}
     fields: dict[str, Any] = {"guest_id": guest.pk}
     if guest.qr_token:
@@ -161,7 +176,7 @@ def _place_fields(guest: Guest, state: str, position: int | None) -> dict[str, A
 
 
 def ticket_without_guest(
-    event: Event, ticket_id: str, state: str, *, refusal: str = "", registered_at: str = ""
+    event: Event, ticket_id: str, state: TicketState, *, refusal: str = "", registered_at: str = ""
 ) -> Ticket:
     """Return a ticket with the event and nothing of a guest."""
     return Ticket(
@@ -190,32 +205,34 @@ def ticket_sent_by_email(request: GuestRequest) -> Ticket:
     ticket_id = str(request.ticket_id)
     match request.state:
         case GuestRequest.State.PENDING:
-            return ticket_without_guest(event, ticket_id, "queued")
+            return ticket_without_guest(event, ticket_id, TicketState.QUEUED)
         case GuestRequest.State.REFUSED:
-            return ticket_without_guest(event, ticket_id, "refused", refusal=request.refusal)
+            return ticket_without_guest(
+                event, ticket_id, TicketState.REFUSED, refusal=request.refusal
+            )
         case GuestRequest.State.DEAD:
-            return ticket_without_guest(event, ticket_id, "failed")
+            return ticket_without_guest(event, ticket_id, TicketState.FAILED)
     if not request.is_second_registration:
-        return ticket_without_guest(event, ticket_id, "by_email")
+        return ticket_without_guest(event, ticket_id, TicketState.BY_EMAIL)
     registered_at = ""
     if request.account.created_at > request.accepted_at - SAME_OUTAGE:
         registered_at = request.account.created_at.isoformat()
     return ticket_without_guest(
-        event, ticket_id, "registered_elsewhere", registered_at=registered_at
+        event, ticket_id, TicketState.REGISTERED_ELSEWHERE, registered_at=registered_at
     )
 
 
-def _state_of(request: GuestRequest, guest: Guest | None) -> tuple[str, str]:
+def _state_of(request: GuestRequest, guest: Guest | None) -> tuple[TicketState, str]:
     """Return the ticket's state and, for a refused request, the GuestError code."""
     if guest is not None:
         if guest.is_on_list and request.event.withholds_qr_from(request.account):
-            return "unproven", ""
+            return TicketState.UNPROVEN, ""
         return STATE_OF_GUEST[guest.state], ""
     if request.state == GuestRequest.State.PENDING:
-        return "processing", ""
+        return TicketState.PROCESSING, ""
     if request.state == GuestRequest.State.REFUSED:
-        return "refused", request.refusal
-    return "failed", ""
+        return TicketState.REFUSED, request.refusal
+    return TicketState.FAILED, ""
 
 
 def seconds_left(request: GuestRequest) -> int:

@@ -13,7 +13,7 @@ CACHE_KEY = "guests:workers-away"
 NOTE_SECONDS = 15
 
 
-def note_workers_away() -> None:
+def note_workers_unavailable() -> None:
     """Note that the sweeper does the workers' work although the broker takes wake-ups."""
     cache.set(CACHE_KEY, 1, NOTE_SECONDS)
 

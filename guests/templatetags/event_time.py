@@ -1,6 +1,7 @@
-"""The `{% event_time %}` template tag."""
+"""The local time of an event, for pages, emails and admin."""
 
 from datetime import datetime
+from typing import NamedTuple
 
 from django import template
 from django.utils import timezone
@@ -11,19 +12,33 @@ from django.utils.safestring import SafeString
 register = template.Library()
 
 
+class EventTime(NamedTuple):
+    """The day and the time of an event as plain text."""
+
+    day: str
+    time: str
+
+
 @register.simple_tag
-def event_time(local_time: datetime, day_format: str, *, show_zone: bool = False) -> SafeString:
-    """Return a `<time>` element with the day and the time of an event.
+def plain_event_time(local_time: datetime, *day_formats: str) -> EventTime:
+    """Return the day, in each of the formats, and the time of an event as plain text.
 
     `local_time` is in the time zone of the event, such as `event.local_start`, and is not converted
-    to the current time zone. `day_format` is a date format such as "l j F". With `show_zone`, the
-    name of the zone follows when it is not the current one.
+    to the current time zone. A format is one of dates, such as "l j F" or "DATE_FORMAT".
     """
+    days = [date_format(local_time, day_format) for day_format in day_formats]
+    return EventTime(", ".join(days), date_format(local_time, "H:i"))
+
+
+@register.simple_tag
+def event_time(local_time: datetime, day_format: str, *, show_zone: bool = False) -> SafeString:
+    """Return a `<time>` element with the text of `plain_event_time`.
+
+    With `show_zone`, the name of the zone follows when it is not the current one.
+    """
+    text = plain_event_time(local_time, day_format)
     element = format_html(
-        '<time datetime="{}">{}, {}</time>',
-        local_time.isoformat(),
-        date_format(local_time, day_format),
-        date_format(local_time, "H:i"),
+        '<time datetime="{}">{}, {}</time>', local_time.isoformat(), text.day, text.time
     )
     zone = str(local_time.tzinfo)
     if not show_zone or zone == timezone.get_current_timezone_name():

@@ -2,7 +2,7 @@
 
 Their contract is docs/reference.md, JSON API.
 
-While the database is away they answer 503: accounts cannot be looked up, and the journal takes
+While the database is away they return 503: accounts cannot be looked up, and the journal takes
 registrations only with a request for a place.
 """
 
@@ -29,10 +29,10 @@ from promo.api.serializers import (
     RegisteredSerializer,
     RegisterSerializer,
     SignedInSerializer,
-    read_body,
+    validate_body,
 )
 from promo.emergency import emergency_fallback
-from promo.limits.challenge import send_or_spend_pass
+from promo.limits.challenge import send_or_spend_exemption
 from promo.limits.policies import API_LOGIN, API_PHONE_CHECK
 from snap.addresses import client_address
 from snap.error_pages import unavailable
@@ -45,7 +45,7 @@ from snap.limits.policy import limited
 @api_view(["POST"])
 def check_phone(request: Request) -> Response:
     """Return whether a phone has an account. Only the account itself gets its id."""
-    phone = read_body(PhoneSerializer, request)["phone"]
+    phone = validate_body(PhoneSerializer, request)["phone"]
     check = phone_checks.check_phone(phone)
     exists, user_id = check.exists, None
     if isinstance(request.user, User) and request.user.phone == phone:
@@ -61,7 +61,7 @@ def check_phone(request: Request) -> Response:
 @api_view(["POST"])
 def login(request: Request) -> Response:
     """Send a code to a phone's account. With that code, sign this browser in."""
-    data = read_body(LoginSerializer, request)
+    data = validate_body(LoginSerializer, request)
     browser, address = ensure_browser_id(request._request), client_address(request._request)
     if "code" in data:
         account = prove_by_code(
@@ -73,7 +73,7 @@ def login(request: Request) -> Response:
     if known is None:
         raise AccountError("unknown_phone")
     send = partial(login_codes.send_login_code, known, browser=browser, address=address)
-    code = send_or_spend_pass(request._request, send)
+    code = send_or_spend_exemption(request._request, send)
     body = CodeSentSerializer.render(
         codeSent=True, channel=code.channel, retryAfter=settings.LOGIN_CODE_RESEND
     )
@@ -86,7 +86,7 @@ def login(request: Request) -> Response:
 @api_view(["POST"])
 def register(request: Request) -> Response:
     """Create an account, sign this browser in and queue the welcome email."""
-    data = read_body(RegisterSerializer, request)
+    data = validate_body(RegisterSerializer, request)
     account = services.register(
         phone=data["phone"],
         first_name=data["firstName"],

@@ -18,7 +18,12 @@ from promo.api.responses import (
     ticket_response,
 )
 from promo.api.serializers import read_place
-from promo.emergency import QUEUED_SECONDS, browser_has_ticket, find_ticket, journal_request
+from promo.emergency import (
+    QUEUED_SECONDS,
+    browser_has_ticket,
+    find_emergency_ticket,
+    journal_request,
+)
 from promo.links import PromoLink
 from snap.error_pages import unavailable
 
@@ -60,7 +65,7 @@ def ticket(request: Request, ticket_id: UUID) -> HttpResponse:
 
     503 for a ticket that this host does not know: another host may have it.
     """
-    found = find_ticket(request._request, ticket_id)
+    found = find_emergency_ticket(request._request, ticket_id)
     if found is None:
         if browser_has_ticket(request._request, ticket_id):
             return queued_response()

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from accounts.exceptions import AccountError
 from guests.exceptions import GuestError
-from promo.limits.responses import challenge_page_url
+from promo.limits.too_many import challenge_page_url
 from promo.refusals import refusal_of
 from promo.request_data import TooLarge
 from snap.api_errors import error_body

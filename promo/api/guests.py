@@ -13,7 +13,7 @@ from accounts.models import User
 from guests.models import Event, GuestRequest
 from guests.requests.accepting import find_promoter, request_place, wake_guests_worker
 from guests.requests.creating import create_guest_now, create_guest_while_waiting
-from guests.requests.tickets import seconds_left, ticket_of
+from guests.requests.tickets import TicketState, seconds_left, ticket_of
 from promo.api import emergency, schema
 from promo.api.responses import (
     accepted_response,
@@ -82,7 +82,7 @@ def _create(
     if create_guest and not is_existing:
         stored = create_guest(stored)
     ticket = ticket_of(stored)
-    if ticket.state == "processing":
+    if ticket.state == TicketState.PROCESSING:
         return accepted_response(request, ticket, seconds_left(stored))
     return ended_response(ticket, is_existing=is_existing)
 

@@ -9,7 +9,7 @@ from rest_framework.response import Response
 
 from guests.exceptions import GuestError
 from guests.models import Event
-from guests.requests.tickets import Ticket
+from guests.requests.tickets import Ticket, TicketState
 from promo.api.errors import refusal_response
 from promo.api.serializers import (
     AcceptedSerializer,
@@ -45,7 +45,7 @@ def ended_response(ticket: Ticket, *, is_existing: bool) -> Response:
 
     `is_existing`: it had ended before this call.
     """
-    if ticket.state not in {"created", "waitlisted"}:
+    if ticket.state not in {TicketState.CREATED, TicketState.WAITLISTED}:
         return refusal_response(GuestError(code_of_ticket(ticket)))
     values: dict[str, Any] = {"data": ticket_data(ticket)}
     if is_existing:
@@ -60,19 +60,19 @@ def ticket_response(ticket: Ticket) -> Response:
 
 def queued_response() -> Response:
     """Return the state of a ticket in a journal, of which nothing else is known."""
-    return Response(StateSerializer.render(state="queued", data=None))
+    return Response(StateSerializer.render(state=TicketState.QUEUED, data=None))
 
 
 def ticket_data(ticket: Ticket) -> dict[str, Any] | None:
     """Return the values of TicketDataSerializer for a ticket, None when its state says all."""
     match ticket.state:
-        case "created":
+        case TicketState.CREATED:
             return {"id": ticket.guest_id, "qr_code_url": ticket.qr_code_url}
-        case "processing" if ticket.position:
+        case TicketState.PROCESSING if ticket.position:
             return {"position": ticket.position}
-        case "waitlisted":
+        case TicketState.WAITLISTED:
             return {"id": ticket.guest_id, "position": ticket.position}
-        case "refused" | "cancelled" | "unproven":
+        case TicketState.REFUSED | TicketState.CANCELLED | TicketState.UNPROVEN:
             code = code_of_ticket(ticket)
             return {"code": code, "error": refusal_text(code)}
         case _:

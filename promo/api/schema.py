@@ -90,19 +90,19 @@ Failure = extend_schema_serializer(component_name="Failure")(ErrorSerializer)
 READ_ERRORS = [406, 429, 503]
 WRITE_ERRORS = [400, 403, 406, 413, 415, 429, 503]
 DESCRIPTIONS = {
-    400: "The body is no JSON, or a field is wrong: `fields` says which.",
-    401: "Nobody is signed in (`not_signed_in`).",
-    403: "The token is missing (`csrf`), the body names somebody else (`not_yours`), or `refused`.",
-    404: "There is no such thing, or it is somebody else's.",
+    400: "The body is not JSON, or a field is invalid: `fields` names it.",
+    401: "The request is not signed in (`not_signed_in`).",
+    403: "No CSRF token (`csrf`), the body names another account (`not_yours`), or `refused`.",
+    404: "It does not exist, or belongs to another account.",
     406: "Only JSON is served.",
-    409: "The list is not open, full, or the phone or email is taken: `code` says which.",
+    409: "The list is not open or is full, or the phone or email is taken: `code` says which.",
     413: "The body is too large.",
-    415: "Only JSON is taken.",
+    415: "Only JSON is accepted.",
     429: "Too many: wait for `retryAfter` seconds.",
     503: "Nothing was accepted: try again after `retryAfter` seconds, with the same key.",
 }
 # Seconds in the examples.
-RETRY_AFTER = {429: 30, 503: 5}
+EXAMPLE_WAITS = {429: 30, 503: 5}
 
 
 def error_responses(errors: list[int], refusals: tuple[str, ...]) -> dict[int, OpenApiResponse]:
@@ -123,7 +123,7 @@ def error_responses(errors: list[int], refusals: tuple[str, ...]) -> dict[int, O
 def usual_error(status: int) -> OpenApiExample:
     if status == 403:
         return error_example(error_body(403, code="csrf", text=CSRF_TEXT))
-    return error_example(error_body(status, retry_after=RETRY_AFTER.get(status, 0)))
+    return error_example(error_body(status, retry_after=EXAMPLE_WAITS.get(status, 0)))
 
 
 def refusal_error(refusal: Refusal) -> OpenApiExample:
@@ -132,7 +132,7 @@ def refusal_error(refusal: Refusal) -> OpenApiExample:
         code=refusal.code,
         text=refusal.text,
         fields=refusal.fields,
-        retry_after=RETRY_AFTER.get(refusal.status, 0),
+        retry_after=EXAMPLE_WAITS.get(refusal.status, 0),
     )
     return error_example(body)
 
@@ -168,7 +168,7 @@ def response_headers(statuses: set[int]) -> list[OpenApiParameter]:
     headers = []
     for name, (kind, description) in RATE_LIMIT_HEADERS.items():
         headers.append(response_header(name, limited, kind, description))
-    waits = sorted(statuses & RETRY_AFTER.keys())
+    waits = sorted(statuses & EXAMPLE_WAITS.keys())
     headers.append(response_header("Retry-After", waits, int, "Seconds to wait."))
     return headers
 

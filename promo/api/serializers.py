@@ -27,6 +27,7 @@ from accounts.forms import (
 )
 from accounts.phones import MAX_TYPED_LENGTH, PhoneError
 from guests.models import Event
+from guests.requests.tickets import TicketState
 from promo.request_data import read_phone
 from snap.api_errors import ErrorCodeField
 
@@ -34,19 +35,6 @@ from snap.api_errors import ErrorCodeField
 MAX_ID = 2**63 - 1
 KEY_HEADER = "Idempotency-Key"
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,64}")
-
-TICKET_STATES = [
-    "processing",
-    "queued",
-    "created",
-    "unproven",
-    "waitlisted",
-    "refused",
-    "cancelled",
-    "failed",
-    "by_email",
-    "registered_elsewhere",
-]
 
 # Requests ----------------------------------------------------------------------------------------
 
@@ -147,7 +135,7 @@ class PlaceSerializer(serializers.Serializer[Any]):
         return clean_name(typed, MAX_FULL_NAME_LENGTH)
 
 
-def read_body(
+def validate_body(
     serializer_class: type[serializers.Serializer[Any]], request: Request
 ) -> dict[str, Any]:
     """Return the validated body of a call. Raises APIException for a bad one."""
@@ -164,7 +152,7 @@ def read_place(request: Request, account_id: int) -> dict[str, Any]:
     PermissionDenied `not_yours` when the body names another account.
     """
     key = read_idempotency_key(request)
-    data = read_body(PlaceSerializer, request)
+    data = validate_body(PlaceSerializer, request)
     if data.get("client_user_id") not in {None, "", str(account_id)}:
         raise PermissionDenied(code="not_yours")
     return data | {"idempotency_key": key}
@@ -216,9 +204,7 @@ class EventDataSerializer(serializers.Serializer[Any]):
     startsAt = IsoDateTimeField(source="local_start")
     endsAt = IsoDateTimeField(source="local_end")
     timeZone = serializers.CharField(source="time_zone")
-    listState = serializers.ChoiceField(
-        ["open", "full", "not_open_yet", "closed", "cancelled"], source="list_state"
-    )
+    listState = serializers.ChoiceField(Event.ListState.values, source="list_state")
     url = serializers.SerializerMethodField()
 
     def get_url(self, event: Event) -> str:
@@ -244,7 +230,7 @@ class PlaceDataSerializer(serializers.Serializer[Any]):
 
 
 class TicketDataSerializer(serializers.Serializer[Any]):
-    """What there is to say about a request: its place, its place in line, or why there is none."""
+    """The place of a request, its position in the line, or the reason why it has no place."""
 
     id = serializers.IntegerField(required=False)
     qr_code_url = serializers.CharField(required=False)
@@ -264,7 +250,7 @@ class PhoneCheckedSerializer(ResponseSerializer):
 
     exists = serializers.BooleanField()
     userId = serializers.IntegerField(
-        allow_null=True, help_text="Null for everybody but the phone's own account."
+        allow_null=True, help_text="Null unless the phone's own account is signed in."
     )
     source = serializers.ChoiceField(["cache", "database"])  # type: ignore[assignment]
 
@@ -313,5 +299,5 @@ class EndedSerializer(ResponseSerializer):
 class StateSerializer(ResponseSerializer):
     """The present state of a ticket."""
 
-    state = serializers.ChoiceField(TICKET_STATES)
+    state = serializers.ChoiceField([state.value for state in TicketState])
     data = TicketDataSerializer(allow_null=True)  # type: ignore[assignment]

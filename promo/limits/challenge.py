@@ -1,7 +1,7 @@
 """The challenge, solved by ALTCHA's widget or, without JavaScript, by waiting.
 
-A browser that has passed it gets a pass in its session: for some minutes, limits of its own.
-docs/reference.md, Limits, says which limits the pass lifts.
+A browser that has solved it gets an exemption in its session: for some minutes, limits of its own.
+docs/reference.md, Limits, says which limits the exemption lifts.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.exceptions import AccountError
 from accounts.models import LoginCode
 from accounts.sessions import BROWSER_KEY, ensure_browser_id
-from promo.limits.responses import SOLVED_FIELD, SentForm, render_challenge
+from promo.limits.too_many import SOLVED_FIELD, SentForm, render_challenge
 from promo.rendering import is_htmx
 from promo.steps import FORM_STEPS, step_from_path
 from snap.addresses import client_address
@@ -31,47 +31,48 @@ from snap.limits.challenges import (
     seconds_to_wait,
     start_waiting,
 )
-from snap.limits.counters import acquire, hits, use_once
+from snap.limits.counters import acquire, rate_limit_hits, use_once
 from snap.limits.layers import Decision, Layer
 from snap.limits.policy import unlimited
 
-# Session key of the browser's passes: by purpose, the Unix time of the end and requests a minute.
-PASSES_KEY = "passes"
-# What a pass lifts: the limits of an address, the limits of a phone, or the budget of codes of a
-# phone, for one code.
+# Session key of the browser's exemptions: by purpose, the Unix time of the end and requests a
+# minute. The stored key keeps its first name, so that sessions stay valid.
+EXEMPTIONS_KEY = "passes"
+# The purposes of exemptions: the limits of an address, the limits of a phone, or the budget of
+# codes of a phone, for one code.
 PURPOSES = {"address", "phone", "code"}
 CHECKED_BY_VIEW = "The views of the challenge check limits of their own."
 
 
-def find_pass(request: HttpRequest, purpose: str) -> tuple[str, int] | None:
-    """Return the browser's id and the requests a minute of its valid pass, None without one."""
-    until, limit = request.session.get(PASSES_KEY, {}).get(purpose, (0, 0))
+def find_exemption(request: HttpRequest, purpose: str) -> tuple[str, int] | None:
+    """Return the browser's id and the requests a minute of its valid exemption, or None."""
+    until, limit = request.session.get(EXEMPTIONS_KEY, {}).get(purpose, (0, 0))
     browser = request.session.get(BROWSER_KEY)
     if not browser or until <= time():
         return None
     return browser, limit
 
 
-def send_or_spend_pass(request: HttpRequest, send: Callable[..., LoginCode]) -> LoginCode:
-    """Send a code. When a budget that a challenge lifts refuses it, spend the browser's pass on it.
+def send_or_spend_exemption(request: HttpRequest, send: Callable[..., LoginCode]) -> LoginCode:
+    """Send a code. When a budget that a challenge lifts refuses it, spend the browser's exemption.
 
-    A pass is good for one code. Raises AccountError as `send` does.
+    An exemption is good for one code. Raises AccountError as `send` does.
     """
     try:
         return send()
     except AccountError as error:
-        if not error.may_solve or not _spend_pass(request):
+        if not error.may_solve or not _spend_exemption(request):
             raise
     return send(solved=True)
 
 
-def _spend_pass(request: HttpRequest) -> bool:
-    """Use the browser's pass for a code, once. Return False without a pass, or without Redis."""
-    code_pass = find_pass(request, "code")
-    if code_pass is None:
+def _spend_exemption(request: HttpRequest) -> bool:
+    """Use the browser's exemption for a code, once. Return False without one, or without Redis."""
+    exemption = find_exemption(request, "code")
+    if exemption is None:
         return False
-    browser, _ = code_pass
-    until, _ = request.session[PASSES_KEY]["code"]
+    browser, _ = exemption
+    until, _ = request.session[EXEMPTIONS_KEY]["code"]
     return use_once(f"code pass {browser} {until}", settings.CHALLENGE_PASS_AGE + 1)
 
 
@@ -79,7 +80,7 @@ def _spend_pass(request: HttpRequest) -> bool:
 @never_cache
 @require_http_methods(["GET", "POST"])
 def page(request: HttpRequest) -> HttpResponse:
-    """Show the challenge, or check its solution and grant the pass."""
+    """Show the challenge, or check its solution and grant the exemption."""
     decision = _check_challenge_limit(request)
     if not decision.allowed:
         return _render_refusal(request, decision)
@@ -88,7 +89,7 @@ def page(request: HttpRequest) -> HttpResponse:
     solution = request.POST.get("altcha", "")
     if not is_solved(solution, browser=ensure_browser_id(request), purpose=_purpose(request)):
         return _render_challenge_again(request, status=422)
-    return _grant_pass(request, settings.LIMIT_SOLVED)
+    return _grant_exemption(request, settings.LIMIT_SOLVED)
 
 
 @unlimited(CHECKED_BY_VIEW)
@@ -120,7 +121,7 @@ def wait(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def waited(request: HttpRequest) -> HttpResponse:
-    """Grant the pass to a browser that has waited long enough.
+    """Grant the exemption to a browser that has waited long enough.
 
     A form is sent here by its button. When it comes too early, the page for the remaining wait is
     shown.
@@ -135,7 +136,7 @@ def waited(request: HttpRequest) -> HttpResponse:
         return _render_wait(request, proof, left)
     if not has_waited(proof, browser=browser, purpose=purpose):
         return _render_challenge_again(request, status=422)
-    return _grant_pass(request, settings.LIMIT_WAITED)
+    return _grant_exemption(request, settings.LIMIT_WAITED)
 
 
 def _render_wait(request: HttpRequest, proof: str, seconds: int) -> HttpResponse:
@@ -156,15 +157,15 @@ def _render_wait(request: HttpRequest, proof: str, seconds: int) -> HttpResponse
     return render(request, "promo/wait.html", context)
 
 
-def _grant_pass(request: HttpRequest, limit: int) -> HttpResponse:
-    """Store a pass of `limit` requests a minute in the session, and continue at the refused page.
+def _grant_exemption(request: HttpRequest, limit: int) -> HttpResponse:
+    """Store an exemption of `limit` requests a minute, and continue at the refused page.
 
     With a refused form, status 307 makes browsers and HTMX send the same body to the step.
     """
     purpose, next_path = _purpose(request), _next_path(request)
     until = ceil(time()) + settings.CHALLENGE_PASS_AGE
-    passes = request.session.get(PASSES_KEY, {})
-    request.session[PASSES_KEY] = {**passes, purpose: [until, limit]}
+    exemptions = request.session.get(EXEMPTIONS_KEY, {})
+    request.session[EXEMPTIONS_KEY] = {**exemptions, purpose: [until, limit]}
     if _refused_form(request):
         return HttpResponseRedirect(next_path, status=307, preserve_request=True)
     is_form_step = step_from_path(next_path.partition("?")[0]) in FORM_STEPS
@@ -214,7 +215,7 @@ def _check_wait_limit(request: HttpRequest) -> Decision:
 
 
 def _render_refusal(request: HttpRequest, decision: Decision) -> HttpResponse:
-    hits.labels("challenge").inc()
+    rate_limit_hits.labels("challenge").inc()
     return _render_challenge_again(request, status=429, wait=decision.retry_after)
 
 

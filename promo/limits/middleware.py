@@ -2,7 +2,7 @@
 
 One round trip to Redis checks all limits of a request: those of its client and, when the request is
 about a phone, those of the phone. Only when these refuse it are others tried: a venue's network has
-a higher limit, and a browser that has passed a challenge has limits of its own.
+a higher limit, and a browser that has solved a challenge has limits of its own.
 
 Failures are counted after the response, by django-ratelimit. When a route's allowance is used up, a
 block key is set in Redis; the round trip of the next request reads that key too.
@@ -20,12 +20,13 @@ from django_ratelimit.core import get_usage
 
 from accounts.sessions import BROWSER_KEY, account_phone, is_own_phone
 from guests.venue_networks import venue_networks
-from promo.limits.challenge import find_pass
-from promo.limits.responses import render_too_many
+from promo.limits.challenge import find_exemption
+from promo.limits.too_many import render_too_many
 from snap.addresses import client_address, socket_address
-from snap.limits.counters import acquire, acquire_locally, block_for, hits
+from snap.limits.counters import acquire, acquire_locally, block_for, rate_limit_hits
 from snap.limits.layers import WINDOW, Decision, DistinctLimit, Layer, LayerStatus, hash_of
 from snap.limits.policy import SOCKETS, Policy, Reader, account_in_session, policy_of
+from snap.request_values import RequestValue
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,9 @@ class LimitCheck:
     decision: Decision
 
 
+_limit_check: RequestValue[LimitCheck] = RequestValue("limit_check")
+
+
 class LimitsMiddleware:
     """Check the limits of each request, count failures and add rate limit headers."""
 
@@ -74,11 +78,11 @@ class LimitsMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
-        check: LimitCheck | None = getattr(request, "limit_check", None)
+        check = _limit_check.get(request)
         if response.status_code in MISSING_STATUSES:
             response = count_missing(request, response)
         elif check is not None and check.decision.allowed:
-            count_failure(request, check, response.status_code)
+            count_route_failure(request, check, response.status_code)
         if check is not None:
             add_rate_limit_headers(response, check.decision.statuses)
         return response
@@ -93,7 +97,7 @@ class LimitsMiddleware:
         if policy is None:
             return None
         check = check_request(request, policy)
-        request.limit_check = check  # type: ignore[attr-defined]
+        _limit_check.set(request, check)
         if check.decision.allowed:
             return None
         return refuse(request, check.decision, challenge_purpose(check))
@@ -102,7 +106,7 @@ class LimitsMiddleware:
 def refuse(request: HttpRequest, decision: Decision, purpose: str = "") -> HttpResponse:
     """Return the 429 response. `purpose` is a purpose of challenges, or "" to offer none."""
     for layer in decision.refused_by:
-        hits.labels(layer).inc()
+        rate_limit_hits.labels(layer).inc()
     route = getattr(request.resolver_match, "route", "")
     log.info("rate_limited", extra={"layers": ",".join(decision.refused_by), "route": route})
     return render_too_many(request, decision.retry_after, purpose)
@@ -224,11 +228,11 @@ def venue_limits(request: HttpRequest, check: LimitCheck) -> RequestLimits | Non
 
 
 def challenge_limits(request: HttpRequest, check: LimitCheck) -> RequestLimits | None:
-    """Return the limits of a browser that has passed the challenge for this refusal, else None."""
-    browser_pass = find_pass(request, challenge_purpose(check))
-    if browser_pass is None:
+    """Return the limits of a browser that has solved the challenge for this refusal, else None."""
+    exemption = find_exemption(request, challenge_purpose(check))
+    if exemption is None:
         return None
-    browser, limit = browser_pass
+    browser, limit = exemption
     browser_and_phone = f"browser {browser} {check.phone}".rstrip()
     key = ""
     if check.policy.route:
@@ -256,7 +260,7 @@ def challenge_purpose(check: LimitCheck) -> str:
     return "phone"
 
 
-def count_failure(request: HttpRequest, check: LimitCheck, status: int) -> None:
+def count_route_failure(request: HttpRequest, check: LimitCheck, status: int) -> None:
     """Count a response that refuses a form or a call. Block its key past the route's allowance."""
     policy, limits = check.policy, check.limits
     is_failure = 400 <= status < 500 and status != 429 and status not in policy.forgives
@@ -293,7 +297,7 @@ def allows_handshake(scope: Any, session: Any) -> bool:
         layers.append(Layer(SOCKETS.layer, f"account {account}", SOCKETS.requests_a_minute))
     decision = acquire_locally(layers)
     for layer in decision.refused_by:
-        hits.labels(layer).inc()
+        rate_limit_hits.labels(layer).inc()
     return decision.allowed
 
 

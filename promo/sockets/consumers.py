@@ -18,7 +18,7 @@ from django.utils.translation.trans_real import (
 
 from accounts.models import sockets_of
 from accounts.sessions import SESSION_ID_KEY
-from guests.requests.tickets import Ticket, push_group
+from guests.requests.tickets import Ticket, TicketState, push_group
 from promo.emergency import QUEUED_SECONDS, session_has_ticket
 from promo.limits.middleware import allows_handshake
 from promo.refusals import code_of_ticket, refusal_text
@@ -26,7 +26,7 @@ from promo.rendering import ticket_context
 from promo.sockets.ticket_loader import TicketLoader
 from promo.ticket_access import FoundTicket, TicketAccess
 from snap.limits.policy import SOCKETS, limited
-from snap.resilience.database import DatabaseAwayError
+from snap.resilience.database import DatabaseUnavailableError
 
 NORMAL_CLOSE = 1000
 # Tells a page to request its ticket now; static/js/ticket.js knows the word.
@@ -90,7 +90,7 @@ class TicketConsumer(AsyncWebsocketConsumer):
         ticket_id = UUID(self.ticket_id)
         try:
             return await ticket_loader.find(ticket_id, session)
-        except DatabaseAwayError:
+        except DatabaseUnavailableError:
             if session_has_ticket(session, ticket_id):
                 return FoundTicket(TicketAccess.GIVEN)
             return FoundTicket(TicketAccess.NOTHING)
@@ -189,21 +189,21 @@ class UpdatesConsumer(TicketConsumer):
 def ticket_message(ticket: Ticket, wait: int) -> dict[str, Any]:
     """Return the JSON message for a state (docs/reference.md, Websockets); `wait` in seconds."""
     match ticket.state:
-        case "created":
+        case TicketState.CREATED:
             data = {"id": ticket.guest_id, "qr_code_url": ticket.qr_code_url}
             return {"type": "guest_created", "success": True, "data": data}
-        case "waitlisted":
+        case TicketState.WAITLISTED:
             data = {"position": ticket.position}
             return {"type": "guest_waitlisted", "success": True, "data": data}
-        case "refused" | "cancelled" | "failed" | "unproven" | "by_email" | "registered_elsewhere":
-            code = code_of_ticket(ticket)
-            error = refusal_text(code)
-            return {"type": "guest_creation_failed", "success": False, "error": error, "code": code}
-        case _:
+        case TicketState.PROCESSING | TicketState.QUEUED:
             message = {"type": "guest_processing", "estimated_completion": wait}
             if ticket.position:
                 message["position"] = ticket.position
             return message
+        case _:
+            code = code_of_ticket(ticket)
+            error = refusal_text(code)
+            return {"type": "guest_creation_failed", "success": False, "error": error, "code": code}
 
 
 def read_session(scope: Any) -> Any:

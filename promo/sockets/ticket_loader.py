@@ -17,7 +17,7 @@ PendingTicket = tuple[TicketQuery, Future[FoundTicket]]
 
 
 def find_tickets_guarded(queries: Sequence[TicketQuery]) -> list[FoundTicket]:
-    """Call `find_tickets` through the database's breaker. Raises DatabaseAwayError."""
+    """Call `find_tickets` through the database's breaker. Raises DatabaseUnavailableError."""
     with guarded_database():
         return find_tickets(queries)
 
@@ -38,7 +38,7 @@ class TicketLoader:
         self._task: Task[None] | None = None
 
     async def find(self, ticket_id: UUID, session: Any) -> FoundTicket:
-        """Return what `find_tickets` returns. An error, as DatabaseAwayError, fails the batch."""
+        """Return the ticket that `find_tickets` finds. Raises the error of its batch."""
         found: Future[FoundTicket] = get_running_loop().create_future()
         self._pending.append(((ticket_id, session), found))
         if self._task is None or self._task.done():

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 # Seconds after which a request tries Redis again if the breaker's probe hangs.
 BREAKER_PAUSE = 5.0
 
-hits = Counter("rate_limit_hits", "Requests that were past a limit", ["layer"])
+rate_limit_hits = Counter("rate_limit_hits", "Requests that were past a limit", ["layer"])
 local_counters = LocalCounters()
 
 # KEYS: a hash for each layer (slice -> count), a set for each distinct limit, a key for each block.
@@ -111,7 +111,7 @@ return table.concat(replies, ';')
 # KEYS: lines. ARGV: places a minute for each line. A line stores the time at which all its members
 # have had their turn (generic cell rate algorithm): the places of one minute are free at once, the
 # next ones follow one by one. Returns the milliseconds until the newcomer's turn in each line.
-JOIN_LINES = f"""
+RESERVE_TURNS = f"""
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + tonumber(time[2]) / 1000
 local waits = {{}}
@@ -156,7 +156,7 @@ def acquire_locally(
     return _decision_from([*layers, *distinct_limits], replies, is_local=True)
 
 
-def join_line(lines: Sequence[Layer]) -> float:
+def reserve_turns(lines: Sequence[Layer]) -> float:
     """Add a newcomer to waiting lines. Return the seconds until the newcomer's turn in all of them.
 
     `limit` places a minute are free at once (0 seconds); then one every 60/limit seconds. One round
@@ -164,14 +164,14 @@ def join_line(lines: Sequence[Layer]) -> float:
     """
     keys = [f"{line.key}:line" for line in lines]
     rates = [line.limit for line in lines]
-    reply = _run_script(JOIN_LINES, keys, rates)
+    reply = _run_script(RESERVE_TURNS, keys, rates)
     if reply is None:
-        waits = local_counters.join_lines(keys, rates)
+        waits = local_counters.reserve_turns(keys, rates)
     else:
         waits = list(map(int, reply.split(";")))
     for line, wait in zip(lines, waits, strict=True):
         if wait:
-            hits.labels(line.name).inc()
+            rate_limit_hits.labels(line.name).inc()
     return max(waits) / 1000
 
 
@@ -234,7 +234,7 @@ def _ping() -> bool:
 
 
 # While the breaker is open, no request waits REDIS_TIMEOUT for Redis.
-breaker = Breaker("limits", threshold=1, pause=BREAKER_PAUSE, probe=_ping)
+limits_breaker = Breaker("limits", threshold=1, pause=BREAKER_PAUSE, probe=_ping)
 
 
 @cache
@@ -253,15 +253,15 @@ def _run_script(script: str, keys: Sequence[str], arguments: Sequence[int | str]
 
 def _run_command(name: str, *arguments: object) -> object:
     """Return the reply of a command, or None while Redis is away."""
-    if not breaker.allows():
+    if not limits_breaker.allows():
         return None
     try:
         reply = _send(name, *arguments)
     except (RedisError, OSError) as error:
-        breaker.suspect()
-        log.warning("limits_away", extra={"error": type(error).__name__})
+        limits_breaker.suspect()
+        log.warning("limits_unavailable", extra={"error": type(error).__name__})
         return None
-    breaker.succeeded()
+    limits_breaker.succeeded()
     return reply
 
 

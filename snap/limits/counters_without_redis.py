@@ -67,7 +67,7 @@ class LocalCounters:
                 values.add(value)
         return replies
 
-    def join_lines(self, keys: Sequence[str], rates: Sequence[int]) -> list[int]:
+    def reserve_turns(self, keys: Sequence[str], rates: Sequence[int]) -> list[int]:
         """Return the milliseconds until a newcomer's turn in each line; `rates` are a minute's."""
         now = monotonic()
         waits = []

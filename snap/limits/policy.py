@@ -40,7 +40,7 @@ def account_key(request: HttpRequest) -> str:
 
 @dataclass(frozen=True)
 class Policy:
-    """What counts on a route."""
+    """The limits of a route."""
 
     # The key in LIMIT_ROUTES of the allowance of failures, which policies of one name share. "":
     # failures are not counted. Pages need no allowance: a page cannot be used to guess values or to

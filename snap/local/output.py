@@ -89,6 +89,10 @@ class LogFiles:
                 self._descriptors[name] = os.open(self.path(name), flags, mode=0o600)
             os.write(self._descriptors[name], text.encode(errors="replace"))
 
+    def create(self, name: str) -> None:
+        """Create an empty log file, so that it can be followed before its first line."""
+        self.write(name, "")
+
     def last_lines(self, name: str, count: int) -> str:
         """Return the last lines of a log file, indented."""
         try:
@@ -116,6 +120,8 @@ class Output:
         self._error_times: dict[tuple[str, str], float] = {}
         self._lock = threading.Lock()
         self._muted = False
+        for name in (ALL, *names):
+            logs.create(name)
 
     def mute(self) -> None:
         """Show nothing more: what processes report while they stop goes to the logs only."""
@@ -129,32 +135,32 @@ class Output:
             self.last_output = time.monotonic()
             self._log(name, line)
             if self.verbose:
-                self._show(self._prefix(name) + line)
+                self._print(self._prefix(name) + line)
             else:
-                self._show_error(name, self._finders[name].find(line))
+                self._print_error(name, self._finders[name].find(line))
 
-    def show_events(self) -> None:
+    def print_pending_errors(self) -> None:
         """Show the logged errors that no traceback has followed."""
         with self._lock:
             for name, finder in self._finders.items():
-                self._show_error(name, finder.take_event())
+                self._print_error(name, finder.take_event())
 
     def report(self, name: str, sentence: str) -> None:
         """Log and show a sentence about a process."""
         with self._lock:
             self._log(name, f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S} make run: {sentence}")
-            self._show_sentence(sentence)
+            self._print_sentence(sentence)
 
     def _log(self, name: str, line: str) -> None:
         self.logs.write(name, f"{line}\n")
         self.logs.write(ALL, f"{name:<{self._width}} | {line}\n")
 
-    def _show_error(self, name: str, error: str) -> None:
+    def _print_error(self, name: str, error: str) -> None:
         if not error or not self._is_new(name, error):
             return
         if len(error) > ERROR_LENGTH:
             error = error[:ERROR_LENGTH] + "…"
-        self._show_sentence(f"{name} logged an error: {error} {see_log(name)}")
+        self._print_sentence(f"{name} logged an error: {error} {see_log(name)}")
 
     def _is_new(self, name: str, error: str) -> bool:
         """Return whether no error of this kind (its first word) was shown a moment ago."""
@@ -166,12 +172,12 @@ class Output:
         self._error_times[kind] = now
         return True
 
-    def _show_sentence(self, sentence: str) -> None:
-        self._show(f"{datetime.now().astimezone():%H:%M:%S} {sentence}")
+    def _print_sentence(self, sentence: str) -> None:
+        self._print(f"{datetime.now().astimezone():%H:%M:%S} {sentence}")
 
-    def _show(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         if not self._muted:
-            show(f"{line}\n")
+            print_text(f"{line}\n")
 
     def _prefix(self, name: str) -> str:
         prefix = f"{name:<{self._width}} | "
@@ -185,7 +191,7 @@ def see_log(name: str) -> str:
     return f"(make logs ONLY={name})"
 
 
-def show(text: str) -> None:
+def print_text(text: str) -> None:
     """Write to the screen. A closed terminal or pipe loses the text and stops nothing."""
     with suppress(OSError):
         os.write(sys.stdout.fileno(), text.encode(errors="replace"))

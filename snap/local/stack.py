@@ -25,7 +25,7 @@ from snap.local.environment import (
     find_addresses,
     process_environment,
 )
-from snap.local.output import LogFiles, Output, show
+from snap.local.output import LogFiles, Output, print_text
 from snap.local.processes import BASE_DIR, Process, read_procfile
 from snap.local.readiness import is_ready
 from snap.local.static_files import collect_static_files
@@ -59,7 +59,7 @@ def run(*, verbose: bool, without: Collection[str]) -> NoReturn:
             watch_until_stopped(supervisor)
     finally:
         if stop_requested.is_set():
-            show(" stopped. The next `make run` continues with the data in var/.\n")
+            print_text(" stopped. The next `make run` continues with the data in var/.\n")
 
 
 def start(cleanup: ExitStack, *, verbose: bool, without: Collection[str]) -> Supervisor:
@@ -77,7 +77,7 @@ def start(cleanup: ExitStack, *, verbose: bool, without: Collection[str]) -> Sup
     demo = prepare_data(addresses.local_url)
 
     if names:
-        show(f"Starting {', '.join(names)}\n")
+        print_text(f"Starting {', '.join(names)}\n")
     environment = process_environment(VAR / "prometheus")
     processes = [each for each in read_procfile(environment) if each.name in names]
     output = Output(logs, names, verbose=verbose)
@@ -86,7 +86,7 @@ def start(cleanup: ExitStack, *, verbose: bool, without: Collection[str]) -> Sup
     supervisor.start()
     wait_until_ready(supervisor, addresses)
     supervisor.is_ready = True
-    show(welcome(addresses, demo) + commands_by_hand(without, addresses))
+    print_text(welcome(addresses, demo) + commands_by_hand(without, addresses))
     return supervisor
 
 
@@ -111,9 +111,9 @@ def start_servers(cleanup: ExitStack, logs: LogFiles) -> dict[str, Server]:
     if "REDIS_URL" not in os.environ:
         servers["REDIS_URL"] = Valkey(VAR / Valkey.name, logs.path(Valkey.name))
     for server in servers.values():
-        show(f"Starting {server.title}\n")
+        print_text(f"Starting {server.title}\n")
         if VAR not in server.data_dir.parents:
-            show(f"  with its data in {server.data_dir}: its user has no access to {VAR}\n")
+            print_text(f"  with its data in {server.data_dir}: its user has no access to {VAR}\n")
         cleanup.callback(server.stop)
         server.start()
     return servers
@@ -124,7 +124,7 @@ def prepare_data(url: str) -> str:
     django.setup()
     # The processes log their own work. Here, events would only hide the progress.
     logging.disable(logging.INFO)
-    show("Preparing the database, the demo and the static files\n")
+    print_text("Preparing the database, the demo and the static files\n")
     call_command("migrate", verbosity=0, interactive=False)
     demo = io.StringIO()
     call_command("seed_demo", url=url, staff_password=os.environ["DEMO_PASSWORD"], stdout=demo)
@@ -185,7 +185,7 @@ def catch_signals() -> None:
         for each in caught:
             signal.signal(each, signal.SIG_IGN)
         stop_requested.set()
-        show("\nStopping SNAP ...")
+        print_text("\nStopping SNAP ...")
         sys.exit(0)
 
     for each in caught:

@@ -107,7 +107,7 @@ class Supervisor:
             event = watch.check()
             if event:
                 self.output.report(watch.name, event)
-        self.output.show_events()
+        self.output.print_pending_errors()
 
     def first_ended(self) -> Process | None:
         """Return a process that does not run, if there is one."""

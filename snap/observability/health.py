@@ -16,7 +16,7 @@ from snap.limits.policy import MONITORING, limited, unlimited
 from snap.local_cache import LocalCache
 from snap.observability.metrics import breaker_states
 from snap.resilience.connections import deadline
-from snap.resilience.database import breaker, database_answers
+from snap.resilience.database import database_breaker, database_responds
 
 # The levels of service (docs/reference.md, Emergency levels).
 NORMAL = 1
@@ -36,11 +36,11 @@ worker_checks: list[Callable[[], bool]] = []
 _worker_results: LocalCache[str, bool] = LocalCache(size=1, seconds=lambda: WORKER_CHECK_SECONDS)
 
 
-@unlimited("A constant answer for supervisors, which ask often and from few addresses.")
+@unlimited("A constant response for supervisors, which ask often and from few addresses.")
 @never_cache
 @require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
-    """Return 200 while this process answers. No server is asked."""
+    """Return 200 while this process responds. It queries no server."""
     return HttpResponse("ok", content_type="text/plain")
 
 
@@ -52,15 +52,15 @@ def readyz(request: HttpRequest) -> JsonResponse:
 
     Level 2 also means that no worker processes what is due: the sweeper does so some seconds later.
     Each call asks both servers, which takes about 5 ms and at most 4.5 s. `breaker` is the
-    database's breaker in the process that answers. `breakers` are the worst states of all breakers
+    database's breaker in the process that responds. `breakers` are the worst states of all breakers
     over all processes.
     """
-    database = database_answers()
-    redis = redis_answers()
+    database = database_responds()
+    redis = redis_responds()
     journal = all(check() for check in journal_checks)
-    workers = database and workers_answer()
-    current = level(
-        database=database and breaker.state != "open",
+    workers = database and workers_respond()
+    current = service_level(
+        database=database and database_breaker.state != "open",
         queue=redis and workers,
         journal=journal,
     )
@@ -72,7 +72,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
         "redis": _word(redis),
         "journal": _word(journal),
         "workers": _word(workers) if database else "unknown",
-        "breaker": breaker.state,
+        "breaker": database_breaker.state,
         "breakers": breaker_states(),
     }
     return JsonResponse(content, status=200 if is_ready else 503)
@@ -82,8 +82,8 @@ def _word(is_there: bool) -> str:
     return "ok" if is_there else "away"
 
 
-def level(*, database: bool, queue: bool, journal: bool) -> int:
-    """Return the level of service, by what is there."""
+def service_level(*, database: bool, queue: bool, journal: bool) -> int:
+    """Return the level of service that the available parts allow (docs/reference.md)."""
     if database and queue:
         return NORMAL
     if database:
@@ -93,13 +93,13 @@ def level(*, database: bool, queue: bool, journal: bool) -> int:
     return UNAVAILABLE
 
 
-def workers_answer() -> bool:
+def workers_respond() -> bool:
     """Return whether workers process what is due, cached for WORKER_CHECK_SECONDS.
 
     True if the database cannot tell, and in the first SWEEP_TAKES_OVER seconds after its outage,
     when everything is overdue whether workers run or not.
     """
-    if breaker.returned_within(settings.SWEEP_TAKES_OVER):
+    if database_breaker.returned_within(settings.SWEEP_TAKES_OVER):
         return True
     cached = _worker_results.get("workers")
     if cached is not None:
@@ -113,8 +113,8 @@ def workers_answer() -> bool:
     return result
 
 
-def redis_answers() -> bool:
-    """Return whether the broker answers within REDIS_TIMEOUT seconds."""
+def redis_responds() -> bool:
+    """Return whether the broker responds within REDIS_TIMEOUT seconds."""
     client = Redis.from_url(
         settings.BROKER_URL,
         socket_connect_timeout=settings.REDIS_TIMEOUT,

@@ -1,4 +1,4 @@
-"""Circuit breakers: while a server does not answer, no call to it is made.
+"""Circuit breakers: while a server does not respond, no call to it is made.
 
 Each process has its own breakers. The maintained libraries either hold a lock for the length of a
 call, so that threads wait for each other, or store their state in Redis, which can be down itself.
@@ -26,7 +26,7 @@ LEVELS = {"closed": 0, "half_open": 1, "open": 2}
 
 PROBE_EVERY = 1.0  # seconds from the start of one probe to the start of the next
 
-# Returns whether the server answers. A probe has its own timeouts, of about two seconds.
+# Returns whether the server responds. A probe has its own timeouts, of about two seconds.
 Probe = Callable[[], bool]
 
 
@@ -34,11 +34,11 @@ class Breaker:
     """Prevents calls to a server that is away. There are two ways to open a breaker.
 
     `suspect` is for calls that were slow or cut off, which is no proof of an outage. A probe asks
-    the server at once, in its own thread. If the server does not answer, the breaker opens, and the
-    probe asks again every `every` seconds, or earlier if `wait` returns earlier. When the server
-    answers, the breaker closes and the thread ends.
+    the server at once, in its own thread. If the server does not respond, the breaker opens, and
+    the probe asks again every `every` seconds, or earlier if `wait` returns earlier. When the
+    server responds, the breaker closes and the thread ends.
 
-    `failed` is for a server that answers with errors. `threshold` failures without a success
+    `failed` is for a server that returns errors. `threshold` failures without a success
     between them open the breaker for `pause` seconds. Calls that failed at the same time count as
     one failure. After the pause the breaker is half-open: it allows one trial call. If the trial
     succeeds, the breaker closes; if it fails, the breaker opens for another pause.
@@ -77,7 +77,7 @@ class Breaker:
         self._failed_at = float("-inf")
         self._opened_at: float | None = None
         self._trial_since: float | None = None
-        # The server did not answer the last probe.
+        # The server did not respond to the last probe.
         self._is_away = False
         self._probe_thread: threading.Thread | None = None
         self._is_suspected = False
@@ -113,7 +113,7 @@ class Breaker:
             return True
 
     def succeeded(self) -> None:
-        """Record a call that the server answered."""
+        """Record a call to which the server responded."""
         if not self._failures and self._opened_at is None:
             return
         with self._lock:
@@ -122,7 +122,7 @@ class Breaker:
             self._report_closed()
 
     def failed(self, began: float | None = None) -> None:
-        """Record a call that the server answered with an error.
+        """Record a call to which the server returned an error.
 
         `began` is when the call started, by the breaker's clock. A call that started before the
         last failure was recorded is not counted, because both have the same cause.
@@ -157,11 +157,11 @@ class Breaker:
         while True:
             self._is_suspected = False
             next_at = monotonic() + self._every
-            if not self._answers():
-                self._record_no_answer()
+            if not self._responds():
+                self._record_no_response()
                 self._wait(max(0.0, next_at - monotonic()))
                 continue
-            self._record_answer()
+            self._record_response()
             with self._lock:
                 if not self._is_suspected:
                     self._probe_thread = None
@@ -169,7 +169,7 @@ class Breaker:
             # Another call was slow during the probe: ask again after the usual interval.
             sleep(max(0.0, next_at - monotonic()))
 
-    def _answers(self) -> bool:
+    def _responds(self) -> bool:
         assert self._probe is not None
         try:
             return self._probe()
@@ -177,17 +177,17 @@ class Breaker:
             log.exception("probe_failed", extra={"breaker": self.name})
             return False
 
-    def _record_no_answer(self) -> None:
+    def _record_no_response(self) -> None:
         with self._lock:
             was_open = self._opened_at is not None
             self._opened_at, self._trial_since = self._clock(), None
             self._is_away = True
         if not was_open:
             state_gauge.labels(self.name).set(LEVELS["open"])
-            log.error("breaker_opened", extra={"breaker": self.name, "reason": "no answer"})
+            log.error("breaker_opened", extra={"breaker": self.name, "reason": "no response"})
 
-    def _record_answer(self) -> None:
-        """Close the breaker, unless it is open because the server answers with errors."""
+    def _record_response(self) -> None:
+        """Close the breaker, unless it is open because the server returns errors."""
         with self._lock:
             was_away = self._is_away
             was_open = was_away and self._close()

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL with a time limit for each answer, even if the server is frozen.
+"""Connections to PostgreSQL with a time limit for each response, even if the server is frozen.
 
 PostgreSQL's statement_timeout has no effect when the server process is stopped, frozen or cut off.
 TCP's own timeouts have none either, because the kernel of a frozen server still acknowledges.
@@ -20,20 +20,20 @@ from psycopg_pool import ConnectionPool
 # Until when this thread or task may wait for the database (monotonic clock); None: no limit.
 _deadline: ContextVar[float | None] = ContextVar("database_deadline", default=None)
 
-# Seconds that a wait has after its deadline, to read an answer that has already arrived.
+# Seconds that a wait has after its deadline, to read a response that has already arrived.
 MIN_WAIT = 0.05
 
-# Seconds after an answer in which a connection counts as alive without asking the server.
+# Seconds after a response in which a connection counts as alive without asking the server.
 ALIVE_SECONDS = 5.0
 
-# Seconds without an answer after which the callbacks in `on_silence` run.
+# Seconds without a response after which the callbacks in `on_silence` run.
 SILENCE_SECONDS = 1.0
 # Callbacks that run in a request which waits for the database.
 on_silence: list[Callable[[], None]] = []
 
 
 class BoundedConnection(psycopg.Connection[Any]):
-    """Waits DATABASE_SILENCE_TIMEOUT seconds for each answer, or less inside `deadline`.
+    """Waits DATABASE_SILENCE_TIMEOUT seconds for each response, or less inside `deadline`.
 
     When the server has closed one connection, it has most likely closed the idle ones of the pool,
     too. The pool is drained then: else it would return them one by one, with a pause after each.
@@ -42,10 +42,10 @@ class BoundedConnection(psycopg.Connection[Any]):
     answered_at = 0.0  # monotonic clock
 
     def execute(self, query: Any, *args: Any, **options: Any) -> Any:
-        """Execute a query. Skip the pool's health check for a connection that answered just now.
+        """Execute a query. Skip the pool's health check for a connection that responded just now.
 
-        The pool's health check is an empty query, once a request. For ALIVE_SECONDS after an answer
-        the kernel is asked instead: a connection that the server has closed is readable.
+        The pool's health check is an empty query, once a request. For ALIVE_SECONDS after a
+        response the kernel is asked instead: a connection that the server has closed is readable.
         """
         answered_lately = monotonic() < self.answered_at + ALIVE_SECONDS
         if query == "" and answered_lately and not self._is_readable():
@@ -69,7 +69,7 @@ class BoundedConnection(psycopg.Connection[Any]):
         except errors._WaitTimeout:
             if timeout is not None:
                 raise
-            # The rest of the answer can still arrive, so this connection cannot be used again.
+            # The rest of the response can still arrive, so this connection cannot be used again.
             self.close()
             raise psycopg.OperationalError("the server is silent") from None
         except psycopg.OperationalError:
@@ -79,7 +79,7 @@ class BoundedConnection(psycopg.Connection[Any]):
             raise
 
     def _wait_and_report_silence(self, gen: Any, interval: float, limit: float) -> Any:
-        """Wait up to `limit` seconds. Run `on_silence` after SILENCE_SECONDS without an answer."""
+        """Wait up to `limit` seconds. Run `on_silence` after SILENCE_SECONDS without a response."""
         if _deadline.get() is None or limit <= SILENCE_SECONDS:
             return super().wait(gen, interval, limit)
         try:

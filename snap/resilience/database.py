@@ -16,12 +16,12 @@ from snap.resilience.breaker import Breaker
 from snap.resilience.connections import BoundedConnection, deadline
 from snap.resilience.recovery import RecoveryChannel
 
-# Seconds that the probe waits for a connection, and then for an answer: psycopg's minimum.
+# Seconds that the probe waits for a connection, and then for a response: psycopg's minimum.
 PROBE_SECONDS = 2
 
 
-def database_answers() -> bool:
-    """Return whether PostgreSQL answers over a new connection.
+def database_responds() -> bool:
+    """Return whether PostgreSQL responds over a new connection.
 
     The pool could return a connection from before a failure. Takes up to 4 seconds.
     """
@@ -39,39 +39,39 @@ def database_answers() -> bool:
 
 # The first process whose probe succeeds makes the probes of all other processes ask at once.
 recovery = RecoveryChannel("database")
-breaker = Breaker(
+database_breaker = Breaker(
     "database",
     threshold=settings.BREAKER_THRESHOLD,
     pause=settings.BREAKER_PAUSE,
-    probe=database_answers,
+    probe=database_responds,
     wait=recovery.wait,
 )
-breaker.on_recovery.append(recovery.publish)
-connections.on_silence.append(breaker.suspect)
+database_breaker.on_recovery.append(recovery.publish)
+connections.on_silence.append(database_breaker.suspect)
 
 
-class DatabaseAwayError(Exception):
-    """The database did not answer before the deadline, or the breaker is open."""
+class DatabaseUnavailableError(Exception):
+    """The database did not respond before the deadline, or the breaker is open."""
 
 
 @contextmanager
 def guarded_database() -> Iterator[None]:
     """Run queries through the breaker; all waits together take DATABASE_REQUEST_SECONDS at most.
 
-    Raises DatabaseAwayError when the breaker is open, and in place of an error which means that the
-    database is away, too slow or out of connections. Such an error does not open the breaker, but
-    starts its probe. Not for use inside a transaction.
+    Raises DatabaseUnavailableError when the breaker is open, and in place of an error which means
+    that the database is away, too slow or out of connections. Such an error does not open the
+    breaker, but starts its probe. Not for use inside a transaction.
     """
-    if not breaker.allows():
-        raise DatabaseAwayError("the breaker is open")
+    if not database_breaker.allows():
+        raise DatabaseUnavailableError("the breaker is open")
     try:
         with deadline(settings.DATABASE_REQUEST_SECONDS):
             yield
     except (OperationalError, InterfaceError) as error:
-        breaker.suspect()
+        database_breaker.suspect()
         connection.close()
-        raise DatabaseAwayError(type(error).__name__) from error
+        raise DatabaseUnavailableError(type(error).__name__) from error
     except BaseException:
-        breaker.succeeded()  # The database answered; the error has another cause.
+        database_breaker.succeeded()  # The database responded; the error has another cause.
         raise
-    breaker.succeeded()
+    database_breaker.succeeded()

@@ -123,7 +123,7 @@ class BufferedBody:
             environ["CONTENT_TYPE"] = "application/octet-stream"
         length = announced_length(environ)
         if length:
-            body = read_body(environ["wsgi.input"], length)
+            body = buffer_body(environ["wsgi.input"], length)
             if body is None:
                 start_response("400 Bad Request", [("Content-Length", "0")])
                 return []
@@ -137,7 +137,7 @@ class BufferedBody:
             self._limiter.release()
 
 
-def read_body(source: Any, length: int) -> IO[bytes] | None:
+def buffer_body(source: Any, length: int) -> IO[bytes] | None:
     """Return the whole body, or None if the client disconnected before its end."""
     body = SpooledTemporaryFile(max_size=settings.DATA_UPLOAD_MAX_MEMORY_SIZE)  # noqa: SIM115
     missing = length

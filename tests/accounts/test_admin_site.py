@@ -60,8 +60,8 @@ def set_session(client: Client, **values: Any) -> None:
 
 
 def test_a_password_is_not_guessed_in_more_than_five_tries(client: Client, staff: User) -> None:
-    answers = [sign_in(client, password=f"guess {n}") for n in range(5)]
-    assert [response.status_code for response in answers] == [200, 200, 200, 200, 429]
+    responses = [sign_in(client, password=f"guess {n}") for n in range(5)]
+    assert [response.status_code for response in responses] == [200, 200, 200, 200, 429]
     right = sign_in(client)
     assert right.status_code == 429
     assert right["Retry-After"] == "900"

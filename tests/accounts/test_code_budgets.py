@@ -162,9 +162,9 @@ def test_a_crowd_behind_one_address_gets_its_codes(settings: Settings) -> None:
 def test_no_challenge_raises_the_limit_of_the_system(settings: Settings) -> None:
     settings.LOGIN_CODES_IN_ALL = 3
     event = make_event()
-    answers = [Visitor(event).give_phone(make_account().phone or "") for _ in range(5)]
-    assert [response.status_code for response in answers] == [303] * 3 + [429] * 2
-    assert 'data-challenge="' not in html_of(answers[-1])
+    responses = [Visitor(event).give_phone(make_account().phone or "") for _ in range(5)]
+    assert [response.status_code for response in responses] == [303] * 3 + [429] * 2
+    assert 'data-challenge="' not in html_of(responses[-1])
 
 
 def test_the_api_names_the_challenge_and_takes_its_solution(account: User) -> None:

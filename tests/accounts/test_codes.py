@@ -60,9 +60,9 @@ def test_five_of_200_concurrent_guesses_are_checked() -> None:
     def forty() -> list[str]:
         return [guess(account, typed) for _ in range(40)]
 
-    answers = Counter(chain.from_iterable(at_once([forty] * 5)))
-    assert answers["wrong_code"] == django_settings.LOGIN_CODE_TRIES == 5
-    assert answers["too_many_tries"] == 195
+    outcomes = Counter(chain.from_iterable(at_once([forty] * 5)))
+    assert outcomes["wrong_code"] == django_settings.LOGIN_CODE_TRIES == 5
+    assert outcomes["too_many_tries"] == 195
     code.refresh_from_db()
     assert code.tries == 5
     assert guess(account, code.digits()) == "too_many_tries"
@@ -77,8 +77,8 @@ def test_five_of_200_concurrent_guesses_at_two_codes_are_checked() -> None:
     def forty() -> list[str]:
         return [guess(account, typed) for _ in range(40)]
 
-    answers = Counter(chain.from_iterable(at_once([forty] * 5)))
-    assert answers == {"wrong_code": 5, "too_many_tries": 195}
+    outcomes = Counter(chain.from_iterable(at_once([forty] * 5)))
+    assert outcomes == {"wrong_code": 5, "too_many_tries": 195}
     assert [guess(account, code.digits()) for code in codes] == ["too_many_tries"] * 2
 
 
@@ -105,8 +105,8 @@ def test_one_of_many_concurrent_right_codes_signs_in() -> None:
     account = make_account()
     old, new = (send_login_code(account, browser=BROWSER, address="192.0.2.1") for _ in range(2))
     works: list[Callable[[], str]] = [partial(guess, account, c.digits()) for c in (old, new)]
-    answers = Counter(at_once(works * 4))
-    assert answers == {"in": 1, "code_expired": 7}
+    outcomes = Counter(at_once(works * 4))
+    assert outcomes == {"in": 1, "code_expired": 7}
 
 
 def test_a_code_does_not_count_in_another_browser() -> None:
@@ -133,8 +133,8 @@ def test_the_row_of_a_code_does_not_contain_its_digits() -> None:
 
 def test_codes_for_one_phone_from_many_addresses_are_limited() -> None:
     account = make_account()
-    answers = [ask(account, address=f"198.51.100.{n}") for n in range(20)]
-    assert answers == ["sent"] * 5 + ["too_many_codes"] * 15
+    outcomes = [ask(account, address=f"198.51.100.{n}") for n in range(20)]
+    assert outcomes == ["sent"] * 5 + ["too_many_codes"] * 15
     assert Email.objects.filter(kind="login_code").count() == 5
 
 
@@ -156,22 +156,22 @@ def test_codes_for_one_phone_are_limited_despite_solved_challenges() -> None:
 
 def test_codes_from_one_address_are_limited(settings: Settings) -> None:
     settings.LOGIN_CODES_PER_ADDRESS = 3
-    answers = [ask(each) for each in make_accounts(6)]
-    assert answers == ["sent"] * 3 + ["too_many_codes"] * 3
+    outcomes = [ask(each) for each in make_accounts(6)]
+    assert outcomes == ["sent"] * 3 + ["too_many_codes"] * 3
 
 
 def test_ipv6_addresses_of_one_network_are_one(settings: Settings) -> None:
     settings.LOGIN_CODES_PER_ADDRESS = 3
-    answers = [ask(each, address=f"2001:db8::{n}") for n, each in enumerate(make_accounts(6))]
-    assert answers == ["sent"] * 3 + ["too_many_codes"] * 3
+    outcomes = [ask(each, address=f"2001:db8::{n}") for n, each in enumerate(make_accounts(6))]
+    assert outcomes == ["sent"] * 3 + ["too_many_codes"] * 3
     assert ask(make_account(), address="2001:db8:0:1::1") == "sent"
 
 
 def test_codes_for_one_prefix_are_limited(settings: Settings) -> None:
     settings.LOGIN_CODES_PER_PREFIX = 3
     pumped = [make_account(phone=f"+35192999{n:04}") for n in range(6)]
-    answers = [ask(each, address=f"198.51.100.{n}") for n, each in enumerate(pumped)]
-    assert answers == ["sent"] * 3 + ["too_many_codes"] * 3
+    outcomes = [ask(each, address=f"198.51.100.{n}") for n, each in enumerate(pumped)]
+    assert outcomes == ["sent"] * 3 + ["too_many_codes"] * 3
     assert ask(make_account(phone="+351961234567")) == "sent"
 
 
@@ -187,10 +187,10 @@ def test_challenges_double_the_limit_of_a_prefix(settings: Settings) -> None:
 def test_the_system_has_a_limit_of_codes(settings: Settings) -> None:
     settings.LOGIN_CODES_IN_ALL = 3
     phones = ["+351912345678", "+447400123456", "+33612345678", "+34612345678", "+4915123456789"]
-    answers = [
+    outcomes = [
         ask(make_account(phone=phone), address=f"198.51.100.{n}") for n, phone in enumerate(phones)
     ]
-    assert answers == ["sent"] * 3 + ["too_many_codes"] * 2
+    assert outcomes == ["sent"] * 3 + ["too_many_codes"] * 2
 
 
 @pytest.mark.django_db(transaction=True)
@@ -203,8 +203,8 @@ def test_the_limits_cannot_be_raced(is_guarded: bool, settings: Settings) -> Non
     if not is_guarded:
         works = [without_advisory_locks(work) for work in works]
     with slow("accounts_logincode", "INSERT", seconds=0.2):
-        answers = Counter(at_once(works))
-    assert (answers["sent"] == 1) == is_guarded
+        outcomes = Counter(at_once(works))
+    assert (outcomes["sent"] == 1) == is_guarded
 
 
 def test_without_a_database_no_code_is_sent() -> None:

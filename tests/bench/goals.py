@@ -16,7 +16,7 @@ class Goal:
     unit: str
     at_least: bool = False
 
-    def verdict(self, measured: Medians) -> tuple[str, str]:
+    def compare(self, measured: Medians) -> tuple[str, str]:
         """Return the figure as text, and `met`, `missed` or `not measured`."""
         try:
             value = self.figure(measured)

@@ -135,7 +135,7 @@ async def _create(bench: Bench, event: Event, journeys: int) -> Figures:
     """Go journeys one after the other, and measure from the request to the QR code."""
     used, taken = cpu_seconds(bench.stack.pids), []
     for _ in range(journeys):
-        steps = await bench.journey(event).go()
+        steps = await bench.journey(event).run()
         taken.append(steps["request to QR"])
     return milliseconds(taken) | {"cpu": _cost(bench, used, journeys)}
 

@@ -95,7 +95,7 @@ class Journey:
         self.taken: dict[str, float] = {}
         self._doing = ""
 
-    async def go(self, limit: float = 30.0) -> dict[str, float]:
+    async def run(self, limit: float = 30.0) -> dict[str, float]:
         """Go all steps and return the seconds of each.
 
         Raises JourneyError when a step fails, or when the QR image has not arrived within `limit`
@@ -249,7 +249,7 @@ async def open_loop(start: Start, rate: float, seconds: float, times: Times) -> 
 
 async def _count(journey: Journey, times: Times) -> bool:
     try:
-        times.add(await journey.go())
+        times.add(await journey.run())
     except JourneyError as error:
         times.failed(str(error))
         return False

@@ -94,8 +94,8 @@ def _introduction(kept: dict[str, list[Run]]) -> list[str]:
 def _goals(measured: dict[str, Figures]) -> list[str]:
     lines = ["## Goals", "", "| goal | wanted | measured | |", "|---|--:|--:|---|"]
     for goal in GOALS:
-        value, verdict = goal.verdict(measured)
-        lines.append(f"| {goal.text} | {goal.wanted} | {value} | {verdict} |")
+        value, status = goal.compare(measured)
+        lines.append(f"| {goal.text} | {goal.wanted} | {value} | {status} |")
     return [*lines, ""]
 
 

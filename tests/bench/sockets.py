@@ -9,7 +9,7 @@ from django.conf import settings
 
 from guests.models import Event, GuestRequest
 from guests.qr.codes import image_url, make_token, pass_url
-from guests.requests.tickets import Ticket, ticket_of
+from guests.requests.tickets import Ticket, TicketState, ticket_of
 from tests.bench.bench import Bench, open_event
 from tests.bench.figures import Figures, milliseconds, under
 from tests.bench.people import make_accounts, make_waiting_requests, sessions_of
@@ -38,7 +38,7 @@ def _crowd(bench: Bench, event: Event, size: int) -> Figures:
     accounts = make_accounts(size)
     tickets = make_waiting_requests(event, accounts)
     sessions = sessions_of(accounts)
-    pending = GuestRequest.objects.filter(event=event).select_related("event", "guest", "account")
+    pending = GuestRequest.objects.filter(event=event).with_ticket_details()
     pushes = [_created(ticket_of(request)) for request in pending]
     holders = [(tickets[account], sessions[account]) for account in accounts]
     return asyncio.run(_measure(bench, holders, pushes))
@@ -49,7 +49,7 @@ def _created(ticket: Ticket) -> Ticket:
     token = make_token()
     return replace(
         ticket,
-        state="created",
+        state=TicketState.CREATED,
         position=None,
         guest_id=1,
         qr_code_url=image_url(token),

@@ -20,7 +20,7 @@ from tests.load.scenarios import QUIET, READY, Scenario, count_of
 PNG = Path("docs/screenshots/qr.png")
 
 
-def go(url: str, event: Event, people: int) -> Times:
+def run_journeys(url: str, event: Event, people: int) -> Times:
     """Let people arrive, ten a second, and return their times."""
     phones, times = Phones(count(915_000_000)), Times()
     arrived = asyncio.run(
@@ -33,7 +33,7 @@ def go(url: str, event: Event, people: int) -> Times:
 @pytest.mark.processes
 def test_a_journey_ends_with_a_guest_and_counts_every_step(stack: Stack) -> None:
     event = make_event()
-    times = go(stack.url, event, 5)
+    times = run_journeys(stack.url, event, 5)
     assert times.errors == []
     assert times.journeys == Guest.objects.filter(event=event).count() == 5
     assert all(len(times.steps[step]) == 5 for step in STEPS)
@@ -47,7 +47,7 @@ def test_a_journey_without_its_image_does_not_count(stack: Stack, tmp_path: Path
     nowhere.touch()
     event = make_event()
     with stack.another_web(MEDIA_ROOT=str(nowhere)) as url:
-        times = go(url, event, 3)
+        times = run_journeys(url, event, 3)
     assert Guest.objects.filter(event=event).count() == 3
     assert times.journeys == 0
     assert [error[:10] for error in times.errors] == ["image: 500"] * 3
@@ -55,7 +55,7 @@ def test_a_journey_without_its_image_does_not_count(stack: Stack, tmp_path: Path
 
 @pytest.mark.processes
 def test_a_guest_on_the_waiting_list_does_not_count(stack: Stack) -> None:
-    times = go(stack.url, make_event(capacity=2), 3)
+    times = run_journeys(stack.url, make_event(capacity=2), 3)
     assert times.journeys == 2
     assert len(times.errors) == 1
     assert times.errors[0].startswith("push: the socket closed without a code")
@@ -104,12 +104,12 @@ def test_percentiles_and_medians() -> None:
 
 
 @pytest.mark.parametrize(
-    ("measured", "verdict"), [(150.0, "met"), (149.0, "**missed**"), (None, "not measured")]
+    ("measured", "status"), [(150.0, "met"), (149.0, "**missed**"), (None, "not measured")]
 )
-def test_a_goal_is_met_by_its_figure(measured: float | None, verdict: str) -> None:
+def test_a_goal_is_met_by_its_figure(measured: float | None, status: str) -> None:
     goal = Goal("rate", lambda m: m["journeys"]["rate"], 150, "/s", at_least=True)
     part = {} if measured is None else {"rate": measured}
-    assert goal.verdict({"journeys": part})[1] == verdict
+    assert goal.compare({"journeys": part})[1] == status
 
 
 def test_the_document_depends_only_on_the_figures(tmp_path: Path) -> None:

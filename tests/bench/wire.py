@@ -99,12 +99,12 @@ class _Reader(asyncio.Protocol):
             while (end := self.received.find(b"\r\n")) < 0:
                 await self.more()
             size = int(self.received[:end], 16)
-            chunk = await self.take(end + 2 + size + 2)
+            chunk = await self.read(end + 2 + size + 2)
             if not size:
                 return b"".join(parts)
             parts.append(chunk[end + 2 : -2])
 
-    async def take(self, size: int) -> bytes:
+    async def read(self, size: int) -> bytes:
         while len(self.received) < size:
             await self.more()
         taken, self.received = self.received[:size], self.received[size:]
@@ -163,7 +163,7 @@ class Browser:
         if response.header(b"transfer-encoding"):
             response.body = await reader.chunks()
         else:
-            response.body = await reader.take(int(response.header(b"content-length") or 0))
+            response.body = await reader.read(int(response.header(b"content-length") or 0))
         if b"set-cookie:" in head.lower():
             self._keep_cookies(head)
         return response
@@ -219,13 +219,13 @@ class Socket:
         self._reader.transport.close()
 
     async def _frame(self) -> tuple[int, bytes]:
-        first, second = await self._reader.take(2)
+        first, second = await self._reader.read(2)
         size = second & 127
         if size == 126:
-            (size,) = struct.unpack("!H", await self._reader.take(2))
+            (size,) = struct.unpack("!H", await self._reader.read(2))
         elif size == 127:
-            (size,) = struct.unpack("!Q", await self._reader.take(8))
-        return first & 15, await self._reader.take(size)
+            (size,) = struct.unpack("!Q", await self._reader.read(8))
+        return first & 15, await self._reader.read(size)
 
     def _send(self, opcode: int, payload: bytes) -> None:
         # A mask of zeros leaves the payload as it is.

@@ -14,18 +14,17 @@ from django.test import Client
 from prometheus_client import REGISTRY
 
 from accounts.models import Claim, User
-from guests.models import Guest, GuestRequest
-from guests.requests.tickets import Ticket
+from guests.models import Event, Guest, GuestRequest
+from guests.requests.tickets import Ticket, TicketState
 from guests.sweeps import SWEEPS
 from notifications.kinds import known_kinds
 from notifications.models import Email
 from promo.api.errors import PERMISSION_CODES
-from promo.api.serializers import TICKET_STATES, EventDataSerializer
 from promo.refusals import REFUSALS
 from promo.sockets.consumers import ticket_message
 from snap.api_errors import DEFAULT_ERRORS
 from snap.celery import app
-from snap.observability.health import level
+from snap.observability.health import service_level
 from tests import settings_reference
 from tests.docs.reference_tables import ROOT, assert_same, codes_in, table_of, tables_with
 
@@ -57,11 +56,10 @@ def test_every_state_is_on_the_page(
 
 
 def test_every_state_of_a_list_is_on_the_page() -> None:
-    field: Any = EventDataSerializer().fields["listState"]
-    assert_same("List", table_of("List", "State").codes("State"), field.choices)
+    assert_same("List", table_of("List", "State").codes("State"), Event.ListState.values)
 
 
-def ticket(state: str, position: int | None = None) -> Ticket:
+def ticket(state: TicketState, position: int | None = None) -> Ticket:
     return Ticket(
         ticket_id="0" * 32,
         state=state,
@@ -81,9 +79,9 @@ def test_every_state_of_a_ticket_is_on_the_page_with_its_message() -> None:
         for row in table_of("Ticket", "Message").rows
     ]
     in_code = []
-    for state in TICKET_STATES:
+    for state in TicketState:
         is_final = "yes" if ticket(state).is_final else "no"
-        in_code.append((state, is_final, ticket_message(ticket(state), 1)["type"]))
+        in_code.append((state.value, is_final, ticket_message(ticket(state), 1)["type"]))
     assert_same("Ticket", documented, in_code)
 
 
@@ -91,7 +89,7 @@ def test_every_message_of_a_websocket_is_on_the_page_with_its_fields() -> None:
     documented, in_code = [], set()
     for row in table_of("Websockets", "Message").rows:
         documented += [(codes_in(row["Message"])[0], field) for field in codes_in(row["Fields"])]
-    for state in TICKET_STATES:
+    for state in TicketState:
         plain, placed = ticket_message(ticket(state), 1), ticket_message(ticket(state, 7), 1)
         always = set(keys_of(plain)) & set(keys_of(placed))
         for key in {*keys_of(plain), *keys_of(placed)} - {"type"}:
@@ -212,7 +210,7 @@ def test_every_level_is_on_the_page() -> None:
     documented = [row["Level"] for row in table_of("Emergency levels", "Level").rows]
     in_code = set()
     for database, queue, journal in product([True, False], repeat=3):
-        in_code.add(str(level(database=database, queue=queue, journal=journal)))
+        in_code.add(str(service_level(database=database, queue=queue, journal=journal)))
     assert_same("Emergency levels", documented, in_code)
 
 

@@ -11,17 +11,17 @@ from guests.models import Event
 from snap.local.embedded import PostgreSQL, Valkey
 from tests.factories import make_event
 from tests.faults.people import make_people
-from tests.faults.report import Result, write_report
+from tests.faults.report import MeasuredScenario, write_report
+from tests.faults.result import LENIENT, PROMISED, ScenarioResult, judge
 from tests.faults.scenario import Conclude, Form, MakeStorm
 from tests.faults.storm import Storm
-from tests.faults.verdict import LENIENT, PROMISED, Verdict, judge
 from tests.helpers import servers
 from tests.helpers.own_servers import own_postgresql, own_valkey
 from tests.helpers.stack import Stack
 
 # Minutes of the soak without --soak.
 SOAK_MINUTES, SHORT_SOAK_MINUTES = 30.0, 0.2
-RESULTS = pytest.StashKey[list[Result]]()
+RESULTS = pytest.StashKey[list[MeasuredScenario]]()
 
 
 @pytest.fixture(scope="session")
@@ -79,19 +79,19 @@ def make_storm(faulty: Stack, form: Form) -> MakeStorm:
 def conclude(request: pytest.FixtureRequest, faulty: Stack, form: Form) -> Conclude:
     """Return a function that judges storms, keeps the result, and fails when something is wrong."""
 
-    def note(*storms: Storm, broken: str, **known: Any) -> Verdict:
+    def note(*storms: Storm, broken: str, **known: Any) -> ScenarioResult:
         limits = PROMISED if form.is_long else LENIENT
         known = {"healed_at": None} | known
-        verdict = judge(list(storms), limits=limits, **known)
+        result = judge(list(storms), limits=limits, **known)
         results = request.config.stash.setdefault(RESULTS, [])
         scenario = request.node.name.removeprefix("test_").replace("_", " ")
-        results.append(Result(scenario, broken, verdict))
+        results.append(MeasuredScenario(scenario, broken, result))
         report(request.config, has_ended=False)
-        print(f"\n{scenario}: {verdict}")
-        if verdict.wrong:
+        print(f"\n{scenario}: {result}")
+        if result.wrong:
             print(faulty.log("web")[-4000:])
-        assert not verdict.wrong, "\n".join(verdict.wrong)
-        return verdict
+        assert not result.wrong, "\n".join(result.wrong)
+        return result
 
     return note
 

@@ -1,4 +1,4 @@
-"""Writes docs/reliability.md from the verdicts of the scenarios."""
+"""Writes docs/reliability.md from the results of the scenarios."""
 
 import os
 import platform
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.faults.verdict import Verdict
+from tests.faults.result import ScenarioResult
 
 COLUMNS = (
     "accepted",
@@ -28,23 +28,25 @@ HOW = re.compile(r"- \*\*(.+?)\*\*: .* Accepted: ")
 
 
 @dataclass(frozen=True)
-class Result:
-    """One scenario: its name, a sentence about the fault, and the verdict."""
+class MeasuredScenario:
+    """One scenario: its name, a sentence about the fault, and the result."""
 
-    scenario: str
+    name: str
     broken: str
-    verdict: Verdict
+    result: ScenarioResult
 
 
-def write_report(path: Path, results: list[Result], *, form: str, has_ended: bool) -> None:
+def write_report(
+    path: Path, scenarios: list[MeasuredScenario], *, form: str, has_ended: bool
+) -> None:
     """Write the document. It says so when the run has not ended.
 
     Rows of scenarios that this run has not measured stay as they are.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     before = path.read_text().splitlines() if path.exists() else []
-    rows = _merged(ROW, before, _rows(results))
-    how = _merged(HOW, before, _how(results))
+    rows = _merged(ROW, before, _rows(scenarios))
+    how = _merged(HOW, before, _how(scenarios))
     lines = [
         *_introduction(form, has_ended=has_ended),
         HEADER,
@@ -105,21 +107,21 @@ def _introduction(form: str, *, has_ended: bool) -> list[str]:
     ]
 
 
-def _rows(results: list[Result]) -> list[str]:
+def _rows(scenarios: list[MeasuredScenario]) -> list[str]:
     rows = []
-    for result in results:
-        v = result.verdict
+    for scenario in scenarios:
+        v = scenario.result
         failed = " **failed**" if v.wrong else ""
         numbers = f"{v.accepted:,} | {v.lost} | {v.doubled} | {v.over_capacity}"
         seconds = f"{v.slowest:.2f} | {v.healing:.1f} | {v.pages_updated:.1f}"
-        rows.append(f"| {result.scenario}{failed} | {numbers} | {seconds} |")
+        rows.append(f"| {scenario.name}{failed} | {numbers} | {seconds} |")
     return rows
 
 
-def _how(results: list[Result]) -> list[str]:
+def _how(scenarios: list[MeasuredScenario]) -> list[str]:
     lines = []
-    for result in results:
-        levels = result.verdict.by_level.items()
+    for scenario in scenarios:
+        levels = scenario.result.by_level.items()
         at_levels = ", ".join(f"{count:,} at level {level}" for level, count in levels)
-        lines.append(f"- **{result.scenario}**: {result.broken} Accepted: {at_levels or 'none'}.")
+        lines.append(f"- **{scenario.name}**: {scenario.broken} Accepted: {at_levels or 'none'}.")
     return lines

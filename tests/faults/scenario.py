@@ -7,11 +7,11 @@ from typing import NoReturn
 
 import pytest
 
+from tests.faults.result import ScenarioResult
 from tests.faults.storm import Storm
-from tests.faults.verdict import Verdict
 
 MakeStorm = Callable[..., Storm]
-Conclude = Callable[..., Verdict]
+Conclude = Callable[..., ScenarioResult]
 
 
 @dataclass(frozen=True)

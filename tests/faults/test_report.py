@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from tests.faults.report import Result, write_report
-from tests.faults.verdict import Verdict
+from tests.faults.report import MeasuredScenario, write_report
+from tests.faults.result import ScenarioResult
 
 
-def result(scenario: str, *, slowest: float, wrong: list[str] | None = None) -> Result:
-    verdict = Verdict(
+def row(scenario: str, *, slowest: float, wrong: list[str] | None = None) -> MeasuredScenario:
+    result = ScenarioResult(
         accepted=1234,
         lost=0,
         doubled=0,
@@ -18,15 +18,15 @@ def result(scenario: str, *, slowest: float, wrong: list[str] | None = None) -> 
         by_level={1: 1234},
         wrong=wrong or [],
     )
-    return Result(scenario, f"It broke after {slowest} s.", verdict)
+    return MeasuredScenario(scenario, f"It broke after {slowest} s.", result)
 
 
 def test_rows_of_other_scenarios_stay(tmp_path: Path) -> None:
     path = tmp_path / "reliability.md"
-    first = [result("one", slowest=1), result("two", slowest=7, wrong=["too slow"])]
+    first = [row("one", slowest=1), row("two", slowest=7, wrong=["too slow"])]
     write_report(path, first, form="the long form", has_ended=True)
     assert "| two **failed** | 1,234 | 0 | 0 | 0 | 7.00 | 0.5 | 1.5 |" in path.read_text()
-    write_report(path, [result("two", slowest=2)], form="the long form", has_ended=False)
+    write_report(path, [row("two", slowest=2)], form="the long form", has_ended=False)
     text = path.read_text()
     assert "This run has not ended" in text
     assert [line for line in text.splitlines() if line.startswith(("| one", "| two"))] == [

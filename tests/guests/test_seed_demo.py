@@ -30,7 +30,9 @@ def seed(**options: str) -> str:
 
 def test_it_loads_an_event_in_every_state() -> None:
     seed()
-    states = {event.slug: event.list_state() for event in Event.objects.listed()}
+    states = {
+        event.slug: event.list_state() for event in Event.objects.listed().with_database_time()
+    }
     assert states == {
         "noite-de-abertura": "open",
         "tarde-de-vinil": "not_open_yet",
@@ -111,7 +113,7 @@ def test_past_events_get_new_dates_and_nothing_else() -> None:
     assert not Event.objects.listed().exists()
     seed()
     assert Event.objects.listed().count() == len(EVENTS)
-    event = Event.objects.get(slug="noite-de-abertura")
+    event = Event.objects.with_database_time().get(slug="noite-de-abertura")
     assert (event.title, event.list_state()) == ("O meu título", "open")
     assert event.starts_at > timezone.now() + timedelta(days=7)
 

@@ -124,7 +124,7 @@ def test_emails_that_no_worker_sends_are_sent_by_the_sweeper(
 
 
 @contextmanager
-def database_away() -> Iterator[None]:
+def database_unavailable() -> Iterator[None]:
     """Make PostgreSQL refuse new connections, and cut those of other processes."""
     name = connection.settings_dict["NAME"]
     parameters = connection.get_connection_params() | {"dbname": "postgres"}
@@ -150,7 +150,7 @@ def test_it_survives_outages_of_database_and_broker_and_stops_on_sigterm(tmp_pat
         "sweeper", log=log, SWEEP_INTERVAL="0.2", BROKER_URL="redis://127.0.0.1:1/3"
     ) as sweeper:
         wait_for(guests_made, timeout=20)
-        with database_away():
+        with database_unavailable():
             wait_for(lambda: "sweep_failed" in log.read_text())
             assert sweeper.poll() is None
         overdue_request(1)

@@ -12,7 +12,7 @@ from guests.emergency.draining import drain
 from guests.emergency.journal import get_journal
 from guests.models import Event
 from guests.requests.creating import create_due_guests
-from snap.resilience.database import breaker
+from snap.resilience.database import database_breaker
 from tests.factories import make_event
 from tests.helpers import servers
 from tests.helpers.stack import wait_for
@@ -21,12 +21,12 @@ from tests.helpers.stack import wait_for
 @contextmanager
 def open_breaker() -> Iterator[None]:
     """Open the database's breaker in this process; the server keeps running."""
-    for _ in range(breaker.threshold):
-        breaker.failed()
+    for _ in range(database_breaker.threshold):
+        database_breaker.failed()
     try:
         yield
     finally:
-        breaker.succeeded()
+        database_breaker.succeeded()
 
 
 def make_seen_event(**fields: Any) -> Event:
@@ -51,7 +51,7 @@ def start_database() -> None:
     assert servers.postgresql is not None
     servers.postgresql.start()
     close_old_connections()
-    breaker.succeeded()
+    database_breaker.succeeded()
 
 
 def drain_journal() -> None:

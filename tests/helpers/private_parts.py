@@ -38,8 +38,6 @@ UNDOCUMENTED = {
 }
 # Names with an underscore that their documentation has.
 DOCUMENTED_NAMES = {"_exit", "_meta"}
-# Attributes that our code sets on objects of other packages.
-OUR_NAMES = {"_checked_account", "_step_phone"}
 
 APPS = ["snap", "promo", "guests", "accounts", "notifications"]
 

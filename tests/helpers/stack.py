@@ -174,7 +174,7 @@ class Stack:
 
     def _is_ready(self, name: str) -> bool:
         if name == "web":
-            return answers(f"{self.url}/healthz")
+            return responds(f"{self.url}/healthz")
         said = self._log_path(name).read_bytes()[self._log_starts[name] :]
         words = {"ws": b"Uvicorn running", "worker": b" ready.", "emails": b" ready."}
         return words.get(name, b"") in said
@@ -193,7 +193,7 @@ class Stack:
             web.start(log)
         guard = _guard(web)
         try:
-            wait_for(lambda: answers(f"{url}/healthz"), START_TIMEOUT)
+            wait_for(lambda: responds(f"{url}/healthz"), START_TIMEOUT)
             yield url
         finally:
             web.kill()
@@ -256,7 +256,7 @@ def database_url() -> str:
     return given._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
 
 
-def answers(url: str) -> bool:
+def responds(url: str) -> bool:
     try:
         return http.get(url, timeout=2).status_code == httpx.codes.OK
     except httpx.TransportError:

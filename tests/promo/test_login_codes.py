@@ -116,8 +116,8 @@ def test_codes_are_limited_for_a_browser(
 def test_codes_are_limited_for_an_address(settings: Settings) -> None:
     settings.LOGIN_CODES_PER_ADDRESS = 2
     event = make_event()
-    answers = [Visitor(event).give_phone(account.phone or "") for account in make_accounts(3)]
-    assert [response.status_code for response in answers] == [303, 303, 429]
+    responses = [Visitor(event).give_phone(account.phone or "") for account in make_accounts(3)]
+    assert [response.status_code for response in responses] == [303, 303, 429]
 
 
 def test_a_phone_that_was_registered_meanwhile_leads_to_its_code() -> None:

@@ -8,7 +8,7 @@ from django.utils import timezone, translation
 
 from accounts.models import User
 from guests.models import GuestRequest
-from guests.requests.tickets import Ticket
+from guests.requests.tickets import Ticket, TicketState
 from promo.rendering import ticket_context
 from tests.factories import make_account, make_guest, make_request
 from tests.helpers.events import event_with_waiting_list
@@ -122,7 +122,7 @@ def test_a_refused_request_may_be_made_again() -> None:
 def _ticket(state: str) -> Ticket:
     return Ticket(
         ticket_id="5a0a2b9e-8f3b-4f65-9a57-6f1a3f1d2c11",
-        state=state,
+        state=TicketState(state),
         event_slug="festa",
         event_title="Festa",
         venue="Sala Exemplo",

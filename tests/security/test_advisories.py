@@ -40,7 +40,7 @@ def test_only_packages_with_a_result_count_as_checked(
     expected: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert advisories.verdict(packages) == status
+    assert advisories.report_packages(packages) == status
     printed = capsys.readouterr()
     assert expected in printed.out + printed.err
     assert ("packages checked" in printed.out) == any("vulns" in package for package in packages)

@@ -102,8 +102,8 @@ def test_strangers_do_not_keep_the_browser_that_registered_from_signing_in(event
 def test_registrations_with_the_owners_email_do_not_keep_the_owner_out(event: Event) -> None:
     owner = owner_of(event)
     phones = [register_other_phone(number)[1] for number in range(2)]
-    answers = [ask_by_api(Client(), phone) for _ in range(5) for phone in phones]
-    assert answers == [202] * 7 + [429] * 3
+    responses = [ask_by_api(Client(), phone) for _ in range(5) for phone in phones]
+    assert responses == [202] * 7 + [429] * 3
     owner.give_phone()
     assert "/ticket/" in location_of(owner.type_code(User.objects.get(phone=PHONE)))
 

@@ -141,7 +141,7 @@ print(json.dumps({
     "csp": secure["Content-Security-Policy"],
     "cookies": [
         [str(name), bool(c["secure"]), bool(c["httponly"]), c["samesite"], c["path"], c["domain"]]
-        for answer in (signed, language) for name, c in answer.cookies.items()
+        for response in (signed, language) for name, c in response.cookies.items()
     ],
     "redirect": [plain.status_code, plain["Location"]],
 }))

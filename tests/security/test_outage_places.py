@@ -137,10 +137,10 @@ def test_a_cancelled_place_shows_no_qr_code(event: Event) -> None:
     call_command("sweeper", once=True)
     cancel_guests(guest.event_id, [guest.pk], acting_user=make_staff())
     stop_database_after_a_sweep()
-    answers = [visitor.get(path) for path in pages]
-    assert [state_in(response) for response in answers[:2]] == ["cancelled", "cancelled"]
-    assert answers[2].status_code == 503
-    for response in answers:
+    responses = [visitor.get(path) for path in pages]
+    assert [state_in(response) for response in responses[:2]] == ["cancelled", "cancelled"]
+    assert responses[2].status_code == 503
+    for response in responses:
         assert f"/media/qr/{guest.qr_token}" not in html_of(response)
 
 

@@ -58,7 +58,7 @@ class Browser:
         return self._kept(self.client.get(path))
 
     def post(self, path: str, **fields: str) -> httpx.Response:
-        """Send a form with the hidden fields of the step that an answer led to last."""
+        """Send a form with the hidden fields of the step that a response led to last."""
         steps = [each for each in self.addresses if "?s=" in each]
         pages = [self.get(each).text for each in ("/promo/", *steps[-1:])]
         hidden = dict(HIDDEN.findall("".join(pages)))

@@ -67,7 +67,7 @@ def test_the_budget_of_a_ticket_counts_for_that_ticket_only(event: Event) -> Non
     """Requests for other tickets and pages count for the address."""
     browser, url = queued_browser(event, 1)
     others = url.rstrip("/").rpartition("/")[0]
-    answers = [browser.get(f"{others}/{uuid4()}/").status_code for _ in range(101)]
-    assert answers[-1] == 429
+    responses = [browser.get(f"{others}/{uuid4()}/").status_code for _ in range(101)]
+    assert responses[-1] == 429
     assert browser.get(f"/promo/{event.slug}/").status_code == 429
     assert browser.get(url).status_code == 200

@@ -139,7 +139,7 @@ def seed_guest() -> None:
 
 def seed_requests(demo: DemoEvent) -> None:
     """Make requests of invented people for an event. They have no email, so none is sent."""
-    event = Event.objects.get(slug=demo.slug)
+    event = Event.objects.with_database_time().get(slug=demo.slug)
     promoter = None
     team = None
     at_event = EventPromoter.objects.filter(event=event).select_related("promoter", "team").first()

@@ -12,7 +12,7 @@ from django.db import InterfaceError, OperationalError, close_old_connections
 
 from guests.sweeps import SWEEPS, Sweep
 from snap.observability.logs import describe_error
-from snap.resilience.database import breaker
+from snap.resilience.database import database_breaker
 
 log = logging.getLogger(__name__)
 
@@ -67,14 +67,14 @@ def run_repeatedly(sweep: Sweep, stop: threading.Event) -> None:
     pause = interval
     is_failing = False
     while not stop.wait(pause):
-        if breaker.state == "open":
+        if database_breaker.state == "open":
             pause = min(BREAKER_CHECK_SECONDS, interval)
             continue
         began = monotonic()
         try:
             sweep.run(stop.is_set)
         except (OperationalError, InterfaceError) as error:
-            breaker.suspect()
+            database_breaker.suspect()
             pause = min(BREAKER_CHECK_SECONDS, interval)
             _log_failure(sweep, error, is_failing)
             is_failing = True

@@ -18,7 +18,14 @@ from guests.requests.accepting import request_place
 from guests.requests.creating import create_due_guests, create_guests_for_event
 from guests.requests.waiting_list import cancel_guests
 from notifications.models import Email
-from tests.factories import make_account, make_accounts, make_event, make_guest, make_staff
+from tests.factories import (
+    make_account,
+    make_accounts,
+    make_event,
+    make_guest,
+    make_request,
+    make_staff,
+)
 from tests.helpers.guards import (
     THREADS,
     at_once,
@@ -114,7 +121,7 @@ def test_a_phone_that_another_guest_has_is_refused() -> None:
     phone = first.phone
     first.account.phone = None
     first.account.save()
-    request = request_place(first.event, make_account(phone=phone))
+    request = make_request(first.event, make_account(phone=phone))
     create_due_guests()
     request.refresh_from_db()
     assert (request.state, request.refusal) == ("refused", "phone_on_list")

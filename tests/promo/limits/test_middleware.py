@@ -140,8 +140,8 @@ def test_requests_past_the_limit_of_an_event_get_a_later_turn(settings: Settings
     event = make_event(limit_per_minute=2)
     before = hits("event")
     visitors = [Visitor(event).signed_in(make_account()) for _ in range(5)]
-    answers = [visitor.send("request") for visitor in visitors]
-    assert {response.status_code for response in answers} == {303}
+    responses = [visitor.send("request") for visitor in visitors]
+    assert {response.status_code for response in responses} == {303}
     assert GuestRequest.objects.pending().count() == 3
     assert hits("event") == before + 3
     waits = [
@@ -152,12 +152,12 @@ def test_requests_past_the_limit_of_an_event_get_a_later_turn(settings: Settings
     assert waits == sorted(waits)
     assert [round(wait / 30) for wait in waits[2:]] == [1, 2, 3]
 
-    shown = visitors[4].get(location_of(answers[4]))
+    shown = visitors[4].get(location_of(responses[4]))
     assert state_in(shown) == "processing-3"
     assert "You are number 3 in line." in html_of(shown)
     create_due_guests()
     assert Guest.objects.count() == 2
-    assert "You are number 3 in line." in html_of(visitors[4].get(location_of(answers[4])))
+    assert "You are number 3 in line." in html_of(visitors[4].get(location_of(responses[4])))
     GuestRequest.objects.pending().update(next_attempt_at=Now())
     create_due_guests()
     assert Guest.objects.count() == 5

@@ -17,8 +17,8 @@ from tests.helpers.visitors import Response, Visitor, location_of
 pytestmark = pytest.mark.django_db
 
 
-def statuses(answers: list[Response]) -> list[int]:
-    return [response.status_code for response in answers]
+def statuses(responses: list[Response]) -> list[int]:
+    return [response.status_code for response in responses]
 
 
 # Every route --------------------------------------------------------------------------------------

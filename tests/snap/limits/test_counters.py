@@ -16,7 +16,7 @@ from redis import Redis
 
 from guests.models import GuestRequest
 from snap.limits import counters as limits
-from snap.limits.counters import acquire, join_line
+from snap.limits.counters import acquire, reserve_turns
 from snap.limits.counters_without_redis import MAX_KEYS, SLICE, LocalCounters
 from snap.limits.layers import WINDOW, Layer
 from snap.local.processes import BASE_DIR
@@ -119,7 +119,7 @@ def test_hits_of_more_than_a_minute_ago_do_not_count() -> None:
 
 def test_the_line_moves_at_its_rate() -> None:
     line = fresh("event", 60)
-    waits = [join_line([line]) for _ in range(70)]
+    waits = [reserve_turns([line]) for _ in range(70)]
     assert set(waits[:60]) == {0}
     # The line moves while we ask: later ones are at most their number away, and never earlier.
     assert waits[60:] == sorted(waits[60:])
@@ -167,7 +167,7 @@ def test_counters_of_a_process_are_bounded() -> None:
     assert own.acquire([two])[0][0] == 8, "a hit that one layer refuses is counted in none"
     for number in range(MAX_KEYS + 500):
         own.acquire([Layer("many", str(number), 1)])
-        own.join_lines([str(number)], [1])
+        own.reserve_turns([str(number)], [1])
     assert len(own) == MAX_KEYS
 
 

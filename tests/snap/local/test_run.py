@@ -13,7 +13,7 @@ import pytest
 
 from tests.helpers import servers
 from tests.helpers.local_run import PATIENCE, Run, is_alive, none_is_left
-from tests.helpers.stack import answers, http, wait_for
+from tests.helpers.stack import http, responds, wait_for
 
 STOPPED = "\nStopping SNAP ... stopped. The next `make run` continues with the data in var/.\n"
 
@@ -34,7 +34,7 @@ def test_it_starts_restarts_what_dies_stops_whole_and_finds_its_data_again(check
     # The children of the killed process may still answer for a moment.
     wait_for(lambda: "web is restarted." in run.text(), PATIENCE)
     assert "web ended (killed by SIGKILL). It is restarted in 1 s" in run.text()
-    wait_for(lambda: answers(f"{run.url}/healthz"), PATIENCE)
+    wait_for(lambda: responds(f"{run.url}/healthz"), PATIENCE)
 
     family = run.family()
     os.killpg(run.popen.pid, signal.SIGINT)
@@ -102,7 +102,7 @@ def test_a_process_that_is_left_out_runs_by_the_command_that_is_shown(checkout: 
     run = Run(checkout, "--without", "web")
     run.wait_until_ready()
     wait_for(lambda: "Left out: web." in run.text())
-    assert not answers(f"{run.url}/healthz")
+    assert not responds(f"{run.url}/healthz")
     assert not any("granian" in command for command in run.commands())
     command = run.text().strip().splitlines()[-1].split()
     assert command[0] == ".venv/bin/python"
@@ -116,7 +116,7 @@ def test_a_process_that_is_left_out_runs_by_the_command_that_is_shown(checkout: 
         stderr=subprocess.DEVNULL,
     )
     try:
-        wait_for(lambda: answers(f"{run.url}/healthz"), PATIENCE)
+        wait_for(lambda: responds(f"{run.url}/healthz"), PATIENCE)
         page = http.get(f"{run.url}/promo/noite-de-abertura/ana/")
         assert page.status_code == httpx.codes.OK
     finally:

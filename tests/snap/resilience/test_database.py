@@ -14,7 +14,7 @@ from pytest_django import Settings
 
 from accounts.models import User
 from snap.resilience.connections import BoundedConnection
-from snap.resilience.database import DatabaseAwayError, breaker, guarded_database
+from snap.resilience.database import DatabaseUnavailableError, database_breaker, guarded_database
 from tests.faults.breaking import frozen
 from tests.helpers import servers
 from tests.helpers.guards import THREADS, at_once
@@ -27,9 +27,9 @@ pytestmark = needs_own_postgresql
 @pytest.fixture(autouse=True)
 def _closed_breaker(transactional_db: None) -> Iterator[None]:
     """Begin and end with a closed breaker and a running server."""
-    breaker.succeeded()
+    database_breaker.succeeded()
     yield
-    breaker.succeeded()
+    database_breaker.succeeded()
     servers.freshen()
     close_old_connections()
 
@@ -48,7 +48,7 @@ def test_a_request_waits_for_a_frozen_server_until_its_deadline(
 ) -> None:
     settings.DATABASE_REQUEST_SECONDS = 0.5
     began = monotonic()
-    with pytest.raises(DatabaseAwayError), guarded_database():
+    with pytest.raises(DatabaseUnavailableError), guarded_database():
         User.objects.count()
     assert monotonic() - began < 4  # The pool waits up to 2 s for a good connection.
 
@@ -69,19 +69,19 @@ def test_after_one_failure_the_probe_opens_the_breaker_and_closes_it_again(
     """The breaker closes within seconds without any call as a trial."""
     postgresql = own_postgresql()
     postgresql.stop("immediate")
-    with pytest.raises(DatabaseAwayError), guarded_database():
+    with pytest.raises(DatabaseUnavailableError), guarded_database():
         User.objects.count()
-    wait_for(lambda: breaker.state == "open", 3)
+    wait_for(lambda: database_breaker.state == "open", 3)
     began = monotonic()
-    with pytest.raises(DatabaseAwayError), guarded_database():
+    with pytest.raises(DatabaseUnavailableError), guarded_database():
         pytest.fail("an open breaker let the work begin")
     assert monotonic() - began < 0.1
     postgresql.start()
-    wait_for(lambda: breaker.state == "closed", 3)
+    wait_for(lambda: database_breaker.state == "closed", 3)
 
 
 def hold(seconds: float) -> None:
-    with suppress(DatabaseAwayError), guarded_database(), connection.cursor() as cursor:
+    with suppress(DatabaseUnavailableError), guarded_database(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_sleep(%s)", [seconds])
 
 
@@ -127,7 +127,7 @@ def stays_closed(seconds: float) -> bool:
     """Return whether the breaker stays closed for some seconds."""
     until = monotonic() + seconds
     while monotonic() < until:
-        if breaker.state != "closed":
+        if database_breaker.state != "closed":
             return False
         sleep(0.01)
     return True
@@ -156,28 +156,28 @@ def test_a_frozen_server_opens_the_breaker_and_the_probe_closes_it(settings: Set
         threads = [threading.Thread(target=hold, args=(0,)) for _ in range(4)]
         for thread in threads:
             thread.start()
-        wait_for(lambda: breaker.state == "open", 6)
+        wait_for(lambda: database_breaker.state == "open", 6)
         assert monotonic() - began < 4.5
         for thread in threads:
             thread.join()
-    wait_for(lambda: breaker.state == "closed", 3)
+    wait_for(lambda: database_breaker.state == "closed", 3)
 
 
 def test_an_error_in_our_code_is_no_failure_of_the_database(transactional_db: None) -> None:
     for _ in range(10):
         with pytest.raises(KeyError), guarded_database():
             raise KeyError
-    assert breaker.state == "closed"
+    assert database_breaker.state == "closed"
 
 
 def test_the_connection_works_again_after_a_restart(transactional_db: None) -> None:
     postgresql = own_postgresql()
     User.objects.count()
     postgresql.stop("immediate")
-    with pytest.raises(DatabaseAwayError), guarded_database(), transaction.atomic():
+    with pytest.raises(DatabaseUnavailableError), guarded_database(), transaction.atomic():
         User.objects.count()
     postgresql.start()
-    wait_for(lambda: breaker.state == "closed", 3)
+    wait_for(lambda: database_breaker.state == "closed", 3)
     with guarded_database():
         assert User.objects.count() == 0
     assert connection.in_atomic_block is False

@@ -68,7 +68,7 @@ def _step_fields(request: HttpRequest) -> list[tuple[str, str]]:
 
 
 def render_too_many(request: HttpRequest, wait: int, purpose: str) -> HttpResponse:
-    """Return the 429 response: retry in `wait` seconds, or pass the challenge for `purpose`."""
+    """Return the 429 response: retry in `wait` seconds, or solve the challenge for `purpose`."""
     if request.path.startswith("/api/"):
         return _render_json(request, wait, purpose)
     next_path = _next_path(request)

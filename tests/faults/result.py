@@ -1,4 +1,4 @@
-"""The verdict on a storm: its responses compared with rows, journal and history."""
+"""The result of a storm: its responses compared with rows, journal and history."""
 
 import time
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ PATIENCE = 90.0  # seconds; a ticket that is then still in flight counts as lost
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ScenarioResult:
     """The result of one scenario. `healing`, `pages_updated` and `slowest` are seconds."""
 
     accepted: int
@@ -57,8 +57,8 @@ def judge(
     limits: Limits,
     was_outage: bool = False,
     dead: int = 0,
-) -> Verdict:
-    """Wait until nothing is in flight, and return the verdict.
+) -> ScenarioResult:
+    """Wait until nothing is in flight, and return the result.
 
     `healed_at` is seconds since 1970, or None when nothing was broken. `dead` is the number of
     dead rows that the scenario makes. `was_outage`: the database was away.
@@ -87,7 +87,7 @@ def judge(
     if stale := _pages_without_end(storms):
         wrong.append(f"{len(stale)} pages never showed the end, that of {stale[0]} among them")
     levels = [response.level for response in accepted]
-    return Verdict(
+    return ScenarioResult(
         accepted=len(accepted),
         lost=len(lost),
         doubled=len(doubled),

@@ -1,0 +1,13 @@
+"""The `{% page_path %}` template tag, which every template has without `{% load %}`."""
+
+from django import template
+
+from snap import pages
+
+register = template.Library()
+
+
+@register.simple_tag
+def page_path(name: str, *args: object) -> str:
+    """Return the path of a page that an app has registered. Raises KeyError for any other page."""
+    return pages.page_path(name, *args)
