@@ -2,10 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run logs test faults load bench metrics settings lint types security requirements
+.PHONY: run logs dev test faults load bench metrics settings translations lint types security requirements
 
-# Where this is set, as in many images, each process would compile all that it imports anew, for two
-# thirds of its start. Packages are compiled when they are installed, ours when they are imported.
+# If PYTHONDONTWRITEBYTECODE is set, as in many images, every process compiles its imports again. That
+# is two thirds of its start. Packages are compiled at their installation, our modules at their import.
 export PYTHONDONTWRITEBYTECODE =
 
 .venv/.run: requirements.txt
@@ -22,15 +22,21 @@ export PYTHONDONTWRITEBYTECODE =
 	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements-dev.txt
 	@touch $@
 
+# For `.venv/bin/python -m pytest`. Every other target that needs these packages installs them itself.
+dev: .venv/.dev
+
 # `make run VERBOSE=1` shows all logs; `make run WITHOUT=web` leaves a process to another terminal.
 run: .venv/.run
 	@exec $(BIN)/python manage.py up $(if $(VERBOSE),--verbose) $(if $(WITHOUT),--without $(WITHOUT))
 
 # Follows the logs of `make run` until Ctrl-C; `make logs ONLY=worker` those of one process.
-LOG := var/log/$(or $(ONLY),all).log
+LOG := $(or $(ONLY),all)
+LOGS = $(basename $(notdir $(sort $(wildcard var/log/*.log))))
+COMMA := ,
 logs:
-	@test -e $(LOG) || { echo "There is no $(LOG). \`make run\` writes the logs."; exit 1; }
-	@trap 'exit 0' INT; tail -n 50 -F $(LOG) 2>/dev/null
+	@test -n "$(LOGS)" || { echo "There are no logs yet. \`make run\` writes them."; exit 1; }
+	@test -e var/log/$(LOG).log || { echo "No log named $(LOG). There are: $(subst $() ,$(COMMA) ,$(LOGS))."; exit 1; }
+	@trap 'exit 0' INT; tail -n 50 -F var/log/$(LOG).log 2>/dev/null
 
 # `make test SLOW=1` also runs the tests marked slow, most of which break something in a rush. So does
 # CI=true.
@@ -61,6 +67,10 @@ metrics: .venv/.dev
 # Writes docs/settings.md from the comments in snap/settings.py and the Procfile.
 settings: .venv/.dev
 	$(BIN)/python -m tests.settings_reference
+
+# Compiles the translations: writes the django.mo of each app from its django.po.
+translations: .venv/.dev
+	$(BIN)/python -m tests.catalogues
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

@@ -1,8 +1,8 @@
-"""Ask pip-audit about every pinned package, and say what it could not find out.
+"""Ask pip-audit about every pinned package, and report the packages that it could not check.
 
 pip-audit itself ends with "No known vulnerabilities found" when its source knows none of the
-packages, or a mirror does not serve advisories. Here only a package that was looked up counts as
-checked; findings fail the run, and an unreachable source is said loudly.
+packages, or a mirror does not serve advisories. Here only a package that the source knows counts
+as checked. Findings fail the run. An unreachable source is reported on stderr and fails nothing.
 """
 
 import json

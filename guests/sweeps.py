@@ -23,7 +23,7 @@ from guests.emergency.snapshots import save_listed_events
 from guests.models import GuestRequest
 from guests.requests.accepting import wake_guests_worker
 from guests.requests.creating import create_guests_for_event
-from guests.requests.places import events_with_unfilled_places, fill_free_places
+from guests.requests.waiting_list import events_with_unfilled_places, fill_free_places
 from guests.requests.worker_health import note_workers_unavailable
 from notifications.models import Email
 from notifications.sending import send_due_emails, write_kept_outcomes

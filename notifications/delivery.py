@@ -1,5 +1,7 @@
 """Send one email through the mail provider, and classify the error when that fails.
 
+`notifications.sending` decides whether another attempt follows.
+
 Rows and logs name an error and where it arose, never its text: mail servers repeat the address, and
 an exception can quote its arguments.
 """

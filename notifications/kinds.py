@@ -1,4 +1,4 @@
-"""The registry of the kinds of email.
+"""The registry of the kinds of email. The kinds are in accounts/emails.py and guests/emails.py.
 
 An app registers a function for each kind that it sends. The function builds the content from the
 cause (`"guest:17"`) when the email is sent. So the queue holds no personal data but the address,

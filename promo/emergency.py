@@ -30,7 +30,6 @@ from accounts.sessions import (
     ensure_browser_id,
 )
 from guests.emergency import snapshots
-from guests.emergency.access import end_session_on_this_host, known_account
 from guests.emergency.intake import (
     AccountSession,
     Registration,
@@ -40,6 +39,7 @@ from guests.emergency.intake import (
 )
 from guests.emergency.journal import JournalError
 from guests.emergency.mirror import get_mirror
+from guests.emergency.sessions import end_session_on_this_host, known_account
 from guests.exceptions import GuestError
 from guests.models import Event
 from guests.requests.tickets import Ticket, ticket_sent_by_email

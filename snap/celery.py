@@ -1,4 +1,7 @@
-"""The Celery application. Its tasks only wake workers; the work itself is rows in PostgreSQL."""
+"""The Celery application. Its tasks only wake workers; the work itself is rows in PostgreSQL.
+
+There is no Celery beat. A periodic job is a sweep of the sweeper (guests/sweeps.py).
+"""
 
 import os
 from contextlib import suppress

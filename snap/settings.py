@@ -313,6 +313,23 @@ MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 # Accounts that can have the same email. Spellings that reach one mailbox count as the same email.
 ACCOUNTS_PER_EMAIL = env.int("ACCOUNTS_PER_EMAIL", default=3)
 
+# Undecided claims that one account can have.
+CLAIMS_PER_ACCOUNT = env.int("CLAIMS_PER_ACCOUNT", default=20)
+# Undecided claims that one account can have from one network.
+CLAIMS_PER_NETWORK = env.int("CLAIMS_PER_NETWORK", default=2)
+# Emails a day that tell the holder of an account about claims.
+CLAIM_EMAILS_A_DAY = env.int("CLAIM_EMAILS_A_DAY", default=3)
+# Seconds that a holder has to answer a claim. After that a claim on an account that is unproven and
+# has no place on a list is granted.
+CLAIM_ANSWER_SECONDS = env.int("CLAIM_ANSWER_SECONDS", default=24 * 60 * 60)
+
+# Rows of suspicious activity that are kept of one hour. Beyond them only the reasons are counted.
+SUSPICIOUS_ROWS_AN_HOUR = env.int("SUSPICIOUS_ROWS_AN_HOUR", default=1_000)
+# Days for which suspicious activity is kept.
+SUSPICIOUS_DAYS = env.int("SUSPICIOUS_DAYS", default=30)
+
+# One-time codes --------------------------------------------------------------------------------
+
 # Seconds for which a one-time code is valid.
 LOGIN_CODE_AGE = env.int("LOGIN_CODE_AGE", default=600)
 # Seconds that the API names as `retryAfter` when it has sent a code.
@@ -342,21 +359,6 @@ SMS_BACKEND = env.str("SMS_BACKEND", default="")
 # Seconds in which the object that SMS_BACKEND names has to hand a code over. The object reads this
 # setting itself.
 SMS_TIMEOUT = env.float("SMS_TIMEOUT", default=2.0)
-
-# Undecided claims that one account can have.
-CLAIMS_PER_ACCOUNT = env.int("CLAIMS_PER_ACCOUNT", default=20)
-# Undecided claims that one account can have from one network.
-CLAIMS_PER_NETWORK = env.int("CLAIMS_PER_NETWORK", default=2)
-# Emails a day that tell the holder of an account about claims.
-CLAIM_EMAILS_A_DAY = env.int("CLAIM_EMAILS_A_DAY", default=3)
-# Seconds that a holder has to answer a claim. After that a claim on an account that is unproven and
-# has no place on a list is granted.
-CLAIM_ANSWER_SECONDS = env.int("CLAIM_ANSWER_SECONDS", default=24 * 60 * 60)
-
-# Rows of suspicious activity that are kept of one hour. Beyond them only the reasons are counted.
-SUSPICIOUS_ROWS_AN_HOUR = env.int("SUSPICIOUS_ROWS_AN_HOUR", default=1_000)
-# Days for which suspicious activity is kept.
-SUSPICIOUS_DAYS = env.int("SUSPICIOUS_DAYS", default=30)
 
 # Staff -----------------------------------------------------------------------------------------
 

@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.helpers.generated import write_generated
+
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = ROOT / "snap" / "settings.py"
 PROCFILE = ROOT / "Procfile"
@@ -46,7 +48,8 @@ INTRODUCTION = """\
 
 SNAP reads its settings from environment variables. A variable that is not set is read from the
 file `var/env`, which `make run` writes. Variables whose default is "required" must be set. Default
-paths are relative to the checkout.
+paths are relative to the checkout. Variables of make, as in `make test SLOW=1`, are not settings:
+the Makefile explains them.
 """
 
 
@@ -245,4 +248,4 @@ def page() -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page())
+    write_generated(PAGE, page().encode())

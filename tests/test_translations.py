@@ -9,9 +9,9 @@ import polib  # type: ignore[import-untyped]
 import pytest
 from django.utils.translation.template import templatize
 
-ROOT = Path(__file__).resolve().parent.parent
-APPS = ("snap", "promo", "guests", "accounts", "notifications")
-CATALOGUES = sorted(path for app in APPS for path in (ROOT / app).glob("locale/*/*/django.po"))
+from tests.catalogues import APPS, ROOT, catalogues, compile_catalogue
+
+CATALOGUES = catalogues()
 GETTEXTS = {"_", "gettext", "gettext_lazy", "gettext_noop", "ngettext", "ngettext_lazy"}
 # The calls to which `templatize` turns {% translate %} and {% blocktranslate %}.
 IN_TEMPLATE = re.compile(
@@ -85,4 +85,17 @@ def test_the_compiled_catalogue_is_the_written_one(path: Path) -> None:
         }
 
     written, compiled = polib.pofile(str(path)), polib.mofile(str(path.with_suffix(".mo")))
-    assert content(compiled) == content(written)
+    assert content(compiled) == content(written), "Run `make translations` and commit the files."
+
+
+def test_a_catalogue_is_compiled_beside_its_source(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "django.po"
+    source.write_bytes(CATALOGUES[0].read_bytes())
+    compile_catalogue(source)
+    compile_catalogue(source)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.endswith("django.mo is written.")
+    assert second.endswith("django.mo is unchanged.")
+    assert (tmp_path / "django.mo").read_bytes() == CATALOGUES[0].with_suffix(".mo").read_bytes()

@@ -24,7 +24,7 @@ from guests.exports import guest_list_lines
 from guests.models import Event, EventPromoter, Guest
 from guests.models.events import EventQuerySet
 from guests.posters import PosterField, stored_poster
-from guests.requests.places import events_with_unfilled_places, fill_free_places
+from guests.requests.waiting_list import events_with_unfilled_places, fill_free_places
 from guests.templatetags.event_time import plain_event_time
 from snap.admin import ChangedFieldsAdmin, log_changes
 from snap.error_pages import too_many_requests

@@ -25,7 +25,7 @@ from guests.admin.base import (
 )
 from guests.models import Guest, StateChange
 from guests.qr.codes import image_data_uri
-from guests.requests.places import PLACES_BATCH, cancel_guests
+from guests.requests.waiting_list import PLACES_BATCH, cancel_guests
 from notifications.models import Email
 from snap.admin import CappedPaginator, ChangedFieldsAdmin, LongListAdmin, ReadOnlyAdmin
 

@@ -8,7 +8,7 @@ from accounts.models import User
 from guests.claims.services import lock_lists_of, renew_tickets, settle_by_phone
 from guests.models import Guest
 from guests.qr.codes import fill_pool
-from guests.requests.places import email_about
+from guests.requests.waiting_list import email_about
 from notifications.models import Email
 from notifications.services import queue_emails, requeue_emails
 

@@ -31,7 +31,7 @@ from guests.qr.codes import (
     store_image_after_commit,
     take_from_pool,
 )
-from guests.requests.places import email_about
+from guests.requests.waiting_list import email_about
 from notifications.models import Email
 from notifications.services import EmailToQueue, queue_emails
 

@@ -138,6 +138,11 @@ class Event(ReadAtDatabaseTime):
     def places_left(self) -> int:
         return max(0, self.capacity - self.places_taken)
 
+    @property
+    def is_full_without_waiting_list(self) -> bool:
+        """Whether a request for a new place is refused with `list_full`."""
+        return self.places_left == 0 and not self.has_waiting_list
+
     def list_state(self, now: datetime | None = None) -> ListState:
         """Return the list's state at a time, by default the database's.
 

@@ -12,8 +12,8 @@ from django.views.decorators.http import require_safe
 
 from accounts.email_links import is_link_opened
 from accounts.sessions import account_of, remembered_account
-from guests.emergency.access import known_account
 from guests.emergency.mirror import get_mirror
+from guests.emergency.sessions import known_account
 from guests.models import Event, Guest
 from guests.passes.holders import SIGNATURE_FIELD, has_link, is_holder, open_link
 from guests.qr.codes import image_name, image_url, store_image

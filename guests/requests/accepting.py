@@ -163,9 +163,7 @@ def check_list_takes_requests(event: Event, at: datetime | None = None) -> None:
     Codes: `not_open_yet`, `closed`, `cancelled`, or `list_full` without a waiting list.
     """
     state = event.list_state(at)
-    if state == Event.ListState.FULL:
-        if event.has_waiting_list:
-            return
-        raise GuestError("list_full")
-    if state != Event.ListState.OPEN:
+    if state not in {Event.ListState.OPEN, Event.ListState.FULL}:
         raise GuestError(state)
+    if event.is_full_without_waiting_list:
+        raise GuestError("list_full")

@@ -20,13 +20,13 @@ from prometheus_client import Counter, Histogram
 from guests.models import Event, Guest, GuestRequest
 from guests.qr.codes import fill_pool, take_from_pool
 from guests.requests.columns import columns_of
-from guests.requests.places import (
+from guests.requests.tickets import build_ticket
+from guests.requests.waiting_list import (
     fill_free_places,
     give_places_to_waiting,
     notify_guests,
     push_tickets,
 )
-from guests.requests.tickets import build_ticket
 from snap.observability.logs import describe_error
 
 log = logging.getLogger(__name__)
@@ -222,7 +222,7 @@ def _refusal_of(event: Event, *, is_phone_taken: bool) -> str:
         return "cancelled"
     if is_phone_taken:
         return "phone_on_list"
-    if event.places_left == 0 and not event.has_waiting_list:
+    if event.is_full_without_waiting_list:
         return "list_full"
     return ""
 

@@ -1,4 +1,7 @@
-"""The limits policies of routes about a phone or a ticket."""
+"""Policies of routes about a phone or a ticket. All others are in snap/limits/policy.py.
+
+Only the policy of sign-ins of staff is in accounts/lockout.py.
+"""
 
 from django.http import HttpRequest
 

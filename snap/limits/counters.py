@@ -10,7 +10,7 @@ are three kinds of limit:
   value. A value that was counted before passes and is not counted again.
 - A block refuses a key until it expires. `block_for` sets a block.
 
-While Redis is away, each process counts by itself (`snap.limits.local_counters`).
+While Redis is away, each process counts by itself (`snap.limits.counters_without_redis`).
 """
 
 import logging
@@ -26,8 +26,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from snap.limits.counters_without_redis import SLICE, SLICES, LocalCounters
 from snap.limits.layers import WINDOW, Decision, DistinctLimit, Layer, LayerStatus, hash_of
-from snap.limits.local_counters import SLICE, SLICES, LocalCounters
 from snap.local_cache import on_reset
 from snap.resilience.breaker import Breaker
 

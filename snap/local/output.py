@@ -89,6 +89,10 @@ class LogFiles:
                 self._descriptors[name] = os.open(self.path(name), flags, mode=0o600)
             os.write(self._descriptors[name], text.encode(errors="replace"))
 
+    def create(self, name: str) -> None:
+        """Create an empty log file, so that it can be followed before its first line."""
+        self.write(name, "")
+
     def last_lines(self, name: str, count: int) -> str:
         """Return the last lines of a log file, indented."""
         try:
@@ -116,6 +120,8 @@ class Output:
         self._error_times: dict[tuple[str, str], float] = {}
         self._lock = threading.Lock()
         self._muted = False
+        for name in (ALL, *names):
+            logs.create(name)
 
     def mute(self) -> None:
         """Show nothing more: what processes report while they stop goes to the logs only."""

@@ -1,4 +1,8 @@
-"""Queries for requests that can go on without the database: a circuit breaker and a deadline."""
+"""Queries for requests that can go on without the database: a circuit breaker and a deadline.
+
+Meanwhile `emergency_fallback` (promo/emergency.py) passes requests to views that read this host's
+copies of events and places and write to its journal (guests/emergency/).
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -11,7 +11,7 @@ from playwright.sync_api import BrowserContext, Page, Route, WebSocket, expect
 
 from accounts.models import BlockedPhone
 from guests.models import GuestRequest
-from guests.requests.places import cancel_guests
+from guests.requests.waiting_list import cancel_guests
 from tests.factories import make_account, make_event, make_guest, make_request, make_staff
 from tests.helpers.browser import (
     ask_to_join,

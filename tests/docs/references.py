@@ -143,7 +143,8 @@ def words_of_code() -> frozenset[str]:
 @cache
 def names_of_tests() -> frozenset[str]:
     names: set[str] = set()
-    for path in code_files():
+    tests_of_documentation = (ROOT / "tests" / "docs").glob("test_*.py")
+    for path in (*code_files(), *tests_of_documentation):
         names |= names_in(path)
     return frozenset(name for name in names if TEST.fullmatch(name))
 

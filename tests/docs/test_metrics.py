@@ -112,14 +112,17 @@ def test_it_reads_the_files_on_disk() -> None:
     assert not any(path.startswith("guests/") for path in sources)
 
 
-def test_it_writes_a_page(tmp_path: Path) -> None:
+def test_it_writes_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     trees = {
         "before": [metrics.measure("shop/books.py", SOURCE)],
         "now": [metrics.measure("shop/till/coins.py", "def count(): pass\n")],
     }
     page = tmp_path / "metrics.md"
     metrics.write_page(page, trees)
+    assert capsys.readouterr().out.endswith("metrics.md is written.\n")
     rows = page.read_text().splitlines()
     assert "| lines a function: longest               | 9        | 1             |" in rows
     assert "| shop      | 1      |     |" in rows
     assert "| shop/till |        | 1   |" in rows
+    metrics.write_page(page, trees)
+    assert capsys.readouterr().out.endswith("metrics.md is unchanged.\n")

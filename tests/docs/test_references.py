@@ -28,7 +28,7 @@ def test_everything_that_a_document_names_exists(path: Path) -> None:
         "`accounts.models`, `accounts.models.User` and `accounts.change_claim`",
         "`make test`, `manage.py audit` and `.venv/bin/python manage.py sweeper`",
         "`settings.py`, `step_phone`, `PhoneForm`, `step_phone()`",
-        "`test_every_text_is_translated`",
+        "`test_every_text_is_translated` and `test_every_route_is_on_the_page`",
         "LIMIT_IP, `LIMIT_IP` and [the readme](README.md#two-commands)",
         "`no-store`, `429`, `<template>`, `/promo/` and `make`",
     ],

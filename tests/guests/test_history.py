@@ -7,7 +7,7 @@ from django.utils import timezone
 from accounts.models import User
 from guests.actor import acting_as
 from guests.models import Guest, GuestRequest, StateChange
-from guests.requests.places import cancel_guests
+from guests.requests.waiting_list import cancel_guests
 from tests.factories import make_event, make_guest
 
 pytestmark = pytest.mark.django_db

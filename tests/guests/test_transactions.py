@@ -29,7 +29,7 @@ from guests.emergency.journal import get_journal
 from guests.emergency.replay import replay_requests
 from guests.models import DeadEntry, Event, Guest, GuestRequest
 from guests.requests.creating import create_due_guests
-from guests.requests.places import cancel_guests, fill_free_places
+from guests.requests.waiting_list import cancel_guests, fill_free_places
 from notifications.models import Email
 from notifications.sending import send_due_emails
 from notifications.services import queue_email

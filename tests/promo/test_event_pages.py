@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 from django.test import Client
 
 from guests.models import Event
-from guests.requests.places import cancel_guests
+from guests.requests.waiting_list import cancel_guests
 from tests.factories import (
     make_account,
     make_event,

@@ -11,7 +11,7 @@ from django.utils import timezone
 from accounts.models import BlockedPhone, User
 from guests.models import Event
 from guests.qr.codes import image_url
-from guests.requests.places import cancel_guests
+from guests.requests.waiting_list import cancel_guests
 from notifications.models import Email
 from tests.factories import make_account, make_event, make_guest, make_staff
 from tests.helpers.events import cancelled_event, closed_event, full_event, future_event

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from guests.models import Event, Guest
-from guests.requests.places import cancel_guests
+from guests.requests.waiting_list import cancel_guests
 from tests.factories import make_account, make_event, make_guest, make_staff
 from tests.helpers.api import CREATE
 from tests.helpers.outages import (

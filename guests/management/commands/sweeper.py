@@ -25,8 +25,9 @@ class Command(BaseCommand):
     help = (
         "Wake the workers for overdue rows, every SWEEP_INTERVAL seconds. Do their work while the"
         " broker is unavailable, or for rows that are overdue for SWEEP_TAKES_OVER seconds (emails:"
-        " SWEEP_TAKES_OVER_EMAILS). Import the emergency journal, and save the copies that this"
-        " host shows while the database is unavailable."
+        " SWEEP_TAKES_OVER_EMAILS). Promote guests from waiting lists to free places, and grant"
+        " claims that were not answered in time. Import the emergency journal, and save the copies"
+        " that this host shows while the database is unavailable."
     )
     requires_system_checks = []
 

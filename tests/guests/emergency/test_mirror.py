@@ -21,7 +21,7 @@ from guests.emergency.mirror import Mirror, get_mirror
 from guests.emergency.mirror_sync import delete_mirror, sync_mirror
 from guests.models import Event, Guest
 from guests.requests.creating import create_due_guests
-from guests.requests.places import cancel_guests, fill_free_places
+from guests.requests.waiting_list import cancel_guests, fill_free_places
 from snap.local_cache import reset_process_state
 from tests.factories import make_account, make_event, make_guest, make_request, make_staff
 

@@ -13,7 +13,7 @@ from pytest_django import Settings
 
 from accounts.models import User
 from guests.models import Event, Guest, GuestRequest
-from guests.requests.places import cancel_guests
+from guests.requests.waiting_list import cancel_guests
 from notifications.models import Email
 from tests.factories import make_account, make_event, make_guest, make_staff
 from tests.helpers.emails import link_in, send_all

@@ -7,7 +7,7 @@ from django.core.files.storage import default_storage
 from django.test import Client
 
 from guests.qr.codes import image_name, image_url, pass_url
-from guests.requests.places import cancel_guests
+from guests.requests.waiting_list import cancel_guests
 from tests.factories import make_account, make_event, make_guest, make_staff
 from tests.helpers.scans import scan
 from tests.helpers.visitors import Visitor, file_of, html_of

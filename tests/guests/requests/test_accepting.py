@@ -13,8 +13,8 @@ from guests.exceptions import GuestError
 from guests.models import Event, Guest, GuestRequest
 from guests.requests.accepting import latest_request, request_place
 from guests.requests.creating import create_due_guests
-from guests.requests.places import cancel_guests
 from guests.requests.tickets import Ticket, ticket_of
+from guests.requests.waiting_list import cancel_guests
 from notifications.models import Email
 from snap.celery import app
 from tests.factories import make_account, make_event, make_request

@@ -13,7 +13,7 @@ from pytest_django import Settings
 from accounts.models import User
 from guests.models import Event, Guest, GuestRequest, StateChange
 from guests.requests.creating import create_due_guests
-from guests.requests.places import PLACES_BATCH, cancel_guests, fill_free_places
+from guests.requests.waiting_list import PLACES_BATCH, cancel_guests, fill_free_places
 from notifications.models import Email
 from tests.factories import make_accounts, make_event, make_guest, make_request, make_staff
 from tests.helpers.admin import admin_url, change_event

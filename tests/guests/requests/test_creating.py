@@ -16,7 +16,7 @@ from guests.models import Event, Guest, GuestRequest
 from guests.qr.codes import fill_pool, image_name
 from guests.requests.accepting import request_place
 from guests.requests.creating import create_due_guests, create_guests_for_event
-from guests.requests.places import cancel_guests
+from guests.requests.waiting_list import cancel_guests
 from notifications.models import Email
 from tests.factories import (
     make_account,

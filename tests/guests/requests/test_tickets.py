@@ -7,7 +7,6 @@ import pytest
 from django.db.models.functions import Now
 
 from guests.models import Guest, GuestRequest
-from guests.requests.places import cancel_guests
 from guests.requests.tickets import (
     MAX_WAITED_SECONDS,
     REQUESTS_PER_SECOND,
@@ -16,6 +15,7 @@ from guests.requests.tickets import (
     seconds_left,
     ticket_of,
 )
+from guests.requests.waiting_list import cancel_guests
 from tests.factories import make_event, make_guest, make_request
 
 pytestmark = pytest.mark.django_db

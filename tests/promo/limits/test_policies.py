@@ -8,6 +8,7 @@ from pytest_django import Settings
 
 from accounts.models import User
 from guests.models import Event, GuestRequest
+from promo.steps import Step
 from tests.factories import make_account, make_event
 from tests.helpers.api import CHECK, CREATE_ASYNC, LOGIN, REGISTER, post_json
 from tests.helpers.challenges import solve
@@ -23,8 +24,8 @@ def statuses(responses: list[Response]) -> list[int]:
 # Every route --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("step", ["claim", "prove", "phone", "code", "register", "request"])
-def test_every_step_is_limited(settings: Settings, step: str) -> None:
+@pytest.mark.parametrize("step", list(Step))
+def test_every_step_is_limited(settings: Settings, step: Step) -> None:
     settings.LIMIT_IP = 3
     visitor = Visitor(make_event())
     assert statuses([visitor.send(step) for _ in range(4)])[3] == 429

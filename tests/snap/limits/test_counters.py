@@ -17,8 +17,8 @@ from redis import Redis
 from guests.models import GuestRequest
 from snap.limits import counters as limits
 from snap.limits.counters import acquire, reserve_turns
+from snap.limits.counters_without_redis import MAX_KEYS, SLICE, LocalCounters
 from snap.limits.layers import WINDOW, Layer
-from snap.limits.local_counters import MAX_KEYS, SLICE, LocalCounters
 from snap.local.processes import BASE_DIR
 from tests.factories import make_account, make_event
 from tests.helpers.own_servers import own_valkey

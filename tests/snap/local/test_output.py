@@ -1,8 +1,10 @@
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from snap.local.output import LogFiles, Output
+from snap.local.processes import BASE_DIR
 
 ERROR = (
     "2026-11-27 14:04:18,529 ERROR django.request Internal Server Error: /promo/ status_code=500"
@@ -110,6 +112,28 @@ def test_nothing_is_shown_while_processes_stop(
     output.report("web", "web ended (exit code 1).")
     assert shown(capfd) == []
     assert "web ended (exit code 1)." in logs.path("web").read_text()
+
+
+def test_each_process_has_a_log_before_its_first_line(output: Output, logs: LogFiles) -> None:
+    for name in ("all", "web", "worker"):
+        assert logs.path(name).read_text() == ""
+
+
+def follow_log(folder: Path, only: str) -> subprocess.CompletedProcess[str]:
+    command = ["make", "--file", str(BASE_DIR / "Makefile"), "logs", f"ONLY={only}"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_make_logs_names_the_logs_that_there_are(tmp_path: Path) -> None:
+    refused = follow_log(tmp_path, "web")
+    assert refused.returncode != 0
+    assert refused.stdout == "There are no logs yet. `make run` writes them.\n"
+    folder = tmp_path / "var" / "log"
+    folder.mkdir(parents=True)
+    Output(LogFiles(folder), ["web", "ws"], verbose=False)
+    refused = follow_log(tmp_path, "postgres")
+    assert refused.returncode != 0
+    assert refused.stdout == "No log named postgres. There are: all, web, ws.\n"
 
 
 def test_the_logs_of_the_run_before_are_kept(tmp_path: Path) -> None:

@@ -1,13 +1,17 @@
 """Each reason that SNAP cannot start is one clear sentence."""
 
+import os
 import shutil
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from snap.local.embedded import free_port
 from snap.local.environment import StartError
+from snap.local.processes import BASE_DIR
 from snap.local.stack import process_names, single_instance
 from tests.helpers.local_run import NOT_COPIED, Run
 
@@ -75,3 +79,45 @@ def test_a_second_run_in_the_same_folder(tmp_path: Path) -> None:
     assert not lock.exists()
     with single_instance(lock):
         assert lock.exists()
+
+
+def run_command(checkout: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "manage.py", "audit", "--help"],
+        cwd=checkout,
+        env={"PATH": os.environ["PATH"], **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+REQUIRED = {
+    "SECRET_KEY": "x" * 50,
+    "PUBLIC_URL": "http://localhost:8000",
+    "DATABASE_URL": "postgres://localhost/snap",
+    "REDIS_URL": "redis://localhost",
+}
+
+
+@pytest.mark.parametrize("missing", REQUIRED)
+def test_a_command_before_the_first_run(tmp_path: Path, missing: str) -> None:
+    copy = tmp_path / "snap"
+    shutil.copytree(BASE_DIR, copy, ignore=NOT_COPIED)
+    given = dict(REQUIRED)
+    del given[missing]
+    refused = run_command(copy, **given)
+    assert refused.returncode == 1
+    assert refused.stderr == (
+        "Run `make run` once: it writes var/env. Or set SECRET_KEY, PUBLIC_URL, DATABASE_URL and"
+        " REDIS_URL.\n"
+    )
+    assert run_command(copy, **REQUIRED).returncode == 0
+
+
+def test_another_mistake_in_the_settings_keeps_its_traceback(checkout: Path) -> None:
+    given = {**REQUIRED, "PUBLIC_URL": "https://snap.example"}
+    refused = run_command(checkout, **given)
+    assert "Traceback" in refused.stderr
+    assert "Set METRICS_TOKEN: " in refused.stderr
+    assert "make run" not in refused.stderr

@@ -42,7 +42,7 @@ def test_output_of_a_process_goes_to_its_log_and_its_end_to_the_screen(tmp_path:
     supervisor.start()
     wait_for(lambda: not process.is_running())
     assert supervisor.first_ended() is process
-    wait_for(lambda: logs.path("web").exists())
+    wait_for(lambda: logs.path("web").read_text() != "")
     supervisor.check()
     supervisor.stop()
     assert logs.path("web").read_text().startswith("hello\n")

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from guests.models import Event, Guest
 from guests.qr.codes import image_name
-from guests.requests.places import cancel_guests, fill_free_places
+from guests.requests.waiting_list import cancel_guests, fill_free_places
 from notifications.models import Email
 from tests.factories import make_event, make_guest, make_staff
 from tests.helpers.guards import at_once, slow, without_locks

@@ -1,4 +1,8 @@
-"""Freeing places, promoting guests from the waiting list, and the news about both."""
+"""The waiting list: cancel guests, promote the first waiting guests, and notify all of them.
+
+The process that frees a place gives it to the first waiting guest. A worker gives free places to
+waiting guests before it takes up new requests. The sweeper gives the places that are still free.
+"""
 
 import logging
 from collections.abc import Sequence
