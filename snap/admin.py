@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.core.paginator import Paginator
@@ -37,18 +38,17 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscrip
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg]  # not subscriptable at run time
-    """Stops counting at MAX_COUNT rows, because counting a million is most of a page's cost."""
+    """Counts at most ADMIN_MAX_COUNT rows. Counting a million is most of a page's cost."""
 
-    MAX_COUNT = 10_000
     object_list: QuerySet[Any]
 
     @cached_property
     def count(self) -> int:
-        return self.object_list.order_by()[: self.MAX_COUNT].count()
+        return self.object_list.order_by()[: settings.ADMIN_MAX_COUNT].count()
 
     @property
     def is_cut(self) -> bool:
-        return self.count == self.MAX_COUNT
+        return self.count == settings.ADMIN_MAX_COUNT
 
 
 class LongListAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time

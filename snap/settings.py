@@ -374,6 +374,9 @@ STAFF_SECOND_FACTOR = env.bool("STAFF_SECOND_FACTOR", default=HTTPS)
 OTP_TOTP_ISSUER = "SNAP"
 OTP_ADMIN_HIDE_SENSITIVE_DATA = True
 
+# Rows that admin counts in a list. Beyond them it shows that there are more.
+ADMIN_MAX_COUNT = 10_000
+
 # Seconds after the password at which a session of staff ends.
 STAFF_SESSION_AGE = env.int("STAFF_SESSION_AGE", default=12 * 60 * 60)
 # Seconds without a request after which a session of staff ends.

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from django.conf import settings
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -27,7 +28,7 @@ from guests.models import Guest, StateChange
 from guests.qr.codes import image_data_uri
 from guests.requests.waiting_list import PLACES_BATCH, cancel_guests
 from notifications.models import Email
-from snap.admin import CappedPaginator, ChangedFieldsAdmin, LongListAdmin, ReadOnlyAdmin
+from snap.admin import ChangedFieldsAdmin, LongListAdmin, ReadOnlyAdmin
 
 
 @admin.register(Guest)
@@ -74,8 +75,8 @@ class GuestAdmin(LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin, ReadOnlyAd
 
         Each of these numbers reads the whole list.
         """
-        counted = Guest.objects.order_by()[: CappedPaginator.MAX_COUNT].count()
-        if counted == CappedPaginator.MAX_COUNT:
+        counted = Guest.objects.order_by()[: settings.ADMIN_MAX_COUNT].count()
+        if counted == settings.ADMIN_MAX_COUNT:
             return admin.ShowFacets.ALLOW
         return admin.ShowFacets.ALWAYS
 
