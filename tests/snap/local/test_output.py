@@ -120,7 +120,9 @@ def test_each_process_has_a_log_before_its_first_line(output: Output, logs: LogF
 
 
 def follow_log(folder: Path, only: str) -> subprocess.CompletedProcess[str]:
-    command = ["make", "--file", str(BASE_DIR / "Makefile"), "logs", f"ONLY={only}"]
+    # A make that is run by `make test` names its folder.
+    make = ["make", "--no-print-directory", "--file", str(BASE_DIR / "Makefile")]
+    command = [*make, "logs", f"ONLY={only}"]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
