@@ -173,6 +173,12 @@ class GuestRequest(ReadAtDatabaseTime):
         self._state.adding = False
         return True
 
+    def has_other_place(self) -> bool:
+        """Return whether another request of the account has a guest on this list. One query."""
+        others = GuestRequest.objects.filter(event=self.event_id, account=self.account_id)
+        placed = others.filter(guest__isnull=False).exclude(guest__state=Guest.State.CANCELLED)
+        return placed.exclude(pk=self.pk).exists()
+
     @property
     def is_in_line(self) -> bool:
         """Return whether it was accepted past a limit and still waits for its turn."""

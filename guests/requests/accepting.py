@@ -81,8 +81,8 @@ def request_place(
 
     Raises GuestError: `not_open_yet`, `closed`, `cancelled`, `list_full` (without a waiting list),
     `refused` (a blocked phone or an inactive account), or `key_reused` (the key was used for
-    another event). Four statements, or one for a new account. Inside a transaction the request is
-    accepted when that commits.
+    another event). Five statements, two of them in a transaction of their own, or one for a new
+    account. Inside a transaction the request is accepted when that commits.
     """
     if idempotency_key:
         repeated = _request_with_key(event, account, idempotency_key)
@@ -107,12 +107,30 @@ def request_place(
     )
     if due_in is None:
         due_in = reserve_turn(event)
-    return _store(request, due_in)
+    if account_is_new:
+        is_stored = request.insert(due_in=due_in)
+    else:
+        is_stored = _insert_unless_placed(request, due_in)
+    return _stored_request(request, is_stored=is_stored)
 
 
-def _store(request: GuestRequest, due_in: float) -> GuestRequest:
-    """Insert a request and return it, or the request that the account made at the same moment."""
-    if not request.insert(due_in=due_in):
+def _insert_unless_placed(request: GuestRequest, due_in: float) -> bool:
+    """Insert a request unless the account has one. Return whether it was inserted.
+
+    The statement that inserts sees the rows as they were when it began. It misses another request
+    that was stored and ended since, so a second statement looks again before the commit.
+    """
+    with transaction.atomic():
+        is_stored = request.insert(due_in=due_in)
+        if is_stored and request.has_other_place():
+            transaction.set_rollback(True)
+            is_stored = False
+    return is_stored
+
+
+def _stored_request(request: GuestRequest, *, is_stored: bool) -> GuestRequest:
+    """Return the request, or the one that the account made at the same moment."""
+    if not is_stored:
         duplicate_requests.inc()
         stored = latest_request(request.event, request.account)
         if stored is None:

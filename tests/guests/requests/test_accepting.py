@@ -1,6 +1,7 @@
 """A request for a place: who may ask, and that one person has one request."""
 
 from datetime import timedelta
+from time import sleep
 from typing import Any
 
 import pytest
@@ -120,6 +121,27 @@ def test_without_the_constraint_parallel_requests_of_one_person_are_many() -> No
     ):
         at_once([lambda: request_place(event, account)] * THREADS)
         assert GuestRequest.objects.count() > 1
+
+
+@committed
+def test_a_request_that_ends_during_the_insert_of_another_is_the_only_one() -> None:
+    event, account = make_event(), make_account()
+
+    def ask_and_end() -> GuestRequest:
+        request = request_place(event, account)
+        create_due_guests()
+        return request
+
+    def ask_a_second_later() -> GuestRequest:
+        sleep(1)
+        return request_place(event, account)
+
+    # Each insert takes two seconds, so the first request ends while the second is inserted.
+    with slow("guests_guestrequest", "INSERT", seconds=2):
+        first, second = at_once([ask_and_end, ask_a_second_later])
+    assert first == second
+    assert GuestRequest.objects.count() == 1
+    assert broken_invariants() == []
 
 
 @committed
