@@ -14,9 +14,11 @@ from django.db.models.functions import Now
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
-from accounts.phones import PhoneError, parse_phone
+from accounts.names import MAX_NAME_LENGTH, NameField
+from accounts.phones import PhoneError, PhoneField, parse_phone
 from notifications.push import push
 from notifications.recipients import recipient_key
+from snap.text_fields import EmailAddressField
 
 # How many ended sessions an account stores. One more ends all its sessions and empties the list.
 MAX_ENDED_SESSIONS = 30
@@ -65,10 +67,10 @@ class User(AbstractBaseUser, PermissionsMixin):
         EMAIL = "email", _("a code by email")
         SMS = "sms", _("a code by SMS")
 
-    phone = models.CharField(_("phone"), max_length=16, null=True)
-    first_name = models.CharField(_("first name"), max_length=60)
-    last_name = models.CharField(_("last name"), max_length=60)
-    email = models.EmailField(_("email"), max_length=254, blank=True)
+    phone = PhoneField(_("phone"), max_length=16, null=True)
+    first_name = NameField(_("first name"), max_length=MAX_NAME_LENGTH)
+    last_name = NameField(_("last name"), max_length=MAX_NAME_LENGTH, blank=True)
+    email = EmailAddressField(_("email"), max_length=254, blank=True)
     # The normalized email by which accounts are counted; `save` sets it.
     email_key = models.CharField(max_length=254, blank=True, db_default="", editable=False)
     language = models.CharField(
