@@ -18,9 +18,8 @@ from accounts.names import MAX_NAME_LENGTH, clean_name
 from accounts.phones import PHONE_MESSAGES, PhoneError, dial_code, parse_phone, plain_phone
 from snap.local_cache import on_reset
 from snap.mail_addresses import MAX_LENGTH as MAX_EMAIL_LENGTH
-from snap.mail_addresses import clean_email
 from snap.text import clean_search
-from snap.text_fields import CleanedFormField
+from snap.text_fields import CleanedFormField, EmailFormField
 
 # Characters that look like a dash but have another Unicode category: minus signs, overlines, the
 # long vowel mark of Japanese keyboards, a bar, a tilde.
@@ -132,15 +131,14 @@ class RegisterForm(forms.Form):
         widget=FastTextInput(attrs={"autocomplete": "given-name"}),
     )
     last_name = CleanedFormField(
-        label=_("Last name"),
+        label=_("Last name (optional)"),
         cleaner=clean_name,
         max_length=MAX_NAME_LENGTH,
         required=False,
         widget=FastTextInput(attrs={"autocomplete": "family-name"}),
     )
-    email = CleanedFormField(
+    email = EmailFormField(
         label=_("Email"),
-        cleaner=clean_email,
         max_length=MAX_EMAIL_LENGTH,
         widget=FastTextInput(
             attrs={"type": "email", "autocomplete": "email", "inputmode": "email"}

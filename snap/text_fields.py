@@ -13,7 +13,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from snap.mail_addresses import clean_email
+from snap.mail_addresses import clean_email, readable_address
 from snap.text import clean_line, clean_lines
 
 Cleaner = Callable[[str], str]
@@ -48,6 +48,18 @@ class CleanedFormField(forms.CharField):
             return text
         text = str(text)
         return clean_typed(text, self.cleaner, self.max_length) or self.empty_value
+
+
+class EmailFormField(CleanedFormField):
+    """A form field for an email address, which it shows with its domain in Unicode."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"cleaner": clean_email, **options})
+
+    def prepare_value(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return readable_address(value)
+        return value
 
 
 if TYPE_CHECKING:
@@ -111,3 +123,6 @@ class EmailAddressField(LineField[Set, Get]):
     @staticmethod
     def cleaner(text: str) -> str:
         return clean_email(text)
+
+    def formfield(self, *classes: Any, **options: Any) -> Any:
+        return super().formfield(*classes, **{"form_class": EmailFormField, **options})

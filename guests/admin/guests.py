@@ -29,6 +29,7 @@ from guests.qr.codes import image_data_uri
 from guests.requests.waiting_list import PLACES_BATCH, cancel_guests
 from notifications.models import Email
 from snap.admin import ChangedFieldsAdmin, LongListAdmin, ReadOnlyAdmin
+from snap.mail_addresses import readable_address
 
 
 @admin.register(Guest)
@@ -50,7 +51,8 @@ class GuestAdmin(LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin, ReadOnlyAd
         "event",
         "promoter",
     ]
-    search_fields = ["name", "phone__startswith", "account__email__istartswith"]
+    search_fields = ["name", "account__email__istartswith"]
+    search_help_text = _("Name, email, phone, or the last digits of the phone.")
     ordering = ["-pk"]
     actions = ["cancel"]
     fields = [
@@ -115,7 +117,9 @@ class GuestAdmin(LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin, ReadOnlyAd
         cause = f"guest:{guest.pk}/"
         rows = []
         for email in Email.objects.filter(cause__startswith=cause).order_by("pk"):
-            rows.append((email.kind, email.get_state_display(), email.to, email.error))
+            rows.append(
+                (email.kind, email.get_state_display(), readable_address(email.to), email.error)
+            )
         if not rows:
             return EMPTY
         lines = render_lines("{}: {} · {} {}", rows)
