@@ -44,7 +44,14 @@ class Migration(migrations.Migration):
         AddIndexConcurrently(
             "user",
             models.Index(
-                Folded(Concat("first_name", models.Value(" "), "last_name")),
+                Folded(
+                    Concat(
+                        "first_name",
+                        models.Value(" "),
+                        "last_name",
+                        output_field=models.CharField(),
+                    )
+                ),
                 name="accounts_user_by_name",
             ),
         ),

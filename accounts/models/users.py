@@ -24,7 +24,7 @@ from snap.text_fields import EmailAddressField
 
 # How many ended sessions an account stores. One more ends all its sessions and empties the list.
 MAX_ENDED_SESSIONS = 30
-FULL_NAME = Concat("first_name", models.Value(" "), "last_name")
+FULL_NAME = Concat("first_name", models.Value(" "), "last_name", output_field=models.CharField())
 
 
 def make_nonce() -> str:
