@@ -166,7 +166,9 @@ def dial_code(country: str) -> int:
 
 
 def may_receive_sms(phone: str) -> bool:
-    """Return whether an E.164 phone is not a landline for certain."""
+    """Return whether an E.164 phone is not a landline for certain. False for none."""
+    if not phone:
+        return False
     return phonenumbers.number_type(phonenumbers.parse(phone)) != PhoneNumberType.FIXED_LINE
 
 

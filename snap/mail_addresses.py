@@ -51,7 +51,7 @@ def clean_email(typed: str) -> str:
     local, _at, domain = _unwrap(text.translate(WIDE)).rpartition("@")
     if not local.isascii():
         raise ValidationError(NOT_ASCII, code="not_ascii")
-    if not local or len(local) > MAX_LOCAL_LENGTH:
+    if not local or len(local) > MAX_LOCAL_LENGTH or len(domain) > MAX_LENGTH:
         raise ValidationError(NOT_AN_EMAIL, code="invalid")
     if not PUBLIC_DOMAIN.search(domain):
         raise ValidationError(UNREACHABLE, code="unreachable")
