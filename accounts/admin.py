@@ -43,6 +43,7 @@ from snap.admin import ChangedFieldsAdmin, CleanedAdmin, LongListAdmin, SnapAdmi
 from snap.limits.policy import STAFF, limited
 from snap.mail_addresses import readable_address
 from snap.search import Folded
+from snap.text import clean_search
 from snap.text_fields import CleanedFormField
 
 POWERS = ["is_staff", "is_superuser", "groups", "user_permissions"]
@@ -214,6 +215,11 @@ def _is_superuser(request: HttpRequest) -> bool:
 
 class SuperusersOnly(CleanedAdmin, admin.ModelAdmin):  # type: ignore[type-arg]
     """Pages for superusers only. Other staff have no access, whatever their permissions."""
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        return super().get_search_results(request, queryset, clean_search(search_term))
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return _is_superuser(request) and super().has_view_permission(request, obj)
