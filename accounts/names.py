@@ -18,8 +18,8 @@ MAX_DIGITS = 4
 IS_EMAIL = _("This is an email address. Write a name.")
 IS_WEB_ADDRESS = _("This looks like a web address. If it is a name, write a space after the dot.")
 IS_NUMBER = _("There is a number in this. Write a name.")
-HAS_EMOJI = _("A name has no emoji here. Leave it out.")
-HAS_SIGNS = _("Leave “%(sign)s” out: it is no part of a name.")
+HAS_EMOJI = _("Leave the emoji out, please.")
+HAS_SIGNS = _("Leave “%(sign)s” out, please.")
 NO_LETTERS = _("Write a name with letters.")
 
 # Unicode categories of the characters in names: letters, marks, numbers, dashes, brackets, quotes,

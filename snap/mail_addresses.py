@@ -18,7 +18,7 @@ from snap.text import clean_line
 
 NOT_AN_EMAIL = _("This is not an email address. It looks like ana@example.com.")
 UNREACHABLE = _("This address cannot receive email.")
-NOT_ASCII = _("Before the @ we can only write to letters without accents, digits and signs.")
+NOT_ASCII = _("Before the @, write letters without accents, digits and signs only.")
 
 MAX_LENGTH = 254
 # The most characters before the @ that mail servers accept (RFC 5321, 4.5.3.1.1).

@@ -11,7 +11,7 @@ import unicodedata
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-NOT_TEXT = _("There is a sign in this that we cannot show. Write it without it.")
+NOT_TEXT = _("There is a character in this that cannot be shown. Leave it out.")
 ONE_LINE = _("Write this on one line.")
 LONE_MARK = _("There is an accent in this that belongs to no letter.")
 

@@ -6,6 +6,7 @@ cleaned.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django import forms
@@ -13,7 +14,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from snap.mail_addresses import clean_email, readable_address
+from snap.mail_addresses import ascii_address, clean_email, readable_address
 from snap.text import clean_line, clean_lines
 
 Cleaner = Callable[[str], str]
@@ -38,6 +39,8 @@ def clean_typed(text: str, cleaner: Cleaner, max_length: int | None) -> str:
 class CleanedFormField(forms.CharField):
     """A form field that cleans its text. Its maximum is the length of the cleaned text."""
 
+    default_error_messages = {"max_length": TOO_LONG}
+
     def __init__(self, *, cleaner: Cleaner = clean_line, **options: Any) -> None:
         super().__init__(strip=False, **options)
         self.cleaner = cleaner
@@ -60,6 +63,13 @@ class EmailFormField(CleanedFormField):
         if isinstance(value, str):
             return readable_address(value)
         return value
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Return whether another address was given, not the same one in another form."""
+        if isinstance(initial, str):
+            with suppress(UnicodeError):
+                initial = ascii_address(initial)
+        return super().has_changed(initial, data)
 
 
 if TYPE_CHECKING:
