@@ -20,12 +20,12 @@ from prometheus_client import Counter, Histogram
 from guests.models import Event, Guest, GuestRequest
 from guests.qr.codes import fill_pool, take_from_pool
 from guests.requests.columns import columns_of
+from guests.requests.pushes import push_tickets
 from guests.requests.tickets import build_ticket
 from guests.requests.waiting_list import (
     fill_free_places,
     give_places_to_waiting,
     notify_guests,
-    push_tickets,
 )
 from snap.observability.logs import describe_error
 

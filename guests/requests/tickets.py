@@ -1,6 +1,6 @@
 """Tickets: the state of a request in one shape for pages, JSON, pushes and polling."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
 from math import ceil
@@ -15,6 +15,9 @@ REQUESTS_PER_SECOND = 100  # a cautious rate of one worker, for estimates
 MAX_WAITED_SECONDS = 60  # the most by which the time waited raises an estimate
 PENDING_COUNT_SECONDS = 1.0  # a process counts an event's pending requests once in this time
 SAME_OUTAGE = timedelta(days=1)
+# Fields of a ticket that an older release cannot read in a push. They are sent beside the others,
+# where it ignores them. A new field belongs here.
+FIELDS_BESIDE = ("registered_at", "as_of")
 
 # Counts of pending requests, by event id.
 _pending: LocalCache[int, int] = LocalCache(size=1000, seconds=lambda: PENDING_COUNT_SECONDS)
@@ -112,16 +115,21 @@ class Ticket:
 
     def as_message(self) -> dict[str, Any]:
         """Return the message for the ticket's group. The previous release can read it too."""
-        fields = asdict(self)
-        # Tickets with these fields are never pushed, and the previous release does not know them.
-        del fields["registered_at"]
-        del fields["as_of"]
-        return {"type": "ticket.changed", "ticket": fields}
+        known = asdict(self)
+        more = {}
+        for name in FIELDS_BESIDE:
+            more[name] = known.pop(name)
+        return {"type": "ticket.changed", "ticket": known, "more": more}
 
     @classmethod
     def from_message(cls, message: dict[str, Any]) -> Self:
-        fields = message["ticket"]
-        return cls(**fields | {"state": TicketState(fields["state"])})
+        """Return the ticket of a message from this release, the previous one or the next one."""
+        given = message["ticket"] | message.get("more", {})
+        known = {}
+        for field in fields(cls):
+            if field.name in given:
+                known[field.name] = given[field.name]
+        return cls(**known | {"state": TicketState(known["state"])})
 
 
 def push_group(ticket_id: str) -> str:
