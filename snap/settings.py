@@ -513,6 +513,8 @@ GUEST_REQUEST_ATTEMPTS = 3
 GUEST_REQUEST_BACKOFF = 2  # seconds, doubled by each attempt
 # Seconds between two looks of the sweeper for overdue work.
 SWEEP_INTERVAL = env.float("SWEEP_INTERVAL", default=1.0)
+# Seconds in which a guest who gives a place back can undo it. The place is kept meanwhile.
+GIVE_BACK_SECONDS = env.float("GIVE_BACK_SECONDS", default=60.0)
 # Seconds that workers have to take up due requests before the sweeper ends them itself.
 SWEEP_TAKES_OVER = env.float("SWEEP_TAKES_OVER", default=4.0)
 # Seconds that workers have to take up due emails before the sweeper sends them itself. Emails may

@@ -299,7 +299,8 @@ def _change_holder(account: User, saved_by_id: Mapping[int, dict[str, Any]]) -> 
         saved = saved_by_id.get(guest.pk, {})
         guest.account = account
         guest.name = saved.get("name", account.name)
-        guest.save(update_fields=["name"])
+        guest.leaves_at = None
+        guest.save(update_fields=["name", "leaves_at"])
         if guest.is_on_list:
             listed.append((guest, saved.get("qr_token")))
     _replace_codes(listed)

@@ -28,11 +28,14 @@ log = logging.getLogger(__name__)
 PLACES_BATCH = 100
 
 
-def cancel_guests(event_id: int, guest_ids: Sequence[int], *, acting_user: User) -> int:
+def cancel_guests(
+    event_id: int, guest_ids: Sequence[int], *, acting_user: User, due_to_leave: bool = False
+) -> int:
     """Cancel at most PLACES_BATCH guests of one event in one transaction. Return how many.
 
-    Guests that are cancelled already do not count. The QR codes stop working, and the first guests
-    on the waiting list get the places. Not for use inside a transaction.
+    Guests that are cancelled already do not count. With `due_to_leave` only those count who have
+    given their places back and did not undo that in time. The QR codes stop working, and the first
+    guests on the waiting list get the places. Not for use inside a transaction.
     """
     assert len(guest_ids) <= PLACES_BATCH
     waiting = Guest.objects.filter(event=event_id, state=Guest.State.WAITING)
@@ -41,11 +44,15 @@ def cancel_guests(event_id: int, guest_ids: Sequence[int], *, acting_user: User)
         event = Event.objects.locked(event_id).get()
         active = Guest.objects.filter(event=event, pk__in=guest_ids)
         active = active.exclude(state=Guest.State.CANCELLED)
-        guests = list(active)
+        if due_to_leave:
+            active = active.due_to_leave()
+        # Undoing and checking in change a guest without the lock on the event.
+        guests = list(active.select_for_update(no_key=True))
         if not guests:
             return 0
         _free_places(event, guests)
-        active.update(state=Guest.State.CANCELLED, qr_token=None)
+        cancelled = Guest.objects.filter(pk__in=[guest.pk for guest in guests])
+        cancelled.update(state=Guest.State.CANCELLED, qr_token=None)
         for guest in guests:
             log.info("guest_cancelled", extra={"guest_id": guest.pk})
             if guest.qr_token:
@@ -110,7 +117,8 @@ def give_places_to_waiting(event: Event) -> bool:
     """
     if event.cancelled_at or event.is_over() or not event.places_left:
         return True
-    waiting = Guest.objects.filter(event=event, state=Guest.State.WAITING).order_by("queue_number")
+    waiting = Guest.objects.filter(event=event, state=Guest.State.WAITING, leaves_at=None)
+    waiting = waiting.order_by("queue_number")
     first = list(waiting[: min(event.places_left, PLACES_BATCH)])
     promoted = first[: _promote(first)]
     if promoted:
