@@ -18,6 +18,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.exceptions import AccountError
 from accounts.forms import CodeForm, PhoneForm, RegisterForm
 from accounts.login_codes import latest_code, send_login_code
+from accounts.mailboxes import masked_email
 from accounts.models import LoginCode, User
 from accounts.phone_checks import check_phone
 from accounts.services import find_account
@@ -352,6 +353,8 @@ def _code_context(request: HttpRequest, phone: str) -> dict[str, Any]:
         return {}
     return {
         "by_sms": sent.channel == LoginCode.Channel.SMS,
+        "sent_to": masked_email(sent.account.email),
+        "can_correct": account_of(request) is not None,
         "is_unproven": not sent.account.verified_at,
         "can_claim": account_of(request) is None,
     }

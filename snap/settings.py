@@ -319,6 +319,9 @@ CLAIMS_PER_ACCOUNT = env.int("CLAIMS_PER_ACCOUNT", default=20)
 CLAIMS_PER_NETWORK = env.int("CLAIMS_PER_NETWORK", default=2)
 # Emails a day that tell the holder of an account about claims.
 CLAIM_EMAILS_A_DAY = env.int("CLAIM_EMAILS_A_DAY", default=3)
+# Times a day that the holder of an account can change its email. Each sends emails to an address
+# that was only typed.
+EMAIL_CHANGES_A_DAY = env.int("EMAIL_CHANGES_A_DAY", default=5)
 # Seconds that a holder has to answer a claim. After that a claim on an account that is unproven and
 # has no place on a list is granted.
 CLAIM_ANSWER_SECONDS = env.int("CLAIM_ANSWER_SECONDS", default=24 * 60 * 60)

@@ -1,7 +1,8 @@
-"""Models of accounts, one-time codes, claims, blocked phones and suspicious activity."""
+"""Models of accounts, changes of emails, one-time codes, claims, blocked phones and suspicious activity."""
 
 from accounts.models.blocked_phones import BlockedPhone
 from accounts.models.claims import Claim, ClaimChange
+from accounts.models.email_changes import EmailChange
 from accounts.models.login_codes import LoginCode
 from accounts.models.suspicious import SuspiciousActivity
 from accounts.models.users import User, UserManager, make_nonce, sockets_of
@@ -10,6 +11,7 @@ __all__ = [
     "BlockedPhone",
     "Claim",
     "ClaimChange",
+    "EmailChange",
     "LoginCode",
     "SuspiciousActivity",
     "User",

@@ -59,8 +59,8 @@ class Guest(models.Model):
     qr_token = models.CharField(max_length=32, null=True, unique=True, editable=False)
     checked_in_at = models.DateTimeField(_("checked in at"), null=True, blank=True)
     # When the place that its holder has given back becomes free. It stays after that, as the reason
-    # for the cancellation. A trigger (migration 0009) clears it when the guest is checked in or gets
-    # a place again.
+    # for the cancellation. A trigger (migration 0009) clears it when the guest is checked in or
+    # gets a place again.
     leaves_at = models.DateTimeField(_("given back at"), null=True, blank=True, editable=False)
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
 
