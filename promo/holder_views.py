@@ -86,7 +86,7 @@ def _change(request: HttpRequest, account: User, form: EmailForm) -> None:
 
 def _form_for(request: HttpRequest, account: User) -> EmailForm:
     """Return the form of this browser: without a code if it may change the email directly."""
-    form_class = EmailAndCodeForm
+    form_class: type[EmailForm] = EmailAndCodeForm
     if may_change_directly(account, ensure_browser_id(request)):
         form_class = EmailForm
     return form_class(request.POST or None, initial={"email": likely_email(account.email)})

@@ -1,4 +1,4 @@
-"""Models of accounts, changes of emails, one-time codes, claims, blocked phones and suspicious activity."""
+"""Models of accounts, their changes of email, one-time codes, claims, blocked phones, suspicion."""
 
 from accounts.models.blocked_phones import BlockedPhone
 from accounts.models.claims import Claim, ClaimChange

@@ -1,6 +1,7 @@
 """A corrected email: who may correct it, and what follows for places, codes and emails."""
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.core import mail
@@ -236,7 +237,8 @@ def test_nobody_fills_a_mailbox_with_corrections(settings: Settings) -> None:
 def test_two_corrections_at_once_are_one_after_the_other() -> None:
     guest = make_guest(account=new_account())
     addresses = ["a@example.com", "b@example.com"]
-    at_once([lambda to=to: correct_email(guest.account, to, browser=BROWSER) for to in addresses])
+    correct = partial(correct_email, guest.account, browser=BROWSER)
+    at_once([partial(correct, address) for address in addresses])
     account = User.objects.get()
     send_all()
     qr_code = Email.objects.get(kind="qr_code", state="sent")
