@@ -19,7 +19,7 @@ from guests.models import Event, Guest, GuestRequest
 from guests.qr.codes import delete_image_after_commit, fill_pool, take_from_pool
 from guests.requests.accepting import wake_guests_worker
 from guests.requests.columns import columns_of
-from guests.requests.pushes import push_tickets
+from guests.requests.pushes import push_places_changed, push_tickets
 from guests.requests.tickets import build_ticket
 from notifications.services import EmailToQueue, queue_emails
 
@@ -46,6 +46,7 @@ def cancel_guests(event_id: int, guest_ids: Sequence[int], *, acting_user: User)
             return 0
         _free_places(event, guests)
         active.update(state=Guest.State.CANCELLED, qr_token=None)
+        push_places_changed(guests)
         for guest in guests:
             log.info("guest_cancelled", extra={"guest_id": guest.pk})
             if guest.qr_token:
