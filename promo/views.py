@@ -62,7 +62,7 @@ from promo.rendering import (
 from promo.steps import remember_phone, step_phone
 from promo.ticket_access import TicketAccess, find_ticket
 from snap.addresses import client_address
-from snap.limits.policy import CREATE, PAGES, limited
+from snap.limits.policy import CREATE, FOLLOWED_PAGES, PAGES, limited
 
 # Refusals of a list that may have guests. They can still sign in and see their tickets.
 REFUSALS_WITH_SIGN_IN = {"closed", "list_full"}
@@ -79,7 +79,7 @@ def events(request: HttpRequest) -> HttpResponse:
     return render_events(request, Event.objects.listed().with_database_time(), places)
 
 
-@limited(read=PAGES)
+@limited(read=FOLLOWED_PAGES)
 @never_cache
 @require_safe
 @emergency_fallback(emergency.event)

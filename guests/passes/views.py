@@ -15,10 +15,17 @@ from accounts.sessions import account_of, remembered_account
 from guests.emergency.mirror import get_mirror
 from guests.emergency.sessions import known_account
 from guests.models import Event, Guest
-from guests.passes.holders import SIGNATURE_FIELD, has_link, is_holder, open_link
+from guests.passes.holders import (
+    PASSES_KEY,
+    SIGNATURE_FIELD,
+    has_link,
+    is_holder,
+    open_link,
+    signature_in,
+)
 from guests.qr.codes import image_name, image_url, store_image
-from snap.limits.policy import PAGES, limited, unlimited
-from snap.pages import page_path
+from snap.limits.policy import Policy, account_key, limited, unlimited
+from snap.pages import page_path, websocket_url
 from snap.resilience.database import DatabaseUnavailableError, guarded_database
 
 ONE_YEAR = 31_536_000  # seconds
@@ -28,7 +35,20 @@ IMAGES_ARE_CHEAP = (
 )
 
 
-@limited(read=PAGES)
+def _pass_owner(request: HttpRequest) -> str:
+    """Return the key of the client that loads its pass again, "" for any other client.
+
+    It is the account, or the last pass whose link was opened in this browser: each link has one
+    budget, in however many browsers it is opened.
+    """
+    if account := account_key(request):
+        return account
+    if entries := request.session.get(PASSES_KEY):
+        return f"pass {signature_in(entries[-1])}"
+    return ""
+
+
+@limited(read=Policy(owner=_pass_owner))
 @never_cache
 @require_safe
 def guest_pass(request: HttpRequest, token: str) -> HttpResponse:
@@ -52,7 +72,12 @@ def _render_pass(request: HttpRequest, token: str) -> HttpResponse:
         raise Http404("no such pass")
     if not may_see:
         return _render_for_stranger(request, guest.event)
-    context = {"guest": guest, "event": guest.event, "qr_code_url": image_url(token)}
+    context = {
+        "guest": guest,
+        "event": guest.event,
+        "qr_code_url": image_url(token),
+        "websocket_url": websocket_url("pass", token, request.get_host()),
+    }
     return render(request, "guests/pass.html", context)
 
 
@@ -87,6 +112,7 @@ def _render_mirrored_pass(request: HttpRequest, token: str) -> HttpResponse | No
         "guest": known.guest,
         "event": known.guest.event,
         "qr_code_url": image_url(token),
+        "websocket_url": websocket_url("pass", token, request.get_host()),
         "as_of": known.to_ticket().local_as_of,
     }
     return render(request, "guests/pass.html", context)

@@ -1,6 +1,6 @@
 """Tickets: the state of a request in one shape for pages, JSON, pushes and polling."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
 from math import ceil
@@ -15,6 +15,9 @@ REQUESTS_PER_SECOND = 100  # a cautious rate of one worker, for estimates
 MAX_WAITED_SECONDS = 60  # the most by which the time waited raises an estimate
 PENDING_COUNT_SECONDS = 1.0  # a process counts an event's pending requests once in this time
 SAME_OUTAGE = timedelta(days=1)
+# Fields of a ticket that an older release cannot read in a push. They are sent beside the others,
+# where it ignores them. A new field belongs here.
+FIELDS_BESIDE = ("registered_at", "as_of")
 
 # Counts of pending requests, by event id.
 _pending: LocalCache[int, int] = LocalCache(size=1000, seconds=lambda: PENDING_COUNT_SECONDS)
@@ -41,7 +44,18 @@ class TicketState(StrEnum):
     REGISTERED_ELSEWHERE = "registered_elsewhere"
 
 
-UNFINISHED_STATES = frozenset({TicketState.PROCESSING, TicketState.QUEUED, TicketState.FAILED})
+UNFINISHED_STATES = frozenset(
+    {
+        TicketState.PROCESSING,
+        TicketState.QUEUED,
+        TicketState.FAILED,
+        TicketState.WAITLISTED,
+    }
+)
+# States of a request without a place. Nothing can follow, unless the visitor asks again.
+STATES_WITHOUT_A_PLACE = frozenset(
+    {TicketState.REFUSED, TicketState.BY_EMAIL, TicketState.REGISTERED_ELSEWHERE}
+)
 STATE_OF_GUEST = {
     Guest.State.ON_LIST.value: TicketState.CREATED,
     Guest.State.WAITING.value: TicketState.WAITLISTED,
@@ -80,6 +94,11 @@ class Ticket:
         return self.state not in UNFINISHED_STATES
 
     @property
+    def is_followed(self) -> bool:
+        """Whether a page that shows the ticket still waits for changes, by socket and by polls."""
+        return self.state not in STATES_WITHOUT_A_PLACE
+
+    @property
     def refusal_code(self) -> str:
         """Why the ticket has no place: the code of its refusal, else its state."""
         return self.refusal or self.state
@@ -112,16 +131,21 @@ class Ticket:
 
     def as_message(self) -> dict[str, Any]:
         """Return the message for the ticket's group. The previous release can read it too."""
-        fields = asdict(self)
-        # Tickets with these fields are never pushed, and the previous release does not know them.
-        del fields["registered_at"]
-        del fields["as_of"]
-        return {"type": "ticket.changed", "ticket": fields}
+        known = asdict(self)
+        more = {}
+        for name in FIELDS_BESIDE:
+            more[name] = known.pop(name)
+        return {"type": "ticket.changed", "ticket": known, "more": more}
 
     @classmethod
     def from_message(cls, message: dict[str, Any]) -> Self:
-        fields = message["ticket"]
-        return cls(**fields | {"state": TicketState(fields["state"])})
+        """Return the ticket of a message from this release, the previous one or the next one."""
+        given = message["ticket"] | message.get("more", {})
+        known = {}
+        for field in fields(cls):
+            if field.name in given:
+                known[field.name] = given[field.name]
+        return cls(**known | {"state": TicketState(known["state"])})
 
 
 def push_group(ticket_id: str) -> str:

@@ -19,8 +19,8 @@ from guests.models import Event, Guest, GuestRequest
 from guests.qr.codes import delete_image_after_commit, fill_pool, take_from_pool
 from guests.requests.accepting import wake_guests_worker
 from guests.requests.columns import columns_of
-from guests.requests.tickets import Ticket, build_ticket
-from notifications.push import push_many
+from guests.requests.pushes import push_places_changed, push_tickets
+from guests.requests.tickets import build_ticket
 from notifications.services import EmailToQueue, queue_emails
 
 log = logging.getLogger(__name__)
@@ -53,6 +53,7 @@ def cancel_guests(
         _free_places(event, guests)
         cancelled = Guest.objects.filter(pk__in=[guest.pk for guest in guests])
         cancelled.update(state=Guest.State.CANCELLED, qr_token=None)
+        push_places_changed(guests)
         for guest in guests:
             log.info("guest_cancelled", extra={"guest_id": guest.pk})
             if guest.qr_token:
@@ -192,12 +193,6 @@ def _positions(waiting: list[Guest]) -> dict[int, int]:
     line = Guest.objects.filter(event=first.event_id, state=Guest.State.WAITING)
     from_first = line.filter(queue_number__gte=first.queue_number).order_by("queue_number")
     return dict(zip(from_first.values_list("pk", flat=True), count(first.position())))
-
-
-def push_tickets(tickets: Sequence[Ticket]) -> None:
-    """Push the states of tickets to the pages that show them, after the commit."""
-    messages = [(ticket.group, ticket.as_message()) for ticket in tickets]
-    transaction.on_commit(lambda: push_many(messages), robust=True)
 
 
 def email_about(guest: Guest, account: User) -> EmailToQueue:
