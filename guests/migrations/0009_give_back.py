@@ -11,9 +11,9 @@ CREATE OR REPLACE FUNCTION guests_shown_state(guest guests_guest) RETURNS text
 LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE
         WHEN guest.checked_in_at IS NOT NULL THEN 'checked_in'
-        WHEN guest.leaves_at IS NULL THEN guest.state
-        WHEN guest.state = 'cancelled' THEN 'given_back'
-        ELSE 'leaving'
+        WHEN guest.state = 'cancelled' AND guest.ending = 'given_back' THEN 'given_back'
+        WHEN guest.state <> 'cancelled' AND guest.leaves_at IS NOT NULL THEN 'leaving'
+        ELSE guest.state
     END
 $$;
 
@@ -58,7 +58,7 @@ class Migration(migrations.Migration):
     # An index that is built concurrently does not lock the table, and needs no transaction.
     atomic = False
 
-    dependencies = [("guests", "0007_second_registrations")]
+    dependencies = [("guests", "0008_event_changes")]
 
     operations = [
         migrations.AddField(

@@ -9,6 +9,7 @@ import logging
 from accounts.models import User
 from guests.actor import acting_as
 from guests.models import Guest
+from guests.requests.pushes import push_places_changed
 from guests.requests.waiting_list import PLACES_BATCH, cancel_guests
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,7 @@ def give_place_back(guest: Guest) -> bool:
     """
     with acting_as(guest.account):
         is_given_back = guest.give_back()
+        push_places_changed([guest])
     if is_given_back:
         log.info("place_given_back", extra={"guest_id": guest.pk})
     return is_given_back
@@ -30,6 +32,7 @@ def keep_place(guest: Guest) -> bool:
     """Undo giving a place back. Return whether the guest still has the place."""
     with acting_as(guest.account):
         is_kept = guest.keep()
+        push_places_changed([guest])
     if is_kept:
         log.info("place_kept", extra={"guest_id": guest.pk})
     return is_kept
@@ -43,5 +46,10 @@ def free_places_given_back() -> int:
     due = Guest.objects.due_to_leave().order_by("leaves_at", "pk")
     rows = list(due.values_list("event", "pk", "account")[:PLACES_BATCH])
     for event_id, guest_id, account_id in rows:
-        cancel_guests(event_id, [guest_id], acting_user=User(pk=account_id), due_to_leave=True)
+        cancel_guests(
+            event_id,
+            [guest_id],
+            acting_user=User(pk=account_id),
+            ending=Guest.Ending.GIVEN_BACK,
+        )
     return len(rows)

@@ -47,7 +47,7 @@ def test_a_place_is_kept_for_a_minute_and_goes_to_the_waiting_list_then() -> Non
     assert read(waiting).state == "waiting"
     let_the_minute_pass()
     call_command("sweeper", once=True)
-    assert read(guest).is_given_back
+    assert read(guest).ending == "given_back"
     assert read(guest).qr_token is None
     assert read(waiting).state == "on_list"
     assert broken_invariants() == []
@@ -70,7 +70,7 @@ def test_giving_back_can_be_undone_until_the_place_is_free(guest: Guest) -> None
     let_the_minute_pass()
     free_places_given_back()
     assert not keep_place(guest)
-    assert read(guest).is_given_back
+    assert read(guest).ending == "given_back"
 
 
 def test_giving_back_twice_does_not_begin_another_minute(guest: Guest) -> None:
@@ -125,7 +125,7 @@ def test_a_place_in_the_waiting_list_can_be_given_back() -> None:
     give_place_back(leaving)
     let_the_minute_pass()
     free_places_given_back()
-    assert read(leaving).is_given_back
+    assert read(leaving).ending == "given_back"
     assert broken_invariants() == []
 
 
