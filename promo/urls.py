@@ -2,7 +2,7 @@
 
 from django.urls import path, register_converter
 
-from promo import claim_views, views
+from promo import claim_views, holder_views, views
 from promo.steps import Step
 
 
@@ -28,6 +28,7 @@ STEP_VIEWS = {
     Step.REGISTER: views.register,
     Step.CLAIM: claim_views.claim,
     Step.PROVE: views.prove,
+    Step.EMAIL: holder_views.email,
     Step.REQUEST: views.request_access,
 }
 
@@ -37,6 +38,7 @@ urlpatterns = [
     path("<slug:event>/", views.event, name="event"),
     path("<slug:event>/calendar.ics", views.calendar, name="calendar"),
     path("<slug:event>/ticket/<uuid:ticket_id>/", views.ticket, name="ticket"),
+    path("<slug:event>/ticket/<uuid:ticket_id>/place/", holder_views.place, name="place"),
     path("<slug:event>/<promoter:promoter>/", views.event, name="event"),
     *(
         path(f"<slug:event>/<promoter:promoter>/{step}/", STEP_VIEWS[step], name=step)

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.exceptions import AccountError
 from accounts.forms import CodeForm, PhoneForm, RegisterForm
 from accounts.login_codes import latest_code, send_login_code
+from accounts.mailboxes import masked_email
 from accounts.models import LoginCode, User
 from accounts.phone_checks import check_phone
 from accounts.services import find_account
@@ -62,7 +63,7 @@ from promo.rendering import (
 from promo.steps import remember_phone, step_phone
 from promo.ticket_access import TicketAccess, find_ticket
 from snap.addresses import client_address
-from snap.limits.policy import CREATE, PAGES, limited
+from snap.limits.policy import CREATE, FOLLOWED_PAGES, PAGES, limited
 
 # Refusals of a list that may have guests. They can still sign in and see their tickets.
 REFUSALS_WITH_SIGN_IN = {"closed", "list_full"}
@@ -79,7 +80,7 @@ def events(request: HttpRequest) -> HttpResponse:
     return render_events(request, Event.objects.listed().with_database_time(), places)
 
 
-@limited(read=PAGES)
+@limited(read=FOLLOWED_PAGES)
 @never_cache
 @require_safe
 @emergency_fallback(emergency.event)
@@ -353,6 +354,8 @@ def _code_context(request: HttpRequest, phone: str) -> dict[str, Any]:
         return {}
     return {
         "by_sms": sent.channel == LoginCode.Channel.SMS,
+        "sent_to": masked_email(sent.account.email),
+        "can_correct": account_of(request) is not None,
         "is_unproven": not sent.account.verified_at,
         "can_claim": account_of(request) is None,
     }

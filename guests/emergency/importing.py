@@ -19,6 +19,8 @@ from guests.emergency.entries import Entry
 from guests.exceptions import GuestError, constraint_of
 from guests.models import ONE_PENDING_REQUEST, ONE_REQUEST_PER_KEY, Event, GuestRequest
 from guests.requests.accepting import check_list_takes_requests, find_promoter, wake_guests_worker
+from guests.requests.pushes import push_tickets
+from guests.requests.tickets import build_ticket
 from notifications.recipients import recipient_key
 
 log = logging.getLogger(__name__)
@@ -70,6 +72,9 @@ def import_entry(entry: Entry) -> str:
     _insert(request)
     if request.is_second_registration:
         save_second_registration(match.account, entry)
+    if request.state != GuestRequest.State.PENDING:
+        # The worker pushes the end of a pending request.
+        push_tickets([build_ticket(request, request.guest)])
     transaction.on_commit(wake_guests_worker)
     return request.state
 

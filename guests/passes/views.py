@@ -17,11 +17,18 @@ from accounts.sessions import account_of, remembered_account
 from guests.emergency.mirror import get_mirror
 from guests.emergency.sessions import known_account
 from guests.models import Event, Guest
-from guests.passes.holders import SIGNATURE_FIELD, has_link, is_holder, open_link
+from guests.passes.holders import (
+    PASSES_KEY,
+    SIGNATURE_FIELD,
+    has_link,
+    is_holder,
+    open_link,
+    signature_in,
+)
 from guests.place_status import PlaceStatus, status_of
 from guests.qr.codes import image_name, image_url, store_image
-from snap.limits.policy import PAGES, limited, unlimited
-from snap.pages import page_path
+from snap.limits.policy import Policy, account_key, limited, unlimited
+from snap.pages import page_path, websocket_url
 from snap.resilience.database import DatabaseUnavailableError, guarded_database
 
 ONE_YEAR = 31_536_000  # seconds
@@ -31,7 +38,20 @@ IMAGES_ARE_CHEAP = (
 )
 
 
-@limited(read=PAGES)
+def _pass_owner(request: HttpRequest) -> str:
+    """Return the key of the client that loads its pass again, "" for any other client.
+
+    It is the account, or the last pass whose link was opened in this browser: each link has one
+    budget, in however many browsers it is opened.
+    """
+    if account := account_key(request):
+        return account
+    if entries := request.session.get(PASSES_KEY):
+        return f"pass {signature_in(entries[-1])}"
+    return ""
+
+
+@limited(read=Policy(owner=_pass_owner))
 @never_cache
 @require_safe
 def guest_pass(request: HttpRequest, token: str) -> HttpResponse:
