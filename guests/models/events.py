@@ -12,7 +12,12 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from guests.models.clock import DatabaseTimeQuerySet, ReadAtDatabaseTime
-from guests.models.validators import code_validator, validate_networks, validate_time_zone
+from guests.models.validators import (
+    CodeField,
+    code_validator,
+    validate_networks,
+    validate_time_zone,
+)
 
 
 class EventQuerySet(DatabaseTimeQuerySet["Event"]):
@@ -46,7 +51,7 @@ class Event(ReadAtDatabaseTime):
         CLOSED = "closed", _("closed")
         CANCELLED = "cancelled", _("cancelled")
 
-    slug = models.CharField(_("address"), max_length=60, unique=True, validators=[code_validator])
+    slug = CodeField(_("address"), max_length=60, unique=True, validators=[code_validator])
     title = models.CharField(_("title"), max_length=120)
     description = models.TextField(_("description"), max_length=2000, blank=True)
     venue = models.CharField(_("venue"), max_length=120)
