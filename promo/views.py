@@ -62,6 +62,7 @@ from promo.rendering import (
 )
 from promo.steps import remember_phone, step_phone
 from promo.ticket_access import TicketAccess, find_ticket
+from promo.untidy_links import tidy_path
 from snap.addresses import client_address
 from snap.limits.policy import CREATE, FOLLOWED_PAGES, PAGES, limited
 
@@ -78,6 +79,23 @@ def events(request: HttpRequest) -> HttpResponse:
     if account is not None:
         places = places_of(account)
     return render_events(request, Event.objects.listed().with_database_time(), places)
+
+
+@limited(read=PAGES)
+@never_cache
+@require_safe
+def untidy_link(request: HttpRequest, untidy: str) -> HttpResponse:
+    """Redirect a promo link that is spelled in another way to its page, with its query.
+
+    The redirect is temporary: browsers keep a permanent one for ever.
+    """
+    path = tidy_path(request.path_info)
+    if path is None:
+        raise Http404("no such page")
+    query = request.META.get("QUERY_STRING", "")
+    if query:
+        path = f"{path}?{query}"
+    return redirect(path)
 
 
 @limited(read=FOLLOWED_PAGES)
