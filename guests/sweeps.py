@@ -23,6 +23,7 @@ from guests.emergency.snapshots import save_listed_events
 from guests.models import GuestRequest
 from guests.requests.accepting import wake_guests_worker
 from guests.requests.creating import create_guests_for_event
+from guests.requests.giving_back import free_places_given_back
 from guests.requests.waiting_list import events_with_unfilled_places, fill_free_places
 from guests.requests.worker_health import note_workers_unavailable
 from notifications.models import Email
@@ -93,6 +94,12 @@ def sweep_waiting_lists(is_stopping: IsStopping) -> None:
             promoted += fill_free_places(event)
 
 
+def sweep_places_given_back(is_stopping: IsStopping) -> None:
+    """Free the places that guests gave back, once they can no longer undo it."""
+    while not is_stopping() and free_places_given_back():
+        log.info("sweeper_freed_places_given_back")
+
+
 def sweep_emails(is_stopping: IsStopping) -> None:
     """Write the outcomes that this host has kept to the database, and send overdue emails."""
     write_kept_outcomes()
@@ -128,6 +135,7 @@ SWEEPS = [
     Sweep(sweep_journal),
     Sweep(sweep_requests),
     Sweep(sweep_waiting_lists),
+    Sweep(sweep_places_given_back),
     Sweep(sweep_emails),
     Sweep(sweep_claims, interval=60.0),
     Sweep(sweep_snapshots, interval=10.0),

@@ -319,6 +319,9 @@ CLAIMS_PER_ACCOUNT = env.int("CLAIMS_PER_ACCOUNT", default=20)
 CLAIMS_PER_NETWORK = env.int("CLAIMS_PER_NETWORK", default=2)
 # Emails a day that tell the holder of an account about claims.
 CLAIM_EMAILS_A_DAY = env.int("CLAIM_EMAILS_A_DAY", default=3)
+# Times a day that the holder of an account can change its email. Each sends emails to an address
+# that was only typed.
+EMAIL_CHANGES_A_DAY = env.int("EMAIL_CHANGES_A_DAY", default=5)
 # Seconds that a holder has to answer a claim. After that a claim on an account that is unproven and
 # has no place on a list is granted.
 CLAIM_ANSWER_SECONDS = env.int("CLAIM_ANSWER_SECONDS", default=24 * 60 * 60)
@@ -513,6 +516,8 @@ GUEST_REQUEST_ATTEMPTS = 3
 GUEST_REQUEST_BACKOFF = 2  # seconds, doubled by each attempt
 # Seconds between two looks of the sweeper for overdue work.
 SWEEP_INTERVAL = env.float("SWEEP_INTERVAL", default=1.0)
+# Seconds in which a guest who gives a place back can undo it. The place is kept meanwhile.
+GIVE_BACK_SECONDS = env.float("GIVE_BACK_SECONDS", default=60.0)
 # Seconds that workers have to take up due requests before the sweeper ends them itself.
 SWEEP_TAKES_OVER = env.float("SWEEP_TAKES_OVER", default=4.0)
 # Seconds that workers have to take up due emails before the sweeper sends them itself. Emails may

@@ -41,7 +41,7 @@ def load_all() -> None:
                 importlib.import_module(module.name)
 
 
-def subclasses(base: type) -> Iterator[type]:
+def subclasses(base: type[Any]) -> Iterator[type[Any]]:
     for each in base.__subclasses__():
         yield each
         yield from subclasses(each)

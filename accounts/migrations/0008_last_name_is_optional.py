@@ -5,7 +5,7 @@ class Migration(migrations.Migration):
     """Forms may leave the last name empty. The columns stay as they are."""
 
     dependencies = [
-        ("accounts", "0006_ended_sessions"),
+        ("accounts", "0007_email_changes"),
     ]
 
     operations = [

@@ -5,7 +5,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from guests.models.events import Event
-from guests.models.validators import code_validator
+from guests.models.validators import CodeField, code_validator
 from snap.text_fields import LineField
 
 
@@ -51,7 +51,7 @@ class TeamMember(models.Model):
 class Promoter(models.Model):
     """A person with a code that appears in promo links."""
 
-    code = LineField(_("code"), max_length=40, unique=True, validators=[code_validator])
+    code = CodeField(_("code"), max_length=40, unique=True, validators=[code_validator])
     name = LineField(_("name"), max_length=80)
     account = models.OneToOneField(
         settings.AUTH_USER_MODEL,

@@ -31,7 +31,7 @@ def test_more_places_promote_guests_of_the_waiting_list(
         assert change_event(admin, event, capacity=2).status_code == 302
     waiting.refresh_from_db()
     assert waiting.state == "on_list"
-    assert waiting.has_waited()
+    assert waiting.is_promoted
     change = StateChange.objects.get(guest=waiting, to_state="on_list")
     assert change.actor == f"account:{manager.pk}"
     assert broken_invariants() == []
@@ -102,3 +102,9 @@ def test_an_event_is_cleaned_as_all_text(admin: Client) -> None:
     for wrong in ({"title": "\u3164"}, {"title": "a\nb"}, {"venue": "a\x1b"}, {"slug": "\u200b"}):
         refused = change_event(admin, event, **wrong)
         assert list(refused.context["adminform"].form.errors) == list(wrong)
+
+
+def test_the_last_part_of_the_address_is_kept_in_small_letters(admin: Client) -> None:
+    event = make_event()
+    assert change_event(admin, event, slug="Noite-LONGA").status_code == 302
+    assert Event.objects.get().slug == "noite-longa"
