@@ -21,6 +21,7 @@ from guests.emergency.mirror import get_mirror
 from guests.emergency.mirror_sync import sync_mirror
 from guests.emergency.snapshots import save_listed_events
 from guests.models import GuestRequest
+from guests.posters.upkeep import add_missing_sizes, delete_unused_posters
 from guests.requests.accepting import wake_guests_worker
 from guests.requests.creating import create_guests_for_event
 from guests.requests.waiting_list import events_with_unfilled_places, fill_free_places
@@ -124,6 +125,12 @@ def sweep_mirror(is_stopping: IsStopping) -> None:
     sync_mirror(get_mirror().path)
 
 
+def sweep_posters(is_stopping: IsStopping) -> None:
+    """Make sizes for older posters, and delete files of posters that no event uses."""
+    add_missing_sizes(is_stopping)
+    delete_unused_posters(is_stopping)
+
+
 SWEEPS = [
     Sweep(sweep_journal),
     Sweep(sweep_requests),
@@ -133,6 +140,7 @@ SWEEPS = [
     Sweep(sweep_snapshots, interval=10.0),
     Sweep(sweep_suspicious_activity, interval=3600.0),
     Sweep(sweep_mirror, max_share=0.02),
+    Sweep(sweep_posters, interval=3600.0),
 ]
 
 

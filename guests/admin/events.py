@@ -9,7 +9,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.widgets import AdminFileWidget
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import OuterRef, QuerySet
+from django.db.models import Model, OuterRef, QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import path
@@ -23,7 +23,7 @@ from guests.admin.base import MAX_SHOWN, acting_user, count_related, link_to
 from guests.exports import guest_list_lines
 from guests.models import Event, EventPromoter, Guest
 from guests.models.events import EventQuerySet
-from guests.posters import PosterField, stored_poster
+from guests.posters.uploads import PosterField, delete_unused_after_commit, stored_poster
 from guests.requests.waiting_list import events_with_unfilled_places, fill_free_places
 from guests.templatetags.event_time import plain_event_time
 from snap.admin import ChangedFieldsAdmin, log_changes
@@ -141,12 +141,26 @@ class EventAdmin(ChangedFieldsAdmin):
         decision = acquire([Layer("images", account, settings.LIMIT_IMAGES)])
         if not decision.allowed:
             return too_many_requests(request, decision.retry_after)
-        with stored_poster(upload) as poster:
+        with stored_poster(upload, request.POST.get("slug", "")) as poster:
             request.FILES["poster"] = poster
             return super().changeform_view(request, *args, **kwargs)
 
     def may_save_events(self, request: HttpRequest) -> bool:
         return self.has_add_permission(request) or self.has_change_permission(request)
+
+    def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if change and "poster" in form.changed_data:
+            delete_unused_after_commit([form.initial["poster"].name])
+
+    def delete_model(self, request: HttpRequest, obj: Event) -> None:
+        super().delete_model(request, obj)
+        delete_unused_after_commit([obj.poster.name])
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> None:
+        posters = list(queryset.values_list("poster", flat=True))
+        super().delete_queryset(request, queryset)
+        delete_unused_after_commit(posters)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
