@@ -22,6 +22,7 @@ from guests.emergency.mirror_sync import sync_mirror
 from guests.emergency.snapshots import save_listed_events
 from guests.models import GuestRequest
 from guests.posters.upkeep import add_missing_sizes, delete_unused_posters
+from guests.previews import delete_old_previews
 from guests.requests.accepting import wake_guests_worker
 from guests.requests.creating import create_guests_for_event
 from guests.requests.waiting_list import events_with_unfilled_places, fill_free_places
@@ -126,9 +127,10 @@ def sweep_mirror(is_stopping: IsStopping) -> None:
 
 
 def sweep_posters(is_stopping: IsStopping) -> None:
-    """Make sizes for older posters, and delete files of posters that no event uses."""
+    """Make sizes for older posters, delete unused posters and old images of link previews."""
     add_missing_sizes(is_stopping)
     delete_unused_posters(is_stopping)
+    delete_old_previews(is_stopping)
 
 
 SWEEPS = [

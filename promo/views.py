@@ -61,6 +61,7 @@ from promo.rendering import (
 from promo.steps import remember_phone, step_phone
 from promo.ticket_access import TicketAccess, find_ticket
 from snap.addresses import client_address
+from snap.crawlers import indexable
 from snap.limits.policy import CREATE, PAGES, limited
 
 # Refusals of a list that may have guests. They can still sign in and see their tickets.
@@ -68,6 +69,7 @@ REFUSALS_WITH_SIGN_IN = {"closed", "list_full"}
 
 
 @limited(read=PAGES)
+@indexable
 @require_safe
 @emergency_fallback(emergency.events)
 def events(request: HttpRequest) -> HttpResponse:
@@ -79,6 +81,7 @@ def events(request: HttpRequest) -> HttpResponse:
 
 
 @limited(read=PAGES)
+@indexable
 @never_cache
 @require_safe
 @emergency_fallback(emergency.event)

@@ -89,11 +89,11 @@ class PosterSizes:
     @property
     def fallback_url(self) -> str:
         """Return the address for browsers that know no `srcset`."""
-        url: str = default_storage.url(self.name(self._fallback_width, "jpg"))
+        url: str = default_storage.url(self.name(self.fallback_width, "jpg"))
         return url
 
     @property
-    def _fallback_width(self) -> int:
+    def fallback_width(self) -> int:
         return [width for width in self.widths if width <= 720 or width == self.widths[0]][-1]
 
 

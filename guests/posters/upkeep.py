@@ -51,16 +51,17 @@ def delete_unused_posters(must_stop: Callable[[], bool]) -> None:
     """Delete files in the posters' folder that no event has used for a day."""
     used = set(Event.objects.exclude(poster="").values_list("poster", flat=True))
     before = timezone.now() - UNUSED_AGE
-    for name in _stored_names():
+    for name in stored_files(FOLDER):
         if must_stop():
             return
         if image_name(name) not in used and default_storage.get_modified_time(name) < before:
             default_storage.delete(name)
 
 
-def _stored_names() -> list[str]:
+def stored_files(folder: str) -> list[str]:
+    """Return the names of the files in a folder of the storage."""
     try:
-        _folders, files = default_storage.listdir(FOLDER)
+        _folders, files = default_storage.listdir(folder)
     except FileNotFoundError:
         return []
-    return [f"{FOLDER}/{file}" for file in files]
+    return [f"{folder}/{file}" for file in files]
