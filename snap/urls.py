@@ -9,6 +9,7 @@ from django.views.i18n import set_language
 
 from notifications.webhooks import webhook_paths
 from promo.views import sign_out, untidy_link
+from snap.crawlers import robots
 from snap.limits.policy import PAGES, limited, unlimited
 from snap.observability import health, metrics
 
@@ -31,6 +32,7 @@ urlpatterns = [
         "favicon.ico",
         unlimited(CONSTANT_REDIRECT)(RedirectView.as_view(url=lazy(static, str)("img/icon.svg"))),
     ),
+    path("robots.txt", robots),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("metrics", metrics.metrics),
