@@ -100,7 +100,7 @@ MIDDLEWARE = [
     "snap.middleware.refuse_null_bytes",
     "snap.middleware.refuse_charsets",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.locale.LocaleMiddleware",
+    "snap.middleware.LanguageMiddleware",
     "snap.middleware.refuse_overloaded",
     "promo.limits.middleware.LimitsMiddleware",
     "django.middleware.common.CommonMiddleware",

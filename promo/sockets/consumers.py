@@ -11,10 +11,6 @@ from django.contrib.auth import SESSION_KEY
 from django.http import parse_cookie
 from django.template.loader import render_to_string
 from django.utils import translation
-from django.utils.translation.trans_real import (
-    get_supported_language_variant,
-    parse_accept_lang_header,
-)
 
 from accounts.models import sockets_of
 from accounts.sessions import SESSION_ID_KEY
@@ -25,6 +21,7 @@ from promo.rendering import ticket_context
 from promo.sockets.messages import processing_message, ticket_message
 from promo.sockets.ticket_loader import TicketLoader
 from promo.ticket_access import FoundTicket, TicketAccess
+from snap.languages import choose_language
 from snap.limits.policy import SOCKETS, limited
 from snap.resilience.database import DatabaseUnavailableError
 
@@ -204,13 +201,8 @@ def read_header(scope: Any, name: bytes) -> str:
 
 
 def read_language(scope: Any) -> str:
-    """Return the language of the page that opened the socket, as LocaleMiddleware would."""
-    codes = [read_cookies(scope).get(settings.LANGUAGE_COOKIE_NAME, "")]
-    for code, _quality in parse_accept_lang_header(read_header(scope, b"accept-language")):
-        codes.append(code)
-    for code in codes:
-        try:
-            return get_supported_language_variant(code)
-        except LookupError:
-            continue
-    return settings.LANGUAGE_CODE
+    """Return the language of the page that opened the socket."""
+    return choose_language(
+        cookie=read_cookies(scope).get(settings.LANGUAGE_COOKIE_NAME, ""),
+        header=read_header(scope, b"accept-language"),
+    )
