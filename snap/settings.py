@@ -77,7 +77,6 @@ INSTALLED_APPS = [
     "axes",
     "channels",
     "csp",
-    "django_countries",
     "django_htmx",
     "django_otp",
     "django_otp.plugins.otp_static",
@@ -293,6 +292,10 @@ LOGIN_URL = "/admin/login/"
 LOGIN_REDIRECT_URL = "/admin/"
 # Country of a phone that is typed without a country code: ISO 3166-1, two letters.
 DEFAULT_COUNTRY = env.str("DEFAULT_COUNTRY", default="PT")
+# Countries that the phone form lists first, after DEFAULT_COUNTRY: ISO 3166-1 codes.
+LIKELY_COUNTRIES = env.list(
+    "LIKELY_COUNTRIES", default=["PT", "ES", "FR", "GB", "BR", "DE", "CH", "LU", "AO", "CV"]
+)
 
 # Sessions are signed cookies: they need no store, and can be read while every server is away.
 SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"

@@ -4,113 +4,30 @@ Each walk yields the name of the screen that the page shows. Tests check it befo
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from django.db.models.functions import Now
 from django.utils import timezone
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import expect
 
 from accounts.claims import object_to
 from accounts.email_links import signature_for
-from accounts.models import BlockedPhone, Claim, User
+from accounts.models import BlockedPhone, Claim
 from guests.claims.services import grant_claim, refuse_claim, undo_claim
 from guests.models import Event, GuestRequest
 from guests.requests.waiting_list import cancel_guests
 from tests.factories import (
     make_account,
-    make_event,
     make_event_promoter,
     make_guest,
     make_promoter,
     make_request,
     make_staff,
 )
-from tests.helpers import servers
-from tests.helpers.browser import fill_in_registration, give_phone, new_phone, send, sign_in
-from tests.helpers.stack import Stack
+from tests.helpers.browser import fill_in_registration, give_phone, new_phone, send
+from tests.helpers.walks import Walk
 
 HOUR = timedelta(hours=1)
-
-
-@dataclass(frozen=True)
-class Texts:
-    """What people have written: the texts of the events, promoters and guests on the screens."""
-
-    title: str = "Noite de São João"
-    venue: str = "Sala Exemplo"
-    address: str = "Rua do Exemplo 12, Lisboa"
-    description: str = "Portas às 23 h.\nTraz o teu documento.\n\nMapa: https://example.com/mapa"
-    promoter: str = "Marta Exemplo"
-    first_name: str = "Inês"
-    last_name: str = "Exemplo"
-    email: str = "ines@example.com"
-
-    @property
-    def of_event(self) -> dict[str, str]:
-        return {
-            "title": self.title,
-            "venue": self.venue,
-            "address": self.address,
-            "description": self.description,
-        }
-
-    @property
-    def of_account(self) -> dict[str, str]:
-        return {"first_name": self.first_name, "last_name": self.last_name, "email": self.email}
-
-
-# One word that fills each text.
-UNBROKEN = Texts(
-    title="Festa" + "T" * 115,
-    venue="Sala" + "V" * 116,
-    address="Rua" + "A" * 197,
-    description="D" * 200 + "\nhttps://example.com/" + "d" * 200 + "?q=" + "1" * 200,
-    promoter="P" * 80,
-    first_name="F" * 60,
-    last_name="L" * 60,
-    email="e" * 64 + "@" + "d" * 60 + "." + "d" * 60 + "." + "d" * 50 + ".example",
-)
-
-
-@dataclass
-class Walk:
-    """A browser on the stack, and the texts that people have written."""
-
-    stack: Stack
-    phone: BrowserContext
-    page: Page
-    texts: Texts
-
-    def event(self, **fields: Any) -> Event:
-        return make_event(**self.texts.of_event | fields)
-
-    def account(self, **fields: Any) -> User:
-        return make_account(**self.texts.of_account | fields)
-
-    def guest_request(self, **event_fields: Any) -> GuestRequest:
-        """Make a guest of a new event, and return its request."""
-        guest = make_guest(self.event(**event_fields), self.account())
-        return GuestRequest.objects.select_related("event", "account").get(guest=guest)
-
-    def open(self, path: str) -> None:
-        self.page.goto(path)
-
-    def open_event(self, event: Event, rest: str = "") -> None:
-        self.open(f"/promo/{event.slug}/{rest}")
-
-    def sign_in(self, account: User) -> None:
-        sign_in(self.phone, self.stack, account)
-
-    def forget(self) -> None:
-        """Become another visitor: without cookies, and without requests that count."""
-        language = [each for each in self.phone.cookies() if each["name"] == "language"]
-        self.phone.clear_cookies()
-        self.phone.add_cookies(language)  # type: ignore[arg-type]
-        servers.freshen()
-
-
 Screens = Callable[[Walk], Iterator[str]]
 
 
