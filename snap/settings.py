@@ -610,6 +610,17 @@ LOCALE_PATHS = [BASE_DIR / "snap" / "locale"]
 TIME_ZONE = "Europe/Lisbon"
 USE_TZ = True
 
+# Privacy ---------------------------------------------------------------------------------------
+
+# Address of the operator's own page about personal data. Empty: /privacy/, which says what SNAP
+# stores.
+PRIVACY_URL = env.str("PRIVACY_URL", default="")
+# Name of whoever is responsible for the data, on that page. Empty: the organiser of the event.
+PRIVACY_CONTROLLER = env.str("PRIVACY_CONTROLLER", default="")
+# Email to which guests write about their data, on that page. Empty: they are told to ask the
+# organiser of the event.
+PRIVACY_CONTACT = env.str("PRIVACY_CONTACT", default="")
+
 # Files -----------------------------------------------------------------------------------------
 
 STATIC_URL = "/static/"

@@ -1,4 +1,4 @@
-"""The `{% page_path %}` template tag, which every template has without `{% load %}`."""
+"""Template tags for addresses of pages, which every template has without `{% load %}`."""
 
 from django import template
 
@@ -11,3 +11,6 @@ register = template.Library()
 def page_path(name: str, *args: object) -> str:
     """Return the path of a page that an app has registered. Raises KeyError for any other page."""
     return pages.page_path(name, *args)
+
+
+register.simple_tag(pages.privacy_url)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django import forms
 from django.contrib.admin.helpers import ActionForm
-from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.files.uploadedfile import SimpleUploadedFile, UploadedFile
 from django.test import Client
 from django.utils import translation
 from django.utils.datastructures import MultiValueDict
@@ -101,7 +101,7 @@ def test_each_error_of_a_form_is_ours(language: str) -> None:
                 for bad in BAD_TEXTS:
                     assert_own(dict(form_class({name: bad}).errors), language)
                 file = SimpleUploadedFile("a.txt", b"x")
-                files = MultiValueDict({name: [file]})
+                files: MultiValueDict[str, UploadedFile[Any]] = MultiValueDict({name: [file]})
                 assert_own(dict(form_class({}, files).errors), language)
 
 
