@@ -63,7 +63,7 @@ class EventAdmin(ChangedFieldsAdmin):
     form = EventForm
     list_display = ["title", "starts", "list_state", "places", "waiting", "guest_list"]
     list_filter = ["is_published", "has_waiting_list"]
-    search_fields = ["title", "venue", "slug"]
+    search_fields = ["title", "venue", "slug__icontains"]
     ordering = ["-starts_at"]
     prepopulated_fields = {"slug": ["title"]}
     inlines = [EventPromoterInline]
