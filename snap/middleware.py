@@ -6,9 +6,12 @@ from collections.abc import Callable
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
+from django.middleware.locale import LocaleMiddleware
+from django.utils import translation
 
 from snap import crawlers
 from snap.error_pages import bad_request, too_large, unavailable, unsupported
+from snap.languages import language_of
 from snap.resilience.connections import deadline
 from snap.resilience.database import DatabaseUnavailableError
 from snap.resilience.overload import OVERLOADED, UNREADABLE, announced_length, is_utf8
@@ -113,6 +116,14 @@ def refuse_overloaded(get_response: Handler) -> Handler:
         return get_response(request)
 
     return middleware
+
+
+class LanguageMiddleware(LocaleMiddleware):
+    """Activates the language that `snap.languages` chooses for a request."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        translation.activate(language_of(request))
+        request.LANGUAGE_CODE = translation.get_language()
 
 
 class DatabaseUnavailableMiddleware:

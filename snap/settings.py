@@ -77,7 +77,6 @@ INSTALLED_APPS = [
     "axes",
     "channels",
     "csp",
-    "django_countries",
     "django_htmx",
     "django_otp",
     "django_otp.plugins.otp_static",
@@ -100,7 +99,7 @@ MIDDLEWARE = [
     "snap.middleware.refuse_null_bytes",
     "snap.middleware.refuse_charsets",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.locale.LocaleMiddleware",
+    "snap.middleware.LanguageMiddleware",
     "snap.middleware.refuse_overloaded",
     "promo.limits.middleware.LimitsMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -293,6 +292,10 @@ LOGIN_URL = "/admin/login/"
 LOGIN_REDIRECT_URL = "/admin/"
 # Country of a phone that is typed without a country code: ISO 3166-1, two letters.
 DEFAULT_COUNTRY = env.str("DEFAULT_COUNTRY", default="PT")
+# Countries that the phone form lists first, after DEFAULT_COUNTRY: ISO 3166-1 codes.
+LIKELY_COUNTRIES = env.list(
+    "LIKELY_COUNTRIES", default=["PT", "ES", "FR", "GB", "BR", "DE", "CH", "LU", "AO", "CV"]
+)
 
 # Sessions are signed cookies: they need no store, and can be read while every server is away.
 SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
@@ -611,6 +614,17 @@ LANGUAGES = [("pt-pt", _("Portuguese")), ("en", _("English"))]
 LOCALE_PATHS = [BASE_DIR / "snap" / "locale"]
 TIME_ZONE = "Europe/Lisbon"
 USE_TZ = True
+
+# Privacy ---------------------------------------------------------------------------------------
+
+# Address of the operator's own page about personal data. Empty: /privacy/, which says what SNAP
+# stores.
+PRIVACY_URL = env.str("PRIVACY_URL", default="")
+# Name of whoever is responsible for the data, on that page. Empty: the organiser of the event.
+PRIVACY_CONTROLLER = env.str("PRIVACY_CONTROLLER", default="")
+# Email to which guests write about their data, on that page. Empty: they are told to ask the
+# organiser of the event.
+PRIVACY_CONTACT = env.str("PRIVACY_CONTACT", default="")
 
 # Files -----------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from django.views.generic import RedirectView
 from django.views.i18n import set_language
 
 from notifications.webhooks import webhook_paths
+from promo.privacy import privacy
 from promo.views import sign_out, untidy_link
 from snap.crawlers import robots
 from snap.limits.policy import PAGES, limited, unlimited
@@ -25,6 +26,7 @@ urlpatterns = [
     path("from-email/", include("promo.email_link_urls")),
     path("", include("guests.passes.urls")),
     path("inbox/", include("notifications.urls")),
+    path("privacy/", privacy, name="privacy"),
     path("sign-out/", sign_out, name="sign_out"),
     path("i18n/setlang/", limited(write=PAGES)(set_language), name="set_language"),
     path("admin/", admin.site.urls),

@@ -18,3 +18,6 @@ def full_url(path: str) -> str:
 def page_path(name: str, *args: object) -> str:
     """Return the path of a page that an app has registered. Raises KeyError for any other page."""
     return pages.page_path(name, *args)
+
+
+register.simple_tag(pages.privacy_url)
