@@ -21,7 +21,7 @@ class Channel(Protocol):
     """The interface of the object that SMS_BACKEND names."""
 
     def send(self, phone: str, text: str) -> None:
-        """Send a text to an E.164 phone within SMS_TIMEOUT seconds.
+        """Send a text to an E.164 phone within two seconds: a visitor waits for it.
 
         Raises ChannelError or OSError.
         """

@@ -17,6 +17,8 @@ from typing import NoReturn
 import django
 from django.core.management import call_command
 
+from snap.environment.foreign import remove_libpq_variables
+from snap.environment.processes import METRICS_DIR, check_process_variables
 from snap.local.embedded import PostgreSQL, Valkey
 from snap.local.environment import (
     Addresses,
@@ -64,6 +66,8 @@ def run(*, verbose: bool, without: Collection[str]) -> NoReturn:
 
 def start(cleanup: ExitStack, *, verbose: bool, without: Collection[str]) -> Supervisor:
     """Start everything and show the addresses. Put what undoes each step into `cleanup`."""
+    os.environ.pop(METRICS_DIR, None)  # `process_environment` sets it.
+    check_process_variables()
     VAR.mkdir(exist_ok=True)
     cleanup.enter_context(single_instance(VAR / "up.lock"))
     addresses = find_addresses()
@@ -105,10 +109,11 @@ def start_servers(cleanup: ExitStack, logs: LogFiles) -> dict[str, Server]:
     Returns each server by the name of the variable that its address belongs into.
     """
     servers: dict[str, Server] = {}
-    if "DATABASE_URL" not in os.environ:
+    if not os.environ.get("DATABASE_URL"):
+        remove_libpq_variables()
         log_path = logs.path(PostgreSQL.name)
         servers["DATABASE_URL"] = PostgreSQL(VAR / PostgreSQL.name, log_path=log_path)
-    if "REDIS_URL" not in os.environ:
+    if not os.environ.get("REDIS_URL"):
         servers["REDIS_URL"] = Valkey(VAR / Valkey.name, logs.path(Valkey.name))
     for server in servers.values():
         print_text(f"Starting {server.title}\n")
