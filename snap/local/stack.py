@@ -12,10 +12,13 @@ from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import django
+from django.conf import settings
 from django.core.management import call_command
+from redis import Redis
+from redis.exceptions import RedisError
 
 from snap.environment.foreign import remove_libpq_variables
 from snap.environment.processes import METRICS_DIR, check_process_variables
@@ -33,6 +36,7 @@ from snap.local.readiness import is_ready
 from snap.local.static_files import collect_static_files
 from snap.local.supervisor import Supervisor, describe_exit
 from snap.local.welcome import commands_by_hand, welcome
+from snap.resilience.workers import forget_heartbeats
 
 VAR = BASE_DIR / "var"
 READY_TIMEOUT = 60.0
@@ -41,6 +45,8 @@ OUTPUT_PAUSE = 1.5
 CHECK_INTERVAL = 0.2
 # Lines of a process's log that explain why SNAP cannot start.
 LOG_LINES = 8
+
+REDIS_LIMITS: dict[str, Any] = {"socket_connect_timeout": 2, "socket_timeout": 2}
 
 Server = PostgreSQL | Valkey
 
@@ -127,6 +133,7 @@ def start_servers(cleanup: ExitStack, logs: LogFiles) -> dict[str, Server]:
 def prepare_data(url: str) -> str:
     """Migrate the database, load the demo and collect static files. Return the demo's sign-ins."""
     django.setup()
+    require_redis()
     # The processes log their own work. Here, events would only hide the progress.
     logging.disable(logging.INFO)
     print_text("Preparing the database, the demo and the static files\n")
@@ -137,8 +144,22 @@ def prepare_data(url: str) -> str:
     return demo.getvalue()
 
 
+def require_redis() -> None:
+    """Raise StartError if Redis does not respond, or lacks one of the databases."""
+    for name in ("CACHE_URL", "LIMITS_URL", "CHANNELS_URL", "BROKER_URL"):
+        try:
+            with Redis.from_url(getattr(settings, name), **REDIS_LIMITS) as redis:
+                redis.ping()
+        except RedisError as error:
+            variable = name if os.environ.get(name) else "REDIS_URL"
+            reason = str(error).rstrip(".")
+            raise StartError(f"the Redis at {variable} does not respond: {reason}.") from error
+    # Else those of a run that has just ended would say that workers are ready.
+    forget_heartbeats()
+
+
 def wait_until_ready(supervisor: Supervisor, addresses: Addresses) -> None:
-    """Return once web and ws respond.
+    """Return once web and ws respond, and the workers are connected to their broker.
 
     Raises StartError if a process ends meanwhile, or after READY_TIMEOUT seconds.
     """

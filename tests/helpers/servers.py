@@ -11,6 +11,7 @@ from django.db import connections
 from redis import Redis
 
 from snap.local.embedded import PostgreSQL, Valkey
+from snap.resilience.workers import PREFIX
 
 # Settings without a default, and those that `make run` may have left in var/env.
 ENVIRONMENT = {
@@ -120,8 +121,10 @@ def freshen() -> None:
     for database in ("0", "1", "2"):
         _redis(f"{valkey.url}/{database}").flushdb()
     broker = _redis(f"{valkey.url}/3")
-    # Workers register their queues only when they start, so those keys must stay.
-    if keys := [key for key in broker.scan_iter() if not key.startswith(b"_kombu.")]:
+    # Workers register their queues only when they start, so those keys must stay. Without those of
+    # their heartbeats each test would wait for the next one.
+    kept = (b"_kombu.", PREFIX.encode())
+    if keys := [key for key in broker.scan_iter() if not key.startswith(kept)]:
         broker.delete(*keys)
 
 
