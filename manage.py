@@ -23,7 +23,7 @@ OUR_PACKAGES = ("accounts", "guests", "notifications", "promo", "snap", "tests")
 
 def main() -> None:
     """Run the command. What cannot work on this machine ends it with one sentence and status 1."""
-    remove_foreign_variables()
+    remove_foreign_variables(os.environ)
     os.environ["DJANGO_SETTINGS_MODULE"] = "snap.settings"
     try:
         run_command()

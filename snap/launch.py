@@ -20,8 +20,8 @@ WITH_CHILDREN = ("granian",)
 
 def launch(command: list[str]) -> NoReturn:
     """Replace this process by a command. Raises SettingError if it cannot run."""
-    remove_foreign_variables()
-    check_process_variables()
+    remove_foreign_variables(os.environ)
+    check_process_variables(os.environ)
     os.environ["DJANGO_SETTINGS_MODULE"] = "snap.settings"
     program = command[0]
     if program in WITH_CHILDREN:

@@ -30,10 +30,10 @@ from snap.resilience.connections import BoundedConnection
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-remove_foreign_variables()
-add_file(BASE_DIR / "var" / "env")
+remove_foreign_variables(os.environ)
+add_file(BASE_DIR / "var" / "env", os.environ)
 env = Environment(os.environ, BASE_DIR)
-check_process_variables()
+check_process_variables(os.environ)
 
 # Addresses -------------------------------------------------------------------------------------
 
@@ -180,7 +180,7 @@ DATABASES = {
     }
 }
 if "sslmode" in DATABASES["default"]["OPTIONS"]:
-    remove_security_of_libpq()
+    remove_security_of_libpq(os.environ)
 DATABASES["default"]["OPTIONS"] |= {
     "application_name": f"snap-{Path(sys.argv[0]).stem}",
     "connect_timeout": 2,
@@ -581,7 +581,7 @@ EMAIL_USE_TLS = env.bool("EMAIL_USE_TLS", default=False)
 EMAIL_TIMEOUT = 5
 # Random `name:password` with which the mail provider reports what became of emails, at
 # `https://name:password@<host>/webhooks/mail/<provider>/`. Empty: that address does not exist.
-MAIL_WEBHOOK_SECRET = env.secret("MAIL_WEBHOOK_SECRET", default="")
+MAIL_WEBHOOK_SECRET = env.credentials("MAIL_WEBHOOK_SECRET", default="")
 ANYMAIL = {
     "REQUESTS_TIMEOUT": EMAIL_TIMEOUT,
     "WEBHOOK_SECRET": MAIL_WEBHOOK_SECRET,
@@ -601,6 +601,8 @@ ANYMAIL = {
 # What each provider cannot work without.
 for name in EMAIL_REQUIRES.get(EMAIL_PROVIDER, ()):
     env.require(name, f"when EMAIL_PROVIDER is {EMAIL_PROVIDER}")
+if EMAIL_PROVIDER == "mailgun" and MAIL_WEBHOOK_SECRET:
+    env.require("MAILGUN_WEBHOOK_SIGNING_KEY", "when MAIL_WEBHOOK_SECRET is set")
 if EMAIL_HOST_USER:
     env.require("EMAIL_HOST_PASSWORD", "when EMAIL_HOST_USER is set")
 # Sender of all emails that EMAIL_SENDERS does not name.

@@ -41,6 +41,7 @@ TYPES = {
     "dotted_path": "dotted path",
     "choice": "one of a list",
     "secret": "secret",
+    "credentials": "secret",
     "secrets": "secrets, by commas",
     "hosts": "list, by commas",
     "origins": "list, by commas",

@@ -5,7 +5,6 @@ single quotes is what stands between them. In double quotes a backslash escapes 
 and `\\n` is a line break.
 """
 
-import os
 import re
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
@@ -52,7 +51,7 @@ def update_file(path: Path, variables: Mapping[str, str], *, remove: frozenset[s
     unfinished.replace(path)
 
 
-def add_file(path: Path, environ: MutableMapping[str, str] = os.environ) -> None:
+def add_file(path: Path, environ: MutableMapping[str, str]) -> None:
     """Add the file's variables to the environment. Variables that are there win."""
     for name, value in read_file(path).items():
         environ.setdefault(name, value)

@@ -5,7 +5,6 @@ the environment of its own processes. What they would say is said by a setting, 
 the Procfile.
 """
 
-import os
 from collections.abc import Mapping, MutableMapping
 
 # libpq: where PostgreSQL is and how it talks. DATABASE_URL says that.
@@ -89,7 +88,7 @@ PREFIXES = ("CELERY_", "GRANIAN_", "UVICORN_")
 SERVERS = ("PG", "LANG", "LC_", "NOTIFY_SOCKET", "TZ", "VALKEY")
 
 
-def remove_foreign_variables(environ: MutableMapping[str, str] = os.environ) -> None:
+def remove_foreign_variables(environ: MutableMapping[str, str]) -> None:
     """Remove what another program's variables would change in a process of SNAP."""
     for name in list(environ):
         if is_foreign(name):
@@ -100,20 +99,20 @@ def is_foreign(name: str) -> bool:
     return name.startswith(PREFIXES) or name in {*LIBPQ, *CELERY, *UVICORN}
 
 
-def remove_security_of_libpq(environ: MutableMapping[str, str] = os.environ) -> None:
+def remove_security_of_libpq(environ: MutableMapping[str, str]) -> None:
     """Remove LIBPQ_SECURITY, for an address of PostgreSQL that says itself how safe it must be."""
     for name in LIBPQ_SECURITY:
         environ.pop(name, None)
 
 
-def remove_libpq_variables(environ: MutableMapping[str, str] = os.environ) -> None:
+def remove_libpq_variables(environ: MutableMapping[str, str]) -> None:
     """Remove everything that libpq reads, for servers that SNAP itself has started."""
     for name in list(environ):
         if name.startswith("PG"):
             del environ[name]
 
 
-def server_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+def server_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of an embedded server, without what its programs would read."""
     kept = {}
     for name, value in environ.items():

@@ -13,7 +13,7 @@ PORTS = ("WEB_PORT", "WS_PORT")
 METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 
 
-def check_process_variables(environ: MutableMapping[str, str] = os.environ) -> None:
+def check_process_variables(environ: MutableMapping[str, str]) -> None:
     """Raise SettingError for a variable of the Procfile with which no process can start.
 
     An empty folder for metrics counts as not set, as it does for all other settings.

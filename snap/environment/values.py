@@ -60,6 +60,14 @@ class Environment:
             raise SettingError(f"{name} must have at least {least} random characters.")
         return secret
 
+    def credentials(self, name: builtins.str, default: builtins.str) -> builtins.str:
+        """Return a secret of the form `name:password`, or an empty one."""
+        secret = self.secret(name, default)
+        user, colon, password = secret.partition(":")
+        if secret and not (user and colon and password):
+            raise SettingError(f"{name} must be like name:password.")
+        return secret
+
     def secrets(
         self, name: builtins.str, default: builtins.list[builtins.str]
     ) -> builtins.list[builtins.str]:

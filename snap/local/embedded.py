@@ -119,7 +119,7 @@ class _Server:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env=server_environment(),
+                env=server_environment(os.environ),
                 preexec_fn=end_with_parent(self.fast),
                 **wheels.as_user(user),
             )
@@ -255,7 +255,7 @@ class PostgreSQL(_Server):
                 "--locale=C",
             ],
             cwd="/",
-            env=server_environment(),
+            env=server_environment(os.environ),
             capture_output=True,
             text=True,
             check=False,

@@ -73,7 +73,7 @@ def run(*, verbose: bool, without: Collection[str]) -> NoReturn:
 def start(cleanup: ExitStack, *, verbose: bool, without: Collection[str]) -> Supervisor:
     """Start everything and show the addresses. Put what undoes each step into `cleanup`."""
     os.environ.pop(METRICS_DIR, None)  # `process_environment` sets it.
-    check_process_variables()
+    check_process_variables(os.environ)
     VAR.mkdir(exist_ok=True)
     cleanup.enter_context(single_instance(VAR / "up.lock"))
     addresses = find_addresses()
@@ -116,7 +116,7 @@ def start_servers(cleanup: ExitStack, logs: LogFiles) -> dict[str, Server]:
     """
     servers: dict[str, Server] = {}
     if not os.environ.get("DATABASE_URL"):
-        remove_libpq_variables()
+        remove_libpq_variables(os.environ)
         log_path = logs.path(PostgreSQL.name)
         servers["DATABASE_URL"] = PostgreSQL(VAR / PostgreSQL.name, log_path=log_path)
     if not os.environ.get("REDIS_URL"):

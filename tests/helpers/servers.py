@@ -10,6 +10,7 @@ from pathlib import Path
 from django.db import connections
 from redis import Redis
 
+from snap.environment.foreign import remove_foreign_variables, remove_libpq_variables
 from snap.local.embedded import PostgreSQL, Valkey
 from snap.resilience.workers import PREFIX
 
@@ -48,6 +49,13 @@ ENVIRONMENT = {
 }
 UNUSED = {"DATABASE_URL": "postgres://localhost/snap", "REDIS_URL": "redis://localhost"}
 
+# The tests ask nothing of the outside. Clients of HTTP, browsers too, would go through a proxy.
+PROXIES = [
+    variable
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+    for variable in (name, name.upper())
+]
+
 # The servers that this module has started. Tests stop them through it.
 postgresql: PostgreSQL | None = None
 valkey: Valkey | None = None
@@ -57,6 +65,9 @@ journal: Path | None = None
 
 def start() -> None:
     """Set the environment, and start the servers that DATABASE_URL and REDIS_URL do not name."""
+    remove_foreign_variables(os.environ)
+    for name in PROXIES:
+        os.environ.pop(name, None)
     os.environ.update(ENVIRONMENT)
     if "PYTEST_VERSION" in os.environ:
         _start_servers()
@@ -81,6 +92,7 @@ def _start_servers() -> None:
     journal = folder / "journal.sqlite3"
     os.environ["JOURNAL_PATH"] = str(journal)
     if "DATABASE_URL" not in os.environ:
+        remove_libpq_variables(os.environ)
         # Without fsync a crash of the machine loses data, but a crash of the server does not.
         postgresql = PostgreSQL(folder / "postgresql", settings={"fsync": "off"})
         atexit.register(postgresql.stop)
