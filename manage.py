@@ -1,4 +1,5 @@
 #!/usr/bin/env python
+import logging
 import os
 import sys
 
@@ -55,6 +56,8 @@ def run_command() -> None:
         options = command.create_parser("manage.py", "up").parse_args(sys.argv[2:])
         command.handle(**vars(options))
         return
+    # The pool warns of each try to connect. The last sentence says why there is no connection.
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     try:
         execute_from_command_line(sys.argv)
     except OperationalError as error:

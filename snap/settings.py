@@ -569,7 +569,7 @@ EMAIL_REQUIRES = {
 EMAIL_PROVIDER = env.choice("EMAIL_PROVIDER", EMAIL_BACKENDS, default="smtp")
 EMAIL_BACKEND = EMAIL_BACKENDS[EMAIL_PROVIDER]
 # Host of the mail server, for `smtp`.
-EMAIL_HOST = env.str("EMAIL_HOST", default="localhost")
+EMAIL_HOST = env.host("EMAIL_HOST", default="localhost")
 # Port of the mail server, for `smtp`.
 EMAIL_PORT = env.port("EMAIL_PORT", default=25)
 # User name at the mail server, for `smtp`. Empty: SNAP does not sign in there.

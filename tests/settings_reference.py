@@ -37,6 +37,7 @@ TYPES = {
     "public_url": "address",
     "url": "address",
     "domain": "domain",
+    "host": "host",
     "sender": "sender",
     "dotted_path": "dotted path",
     "choice": "one of a list",

@@ -104,6 +104,15 @@ class Environment:
                 )
         return hosts
 
+    def host(self, name: builtins.str, default: builtins.str) -> builtins.str:
+        """Return a host name or an IP address, without port."""
+        text = self.str(name, default)
+        if not re.fullmatch(r"[A-Za-z0-9_.-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", text):
+            raise SettingError(
+                f"{name} must be a host such as mail.snap.example, without port, not {shown(text)}."
+            )
+        return text
+
     def origins(
         self, name: builtins.str, default: builtins.list[builtins.str]
     ) -> builtins.list[builtins.str]:

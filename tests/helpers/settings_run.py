@@ -20,8 +20,13 @@ REQUIRED = {
 
 def read_settings(**variables: str) -> dict[str, Any]:
     """Return the settings under REQUIRED and these variables. Raises SettingError."""
+    return read_from(REQUIRED | variables)
+
+
+def read_from(environ: dict[str, str]) -> dict[str, Any]:
+    """Return the settings under these variables alone, some of which are removed."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "environ", REQUIRED | variables)
+        patch.setattr(os, "environ", environ)
         settings: dict[str, Any] = {"__file__": str(SETTINGS)}
         exec(_code(), settings)
         return settings
