@@ -6,17 +6,16 @@ from functools import lru_cache
 from typing import Any
 
 from django import forms
-from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.forms.utils import flatatt
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
-from django_countries import countries
 
+from accounts.countries import Choice, country_labels, likely_countries, other_countries
 from accounts.names import MAX_NAME_LENGTH, clean_name
-from accounts.phones import PHONE_MESSAGES, PhoneError, dial_code, parse_phone, plain_phone
+from accounts.phones import PHONE_MESSAGES, PhoneError, parse_phone, plain_phone
 from snap.local_cache import on_reset
 from snap.mail_addresses import MAX_LENGTH as MAX_EMAIL_LENGTH
 from snap.text import clean_search
@@ -25,25 +24,6 @@ from snap.text_fields import CleanedFormField, EmailFormField
 # Characters that look like a dash but have another Unicode category: minus signs, overlines, the
 # long vowel mark of Japanese keyboards, a bar, a tilde.
 DASHES = "\u2212\u00af\u02c9\u02d7\u207b\u208b\u30fc\uff70|~"
-
-
-def country_choices() -> list[tuple[str, str]]:
-    """Return countries with their calling codes in the active language, the default one first."""
-    return _country_choices(get_language() or "")
-
-
-@lru_cache
-def _country_choices(_language: str) -> list[tuple[str, str]]:
-    choices = []
-    for code, name in countries:
-        dial = dial_code(code)
-        if dial:
-            choices.append((code, f"{name} +{dial}"))
-    choices.sort(key=lambda choice: choice[0] != settings.DEFAULT_COUNTRY)
-    return choices
-
-
-on_reset(_country_choices.cache_clear)
 
 
 class FastTextInput(forms.TextInput):
@@ -55,10 +35,10 @@ class FastTextInput(forms.TextInput):
 
 
 class CountrySelect(forms.Select):
-    """Caches the HTML of its 240 options. Django's template takes 10 ms of CPU for each form."""
+    """Caches the HTML of its 245 options. Django's template takes 10 ms of CPU for each form."""
 
     def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
-        chosen = value if value in dict(country_choices()) else ""
+        chosen = value if value in country_labels() else ""
         options = _country_options(get_language() or "", chosen)
         tag_attrs = flatatt({**self.build_attrs(self.attrs, attrs), "name": name})
         return format_html("<select{}>{}</select>", tag_attrs, options)
@@ -66,14 +46,22 @@ class CountrySelect(forms.Select):
 
 @lru_cache(maxsize=1024)
 def _country_options(_language: str, chosen: str) -> SafeString:
-    options = []
-    for code, label in country_choices():
-        selected = SafeString(" selected") if code == chosen else ""
-        options.append((code, selected, label))
-    return format_html_join("", '<option value="{}"{}>{}</option>', options)
+    groups = [
+        (_("Most frequent"), _options(likely_countries(), chosen)),
+        (_("All others"), _options(other_countries(), chosen)),
+    ]
+    return format_html_join("", '<optgroup label="{}">{}</optgroup>', groups)
 
 
 on_reset(_country_options.cache_clear)
+
+
+def _options(choices: list[Choice], chosen: str) -> SafeString:
+    options = []
+    for code, label in choices:
+        selected = SafeString(" selected") if code == chosen else ""
+        options.append((code, selected, label))
+    return format_html_join("", '<option value="{}"{}>{}</option>', options)
 
 
 class CountryField(CleanedFormField):
@@ -86,7 +74,7 @@ class CountryField(CleanedFormField):
 
     def validate(self, value: str) -> None:
         super().validate(value)
-        if value and value not in dict(country_choices()):
+        if value and value not in country_labels():
             raise ValidationError(
                 forms.ChoiceField.default_error_messages["invalid_choice"],
                 code="invalid_choice",

@@ -64,6 +64,7 @@ from promo.steps import remember_phone, step_phone
 from promo.ticket_access import TicketAccess, find_ticket
 from promo.untidy_links import tidy_path
 from snap.addresses import client_address
+from snap.crawlers import indexable
 from snap.limits.policy import CREATE, FOLLOWED_PAGES, PAGES, limited
 
 # Refusals of a list that may have guests. They can still sign in and see their tickets.
@@ -71,6 +72,7 @@ REFUSALS_WITH_SIGN_IN = {"closed", "list_full"}
 
 
 @limited(read=PAGES)
+@indexable
 @require_safe
 @emergency_fallback(emergency.events)
 def events(request: HttpRequest) -> HttpResponse:
@@ -99,6 +101,7 @@ def untidy_link(request: HttpRequest, untidy: str) -> HttpResponse:
 
 
 @limited(read=FOLLOWED_PAGES)
+@indexable
 @never_cache
 @require_safe
 @emergency_fallback(emergency.event)
