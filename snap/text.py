@@ -49,12 +49,6 @@ SPACES = re.compile(r"[^\S\n]+")
 LINE_ENDS = re.compile("\r\n|[\r\n\v\f\x85\u2028\u2029]")
 MANY_LINES = re.compile(r"\n{3,}")
 
-APOSTROPHES = "'`´‘’‛′ʹʻʼʽˈˊˋ՚׳＇｀"
-DASHES = "-‐‑‒–—―−⁃˗־᠆﹘﹣－"
-_COMPARABLE = str.maketrans(
-    dict.fromkeys(APOSTROPHES, "'") | dict.fromkeys(DASHES, "-") | dict.fromkeys("“”„‟«»＂", '"')
-)
-
 
 def clean_line(text: str) -> str:
     """Return one line of text with single spaces. Raises ValidationError.
@@ -84,18 +78,6 @@ def clean_search(text: str) -> str:
     usable = "".join(" " if _is_refused(character) else character for character in text)
     visible = remove_invisible(unicodedata.normalize("NFC", usable))
     return " ".join(visible.split())
-
-
-def comparable(text: str) -> str:
-    """Return one form for all spellings of a text: for comparison, never for display.
-
-    Case, width, joiners, and the kind of apostrophe, quote, dash and space make no difference.
-    Accents do.
-    """
-    visible = without_invisible(text).translate(_COMPARABLE)
-    composed = unicodedata.normalize("NFKC", visible).translate(_COMPARABLE)
-    folded = unicodedata.normalize("NFC", composed.casefold())
-    return " ".join(folded.split())
 
 
 def remove_invisible(text: str) -> str:
