@@ -25,7 +25,7 @@ NOT_NAMES = {
     "email", "email_key", "error", "event_slug", "from_state", "idempotency_key", "kind",
     "language", "network_hash", "password", "payload", "phone", "phone_hash", "poster",
     "proven_by", "provider_id", "qr_token", "reason", "recipient", "refusal", "slug", "state",
-    "address_hash", "channel", "nonce", "phone_prefix", "replay_by", "token",
+    "address_hash", "channel", "ending", "field", "from_email", "from_value", "nonce", "phone_prefix", "proof", "replay_by", "to_email", "to_value", "token",
     "session_nonce", "time_zone", "to", "to_state", "venue_networks",
 }  # fmt: skip
 
