@@ -22,7 +22,7 @@ OUR_APPS = {"accounts", "guests", "notifications"}
 # NAME_FIELDS.
 NOT_NAMES = {
     "actor", "address", "attempts", "browser", "cause", "code", "decided_by", "description",
-    "email", "email_key", "error", "event_slug", "from_state", "idempotency_key", "kind",
+    "email", "email_key", "ending", "error", "field", "from_value", "to_value", "event_slug", "from_state", "idempotency_key", "kind",
     "language", "network_hash", "password", "payload", "phone", "phone_hash", "poster",
     "proven_by", "provider_id", "qr_token", "reason", "recipient", "refusal", "slug", "state",
     "address_hash", "channel", "nonce", "phone_prefix", "replay_by", "token",
