@@ -90,8 +90,12 @@ class ClaimAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
     list_display = ["phone_masked", "claimant", "holder_now", "state", "event_slug", "created_at"]
     list_select_related = ["account"]
     list_filter = ["state", "is_announced"]
+    phone_field = "account__phone"
     search_fields = [
-        "account__phone__startswith",
+        "first_name",
+        "last_name",
+        "account__first_name",
+        "account__last_name",
         "email__istartswith",
         "account__email__istartswith",
     ]

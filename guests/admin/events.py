@@ -20,6 +20,7 @@ from django.utils.translation import gettext_lazy as _
 
 from guests import audit
 from guests.admin.base import MAX_SHOWN, acting_user, count_related, link_to
+from guests.admin.event_times import SHOWN_TIMES, TIMES, EventTimesForm
 from guests.exports import guest_list_lines
 from guests.models import Event, EventPromoter, Guest
 from guests.models.events import EventQuerySet
@@ -36,7 +37,7 @@ from snap.observability.logs import describe_error
 log = logging.getLogger(__name__)
 
 
-class EventForm(forms.ModelForm):  # type: ignore[type-arg]
+class EventForm(EventTimesForm):
     poster = PosterField(
         label=_("poster"),
         required=False,
@@ -64,7 +65,7 @@ class EventAdmin(ChangedFieldsAdmin):
     form = EventForm
     list_display = ["title", "starts", "list_state", "places", "waiting", "guest_list"]
     list_filter = ["is_published", "has_waiting_list"]
-    search_fields = ["title", "venue", "slug"]
+    search_fields = ["title", "venue", "slug__icontains"]
     ordering = ["-starts_at"]
     prepopulated_fields = {"slug": ["title"]}
     inlines = [EventPromoterInline]
@@ -75,16 +76,8 @@ class EventAdmin(ChangedFieldsAdmin):
         (
             _("When"),
             {
-                "fields": [
-                    "time_zone",
-                    "starts_at",
-                    "ends_at",
-                    "list_opens_at",
-                    "list_closes_at",
-                    "cancelled_at",
-                ],
-                "description": _("Write times as clocks show them in %(zone)s.")
-                % {"zone": settings.TIME_ZONE},
+                "fields": ["time_zone", "zone_change", *TIMES],
+                "description": _("Times are as clocks show them in the event's time zone."),
             },
         ),
         (
@@ -93,7 +86,6 @@ class EventAdmin(ChangedFieldsAdmin):
                 "fields": [
                     "capacity",
                     "has_waiting_list",
-                    "waiting_list_ends_at",
                     "shows_places_left",
                     "requires_proof",
                 ]
@@ -123,6 +115,17 @@ class EventAdmin(ChangedFieldsAdmin):
         response["Content-Disposition"] = f'attachment; filename="{event.slug}.csv"'
         add_never_cache_headers(response)
         return response
+
+    def get_fieldsets(self, request: HttpRequest, obj: Event | None = None) -> Any:
+        """Show times in the event's zone to staff who may not change them, too."""
+        if obj is None or self.has_change_permission(request, obj):
+            return self.fieldsets
+        fieldsets = []
+        for title, options in self.fieldsets:
+            if "zone_change" in options["fields"]:
+                options = {**options, "fields": ["time_zone", *SHOWN_TIMES]}
+            fieldsets.append((title, options))
+        return fieldsets
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
         waiting = Guest.objects.filter(event=OuterRef("pk"), state=Guest.State.WAITING)

@@ -52,7 +52,8 @@ class GuestAdmin(LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin, ReadOnlyAd
         "event",
         "promoter",
     ]
-    search_fields = ["name", "phone__startswith", "account__email__istartswith"]
+    search_fields = ["name", "account__email__istartswith"]
+    search_help_text = _("Name, email, phone, or the last digits of the phone.")
     ordering = ["-pk"]
     actions = ["cancel"]
     fields = [

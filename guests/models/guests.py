@@ -5,6 +5,7 @@ from math import ceil
 from typing import Any, Self
 
 from django.conf import settings
+from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
@@ -12,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from guests.models.clock import DatabaseTimeQuerySet, ReadAtDatabaseTime
 from guests.models.events import Event
 from guests.models.promoters import Promoter, Team
+from snap.search import Folded
 
 
 class GuestQuerySet(DatabaseTimeQuerySet["Guest"]):
@@ -128,6 +130,13 @@ class Guest(ReadAtDatabaseTime):
                 condition=models.Q(leaves_at__isnull=False) & ~models.Q(state="cancelled"),
                 name="guests_leaving",
             ),
+            # For the lists in admin (snap/search.py).
+            GinIndex(
+                OpClass(Folded("name"), "gin_trgm_ops"),
+                OpClass("phone", "gin_trgm_ops"),
+                name="guests_guest_search",
+            ),
+            models.Index(Folded("name"), name="guests_guest_by_name"),
         ]
         constraints = [
             models.UniqueConstraint(
