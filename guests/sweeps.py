@@ -21,6 +21,8 @@ from guests.emergency.mirror import get_mirror
 from guests.emergency.mirror_sync import sync_mirror
 from guests.emergency.snapshots import save_listed_events
 from guests.models import GuestRequest
+from guests.posters.upkeep import add_missing_sizes, delete_unused_posters
+from guests.previews import delete_old_previews
 from guests.requests.accepting import wake_guests_worker
 from guests.requests.creating import create_guests_for_event
 from guests.requests.giving_back import free_places_given_back
@@ -131,6 +133,13 @@ def sweep_mirror(is_stopping: IsStopping) -> None:
     sync_mirror(get_mirror().path)
 
 
+def sweep_posters(is_stopping: IsStopping) -> None:
+    """Make sizes for older posters, delete unused posters and old images of link previews."""
+    add_missing_sizes(is_stopping)
+    delete_unused_posters(is_stopping)
+    delete_old_previews(is_stopping)
+
+
 SWEEPS = [
     Sweep(sweep_journal),
     Sweep(sweep_requests),
@@ -141,6 +150,7 @@ SWEEPS = [
     Sweep(sweep_snapshots, interval=10.0),
     Sweep(sweep_suspicious_activity, interval=3600.0),
     Sweep(sweep_mirror, max_share=0.02),
+    Sweep(sweep_posters, interval=3600.0),
 ]
 
 

@@ -17,5 +17,6 @@ class PromoConfig(AppConfig):
         register_page("calendar", "promo:calendar")
         register_page("correct_email", "promo:email")
         register_page("sign_out", "sign_out")
+        register_page("privacy", "privacy")
         register_page("welcome_link", "email_links:welcome")
         register_page("claim_link", "email_links:claim")

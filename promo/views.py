@@ -63,7 +63,9 @@ from promo.rendering import (
 )
 from promo.steps import remember_phone, step_phone
 from promo.ticket_access import TicketAccess, find_ticket
+from promo.untidy_links import tidy_path
 from snap.addresses import client_address
+from snap.crawlers import indexable
 from snap.limits.policy import CREATE, FOLLOWED_PAGES, PAGES, limited
 
 # Refusals of a list that may have guests. They can still sign in and see their tickets.
@@ -71,6 +73,7 @@ REFUSALS_WITH_SIGN_IN = {"closed", "list_full"}
 
 
 @limited(read=PAGES)
+@indexable
 @require_safe
 @emergency_fallback(emergency.events)
 def events(request: HttpRequest) -> HttpResponse:
@@ -81,7 +84,25 @@ def events(request: HttpRequest) -> HttpResponse:
     return render_events(request, Event.objects.listed().with_database_time(), places)
 
 
+@limited(read=PAGES)
+@never_cache
+@require_safe
+def untidy_link(request: HttpRequest, untidy: str) -> HttpResponse:
+    """Redirect a promo link that is spelled in another way to its page, with its query.
+
+    The redirect is temporary: browsers keep a permanent one for ever.
+    """
+    path = tidy_path(request.path_info)
+    if path is None:
+        raise Http404("no such page")
+    query = request.META.get("QUERY_STRING", "")
+    if query:
+        path = f"{path}?{query}"
+    return redirect(path)
+
+
 @limited(read=FOLLOWED_PAGES)
+@indexable
 @never_cache
 @require_safe
 @emergency_fallback(emergency.event)

@@ -125,11 +125,6 @@ class Guest(ReadAtDatabaseTime):
                 name="guests_waiting_line",
             ),
             models.Index(fields=["event", "state"], name="guests_by_event_and_state"),
-            models.Index(
-                fields=["leaves_at"],
-                condition=models.Q(leaves_at__isnull=False) & ~models.Q(state="cancelled"),
-                name="guests_leaving",
-            ),
             # For the lists in admin (snap/search.py).
             GinIndex(
                 OpClass(Folded("name"), "gin_trgm_ops"),
@@ -137,6 +132,11 @@ class Guest(ReadAtDatabaseTime):
                 name="guests_guest_search",
             ),
             models.Index(Folded("name"), name="guests_guest_by_name"),
+            models.Index(
+                fields=["leaves_at"],
+                condition=models.Q(leaves_at__isnull=False) & ~models.Q(state="cancelled"),
+                name="guests_leaving",
+            ),
         ]
         constraints = [
             models.UniqueConstraint(
