@@ -22,11 +22,12 @@ OUR_APPS = {"accounts", "guests", "notifications"}
 # NAME_FIELDS.
 NOT_NAMES = {
     "actor", "address", "attempts", "browser", "cause", "code", "decided_by", "description",
-    "email", "email_key", "ending", "error", "field", "from_value", "to_value", "event_slug", "from_state", "idempotency_key", "kind",
-    "language", "network_hash", "password", "payload", "phone", "phone_hash", "poster",
+    "email", "email_key", "ending", "error", "event_slug", "field", "from_state", "from_value",
+    "idempotency_key", "kind", "language", "network_hash", "password", "payload", "phone",
+    "phone_hash", "poster",
     "proven_by", "provider_id", "qr_token", "reason", "recipient", "refusal", "slug", "state",
     "address_hash", "channel", "nonce", "phone_prefix", "replay_by", "token",
-    "session_nonce", "time_zone", "to", "to_state", "venue_networks",
+    "session_nonce", "time_zone", "to", "to_state", "to_value", "venue_networks",
 }  # fmt: skip
 
 
