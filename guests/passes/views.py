@@ -31,7 +31,7 @@ from guests.passes.holders import (
 from guests.place_status import PlaceStatus, status_of
 from guests.previews import preview_name, store_preview, stored_name
 from guests.qr.codes import image_name, image_url, store_image
-from snap.crawlers import indexable
+from snap.crawlers import indexable, secret_address
 from snap.limits.policy import Policy, account_key, limited, unlimited
 from snap.pages import page_path
 from snap.resilience.database import DatabaseUnavailableError, guarded_database
@@ -61,6 +61,7 @@ def _pass_owner(request: HttpRequest) -> str:
 
 
 @limited(read=Policy(owner=_pass_owner))
+@secret_address
 @never_cache
 @require_safe
 def guest_pass(request: HttpRequest, token: str) -> HttpResponse:
