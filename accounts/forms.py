@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from copy import deepcopy
 from functools import lru_cache
 from typing import Any
 
@@ -198,6 +199,20 @@ class CodeForm(forms.Form):
         if len(code) != 6 or not (code.isascii() and code.isdecimal()):
             raise ValidationError(_("The code has six digits."), code="not_a_code")
         return code
+
+
+class EmailForm(forms.Form):
+    """Asks for another email, with the field of the registration."""
+
+    email = deepcopy(RegisterForm.base_fields["email"])
+
+
+class EmailAndCodeForm(EmailForm):
+    """Asks for another email and the code that proves the account."""
+
+    code = deepcopy(CodeForm.base_fields["code"])
+
+    clean_code = CodeForm.clean_code
 
 
 class SecondFactorForm(forms.Form):

@@ -1,6 +1,7 @@
 """Guests in admin."""
 
 from functools import partial
+from typing import Any
 
 from django.conf import settings
 from django.contrib import admin
@@ -26,6 +27,7 @@ from guests.admin.base import (
 )
 from guests.models import Guest, StateChange
 from guests.qr.codes import image_data_uri
+from guests.requests.pushes import push_places_changed
 from guests.requests.waiting_list import PLACES_BATCH, cancel_guests
 from notifications.models import Email
 from snap.admin import ChangedFieldsAdmin, LongListAdmin, ReadOnlyAdmin
@@ -86,6 +88,10 @@ class GuestAdmin(LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin, ReadOnlyAd
 
     def get_readonly_fields(self, request: HttpRequest, obj: Guest | None = None) -> list[str]:
         return [str(field) for field in self.fields if field != "name"]
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        push_places_changed([obj])
 
     @admin.display(description=_("phone"), ordering="phone")
     def phone_masked(self, guest: Guest) -> str:

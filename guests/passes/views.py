@@ -1,12 +1,17 @@
-"""A guest's pass, and images of QR codes and posters for sites without a CDN."""
+"""A guest's pass, and images: QR codes and posters for sites without a CDN, and link previews."""
 
 import mimetypes
+import re
+from datetime import datetime
+from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.core.files.storage import default_storage
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.cache import patch_cache_control
+from django.utils.translation import override
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -15,12 +20,26 @@ from accounts.sessions import account_of, remembered_account
 from guests.emergency.mirror import get_mirror
 from guests.emergency.sessions import known_account
 from guests.models import Event, Guest
-from guests.passes.holders import SIGNATURE_FIELD, has_link, is_holder, open_link
+from guests.passes.holders import (
+    PASSES_KEY,
+    SIGNATURE_FIELD,
+    has_link,
+    is_holder,
+    open_link,
+    signature_in,
+)
+from guests.place_status import PlaceStatus, status_of
+from guests.previews import preview_name, store_preview, stored_name
 from guests.qr.codes import image_name, image_url, store_image
-from snap.limits.policy import PAGES, limited, unlimited
+from snap.crawlers import indexable
+from snap.limits.policy import Policy, account_key, limited, unlimited
 from snap.pages import page_path
 from snap.resilience.database import DatabaseUnavailableError, guarded_database
 
+LANGUAGE_CODES = "|".join(code for code, _ in settings.LANGUAGES)
+PREVIEW_NAME = re.compile(
+    rf"(?P<event>[0-9]{{1,9}})-(?P<language>{LANGUAGE_CODES})-[0-9a-f]{{16}}[.]jpg"
+)
 ONE_YEAR = 31_536_000  # seconds
 IMAGES_ARE_CHEAP = (
     "A browser cannot solve a challenge for an image, and a crowd behind one address loads many."
@@ -28,11 +47,24 @@ IMAGES_ARE_CHEAP = (
 )
 
 
-@limited(read=PAGES)
+def _pass_owner(request: HttpRequest) -> str:
+    """Return the key of the client that loads its pass again, "" for any other client.
+
+    It is the account, or the last pass whose link was opened in this browser: each link has one
+    budget, in however many browsers it is opened.
+    """
+    if account := account_key(request):
+        return account
+    if entries := request.session.get(PASSES_KEY):
+        return f"pass {signature_in(entries[-1])}"
+    return ""
+
+
+@limited(read=Policy(owner=_pass_owner))
 @never_cache
 @require_safe
 def guest_pass(request: HttpRequest, token: str) -> HttpResponse:
-    """Show a pass to its holder. Other visitors see that it is valid, and a link to sign in."""
+    """Show a pass to its holder. Others see whether it opens the door, and a link to sign in."""
     try:
         with guarded_database():
             return _render_pass(request, token)
@@ -43,25 +75,23 @@ def guest_pass(request: HttpRequest, token: str) -> HttpResponse:
 
 
 def _render_pass(request: HttpRequest, token: str) -> HttpResponse:
-    guest = Guest.objects.filter(qr_token=token).select_related("event", "account").first()
+    guest = Guest.objects.with_place_details().with_token(token)
     if guest is None:
         raise Http404("no such pass")
     # First, since opening the link from the email can be the proof that a withheld pass needs.
-    may_see = _may_see(request, guest)
-    if guest.is_withheld:
-        raise Http404("no such pass")
+    may_see = _may_see(request, guest, token)
+    status = status_of(guest, token=token)
     if not may_see:
-        return _render_for_stranger(request, guest.event)
-    context = {"guest": guest, "event": guest.event, "qr_code_url": image_url(token)}
-    return render(request, "guests/pass.html", context)
+        return _render_for_stranger(request, guest.event, status)
+    return _render_for_holder(request, guest, status)
 
 
-def _may_see(request: HttpRequest, guest: Guest) -> bool:
+def _may_see(request: HttpRequest, guest: Guest, token: str) -> bool:
     account = account_of(request)  # It also empties a session that has ended.
     signature = _signature_in(request)
     if is_link_opened(request):
-        open_link(request.session, guest, signature)
-    return is_holder(request.session, guest, account, signature)
+        open_link(request.session, guest, signature, token=token)
+    return is_holder(request.session, guest, account, signature, token=token)
 
 
 def _signature_in(request: HttpRequest) -> str:
@@ -76,26 +106,41 @@ def _render_mirrored_pass(request: HttpRequest, token: str) -> HttpResponse | No
     known = get_mirror().find_pass(token)
     if known is None or known.guest is None:
         return None
-    if known.guest.is_withheld:
-        raise Http404("no such pass")
     session = request.session
     has_ended = account is None and remembered_account(session) is not None
-    holds = has_link(session, known.guest, _signature_in(request), session_has_ended=has_ended)
+    holds = has_link(
+        session, known.guest, _signature_in(request), token=token, session_has_ended=has_ended
+    )
+    status = status_of(known.guest, token=token)
     if not known.belongs_to(account) and not holds:
-        return _render_for_stranger(request, known.guest.event)
-    context = {
-        "guest": known.guest,
-        "event": known.guest.event,
-        "qr_code_url": image_url(token),
-        "as_of": known.to_ticket().local_as_of,
+        return _render_for_stranger(request, known.guest.event, status)
+    return _render_for_holder(request, known.guest, status, as_of=known.to_ticket().local_as_of)
+
+
+def _render_for_holder(
+    request: HttpRequest, guest: Guest, status: PlaceStatus, *, as_of: datetime | None = None
+) -> HttpResponse:
+    """Show how the place stands, with the QR code where it opens the door."""
+    context: dict[str, Any] = {
+        "guest": guest,
+        "event": guest.event,
+        "status": status,
+        "as_of": as_of,
     }
+    if status.shows_code and guest.qr_token:
+        context["qr_code_url"] = image_url(guest.qr_token)
     return render(request, "guests/pass.html", context)
 
 
-def _render_for_stranger(request: HttpRequest, event: Event) -> HttpResponse:
-    """Show that a pass is valid, nothing of its guest, and a link to sign in."""
-    sign_in_url = page_path("sign_in", event.slug, "")
-    return render(request, "guests/pass_of_another.html", {"sign_in_url": sign_in_url})
+def _render_for_stranger(request: HttpRequest, event: Event, status: PlaceStatus) -> HttpResponse:
+    """Show whether a pass opens the door, nothing of its guest, and a link to sign in."""
+    context = {
+        "sign_in_url": page_path("sign_in", event.slug, ""),
+        "is_valid": status.shows_code,
+        "is_cancelled": status.phase is Event.Phase.CANCELLED,
+        "is_over": status.phase is Event.Phase.OVER,
+    }
+    return render(request, "guests/pass_of_another.html", context)
 
 
 @unlimited(IMAGES_ARE_CHEAP)
@@ -115,12 +160,38 @@ def qr_image(request: HttpRequest, token: str) -> HttpResponseBase:
 
 
 @unlimited(IMAGES_ARE_CHEAP)
+@indexable
 @require_safe
 def poster(request: HttpRequest, name: str) -> HttpResponseBase:
     stored = f"posters/{name}"
     if not default_storage.exists(stored):
         raise Http404("no such poster")
     return _immutable(stored)
+
+
+@unlimited(IMAGES_ARE_CHEAP)
+@indexable
+@require_safe
+def preview(request: HttpRequest, name: str) -> HttpResponseBase:
+    """Serve the image of an event for link previews, and draw it when storage does not have it.
+
+    A stored image needs no query. The name of an image that the event had before leads to the
+    present one.
+    """
+    match = PREVIEW_NAME.fullmatch(name)
+    if match is None:
+        raise Http404("no such preview")
+    if not default_storage.exists(stored_name(name)):
+        event = get_object_or_404(Event.objects.published(), pk=match["event"])
+        with override(match["language"]):
+            present = preview_name(event)
+        if name != present:
+            return redirect("guests:preview", present)
+        store_preview(event, match["language"])
+    response = _immutable(stored_name(name))
+    # Chat apps may show the image inside their own pages.
+    response["Cross-Origin-Resource-Policy"] = "cross-origin"
+    return response
 
 
 def _immutable(name: str) -> HttpResponseBase:

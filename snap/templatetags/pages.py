@@ -1,10 +1,17 @@
-"""Template tags for addresses of pages, which every template has without `{% load %}`."""
+"""Addresses of pages, in every template without `{% load %}`: `{% page_path %}`, `full_url`."""
 
 from django import template
+from django.conf import settings
 
 from snap import pages
 
 register = template.Library()
+
+
+@register.filter
+def full_url(path: str) -> str:
+    """Return the full address of a path, on PUBLIC_URL."""
+    return f"{settings.PUBLIC_URL}{path}"
 
 
 @register.simple_tag
