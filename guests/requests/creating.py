@@ -220,10 +220,10 @@ def _decide(
 def _refusal_of(event: Event, *, is_phone_taken: bool) -> str:
     """Return the GuestError code with which a request for a new place ends, "" for none."""
     if event.cancelled_at:
-        return "cancelled"
+        return "event_cancelled"
     if is_phone_taken:
         return "phone_on_list"
-    if event.is_full_without_waiting_list:
+    if event.is_full_without_waiting_list():
         return "list_full"
     return ""
 
@@ -260,6 +260,7 @@ def _new_guest(request: GuestRequest, token: str | None) -> Guest:
         team_id=request.team_id,
         state=Guest.State.WAITING,
         queue_number=request.pk,
+        created_at=request.event.database_now,
     )
     if token:
         guest.state = Guest.State.ON_LIST

@@ -10,7 +10,7 @@ from itertools import count
 from operator import attrgetter
 
 from django.db import connection, transaction
-from django.db.models import Exists, F, OuterRef, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from accounts.models import User
@@ -28,11 +28,19 @@ log = logging.getLogger(__name__)
 PLACES_BATCH = 100
 
 
-def cancel_guests(event_id: int, guest_ids: Sequence[int], *, acting_user: User) -> int:
+def cancel_guests(
+    event_id: int,
+    guest_ids: Sequence[int],
+    *,
+    acting_user: User,
+    ending: Guest.Ending = Guest.Ending.REMOVED,
+    moved_to: Event | None = None,
+) -> int:
     """Cancel at most PLACES_BATCH guests of one event in one transaction. Return how many.
 
-    Guests that are cancelled already do not count. The QR codes stop working, and the first guests
-    on the waiting list get the places. Not for use inside a transaction.
+    `ending` says why, and `moved_to` where the guests have a place instead. Guests that are
+    cancelled already do not count. The QR codes stop working, and the first guests on the waiting
+    list get the places. Not for use inside a transaction.
     """
     assert len(guest_ids) <= PLACES_BATCH
     waiting = Guest.objects.filter(event=event_id, state=Guest.State.WAITING)
@@ -45,7 +53,7 @@ def cancel_guests(event_id: int, guest_ids: Sequence[int], *, acting_user: User)
         if not guests:
             return 0
         _free_places(event, guests)
-        active.update(state=Guest.State.CANCELLED, qr_token=None)
+        active.update(state=Guest.State.CANCELLED, qr_token=None, ending=ending, moved_to=moved_to)
         push_places_changed(guests)
         for guest in guests:
             log.info("guest_cancelled", extra={"guest_id": guest.pk})
@@ -73,11 +81,12 @@ def _free_places(event: Event, cancelled: list[Guest]) -> None:
 def events_with_unfilled_places() -> QuerySet[Event]:
     """Return events that have free places and a waiting list. Normally there are none.
 
-    Events that are cancelled or over are left out.
+    Events that are cancelled or over are left out, and those whose waiting list has ended.
     """
     waiting = Guest.objects.filter(event=OuterRef("pk"), state=Guest.State.WAITING)
     return Event.objects.filter(
         Exists(waiting),
+        Q(waiting_list_ends_at=None) | Q(waiting_list_ends_at__gt=Now()),
         cancelled_at=None,
         ends_at__gt=Now(),
         places_taken__lt=F("capacity"),
@@ -107,9 +116,10 @@ def give_places_to_waiting(event: Event) -> bool:
     """Promote the first PLACES_BATCH waiting guests while there are free places.
 
     Return False if more guests wait for free places, or if the pool ran out of QR codes. New
-    requests must not overtake those guests. The caller has locked the event.
+    requests must not overtake those guests. Nobody is promoted after the event's waiting list has
+    ended. The caller has locked the event.
     """
-    if event.cancelled_at or event.is_over() or not event.places_left:
+    if event.cancelled_at or event.waiting_list_has_ended() or not event.places_left:
         return True
     waiting = Guest.objects.filter(event=event, state=Guest.State.WAITING).order_by("queue_number")
     first = list(waiting[: min(event.places_left, PLACES_BATCH)])
@@ -133,6 +143,8 @@ def _promote(guests: list[Guest]) -> int:
         guest.state = Guest.State.ON_LIST
         guest.qr_token = token
         guest.listings += 1
+        # As the database's trigger sets it.
+        guest.is_promoted = True
     if promoted:
         with connection.cursor() as cursor:
             cursor.execute(
@@ -151,7 +163,9 @@ def _notify_promoted(event: Event, promoted: list[Guest]) -> None:
     event.places_taken += len(promoted)
     Event.objects.filter(pk=event.pk).update(places_taken=event.places_taken)
     (request_ids,) = columns_of(promoted, "queue_number")
-    requests = GuestRequest.objects.select_related("event", "account").in_bulk(request_ids)
+    requests = GuestRequest.objects.select_related("account").in_bulk(request_ids)
+    for request in requests.values():
+        request.event = event
     notify_guests([(requests[guest.queue_number], guest) for guest in promoted])
 
 

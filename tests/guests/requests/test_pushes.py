@@ -74,7 +74,7 @@ def test_nothing_is_pushed_before_the_commit_or_after_a_rollback() -> None:
 
 def test_the_previous_release_can_read_a_pushed_ticket() -> None:
     """It passes all fields of `ticket` to its own class, and ignores what is beside them."""
-    ticket = ticket_of(GuestRequest.objects.get(guest=make_guest()))
+    ticket = ticket_of(GuestRequest.objects.with_ticket_details().get(guest=make_guest()))
     message = ticket.as_message()
     assert message["type"] == "ticket.changed"
     assert set(message["ticket"]) == FIELDS_OF_THE_PREVIOUS_RELEASE
@@ -82,7 +82,7 @@ def test_the_previous_release_can_read_a_pushed_ticket() -> None:
 
 
 def test_a_pushed_ticket_arrives_whole_and_may_be_of_the_next_release() -> None:
-    ticket = ticket_of(GuestRequest.objects.get(guest=make_guest()))
+    ticket = ticket_of(GuestRequest.objects.with_ticket_details().get(guest=make_guest()))
     ticket = replace(ticket, as_of="2026-11-27T22:30:00+00:00")
     message = ticket.as_message()
     assert Ticket.from_message(message) == ticket
