@@ -70,6 +70,10 @@ class PromoLink:
         return self.step_url(Step.PROVE)
 
     @property
+    def email_url(self) -> str:
+        return self.step_url(Step.EMAIL)
+
+    @property
     def request_url(self) -> str:
         return self.step_url(Step.REQUEST)
 

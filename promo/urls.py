@@ -2,7 +2,7 @@
 
 from django.urls import path, register_converter
 
-from promo import claim_views, views
+from promo import claim_views, holder_views, views
 from promo.steps import Step
 
 
@@ -41,6 +41,7 @@ STEP_VIEWS = {
     Step.REGISTER: views.register,
     Step.CLAIM: claim_views.claim,
     Step.PROVE: views.prove,
+    Step.EMAIL: holder_views.email,
     Step.REQUEST: views.request_access,
 }
 
@@ -50,6 +51,7 @@ urlpatterns = [
     path("<event:event>/", views.event, name="event"),
     path("<event:event>/calendar.ics", views.calendar, name="calendar"),
     path("<event:event>/ticket/<uuid:ticket_id>/", views.ticket, name="ticket"),
+    path("<event:event>/ticket/<uuid:ticket_id>/place/", holder_views.place, name="place"),
     path("<event:event>/<promoter:promoter>/", views.event, name="event"),
     *(
         path(f"<event:event>/<promoter:promoter>/{step}/", STEP_VIEWS[step], name=step)

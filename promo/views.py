@@ -18,6 +18,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.exceptions import AccountError
 from accounts.forms import CodeForm, PhoneForm, RegisterForm
 from accounts.login_codes import latest_code, send_login_code
+from accounts.mailboxes import masked_email
 from accounts.models import LoginCode, User
 from accounts.phone_checks import check_phone
 from accounts.services import find_account
@@ -63,6 +64,7 @@ from promo.steps import remember_phone, step_phone
 from promo.ticket_access import TicketAccess, find_ticket
 from promo.untidy_links import tidy_path
 from snap.addresses import client_address
+from snap.crawlers import indexable
 from snap.limits.policy import CREATE, FOLLOWED_PAGES, PAGES, limited
 
 # Refusals of a list that may have guests. They can still sign in and see their tickets.
@@ -70,6 +72,7 @@ REFUSALS_WITH_SIGN_IN = {"closed", "list_full"}
 
 
 @limited(read=PAGES)
+@indexable
 @require_safe
 @emergency_fallback(emergency.events)
 def events(request: HttpRequest) -> HttpResponse:
@@ -98,6 +101,7 @@ def untidy_link(request: HttpRequest, untidy: str) -> HttpResponse:
 
 
 @limited(read=FOLLOWED_PAGES)
+@indexable
 @never_cache
 @require_safe
 @emergency_fallback(emergency.event)
@@ -371,6 +375,8 @@ def _code_context(request: HttpRequest, phone: str) -> dict[str, Any]:
         return {}
     return {
         "by_sms": sent.channel == LoginCode.Channel.SMS,
+        "sent_to": masked_email(sent.account.email),
+        "can_correct": account_of(request) is not None,
         "is_unproven": not sent.account.verified_at,
         "can_claim": account_of(request) is None,
     }

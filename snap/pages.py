@@ -20,6 +20,11 @@ def page_path(name: str, *args: object) -> str:
     return reverse(_routes[name], args=args)
 
 
+def privacy_url() -> str:
+    """Return the address of the page about personal data: PRIVACY_URL, else our own page."""
+    return settings.PRIVACY_URL or page_path("privacy")
+
+
 def page_url(name: str, *args: object) -> str:
     """Return the full address of a page, on PUBLIC_URL."""
     return f"{settings.PUBLIC_URL}{page_path(name, *args)}"

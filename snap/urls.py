@@ -8,7 +8,9 @@ from django.views.generic import RedirectView
 from django.views.i18n import set_language
 
 from notifications.webhooks import webhook_paths
+from promo.privacy import privacy
 from promo.views import sign_out, untidy_link
+from snap.crawlers import robots
 from snap.limits.policy import PAGES, limited, unlimited
 from snap.observability import health, metrics
 
@@ -24,6 +26,7 @@ urlpatterns = [
     path("from-email/", include("promo.email_link_urls")),
     path("", include("guests.passes.urls")),
     path("inbox/", include("notifications.urls")),
+    path("privacy/", privacy, name="privacy"),
     path("sign-out/", sign_out, name="sign_out"),
     path("i18n/setlang/", limited(write=PAGES)(set_language), name="set_language"),
     path("admin/", admin.site.urls),
@@ -31,6 +34,7 @@ urlpatterns = [
         "favicon.ico",
         unlimited(CONSTANT_REDIRECT)(RedirectView.as_view(url=lazy(static, str)("img/icon.svg"))),
     ),
+    path("robots.txt", robots),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("metrics", metrics.metrics),

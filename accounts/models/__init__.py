@@ -1,7 +1,8 @@
-"""Models of accounts, one-time codes, claims, blocked phones and suspicious activity."""
+"""Models of accounts, their changes of email, one-time codes, claims, blocked phones, suspicion."""
 
 from accounts.models.blocked_phones import BlockedPhone
 from accounts.models.claims import Claim, ClaimChange
+from accounts.models.email_changes import EmailChange
 from accounts.models.login_codes import LoginCode
 from accounts.models.suspicious import SuspiciousActivity
 from accounts.models.users import FULL_NAME, User, UserManager, make_nonce, sockets_of
@@ -11,6 +12,7 @@ __all__ = [
     "BlockedPhone",
     "Claim",
     "ClaimChange",
+    "EmailChange",
     "LoginCode",
     "SuspiciousActivity",
     "User",

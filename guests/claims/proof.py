@@ -32,7 +32,7 @@ def prove_by_code(*, phone: str, browser: str, typed: str, address: str) -> User
         if proof.claim:
             is_left_to_staff = not settle_by_phone(proof.claim, proof.account)
         else:
-            _follow(proof)
+            follow_proof(proof)
 
     account = verify_login_code(
         phone=phone, browser=browser, typed=typed, address=address, on_proof=follow
@@ -51,11 +51,15 @@ def prove_by_link(account: User) -> bool:
     """
     if account.verified_at is not None or not prove_email(account):
         return False
-    _follow(Proof(account, is_first=True, ends_sessions=False))
+    follow_proof(Proof(account, is_first=True, ends_sessions=False))
     return True
 
 
-def _follow(proof: Proof) -> None:
+def follow_proof(proof: Proof) -> None:
+    """Renew tickets and send the QR emails that waited, as a proof of an account requires.
+
+    The caller has locked the account, or proves it in this transaction.
+    """
     account = proof.account
     if proof.is_first or proof.ends_sessions:
         lock_lists_of(account)

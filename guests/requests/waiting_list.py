@@ -40,7 +40,8 @@ def cancel_guests(
 
     `ending` says why, and `moved_to` where the guests have a place instead. Guests that are
     cancelled already do not count. The QR codes stop working, and the first guests on the waiting
-    list get the places. Not for use inside a transaction.
+    list get the places. Guests who have given their places back are cancelled only when they can no
+    longer undo that. Not for use inside a transaction.
     """
     assert len(guest_ids) <= PLACES_BATCH
     waiting = Guest.objects.filter(event=event_id, state=Guest.State.WAITING)
@@ -49,11 +50,20 @@ def cancel_guests(
         event = Event.objects.locked(event_id).get()
         active = Guest.objects.filter(event=event, pk__in=guest_ids)
         active = active.exclude(state=Guest.State.CANCELLED)
-        guests = list(active)
+        if ending == Guest.Ending.GIVEN_BACK:
+            active = active.due_to_leave()
+        # Undoing and checking in change a guest without the lock on the event.
+        guests = list(active.select_for_update(no_key=True))
         if not guests:
             return 0
         _free_places(event, guests)
-        active.update(state=Guest.State.CANCELLED, qr_token=None, ending=ending, moved_to=moved_to)
+        Guest.objects.filter(pk__in=[guest.pk for guest in guests]).update(
+            state=Guest.State.CANCELLED,
+            qr_token=None,
+            ending=ending,
+            moved_to=moved_to,
+            leaves_at=None,
+        )
         push_places_changed(guests)
         for guest in guests:
             log.info("guest_cancelled", extra={"guest_id": guest.pk})
@@ -121,7 +131,8 @@ def give_places_to_waiting(event: Event) -> bool:
     """
     if event.cancelled_at or event.waiting_list_has_ended() or not event.places_left:
         return True
-    waiting = Guest.objects.filter(event=event, state=Guest.State.WAITING).order_by("queue_number")
+    waiting = Guest.objects.filter(event=event, state=Guest.State.WAITING, leaves_at=None)
+    waiting = waiting.order_by("queue_number")
     first = list(waiting[: min(event.places_left, PLACES_BATCH)])
     promoted = first[: _promote(first)]
     if promoted:

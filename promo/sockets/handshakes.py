@@ -5,10 +5,8 @@ from typing import Any
 
 from django.conf import settings
 from django.http import parse_cookie
-from django.utils.translation.trans_real import (
-    get_supported_language_variant,
-    parse_accept_lang_header,
-)
+
+from snap.languages import choose_language
 
 SessionStore = import_module(settings.SESSION_ENGINE).SessionStore
 
@@ -32,13 +30,8 @@ def read_header(scope: Any, name: bytes) -> str:
 
 
 def read_language(scope: Any) -> str:
-    """Return the language of the page that opened the socket, as LocaleMiddleware would."""
-    codes = [read_cookies(scope).get(settings.LANGUAGE_COOKIE_NAME, "")]
-    for code, _quality in parse_accept_lang_header(read_header(scope, b"accept-language")):
-        codes.append(code)
-    for code in codes:
-        try:
-            return get_supported_language_variant(code)
-        except LookupError:
-            continue
-    return settings.LANGUAGE_CODE
+    """Return the language of the page that opened the socket."""
+    return choose_language(
+        cookie=read_cookies(scope).get(settings.LANGUAGE_COOKIE_NAME, ""),
+        header=read_header(scope, b"accept-language"),
+    )
