@@ -37,6 +37,11 @@ class Appointment:
         starts_at = datetime.fromisoformat(values["starts_at"]).astimezone(zone)
         return cls(starts_at, values["venue"], values["address"])
 
+    def reads_like(self, other: "Appointment") -> bool:
+        """Return whether both are the same moment, by the same clock, in the same place."""
+        is_same_time = self.starts_at.isoformat() == other.starts_at.isoformat()
+        return is_same_time and (self.venue, self.address) == (other.venue, other.address)
+
     def to_json(self) -> dict[str, str]:
         return {
             "starts_at": self.starts_at.isoformat(),
@@ -200,7 +205,7 @@ class Event(ReadAtDatabaseTime):
         for move in self.moves:
             if datetime.fromisoformat(move["at"]) > time:
                 known = Appointment.from_json(move)
-                return None if known == self.appointment else known
+                return None if known.reads_like(self.appointment) else known
         return None
 
     def phase(self, now: datetime | None = None) -> Phase:

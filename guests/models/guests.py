@@ -1,5 +1,6 @@
 """Guests: places on lists and on waiting lists."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from math import ceil
 from typing import Any, Self
@@ -27,11 +28,19 @@ class GuestQuerySet(DatabaseTimeQuerySet["Guest"]):
 
         One query, two when the token was revoked.
         """
-        guest = self.filter(qr_token=token).first()
-        if guest is None:
-            revoked = RevokedQr.objects.filter(token=token).values("guest")
-            guest = self.filter(pk__in=revoked).first()
-        return guest
+        return self.with_tokens([token]).get(token)
+
+    def with_tokens(self, tokens: Iterable[str]) -> "dict[str, Guest]":
+        """Return guests by the token that their QR code has, or had before. At most two queries."""
+        missing = set(tokens)
+        found: dict[str, Guest] = {}
+        for guest in self.filter(qr_token__in=missing):
+            found[guest.qr_token or ""] = guest
+        if missing := missing - set(found):
+            revoked: Any = self.filter(revokedqr__token__in=missing)
+            for guest in revoked.annotate(revoked_token=models.F("revokedqr__token")):
+                found[guest.revoked_token] = guest
+        return found
 
     def on_lists_of(self, account: Any) -> Self:
         """Keep the places that an account has on lists, without waiting lists."""
