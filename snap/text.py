@@ -44,6 +44,8 @@ KEYCAP = "\u20e3"
 FLAG = "\U0001f3f4"
 # The most marks on one letter. Written languages need at most four or five.
 MAX_MARKS = 6
+# The first character that is a mark. All before it are composed.
+FIRST_MARK = "\u0300"
 
 SPACES = re.compile(r"[^\S\n]+")
 LINE_ENDS = re.compile("\r\n|[\r\n\v\f\x85\u2028\u2029]")
@@ -55,7 +57,8 @@ def clean_line(text: str) -> str:
 
     Line breaks at its ends are removed, as pasted with it. A line break inside is refused.
     """
-    if text.isascii() and text.isprintable():
+    if text.isprintable() and max(text, default="") < FIRST_MARK:
+        # Most texts. They are composed, and nothing in them is invisible.
         return " ".join(text.split())
     cleaned = _clean(text)
     if "\n" in cleaned:
