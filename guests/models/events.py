@@ -19,6 +19,7 @@ from guests.models.validators import (
     validate_networks,
     validate_time_zone,
 )
+from snap.text_fields import LineField, LinesField
 
 
 @dataclass(frozen=True)
@@ -90,12 +91,12 @@ class Event(ReadAtDatabaseTime):
         CANCELLED = "cancelled", _("cancelled")
 
     slug = CodeField(_("address"), max_length=60, unique=True, validators=[code_validator])
-    title = models.CharField(_("title"), max_length=120)
-    description = models.TextField(_("description"), max_length=2000, blank=True)
-    venue = models.CharField(_("venue"), max_length=120)
-    address = models.CharField(_("street address"), max_length=200, blank=True)
+    title = LineField(_("title"), max_length=120)
+    description = LinesField(_("description"), max_length=2000, blank=True)
+    venue = LineField(_("venue"), max_length=120)
+    address = LineField(_("street address"), max_length=200, blank=True)
     poster = models.ImageField(_("poster"), upload_to="posters/", blank=True)
-    time_zone = models.CharField(
+    time_zone = LineField(
         _("time zone"),
         max_length=40,
         default=settings.TIME_ZONE,
@@ -139,7 +140,7 @@ class Event(ReadAtDatabaseTime):
         validators=[MinValueValidator(1)],
         help_text=_("More than these get a place in line. Empty: the usual limit."),
     )
-    venue_networks = models.TextField(
+    venue_networks = LinesField(
         _("networks of the venue"),
         max_length=1000,
         blank=True,

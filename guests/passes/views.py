@@ -45,7 +45,7 @@ from guests.previews import preview_name, store_preview, stored_name
 from guests.qr.codes import image_name, image_url, store_image
 from guests.requests.giving_back import give_place_back, keep_place
 from guests.requests.waiting_list import has_email_failed
-from snap.crawlers import indexable
+from snap.crawlers import indexable, secret_address
 from snap.limits.policy import PAGES, Policy, account_key, limited, unlimited
 from snap.pages import page_path, websocket_url
 from snap.resilience.database import DatabaseUnavailableError, guarded_database
@@ -97,6 +97,7 @@ def _pass_owner(request: HttpRequest) -> str:
 
 
 @limited(read=Policy(owner=_pass_owner))
+@secret_address
 @never_cache
 @require_safe
 def guest_pass(request: HttpRequest, token: str) -> HttpResponse:
