@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from accounts.names import MAX_FULL_NAME_LENGTH, NameField
 from guests.models.clock import DatabaseTimeQuerySet, ReadAtDatabaseTime
 from guests.models.events import Event
 from guests.models.promoters import Promoter, Team
@@ -78,7 +79,7 @@ class Guest(ReadAtDatabaseTime):
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, verbose_name=_("account")
     )
     phone = models.CharField(_("phone"), max_length=16)
-    name = models.CharField(_("name"), max_length=121)
+    name = NameField(_("name"), max_length=MAX_FULL_NAME_LENGTH)
     promoter = models.ForeignKey(
         Promoter, on_delete=models.PROTECT, null=True, blank=True, verbose_name=_("promoter")
     )
