@@ -24,9 +24,9 @@ QUALITY = 85
 WIDTHS = (360, 720, 1080)  # pixels
 HEIGHT = 1.25  # of the width
 
-# The qualities to try, each with the share of the width that is stored, and the bytes that a size may
-# have. Fewer pixels look better than a quality that is lower still. The page of all events has many
-# posters, and most phones load 720 pixels.
+# The qualities to try, each with the share of the width that is stored, and the bytes that a size
+# may have. Fewer pixels look better than a quality that is lower still. The page of all events has
+# many posters, and most phones load 720 pixels.
 AVIF_QUALITIES = ((50, 1.0), (38, 1.0), (28, 1.0), (20, 1.0), (20, 0.7), (20, 0.5))
 JPEG_QUALITIES = ((75, 1.0), (60, 1.0), (45, 1.0), (30, 1.0), (30, 0.7), (30, 0.5))
 AVIF_BYTES = {360: 8_000, 720: 24_000, 1080: 54_000}
