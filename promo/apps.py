@@ -16,6 +16,7 @@ class PromoConfig(AppConfig):
         register_page("events", "promo:events")
         register_page("event", "promo:event")
         register_page("sign_in", "promo:phone")
+        register_page("calendar", "promo:calendar")
         register_page("correct_email", "promo:email")
         register_page("sign_out", "sign_out")
         register_page("privacy", "privacy")

@@ -35,6 +35,7 @@ from guests.claims.services import grant_claim, may_decide, refuse_claim, undo_c
 from guests.models import Guest
 from guests.refusals import staff_refusal_text
 from snap.admin import LongListAdmin, ReadOnlyAdmin
+from snap.mail_addresses import readable_address
 
 
 @dataclass(frozen=True)
@@ -210,7 +211,7 @@ class ClaimAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
 
     @admin.display(description=_("email"))
     def holder_email(self, claim: Claim) -> str:
-        return claim.account.email or EMPTY
+        return readable_address(claim.account.email) or EMPTY
 
     @admin.display(description=_("proven at"))
     def proven_at(self, claim: Claim) -> str:
@@ -241,7 +242,7 @@ class ClaimAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
         rows = []
         for other in others:
             link = link_to("accounts_claim_change", other, pk=other.pk)
-            rows.append((link, other.email, other.get_state_display()))
+            rows.append((link, readable_address(other.email), other.get_state_display()))
         return render_lines("{} · {} · {}", rows) or EMPTY
 
     @admin.display(description=_("decided by"))
@@ -256,8 +257,8 @@ class ClaimAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
             return EMPTY
         taken = claim.taken
         proven = taken["verified_at"] or gettext("not proven")
-        person = f"{taken['first_name']} {taken['last_name']}"
-        rows = [[f"{person} · {taken['email']} · {proven}"]]
+        person = f"{taken['first_name']} {taken['last_name']}".strip()
+        rows = [[f"{person} · {readable_address(taken['email'])} · {proven}"]]
         for guest in taken["guests"]:
             rows.append([f"#{guest['id']} {guest['name']}"])
         return render_lines("{}", rows)

@@ -239,8 +239,8 @@ def shown_time(name: str) -> Any:
         if stored is None:
             return EMPTY
         local = stored.astimezone(event.zone)
-        day, at = plain_event_time(local, "SHORT_DATE_FORMAT")
-        return f"{day} {at} ({event.time_zone})"
+        shown = plain_event_time(local, "SHORT_DATE_FORMAT")
+        return f"{shown.day} {shown.time} ({event.time_zone})"
 
     return column
 

@@ -31,6 +31,7 @@ from guests.requests.pushes import push_places_changed
 from guests.requests.waiting_list import PLACES_BATCH, cancel_guests
 from notifications.models import Email
 from snap.admin import ChangedFieldsAdmin, LongListAdmin, ReadOnlyAdmin
+from snap.mail_addresses import readable_address
 
 
 @admin.register(Guest)
@@ -122,7 +123,9 @@ class GuestAdmin(LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin, ReadOnlyAd
         cause = f"guest:{guest.pk}/"
         rows = []
         for email in Email.objects.filter(cause__startswith=cause).order_by("pk"):
-            rows.append((email.kind, email.get_state_display(), email.to, email.error))
+            rows.append(
+                (email.kind, email.get_state_display(), readable_address(email.to), email.error)
+            )
         if not rows:
             return EMPTY
         lines = render_lines("{}: {} · {} {}", rows)

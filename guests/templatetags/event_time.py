@@ -15,10 +15,14 @@ register = template.Library()
 
 
 class EventTime(NamedTuple):
-    """The day and the time of an event as plain text."""
+    """The day and the time of an event as plain text.
+
+    `zone` names the time zone of the event, "" when it is the current one.
+    """
 
     day: str
     time: str
+    zone: str = ""
 
 
 @register.simple_tag
@@ -35,7 +39,10 @@ def plain_event_time(local_time: datetime, *day_formats: str) -> EventTime:
     time = date_format(local_time, "H:i")
     if is_ambiguous(local_time):
         time = f"{time} {local_time.tzname()}"
-    return EventTime(", ".join(days), time)
+    zone = str(local_time.tzinfo)
+    if zone == timezone.get_current_timezone_name():
+        zone = ""
+    return EventTime(", ".join(days), time, zone)
 
 
 @register.simple_tag
@@ -48,7 +55,6 @@ def event_time(local_time: datetime, day_format: str, *, show_zone: bool = False
     element = format_html(
         '<time datetime="{}">{}, {}</time>', local_time.isoformat(), text.day, text.time
     )
-    zone = str(local_time.tzinfo)
-    if not show_zone or zone == timezone.get_current_timezone_name():
+    if not show_zone or not text.zone:
         return element
-    return format_html('{} <span class="zone">({})</span>', element, zone)
+    return format_html('{} <span class="zone">({})</span>', element, text.zone)

@@ -46,4 +46,5 @@ function start(root) {
 }
 
 start(document.body);
+document.addEventListener("snap:refreshed", () => start(document.body));
 document.body.addEventListener("htmx:load", (event) => start(event.detail.elt));
