@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run logs dev test faults load bench metrics settings translations lint types security requirements
+.PHONY: run logs dev test faults load bench metrics settings translations countries lint types security requirements
 
 # What a shell sets for other projects would lead Python to other modules, and installers to other
 # folders. If PYTHONDONTWRITEBYTECODE is set, as in many images, every process compiles its imports
@@ -80,6 +80,10 @@ settings: .venv/.dev
 # Compiles the translations: writes the django.mo of each app from its django.po.
 translations: .venv/.dev
 	$(BIN)/python -m tests.catalogues
+
+# Writes the names of countries, in accounts/country_names.py.
+countries: .venv/.dev
+	$(BIN)/python -m tests.country_names
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

@@ -20,41 +20,79 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
-from django_otp.plugins.otp_static.admin import StaticDeviceAdmin
+from django_otp.plugins.otp_static.admin import StaticDeviceAdmin, StaticTokenInline
 from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.admin import TOTPDeviceAdmin
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from accounts.lockout import STAFF_SIGN_IN, refuse_sign_in
 from accounts.login_codes import revoke_proofs
-from accounts.models import BlockedPhone, SuspiciousActivity, User
+from accounts.models import FULL_NAME, BlockedPhone, SuspiciousActivity, User
 from accounts.phone_checks import forget_phone
-from accounts.phones import PhoneError, masked_phone, parse_phone
+from accounts.phones import (
+    MAX_TYPED_LENGTH,
+    PHONE_MESSAGES,
+    PhoneError,
+    masked_phone,
+    parse_any_phone,
+    parse_prefix,
+    plain_phone,
+)
 from accounts.suspicious import count_last_day
-from snap.admin import ChangedFieldsAdmin, LongListAdmin
+from snap.admin import ChangedFieldsAdmin, CleanedAdmin, LongListAdmin, SnapAdmin
 from snap.limits.policy import STAFF, limited
+from snap.mail_addresses import readable_address
+from snap.search import Folded
+from snap.text import clean_search
+from snap.text_fields import CleanedFormField
 
 POWERS = ["is_staff", "is_superuser", "groups", "user_permissions"]
 
 
-class PhoneSearchAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Finds a phone in any spelling: `912 345 678`, `00351…`."""
+class PhoneSearchAdmin(SnapAdmin):
+    """Finds a phone in any spelling (`912 345 678`, `00351…`), and by its last digits."""
+
+    phone_field = "phone"
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         with suppress(PhoneError):
-            search_term = parse_phone(search_term, settings.DEFAULT_COUNTRY)
+            search_term = parse_any_phone(search_term, settings.DEFAULT_COUNTRY)
+        if is_part_of_phone(search_term):
+            search_term = "".join(search_term.split())
         return super().get_search_results(request, queryset, search_term)
+
+    def rows_with(self, word: str, request: HttpRequest) -> QuerySet[Any]:
+        found = super().rows_with(word, request)
+        if not is_part_of_phone(word):
+            return found
+        return found.union(self.matching(phone_lookup(self.phone_field, word), word))
+
+
+# Fewer digits are those of too many phones. So many are the last ones, as people name a phone.
+MIN_LAST_DIGITS, MAX_LAST_DIGITS = 3, 4
+
+
+def is_part_of_phone(term: str) -> bool:
+    """Return whether a search term can be a phone, or some digits of one."""
+    digits = "".join(term.split()).removeprefix("+")
+    return digits.isascii() and digits.isdecimal() and len(digits) >= MIN_LAST_DIGITS
+
+
+def phone_lookup(field: str, word: str) -> str:
+    """Return the lookup for digits: the start after a plus, the end for a few, else any part."""
+    if word.startswith("+"):
+        return f"{field}__startswith"
+    if len(word) <= MAX_LAST_DIGITS:
+        return f"{field}__endswith"
+    return f"{field}__contains"
 
 
 class AccountForm(UserChangeForm):  # type: ignore[type-arg]
     class Meta:
         model = User
         fields = "__all__"
-
-    def clean_phone(self) -> str:
-        return cleaned_phone(self.cleaned_data["phone"] or "")
 
 
 class NewAccountForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -64,9 +102,6 @@ class NewAccountForm(forms.ModelForm):  # type: ignore[type-arg]
         model = User
         fields = ["phone", "first_name", "last_name", "email", "language", "is_staff"]
 
-    def clean_phone(self) -> str:
-        return cleaned_phone(self.cleaned_data["phone"] or "")
-
     def save(self, commit: bool = True) -> User:
         account: User = super().save(commit=False)
         account.set_unusable_password()
@@ -75,21 +110,21 @@ class NewAccountForm(forms.ModelForm):  # type: ignore[type-arg]
         return account
 
 
-def cleaned_phone(text: str) -> str:
-    """Return a phone as typed in its E.164 form. Raises forms.ValidationError."""
-    try:
-        return parse_phone(text, settings.DEFAULT_COUNTRY)
-    except PhoneError as error:
-        raise forms.ValidationError(_("This is not a phone number.")) from error
-
-
 @admin.register(User)
 class AccountAdmin(LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin, UserAdmin):  # type: ignore[type-arg]
     form = AccountForm
     add_form = NewAccountForm
-    list_display = ["name", "phone_masked", "email", "verified_at", "is_staff", "created_at"]
+    list_display = [
+        "name",
+        "phone_masked",
+        "email_readable",
+        "verified_at",
+        "is_staff",
+        "created_at",
+    ]
     list_filter = ["is_staff", "is_active", ("verified_at", admin.EmptyFieldListFilter)]
-    search_fields = ["phone__startswith", "first_name", "last_name", "email__istartswith"]
+    search_fields = ["first_name", "last_name", "email__istartswith"]
+    search_help_text = _("Name, email, phone, or the last digits of the phone.")
     ordering = ["-pk"]
     actions = ["sign_out_everywhere"]
     readonly_fields = ["verified_at", "created_at"]
@@ -112,7 +147,7 @@ class AccountAdmin(LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin, UserAdmi
         if "is_active" in form.changed_data:
             User(pk=obj.pk).close_sockets()
 
-    @admin.display(description=_("name"), ordering="first_name")
+    @admin.display(description=_("name"), ordering=Folded(FULL_NAME))
     def name(self, account: User) -> str:
         return account.name
 
@@ -121,6 +156,10 @@ class AccountAdmin(LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin, UserAdmi
         if not account.phone:
             return "–"
         return masked_phone(account.phone)
+
+    @admin.display(description=_("email"), ordering="email")
+    def email_readable(self, account: User) -> str:
+        return readable_address(account.email)
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
         """Show the password section of staff to superusers. Guests sign in with codes only."""
@@ -174,8 +213,13 @@ def _is_superuser(request: HttpRequest) -> bool:
     return isinstance(request.user, User) and request.user.is_superuser
 
 
-class SuperusersOnly(admin.ModelAdmin):  # type: ignore[type-arg]
+class SuperusersOnly(CleanedAdmin, admin.ModelAdmin):  # type: ignore[type-arg]
     """Pages for superusers only. Other staff have no access, whatever their permissions."""
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        return super().get_search_results(request, queryset, clean_search(search_term))
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return _is_superuser(request) and super().has_view_permission(request, obj)
@@ -204,13 +248,26 @@ class AuthenticatorAdmin(SuperusersOnly, TOTPDeviceAdmin):  # type: ignore[misc]
     """Authenticator apps. Only staff have one."""
 
 
+class BackupCodeInline(CleanedAdmin, StaticTokenInline):  # type: ignore[misc]
+    """The codes of one staff member."""
+
+
 @admin.register(StaticDevice)
 class BackupCodesAdmin(SuperusersOnly, StaticDeviceAdmin):  # type: ignore[misc]
     """Backup codes. Only staff have some."""
 
+    inlines = [BackupCodeInline]
+
 
 class BlockedPhoneForm(forms.ModelForm):  # type: ignore[type-arg]
     is_by_superuser = False
+    # Longer than the column: a phone is shorter without what people write between its digits.
+    phone = CleanedFormField(
+        label=_("phone or prefix"),
+        cleaner=plain_phone,
+        max_length=MAX_TYPED_LENGTH,
+        help_text=_("With +: +351912…"),
+    )
 
     class Meta:
         model = BlockedPhone
@@ -218,12 +275,30 @@ class BlockedPhoneForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def clean(self) -> dict[str, Any] | None:
         data = super().clean() or self.cleaned_data
-        blocked = BlockedPhone(phone=data.get("phone") or "", is_prefix=bool(data.get("is_prefix")))
+        is_prefix = bool(data.get("is_prefix"))
+        try:
+            data["phone"] = blocked_digits(data.get("phone") or "", is_prefix=is_prefix)
+        except PhoneError as error:
+            self.add_error("phone", PHONE_MESSAGES[error.code])
+            return data
+        blocked = BlockedPhone(phone=data["phone"], is_prefix=is_prefix)
         if blocked.phone and not self.is_by_superuser and blocks_staff(blocked):
             raise forms.ValidationError(
                 _("A colleague has this phone. Only a superuser blocks it.")
             )
         return data
+
+
+def blocked_digits(typed: str, *, is_prefix: bool) -> str:
+    """Return a phone or prefix as it is stored, "" for none. Raises PhoneError.
+
+    A service's number can be blocked too.
+    """
+    if not typed:
+        return ""
+    if is_prefix:
+        return parse_prefix(typed, settings.DEFAULT_COUNTRY)
+    return parse_any_phone(typed, settings.DEFAULT_COUNTRY)
 
 
 def blocks_staff(blocked: BlockedPhone) -> bool:
@@ -233,11 +308,11 @@ def blocks_staff(blocked: BlockedPhone) -> bool:
 
 
 @admin.register(BlockedPhone)
-class BlockedPhoneAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class BlockedPhoneAdmin(PhoneSearchAdmin):
     form = BlockedPhoneForm
     list_display = ["phone", "is_prefix", "reason", "expires_at", "created_at"]
     list_filter = ["is_prefix"]
-    search_fields = ["phone__startswith", "reason"]
+    search_fields = ["reason__icontains"]
     ordering = ["-pk"]
 
     def get_form(
@@ -264,13 +339,13 @@ class BlockedPhoneAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(SuspiciousActivity)
-class SuspiciousActivityAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class SuspiciousActivityAdmin(SnapAdmin):
     """A read-only list of suspicious activity, with the counts of the last day above it."""
 
     change_list_template = "admin/accounts/suspicious_activity.html"
     list_display = ["hour", "reason", "count", "address", "phone_hash", "last_seen"]
     list_filter = ["reason", "hour"]
-    search_fields = ["address__startswith", "phone_hash"]
+    search_fields = ["address__startswith", "phone_hash__exact"]
     ordering = ["-last_seen"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:

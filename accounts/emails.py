@@ -6,7 +6,8 @@ from django.conf import settings
 from django.utils.http import urlencode
 
 from accounts.email_links import signature_for
-from accounts.models import Claim, LoginCode, User
+from accounts.mailboxes import masked_email
+from accounts.models import Claim, EmailChange, LoginCode, User
 from accounts.phones import masked_phone
 from notifications.kinds import EmailContent, email_kind
 from snap.pages import page_url
@@ -26,6 +27,33 @@ def welcome(cause: str) -> EmailContent | None:
         },
         only_to=account.email,
     )
+
+
+@email_kind("email_changed")
+def email_changed(cause: str) -> EmailContent | None:
+    """Tell the new email of an account, or the proven one from before, that it was changed.
+
+    The cause is `email_change:<id>/<new or old>`. The link proves the new email.
+    """
+    change_id, side = cause.removeprefix("email_change:").split("/")
+    change = EmailChange.objects.filter(pk=change_id).select_related("account").first()
+    if change is None:
+        return None
+    account = change.account
+    context: dict[str, Any] = {
+        "first_name": account.first_name,
+        "phone": masked_phone(account.phone or ""),
+        "is_new": side == "new",
+        "promo_url": page_url("events"),
+    }
+    if side == "old":
+        context["email"] = masked_email(change.to_email)
+        return EmailContent(context)
+    if account.email != change.to_email:
+        return None
+    query = urlencode({"proof": signature_for(account, "welcome")})
+    context["proof_url"] = f"{page_url('welcome_link', account.pk)}?{query}"
+    return EmailContent(context, only_to=account.email)
 
 
 @email_kind("login_code")

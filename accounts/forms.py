@@ -1,57 +1,29 @@
 """Forms for phone, name, email and codes. Each invalid value has its own message."""
 
-import re
 import unicodedata
+from copy import deepcopy
 from functools import lru_cache
 from typing import Any
 
 from django import forms
-from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.forms.utils import flatatt
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
-from django_countries import countries
 
-from accounts.phones import PhoneError, dial_code, parse_phone, remove_invisible
+from accounts.countries import Choice, country_labels, likely_countries, other_countries
+from accounts.names import MAX_NAME_LENGTH, clean_name
+from accounts.phones import PHONE_MESSAGES, PhoneError, parse_phone, plain_phone
 from snap.local_cache import on_reset
+from snap.mail_addresses import MAX_LENGTH as MAX_EMAIL_LENGTH
+from snap.text import clean_search
+from snap.text_fields import CleanedFormField, EmailFormField
 
-PHONE_MESSAGES = {
-    "empty": _("Write your phone number."),
-    "too_long": _("This is too long for a phone number."),
-    "no_country": _("Choose the country, or begin with + and its code."),
-    "invalid": _("This is not a phone number. Check the digits and the country."),
-}
-
-MAX_NAME_LENGTH = 60
 # Characters that look like a dash but have another Unicode category: minus signs, overlines, the
 # long vowel mark of Japanese keyboards, a bar, a tilde.
 DASHES = "\u2212\u00af\u02c9\u02d7\u207b\u208b\u30fc\uff70|~"
-# First and last name, with the space between them.
-MAX_FULL_NAME_LENGTH = 2 * MAX_NAME_LENGTH + 1
-NAME = re.compile(r"^[^\W_]([^\W_]|[ '’ʼ.·\u05be\u2010\u2011-])*$")
-ADDRESS_IN_NAME = re.compile(r"[^\W\d_]{2,}\.[^\W\d_]{2,}")
-
-
-def country_choices() -> list[tuple[str, str]]:
-    """Return countries with their calling codes in the active language, the default one first."""
-    return _country_choices(get_language() or "")
-
-
-@lru_cache
-def _country_choices(_language: str) -> list[tuple[str, str]]:
-    choices = []
-    for code, name in countries:
-        dial = dial_code(code)
-        if dial:
-            choices.append((code, f"{name} +{dial}"))
-    choices.sort(key=lambda choice: choice[0] != settings.DEFAULT_COUNTRY)
-    return choices
-
-
-on_reset(_country_choices.cache_clear)
 
 
 class FastTextInput(forms.TextInput):
@@ -63,10 +35,10 @@ class FastTextInput(forms.TextInput):
 
 
 class CountrySelect(forms.Select):
-    """Caches the HTML of its 240 options. Django's template takes 10 ms of CPU for each form."""
+    """Caches the HTML of its 245 options. Django's template takes 10 ms of CPU for each form."""
 
     def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
-        chosen = value if value in dict(country_choices()) else ""
+        chosen = value if value in country_labels() else ""
         options = _country_options(get_language() or "", chosen)
         tag_attrs = flatatt({**self.build_attrs(self.attrs, attrs), "name": name})
         return format_html("<select{}>{}</select>", tag_attrs, options)
@@ -74,24 +46,35 @@ class CountrySelect(forms.Select):
 
 @lru_cache(maxsize=1024)
 def _country_options(_language: str, chosen: str) -> SafeString:
-    options = []
-    for code, label in country_choices():
-        selected = SafeString(" selected") if code == chosen else ""
-        options.append((code, selected, label))
-    return format_html_join("", '<option value="{}"{}>{}</option>', options)
+    groups = [
+        (_("Most frequent"), _options(likely_countries(), chosen)),
+        (_("All others"), _options(other_countries(), chosen)),
+    ]
+    return format_html_join("", '<optgroup label="{}">{}</optgroup>', groups)
 
 
 on_reset(_country_options.cache_clear)
 
 
-class CountryField(forms.CharField):
+def _options(choices: list[Choice], chosen: str) -> SafeString:
+    options = []
+    for code, label in choices:
+        selected = SafeString(" selected") if code == chosen else ""
+        options.append((code, selected, label))
+    return format_html_join("", '<option value="{}"{}>{}</option>', options)
+
+
+class CountryField(CleanedFormField):
     """A country code. Django's ChoiceField would copy all choices for each form."""
 
     widget = CountrySelect
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(cleaner=clean_search, **options)
+
     def validate(self, value: str) -> None:
         super().validate(value)
-        if value and value not in dict(country_choices()):
+        if value and value not in country_labels():
             raise ValidationError(
                 forms.ChoiceField.default_error_messages["invalid_choice"],
                 code="invalid_choice",
@@ -101,15 +84,15 @@ class CountryField(forms.CharField):
 
 def parse_typed_phone(phone: str, country: str) -> str:
     """Return the E.164 form of the phone form's two fields as sent. Raises PhoneError."""
-    return parse_phone(phone, country.strip() or None)
+    return parse_phone(plain_phone(phone), clean_search(country) or None)
 
 
 class PhoneForm(forms.Form):
     country = CountryField(label=_("Country"), required=False)
-    phone = forms.CharField(
+    phone = CleanedFormField(
         label=_("Phone"),
+        cleaner=plain_phone,
         required=False,
-        strip=False,
         widget=FastTextInput(
             attrs={"type": "tel", "autocomplete": "tel", "inputmode": "tel", "required": True}
         ),
@@ -127,56 +110,29 @@ class PhoneForm(forms.Form):
         return data
 
 
-def clean_name(typed: str, max_length: int = MAX_NAME_LENGTH) -> str:
-    """Return a name in composed Unicode (NFC) with single spaces. Raises ValidationError.
-
-    Invisible marks, as pasted from elsewhere, are removed. Characters that are not part of a name
-    (an emoji, a URL, a control character) are refused, because names go into emails.
-    """
-    name = " ".join(unicodedata.normalize("NFC", remove_invisible(typed)).split())
-    letters = "".join(c for c in name if not unicodedata.category(c).startswith("M"))
-    if not NAME.match(letters) or ADDRESS_IN_NAME.search(letters):
-        raise ValidationError(_("Use letters only, please."), code="not_a_name")
-    if len(name) > max_length:
-        raise ValidationError(_("This is too long."), code="max_length")
-    return name
-
-
-def validate_reachable(email: str) -> None:
-    """Raise ValidationError for an address without a public mail domain.
-
-    Examples: `a@[127.0.0.1]`, `a@localhost`.
-    """
-    domain = email.rpartition("@")[2]
-    if domain.startswith("[") or "." not in domain:
-        raise ValidationError(_("This address cannot receive email."), code="invalid")
-
-
 class RegisterForm(forms.Form):
-    first_name = forms.CharField(
+    """Names and email. People with one name write it as the first one."""
+
+    first_name = CleanedFormField(
         label=_("First name"),
+        cleaner=clean_name,
         max_length=MAX_NAME_LENGTH,
         widget=FastTextInput(attrs={"autocomplete": "given-name"}),
     )
-    last_name = forms.CharField(
-        label=_("Last name"),
+    last_name = CleanedFormField(
+        label=_("Last name (optional)"),
+        cleaner=clean_name,
         max_length=MAX_NAME_LENGTH,
+        required=False,
         widget=FastTextInput(attrs={"autocomplete": "family-name"}),
     )
-    email = forms.EmailField(
+    email = EmailFormField(
         label=_("Email"),
-        max_length=254,
-        validators=[validate_reachable],
+        max_length=MAX_EMAIL_LENGTH,
         widget=FastTextInput(
             attrs={"type": "email", "autocomplete": "email", "inputmode": "email"}
         ),
     )
-
-    def clean_first_name(self) -> str:
-        return clean_name(self.cleaned_data["first_name"])
-
-    def clean_last_name(self) -> str:
-        return clean_name(self.cleaned_data["last_name"])
 
 
 # The maximum length of a code as typed or pasted, with a separator or invisible mark at each digit.
@@ -198,7 +154,7 @@ def normalize_code(typed: str) -> str:
 
 
 class CodeForm(forms.Form):
-    code = forms.CharField(
+    code = CleanedFormField(
         label=_("Code"),
         max_length=MAX_TYPED_CODE,
         widget=FastTextInput(attrs={"autocomplete": "one-time-code", "inputmode": "numeric"}),
@@ -212,10 +168,24 @@ class CodeForm(forms.Form):
         return code
 
 
+class EmailForm(forms.Form):
+    """Asks for another email, with the field of the registration."""
+
+    email = deepcopy(RegisterForm.base_fields["email"])
+
+
+class EmailAndCodeForm(EmailForm):
+    """Asks for another email and the code that proves the account."""
+
+    code = deepcopy(CodeForm.base_fields["code"])
+
+    clean_code = CodeForm.clean_code
+
+
 class SecondFactorForm(forms.Form):
     """Six digits of an authenticator app or a backup code, with or without separators."""
 
-    code = forms.CharField(
+    code = CleanedFormField(
         label=_("Code"),
         max_length=MAX_TYPED_CODE,
         widget=forms.TextInput(

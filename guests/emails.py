@@ -3,8 +3,9 @@
 from django.conf import settings
 from django.core.files.storage import default_storage
 
-from guests.models import Guest
+from guests.models import Event, Guest
 from guests.passes.holders import link_for_holder
+from guests.place_status import PlaceCode, status_of
 from guests.qr.codes import image_name, image_url
 from notifications.kinds import EmailContent, email_kind
 from snap.pages import page_url
@@ -12,12 +13,16 @@ from snap.pages import page_url
 
 @email_kind("qr_code")
 def qr_code(cause: str) -> EmailContent | None:
-    """Return the QR code and the event, or None if the guest is not on the list any more.
+    """Return the QR code and the event, or None if the code does not open the door (any more).
 
-    None also if the QR code waits for a proof. It goes only to the account's present address.
+    So it is for a cancelled event, for one that is over, and while the code waits for a proof. It
+    goes only to the account's present address.
     """
     guest = _guest_of(cause)
-    if guest is None or guest.qr_token is None or guest.is_withheld:
+    if guest is None or guest.qr_token is None:
+        return None
+    status = status_of(guest)
+    if not status.shows_code:
         return None
     event = guest.event
     with default_storage.open(image_name(guest.qr_token)) as image:
@@ -31,7 +36,8 @@ def qr_code(cause: str) -> EmailContent | None:
             "starts_at": event.local_start,
             "guest_url": link_for_holder(guest),
             "qr_url": settings.PUBLIC_URL + image_url(guest.qr_token),
-            "from_waiting_list": guest.has_waited(),
+            "from_waiting_list": guest.is_promoted,
+            "has_begun": status.phase is Event.Phase.BEGUN,
         },
         inline_images={"qr": png},
         only_to=guest.account.email,
@@ -40,9 +46,12 @@ def qr_code(cause: str) -> EmailContent | None:
 
 @email_kind("waitlisted")
 def waitlisted(cause: str) -> EmailContent | None:
-    """Return the position on the waiting list, or None if the guest is not on it any more."""
+    """Return the position on the waiting list, or None if the guest is not on it any more.
+
+    None also when it gives no more places.
+    """
     guest = _guest_of(cause)
-    if guest is None or guest.state != Guest.State.WAITING:
+    if guest is None or status_of(guest).code is not PlaceCode.WAITING:
         return None
     return EmailContent(
         {
@@ -58,4 +67,4 @@ def _guest_of(cause: str) -> Guest | None:
     """Return the guest of a cause `guest:<id>/<listings>`, None if listings has changed since."""
     guest_id, _, listings = cause.removeprefix("guest:").partition("/")
     guests = Guest.objects.filter(pk=guest_id, listings=listings)
-    return guests.select_related("event", "account").first()
+    return guests.with_place_details().first()

@@ -16,7 +16,7 @@ from snap.admin import LongListAdmin, ReadOnlyAdmin, log_changes
 class EmailAdmin(LongListAdmin, ReadOnlyAdmin):
     list_display = ["kind", "state", "cause", "to", "created_at", "sent_at", "attempts", "error"]
     list_filter = ["state", "kind"]
-    search_fields = ["to", "cause"]
+    search_fields = ["to__icontains", "cause__istartswith"]
     ordering = ["-pk"]
     actions = ["send_again"]
 

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.mail import EmailMultiAlternatives
 from django.core.validators import validate_email
 from django.template.loader import render_to_string
@@ -13,6 +14,7 @@ from django.utils import translation
 
 from notifications.kinds import EmailContent
 from notifications.models import Email
+from snap.mail_addresses import ascii_address, ascii_domain
 
 
 class RelatedMessage(EmailMultiAlternatives):
@@ -27,12 +29,16 @@ class RelatedMessage(EmailMultiAlternatives):
 
 
 def make_message(email: Email, content: EmailContent) -> RelatedMessage:
-    """Render an email. Raises ValidationError when `email.to` is not exactly one address."""
-    validate_email(email.to)
+    """Render an email. Raises ValidationError when `email.to` is not exactly one address.
+
+    All addresses are in ASCII. Django would encode a domain by IDNA 2003, which leads to others.
+    """
+    to = _recipient(email.to)
     context = {
         **content.context,
         "language": email.language,
         "public_url": settings.PUBLIC_URL,
+        "content_ids": {name: content_id(email, name) for name in content.inline_images},
     }
     with translation.override(email.language):
         subject = render_to_string(f"emails/{email.kind}.subject.txt", context)
@@ -41,14 +47,25 @@ def make_message(email: Email, content: EmailContent) -> RelatedMessage:
     message = RelatedMessage(
         subject=" ".join(subject.split()),
         body=text.strip() + "\n",
-        from_email=settings.EMAIL_SENDERS.get(email.kind, settings.DEFAULT_FROM_EMAIL),
-        to=[email.to],
+        from_email=ascii_address(
+            settings.EMAIL_SENDERS.get(email.kind, settings.DEFAULT_FROM_EMAIL)
+        ),
+        to=[to],
         headers={"Message-ID": message_id(email), "Auto-Submitted": "auto-generated"},
     )
     message.attach_alternative(html, "text/html")
     for name, png in content.inline_images.items():
-        message.attach(_inline_image(name, png))
+        message.attach(_inline_image(name, content_id(email, name), png))
     return message
+
+
+def _recipient(stored: str) -> str:
+    try:
+        address = ascii_address(stored)
+    except UnicodeError as error:
+        raise ValidationError("the domain has no form in ASCII") from error
+    validate_email(address)
+    return address
 
 
 def message_id(email: Email) -> str:
@@ -57,12 +74,27 @@ def message_id(email: Email) -> str:
     It contains the time of queueing, so an email that staff send again has another one, and so have
     the emails of a new database.
     """
-    host = urlsplit(settings.PUBLIC_URL).hostname
-    return f"<email.{email.pk}.{email.queued_at.timestamp():.0f}@{host}>"
+    return f"<{_unique_part(email)}>"
 
 
-def _inline_image(name: str, png: bytes) -> MIMEImage:
+def content_id(email: Email, name: str) -> str:
+    """Return the Content-ID of an inline image, without brackets. No other message has it.
+
+    Some mailboxes show the image of the first message they know by an id. It is the same for every
+    attempt, since providers compare the contents of attempts.
+    """
+    return f"{name}.{_unique_part(email)}"
+
+
+def _unique_part(email: Email) -> str:
+    host = ascii_domain(urlsplit(settings.PUBLIC_URL).hostname or "")
+    # The colons of an IPv6 address are not allowed there.
+    host = host.replace(":", "-")
+    return f"email.{email.pk}.{email.queued_at.timestamp():.0f}@{host}"
+
+
+def _inline_image(name: str, its_content_id: str, png: bytes) -> MIMEImage:
     image = MIMEImage(png, "png")
-    image["Content-ID"] = f"<{name}@snap>"
+    image["Content-ID"] = f"<{its_content_id}>"
     image["Content-Disposition"] = f'inline; filename="{name}.png"'
     return image

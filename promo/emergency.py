@@ -42,8 +42,9 @@ from guests.emergency.mirror import get_mirror
 from guests.emergency.sessions import end_session_on_this_host, known_account
 from guests.exceptions import GuestError
 from guests.models import Event
+from guests.place_status import PlaceStatus
 from guests.requests.tickets import Ticket, ticket_sent_by_email
-from promo.links import PromoLink
+from promo.links import PromoLink, log_unknown_promoter
 from promo.rendering import (
     next_step,
     render_calendar,
@@ -110,7 +111,7 @@ def emergency_fallback(emergency_view: View[P]) -> Callable[[View[P]], View[P]]:
 
 
 def events(request: HttpRequest) -> HttpResponse:
-    places: dict[int, str] = {}
+    places: dict[int, PlaceStatus] = {}
     account = _account(request)
     if account is not None:
         places = get_mirror().places_of(account.pk)
@@ -261,12 +262,16 @@ def session_has_ticket(session: Any, ticket_id: UUID) -> bool:
 
 
 def _load_link(event: str, promoter: str) -> PromoLink:
-    """Return a promo link from this host's snapshot of its event. Raises Http404, JournalError."""
+    """Return a promo link from this host's snapshot of its event, as `open_link` does.
+
+    Raises JournalError.
+    """
     snapshot = snapshots.load_event(event)
     try:
         return PromoLink(snapshot.event, *snapshot.find_promoter(code=promoter))
-    except GuestError as error:
-        raise Http404("no such promoter at this event") from error
+    except GuestError:
+        log_unknown_promoter(event, promoter)
+        return PromoLink(snapshot.event, None, None)
 
 
 def _queue_and_render(

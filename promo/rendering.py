@@ -19,12 +19,14 @@ from django_htmx.middleware import HtmxDetails
 from accounts.forms import PhoneForm
 from accounts.phones import readable_phone
 from guests.models import Event
+from guests.place_status import PlaceStatus
 from guests.refusals import refusal_of
 from guests.requests.tickets import Ticket
 from promo.calendars import build_calendar
 from promo.links import PromoLink
 from promo.steps import FORM_STEPS, PHONE_STEPS, remember_phone, sign_phone
 from snap.local_cache import LocalCache
+from snap.pages import websocket_url
 
 # Statuses of a step without a refusal: INVALID when its form was filled in wrongly.
 OK, INVALID = 200, 422
@@ -34,9 +36,9 @@ RESTARTED = "again"
 # Placeholders in a shared page. Each visitor's own values replace them.
 CSRF_PLACEHOLDER, PATH_PLACEHOLDER = "csrf-of-each-visitor", "address-of-each-visitor"
 
-# Rendered pages for visitors without a session, by cached link, language, list state and seconds
-# until the list opens.
-shared_pages: LocalCache[tuple[str, str, float, str, str, int], str] = LocalCache(
+# Rendered pages for visitors without a session, by cached link, language, list state, phase and
+# seconds until the list opens.
+shared_pages: LocalCache[tuple[str, str, float, str, str, str, int], str] = LocalCache(
     size=1000, seconds=lambda: settings.LINK_SECONDS
 )
 
@@ -51,7 +53,7 @@ class HtmxRequest(HttpRequest):
 
 
 def render_events(
-    request: HttpRequest, events: Iterable[Event], places: Mapping[int, str]
+    request: HttpRequest, events: Iterable[Event], places: Mapping[int, PlaceStatus]
 ) -> HttpResponse:
     """Show events: those at which the visitor has a place first, then by the state of their list.
 
@@ -64,7 +66,7 @@ def render_events(
             return -1
         return EVENT_ORDER.index(event.list_state())
 
-    events_with_places = [(event, places.get(event.pk, "")) for event in sorted(events, key=rank)]
+    events_with_places = [(event, places.get(event.pk)) for event in sorted(events, key=rank)]
     return render(request, "promo/events.html", {"events": events_with_places})
 
 
@@ -92,7 +94,7 @@ def _shared_page(link: PromoLink, list_state: Event.ListState, opens_in: int) ->
         return _render_shared_page(link, list_state, opens_in)
     # A link that is loaded again has another time, so its pages expire with it.
     link_key = (link.event.slug, link.code, link.loaded_at)
-    key = (*link_key, get_language() or "", list_state, opens_in)
+    key = (*link_key, get_language() or "", list_state, link.event.phase(), opens_in)
     page = shared_pages.get(key)
     if page is None:
         page = _render_shared_page(link, list_state, opens_in)
@@ -114,6 +116,7 @@ def _event_context(link: PromoLink, list_state: Event.ListState, opens_in: int) 
         "link": link,
         "event": link.event,
         "list_state": list_state,
+        "phase": link.event.phase(),
         "opens_in": opens_in,
         "form": form,
     }
@@ -228,7 +231,12 @@ def _field_to_focus(form: Form) -> str:
 
 
 def render_ticket(
-    request: HttpRequest, ticket: Ticket, *, wait: int, status: int = OK
+    request: HttpRequest,
+    ticket: Ticket,
+    *,
+    wait: int,
+    status: int = OK,
+    email_failed: bool = False,
 ) -> HttpResponse:
     """Show the state of a ticket. A form sent without HTMX is redirected to the ticket's page.
 
@@ -240,42 +248,47 @@ def render_ticket(
     template = "promo/ticket.html"
     if is_htmx(request):
         template = "promo/ticket.html#ticket"
-    context = ticket_context(ticket, wait=wait, host=request.get_host())
+    host = request.get_host()
+    context = ticket_context(ticket, wait=wait, host=host, email_failed=email_failed)
     response = render(request, template, context, status=status)
     if request.method == "POST":
         set_browser_url(request, response, url)
     return response
 
 
-def ticket_context(ticket: Ticket, *, wait: int, host: str) -> dict[str, Any]:
-    """Return the context of the ticket partial; `wait` in seconds, `host` as in the Host header."""
+def ticket_context(
+    ticket: Ticket, *, wait: int, host: str, email_failed: bool = False
+) -> dict[str, Any]:
+    """Return the context of the ticket partial; `wait` in seconds, `host` as in the Host header.
+
+    `email_failed` says that the email about the place did not arrive.
+    """
     return {
         "ticket": ticket,
         "refusal": refusal_of(ticket.refusal_code),
         "wait": wait,
+        "email_failed": email_failed,
         "ticket_url": ticket_url(ticket),
         "event_url": reverse("promo:event", args=[ticket.event_slug]),
         # Functions, because most tickets use none of them. Templates call them.
         "phone_url": partial(reverse, "promo:phone", args=[ticket.event_slug, ""]),
         "prove_url": partial(reverse, "promo:prove", args=[ticket.event_slug, ""]),
+        "email_url": partial(_email_url, ticket),
+        "place_url": partial(reverse, "promo:place", args=[ticket.event_slug, ticket.ticket_id]),
         "calendar_url": partial(reverse, "promo:calendar", args=[ticket.event_slug]),
         "websocket_url": websocket_url("promo", ticket.ticket_id, host),
     }
 
 
+def _email_url(ticket: Ticket) -> str:
+    """Return the page that corrects the email, "" while the database is away."""
+    if ticket.as_of:
+        return ""
+    return reverse("promo:email", args=[ticket.event_slug, ""])
+
+
 def ticket_url(ticket: Ticket) -> str:
     return reverse("promo:ticket", args=[ticket.event_slug, ticket.ticket_id])
-
-
-def websocket_url(kind: str, ticket_id: str, host: str) -> str:
-    """Return the URL of a page's websocket: a path behind a proxy, else that of the ws process.
-
-    `kind` is a name in `promo/sockets/routing.py`.
-    """
-    path = f"/ws/{kind}/{ticket_id}/"
-    if not settings.WEBSOCKET_PORT:
-        return path
-    return f"ws://{host.rsplit(':', 1)[0]}:{settings.WEBSOCKET_PORT}{path}"
 
 
 def is_htmx(request: HttpRequest) -> bool:

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.exceptions import AccountError
 from accounts.forms import CodeForm, PhoneForm, RegisterForm
 from accounts.login_codes import latest_code, send_login_code
+from accounts.mailboxes import masked_email
 from accounts.models import LoginCode, User
 from accounts.phone_checks import check_phone
 from accounts.services import find_account
@@ -28,7 +29,8 @@ from guests.claims.proof import prove_by_code
 from guests.emergency.intake import queued_ticket
 from guests.emergency.snapshots import save_event
 from guests.exceptions import GuestError
-from guests.models import Event, GuestRequest
+from guests.models import Event, Guest, GuestRequest
+from guests.place_status import PlaceStatus
 from guests.refusals import refusal_text
 from guests.requests.accepting import (
     check_list_and_reserve_turn,
@@ -40,6 +42,7 @@ from guests.requests.accepting import (
 )
 from guests.requests.creating import create_guest_now, create_guest_while_waiting
 from guests.requests.tickets import seconds_left, ticket_of
+from guests.requests.waiting_list import has_email_failed
 from promo import emergency
 from promo.emergency import emergency_fallback, needs_database
 from promo.limits.challenge import send_or_spend_exemption
@@ -60,25 +63,46 @@ from promo.rendering import (
 )
 from promo.steps import remember_phone, step_phone
 from promo.ticket_access import TicketAccess, find_ticket
+from promo.untidy_links import tidy_path
 from snap.addresses import client_address
-from snap.limits.policy import CREATE, PAGES, limited
+from snap.crawlers import indexable
+from snap.limits.policy import CREATE, FOLLOWED_PAGES, PAGES, limited
 
 # Refusals of a list that may have guests. They can still sign in and see their tickets.
 REFUSALS_WITH_SIGN_IN = {"closed", "list_full"}
 
 
 @limited(read=PAGES)
+@indexable
 @require_safe
 @emergency_fallback(emergency.events)
 def events(request: HttpRequest) -> HttpResponse:
     account = account_of(request)
-    places: dict[int, str] = {}
+    places: dict[int, PlaceStatus] = {}
     if account is not None:
         places = places_of(account)
     return render_events(request, Event.objects.listed().with_database_time(), places)
 
 
 @limited(read=PAGES)
+@never_cache
+@require_safe
+def untidy_link(request: HttpRequest, untidy: str) -> HttpResponse:
+    """Redirect a promo link that is spelled in another way to its page, with its query.
+
+    The redirect is temporary: browsers keep a permanent one for ever.
+    """
+    path = tidy_path(request.path_info)
+    if path is None:
+        raise Http404("no such page")
+    query = request.META.get("QUERY_STRING", "")
+    if query:
+        path = f"{path}?{query}"
+    return redirect(path)
+
+
+@limited(read=FOLLOWED_PAGES)
+@indexable
 @never_cache
 @require_safe
 @emergency_fallback(emergency.event)
@@ -92,7 +116,12 @@ def event(request: HttpRequest, event: str, promoter: str = "") -> HttpResponse:
         stored = latest_request(link.event, account)
     if stored is None:
         return render_event(request, link, {})
-    ticket = ticket_context(ticket_of(stored), wait=seconds_left(stored), host=request.get_host())
+    ticket = ticket_context(
+        ticket_of(stored),
+        wait=seconds_left(stored),
+        host=request.get_host(),
+        email_failed=_has_email_failed(stored),
+    )
     return render_event(request, link, ticket)
 
 
@@ -240,7 +269,10 @@ def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
         sign_in(request, found.stored.account)
     # After an outage the ticket is only in the journal until the journal is drained.
     ticket = found.ticket or queued_ticket(open_link(event, "").event, str(ticket_id))
-    return render_ticket(request, ticket, wait=found.wait)
+    email_failed = False
+    if not is_htmx(request) and found.access is not TicketAccess.GIVEN:
+        email_failed = _has_email_failed(found.stored)
+    return render_ticket(request, ticket, wait=found.wait, email_failed=email_failed)
 
 
 @limited(write=PAGES)
@@ -257,6 +289,12 @@ def sign_out(request: HttpRequest) -> HttpResponse:
 @emergency_fallback(emergency.calendar)
 def calendar(request: HttpRequest, event: str) -> HttpResponse:
     return render_calendar(request, open_link(event, ""))
+
+
+def _has_email_failed(stored: GuestRequest | None) -> bool:
+    """Return whether the email about a request's place did not arrive. At most one query."""
+    guest = stored.guest if stored else None
+    return guest is not None and guest.state != Guest.State.CANCELLED and has_email_failed(guest)
 
 
 def _list_refusal(link: PromoLink) -> str:
@@ -352,6 +390,8 @@ def _code_context(request: HttpRequest, phone: str) -> dict[str, Any]:
         return {}
     return {
         "by_sms": sent.channel == LoginCode.Channel.SMS,
+        "sent_to": masked_email(sent.account.email),
+        "can_correct": account_of(request) is not None,
         "is_unproven": not sent.account.verified_at,
         "can_claim": account_of(request) is None,
     }

@@ -88,7 +88,6 @@ INSTALLED_APPS = [
     "axes",
     "channels",
     "csp",
-    "django_countries",
     "django_htmx",
     "django_otp",
     "django_otp.plugins.otp_static",
@@ -111,7 +110,7 @@ MIDDLEWARE = [
     "snap.middleware.refuse_null_bytes",
     "snap.middleware.refuse_charsets",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.locale.LocaleMiddleware",
+    "snap.middleware.LanguageMiddleware",
     "snap.middleware.refuse_overloaded",
     "promo.limits.middleware.LimitsMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -309,6 +308,10 @@ LOGIN_URL = "/admin/login/"
 LOGIN_REDIRECT_URL = "/admin/"
 # Country of a phone that is typed without a country code: ISO 3166-1, two letters.
 DEFAULT_COUNTRY = env.choice("DEFAULT_COUNTRY", SUPPORTED_REGIONS, default="PT")
+# Countries that the phone form lists first, after DEFAULT_COUNTRY: ISO 3166-1 codes.
+LIKELY_COUNTRIES = env.list(
+    "LIKELY_COUNTRIES", default=["PT", "ES", "FR", "GB", "BR", "DE", "CH", "LU", "AO", "CV"]
+)
 
 # Sessions are signed cookies: they need no store, and can be read while every server is away.
 SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
@@ -335,6 +338,9 @@ CLAIMS_PER_ACCOUNT = env.int("CLAIMS_PER_ACCOUNT", default=20)
 CLAIMS_PER_NETWORK = env.int("CLAIMS_PER_NETWORK", default=2)
 # Emails a day that tell the holder of an account about claims.
 CLAIM_EMAILS_A_DAY = env.int("CLAIM_EMAILS_A_DAY", default=3)
+# Times a day that the holder of an account can change its email. Each sends emails to an address
+# that was only typed.
+EMAIL_CHANGES_A_DAY = env.int("EMAIL_CHANGES_A_DAY", default=5)
 # Seconds that a holder has to answer a claim. After that a claim on an account that is unproven and
 # has no place on a list is granted.
 CLAIM_ANSWER_SECONDS = env.int("CLAIM_ANSWER_SECONDS", default=24 * 60 * 60)
@@ -527,6 +533,8 @@ GUEST_REQUEST_ATTEMPTS = 3
 GUEST_REQUEST_BACKOFF = 2  # seconds, doubled by each attempt
 # Seconds between two looks of the sweeper for overdue work.
 SWEEP_INTERVAL = env.float("SWEEP_INTERVAL", default=1.0)
+# Seconds in which a guest who gives a place back can undo it. The place is kept meanwhile.
+GIVE_BACK_SECONDS = env.float("GIVE_BACK_SECONDS", default=60.0)
 # Seconds that workers have to take up due requests before the sweeper ends them itself.
 SWEEP_TAKES_OVER = env.float("SWEEP_TAKES_OVER", default=4.0)
 # Seconds that workers have to take up due emails before the sweeper sends them itself. Emails may
@@ -630,6 +638,17 @@ LANGUAGES = [("pt-pt", _("Portuguese")), ("en", _("English"))]
 LOCALE_PATHS = [BASE_DIR / "snap" / "locale"]
 TIME_ZONE = "Europe/Lisbon"
 USE_TZ = True
+
+# Privacy ---------------------------------------------------------------------------------------
+
+# Address of the operator's own page about personal data. Empty: /privacy/, which says what SNAP
+# stores.
+PRIVACY_URL = env.str("PRIVACY_URL", default="")
+# Name of whoever is responsible for the data, on that page. Empty: the organiser of the event.
+PRIVACY_CONTROLLER = env.str("PRIVACY_CONTROLLER", default="")
+# Email to which guests write about their data, on that page. Empty: they are told to ask the
+# organiser of the event.
+PRIVACY_CONTACT = env.str("PRIVACY_CONTACT", default="")
 
 # Files -----------------------------------------------------------------------------------------
 

@@ -35,6 +35,7 @@ from guests.claims.services import grant_claim, may_decide, refuse_claim, undo_c
 from guests.models import Guest
 from guests.refusals import staff_refusal_text
 from snap.admin import LongListAdmin, ReadOnlyAdmin
+from snap.mail_addresses import readable_address
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,12 @@ class ClaimAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
     list_display = ["phone_masked", "claimant", "holder_now", "state", "event_slug", "created_at"]
     list_select_related = ["account"]
     list_filter = ["state", "is_announced"]
+    phone_field = "account__phone"
     search_fields = [
-        "account__phone__startswith",
+        "first_name",
+        "last_name",
+        "account__first_name",
+        "account__last_name",
         "email__istartswith",
         "account__email__istartswith",
     ]
@@ -206,7 +211,7 @@ class ClaimAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
 
     @admin.display(description=_("email"))
     def holder_email(self, claim: Claim) -> str:
-        return claim.account.email or EMPTY
+        return readable_address(claim.account.email) or EMPTY
 
     @admin.display(description=_("proven at"))
     def proven_at(self, claim: Claim) -> str:
@@ -237,7 +242,7 @@ class ClaimAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
         rows = []
         for other in others:
             link = link_to("accounts_claim_change", other, pk=other.pk)
-            rows.append((link, other.email, other.get_state_display()))
+            rows.append((link, readable_address(other.email), other.get_state_display()))
         return render_lines("{} · {} · {}", rows) or EMPTY
 
     @admin.display(description=_("decided by"))
@@ -252,8 +257,8 @@ class ClaimAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
             return EMPTY
         taken = claim.taken
         proven = taken["verified_at"] or gettext("not proven")
-        person = f"{taken['first_name']} {taken['last_name']}"
-        rows = [[f"{person} · {taken['email']} · {proven}"]]
+        person = f"{taken['first_name']} {taken['last_name']}".strip()
+        rows = [[f"{person} · {readable_address(taken['email'])} · {proven}"]]
         for guest in taken["guests"]:
             rows.append([f"#{guest['id']} {guest['name']}"])
         return render_lines("{}", rows)

@@ -9,7 +9,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.widgets import AdminFileWidget
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import OuterRef, QuerySet
+from django.db.models import Model, OuterRef, QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import path
@@ -20,10 +20,12 @@ from django.utils.translation import gettext_lazy as _
 
 from guests import audit
 from guests.admin.base import MAX_SHOWN, acting_user, count_related, link_to
+from guests.admin.event_times import SHOWN_TIMES, TIMES, EventTimesForm
 from guests.exports import guest_list_lines
 from guests.models import Event, EventPromoter, Guest
 from guests.models.events import EventQuerySet
-from guests.posters import PosterField, stored_poster
+from guests.posters.uploads import PosterField, delete_unused_after_commit, stored_poster
+from guests.requests.event_changes import change_event
 from guests.requests.waiting_list import events_with_unfilled_places, fill_free_places
 from guests.templatetags.event_time import plain_event_time
 from snap.admin import ChangedFieldsAdmin, log_changes
@@ -35,7 +37,7 @@ from snap.observability.logs import describe_error
 log = logging.getLogger(__name__)
 
 
-class EventForm(forms.ModelForm):  # type: ignore[type-arg]
+class EventForm(EventTimesForm):
     poster = PosterField(
         label=_("poster"),
         required=False,
@@ -63,7 +65,7 @@ class EventAdmin(ChangedFieldsAdmin):
     form = EventForm
     list_display = ["title", "starts", "list_state", "places", "waiting", "guest_list"]
     list_filter = ["is_published", "has_waiting_list"]
-    search_fields = ["title", "venue", "slug"]
+    search_fields = ["title", "venue", "slug__icontains"]
     ordering = ["-starts_at"]
     prepopulated_fields = {"slug": ["title"]}
     inlines = [EventPromoterInline]
@@ -74,21 +76,20 @@ class EventAdmin(ChangedFieldsAdmin):
         (
             _("When"),
             {
-                "fields": [
-                    "time_zone",
-                    "starts_at",
-                    "ends_at",
-                    "list_opens_at",
-                    "list_closes_at",
-                    "cancelled_at",
-                ],
-                "description": _("Write times as clocks show them in %(zone)s.")
-                % {"zone": settings.TIME_ZONE},
+                "fields": ["time_zone", "zone_change", *TIMES],
+                "description": _("Times are as clocks show them in the event's time zone."),
             },
         ),
         (
             _("List"),
-            {"fields": ["capacity", "has_waiting_list", "shows_places_left", "requires_proof"]},
+            {
+                "fields": [
+                    "capacity",
+                    "has_waiting_list",
+                    "shows_places_left",
+                    "requires_proof",
+                ]
+            },
         ),
         (_("Crowds"), {"fields": ["limit_per_minute", "venue_networks"]}),
     ]
@@ -114,6 +115,17 @@ class EventAdmin(ChangedFieldsAdmin):
         response["Content-Disposition"] = f'attachment; filename="{event.slug}.csv"'
         add_never_cache_headers(response)
         return response
+
+    def get_fieldsets(self, request: HttpRequest, obj: Event | None = None) -> Any:
+        """Show times in the event's zone to staff who may not change them, too."""
+        if obj is None or self.has_change_permission(request, obj):
+            return self.fieldsets
+        fieldsets = []
+        for title, options in self.fieldsets:
+            if "zone_change" in options["fields"]:
+                options = {**options, "fields": ["time_zone", *SHOWN_TIMES]}
+            fieldsets.append((title, options))
+        return fieldsets
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
         waiting = Guest.objects.filter(event=OuterRef("pk"), state=Guest.State.WAITING)
@@ -141,12 +153,32 @@ class EventAdmin(ChangedFieldsAdmin):
         decision = acquire([Layer("images", account, settings.LIMIT_IMAGES)])
         if not decision.allowed:
             return too_many_requests(request, decision.retry_after)
-        with stored_poster(upload) as poster:
+        with stored_poster(upload, request.POST.get("slug", "")) as poster:
             request.FILES["poster"] = poster
             return super().changeform_view(request, *args, **kwargs)
 
     def may_save_events(self, request: HttpRequest) -> bool:
         return self.has_add_permission(request) or self.has_change_permission(request)
+
+    def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
+        """Save by the service that tells the holders of places."""
+        if not change or not isinstance(obj, Event):
+            obj.save()
+            return
+        columns = {field.name for field in obj._meta.concrete_fields}
+        changed = columns.intersection(form.changed_data)
+        change_event(obj, changed, acting_user=acting_user(request))
+        if "poster" in changed:
+            delete_unused_after_commit([form.initial["poster"].name])
+
+    def delete_model(self, request: HttpRequest, obj: Event) -> None:
+        super().delete_model(request, obj)
+        delete_unused_after_commit([obj.poster.name])
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> None:
+        posters = list(queryset.values_list("poster", flat=True))
+        super().delete_queryset(request, queryset)
+        delete_unused_after_commit(posters)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)

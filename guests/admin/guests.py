@@ -1,6 +1,7 @@
 """Guests in admin."""
 
 from functools import partial
+from typing import Any
 
 from django.conf import settings
 from django.contrib import admin
@@ -26,9 +27,11 @@ from guests.admin.base import (
 )
 from guests.models import Guest, StateChange
 from guests.qr.codes import image_data_uri
+from guests.requests.pushes import push_places_changed
 from guests.requests.waiting_list import PLACES_BATCH, cancel_guests
 from notifications.models import Email
 from snap.admin import ChangedFieldsAdmin, LongListAdmin, ReadOnlyAdmin
+from snap.mail_addresses import readable_address
 
 
 @admin.register(Guest)
@@ -50,7 +53,8 @@ class GuestAdmin(LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin, ReadOnlyAd
         "event",
         "promoter",
     ]
-    search_fields = ["name", "phone__startswith", "account__email__istartswith"]
+    search_fields = ["name", "account__email__istartswith"]
+    search_help_text = _("Name, email, phone, or the last digits of the phone.")
     ordering = ["-pk"]
     actions = ["cancel"]
     fields = [
@@ -86,6 +90,10 @@ class GuestAdmin(LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin, ReadOnlyAd
     def get_readonly_fields(self, request: HttpRequest, obj: Guest | None = None) -> list[str]:
         return [str(field) for field in self.fields if field != "name"]
 
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        push_places_changed([obj])
+
     @admin.display(description=_("phone"), ordering="phone")
     def phone_masked(self, guest: Guest) -> str:
         return masked_phone(guest.phone)
@@ -115,7 +123,9 @@ class GuestAdmin(LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin, ReadOnlyAd
         cause = f"guest:{guest.pk}/"
         rows = []
         for email in Email.objects.filter(cause__startswith=cause).order_by("pk"):
-            rows.append((email.kind, email.get_state_display(), email.to, email.error))
+            rows.append(
+                (email.kind, email.get_state_display(), readable_address(email.to), email.error)
+            )
         if not rows:
             return EMPTY
         lines = render_lines("{}: {} · {} {}", rows)

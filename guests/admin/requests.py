@@ -40,7 +40,7 @@ class GuestRequestAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
     ]
     list_select_related = ["event"]
     list_filter = ["state", "level", "is_second_registration", "event"]
-    search_fields = ["=ticket_id", "name", "phone__startswith"]
+    search_fields = ["ticket_id__exact", "name"]
     ordering = ["-pk"]
     actions = ["replay"]
     fields = [
@@ -100,12 +100,12 @@ class GuestRequestAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
 
 
 @admin.register(DeadEntry)
-class DeadEntryAdmin(ReadOnlyAdmin):
+class DeadEntryAdmin(PhoneSearchAdmin, ReadOnlyAdmin):
     """The entries of emergency journals that failed all their attempts."""
 
     list_display = ["ticket_id", "event_slug", "phone_masked", "error", "died_at", "replay_by"]
     list_filter = ["event_slug"]
-    search_fields = ["=ticket_id", "phone__startswith"]
+    search_fields = ["ticket_id__exact"]
     ordering = ["-pk"]
     actions = ["replay"]
     fields = [

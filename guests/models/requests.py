@@ -1,9 +1,11 @@
 """Requests for a place on a list, and journal entries that failed."""
 
+from datetime import datetime
 from typing import Self
 from uuid import UUID, uuid4
 
 from django.conf import settings
+from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import connection, models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
@@ -12,6 +14,7 @@ from guests.models.clock import DatabaseTimeQuerySet, ReadAtDatabaseTime
 from guests.models.events import Event
 from guests.models.guests import Guest
 from guests.models.promoters import Promoter, Team
+from snap.search import Folded
 
 # The names of constraints that callers distinguish by.
 ONE_PENDING_REQUEST = "guests_one_pending_request_per_account"
@@ -88,6 +91,12 @@ class GuestRequest(ReadAtDatabaseTime):
                 name="guests_pending_requests",
             ),
             models.Index(fields=["event", "account", "-id"], name="guests_requests_by_account"),
+            # For the list in admin (snap/search.py).
+            GinIndex(
+                OpClass(Folded("name"), "gin_trgm_ops"),
+                OpClass("phone", "gin_trgm_ops"),
+                name="guests_request_search",
+            ),
         ]
         constraints = [
             models.UniqueConstraint(
@@ -178,6 +187,13 @@ class GuestRequest(ReadAtDatabaseTime):
         others = GuestRequest.objects.filter(event=self.event_id, account=self.account_id)
         placed = others.filter(guest__isnull=False).exclude(guest__state=Guest.State.CANCELLED)
         return placed.exclude(pk=self.pk).exists()
+
+    @property
+    def known_now(self) -> datetime:
+        """The database's time of the read, of this row or of its event."""
+        if self.has_database_time:
+            return self.database_now
+        return self.event.database_now
 
     @property
     def is_in_line(self) -> bool:

@@ -10,7 +10,7 @@ from itertools import count
 from operator import attrgetter
 
 from django.db import connection, transaction
-from django.db.models import Exists, F, OuterRef, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from accounts.models import User
@@ -19,8 +19,9 @@ from guests.models import Event, Guest, GuestRequest
 from guests.qr.codes import delete_image_after_commit, fill_pool, take_from_pool
 from guests.requests.accepting import wake_guests_worker
 from guests.requests.columns import columns_of
-from guests.requests.tickets import Ticket, build_ticket
-from notifications.push import push_many
+from guests.requests.pushes import push_places_changed, push_tickets
+from guests.requests.tickets import build_ticket
+from notifications.models import Email
 from notifications.services import EmailToQueue, queue_emails
 
 log = logging.getLogger(__name__)
@@ -28,11 +29,20 @@ log = logging.getLogger(__name__)
 PLACES_BATCH = 100
 
 
-def cancel_guests(event_id: int, guest_ids: Sequence[int], *, acting_user: User) -> int:
+def cancel_guests(
+    event_id: int,
+    guest_ids: Sequence[int],
+    *,
+    acting_user: User,
+    ending: Guest.Ending = Guest.Ending.REMOVED,
+    moved_to: Event | None = None,
+) -> int:
     """Cancel at most PLACES_BATCH guests of one event in one transaction. Return how many.
 
-    Guests that are cancelled already do not count. The QR codes stop working, and the first guests
-    on the waiting list get the places. Not for use inside a transaction.
+    `ending` says why, and `moved_to` where the guests have a place instead. Guests that are
+    cancelled already do not count. The QR codes stop working, and the first guests on the waiting
+    list get the places. Guests who have given their places back are cancelled only when they can no
+    longer undo that. Not for use inside a transaction.
     """
     assert len(guest_ids) <= PLACES_BATCH
     waiting = Guest.objects.filter(event=event_id, state=Guest.State.WAITING)
@@ -41,11 +51,21 @@ def cancel_guests(event_id: int, guest_ids: Sequence[int], *, acting_user: User)
         event = Event.objects.locked(event_id).get()
         active = Guest.objects.filter(event=event, pk__in=guest_ids)
         active = active.exclude(state=Guest.State.CANCELLED)
-        guests = list(active)
+        if ending == Guest.Ending.GIVEN_BACK:
+            active = active.due_to_leave()
+        # Undoing and checking in change a guest without the lock on the event.
+        guests = list(active.select_for_update(no_key=True))
         if not guests:
             return 0
         _free_places(event, guests)
-        active.update(state=Guest.State.CANCELLED, qr_token=None)
+        Guest.objects.filter(pk__in=[guest.pk for guest in guests]).update(
+            state=Guest.State.CANCELLED,
+            qr_token=None,
+            ending=ending,
+            moved_to=moved_to,
+            leaves_at=None,
+        )
+        push_places_changed(guests)
         for guest in guests:
             log.info("guest_cancelled", extra={"guest_id": guest.pk})
             if guest.qr_token:
@@ -72,11 +92,12 @@ def _free_places(event: Event, cancelled: list[Guest]) -> None:
 def events_with_unfilled_places() -> QuerySet[Event]:
     """Return events that have free places and a waiting list. Normally there are none.
 
-    Events that are cancelled or over are left out.
+    Events that are cancelled or over are left out, and those whose waiting list has ended.
     """
     waiting = Guest.objects.filter(event=OuterRef("pk"), state=Guest.State.WAITING)
     return Event.objects.filter(
         Exists(waiting),
+        Q(waiting_list_ends_at=None) | Q(waiting_list_ends_at__gt=Now()),
         cancelled_at=None,
         ends_at__gt=Now(),
         places_taken__lt=F("capacity"),
@@ -106,11 +127,13 @@ def give_places_to_waiting(event: Event) -> bool:
     """Promote the first PLACES_BATCH waiting guests while there are free places.
 
     Return False if more guests wait for free places, or if the pool ran out of QR codes. New
-    requests must not overtake those guests. The caller has locked the event.
+    requests must not overtake those guests. Nobody is promoted after the event's waiting list has
+    ended. The caller has locked the event.
     """
-    if event.cancelled_at or event.is_over() or not event.places_left:
+    if event.cancelled_at or event.waiting_list_has_ended() or not event.places_left:
         return True
-    waiting = Guest.objects.filter(event=event, state=Guest.State.WAITING).order_by("queue_number")
+    waiting = Guest.objects.filter(event=event, state=Guest.State.WAITING, leaves_at=None)
+    waiting = waiting.order_by("queue_number")
     first = list(waiting[: min(event.places_left, PLACES_BATCH)])
     promoted = first[: _promote(first)]
     if promoted:
@@ -132,6 +155,8 @@ def _promote(guests: list[Guest]) -> int:
         guest.state = Guest.State.ON_LIST
         guest.qr_token = token
         guest.listings += 1
+        # As the database's trigger sets it.
+        guest.is_promoted = True
     if promoted:
         with connection.cursor() as cursor:
             cursor.execute(
@@ -150,7 +175,9 @@ def _notify_promoted(event: Event, promoted: list[Guest]) -> None:
     event.places_taken += len(promoted)
     Event.objects.filter(pk=event.pk).update(places_taken=event.places_taken)
     (request_ids,) = columns_of(promoted, "queue_number")
-    requests = GuestRequest.objects.select_related("event", "account").in_bulk(request_ids)
+    requests = GuestRequest.objects.select_related("account").in_bulk(request_ids)
+    for request in requests.values():
+        request.event = event
     notify_guests([(requests[guest.queue_number], guest) for guest in promoted])
 
 
@@ -186,10 +213,11 @@ def _positions(waiting: list[Guest]) -> dict[int, int]:
     return dict(zip(from_first.values_list("pk", flat=True), count(first.position())))
 
 
-def push_tickets(tickets: Sequence[Ticket]) -> None:
-    """Push the states of tickets to the pages that show them, after the commit."""
-    messages = [(ticket.group, ticket.as_message()) for ticket in tickets]
-    transaction.on_commit(lambda: push_many(messages), robust=True)
+def has_email_failed(guest: Guest) -> bool:
+    """Return whether the last email about a guest's place bounced or was not sent. One query."""
+    email = email_about(guest, User())
+    failed = Email.objects.filter(state__in=[Email.State.BOUNCED, Email.State.DEAD])
+    return failed.filter(kind=email.kind, cause=email.cause).exists()
 
 
 def email_about(guest: Guest, account: User) -> EmailToQueue:

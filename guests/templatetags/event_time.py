@@ -9,25 +9,40 @@ from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from guests.local_times import is_ambiguous
+
 register = template.Library()
 
 
 class EventTime(NamedTuple):
-    """The day and the time of an event as plain text."""
+    """The day and the time of an event as plain text.
+
+    `zone` names the time zone of the event, "" when it is the current one.
+    """
 
     day: str
     time: str
+    zone: str = ""
 
 
 @register.simple_tag
 def plain_event_time(local_time: datetime, *day_formats: str) -> EventTime:
     """Return the day, in each of the formats, and the time of an event as plain text.
 
+    In the hour that comes twice when clocks go back, the abbreviation of the zone's time tells the
+    two apart: "01:30 WEST".
+
     `local_time` is in the time zone of the event, such as `event.local_start`, and is not converted
     to the current time zone. A format is one of dates, such as "l j F" or "DATE_FORMAT".
     """
     days = [date_format(local_time, day_format) for day_format in day_formats]
-    return EventTime(", ".join(days), date_format(local_time, "H:i"))
+    time = date_format(local_time, "H:i")
+    if is_ambiguous(local_time):
+        time = f"{time} {local_time.tzname()}"
+    zone = str(local_time.tzinfo)
+    if zone == timezone.get_current_timezone_name():
+        zone = ""
+    return EventTime(", ".join(days), time, zone)
 
 
 @register.simple_tag
@@ -40,7 +55,6 @@ def event_time(local_time: datetime, day_format: str, *, show_zone: bool = False
     element = format_html(
         '<time datetime="{}">{}, {}</time>', local_time.isoformat(), text.day, text.time
     )
-    zone = str(local_time.tzinfo)
-    if not show_zone or zone == timezone.get_current_timezone_name():
+    if not show_zone or not text.zone:
         return element
-    return format_html('{} <span class="zone">({})</span>', element, zone)
+    return format_html('{} <span class="zone">({})</span>', element, text.zone)

@@ -16,7 +16,7 @@ from pytest_django import Settings
 from notifications.models import Email
 from notifications.sending import send_due_emails
 from notifications.services import queue_email
-from tests.helpers.example_emails import example_message, qr_png
+from tests.helpers.example_emails import QR_ID, example_message, qr_png
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -84,9 +84,11 @@ def use(provider: Provider, settings: Settings, name: str) -> None:
     provider.response = RESPONSES.get(name, {})
 
 
-def send_through(provider: Provider, settings: Settings, name: str) -> Email:
+def send_through(
+    provider: Provider, settings: Settings, name: str, to: str = "ana@example.pt"
+) -> Email:
     use(provider, settings, name)
-    queue_email("note", "note:1", to="ana@example.pt", language="en")
+    queue_email("note", "note:1", to=to, language="en")
     send_due_emails()
     return Email.objects.get()
 
@@ -104,13 +106,23 @@ def test_every_provider_accepts_an_email_and_its_id_is_kept(
 
 
 @pytest.mark.parametrize("name", ["resend", "sendgrid", "mailgun"])
+def test_every_provider_gets_an_international_domain_by_idna_2008(
+    provider: Provider, settings: Settings, name: str
+) -> None:
+    assert send_through(provider, settings, name, to="ana@faß.example").state == "sent"
+    (body,) = provider.bodies
+    assert "ana@xn--fa-hia.example" in unquote_plus(body.decode())
+    assert "ß" not in unquote_plus(body.decode())
+
+
+@pytest.mark.parametrize("name", ["resend", "sendgrid", "mailgun"])
 def test_every_provider_accepts_the_inline_qr_code(
     provider: Provider, settings: Settings, name: str
 ) -> None:
     use(provider, settings, name)
     assert get_connection().send_messages([example_message("qr_code")]) == 1
     (body,) = provider.bodies
-    assert b"cid:qr@snap" in body.replace(b"cid:qr.png", b"cid:qr@snap")
+    assert f"cid:{QR_ID}".encode() in body.replace(b"cid:qr.png", f"cid:{QR_ID}".encode())
     assert (b64encode(qr_png()) in body) or (qr_png() in body)
 
 

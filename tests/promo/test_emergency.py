@@ -43,9 +43,11 @@ def test_pages_of_an_event_stay_available(client: Client, event: Event) -> None:
         assert event.title in response.content.decode()
 
 
-def test_the_link_of_another_promoter_is_still_not_found(client: Client, event: Event) -> None:
+def test_the_link_of_an_unknown_promoter_leads_to_the_event(client: Client, event: Event) -> None:
     stop_database()
-    assert client.get("/promo/festa/nobody/").status_code == 404
+    response = client.get("/promo/festa/nobody/")
+    assert response.status_code == 200
+    assert 'data-promoter-id=""' in response.content.decode()
 
 
 def test_a_new_visitor_is_queued_and_gets_a_place_afterwards(client: Client, event: Event) -> None:
@@ -66,6 +68,21 @@ def test_a_new_visitor_is_queued_and_gets_a_place_afterwards(client: Client, eve
     page = client.get(ticket_url)
     assert 'data-state="created' in page.content.decode()
     assert page.wsgi_request.user == Guest.objects.get().account
+
+
+def test_a_registration_is_cleaned_before_it_is_journalled(client: Client, event: Event) -> None:
+    stop_database()
+    step = client.post("/promo/festa/-/phone/", {"country": "PT", "phone": "'+351 920\u202f999999"})
+    person = {"first_name": "Madonna\u200b", "last_name": "\u3164", "email": "<m@faß.example>"}
+    signed = signed_step(client.get(step.headers["Location"]))
+    refused = client.post("/promo/festa/-/register/", person | signed | {"first_name": "\u200b"})
+    assert refused.status_code == 422
+    assert client.post("/promo/festa/-/register/", person | signed).status_code in {202, 302, 303}
+    start_database()
+    drain(get_journal())
+    account = GuestRequest.objects.get().account
+    assert (account.phone, account.name) == ("+351920999999", "Madonna")
+    assert account.email == "m@xn--fa-hia.example"
 
 
 def test_another_browser_sees_nothing_of_the_guest(client: Client, event: Event) -> None:
