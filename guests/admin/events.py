@@ -20,6 +20,7 @@ from django.utils.translation import gettext_lazy as _
 
 from guests import audit
 from guests.admin.base import MAX_SHOWN, acting_user, count_related, link_to
+from guests.admin.event_history import render_event_history
 from guests.admin.event_times import SHOWN_TIMES, TIMES, EventTimesForm
 from guests.exports import guest_list_lines
 from guests.models import Event, EventPromoter, Guest
@@ -92,7 +93,9 @@ class EventAdmin(ChangedFieldsAdmin):
             },
         ),
         (_("Crowds"), {"fields": ["limit_per_minute", "venue_networks"]}),
+        (_("History"), {"fields": ["history"]}),
     ]
+    readonly_fields = ["history"]
 
     def get_urls(self) -> list[Any]:
         export = self.admin_site.admin_view(self.export_guest_list)
@@ -215,6 +218,10 @@ class EventAdmin(ChangedFieldsAdmin):
         local = event.local_start
         start = plain_event_time(local, "SHORT_DATE_FORMAT")
         return f"{start.day} {start.time} {local.tzname()}"
+
+    @admin.display(description=_("changes"))
+    def history(self, event: Event) -> str:
+        return render_event_history(event)
 
     @admin.display(description=_("list"))
     def list_state(self, event: Event) -> str:
