@@ -309,8 +309,10 @@ LOGIN_REDIRECT_URL = "/admin/"
 # Country of a phone that is typed without a country code: ISO 3166-1, two letters.
 DEFAULT_COUNTRY = env.choice("DEFAULT_COUNTRY", SUPPORTED_REGIONS, default="PT")
 # Countries that the phone form lists first, after DEFAULT_COUNTRY: ISO 3166-1 codes.
-LIKELY_COUNTRIES = env.list(
-    "LIKELY_COUNTRIES", default=["PT", "ES", "FR", "GB", "BR", "DE", "CH", "LU", "AO", "CV"]
+LIKELY_COUNTRIES = env.choices(
+    "LIKELY_COUNTRIES",
+    SUPPORTED_REGIONS,
+    default=["PT", "ES", "FR", "GB", "BR", "DE", "CH", "LU", "AO", "CV"],
 )
 
 # Sessions are signed cookies: they need no store, and can be read while every server is away.
@@ -643,12 +645,12 @@ USE_TZ = True
 
 # Address of the operator's own page about personal data. Empty: /privacy/, which says what SNAP
 # stores.
-PRIVACY_URL = env.str("PRIVACY_URL", default="")
+PRIVACY_URL = env.url("PRIVACY_URL", default="")
 # Name of whoever is responsible for the data, on that page. Empty: the organiser of the event.
 PRIVACY_CONTROLLER = env.str("PRIVACY_CONTROLLER", default="")
 # Email to which guests write about their data, on that page. Empty: they are told to ask the
 # organiser of the event.
-PRIVACY_CONTACT = env.str("PRIVACY_CONTACT", default="")
+PRIVACY_CONTACT = env.sender("PRIVACY_CONTACT", default="")
 
 # Files -----------------------------------------------------------------------------------------
 

@@ -169,6 +169,18 @@ def test_a_refusal_has_one_cross_and_a_wrong_form_its_focus(stack: Stack, page: 
         ) == crosses
 
 
+def test_typing_a_name_chooses_its_country(stack: Stack, page: Page) -> None:
+    page.goto(f"/promo/{make_event().slug}/-/phone/")
+    select = page.locator("[name=country]")
+    expect(select).to_have_value("PT")
+    select.focus()
+    page.keyboard.type("Vie")
+    expect(select).to_have_value("VN")
+    page.wait_for_timeout(1100)  # Chromium begins a new word after a second.
+    page.keyboard.type("bra")
+    expect(select).to_have_value("BR")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @each_walk
