@@ -85,7 +85,7 @@ _TABLE = [
     Refusal(
         "too_many_changes",
         _("The email was changed too often today. Try again tomorrow."),
-        429,
+        409,
         "email",
     ),
     Refusal("needs_proof", _("This account was proven meanwhile: a code is needed now.")),

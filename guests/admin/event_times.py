@@ -9,6 +9,7 @@ from django.contrib import admin
 from django.contrib.admin.widgets import AdminDateWidget
 from django.core.exceptions import ValidationError
 from django.utils.formats import date_format
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from guests.admin.base import EMPTY
@@ -59,6 +60,9 @@ def read_local_time(wall: datetime, zone: ZoneInfo, which: str) -> datetime:
 
 class ZonedTimeWidget(forms.MultiWidget):
     """A day, a time, and for a time that comes twice a choice between the two."""
+
+    class Media:
+        css = {"all": ["css/admin_times.css"]}
 
     template_name = "admin/guests/event/zoned_time.html"
     zone: ZoneInfo = ZoneInfo("UTC")
@@ -174,7 +178,7 @@ class EventTimesForm(forms.ModelForm):  # type: ignore[type-arg]
     )
     cancelled_at = ZonedTimeField(label=_("cancelled at"), required=False)
     zone_change = forms.ChoiceField(
-        label=_("when the zone changes"),
+        label=_("When the zone changes"),
         required=False,
         choices=[
             ("", "–"),
@@ -189,6 +193,7 @@ class EventTimesForm(forms.ModelForm):  # type: ignore[type-arg]
         self.shown_zone = self.instance.zone
         zone = self._sent_zone() or self.shown_zone
         for name, field in self._time_fields().items():
+            field.label = capfirst(str(field.label))
             field.prepare(
                 getattr(self.instance, name),
                 shown_zone=self.shown_zone,
