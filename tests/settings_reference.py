@@ -36,7 +36,6 @@ TYPES = {
     "redis_url": "address",
     "public_url": "address",
     "url": "address",
-    "choices": "list, by commas",
     "domain": "domain",
     "host": "host",
     "sender": "sender",

@@ -91,20 +91,6 @@ class Environment:
         entries = [entry.strip() for entry in self.str(name, "").split(",")]
         return [entry for entry in entries if entry] or default
 
-    def choices(
-        self,
-        name: builtins.str,
-        options: Collection[builtins.str],
-        default: builtins.list[builtins.str],
-    ) -> builtins.list[builtins.str]:
-        """Return some of the options, separated by commas. Their case does not count."""
-        chosen = [entry.upper() for entry in self.list(name, default)]
-        for entry in chosen:
-            if entry not in options:
-                example = ",".join(default[:3])
-                raise SettingError(f"{name} must be codes such as {example}, not {shown(entry)}.")
-        return chosen
-
     def hosts(
         self, name: builtins.str, default: builtins.list[builtins.str]
     ) -> builtins.list[builtins.str]:

@@ -139,8 +139,8 @@ def test_an_email_with_long_words_is_no_wider_than_a_small_phone(
     browser: Browser, kind: str
 ) -> None:
     words = {"first_name": "F" * 60, "event_title": "T" * 120, "venue": "V" * 120}
-    given = {name: word for name, word in words.items() if name in CONTEXTS[kind]}
-    message = example_message(kind, **given | {"address": "A" * 200})
+    given: dict[str, Any] = {name: word for name, word in words.items() if name in CONTEXTS[kind]}
+    message = example_message(kind, **given, address="A" * 200)
     html = str(message.alternatives[0][0])
     with browser.new_context(viewport=SMALL_PHONE) as phone:  # type: ignore[arg-type]
         page = phone.new_page()

@@ -50,7 +50,6 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
         "//snap.example",
         "https://a.example,https://b.example",
     ),
-    "LIKELY_COUNTRIES": ("Portugal", "PT/ES", "PT ES", "PT,XX"),
     "PRIVACY_URL": ("javascript:alert(1)", "snap.example", "ftp://snap.example", "https://a b/c"),
     "MAILGUN_API_URL": ("api.mailgun.net", "ftp://api.mailgun.net", "https://", "https://a b/v3"),
     "ALLOWED_HOSTS": ("https://snap.example", "snap.example:8000", "snap.example/", "a b"),
