@@ -19,14 +19,14 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from guests import audit
-from guests.admin.base import MAX_SHOWN, acting_user, count_related, link_to
+from guests.admin.base import acting_user, count_related
 from guests.exports import guest_list_lines
 from guests.models import Event, EventPromoter, Guest
 from guests.models.events import EventQuerySet
 from guests.posters import PosterField, stored_poster
 from guests.requests.waiting_list import events_with_unfilled_places, fill_free_places
 from guests.templatetags.event_time import plain_event_time
-from snap.admin import ChangedFieldsAdmin, log_changes
+from snap.admin import MAX_SHOWN, ChangedFieldsAdmin, link_to, log_changes
 from snap.error_pages import too_many_requests
 from snap.limits.counters import acquire
 from snap.limits.layers import Layer

@@ -14,21 +14,22 @@ from django.utils.translation import ngettext
 
 from accounts.admin import PhoneSearchAdmin
 from accounts.phones import masked_phone, readable_phone
-from guests.admin.base import (
+from guests.admin.base import acting_user, render_history
+from guests.models import Guest, StateChange
+from guests.qr.codes import image_data_uri
+from guests.requests.waiting_list import PLACES_BATCH, cancel_guests
+from notifications.models import Email
+from snap.admin import (
     EMPTY,
-    acting_user,
+    ChangedFieldsAdmin,
+    LongListAdmin,
+    ReadOnlyAdmin,
     link_to,
-    render_history,
     render_lines,
     report_progress,
     run_batches,
     slices,
 )
-from guests.models import Guest, StateChange
-from guests.qr.codes import image_data_uri
-from guests.requests.waiting_list import PLACES_BATCH, cancel_guests
-from notifications.models import Email
-from snap.admin import ChangedFieldsAdmin, LongListAdmin, ReadOnlyAdmin
 
 
 @admin.register(Guest)

@@ -9,9 +9,9 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from guests.admin.base import EMPTY, count_related, render_lines
+from guests.admin.base import count_related
 from guests.models import Guest, Promoter, Team, TeamMember
-from snap.admin import ChangedFieldsAdmin
+from snap.admin import EMPTY, ChangedFieldsAdmin, render_lines
 from snap.pages import page_url
 
 

@@ -13,17 +13,18 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.admin import PhoneSearchAdmin
 from accounts.phones import masked_phone
-from guests.admin.base import (
+from guests.admin.base import acting_user, render_history
+from guests.emergency.replay import REPLAY_BATCH, replay_batch, replay_entries
+from guests.models import DeadEntry, GuestRequest, StateChange
+from snap.admin import (
     EMPTY,
-    acting_user,
-    render_history,
+    LongListAdmin,
+    ReadOnlyAdmin,
+    log_changes,
     report_progress,
     run_batches,
     slices,
 )
-from guests.emergency.replay import REPLAY_BATCH, replay_batch, replay_entries
-from guests.models import DeadEntry, GuestRequest, StateChange
-from snap.admin import LongListAdmin, ReadOnlyAdmin, log_changes
 
 
 @admin.register(GuestRequest)
