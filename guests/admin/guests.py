@@ -89,11 +89,11 @@ class GuestAdmin(LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin, ReadOnlyAd
 
     @admin.display(description=_("phone"), ordering="phone")
     def phone_masked(self, guest: Guest) -> str:
-        return masked_phone(guest.phone)
+        return masked_phone(guest.phone) if guest.phone else EMPTY
 
     @admin.display(description=_("phone"))
     def phone_readable(self, guest: Guest) -> str:
-        return readable_phone(guest.phone)
+        return readable_phone(guest.phone) if guest.phone else EMPTY
 
     @admin.display(description=_("account"))
     def account_link(self, guest: Guest) -> SafeString:

@@ -2,7 +2,7 @@
 
 from guests.models.events import Event
 from guests.models.guests import Guest
-from guests.models.history import StateChange
+from guests.models.history import StaffAction, StateChange
 from guests.models.pool import PooledQr
 from guests.models.promoters import EventPromoter, Promoter, Team, TeamMember
 from guests.models.requests import (
@@ -24,6 +24,7 @@ __all__ = [
     "GuestRequest",
     "PooledQr",
     "Promoter",
+    "StaffAction",
     "StateChange",
     "Team",
     "TeamMember",

@@ -33,8 +33,17 @@ class Guest(models.Model):
     account = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, verbose_name=_("account")
     )
-    phone = models.CharField(_("phone"), max_length=16)
+    # Null for a guest whom staff added without a phone.
+    phone = models.CharField(_("phone"), max_length=16, null=True)
     name = models.CharField(_("name"), max_length=121)
+    note = models.CharField(
+        _("note"),
+        max_length=200,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("For the team and the door: the guest does not see it."),
+    )
     promoter = models.ForeignKey(
         Promoter, on_delete=models.PROTECT, null=True, blank=True, verbose_name=_("promoter")
     )

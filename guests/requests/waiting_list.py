@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 
 from accounts.models import User
 from guests.actor import acting_as
-from guests.models import Event, Guest, GuestRequest
+from guests.models import Event, Guest, GuestRequest, StaffAction
 from guests.qr.codes import delete_image_after_commit, fill_pool, take_from_pool
 from guests.requests.accepting import wake_guests_worker
 from guests.requests.columns import columns_of
@@ -28,36 +28,50 @@ log = logging.getLogger(__name__)
 PLACES_BATCH = 100
 
 
-def cancel_guests(event_id: int, guest_ids: Sequence[int], *, acting_user: User) -> int:
+def cancel_guests(
+    event_id: int, guest_ids: Sequence[int], *, acting_user: User, reason: str = ""
+) -> int:
     """Cancel at most PLACES_BATCH guests of one event in one transaction. Return how many.
 
     Guests that are cancelled already do not count. The QR codes stop working, and the first guests
-    on the waiting list get the places. Not for use inside a transaction.
+    on the waiting list get the places. `reason` is kept for staff. Not for use inside a
+    transaction: `cancel_locked` is.
     """
     assert len(guest_ids) <= PLACES_BATCH
     waiting = Guest.objects.filter(event=event_id, state=Guest.State.WAITING)
     fill_pool(waiting[: len(guest_ids)].count())
     with acting_as(acting_user):
         event = Event.objects.locked(event_id).get()
-        active = Guest.objects.filter(event=event, pk__in=guest_ids)
-        active = active.exclude(state=Guest.State.CANCELLED)
-        guests = list(active)
-        if not guests:
-            return 0
-        _free_places(event, guests)
-        active.update(state=Guest.State.CANCELLED, qr_token=None)
+        guests = cancel_locked(event, guest_ids, acting_user=acting_user)
+        actions = []
         for guest in guests:
-            log.info("guest_cancelled", extra={"guest_id": guest.pk})
-            if guest.qr_token:
-                delete_image_after_commit(guest.qr_token)
-        if not give_places_to_waiting(event):
-            # Another process took the QR codes. If this fails too, the sweeper fills the places.
-            transaction.on_commit(
-                lambda: fill_free_places(event, acting_user=acting_user), robust=True
+            action = StaffAction(
+                guest=guest, kind=StaffAction.Kind.REMOVED, detail=reason, account=acting_user
             )
-        # Workers skip a locked list, so requests that arrived meanwhile are still due.
-        transaction.on_commit(wake_guests_worker)
+            actions.append(action)
+        StaffAction.objects.bulk_create(actions)
     return len(guests)
+
+
+def cancel_locked(event: Event, guest_ids: Sequence[int], *, acting_user: User) -> list[Guest]:
+    """Cancel guests of an event that the caller has locked. Return those that were active."""
+    active = Guest.objects.filter(event=event, pk__in=guest_ids)
+    active = active.exclude(state=Guest.State.CANCELLED)
+    guests = list(active)
+    if not guests:
+        return []
+    _free_places(event, guests)
+    active.update(state=Guest.State.CANCELLED, qr_token=None)
+    for guest in guests:
+        log.info("guest_cancelled", extra={"guest_id": guest.pk})
+        if guest.qr_token:
+            delete_image_after_commit(guest.qr_token)
+    if not give_places_to_waiting(event):
+        # Another process took the QR codes. If this fails too, the sweeper fills the places.
+        transaction.on_commit(lambda: fill_free_places(event, acting_user=acting_user), robust=True)
+    # Workers skip a locked list, so requests that arrived meanwhile are still due.
+    transaction.on_commit(wake_guests_worker)
+    return guests
 
 
 def _free_places(event: Event, cancelled: list[Guest]) -> None:

@@ -89,7 +89,7 @@ def test_each_reason_against_it_has_a_code_and_a_sentence(manager: User) -> None
     cases: dict[str, Callable[[Guest], object]] = {
         "no_email": lambda g: User.objects.filter(pk=g.account_id).update(email=""),
         "inactive": lambda g: User.objects.filter(pk=g.account_id).update(is_active=False),
-        "blocked": lambda g: BlockedPhone.objects.create(phone=g.phone, reason="test"),
+        "blocked": lambda g: BlockedPhone.objects.create(phone=g.phone or "", reason="test"),
         "cancelled": lambda g: cancel(g, manager),
         "event_cancelled": lambda g: events.filter(pk=g.event_id).update(cancelled_at=now),
         "event_over": lambda g: events.filter(pk=g.event_id).update(
