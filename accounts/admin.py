@@ -27,25 +27,55 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from accounts.lockout import STAFF_SIGN_IN, refuse_sign_in
 from accounts.login_codes import revoke_proofs
-from accounts.models import BlockedPhone, SuspiciousActivity, User
+from accounts.models import FULL_NAME, BlockedPhone, SuspiciousActivity, User
 from accounts.phone_checks import forget_phone
 from accounts.phones import PhoneError, masked_phone, parse_phone
 from accounts.suspicious import count_last_day
-from snap.admin import ChangedFieldsAdmin, LongListAdmin
+from snap.admin import ChangedFieldsAdmin, LongListAdmin, SnapAdmin
 from snap.limits.policy import STAFF, limited
+from snap.search import Folded
 
 POWERS = ["is_staff", "is_superuser", "groups", "user_permissions"]
 
 
-class PhoneSearchAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Finds a phone in any spelling: `912 345 678`, `00351…`."""
+class PhoneSearchAdmin(SnapAdmin):
+    """Finds a phone in any spelling (`912 345 678`, `00351…`), and by its last digits."""
+
+    phone_field = "phone"
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         with suppress(PhoneError):
             search_term = parse_phone(search_term, settings.DEFAULT_COUNTRY)
+        if is_part_of_phone(search_term):
+            search_term = "".join(search_term.split())
         return super().get_search_results(request, queryset, search_term)
+
+    def rows_with(self, word: str, request: HttpRequest) -> QuerySet[Any]:
+        found = super().rows_with(word, request)
+        if not is_part_of_phone(word):
+            return found
+        return found.union(self.matching(phone_lookup(self.phone_field, word), word))
+
+
+# Fewer digits are those of too many phones. So many are the last ones, as people name a phone.
+MIN_LAST_DIGITS, MAX_LAST_DIGITS = 3, 4
+
+
+def is_part_of_phone(term: str) -> bool:
+    """Return whether a search term can be a phone, or some digits of one."""
+    digits = "".join(term.split()).removeprefix("+")
+    return digits.isascii() and digits.isdecimal() and len(digits) >= MIN_LAST_DIGITS
+
+
+def phone_lookup(field: str, word: str) -> str:
+    """Return the lookup for digits: the start after a plus, the end for a few, else any part."""
+    if word.startswith("+"):
+        return f"{field}__startswith"
+    if len(word) <= MAX_LAST_DIGITS:
+        return f"{field}__endswith"
+    return f"{field}__contains"
 
 
 class AccountForm(UserChangeForm):  # type: ignore[type-arg]
@@ -89,7 +119,8 @@ class AccountAdmin(LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin, UserAdmi
     add_form = NewAccountForm
     list_display = ["name", "phone_masked", "email", "verified_at", "is_staff", "created_at"]
     list_filter = ["is_staff", "is_active", ("verified_at", admin.EmptyFieldListFilter)]
-    search_fields = ["phone__startswith", "first_name", "last_name", "email__istartswith"]
+    search_fields = ["first_name", "last_name", "email__istartswith"]
+    search_help_text = _("Name, email, phone, or the last digits of the phone.")
     ordering = ["-pk"]
     actions = ["sign_out_everywhere"]
     readonly_fields = ["verified_at", "created_at"]
@@ -112,7 +143,7 @@ class AccountAdmin(LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin, UserAdmi
         if "is_active" in form.changed_data:
             User(pk=obj.pk).close_sockets()
 
-    @admin.display(description=_("name"), ordering="first_name")
+    @admin.display(description=_("name"), ordering=Folded(FULL_NAME))
     def name(self, account: User) -> str:
         return account.name
 
@@ -233,11 +264,11 @@ def blocks_staff(blocked: BlockedPhone) -> bool:
 
 
 @admin.register(BlockedPhone)
-class BlockedPhoneAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class BlockedPhoneAdmin(PhoneSearchAdmin):
     form = BlockedPhoneForm
     list_display = ["phone", "is_prefix", "reason", "expires_at", "created_at"]
     list_filter = ["is_prefix"]
-    search_fields = ["phone__startswith", "reason"]
+    search_fields = ["reason__icontains"]
     ordering = ["-pk"]
 
     def get_form(
@@ -264,13 +295,13 @@ class BlockedPhoneAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(SuspiciousActivity)
-class SuspiciousActivityAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class SuspiciousActivityAdmin(SnapAdmin):
     """A read-only list of suspicious activity, with the counts of the last day above it."""
 
     change_list_template = "admin/accounts/suspicious_activity.html"
     list_display = ["hour", "reason", "count", "address", "phone_hash", "last_seen"]
     list_filter = ["reason", "hour"]
-    search_fields = ["address__startswith", "phone_hash"]
+    search_fields = ["address__startswith", "phone_hash__exact"]
     ordering = ["-last_seen"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -19,12 +18,11 @@ from notifications.kinds import kind_label, known_kinds
 from notifications.models import Email
 from notifications.resending import Resend, resend_email
 from notifications.services import TOO_MANY_FOR_RECIPIENT
-from snap.admin import (
+from snap.admin import LongListAdmin, NameOrderList, ReadOnlyAdmin
+from snap.admin_output import (
     ACCOUNT_PREFIX,
     EMPTY,
     MAX_SHOWN,
-    LongListAdmin,
-    ReadOnlyAdmin,
     actor_names,
     link_to,
     render_lines,
@@ -51,7 +49,7 @@ class KindFilter(admin.SimpleListFilter):
         return queryset
 
 
-class EmailList(ChangeList):
+class EmailList(NameOrderList):
     """A page of emails. One query for each kind of cause tells what they are about."""
 
     def get_results(self, request: HttpRequest) -> None:
@@ -67,7 +65,7 @@ class EmailList(ChangeList):
 class EmailAdmin(LongListAdmin, ReadOnlyAdmin):
     list_display = ["kind_in_words", "state", "about", "to", "created_at", "sent_at", "problem"]
     list_filter = ["state", KindFilter]
-    search_fields = ["to", "cause"]
+    search_fields = ["to__icontains", "cause__istartswith"]
     ordering = ["-pk"]
     actions = ["send_again"]
     change_form_template = "admin/notifications/email/change_form.html"
@@ -92,7 +90,7 @@ class EmailAdmin(LongListAdmin, ReadOnlyAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Email | None = None) -> list[str]:
         return [str(field) for field in self.fields]
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[NameOrderList]:
         return EmailList
 
     def get_urls(self) -> list[Any]:

@@ -1,41 +1,19 @@
-"""Base classes and functions that the admin pages of all apps share."""
+"""Base classes that the admin pages of all apps share."""
 
-import logging
-from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
-from time import monotonic
 from typing import Any
 
 from django.conf import settings
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.auth import get_user_model
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
-from django.db import InterfaceError, OperationalError
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
-from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.functional import cached_property
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
-from django.utils.translation import gettext
-from django.utils.translation import gettext_lazy as _
+from django.utils.text import smart_split, unescape_string_literal
 
-from snap.observability.logs import describe_error
-
-log = logging.getLogger(__name__)
-EMPTY = "–"
-MAX_SHOWN = 50  # the most rows that one message or field shows
-ACCOUNT_PREFIX = "account:"  # in a history, before the id of the account that acted
-PROCESS_PREFIX = "snap-"  # in a history, before the program of the process that acted
-PROCESSES = {
-    "granian": _("SNAP, for the visitor"),
-    "uvicorn": _("SNAP, for the visitor"),
-    "celery": _("SNAP, in the background"),
-    "manage": _("SNAP, in the background"),
-}
+from snap.search import NAME_FIELDS, Folded, folds
 
 
 def log_changes(user: Any, rows: QuerySet[Any], text: str) -> None:
@@ -43,7 +21,68 @@ def log_changes(user: Any, rows: QuerySet[Any], text: str) -> None:
     LogEntry.objects.log_actions(user.pk, rows, CHANGE, change_message=text)
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
+class NameOrderList(ChangeList):
+    """Sorts names as people do: `Álvaro` before `Zé`."""
+
+    def get_ordering_field(self, field_name: Any) -> Any:
+        field: Any = super().get_ordering_field(field_name)
+        if field in NAME_FIELDS:
+            return Folded(field)
+        return field
+
+
+class SnapAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
+    """The base of all admin pages: finds and sorts names without accents and capitals.
+
+    Each of `search_fields` is a lookup such as `email__istartswith`. Names need none: `name` means
+    `name__folded`.
+    """
+
+    def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
+        return NameOrderList
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Keep rows in which each word of the term is found in a search field."""
+        for word in split_words(search_term):
+            queryset = queryset.filter(pk__in=self.rows_with(word, request))
+        return queryset, False
+
+    def rows_with(self, word: str, request: HttpRequest) -> QuerySet[Any]:
+        """Return the ids of rows with a word in a search field.
+
+        Each field is searched by a query of its own, since PostgreSQL uses no index for conditions
+        on several tables that are joined by OR. The union also keeps it from reading all rows in
+        the order of the list until a page is full, which takes seconds for a rare word.
+        """
+        found = self.model._default_manager.none().values("pk")
+        arms = []
+        for field in self.get_search_fields(request):
+            try:
+                arms.append(self.matching(folds(str(field)), word))
+            except (ValidationError, ValueError):
+                continue  # The word is no value of the field, such as a UUID.
+        rows: QuerySet[Any] = found.union(*arms)
+        return rows
+
+    def matching(self, lookup: str, word: str) -> QuerySet[Any]:
+        """Return the ids of rows whose field matches a word."""
+        rows: QuerySet[Any] = self.model._default_manager.order_by()
+        return rows.filter(**{lookup: word}).values("pk")
+
+
+def split_words(term: str) -> list[str]:
+    """Return the words of a search. A text in quotes is one word."""
+    words = []
+    for word in smart_split(term):
+        if word.startswith(('"', "'")) and word[0] == word[-1]:
+            word = unescape_string_literal(word)
+        words.append(word)
+    return words
+
+
+class ReadOnlyAdmin(SnapAdmin):
     """Shows rows that staff neither add nor delete. They edit only the fields of the form, if any.
 
     Such a row makes sure that something happens once. Without the row it could happen again.
@@ -78,14 +117,14 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]  # not subscriptable
         return self.count == settings.ADMIN_MAX_COUNT
 
 
-class LongListAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
+class LongListAdmin(SnapAdmin):
     """A list whose pages cost the same however many rows there are."""
 
     paginator = CappedPaginator
     show_full_result_count = False
 
 
-class ChangedFieldsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
+class ChangedFieldsAdmin(SnapAdmin):
     """Saves only the fields that were changed in the form: others write to the same rows."""
 
     def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
@@ -96,121 +135,3 @@ class ChangedFieldsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not sub
         changed = columns.intersection(form.changed_data)
         if changed:
             obj.save(update_fields=changed)
-
-
-# Fields ------------------------------------------------------------------------------------------
-
-
-def link_to(url_name: str, text: object, *, pk: object = None, query: str = "") -> SafeString:
-    """Return a link to an admin page: of one row with `pk`, else a list with an optional query."""
-    args = []
-    if pk:
-        args.append(pk)
-    url = reverse(f"admin:{url_name}", args=args)
-    return format_html('<a href="{}{}">{}</a>', url, query, text)
-
-
-def render_lines(line_format: str, rows: Iterable[Sequence[object]]) -> SafeString:
-    """Return the rows, each in the HTML format, separated by line breaks."""
-    return format_html_join(SafeString("<br>"), line_format, rows)
-
-
-def render_time(at: datetime) -> str:
-    return date_format(timezone.localtime(at), "SHORT_DATETIME_FORMAT")
-
-
-def actor_names(actors: Iterable[str]) -> dict[str, str]:
-    """Return the name of each actor of a history: of an account, else of a process. One query."""
-    given = set(actors)
-    ids = []
-    for actor in given:
-        number = actor.removeprefix(ACCOUNT_PREFIX)
-        if actor.startswith(ACCOUNT_PREFIX) and number.isdecimal():
-            ids.append(int(number))
-    accounts = get_user_model().objects.in_bulk(ids)
-    names = {}
-    for actor in given:
-        names[actor] = _process_name(actor)
-        number = actor.removeprefix(ACCOUNT_PREFIX)
-        if actor.startswith(ACCOUNT_PREFIX):
-            account = number.isdecimal() and accounts.get(int(number))
-            names[actor] = str(account or gettext("a deleted account"))
-    return names
-
-
-def _process_name(actor: str) -> str:
-    """Return what staff call a process, by the application name of its connection."""
-    program = actor.removeprefix(PROCESS_PREFIX)
-    if name := PROCESSES.get(program):
-        return str(name)
-    return gettext("program %(name)s") % {"name": program}
-
-
-# Actions -----------------------------------------------------------------------------------------
-
-
-def run_batches(batches: Iterable[Callable[[], int]]) -> tuple[int, bool]:
-    """Run batches, each a transaction, for at most half of DATABASE_PAGE_SECONDS.
-
-    Each batch returns how many rows it changed. Return their sum, and whether all batches ran. If
-    the database fails after rows were changed, the remaining batches are left out. If it fails
-    before that, the error propagates.
-    """
-    stop_at = monotonic() + settings.DATABASE_PAGE_SECONDS / 2
-    done = 0
-    for batch in batches:
-        if monotonic() > stop_at:
-            return done, False
-        try:
-            done += batch()
-        except (OperationalError, InterfaceError) as error:
-            if not done:
-                raise
-            log.warning("action_stopped", extra={"done": done, "error": describe_error(error)})
-            return done, False
-    return done, True
-
-
-def slices(ids: Sequence[int], size: int) -> list[Sequence[int]]:
-    """Return the ids in slices of at most `size`."""
-    return [ids[start : start + size] for start in range(0, len(ids), size)]
-
-
-def report_progress(
-    page: "admin.ModelAdmin[Any]", request: HttpRequest, text: str, *, is_all: bool
-) -> None:
-    """Show staff the result of an action. Without `is_all` ask them to choose the rest again."""
-    if is_all:
-        page.message_user(request, text, messages.SUCCESS)
-        return
-    rest = gettext("There was no time for the others: choose them again.")
-    page.message_user(request, f"{text} {rest}", messages.WARNING)
-
-
-def show_results(
-    request: HttpRequest,
-    *,
-    done: Sequence[str],
-    done_text: str,
-    refused: Sequence[str],
-    refused_text: str,
-    is_all: bool = True,
-) -> None:
-    """Show staff what was done and what was refused, with a line for each, at most MAX_SHOWN.
-
-    Nothing done is a warning, never a success. `done_text` and `refused_text` have a `%(n)d`.
-    """
-    if done:
-        messages.success(request, _with_lines(done_text % {"n": len(done)}, done))
-    if refused or not done:
-        messages.warning(request, _with_lines(refused_text % {"n": len(refused)}, refused))
-    if not is_all:
-        rest = gettext("There was no time for the others: choose them again.")
-        messages.warning(request, rest)
-
-
-def _with_lines(text: str, lines: Sequence[str]) -> SafeString:
-    shown = [[text], *([line] for line in lines[:MAX_SHOWN])]
-    if len(lines) > MAX_SHOWN:
-        shown.append(["…"])
-    return render_lines("{}", shown)

@@ -9,17 +9,20 @@ from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models, transaction
-from django.db.models.functions import Now
+from django.db.models.functions import Concat, Now, Upper
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
 from accounts.phones import PhoneError, parse_phone
 from notifications.push import push
 from notifications.recipients import recipient_key
+from snap.search import Folded
 
 # How many ended sessions an account stores. One more ends all its sessions and empties the list.
 MAX_ENDED_SESSIONS = 30
+FULL_NAME = Concat("first_name", models.Value(" "), "last_name")
 
 
 def make_nonce() -> str:
@@ -117,6 +120,17 @@ class User(AbstractBaseUser, PermissionsMixin):
                 fields=["email_key"],
                 condition=~models.Q(email_key=""),
                 name="accounts_user_by_email_key",
+            ),
+            # For the lists in admin (snap/search.py).
+            GinIndex(
+                OpClass(Folded("first_name"), "gin_trgm_ops"),
+                OpClass(Folded("last_name"), "gin_trgm_ops"),
+                OpClass("phone", "gin_trgm_ops"),
+                name="accounts_user_search",
+            ),
+            models.Index(Folded(FULL_NAME), name="accounts_user_by_name"),
+            models.Index(
+                OpClass(Upper("email"), "text_pattern_ops"), name="accounts_user_by_email_start"
             ),
         ]
 

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import ClaimChange, User
 from guests.models import StateChange
-from snap.admin import EMPTY, actor_names, render_lines, render_time
+from snap.admin_output import EMPTY, actor_names, render_lines, render_time
 
 NO_NAMES: Mapping[str, str] = {}
 # The history of a guest has this beside the states: the door records it.

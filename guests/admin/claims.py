@@ -26,16 +26,8 @@ from guests.admin.base import acting_user, render_history
 from guests.claims.services import grant_claim, may_decide, refuse_claim, undo_claim
 from guests.models import Guest
 from guests.refusals import staff_refusal_text
-from snap.admin import (
-    EMPTY,
-    MAX_SHOWN,
-    LongListAdmin,
-    ReadOnlyAdmin,
-    actor_names,
-    link_to,
-    render_lines,
-    render_time,
-)
+from snap.admin import LongListAdmin, ReadOnlyAdmin
+from snap.admin_output import EMPTY, MAX_SHOWN, actor_names, link_to, render_lines, render_time
 
 
 @dataclass(frozen=True)
@@ -91,8 +83,12 @@ class ClaimAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
     list_display = ["phone_masked", "claimant", "holder_now", "state", "event_slug", "created_at"]
     list_select_related = ["account"]
     list_filter = ["state", "is_announced"]
+    phone_field = "account__phone"
     search_fields = [
-        "account__phone__startswith",
+        "first_name",
+        "last_name",
+        "account__first_name",
+        "account__last_name",
         "email__istartswith",
         "account__email__istartswith",
     ]

@@ -26,7 +26,8 @@ from guests.models.events import EventQuerySet
 from guests.posters import PosterField, stored_poster
 from guests.requests.waiting_list import events_with_unfilled_places, fill_free_places
 from guests.templatetags.event_time import plain_event_time
-from snap.admin import MAX_SHOWN, ChangedFieldsAdmin, link_to, log_changes
+from snap.admin import ChangedFieldsAdmin, log_changes
+from snap.admin_output import MAX_SHOWN, link_to
 from snap.error_pages import too_many_requests
 from snap.limits.counters import acquire
 from snap.limits.layers import Layer
@@ -63,7 +64,7 @@ class EventAdmin(ChangedFieldsAdmin):
     form = EventForm
     list_display = ["title", "starts", "list_state", "places", "waiting", "guest_list"]
     list_filter = ["is_published", "has_waiting_list"]
-    search_fields = ["title", "venue", "slug"]
+    search_fields = ["title", "venue", "slug__icontains"]
     ordering = ["-starts_at"]
     prepopulated_fields = {"slug": ["title"]}
     inlines = [EventPromoterInline]

@@ -19,17 +19,8 @@ from guests.models import Guest, StateChange
 from guests.qr.codes import image_data_uri
 from guests.requests.waiting_list import PLACES_BATCH, cancel_guests
 from notifications.models import Email
-from snap.admin import (
-    EMPTY,
-    ChangedFieldsAdmin,
-    LongListAdmin,
-    ReadOnlyAdmin,
-    link_to,
-    render_lines,
-    report_progress,
-    run_batches,
-    slices,
-)
+from snap.admin import ChangedFieldsAdmin, LongListAdmin, ReadOnlyAdmin
+from snap.admin_output import EMPTY, link_to, render_lines, report_progress, run_batches, slices
 
 
 @admin.register(Guest)
@@ -51,7 +42,8 @@ class GuestAdmin(LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin, ReadOnlyAd
         "event",
         "promoter",
     ]
-    search_fields = ["name", "phone__startswith", "account__email__istartswith"]
+    search_fields = ["name", "account__email__istartswith"]
+    search_help_text = _("Name, email, phone, or the last digits of the phone.")
     ordering = ["-pk"]
     actions = ["cancel"]
     fields = [

@@ -11,8 +11,10 @@ from django.utils.translation import gettext_lazy as _
 
 from guests.admin.base import count_related
 from guests.models import Guest, Promoter, Team, TeamMember
-from snap.admin import EMPTY, ChangedFieldsAdmin, render_lines
+from snap.admin import ChangedFieldsAdmin
+from snap.admin_output import EMPTY, render_lines
 from snap.pages import page_url
+from snap.search import Folded
 
 
 class TeamMemberInline(admin.TabularInline):  # type: ignore[type-arg]
@@ -25,7 +27,7 @@ class TeamMemberInline(admin.TabularInline):  # type: ignore[type-arg]
 class TeamAdmin(ChangedFieldsAdmin):
     list_display = ["name", "member_count"]
     search_fields = ["name"]
-    ordering = ["name"]
+    ordering = [Folded("name")]
     inlines = [TeamMemberInline]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Team]:
@@ -40,8 +42,8 @@ class TeamAdmin(ChangedFieldsAdmin):
 @admin.register(Promoter)
 class PromoterAdmin(ChangedFieldsAdmin):
     list_display = ["name", "code", "guest_count", "promo_links"]
-    search_fields = ["name", "code"]
-    ordering = ["name"]
+    search_fields = ["name", "code__icontains"]
+    ordering = [Folded("name")]
     autocomplete_fields = ["account"]
     prepopulated_fields = {"code": ["name"]}
     readonly_fields = ["promo_links"]

@@ -16,15 +16,8 @@ from accounts.phones import masked_phone
 from guests.admin.base import acting_user, render_history
 from guests.emergency.replay import REPLAY_BATCH, replay_batch, replay_entries
 from guests.models import DeadEntry, GuestRequest, StateChange
-from snap.admin import (
-    EMPTY,
-    LongListAdmin,
-    ReadOnlyAdmin,
-    log_changes,
-    report_progress,
-    run_batches,
-    slices,
-)
+from snap.admin import LongListAdmin, ReadOnlyAdmin, log_changes
+from snap.admin_output import EMPTY, report_progress, run_batches, slices
 
 
 @admin.register(GuestRequest)
@@ -41,7 +34,7 @@ class GuestRequestAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
     ]
     list_select_related = ["event"]
     list_filter = ["state", "level", "is_second_registration", "event"]
-    search_fields = ["=ticket_id", "name", "phone__startswith"]
+    search_fields = ["ticket_id__exact", "name"]
     ordering = ["-pk"]
     actions = ["replay"]
     fields = [
@@ -101,12 +94,12 @@ class GuestRequestAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
 
 
 @admin.register(DeadEntry)
-class DeadEntryAdmin(ReadOnlyAdmin):
+class DeadEntryAdmin(PhoneSearchAdmin, ReadOnlyAdmin):
     """The entries of emergency journals that failed all their attempts."""
 
     list_display = ["ticket_id", "event_slug", "phone_masked", "error", "died_at", "replay_by"]
     list_filter = ["event_slug"]
-    search_fields = ["=ticket_id", "phone__startswith"]
+    search_fields = ["ticket_id__exact"]
     ordering = ["-pk"]
     actions = ["replay"]
     fields = [

@@ -3,12 +3,14 @@
 from typing import Any, Self
 
 from django.conf import settings
+from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from guests.models.events import Event
 from guests.models.promoters import Promoter, Team
+from snap.search import Folded
 
 
 class GuestQuerySet(models.QuerySet["Guest"]):
@@ -71,6 +73,13 @@ class Guest(models.Model):
                 name="guests_waiting_line",
             ),
             models.Index(fields=["event", "state"], name="guests_by_event_and_state"),
+            # For the lists in admin (snap/search.py).
+            GinIndex(
+                OpClass(Folded("name"), "gin_trgm_ops"),
+                OpClass("phone", "gin_trgm_ops"),
+                name="guests_guest_search",
+            ),
+            models.Index(Folded("name"), name="guests_guest_by_name"),
         ]
         constraints = [
             models.UniqueConstraint(

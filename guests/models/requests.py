@@ -4,6 +4,7 @@ from typing import Self
 from uuid import UUID, uuid4
 
 from django.conf import settings
+from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import connection, models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
@@ -12,6 +13,7 @@ from guests.models.clock import DatabaseTimeQuerySet, ReadAtDatabaseTime
 from guests.models.events import Event
 from guests.models.guests import Guest
 from guests.models.promoters import Promoter, Team
+from snap.search import Folded
 
 # The names of constraints that callers distinguish by.
 ONE_PENDING_REQUEST = "guests_one_pending_request_per_account"
@@ -88,6 +90,12 @@ class GuestRequest(ReadAtDatabaseTime):
                 name="guests_pending_requests",
             ),
             models.Index(fields=["event", "account", "-id"], name="guests_requests_by_account"),
+            # For the list in admin (snap/search.py).
+            GinIndex(
+                OpClass(Folded("name"), "gin_trgm_ops"),
+                OpClass("phone", "gin_trgm_ops"),
+                name="guests_request_search",
+            ),
         ]
         constraints = [
             models.UniqueConstraint(

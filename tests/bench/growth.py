@@ -24,6 +24,14 @@ CALLS, JOURNEYS, HEAVY_CALLS = 2_000, 200, 20
 AT_WORK = ("web", "worker", "PostgreSQL", "Valkey", "ws", "emails", "sweeper")
 # An older release may not have the export, which is then not measured.
 ADMIN_LIST = "/admin/guests/guest/?event__id__exact={event}"
+# Searches of all guests and one sort, by the figure's name.
+SEARCHES = {
+    "search name": "/admin/guests/guest/?q=joao+conceicao",
+    "search digits": "/admin/guests/guest/?q=4321",
+    "search short": "/admin/guests/guest/?q=xq",
+    "sort name": "/admin/guests/guest/?o=1",
+    "search account": "/admin/accounts/user/?q=conceicao",
+}
 EXPORT = "/admin/guests/event/{event}/guest-list.csv"
 PASSWORD = "only for the bench"
 
@@ -83,6 +91,8 @@ async def _pages(bench: Bench, event: Event, staff: str) -> Figures:
     figures |= under("create", await _create(bench, event, bench.size(JOURNEYS)))
     admin = ADMIN_LIST.format(event=event.pk).encode()
     figures |= under("admin", await _get(bench, admin, bench.size(HEAVY_CALLS), session))
+    for name, path in SEARCHES.items():
+        figures |= under(name, await _get(bench, path.encode(), bench.size(HEAVY_CALLS), session))
     export = EXPORT.format(event=event.pk).encode()
     return figures | under("export", await _get(bench, export, 1, session))
 
