@@ -20,18 +20,23 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
-from django_otp.plugins.otp_static.admin import StaticDeviceAdmin
-from django_otp.plugins.otp_static.models import StaticDevice
-from django_otp.plugins.otp_totp.admin import TOTPDeviceAdmin
-from django_otp.plugins.otp_totp.models import TOTPDevice
+from django_otp.plugins.otp_static.admin import StaticDevice
+from django_otp.plugins.otp_totp.admin import TOTPDevice
 
 from accounts.lockout import STAFF_SIGN_IN, refuse_sign_in
 from accounts.login_codes import revoke_proofs
-from accounts.models import FULL_NAME, BlockedPhone, SuspiciousActivity, User
+from accounts.models import (
+    FULL_NAME,
+    AuthenticatorApp,
+    BackupCodes,
+    BlockedPhone,
+    SuspiciousActivity,
+    User,
+)
 from accounts.phone_checks import forget_phone
 from accounts.phones import PhoneError, masked_phone, parse_phone
 from accounts.suspicious import count_last_day
-from snap.admin import ChangedFieldsAdmin, LongListAdmin, SnapAdmin
+from snap.admin import ChangedFieldsAdmin, LongListAdmin, NamedChoices, SnapAdmin
 from snap.limits.policy import STAFF, limited
 from snap.search import Folded
 
@@ -124,6 +129,7 @@ class AccountAdmin(LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin, UserAdmi
     ordering = ["-pk"]
     actions = ["sign_out_everywhere"]
     readonly_fields = ["verified_at", "created_at"]
+    filter_horizontal = ()
     fieldsets = [
         (None, {"fields": ["phone", "first_name", "last_name", "email", "language"]}),
         (_("History"), {"fields": ["verified_at", "created_at"]}),
@@ -226,17 +232,36 @@ admin.site.unregister([Group, TOTPDevice, StaticDevice])
 
 
 @admin.register(Group)
-class PowersAdmin(SuperusersOnly, GroupAdmin):
+class PowersAdmin(SuperusersOnly, NamedChoices, GroupAdmin):  # type: ignore[misc]
     """Groups. Changing a group changes what its members may do."""
 
+    filter_horizontal = ()
 
-@admin.register(TOTPDevice)
-class AuthenticatorAdmin(SuperusersOnly, TOTPDeviceAdmin):  # type: ignore[misc]
+
+class DeviceAdmin(SuperusersOnly, SnapAdmin):
+    """Second factors, without their secrets. Staff whose device is deleted set up another one."""
+
+    list_display = ["user", "confirmed", "created_at", "last_used_at"]
+    list_filter = ["confirmed"]
+    list_select_related = ["user"]
+    search_fields = ["user__first_name", "user__last_name", "user__phone__startswith"]
+    ordering = ["-pk"]
+    fields = ["user", "confirmed", "created_at", "last_used_at"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(AuthenticatorApp)
+class AuthenticatorAdmin(DeviceAdmin):
     """Authenticator apps. Only staff have one."""
 
 
-@admin.register(StaticDevice)
-class BackupCodesAdmin(SuperusersOnly, StaticDeviceAdmin):  # type: ignore[misc]
+@admin.register(BackupCodes)
+class BackupCodesAdmin(DeviceAdmin):
     """Backup codes. Only staff have some."""
 
 

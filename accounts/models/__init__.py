@@ -2,12 +2,15 @@
 
 from accounts.models.blocked_phones import BlockedPhone
 from accounts.models.claims import Claim, ClaimChange
+from accounts.models.devices import AuthenticatorApp, BackupCodes
 from accounts.models.login_codes import LoginCode
 from accounts.models.suspicious import SuspiciousActivity
 from accounts.models.users import FULL_NAME, User, UserManager, make_nonce, sockets_of
 
 __all__ = [
     "FULL_NAME",
+    "AuthenticatorApp",
+    "BackupCodes",
     "BlockedPhone",
     "Claim",
     "ClaimChange",

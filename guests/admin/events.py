@@ -10,28 +10,32 @@ from django.contrib.admin.widgets import AdminFileWidget
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import OuterRef, QuerySet
-from django.http import HttpRequest, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
-from django.urls import path
+from django.urls import path, reverse
 from django.utils.cache import add_never_cache_headers
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from guests import audit
 from guests.admin.base import acting_user, count_related
+from guests.admin.deleting import KeptWithGuests
+from guests.admin.sharing import EventSharing
 from guests.exports import guest_list_lines
 from guests.models import Event, EventPromoter, Guest
 from guests.models.events import EventQuerySet
 from guests.posters import PosterField, stored_poster
 from guests.requests.waiting_list import events_with_unfilled_places, fill_free_places
 from guests.templatetags.event_time import plain_event_time
-from snap.admin import ChangedFieldsAdmin, log_changes
+from snap.admin import ChangedFieldsAdmin, NamedChoices, log_changes
 from snap.admin_output import MAX_SHOWN, link_to
 from snap.error_pages import too_many_requests
 from snap.limits.counters import acquire
 from snap.limits.layers import Layer
 from snap.observability.logs import describe_error
+from snap.pages import page_url
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +47,18 @@ class EventForm(forms.ModelForm):  # type: ignore[type-arg]
         widget=AdminFileWidget(attrs={"accept": "image/jpeg,image/png,image/webp"}),
     )
 
+    class Meta:
+        model = Event
+        fields = ["slug"]
+        labels = {"slug": _("name in the link")}
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        # Staff who may only look get no fields.
+        if "slug" in self.fields:
+            example = page_url("event", self.instance.slug or "festa-de-verao")
+            self.fields["slug"].help_text = gettext("The event's page: %(url)s") % {"url": example}
+
     def clean_capacity(self) -> int:
         capacity: int = self.cleaned_data["capacity"]
         if capacity < self.instance.places_taken:
@@ -53,14 +69,15 @@ class EventForm(forms.ModelForm):  # type: ignore[type-arg]
         return capacity
 
 
-class EventPromoterInline(admin.TabularInline):  # type: ignore[type-arg]
+class EventPromoterInline(NamedChoices, admin.StackedInline):  # type: ignore[type-arg]
     model = EventPromoter
     autocomplete_fields = ["promoter", "team"]
     extra = 0
 
 
 @admin.register(Event)
-class EventAdmin(ChangedFieldsAdmin):
+class EventAdmin(EventSharing, KeptWithGuests, ChangedFieldsAdmin):
+    guests_field = "event"
     form = EventForm
     list_display = ["title", "starts", "list_state", "places", "waiting", "guest_list"]
     list_filter = ["is_published", "has_waiting_list"]
@@ -100,6 +117,26 @@ class EventAdmin(ChangedFieldsAdmin):
             path("<int:pk>/guest-list.csv", export, name="guests_event_export"),
             *super().get_urls(),
         ]
+
+    def instead_of_deleting(self, row: Event) -> SafeString:
+        return format_html(
+            '{}: <a href="{}">{}</a>',
+            row,
+            reverse("admin:guests_event_cancel", args=[row.pk]),
+            gettext("cancel it instead"),
+        )
+
+    def response_add(self, request: HttpRequest, obj: Event, *args: Any) -> HttpResponse:
+        """Show the links of a new event, which are what its promoters wait for."""
+        response = super().response_add(request, obj, *args)
+        if "_save" in request.POST:
+            return HttpResponseRedirect(reverse("admin:guests_event_links", args=[obj.pk]))
+        return response
+
+    def response_change(self, request: HttpRequest, obj: Event) -> HttpResponse:
+        link = link_to("guests_event_links", gettext("Links to share"), pk=obj.pk)
+        self.message_user(request, link, messages.INFO)
+        return super().response_change(request, obj)
 
     def export_guest_list(self, request: HttpRequest, pk: int) -> StreamingHttpResponse:
         """Send the list as CSV, with phones and emails, to staff who may change guests."""

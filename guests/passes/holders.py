@@ -9,6 +9,7 @@ from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 from django.contrib.auth import SESSION_KEY
+from django.core.signing import BadSignature, Signer
 from django.utils.http import urlencode
 
 from accounts.email_links import is_signature_for, signature_for
@@ -21,6 +22,7 @@ from guests.qr.codes import pass_url
 # The query parameter of the link that has the signature.
 SIGNATURE_FIELD = "proof"
 PASSES_KEY = "held_passes"
+STAFF_SALT = "guests.link_from_staff"
 MAX_PASSES = 8  # The session is a cookie, so its size is limited.
 
 
@@ -28,6 +30,15 @@ def link_for_holder(guest: Guest) -> str:
     """Return the address of a guest's pass that opens it in any browser. Reads the account."""
     query = urlencode({SIGNATURE_FIELD: signature_for(guest.account, _purpose(guest))})
     return f"{pass_url(guest.qr_token or '')}?{query}"
+
+
+def link_from_staff(guest: Guest) -> str:
+    """Return the address of a pass for staff to hand over, as to a guest without an email.
+
+    It opens the pass in any browser, and proves nothing. Reads the account.
+    """
+    signature = Signer(salt=STAFF_SALT).signature(_staff_purpose(guest))
+    return f"{pass_url(guest.qr_token or '')}?{urlencode({SIGNATURE_FIELD: signature})}"
 
 
 def open_link(session: MutableMapping[str, Any], guest: Guest, signature: str) -> None:
@@ -38,6 +49,8 @@ def open_link(session: MutableMapping[str, Any], guest: Guest, signature: str) -
     """
     if signature and _is_signature(signature, guest):
         prove_by_link(guest.account)
+        _remember(session, signature)
+    elif signature and _is_from_staff(signature, guest):
         _remember(session, signature)
 
 
@@ -64,7 +77,22 @@ def has_link(
     signatures = [signature]
     if not session_has_ended:
         signatures += _stored_signatures(session, guest)
-    return any(_is_signature(signature, guest) for signature in signatures if signature)
+    given = [signature for signature in signatures if signature]
+    return any(_is_signature(each, guest) or _is_from_staff(each, guest) for each in given)
+
+
+def _is_from_staff(signature: str, guest: Guest) -> bool:
+    """Return whether staff handed out this link to a guest's pass."""
+    try:
+        Signer(salt=STAFF_SALT).unsign(f"{_staff_purpose(guest)}:{signature}")
+    except BadSignature:
+        return False
+    return True
+
+
+def _staff_purpose(guest: Guest) -> str:
+    """Return what a link from staff is for. It ends when the place or its account changes hands."""
+    return f"{guest.pk} {guest.qr_token} {guest.account_id} {guest.account.email}"
 
 
 def _is_signature(signature: str, guest: Guest) -> bool:

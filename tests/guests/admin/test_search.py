@@ -27,6 +27,7 @@ NOT_NAMES = {
     "proven_by", "provider_id", "qr_token", "reason", "recipient", "refusal", "slug", "state",
     "address_hash", "channel", "nonce", "phone_prefix", "replay_by", "token",
     "session_nonce", "time_zone", "to", "to_state", "venue_networks",
+    "note", "detail", "from_to",
 }  # fmt: skip
 
 
