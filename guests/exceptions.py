@@ -6,9 +6,10 @@ from django.db import IntegrityError
 class GuestError(Exception):
     """A request that is refused, with a stable `code` for the reason.
 
-    Codes: not_open_yet, closed, cancelled, list_full, refused, promoter_not_at_event,
-    phone_on_list, key_reused. For the state of a ticket also: failed, unproven, email_taken,
-    by_email, registered_elsewhere. Each surface has one place that turns codes into texts.
+    Codes: not_open_yet, closed, event_cancelled, list_full, refused, promoter_not_at_event,
+    phone_on_list, key_reused. For the state of a ticket also: cancelled, given_back,
+    moved_to_event, failed, unproven, email_taken, by_email, registered_elsewhere. Each surface has
+    one place that turns codes into texts.
     """
 
     def __init__(self, code: str) -> None:

@@ -42,6 +42,7 @@ from guests.emergency.mirror import get_mirror
 from guests.emergency.sessions import end_session_on_this_host, known_account
 from guests.exceptions import GuestError
 from guests.models import Event
+from guests.place_status import PlaceStatus
 from guests.requests.tickets import Ticket, ticket_sent_by_email
 from promo.links import PromoLink
 from promo.rendering import (
@@ -110,7 +111,7 @@ def emergency_fallback(emergency_view: View[P]) -> Callable[[View[P]], View[P]]:
 
 
 def events(request: HttpRequest) -> HttpResponse:
-    places: dict[int, str] = {}
+    places: dict[int, PlaceStatus] = {}
     account = _account(request)
     if account is not None:
         places = get_mirror().places_of(account.pk)

@@ -19,6 +19,7 @@ from django_htmx.middleware import HtmxDetails
 from accounts.forms import PhoneForm
 from accounts.phones import readable_phone
 from guests.models import Event
+from guests.place_status import PlaceStatus
 from guests.refusals import refusal_of
 from guests.requests.tickets import Ticket
 from promo.calendars import build_calendar
@@ -34,9 +35,9 @@ RESTARTED = "again"
 # Placeholders in a shared page. Each visitor's own values replace them.
 CSRF_PLACEHOLDER, PATH_PLACEHOLDER = "csrf-of-each-visitor", "address-of-each-visitor"
 
-# Rendered pages for visitors without a session, by cached link, language, list state and seconds
-# until the list opens.
-shared_pages: LocalCache[tuple[str, str, float, str, str, int], str] = LocalCache(
+# Rendered pages for visitors without a session, by cached link, language, list state, phase and
+# seconds until the list opens.
+shared_pages: LocalCache[tuple[str, str, float, str, str, str, int], str] = LocalCache(
     size=1000, seconds=lambda: settings.LINK_SECONDS
 )
 
@@ -51,7 +52,7 @@ class HtmxRequest(HttpRequest):
 
 
 def render_events(
-    request: HttpRequest, events: Iterable[Event], places: Mapping[int, str]
+    request: HttpRequest, events: Iterable[Event], places: Mapping[int, PlaceStatus]
 ) -> HttpResponse:
     """Show events: those at which the visitor has a place first, then by the state of their list.
 
@@ -64,7 +65,7 @@ def render_events(
             return -1
         return EVENT_ORDER.index(event.list_state())
 
-    events_with_places = [(event, places.get(event.pk, "")) for event in sorted(events, key=rank)]
+    events_with_places = [(event, places.get(event.pk)) for event in sorted(events, key=rank)]
     return render(request, "promo/events.html", {"events": events_with_places})
 
 
@@ -92,7 +93,7 @@ def _shared_page(link: PromoLink, list_state: Event.ListState, opens_in: int) ->
         return _render_shared_page(link, list_state, opens_in)
     # A link that is loaded again has another time, so its pages expire with it.
     link_key = (link.event.slug, link.code, link.loaded_at)
-    key = (*link_key, get_language() or "", list_state, opens_in)
+    key = (*link_key, get_language() or "", list_state, link.event.phase(), opens_in)
     page = shared_pages.get(key)
     if page is None:
         page = _render_shared_page(link, list_state, opens_in)
@@ -114,6 +115,7 @@ def _event_context(link: PromoLink, list_state: Event.ListState, opens_in: int) 
         "link": link,
         "event": link.event,
         "list_state": list_state,
+        "phase": link.event.phase(),
         "opens_in": opens_in,
         "form": form,
     }

@@ -29,6 +29,7 @@ from guests.emergency.intake import queued_ticket
 from guests.emergency.snapshots import save_event
 from guests.exceptions import GuestError
 from guests.models import Event, GuestRequest
+from guests.place_status import PlaceStatus
 from guests.refusals import refusal_text
 from guests.requests.accepting import (
     check_list_and_reserve_turn,
@@ -72,7 +73,7 @@ REFUSALS_WITH_SIGN_IN = {"closed", "list_full"}
 @emergency_fallback(emergency.events)
 def events(request: HttpRequest) -> HttpResponse:
     account = account_of(request)
-    places: dict[int, str] = {}
+    places: dict[int, PlaceStatus] = {}
     if account is not None:
         places = places_of(account)
     return render_events(request, Event.objects.listed().with_database_time(), places)

@@ -9,7 +9,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.widgets import AdminFileWidget
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import OuterRef, QuerySet
+from django.db.models import Model, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import path, reverse
@@ -27,6 +27,7 @@ from guests.exports import guest_list_lines
 from guests.models import Event, EventPromoter, Guest
 from guests.models.events import EventQuerySet
 from guests.posters import PosterField, stored_poster
+from guests.requests.event_changes import change_event
 from guests.requests.waiting_list import events_with_unfilled_places, fill_free_places
 from guests.templatetags.event_time import plain_event_time
 from snap.admin import ChangedFieldsAdmin, NamedChoices, log_changes
@@ -106,7 +107,15 @@ class EventAdmin(EventSharing, KeptWithGuests, ChangedFieldsAdmin):
         ),
         (
             _("List"),
-            {"fields": ["capacity", "has_waiting_list", "shows_places_left", "requires_proof"]},
+            {
+                "fields": [
+                    "capacity",
+                    "has_waiting_list",
+                    "waiting_list_ends_at",
+                    "shows_places_left",
+                    "requires_proof",
+                ]
+            },
         ),
         (_("Crowds"), {"fields": ["limit_per_minute", "venue_networks"]}),
     ]
@@ -185,6 +194,15 @@ class EventAdmin(EventSharing, KeptWithGuests, ChangedFieldsAdmin):
 
     def may_save_events(self, request: HttpRequest) -> bool:
         return self.has_add_permission(request) or self.has_change_permission(request)
+
+    def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
+        """Save by the service that tells the holders of places."""
+        if not change or not isinstance(obj, Event):
+            obj.save()
+            return
+        columns = {field.name for field in obj._meta.concrete_fields}
+        changed = columns.intersection(form.changed_data)
+        change_event(obj, changed, acting_user=acting_user(request))
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)

@@ -19,10 +19,9 @@ from accounts.models import User
 from guests.admin.base import acting_user
 from guests.admin.guest_forms import MoveForm, ReasonForm, ReinstateForm, refuse_form
 from guests.exceptions import GuestError
-from guests.lists.services import move_guest, reinstate_guest
+from guests.lists.services import move_guest, reinstate_guest, remove_guests
 from guests.models import Event, Guest
 from guests.refusals import staff_refusal_text
-from guests.requests.waiting_list import cancel_guests
 
 PLACED = frozenset({"on_list", "waiting"})
 
@@ -54,7 +53,7 @@ def _move(guest: Guest, data: dict[str, Any], user: User) -> Guest:
 
 
 def _remove(guest: Guest, data: dict[str, Any], user: User) -> Guest:
-    if not cancel_guests(guest.event_id, [guest.pk], acting_user=user, reason=data["reason"]):
+    if not remove_guests(guest.event_id, [guest.pk], acting_user=user, reason=data["reason"]):
         raise GuestError("not_placed")
     return guest
 

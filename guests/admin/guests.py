@@ -33,12 +33,12 @@ from guests.admin.guest_forms import (
 from guests.admin.guest_history import render_guest_history
 from guests.admin.guest_pages import GuestPages
 from guests.exceptions import GuestError
-from guests.lists.services import NewGuest, add_guest, reinstate_guest, set_promoter
+from guests.lists.services import NewGuest, add_guest, reinstate_guest, remove_guests, set_promoter
 from guests.models import Event, Guest
 from guests.passes.holders import link_from_staff
 from guests.qr.codes import image_data_uri
 from guests.refusals import staff_refusal_text
-from guests.requests.waiting_list import PLACES_BATCH, cancel_guests
+from guests.requests.waiting_list import PLACES_BATCH
 from snap.admin import ChangedFieldsAdmin, LongListAdmin, ReadOnlyAdmin
 from snap.admin_output import (
     EMPTY,
@@ -354,7 +354,7 @@ class GuestAdmin(GuestPages, LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin
         for event_id, pks in by_event.items():
             for batch in slices(pks, PLACES_BATCH):
                 batches.append(
-                    partial(cancel_guests, event_id, batch, acting_user=user, reason=reason)
+                    partial(remove_guests, event_id, batch, acting_user=user, reason=reason)
                 )
         done, is_all = run_batches(batches)
         text = ngettext("%(n)d guest cancelled.", "%(n)d guests cancelled.", done)

@@ -130,7 +130,7 @@ def find_dead_tickets(ticket_ids: Iterable[UUID]) -> dict[UUID, Ticket]:
     if not entries:
         return {}
     slugs = {entry.event_slug for entry in entries}
-    events = Event.objects.in_bulk(slugs, field_name="slug")
+    events = Event.objects.with_database_time().in_bulk(slugs, field_name="slug")
     tickets = {}
     for entry in entries:
         if event := events.get(entry.event_slug):

@@ -21,12 +21,13 @@ from accounts.models import User
 from accounts.sessions import RememberedAccount
 from guests.emergency.journal import JournalError, get_journal
 from guests.models import Event, Guest, GuestRequest
+from guests.place_status import PlaceStatus, status_of
 from guests.requests.tickets import Ticket, TicketState, build_ticket, ticket_without_guest
 
 log = logging.getLogger(__name__)
 
 # Part of the file's name. A release with other tables has another version, and so its own file.
-VERSION = 1
+VERSION = 2
 MAX_AGE = timedelta(days=1)  # A mirror whose last sync is older is not shown.
 LOCK_TIMEOUT = 2.0  # seconds to wait for another process that writes
 
@@ -35,11 +36,12 @@ SELECT
     ticket.id AS request_id, ticket.ticket_id, ticket.browser AS request_browser,
     ticket.name AS request_name, ticket.state AS request_state, ticket.refusal,
     ticket.is_second_registration, ticket.accepted_at,
-    event.id AS event_id, slug, title, venue, time_zone, starts_at, ends_at, requires_proof,
+    event.id AS event_id, slug, title, venue, address, time_zone, starts_at, ends_at,
+    requires_proof, cancelled_at, waiting_list_ends_at, sequence, moves,
     account.id AS account_id, session_hashes, is_active, email,
     account.browser AS account_browser, verified_at, created_at, ended_sessions,
     place.id AS guest_id, place.name AS guest_name, place.state AS guest_state, queue_number,
-    qr_token,
+    qr_token, placed_at, is_promoted, ending,
     (SELECT value FROM meta WHERE key = 'synced_at') AS synced_at
 FROM ticket JOIN event ON event.id = ticket.event_id JOIN account ON account.id = ticket.account_id
 LEFT JOIN place ON place.id = ticket.guest_id
@@ -102,13 +104,16 @@ class Mirror:
         """Return the ticket of the guest with this QR token."""
         return self._find("place.qr_token = ?", token)
 
-    def places_of(self, account_id: int) -> dict[int, str]:
-        """Return the account's guest states by event id, as `accepting.places_of` does."""
-        rows = self._read(
-            "SELECT event_id, state FROM place WHERE account_id = ? AND state <> 'cancelled'",
-            [account_id],
-        )
-        return {row["event_id"]: row["state"] for row in rows}
+    def places_of(self, account_id: int) -> dict[int, PlaceStatus]:
+        """Return how the account's places stand by event id, as `accepting.places_of` does."""
+        query = f"{TICKETS} WHERE ticket.account_id = ? AND place.state <> 'cancelled'"
+        places = {}
+        for row in self._read(query, [account_id]):
+            event = _build_event(row)
+            guest = _build_request(row, event, _build_account(row)).guest
+            if guest is not None:
+                places[event.pk] = status_of(guest)
+        return places
 
     def has_ended(self, remembered: RememberedAccount) -> bool:
         """Return whether a session is known to have ended.
@@ -135,7 +140,6 @@ class Mirror:
             return None
         (row,) = rows
         event = _build_event(row)
-        event.database_now = timezone.now()
         oldest = event.database_now - MAX_AGE
         if event.is_over() or datetime.fromisoformat(row["synced_at"]) < oldest:
             return None
@@ -170,16 +174,28 @@ class Mirror:
 
 
 def _build_event(row: sqlite3.Row) -> Event:
-    return Event(
+    """Return the event of a row, with this host's time."""
+    event = Event(
         pk=row["event_id"],
         slug=row["slug"],
         title=row["title"],
         venue=row["venue"],
+        address=row["address"],
         time_zone=row["time_zone"],
         starts_at=datetime.fromisoformat(row["starts_at"]),
         ends_at=datetime.fromisoformat(row["ends_at"]),
         requires_proof=bool(row["requires_proof"]),
+        cancelled_at=_parse_time(row["cancelled_at"]),
+        waiting_list_ends_at=_parse_time(row["waiting_list_ends_at"]),
+        sequence=row["sequence"],
+        moves=json.loads(row["moves"]),
     )
+    event.database_now = timezone.now()
+    return event
+
+
+def _parse_time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 def _build_account(row: sqlite3.Row) -> User:
@@ -192,8 +208,7 @@ def _build_account(row: sqlite3.Row) -> User:
         ended_sessions=json.loads(row["ended_sessions"]),
     )
     account.ended_sessions += _signed_out_here(account.pk)
-    if row["verified_at"]:
-        account.verified_at = datetime.fromisoformat(row["verified_at"])
+    account.verified_at = _parse_time(row["verified_at"])
     return account
 
 
@@ -209,7 +224,11 @@ def _build_request(row: sqlite3.Row, event: Event, account: User) -> GuestReques
             state=row["guest_state"],
             queue_number=row["queue_number"],
             qr_token=row["qr_token"],
+            state_since=datetime.fromisoformat(row["placed_at"]),
+            is_promoted=bool(row["is_promoted"]),
+            ending=row["ending"],
         )
+        guest.database_now = event.database_now
     return GuestRequest(
         pk=row["request_id"],
         ticket_id=UUID(row["ticket_id"]),

@@ -33,8 +33,9 @@ TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS event (
     id INTEGER PRIMARY KEY, slug TEXT NOT NULL, title TEXT NOT NULL, venue TEXT NOT NULL,
-    time_zone TEXT NOT NULL, starts_at TEXT NOT NULL, ends_at TEXT NOT NULL,
-    requires_proof INTEGER NOT NULL
+    address TEXT NOT NULL, time_zone TEXT NOT NULL, requires_proof INTEGER NOT NULL,
+    sequence INTEGER NOT NULL, moves TEXT NOT NULL, starts_at TEXT NOT NULL, ends_at TEXT NOT NULL,
+    cancelled_at TEXT, waiting_list_ends_at TEXT
 );
 CREATE TABLE IF NOT EXISTS account (
     id INTEGER PRIMARY KEY, session_hashes TEXT NOT NULL, is_active INTEGER NOT NULL,
@@ -43,7 +44,8 @@ CREATE TABLE IF NOT EXISTS account (
 );
 CREATE TABLE IF NOT EXISTS place (
     id INTEGER PRIMARY KEY, event_id INTEGER NOT NULL, account_id INTEGER NOT NULL,
-    name TEXT NOT NULL, state TEXT NOT NULL, queue_number INTEGER NOT NULL, qr_token TEXT
+    name TEXT NOT NULL, state TEXT NOT NULL, queue_number INTEGER NOT NULL, qr_token TEXT,
+    is_promoted INTEGER NOT NULL, ending TEXT NOT NULL, placed_at TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS place_by_account ON place (account_id);
 CREATE INDEX IF NOT EXISTS place_by_token ON place (qr_token);
@@ -62,7 +64,9 @@ DATABASE_SNAPSHOT = """
 SELECT pg_snapshot_xmin(seen)::text::bigint, seen::text, now() FROM pg_current_snapshot() AS seen
 """
 EVENTS = """
-SELECT id, slug, title, venue, time_zone, starts_at, ends_at, requires_proof FROM (
+SELECT id, slug, title, venue, address, time_zone, requires_proof, sequence, moves::text,
+    starts_at, ends_at, cancelled_at, waiting_list_ends_at
+FROM (
     SELECT *, sum(places_taken) OVER (ORDER BY starts_at, id) AS places FROM guests_event
     WHERE ends_at > now()
 ) AS ahead
@@ -72,7 +76,9 @@ WHERE places - places_taken < %s
 # before it (`horizon`), or all rows without a horizon. `age` compares transaction ids, which wrap
 # around.
 PLACES = """
-SELECT id, event_id, account_id, name, state, queue_number, qr_token FROM guests_guest
+SELECT id, event_id, account_id, name, state, queue_number, qr_token, is_promoted, ending,
+    coalesce(state_since, created_at)
+FROM guests_guest
 WHERE event_id = ANY(%(events)s) AND id > %(after)s
 AND (%(horizon)s::text IS NULL OR age(xmin) <= age(%(horizon)s::text::xid))
 ORDER BY id LIMIT %(limit)s
@@ -197,7 +203,9 @@ def _copy_rows(
     """Copy the rows of events that changed since a horizon, or all. Return how many."""
     rows = 0
     for places in _read_batches(PLACES, event_ids, horizon, rows_per_query):
-        mirror.executemany("INSERT OR REPLACE INTO place VALUES (?,?,?,?,?,?,?)", places)
+        mirror.executemany(
+            "INSERT OR REPLACE INTO place VALUES (?,?,?,?,?,?,?,?,?,?)", map(_times_as_text, places)
+        )
         rows += len(places)
     for tickets in _read_batches(TICKETS, event_ids, horizon, rows_per_query):
         mirror.executemany(
@@ -234,12 +242,17 @@ def _read_batches(
 
 def _replace_events(mirror: sqlite3.Connection, events: list[Any]) -> None:
     mirror.execute("DELETE FROM event")
-    mirror.executemany("INSERT INTO event VALUES (?,?,?,?,?,?,?,?)", map(_event_row, events))
+    mirror.executemany(
+        "INSERT INTO event VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", map(_times_as_text, events)
+    )
 
 
-def _event_row(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    *columns, starts_at, ends_at, requires_proof = row
-    return (*columns, starts_at.isoformat(), ends_at.isoformat(), requires_proof)
+def _times_as_text(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a row with its times in ISO 8601."""
+    columns = []
+    for value in row:
+        columns.append(value.isoformat() if isinstance(value, datetime) else value)
+    return tuple(columns)
 
 
 def _ticket_row(row: tuple[Any, ...]) -> tuple[Any, ...]:

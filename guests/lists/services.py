@@ -5,6 +5,7 @@ history names the staff member, and one StaffAction says what was done.
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -22,6 +23,7 @@ from guests.requests.waiting_list import (
     PLACES_BATCH,
     cancel_locked,
     fill_free_places,
+    fill_pool_for_waiting,
     give_places_to_waiting,
 )
 
@@ -121,11 +123,33 @@ def move_guest(
         here, there = events[guest.event_id], events[to_event.pk]
         new = _with_promoter_at(there, _as_new(guest))
         moved = _give_place(there, account, new, may_wait=may_wait)
-        cancel_locked(here, [guest.pk], acting_user=acting_user)
+        cancel_locked(
+            here,
+            [guest.pk],
+            acting_user=acting_user,
+            ending=Guest.Ending.MOVED,
+            moved_to=there,
+        )
         _record(guest, StaffAction.Kind.MOVED_AWAY, acting_user, f"{there.title} {reason}".strip())
         _record(moved, StaffAction.Kind.MOVED_HERE, acting_user, f"{here.title} {reason}".strip())
     log.info("guest_moved", extra={"guest_id": guest.pk, "to_guest_id": moved.pk})
     return moved
+
+
+def remove_guests(
+    event_id: int, guest_ids: Sequence[int], *, acting_user: User, reason: str = ""
+) -> int:
+    """Take at most PLACES_BATCH guests off an event's list, as `cancel_guests` does.
+
+    Return how many had a place. `reason` is kept for staff. Not for use inside a transaction.
+    """
+    fill_pool_for_waiting(event_id, len(guest_ids))
+    with acting_as(acting_user):
+        event = Event.objects.locked(event_id).get()
+        guests = cancel_locked(event, guest_ids, acting_user=acting_user)
+        for guest in guests:
+            _record(guest, StaffAction.Kind.REMOVED, acting_user, reason)
+    return len(guests)
 
 
 def set_promoter(
@@ -226,7 +250,7 @@ def _give_place(event: Event, account: User, new: NewGuest, *, may_wait: bool) -
         raise GuestError("places_promised")
     if event.places_left == 0 and not may_wait:
         raise GuestError("no_room")
-    if event.is_full_without_waiting_list:
+    if event.is_full_without_waiting_list():
         raise GuestError("no_waiting_list")
     request = _pending_request(event, account, new)
     end_requests(event, [request.pk])

@@ -1,8 +1,8 @@
 """The models of guest lists."""
 
-from guests.models.events import Event
-from guests.models.guests import Guest
-from guests.models.history import StaffAction, StateChange
+from guests.models.events import Appointment, Event
+from guests.models.guests import Guest, RevokedQr
+from guests.models.history import EventChange, StaffAction, StateChange
 from guests.models.pool import PooledQr
 from guests.models.promoters import EventPromoter, Promoter, Team, TeamMember
 from guests.models.requests import (
@@ -17,13 +17,16 @@ from guests.models.validators import code_validator, validate_networks, validate
 __all__ = [
     "ONE_PENDING_REQUEST",
     "ONE_REQUEST_PER_KEY",
+    "Appointment",
     "DeadEntry",
     "Event",
+    "EventChange",
     "EventPromoter",
     "Guest",
     "GuestRequest",
     "PooledQr",
     "Promoter",
+    "RevokedQr",
     "StaffAction",
     "StateChange",
     "Team",

@@ -27,6 +27,10 @@ class ReadAtDatabaseTime(models.Model):
         abstract = True
 
     @property
+    def has_database_time(self) -> bool:
+        return self._database_now is not None
+
+    @property
     def database_now(self) -> datetime:
         """The database's time of the read, which `with_database_time` adds to a query.
 

@@ -1,5 +1,6 @@
 """Events, and the state of their lists."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 from zoneinfo import ZoneInfo
@@ -13,6 +14,30 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import User
 from guests.models.clock import DatabaseTimeQuerySet, ReadAtDatabaseTime
 from guests.models.validators import code_validator, validate_networks, validate_time_zone
+
+
+@dataclass(frozen=True)
+class Appointment:
+    """When and where an event takes place. `starts_at` is in the time zone of the event."""
+
+    starts_at: datetime
+    venue: str
+    address: str
+
+    @classmethod
+    def from_json(cls, values: dict[str, str]) -> Self:
+        """Return the appointment in an element of `Event.moves`."""
+        zone = ZoneInfo(values["time_zone"])
+        starts_at = datetime.fromisoformat(values["starts_at"]).astimezone(zone)
+        return cls(starts_at, values["venue"], values["address"])
+
+    def to_json(self) -> dict[str, str]:
+        return {
+            "starts_at": self.starts_at.isoformat(),
+            "time_zone": str(self.starts_at.tzinfo),
+            "venue": self.venue,
+            "address": self.address,
+        }
 
 
 class EventQuerySet(DatabaseTimeQuerySet["Event"]):
@@ -46,6 +71,14 @@ class Event(ReadAtDatabaseTime):
         CLOSED = "closed", _("closed")
         CANCELLED = "cancelled", _("cancelled")
 
+    class Phase(models.TextChoices):
+        """How far an event is."""
+
+        UPCOMING = "upcoming", _("upcoming")
+        BEGUN = "begun", _("begun")
+        OVER = "over", _("over")
+        CANCELLED = "cancelled", _("cancelled")
+
     slug = models.CharField(_("address"), max_length=60, unique=True, validators=[code_validator])
     title = models.CharField(_("title"), max_length=120)
     description = models.TextField(_("description"), max_length=2000, blank=True)
@@ -66,6 +99,14 @@ class Event(ReadAtDatabaseTime):
     capacity = models.PositiveIntegerField(_("capacity"))
     places_taken = models.PositiveIntegerField(_("places taken"), default=0, editable=False)
     has_waiting_list = models.BooleanField(_("waiting list"), default=True)
+    waiting_list_ends_at = models.DateTimeField(
+        _("waiting list ends at"),
+        null=True,
+        blank=True,
+        help_text=_(
+            "After this nobody gets a place from the waiting list. Empty: when the event ends."
+        ),
+    )
     shows_places_left = models.BooleanField(_("shows places left"), default=False)
     requires_proof = models.BooleanField(
         _("proof before QR"),
@@ -75,6 +116,12 @@ class Event(ReadAtDatabaseTime):
     )
     is_published = models.BooleanField(_("published"), default=False)
     cancelled_at = models.DateTimeField(_("cancelled at"), null=True, blank=True)
+    # Database triggers (migration 0008) write these three. `sequence` counts the changes that a
+    # calendar file shows, and `changed_at` is the time of the last. `moves` has an element for each
+    # change of time or place, oldest first: what held before, and in `at` until when.
+    sequence = models.PositiveIntegerField(default=0, db_default=0, editable=False)
+    changed_at = models.DateTimeField(null=True, editable=False)
+    moves = models.JSONField(default=list, db_default=[], editable=False)
     limit_per_minute = models.PositiveIntegerField(
         _("requests a minute"),
         null=True,
@@ -139,9 +186,40 @@ class Event(ReadAtDatabaseTime):
         return max(0, self.capacity - self.places_taken)
 
     @property
-    def is_full_without_waiting_list(self) -> bool:
-        """Whether a request for a new place is refused with `list_full`."""
-        return self.places_left == 0 and not self.has_waiting_list
+    def appointment(self) -> Appointment:
+        return Appointment(self.local_start, self.venue, self.address)
+
+    def moved_since(self, time: datetime) -> Appointment | None:
+        """Return when and where the event was at a time, None if that has not changed since."""
+        for move in self.moves:
+            if datetime.fromisoformat(move["at"]) > time:
+                known = Appointment.from_json(move)
+                return None if known == self.appointment else known
+        return None
+
+    def phase(self, now: datetime | None = None) -> Phase:
+        """Return how far the event is at a time, by default the database's."""
+        now = now or self.database_now
+        if self.cancelled_at:
+            return self.Phase.CANCELLED
+        if now >= self.ends_at:
+            return self.Phase.OVER
+        if now >= self.starts_at:
+            return self.Phase.BEGUN
+        return self.Phase.UPCOMING
+
+    def waiting_list_has_ended(self, now: datetime | None = None) -> bool:
+        """Return whether guests get no more places from the waiting list, by time."""
+        now = now or self.database_now
+        return now >= min(self.waiting_list_ends_at or self.ends_at, self.ends_at)
+
+    def takes_waiting(self, now: datetime | None = None) -> bool:
+        """Return whether a full list takes requests for its waiting list."""
+        return self.has_waiting_list and not self.waiting_list_has_ended(now)
+
+    def is_full_without_waiting_list(self, now: datetime | None = None) -> bool:
+        """Return whether a request for a new place is refused with `list_full`."""
+        return self.places_left == 0 and not self.takes_waiting(now)
 
     def list_state(self, now: datetime | None = None) -> ListState:
         """Return the list's state at a time, by default the database's.

@@ -1,5 +1,6 @@
 """Guests: places on lists and on waiting lists."""
 
+from datetime import datetime
 from typing import Any, Self
 
 from django.conf import settings
@@ -8,12 +9,28 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from guests.models.clock import DatabaseTimeQuerySet, ReadAtDatabaseTime
 from guests.models.events import Event
 from guests.models.promoters import Promoter, Team
 from snap.search import Folded
 
 
-class GuestQuerySet(models.QuerySet["Guest"]):
+class GuestQuerySet(DatabaseTimeQuerySet["Guest"]):
+    def with_place_details(self) -> Self:
+        """Load what `place_status.status_of` reads, with the database's time."""
+        return self.with_database_time().select_related("event", "account")
+
+    def with_token(self, token: str) -> "Guest | None":
+        """Return the guest whose QR code has this token, or had it before.
+
+        One query, two when the token was revoked.
+        """
+        guest = self.filter(qr_token=token).first()
+        if guest is None:
+            revoked = RevokedQr.objects.filter(token=token).values("guest")
+            guest = self.filter(pk__in=revoked).first()
+        return guest
+
     def on_lists_of(self, account: Any) -> Self:
         """Keep the places that an account has on lists, without waiting lists."""
         return self.filter(account=account, state=Guest.State.ON_LIST)
@@ -23,13 +40,20 @@ class GuestQuerySet(models.QuerySet["Guest"]):
         return self.filter(event__ends_at__gt=Now()).exclude(state=Guest.State.CANCELLED)
 
 
-class Guest(models.Model):
+class Guest(ReadAtDatabaseTime):
     """A place on one event's list, or on its waiting list."""
 
     class State(models.TextChoices):
         ON_LIST = "on_list", _("on the list")
         WAITING = "waiting", _("waiting list")
         CANCELLED = "cancelled", _("cancelled")
+
+    class Ending(models.TextChoices):
+        """Why a guest is cancelled."""
+
+        REMOVED = "removed", _("taken off the list")
+        GIVEN_BACK = "given_back", _("given back")
+        MOVED = "moved", _("moved to another event")
 
     event = models.ForeignKey(Event, on_delete=models.PROTECT, verbose_name=_("event"))
     account = models.ForeignKey(
@@ -58,6 +82,31 @@ class Guest(models.Model):
     # How many times this guest has been given a place. Each time one QR email is sent.
     listings = models.PositiveSmallIntegerField(default=0, editable=False)
     qr_token = models.CharField(max_length=32, null=True, unique=True, editable=False)
+    # A database trigger (migration 0008) writes these two with each change of the state, and
+    # clears the next two when the guest is no longer cancelled. `state_since` is null before the
+    # first change.
+    state_since = models.DateTimeField(null=True, editable=False)
+    is_promoted = models.BooleanField(default=False, db_default=False, editable=False)
+    ending = models.CharField(
+        _("reason"),
+        max_length=12,
+        choices=Ending,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+    )
+    # The event at which a guest who was moved has a place.
+    moved_to = models.ForeignKey(
+        Event,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        editable=False,
+        db_constraint=False,
+        db_index=False,
+    )
     checked_in_at = models.DateTimeField(_("checked in at"), null=True, blank=True)
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
 
@@ -109,11 +158,10 @@ class Guest(models.Model):
         """Return whether the QR code waits for a proof. Reads the event and the account."""
         return self.event.withholds_qr_from(self.account)
 
-    def has_waited(self) -> bool:
-        """Return whether the guest got this place from the waiting list. One query."""
-        return self.statechange_set.filter(
-            from_state=self.State.WAITING, to_state=self.State.ON_LIST
-        ).exists()
+    @property
+    def placed_at(self) -> datetime:
+        """The time since which the guest has the place, or is on the waiting list."""
+        return self.state_since or self.created_at
 
     def position(self) -> int:
         """Return the position on the waiting list, from 1. One query."""
@@ -121,3 +169,21 @@ class Guest(models.Model):
             event_id=self.event_id, state=self.State.WAITING, queue_number__lt=self.queue_number
         )
         return ahead.count() + 1
+
+
+class RevokedQr(models.Model):
+    """A QR token that a guest had before. A database trigger (migration 0008) writes it.
+
+    The link in an email that has it still tells its holder how the place stands.
+    """
+
+    token = models.CharField(max_length=32, unique=True)
+    guest = models.ForeignKey(Guest, on_delete=models.CASCADE)
+    revoked_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        verbose_name = _("revoked QR code")
+        verbose_name_plural = _("revoked QR codes")
+
+    def __str__(self) -> str:
+        return f"{self.guest_id}"

@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from guests.models.events import Event
 from guests.models.guests import Guest
 from guests.models.requests import GuestRequest
 
@@ -71,3 +72,32 @@ class StaffAction(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.detail}".strip()
+
+
+class EventChange(models.Model):
+    """One change of a field of an event, as texts.
+
+    A database trigger (migration 0008) writes these rows, so every change is recorded. They stay
+    when the event is deleted.
+    """
+
+    at = models.DateTimeField(_("when"), db_default=Now())
+    event = models.ForeignKey(
+        Event, on_delete=models.DO_NOTHING, db_constraint=False, verbose_name=_("event")
+    )
+    field = models.CharField(_("field"), max_length=40)
+    from_value = models.TextField(_("from"), blank=True)
+    to_value = models.TextField(_("to"), blank=True)
+    # As in StateChange.
+    actor = models.CharField(_("who"), max_length=60)
+
+    class Meta:
+        verbose_name = _("change of an event")
+        verbose_name_plural = _("changes of events")
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.from_value or '–'} → {self.to_value or '–'}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        raise TypeError("The history is written by the database.")

@@ -1,5 +1,6 @@
 """Requests for a place on a list, and journal entries that failed."""
 
+from datetime import datetime
 from typing import Self
 from uuid import UUID, uuid4
 
@@ -186,6 +187,13 @@ class GuestRequest(ReadAtDatabaseTime):
         others = GuestRequest.objects.filter(event=self.event_id, account=self.account_id)
         placed = others.filter(guest__isnull=False).exclude(guest__state=Guest.State.CANCELLED)
         return placed.exclude(pk=self.pk).exists()
+
+    @property
+    def known_now(self) -> datetime:
+        """The database's time of the read, of this row or of its event."""
+        if self.has_database_time:
+            return self.database_now
+        return self.event.database_now
 
     @property
     def is_in_line(self) -> bool:

@@ -28,8 +28,9 @@ MAX_PASSES = 8  # The session is a cookie, so its size is limited.
 
 def link_for_holder(guest: Guest) -> str:
     """Return the address of a guest's pass that opens it in any browser. Reads the account."""
-    query = urlencode({SIGNATURE_FIELD: signature_for(guest.account, _purpose(guest))})
-    return f"{pass_url(guest.qr_token or '')}?{query}"
+    token = guest.qr_token or ""
+    query = urlencode({SIGNATURE_FIELD: signature_for(guest.account, _purpose(guest, token))})
+    return f"{pass_url(token)}?{query}"
 
 
 def link_from_staff(guest: Guest) -> str:
@@ -37,37 +38,46 @@ def link_from_staff(guest: Guest) -> str:
 
     It opens the pass in any browser, and proves nothing. Reads the account.
     """
-    signature = Signer(salt=STAFF_SALT).signature(_staff_purpose(guest))
-    return f"{pass_url(guest.qr_token or '')}?{urlencode({SIGNATURE_FIELD: signature})}"
+    token = guest.qr_token or ""
+    signature = Signer(salt=STAFF_SALT).signature(_staff_purpose(guest, token))
+    return f"{pass_url(token)}?{urlencode({SIGNATURE_FIELD: signature})}"
 
 
-def open_link(session: MutableMapping[str, Any], guest: Guest, signature: str) -> None:
+def open_link(
+    session: MutableMapping[str, Any], guest: Guest, signature: str, *, token: str
+) -> None:
     """Prove the email of the guest's account, and remember this browser as a holder of the pass.
 
-    Call it when a person opens the link from the email. It ignores a signature that is not of this
-    pass. Reads the account.
+    Call it when a person opens the link from the email. `token` is the one in the link, which may
+    be revoked. It ignores a signature that is not of this pass. Reads the account.
     """
-    if signature and _is_signature(signature, guest):
+    if signature and _is_signature(signature, guest, token):
         prove_by_link(guest.account)
         _remember(session, signature)
-    elif signature and _is_from_staff(signature, guest):
+    elif signature and _is_from_staff(signature, guest, token):
         _remember(session, signature)
 
 
 def is_holder(
-    session: Mapping[str, Any], guest: Guest, account: User | None, signature: str
+    session: Mapping[str, Any], guest: Guest, account: User | None, signature: str, *, token: str
 ) -> bool:
     """Return whether a visitor may see a guest's pass. Reads the guest's account.
 
-    `account` is the one that is signed in. `signature` is that of the link, "" without one.
+    `account` is the one that is signed in. `signature` is that of the link, "" without one. `token`
+    is the one in the link, which may be revoked.
     """
     if account is not None and account.pk == guest.account_id:
         return True
-    return has_link(session, guest, signature)
+    return has_link(session, guest, signature, token=token)
 
 
 def has_link(
-    session: Mapping[str, Any], guest: Guest, signature: str, *, session_has_ended: bool = False
+    session: Mapping[str, Any],
+    guest: Guest,
+    signature: str,
+    *,
+    token: str,
+    session_has_ended: bool = False,
 ) -> bool:
     """Return whether a visitor opens the link from the email, or opened it in this browser before.
 
@@ -78,25 +88,27 @@ def has_link(
     if not session_has_ended:
         signatures += _stored_signatures(session, guest)
     given = [signature for signature in signatures if signature]
-    return any(_is_signature(each, guest) or _is_from_staff(each, guest) for each in given)
+    return any(
+        _is_signature(each, guest, token) or _is_from_staff(each, guest, token) for each in given
+    )
 
 
-def _is_from_staff(signature: str, guest: Guest) -> bool:
+def _is_from_staff(signature: str, guest: Guest, token: str) -> bool:
     """Return whether staff handed out this link to a guest's pass."""
     try:
-        Signer(salt=STAFF_SALT).unsign(f"{_staff_purpose(guest)}:{signature}")
+        Signer(salt=STAFF_SALT).unsign(f"{_staff_purpose(guest, token)}:{signature}")
     except BadSignature:
         return False
     return True
 
 
-def _staff_purpose(guest: Guest) -> str:
+def _staff_purpose(guest: Guest, token: str) -> str:
     """Return what a link from staff is for. It ends when the place or its account changes hands."""
-    return f"{guest.pk} {guest.qr_token} {guest.account_id} {guest.account.email}"
+    return f"{guest.pk} {token} {guest.account_id} {guest.account.email}"
 
 
-def _is_signature(signature: str, guest: Guest) -> bool:
-    return is_signature_for(signature, guest.account, _purpose(guest))
+def _is_signature(signature: str, guest: Guest, token: str) -> bool:
+    return is_signature_for(signature, guest.account, _purpose(guest, token))
 
 
 def _stored_signatures(session: Mapping[str, Any], guest: Guest) -> list[str]:
@@ -124,5 +136,5 @@ def _remember(session: MutableMapping[str, Any], signature: str) -> None:
         session[PASSES_KEY] = [*others, new][-MAX_PASSES:]
 
 
-def _purpose(guest: Guest) -> str:
-    return f"pass:{guest.pk}:{guest.qr_token}"
+def _purpose(guest: Guest, token: str) -> str:
+    return f"pass:{guest.pk}:{token}"

@@ -1,6 +1,8 @@
 """A guest's pass, and images of QR codes and posters for sites without a CDN."""
 
 import mimetypes
+from datetime import datetime
+from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
 from django.core.files.storage import default_storage
@@ -16,6 +18,7 @@ from guests.emergency.mirror import get_mirror
 from guests.emergency.sessions import known_account
 from guests.models import Event, Guest
 from guests.passes.holders import SIGNATURE_FIELD, has_link, is_holder, open_link
+from guests.place_status import PlaceStatus, status_of
 from guests.qr.codes import image_name, image_url, store_image
 from snap.limits.policy import PAGES, limited, unlimited
 from snap.pages import page_path
@@ -32,7 +35,7 @@ IMAGES_ARE_CHEAP = (
 @never_cache
 @require_safe
 def guest_pass(request: HttpRequest, token: str) -> HttpResponse:
-    """Show a pass to its holder. Other visitors see that it is valid, and a link to sign in."""
+    """Show a pass to its holder. Others see whether it opens the door, and a link to sign in."""
     try:
         with guarded_database():
             return _render_pass(request, token)
@@ -43,25 +46,23 @@ def guest_pass(request: HttpRequest, token: str) -> HttpResponse:
 
 
 def _render_pass(request: HttpRequest, token: str) -> HttpResponse:
-    guest = Guest.objects.filter(qr_token=token).select_related("event", "account").first()
+    guest = Guest.objects.with_place_details().with_token(token)
     if guest is None:
         raise Http404("no such pass")
     # First, since opening the link from the email can be the proof that a withheld pass needs.
-    may_see = _may_see(request, guest)
-    if guest.is_withheld:
-        raise Http404("no such pass")
+    may_see = _may_see(request, guest, token)
+    status = status_of(guest, token=token)
     if not may_see:
-        return _render_for_stranger(request, guest.event)
-    context = {"guest": guest, "event": guest.event, "qr_code_url": image_url(token)}
-    return render(request, "guests/pass.html", context)
+        return _render_for_stranger(request, guest.event, status)
+    return _render_for_holder(request, guest, status)
 
 
-def _may_see(request: HttpRequest, guest: Guest) -> bool:
+def _may_see(request: HttpRequest, guest: Guest, token: str) -> bool:
     account = account_of(request)  # It also empties a session that has ended.
     signature = _signature_in(request)
     if is_link_opened(request):
-        open_link(request.session, guest, signature)
-    return is_holder(request.session, guest, account, signature)
+        open_link(request.session, guest, signature, token=token)
+    return is_holder(request.session, guest, account, signature, token=token)
 
 
 def _signature_in(request: HttpRequest) -> str:
@@ -76,26 +77,41 @@ def _render_mirrored_pass(request: HttpRequest, token: str) -> HttpResponse | No
     known = get_mirror().find_pass(token)
     if known is None or known.guest is None:
         return None
-    if known.guest.is_withheld:
-        raise Http404("no such pass")
     session = request.session
     has_ended = account is None and remembered_account(session) is not None
-    holds = has_link(session, known.guest, _signature_in(request), session_has_ended=has_ended)
+    holds = has_link(
+        session, known.guest, _signature_in(request), token=token, session_has_ended=has_ended
+    )
+    status = status_of(known.guest, token=token)
     if not known.belongs_to(account) and not holds:
-        return _render_for_stranger(request, known.guest.event)
-    context = {
-        "guest": known.guest,
-        "event": known.guest.event,
-        "qr_code_url": image_url(token),
-        "as_of": known.to_ticket().local_as_of,
+        return _render_for_stranger(request, known.guest.event, status)
+    return _render_for_holder(request, known.guest, status, as_of=known.to_ticket().local_as_of)
+
+
+def _render_for_holder(
+    request: HttpRequest, guest: Guest, status: PlaceStatus, *, as_of: datetime | None = None
+) -> HttpResponse:
+    """Show how the place stands, with the QR code where it opens the door."""
+    context: dict[str, Any] = {
+        "guest": guest,
+        "event": guest.event,
+        "status": status,
+        "as_of": as_of,
     }
+    if status.shows_code and guest.qr_token:
+        context["qr_code_url"] = image_url(guest.qr_token)
     return render(request, "guests/pass.html", context)
 
 
-def _render_for_stranger(request: HttpRequest, event: Event) -> HttpResponse:
-    """Show that a pass is valid, nothing of its guest, and a link to sign in."""
-    sign_in_url = page_path("sign_in", event.slug, "")
-    return render(request, "guests/pass_of_another.html", {"sign_in_url": sign_in_url})
+def _render_for_stranger(request: HttpRequest, event: Event, status: PlaceStatus) -> HttpResponse:
+    """Show whether a pass opens the door, nothing of its guest, and a link to sign in."""
+    context = {
+        "sign_in_url": page_path("sign_in", event.slug, ""),
+        "is_valid": status.shows_code,
+        "is_cancelled": status.phase is Event.Phase.CANCELLED,
+        "is_over": status.phase is Event.Phase.OVER,
+    }
+    return render(request, "guests/pass_of_another.html", context)
 
 
 @unlimited(IMAGES_ARE_CHEAP)

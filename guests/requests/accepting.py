@@ -12,6 +12,7 @@ from accounts.services import is_blocked
 from accounts.suspicious import note_suspicious
 from guests.exceptions import GuestError
 from guests.models import Event, EventPromoter, Guest, GuestRequest, Promoter, Team
+from guests.place_status import PlaceStatus, status_of
 from guests.requests.attribution import choose_promoter
 from guests.requests.line import reserve_turn
 from snap.resilience.wakeup import WakeUp
@@ -54,10 +55,10 @@ def latest_request(event: Event, account: User) -> GuestRequest | None:
     return theirs.with_ticket_details().order_by("-pk").first()
 
 
-def places_of(account: User) -> dict[int, str]:
-    """Return an account's guest states by event id, for events that are not over. One query."""
-    places = Guest.objects.upcoming().filter(account=account)
-    return dict(places.values_list("event", "state"))
+def places_of(account: User) -> dict[int, PlaceStatus]:
+    """Return how an account's places stand by event id, for events that are not over. One query."""
+    places = Guest.objects.upcoming().filter(account=account).with_place_details()
+    return {place.event_id: status_of(place) for place in places}
 
 
 def request_place(
@@ -79,8 +80,8 @@ def request_place(
     it has no earlier request and its phone is not blocked. The request is due in `due_in` seconds,
     or by default when its turn comes (`reserve_turn`).
 
-    Raises GuestError: `not_open_yet`, `closed`, `cancelled`, `list_full` (without a waiting list),
-    `refused` (a blocked phone or an inactive account), or `key_reused` (the key was used for
+    Raises GuestError: `not_open_yet`, `closed`, `event_cancelled`, `list_full` (without a waiting
+    list), `refused` (a blocked phone or an inactive account), or `key_reused` (the key was used for
     another event). Five statements, two of them in a transaction of their own, or one for a new
     account. Inside a transaction the request is accepted when that commits.
     """
@@ -178,10 +179,12 @@ def _is_pending_or_placed(request: GuestRequest) -> bool:
 def check_list_takes_requests(event: Event, at: datetime | None = None) -> None:
     """Raise GuestError if the list takes no requests at that time, by default now.
 
-    Codes: `not_open_yet`, `closed`, `cancelled`, or `list_full` without a waiting list.
+    Codes: `not_open_yet`, `closed`, `event_cancelled`, or `list_full` without a waiting list.
     """
     state = event.list_state(at)
+    if state == Event.ListState.CANCELLED:
+        raise GuestError("event_cancelled")
     if state not in {Event.ListState.OPEN, Event.ListState.FULL}:
         raise GuestError(state)
-    if event.is_full_without_waiting_list:
+    if event.is_full_without_waiting_list(at):
         raise GuestError("list_full")

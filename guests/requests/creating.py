@@ -20,12 +20,12 @@ from prometheus_client import Counter, Histogram
 from guests.models import Event, Guest, GuestRequest
 from guests.qr.codes import fill_pool, take_from_pool
 from guests.requests.columns import columns_of
+from guests.requests.pushes import push_tickets
 from guests.requests.tickets import build_ticket
 from guests.requests.waiting_list import (
     fill_free_places,
     give_places_to_waiting,
     notify_guests,
-    push_tickets,
 )
 from snap.observability.logs import describe_error
 
@@ -219,10 +219,10 @@ def _decide(
 def _refusal_of(event: Event, *, is_phone_taken: bool) -> str:
     """Return the GuestError code with which a request for a new place ends, "" for none."""
     if event.cancelled_at:
-        return "cancelled"
+        return "event_cancelled"
     if is_phone_taken:
         return "phone_on_list"
-    if event.is_full_without_waiting_list:
+    if event.is_full_without_waiting_list():
         return "list_full"
     return ""
 
@@ -259,6 +259,7 @@ def _new_guest(request: GuestRequest, token: str | None) -> Guest:
         team_id=request.team_id,
         state=Guest.State.WAITING,
         queue_number=request.pk,
+        created_at=request.event.database_now,
     )
     if token:
         guest.state = Guest.State.ON_LIST

@@ -1,13 +1,22 @@
 """Tickets: the state of a request in one shape for pages, JSON, pushes and polling."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from math import ceil
 from typing import Any, Self
 from zoneinfo import ZoneInfo
 
-from guests.models import Event, Guest, GuestRequest
+from guests.models import Appointment, Event, Guest, GuestRequest
+from guests.place_status import (
+    OPENING_CODES,
+    PLACE_TEXTS,
+    PlaceCode,
+    PlaceStatus,
+    PlaceText,
+    place_status,
+)
 from guests.qr.codes import image_url, pass_url
 from snap.local_cache import LocalCache
 
@@ -15,6 +24,19 @@ REQUESTS_PER_SECOND = 100  # a cautious rate of one worker, for estimates
 MAX_WAITED_SECONDS = 60  # the most by which the time waited raises an estimate
 PENDING_COUNT_SECONDS = 1.0  # a process counts an event's pending requests once in this time
 SAME_OUTAGE = timedelta(days=1)
+# Fields of a ticket that an older release cannot read in a push. They are sent beside the others,
+# where it ignores them. A new field belongs here. So does the refusal of a cancelled place.
+FIELDS_BESIDE = (
+    "registered_at",
+    "as_of",
+    "address",
+    "event_state",
+    "sequence",
+    "place",
+    "moved_from",
+    "moved_to_slug",
+    "moved_to_title",
+)
 
 # Counts of pending requests, by event id.
 _pending: LocalCache[int, int] = LocalCache(size=1000, seconds=lambda: PENDING_COUNT_SECONDS)
@@ -32,7 +54,7 @@ class TicketState(StrEnum):
     UNPROVEN = "unproven"  # The guest is on the list, and the QR code waits for a proof.
     WAITLISTED = "waitlisted"  # The guest is on the waiting list.
     REFUSED = "refused"  # The ticket's `refusal` has the GuestError code.
-    CANCELLED = "cancelled"  # The guest was cancelled.
+    CANCELLED = "cancelled"  # The place ended. The ticket's `refusal` can say why.
     FAILED = "failed"  # All attempts failed, and staff look after it.
     # The result went to the account's email, since this browser cannot prove the account.
     BY_EMAIL = "by_email"
@@ -42,10 +64,31 @@ class TicketState(StrEnum):
 
 
 UNFINISHED_STATES = frozenset({TicketState.PROCESSING, TicketState.QUEUED, TicketState.FAILED})
-STATE_OF_GUEST = {
-    Guest.State.ON_LIST.value: TicketState.CREATED,
-    Guest.State.WAITING.value: TicketState.WAITLISTED,
-    Guest.State.CANCELLED.value: TicketState.CANCELLED,
+# The state of a ticket and its refusal, for the codes of a place other than those on the list.
+ENDED_PLACES = {
+    PlaceCode.WAITING: (TicketState.WAITLISTED, ""),
+    PlaceCode.WAITING_ENDED: (TicketState.WAITLISTED, ""),
+    PlaceCode.EVENT_CANCELLED: (TicketState.CANCELLED, "event_cancelled"),
+    PlaceCode.REMOVED: (TicketState.CANCELLED, ""),
+    PlaceCode.GIVEN_BACK: (TicketState.CANCELLED, "given_back"),
+    PlaceCode.MOVED_TO_EVENT: (TicketState.CANCELLED, "moved_to_event"),
+}
+# The places that a ticket's state says already.
+USUAL_PLACES = frozenset(
+    {
+        PlaceCode.VALID,
+        PlaceCode.PROMOTED,
+        PlaceCode.UNPROVEN,
+        PlaceCode.WAITING,
+        PlaceCode.REMOVED,
+    }
+)
+# The place of a ticket that an older release has pushed.
+PLACE_OF_STATE = {
+    TicketState.CREATED: PlaceCode.VALID,
+    TicketState.UNPROVEN: PlaceCode.UNPROVEN,
+    TicketState.WAITLISTED: PlaceCode.WAITING,
+    TicketState.CANCELLED: PlaceCode.REMOVED,
 }
 
 
@@ -56,6 +99,11 @@ class Ticket:
     `position` is the position on the waiting list, or in the line of requests past a limit.
     `as_of` is set while the database is away: the time at which the state was last known.
     `starts_at`, `registered_at` and `as_of` are ISO 8601.
+
+    `event_state` is an Event.Phase. `place` is the PlaceCode of the request's guest, "" without
+    one. `moved_from` is when and where the event was when the guest got the place, as
+    `Appointment.to_json` returns it, None if that has not changed. `sequence` is the revision of
+    the event. `moved_to_slug` and `moved_to_title` are of the event to which staff moved the guest.
     """
 
     ticket_id: str
@@ -74,6 +122,44 @@ class Ticket:
     email_follows: bool = False
     registered_at: str = ""
     as_of: str = ""
+    address: str = ""
+    event_state: str = Event.Phase.UPCOMING.value
+    sequence: int = 0
+    place: str = ""
+    moved_from: dict[str, str] | None = None
+    moved_to_slug: str = ""
+    moved_to_title: str = ""
+
+    @property
+    def shown_state(self) -> str:
+        """What a page compares to know whether it shows this ticket: all that changes its text."""
+        parts = [str(self.state)]
+        if self.position and self.place != PlaceCode.WAITING_ENDED:
+            parts.append(str(self.position))
+        if self.place not in {"", *USUAL_PLACES}:
+            parts.append(self.place)
+        if self.sequence:
+            parts.append(f"r{self.sequence}")
+        return "-".join(parts)
+
+    @property
+    def shows_code(self) -> bool:
+        """Whether the QR code is shown, because it opens the door."""
+        return self.state is TicketState.CREATED and self.place in OPENING_CODES
+
+    @property
+    def place_text(self) -> PlaceText | None:
+        """What the holder of the place reads, None without a place."""
+        if not self.place:
+            return None
+        return PLACE_TEXTS[PlaceCode(self.place)]
+
+    @property
+    def previous(self) -> Appointment | None:
+        """When and where the event was before, if that has changed."""
+        if self.moved_from is None:
+            return None
+        return Appointment.from_json(self.moved_from)
 
     @property
     def is_final(self) -> bool:
@@ -112,16 +198,25 @@ class Ticket:
 
     def as_message(self) -> dict[str, Any]:
         """Return the message for the ticket's group. The previous release can read it too."""
-        fields = asdict(self)
-        # Tickets with these fields are never pushed, and the previous release does not know them.
-        del fields["registered_at"]
-        del fields["as_of"]
-        return {"type": "ticket.changed", "ticket": fields}
+        known = asdict(self)
+        more = {}
+        for name in FIELDS_BESIDE:
+            more[name] = known.pop(name)
+        if self.state is TicketState.CANCELLED:
+            more["refusal"] = known["refusal"]
+            known["refusal"] = ""
+        return {"type": "ticket.changed", "ticket": known, "more": more}
 
     @classmethod
     def from_message(cls, message: dict[str, Any]) -> Self:
-        fields = message["ticket"]
-        return cls(**fields | {"state": TicketState(fields["state"])})
+        """Return the ticket of a message from this release, the previous one or the next one."""
+        given = message["ticket"] | message.get("more", {})
+        state = TicketState(given["state"])
+        known: dict[str, Any] = {"place": PLACE_OF_STATE.get(state, "")}
+        for field in fields(cls):
+            if field.name in given:
+                known[field.name] = given[field.name]
+        return cls(**known | {"state": state})
 
 
 def push_group(ticket_id: str) -> str:
@@ -143,32 +238,69 @@ def build_ticket(
 
     A position that the caller knows saves the query for it.
     """
-    state, refusal = _state_of(request, guest)
-    event = request.event
-    name = request.name
-    place: dict[str, Any] = {}
+    now = request.known_now
     if guest is not None:
-        name = guest.name
-        place = _place_fields(guest, state, position)
-    elif request.is_in_line:
-        place = {"position": request.position_in_line()}
+        fields = _place_fields(request, guest, position, now)
+    else:
+        state, refusal = _state_without_guest(request)
+        fields = {"state": state, "refusal": refusal, "name": request.name}
+        if request.is_in_line:
+            fields["position"] = request.position_in_line()
     return Ticket(
         ticket_id=str(request.ticket_id),
-        state=state,
-        event_slug=event.slug,
-        event_title=event.title,
-        venue=event.venue,
-        time_zone=event.time_zone,
-        starts_at=event.starts_at.isoformat(),
-        name=name,
-        refusal=refusal,
         email_follows=bool(request.account.email),
-        **place,
+        **_event_fields(request.event, now),
+        **fields,
     )
 
 
-def _place_fields(guest: Guest, state: TicketState, position: int | None) -> dict[str, Any]:
-    """Return what a ticket shows of a guest: the QR code or the position on the waiting list."""
+def _event_fields(event: Event, now: datetime) -> dict[str, Any]:
+    """Return what a ticket shows of its event."""
+    return {
+        "event_slug": event.slug,
+        "event_title": event.title,
+        "venue": event.venue,
+        "address": event.address,
+        "time_zone": event.time_zone,
+        "starts_at": event.starts_at.isoformat(),
+        "event_state": event.phase(now).value,
+        "sequence": event.sequence,
+    }
+
+
+def _place_fields(
+    request: GuestRequest, guest: Guest, position: int | None, now: datetime
+) -> dict[str, Any]:
+    """Return what a ticket shows of a guest: how the place stands, and what belongs to that."""
+    event = request.event
+    is_withheld = guest.is_on_list and event.withholds_qr_from(request.account)
+    status = place_status(event, guest, is_withheld=is_withheld, now=now)
+    state, refusal = _state_of_place(status, is_withheld=is_withheld)
+    fields: dict[str, Any] = {
+        "state": state,
+        "refusal": refusal,
+        "name": guest.name,
+        "place": status.code.value,
+    }
+    if status.moved_from:
+        fields["moved_from"] = status.moved_from.to_json()
+    if status.code is PlaceCode.MOVED_TO_EVENT and guest.moved_to:
+        fields["moved_to_slug"] = guest.moved_to.slug
+        fields["moved_to_title"] = guest.moved_to.title
+    return fields | _guest_fields(guest, state, position)
+
+
+def _state_of_place(status: PlaceStatus, *, is_withheld: bool) -> tuple[TicketState, str]:
+    """Return the state of a ticket with a guest and its refusal, "" for none."""
+    if status.code in ENDED_PLACES:
+        return ENDED_PLACES[status.code]
+    if is_withheld:
+        return TicketState.UNPROVEN, ""
+    return TicketState.CREATED, ""
+
+
+def _guest_fields(guest: Guest, state: TicketState, position: int | None) -> dict[str, Any]:
+    """Return the guest's QR code or position on the waiting list."""
     if state == TicketState.WAITLISTED:
         return {"guest_id": guest.pk, "position": position or guest.position()}
     if state != TicketState.CREATED:
@@ -181,20 +313,25 @@ def _place_fields(guest: Guest, state: TicketState, position: int | None) -> dic
 
 
 def ticket_without_guest(
-    event: Event, ticket_id: str, state: TicketState, *, refusal: str = "", registered_at: str = ""
+    event: Event,
+    ticket_id: str,
+    state: TicketState,
+    *,
+    refusal: str = "",
+    registered_at: str = "",
+    now: datetime | None = None,
 ) -> Ticket:
-    """Return a ticket with the event and nothing of a guest."""
+    """Return a ticket with the event and nothing of a guest.
+
+    `now` is by default the time of the event's read.
+    """
     return Ticket(
         ticket_id=ticket_id,
         state=state,
-        event_slug=event.slug,
-        event_title=event.title,
-        venue=event.venue,
-        time_zone=event.time_zone,
-        starts_at=event.starts_at.isoformat(),
         name="",
         refusal=refusal,
         registered_at=registered_at,
+        **_event_fields(event, now or event.database_now),
     )
 
 
@@ -206,38 +343,41 @@ def ticket_sent_by_email(request: GuestRequest) -> Ticket:
     time sees when the first registration was, if that was in the same outage. The age of an older
     account is private.
     """
-    event = request.event
-    ticket_id = str(request.ticket_id)
+    build = partial(
+        ticket_without_guest, request.event, str(request.ticket_id), now=request.known_now
+    )
     match request.state:
         case GuestRequest.State.PENDING:
-            return ticket_without_guest(event, ticket_id, TicketState.QUEUED)
+            return build(TicketState.QUEUED)
         case GuestRequest.State.REFUSED:
-            return ticket_without_guest(
-                event, ticket_id, TicketState.REFUSED, refusal=request.refusal
-            )
+            return build(TicketState.REFUSED, refusal=_refusal_of(request))
         case GuestRequest.State.DEAD:
-            return ticket_without_guest(event, ticket_id, TicketState.FAILED)
+            return build(TicketState.FAILED)
     if not request.is_second_registration:
-        return ticket_without_guest(event, ticket_id, TicketState.BY_EMAIL)
+        return build(TicketState.BY_EMAIL)
     registered_at = ""
     if request.account.created_at > request.accepted_at - SAME_OUTAGE:
         registered_at = request.account.created_at.isoformat()
-    return ticket_without_guest(
-        event, ticket_id, TicketState.REGISTERED_ELSEWHERE, registered_at=registered_at
-    )
+    return build(TicketState.REGISTERED_ELSEWHERE, registered_at=registered_at)
 
 
-def _state_of(request: GuestRequest, guest: Guest | None) -> tuple[TicketState, str]:
+def _state_without_guest(request: GuestRequest) -> tuple[TicketState, str]:
     """Return the ticket's state and, for a refused request, the GuestError code."""
-    if guest is not None:
-        if guest.is_on_list and request.event.withholds_qr_from(request.account):
-            return TicketState.UNPROVEN, ""
-        return STATE_OF_GUEST[guest.state], ""
     if request.state == GuestRequest.State.PENDING:
         return TicketState.PROCESSING, ""
     if request.state == GuestRequest.State.REFUSED:
-        return TicketState.REFUSED, request.refusal
+        return TicketState.REFUSED, _refusal_of(request)
     return TicketState.FAILED, ""
+
+
+def _refusal_of(request: GuestRequest) -> str:
+    """Return the GuestError code of a refused request.
+
+    Earlier releases stored `cancelled` when the event was cancelled.
+    """
+    if request.refusal == "cancelled":
+        return "event_cancelled"
+    return request.refusal
 
 
 def seconds_left(request: GuestRequest) -> int:

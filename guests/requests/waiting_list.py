@@ -10,17 +10,17 @@ from itertools import count
 from operator import attrgetter
 
 from django.db import connection, transaction
-from django.db.models import Exists, F, OuterRef, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from accounts.models import User
 from guests.actor import acting_as
-from guests.models import Event, Guest, GuestRequest, StaffAction
+from guests.models import Event, Guest, GuestRequest
 from guests.qr.codes import delete_image_after_commit, fill_pool, take_from_pool
 from guests.requests.accepting import wake_guests_worker
 from guests.requests.columns import columns_of
-from guests.requests.tickets import Ticket, build_ticket
-from notifications.push import push_many
+from guests.requests.pushes import push_tickets
+from guests.requests.tickets import build_ticket
 from notifications.services import EmailToQueue, queue_emails
 
 log = logging.getLogger(__name__)
@@ -29,39 +29,49 @@ PLACES_BATCH = 100
 
 
 def cancel_guests(
-    event_id: int, guest_ids: Sequence[int], *, acting_user: User, reason: str = ""
+    event_id: int,
+    guest_ids: Sequence[int],
+    *,
+    acting_user: User,
+    ending: Guest.Ending = Guest.Ending.REMOVED,
 ) -> int:
     """Cancel at most PLACES_BATCH guests of one event in one transaction. Return how many.
 
-    Guests that are cancelled already do not count. The QR codes stop working, and the first guests
-    on the waiting list get the places. `reason` is kept for staff. Not for use inside a
-    transaction: `cancel_locked` is.
+    `ending` says why. Guests that are cancelled already do not count. The QR codes stop working,
+    and the first guests on the waiting list get the places. Not for use inside a transaction.
     """
-    assert len(guest_ids) <= PLACES_BATCH
-    waiting = Guest.objects.filter(event=event_id, state=Guest.State.WAITING)
-    fill_pool(waiting[: len(guest_ids)].count())
+    fill_pool_for_waiting(event_id, len(guest_ids))
     with acting_as(acting_user):
         event = Event.objects.locked(event_id).get()
-        guests = cancel_locked(event, guest_ids, acting_user=acting_user)
-        actions = []
-        for guest in guests:
-            action = StaffAction(
-                guest=guest, kind=StaffAction.Kind.REMOVED, detail=reason, account=acting_user
-            )
-            actions.append(action)
-        StaffAction.objects.bulk_create(actions)
-    return len(guests)
+        return len(cancel_locked(event, guest_ids, acting_user=acting_user, ending=ending))
 
 
-def cancel_locked(event: Event, guest_ids: Sequence[int], *, acting_user: User) -> list[Guest]:
-    """Cancel guests of an event that the caller has locked. Return those that were active."""
+def fill_pool_for_waiting(event_id: int, places: int) -> None:
+    """Draw QR codes for those who get the places that are about to be free."""
+    waiting = Guest.objects.filter(event=event_id, state=Guest.State.WAITING)
+    fill_pool(waiting[:places].count())
+
+
+def cancel_locked(
+    event: Event,
+    guest_ids: Sequence[int],
+    *,
+    acting_user: User,
+    ending: Guest.Ending = Guest.Ending.REMOVED,
+    moved_to: Event | None = None,
+) -> list[Guest]:
+    """Cancel at most PLACES_BATCH guests of an event that the caller has locked.
+
+    Return those that had a place. `moved_to` is the event at which they have one instead.
+    """
+    assert len(guest_ids) <= PLACES_BATCH
     active = Guest.objects.filter(event=event, pk__in=guest_ids)
     active = active.exclude(state=Guest.State.CANCELLED)
     guests = list(active)
     if not guests:
         return []
     _free_places(event, guests)
-    active.update(state=Guest.State.CANCELLED, qr_token=None)
+    active.update(state=Guest.State.CANCELLED, qr_token=None, ending=ending, moved_to=moved_to)
     for guest in guests:
         log.info("guest_cancelled", extra={"guest_id": guest.pk})
         if guest.qr_token:
@@ -86,11 +96,12 @@ def _free_places(event: Event, cancelled: list[Guest]) -> None:
 def events_with_unfilled_places() -> QuerySet[Event]:
     """Return events that have free places and a waiting list. Normally there are none.
 
-    Events that are cancelled or over are left out.
+    Events that are cancelled or over are left out, and those whose waiting list has ended.
     """
     waiting = Guest.objects.filter(event=OuterRef("pk"), state=Guest.State.WAITING)
     return Event.objects.filter(
         Exists(waiting),
+        Q(waiting_list_ends_at=None) | Q(waiting_list_ends_at__gt=Now()),
         cancelled_at=None,
         ends_at__gt=Now(),
         places_taken__lt=F("capacity"),
@@ -120,9 +131,10 @@ def give_places_to_waiting(event: Event) -> bool:
     """Promote the first PLACES_BATCH waiting guests while there are free places.
 
     Return False if more guests wait for free places, or if the pool ran out of QR codes. New
-    requests must not overtake those guests. The caller has locked the event.
+    requests must not overtake those guests. Nobody is promoted after the event's waiting list has
+    ended. The caller has locked the event.
     """
-    if event.cancelled_at or event.is_over() or not event.places_left:
+    if event.cancelled_at or event.waiting_list_has_ended() or not event.places_left:
         return True
     waiting = Guest.objects.filter(event=event, state=Guest.State.WAITING).order_by("queue_number")
     first = list(waiting[: min(event.places_left, PLACES_BATCH)])
@@ -146,6 +158,8 @@ def _promote(guests: list[Guest]) -> int:
         guest.state = Guest.State.ON_LIST
         guest.qr_token = token
         guest.listings += 1
+        # As the database's trigger sets it.
+        guest.is_promoted = True
     if promoted:
         with connection.cursor() as cursor:
             cursor.execute(
@@ -164,7 +178,9 @@ def _notify_promoted(event: Event, promoted: list[Guest]) -> None:
     event.places_taken += len(promoted)
     Event.objects.filter(pk=event.pk).update(places_taken=event.places_taken)
     (request_ids,) = columns_of(promoted, "queue_number")
-    requests = GuestRequest.objects.select_related("event", "account").in_bulk(request_ids)
+    requests = GuestRequest.objects.select_related("account").in_bulk(request_ids)
+    for request in requests.values():
+        request.event = event
     notify_guests([(requests[guest.queue_number], guest) for guest in promoted])
 
 
@@ -198,12 +214,6 @@ def _positions(waiting: list[Guest]) -> dict[int, int]:
     line = Guest.objects.filter(event=first.event_id, state=Guest.State.WAITING)
     from_first = line.filter(queue_number__gte=first.queue_number).order_by("queue_number")
     return dict(zip(from_first.values_list("pk", flat=True), count(first.position())))
-
-
-def push_tickets(tickets: Sequence[Ticket]) -> None:
-    """Push the states of tickets to the pages that show them, after the commit."""
-    messages = [(ticket.group, ticket.as_message()) for ticket in tickets]
-    transaction.on_commit(lambda: push_many(messages), robust=True)
 
 
 def email_about(guest: Guest, account: User) -> EmailToQueue:

@@ -9,6 +9,8 @@ from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from guests.local_times import is_ambiguous
+
 register = template.Library()
 
 
@@ -23,11 +25,17 @@ class EventTime(NamedTuple):
 def plain_event_time(local_time: datetime, *day_formats: str) -> EventTime:
     """Return the day, in each of the formats, and the time of an event as plain text.
 
+    In the hour that comes twice when clocks go back, the abbreviation of the zone's time tells the
+    two apart: "01:30 WEST".
+
     `local_time` is in the time zone of the event, such as `event.local_start`, and is not converted
     to the current time zone. A format is one of dates, such as "l j F" or "DATE_FORMAT".
     """
     days = [date_format(local_time, day_format) for day_format in day_formats]
-    return EventTime(", ".join(days), date_format(local_time, "H:i"))
+    time = date_format(local_time, "H:i")
+    if is_ambiguous(local_time):
+        time = f"{time} {local_time.tzname()}"
+    return EventTime(", ".join(days), time)
 
 
 @register.simple_tag

@@ -65,15 +65,22 @@ def queued_response() -> Response:
 
 def ticket_data(ticket: Ticket) -> dict[str, Any] | None:
     """Return the values of TicketDataSerializer for a ticket, None when its state says all."""
+    code = ticket.refusal_code
     match ticket.state:
         case TicketState.CREATED:
-            return {"id": ticket.guest_id, "qr_code_url": ticket.qr_code_url}
+            return place_data(ticket) | {"id": ticket.guest_id, "qr_code_url": ticket.qr_code_url}
         case TicketState.PROCESSING if ticket.position:
             return {"position": ticket.position}
         case TicketState.WAITLISTED:
-            return {"id": ticket.guest_id, "position": ticket.position}
-        case TicketState.REFUSED | TicketState.CANCELLED | TicketState.UNPROVEN:
-            code = ticket.refusal_code
+            return place_data(ticket) | {"id": ticket.guest_id, "position": ticket.position}
+        case TicketState.CANCELLED | TicketState.UNPROVEN:
+            return place_data(ticket) | {"code": code, "error": refusal_text(code)}
+        case TicketState.REFUSED:
             return {"code": code, "error": refusal_text(code)}
         case _:
             return None
+
+
+def place_data(ticket: Ticket) -> dict[str, Any]:
+    """Return how a ticket's place and its event stand."""
+    return {"place": ticket.place, "eventState": ticket.event_state}

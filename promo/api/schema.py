@@ -220,7 +220,10 @@ def call(
 PLACE_REFUSALS = (
     "not_open_yet",
     "closed",
+    "event_cancelled",
     "cancelled",
+    "given_back",
+    "moved_to_event",
     "list_full",
     "refused",
     "phone_on_list",

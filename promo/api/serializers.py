@@ -27,6 +27,7 @@ from accounts.forms import (
 )
 from accounts.phones import MAX_TYPED_LENGTH, PhoneError
 from guests.models import Event
+from guests.place_status import PlaceCode
 from guests.requests.tickets import TicketState
 from promo.request_data import read_phone
 from snap.api_errors import ErrorCodeField
@@ -205,6 +206,7 @@ class EventDataSerializer(serializers.Serializer[Any]):
     endsAt = IsoDateTimeField(source="local_end")
     timeZone = serializers.CharField(source="time_zone")
     listState = serializers.ChoiceField(Event.ListState.values, source="list_state")
+    eventState = serializers.ChoiceField(Event.Phase.values, source="phase")
     url = serializers.SerializerMethodField()
 
     def get_url(self, event: Event) -> str:
@@ -221,12 +223,22 @@ class UserDataSerializer(serializers.Serializer[Any]):
     email = serializers.CharField()
 
 
+class PlaceField(serializers.ChoiceField):
+    """What the holder of a place is told."""
+
+    def __init__(self, **options: Any) -> None:
+        codes = [code.value for code in PlaceCode if code is not PlaceCode.REPLACED]
+        super().__init__(codes, **options)
+
+
 class PlaceDataSerializer(serializers.Serializer[Any]):
     """A place on the list has a QR code, one in the waiting list a position."""
 
     id = serializers.IntegerField()
     qr_code_url = serializers.CharField(required=False)
     position = serializers.IntegerField(required=False)
+    place = PlaceField()
+    eventState = serializers.ChoiceField(Event.Phase.values)
 
 
 class TicketDataSerializer(serializers.Serializer[Any]):
@@ -235,6 +247,8 @@ class TicketDataSerializer(serializers.Serializer[Any]):
     id = serializers.IntegerField(required=False)
     qr_code_url = serializers.CharField(required=False)
     position = serializers.IntegerField(required=False)
+    place = PlaceField(required=False)
+    eventState = serializers.ChoiceField(Event.Phase.values, required=False)
     code = ErrorCodeField(required=False)
     error = serializers.CharField(required=False)
 

@@ -18,8 +18,12 @@ class GuestProcessing(TypedDict):
 
 
 class Pass(TypedDict):
+    """`place`: a PlaceCode. `eventState`: an Event.Phase."""
+
     id: int | None
     qr_code_url: str
+    place: str
+    eventState: str
 
 
 class GuestCreated(TypedDict):
@@ -30,6 +34,8 @@ class GuestCreated(TypedDict):
 
 class PlaceInLine(TypedDict):
     position: int | None
+    place: str
+    eventState: str
 
 
 class GuestWaitlisted(TypedDict):
@@ -52,10 +58,19 @@ def ticket_message(ticket: Ticket, wait: int) -> Message:
     """Return the message for a ticket's state; `wait` in seconds."""
     match ticket.state:
         case TicketState.CREATED:
-            guest: Pass = {"id": ticket.guest_id, "qr_code_url": ticket.qr_code_url}
+            guest: Pass = {
+                "id": ticket.guest_id,
+                "qr_code_url": ticket.qr_code_url,
+                "place": ticket.place,
+                "eventState": ticket.event_state,
+            }
             return {"type": "guest_created", "success": True, "data": guest}
         case TicketState.WAITLISTED:
-            place: PlaceInLine = {"position": ticket.position}
+            place: PlaceInLine = {
+                "position": ticket.position,
+                "place": ticket.place,
+                "eventState": ticket.event_state,
+            }
             return {"type": "guest_waitlisted", "success": True, "data": place}
         case TicketState.PROCESSING | TicketState.QUEUED:
             return processing_message(wait, ticket.position)

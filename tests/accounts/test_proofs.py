@@ -132,7 +132,9 @@ def test_an_event_can_require_a_proof_before_the_qr_code() -> None:
     shown = visitor.look()
     assert state_in(shown) == "unproven"
     assert str(guest.qr_token) not in html_of(shown)
-    assert visitor.get(f"/guest/{guest.qr_token}").status_code == 404
+    own_pass = html_of(visitor.get(f"/guest/{guest.qr_token}"))
+    assert "prove that it is you" in own_pass
+    assert f"/media/qr/{guest.qr_token}" not in own_pass
     body = visitor.get(f"/api/client-auth/guests/requests/{request.ticket_id}").json()
     assert (body["state"], str(guest.qr_token) in str(body)) == ("unproven", False)
     assert not Email.objects.filter(kind="qr_code").exists()

@@ -15,6 +15,7 @@ from prometheus_client import REGISTRY
 
 from accounts.models import Claim, User
 from guests.models import Event, Guest, GuestRequest
+from guests.place_status import OPENING_CODES, PlaceCode
 from guests.refusals import visitor_refusals
 from guests.requests.tickets import Ticket, TicketState
 from guests.sweeps import SWEEPS
@@ -46,6 +47,7 @@ PROMISED = re.compile(
         ("Guest", "State", Guest.State),
         ("Email", "State", Email.State),
         ("Claim", "State", Claim.State),
+        ("Event", "State", Event.Phase),
         ("Identity", "Proof", User.ProvenBy),
     ],
 )
@@ -57,6 +59,13 @@ def test_every_state_is_on_the_page(
 
 def test_every_state_of_a_list_is_on_the_page() -> None:
     assert_same("List", table_of("List", "State").codes("State"), Event.ListState.values)
+
+
+def test_every_state_of_a_place_is_on_the_page() -> None:
+    table = table_of("Place", "State")
+    documented = [(codes_in(row["State"])[0], row[table.columns[1]]) for row in table.rows]
+    in_code = [(code.value, "yes" if code in OPENING_CODES else "no") for code in PlaceCode]
+    assert_same("Place", documented, in_code)
 
 
 def ticket(state: TicketState, position: int | None = None) -> Ticket:

@@ -15,12 +15,14 @@ ERRORS = {"AccountError", "GuestError"}
 COMPUTED = {
     "accounts/services.py": {"refused", "email_taken"},
     # The states of a list that takes no requests, as Event.list_state() returns them.
-    "guests/requests/accepting.py": {"not_open_yet", "closed", "cancelled"},
+    "guests/requests/accepting.py": {"not_open_yet", "closed"},
     # The code of a ticket: its refusal, which one of the others is, or its state.
     "promo/api/responses.py": set(),
 }
 # States of a ticket without a place, which are rendered like refusals.
 TICKET_STATES = {"cancelled", "unproven", "failed", "by_email", "registered_elsewhere"}
+# The refusals of a ticket whose place has ended.
+ENDED_PLACES = {"given_back", "moved_to_event"}
 # The worker stores this code in the request instead of raising an error.
 STORED = {"phone_on_list"}
 # Errors of decisions about claims, which only staff make.
@@ -46,7 +48,7 @@ def test_the_table_has_the_codes_that_can_be_raised_and_no_others() -> None:
         else:
             files_with_variables.add(path)
     assert files_with_variables == set(COMPUTED)
-    assert set(REFUSALS) == raised.union(*COMPUTED.values(), TICKET_STATES, STORED)
+    assert set(REFUSALS) == raised.union(*COMPUTED.values(), TICKET_STATES, ENDED_PLACES, STORED)
 
 
 def test_the_refusals_of_decisions_about_claims_reach_only_staff() -> None:

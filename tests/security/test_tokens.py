@@ -76,7 +76,8 @@ def test_a_token_ends_with_its_place(client: Client, guest: Guest, manager: User
     form = {"action": "cancel", "_selected_action": guest.pk, "confirmed": "yes"}
     client.post("/admin/guests/guest/", form)
     client.logout()
-    assert client.get(f"/guest/{token}").status_code == 404
+    shown = client.get(f"/guest/{token}", headers={"accept-language": "en"})
+    assert "This pass is not valid" in shown.content.decode()
     guest.refresh_from_db()
     assert guest.qr_token is None
 

@@ -31,7 +31,7 @@ def test_more_places_promote_guests_of_the_waiting_list(
         assert change_event(admin, event, capacity=2).status_code == 302
     waiting.refresh_from_db()
     assert waiting.state == "on_list"
-    assert waiting.has_waited()
+    assert waiting.is_promoted
     change = StateChange.objects.get(guest=waiting, to_state="on_list")
     assert change.actor == f"account:{manager.pk}"
     assert broken_invariants() == []

@@ -10,7 +10,14 @@ from pytest_django import Settings
 from accounts.exceptions import AccountError
 from accounts.models import BlockedPhone, User
 from guests.exceptions import GuestError
-from guests.lists.services import NewGuest, add_guest, move_guest, reinstate_guest, set_promoter
+from guests.lists.services import (
+    NewGuest,
+    add_guest,
+    move_guest,
+    reinstate_guest,
+    remove_guests,
+    set_promoter,
+)
 from guests.models import Event, Guest, GuestRequest, StaffAction, StateChange
 from guests.requests.accepting import request_place
 from guests.requests.waiting_list import cancel_guests
@@ -186,7 +193,7 @@ def test_a_guest_who_was_taken_off_comes_back_with_a_new_code(manager: User) -> 
     at = make_event_promoter(team=make_team())
     guest = make_guest(at.event, promoter=at.promoter, team=at.team)
     Guest.objects.update(note="mesa 4")
-    cancel_guests(guest.event_id, [guest.pk], acting_user=manager, reason="engano")
+    remove_guests(guest.event_id, [guest.pk], acting_user=manager, reason="engano")
     reinstate_guest(reload(guest), acting_user=manager)
     back = reload(guest)
     assert (back.state, back.listings, back.note) == ("on_list", 2, "mesa 4")

@@ -39,12 +39,12 @@ def test_a_pass_shows_a_stranger_no_personal_data(is_signed_in: bool) -> None:
     assert [text for text in secrets if text in html] == []
 
 
-def test_a_cancelled_pass_is_not_found() -> None:
+def test_a_cancelled_pass_tells_its_holder_and_an_unknown_one_is_not_found() -> None:
     guest = make_guest()
     token = guest.qr_token
     cancel_guests(guest.event_id, [guest.pk], acting_user=make_staff())
     visitor = Visitor(guest.event).signed_in(guest.account)
-    assert visitor.get(f"/guest/{token}").status_code == 404
+    assert "You are no longer on this list" in html_of(visitor.get(f"/guest/{token}"))
     assert visitor.get("/guest/nobody-has-this-token").status_code == 404
 
 

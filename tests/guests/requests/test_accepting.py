@@ -83,7 +83,7 @@ def test_a_late_insert_sees_the_guest_of_a_request_that_has_ended(
     [
         ({"list_opens_at": timezone.now() + timedelta(hours=1)}, "not_open_yet"),
         ({"list_closes_at": timezone.now() - timedelta(minutes=1)}, "closed"),
-        ({"cancelled_at": timezone.now()}, "cancelled"),
+        ({"cancelled_at": timezone.now()}, "event_cancelled"),
         ({"capacity": 0, "has_waiting_list": False}, "list_full"),
     ],
 )

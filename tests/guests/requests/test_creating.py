@@ -104,7 +104,7 @@ def test_a_request_for_an_event_that_was_cancelled_since_is_refused() -> None:
     Event.objects.update(cancelled_at=timezone.now())
     create_due_guests()
     request.refresh_from_db()
-    assert (request.state, request.refusal) == ("refused", "cancelled")
+    assert (request.state, request.refusal) == ("refused", "event_cancelled")
 
 
 def test_an_accepted_request_gets_a_place_after_the_list_has_closed() -> None:

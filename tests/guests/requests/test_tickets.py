@@ -55,14 +55,14 @@ def test_a_ticket_has_the_position_in_the_waiting_list() -> None:
     make_guest(event)
     make_guest(event)
     waiting = make_guest(event)
-    ticket = ticket_of(GuestRequest.objects.get(guest=waiting))
+    ticket = ticket_of(GuestRequest.objects.with_ticket_details().get(guest=waiting))
     assert (ticket.state, ticket.position, ticket.qr_code_url) == ("waitlisted", 2, "")
     assert Ticket.from_message(ticket.as_message()) == ticket
 
 
 def test_the_ticket_of_a_cancelled_guest_has_no_code(guest: Guest, manager: Any) -> None:
     cancel_guests(guest.event_id, [guest.pk], acting_user=manager)
-    ticket = ticket_of(GuestRequest.objects.get(guest=guest))
+    ticket = ticket_of(GuestRequest.objects.with_ticket_details().get(guest=guest))
     assert (ticket.state, ticket.qr_code_url, ticket.pass_url) == ("cancelled", "", "")
 
 

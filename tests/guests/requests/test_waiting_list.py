@@ -30,7 +30,7 @@ def test_the_first_in_the_waiting_list_gets_a_cancelled_place_with_a_qr_and_an_e
         each.refresh_from_db()
     assert (guest.state, first.state, second.state) == ("cancelled", "on_list", "waiting")
     assert guest.qr_token is None
-    assert first.has_waited()
+    assert first.is_promoted
     assert second.position() == 1
     email = Email.objects.get(cause=f"guest:{first.pk}/1")
     assert (email.kind, email.to) == ("qr_code", first.account.email)
