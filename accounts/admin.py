@@ -35,8 +35,9 @@ from accounts.models import (
 )
 from accounts.phone_checks import forget_phone
 from accounts.phones import PhoneError, masked_phone, parse_phone
-from accounts.suspicious import count_last_day
+from accounts.suspicious import REASONS, count_last_day, reason_in_words
 from snap.admin import ChangedFieldsAdmin, LongListAdmin, NamedChoices, SnapAdmin
+from snap.admin_output import words_filter
 from snap.limits.policy import STAFF, limited
 from snap.search import Folded
 
@@ -324,10 +325,15 @@ class SuspiciousActivityAdmin(SnapAdmin):
     """A read-only list of suspicious activity, with the counts of the last day above it."""
 
     change_list_template = "admin/accounts/suspicious_activity.html"
-    list_display = ["hour", "reason", "count", "address", "phone_hash", "last_seen"]
-    list_filter = ["reason", "hour"]
+    list_display = ["hour", "what", "count", "address", "phone_hash", "last_seen"]
+    list_filter = [words_filter("reason", _("reason"), lambda: REASONS), "hour"]
+    fields = ["hour", "what", "count", "address", "phone_hash", "first_seen", "last_seen"]
     search_fields = ["address__startswith", "phone_hash__exact"]
     ordering = ["-last_seen"]
+
+    @admin.display(description=_("reason"), ordering="reason")
+    def what(self, activity: SuspiciousActivity) -> str:
+        return reason_in_words(activity.reason)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

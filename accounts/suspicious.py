@@ -10,6 +10,7 @@ from django.db import Error, connection, transaction
 from django.db.models import Sum
 from django.db.models.functions import Now
 from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import SuspiciousActivity
 from snap.addresses import normal_address
@@ -38,6 +39,21 @@ FROM seen, room
 ON CONFLICT (hour, reason, phone_hash, address)
 DO UPDATE SET count = known.count + 1, last_seen = now()
 """
+
+
+# What staff read for the reasons.
+REASONS = {
+    "blocked_phone": _("a blocked phone tried to join"),
+    "claim": _("somebody claimed a phone"),
+    "code_throttle": _("too many codes were asked for"),
+    "password_spray": _("many passwords were tried from one address"),
+    "too_many_tries": _("too many wrong codes in a row"),
+    "wrong_code": _("wrong code"),
+}
+
+
+def reason_in_words(reason: str) -> str:
+    return str(REASONS.get(reason, reason.replace("_", " ")))
 
 
 def hash_personal(value: str) -> str:
@@ -87,7 +103,10 @@ def count_last_day() -> Mapping[str, Any]:
     """Return the counts of the last 24 hours: `reasons`, and `addresses` (the 20 most frequent)."""
     recent = SuspiciousActivity.objects.filter(last_seen__gt=Now() - timedelta(days=1))
     addresses = recent.exclude(address="").values("address").annotate(times=Sum("count"))
+    by_reason = recent.values_list("reason").annotate(times=Sum("count")).order_by("-times")
     return {
-        "reasons": recent.values("reason").annotate(times=Sum("count")).order_by("-times"),
+        "reasons": [
+            {"reason": reason_in_words(reason), "times": times} for reason, times in by_reason
+        ],
         "addresses": addresses.order_by("-times")[:20],
     }

@@ -176,6 +176,6 @@ def refusal_text(code: str) -> str:
 
 
 def staff_refusal_text(code: str) -> str:
-    """Return the text that admin shows for a code. Raises KeyError for an unknown one."""
-    refusal = REFUSALS[code]
+    """Return the text that admin shows for a code, that of `refused` for an unknown one."""
+    refusal = refusal_of(code)
     return str(refusal.staff_text or refusal.text)

@@ -24,29 +24,18 @@ from snap.admin_output import (
     EMPTY,
     MAX_SHOWN,
     actor_names,
+    error_in_words,
     link_to,
     render_lines,
     render_time,
     run_batches,
     show_results,
+    words_filter,
 )
 
 
-class KindFilter(admin.SimpleListFilter):
-    """Filters by the kind of email, in words."""
-
-    title = _("kind")
-    parameter_name = "kind__exact"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return sorted(
-            ((kind, kind_label(kind)) for kind in known_kinds()), key=lambda kind: kind[1]
-        )
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Email]) -> QuerySet[Email]:
-        if self.value():
-            return queryset.filter(kind=self.value())
-        return queryset
+def kinds_in_words() -> dict[str, str]:
+    return {kind: kind_label(kind) for kind in sorted(known_kinds(), key=kind_label)}
 
 
 class EmailList(NameOrderList):
@@ -64,7 +53,7 @@ class EmailList(NameOrderList):
 @admin.register(Email)
 class EmailAdmin(LongListAdmin, ReadOnlyAdmin):
     list_display = ["kind_in_words", "state", "about", "to", "created_at", "sent_at", "problem"]
-    list_filter = ["state", KindFilter]
+    list_filter = ["state", words_filter("kind", _("kind"), kinds_in_words)]
     search_fields = ["to__icontains", "cause__istartswith"]
     ordering = ["-pk"]
     actions = ["send_again"]
@@ -201,7 +190,7 @@ def email_problem(email: Email) -> str:
     if email.state == Email.State.BOUNCED:
         reason = email.error.rpartition(" ")[2]
         return str(BOUNCES.get(reason, _("The mail server refused it.")))
-    return gettext("Technical error: %(error)s") % {"error": email.error}
+    return error_in_words(email.error)
 
 
 # Why an address refused an email, by the word with which mail providers report it.

@@ -1,7 +1,7 @@
 """What admin pages show: links, times, the actors of a history, and the results of actions."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from time import monotonic
 from typing import Any
@@ -10,10 +10,12 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
 from django.db import InterfaceError, OperationalError
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
+from django.utils.functional import Promise
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
@@ -80,6 +82,33 @@ def _process_name(actor: str) -> str:
     if name := PROCESSES.get(program):
         return str(name)
     return gettext("program %(name)s") % {"name": program}
+
+
+def words_filter(
+    field: str, title: Promise, words: Callable[[], Mapping[Any, Any]]
+) -> type[admin.SimpleListFilter]:
+    """Return a filter by the codes of a field that shows staff their words."""
+
+    class WordsFilter(admin.SimpleListFilter):
+        parameter_name = f"{field}__exact"
+
+        def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
+            return [(code, str(word)) for code, word in words().items()]
+
+        def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+            if self.value() is None:
+                return queryset
+            return queryset.filter(**{field: self.value()})
+
+    WordsFilter.title = title  # type: ignore[assignment]  # translated when it is shown
+    return WordsFilter
+
+
+def error_in_words(error: str) -> str:
+    """Return the error of a row as staff read it, "" without one."""
+    if not error:
+        return ""
+    return gettext("Technical error: %(error)s") % {"error": error}
 
 
 # Actions -----------------------------------------------------------------------------------------

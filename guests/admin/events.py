@@ -21,6 +21,7 @@ from django.utils.translation import gettext_lazy as _
 
 from guests import audit
 from guests.admin.base import acting_user, count_related
+from guests.admin.cancelling import EventCancelling
 from guests.admin.deleting import KeptWithGuests
 from guests.admin.sharing import EventSharing
 from guests.exports import guest_list_lines
@@ -31,7 +32,7 @@ from guests.requests.event_changes import change_event
 from guests.requests.waiting_list import events_with_unfilled_places, fill_free_places
 from guests.templatetags.event_time import plain_event_time
 from snap.admin import ChangedFieldsAdmin, NamedChoices, log_changes
-from snap.admin_output import MAX_SHOWN, link_to
+from snap.admin_output import MAX_SHOWN, link_to, render_time
 from snap.error_pages import too_many_requests
 from snap.limits.counters import acquire
 from snap.limits.layers import Layer
@@ -77,7 +78,7 @@ class EventPromoterInline(NamedChoices, admin.StackedInline):  # type: ignore[ty
 
 
 @admin.register(Event)
-class EventAdmin(EventSharing, KeptWithGuests, ChangedFieldsAdmin):
+class EventAdmin(EventSharing, EventCancelling, KeptWithGuests, ChangedFieldsAdmin):
     guests_field = "event"
     form = EventForm
     list_display = ["title", "starts", "list_state", "places", "waiting", "guest_list"]
@@ -87,8 +88,9 @@ class EventAdmin(EventSharing, KeptWithGuests, ChangedFieldsAdmin):
     prepopulated_fields = {"slug": ["title"]}
     inlines = [EventPromoterInline]
     actions = ["audit"]
+    readonly_fields = ["decision"]
     fieldsets = [
-        (None, {"fields": ["title", "slug", "description", "poster", "is_published"]}),
+        (None, {"fields": ["decision", "title", "slug", "description", "poster", "is_published"]}),
         (_("Where"), {"fields": ["venue", "address"]}),
         (
             _("When"),
@@ -99,7 +101,6 @@ class EventAdmin(EventSharing, KeptWithGuests, ChangedFieldsAdmin):
                     "ends_at",
                     "list_opens_at",
                     "list_closes_at",
-                    "cancelled_at",
                 ],
                 "description": _("Write times as clocks show them in %(zone)s.")
                 % {"zone": settings.TIME_ZONE},
@@ -233,6 +234,12 @@ class EventAdmin(EventSharing, KeptWithGuests, ChangedFieldsAdmin):
         if has_more:
             later = gettext("The free places go to the others who wait in the next seconds.")
             self.message_user(request, later, messages.INFO)
+
+    @admin.display(description=_("takes place"))
+    def decision(self, event: Event) -> str:
+        if event.cancelled_at is None:
+            return gettext("yes")
+        return gettext("no, cancelled %(at)s") % {"at": render_time(event.cancelled_at)}
 
     @admin.display(description=_("starts at"), ordering="starts_at")
     def starts(self, event: Event) -> str:
