@@ -23,6 +23,7 @@ from guests import audit
 from guests.admin.base import acting_user, count_related
 from guests.admin.cancelling import EventCancelling
 from guests.admin.deleting import KeptWithGuests
+from guests.admin.event_times import SHOWN_TIMES, TIMES, EventTimesForm
 from guests.admin.sharing import EventSharing
 from guests.exports import guest_list_lines
 from guests.models import Event, EventPromoter, Guest
@@ -32,7 +33,7 @@ from guests.requests.event_changes import change_event
 from guests.requests.waiting_list import events_with_unfilled_places, fill_free_places
 from guests.templatetags.event_time import plain_event_time
 from snap.admin import ChangedFieldsAdmin, NamedChoices, log_changes
-from snap.admin_output import MAX_SHOWN, link_to, render_time
+from snap.admin_output import MAX_SHOWN, link_to
 from snap.error_pages import too_many_requests
 from snap.limits.counters import acquire
 from snap.limits.layers import Layer
@@ -42,7 +43,7 @@ from snap.pages import page_url
 log = logging.getLogger(__name__)
 
 
-class EventForm(forms.ModelForm):  # type: ignore[type-arg]
+class EventForm(EventTimesForm):
     poster = PosterField(
         label=_("poster"),
         required=False,
@@ -95,15 +96,8 @@ class EventAdmin(EventSharing, EventCancelling, KeptWithGuests, ChangedFieldsAdm
         (
             _("When"),
             {
-                "fields": [
-                    "time_zone",
-                    "starts_at",
-                    "ends_at",
-                    "list_opens_at",
-                    "list_closes_at",
-                ],
-                "description": _("Write times as clocks show them in %(zone)s.")
-                % {"zone": settings.TIME_ZONE},
+                "fields": ["time_zone", "zone_change", *TIMES],
+                "description": _("Times are as clocks show them in the event's time zone."),
             },
         ),
         (
@@ -112,7 +106,6 @@ class EventAdmin(EventSharing, EventCancelling, KeptWithGuests, ChangedFieldsAdm
                 "fields": [
                     "capacity",
                     "has_waiting_list",
-                    "waiting_list_ends_at",
                     "shows_places_left",
                     "requires_proof",
                 ]
@@ -162,6 +155,17 @@ class EventAdmin(EventSharing, EventCancelling, KeptWithGuests, ChangedFieldsAdm
         response["Content-Disposition"] = f'attachment; filename="{event.slug}.csv"'
         add_never_cache_headers(response)
         return response
+
+    def get_fieldsets(self, request: HttpRequest, obj: Event | None = None) -> Any:
+        """Show times in the event's zone to staff who may not change them, too."""
+        if obj is None or self.has_change_permission(request, obj):
+            return self.fieldsets
+        fieldsets = []
+        for title, options in self.fieldsets:
+            if "zone_change" in options["fields"]:
+                options = {**options, "fields": ["time_zone", *SHOWN_TIMES]}
+            fieldsets.append((title, options))
+        return fieldsets
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
         waiting = Guest.objects.filter(event=OuterRef("pk"), state=Guest.State.WAITING)
@@ -239,7 +243,9 @@ class EventAdmin(EventSharing, EventCancelling, KeptWithGuests, ChangedFieldsAdm
     def decision(self, event: Event) -> str:
         if event.cancelled_at is None:
             return gettext("yes")
-        return gettext("no, cancelled %(at)s") % {"at": render_time(event.cancelled_at)}
+        local = event.cancelled_at.astimezone(event.zone)
+        day, at = plain_event_time(local, "SHORT_DATE_FORMAT")
+        return gettext("no, cancelled %(at)s") % {"at": f"{day} {at} ({event.time_zone})"}
 
     @admin.display(description=_("starts at"), ordering="starts_at")
     def starts(self, event: Event) -> str:

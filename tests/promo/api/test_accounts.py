@@ -130,7 +130,7 @@ def test_an_account_id_may_be_text_and_must_be_the_callers_own(client: Client) -
     assert not GuestRequest.objects.exists()
     response = post(client, CREATE, other | {"client_user_id": str(account.pk)})
     assert response.status_code == 200, response.json()
-    assert set(response.json()["data"]) == {"id", "qr_code_url"}
+    assert set(response.json()["data"]) == {"id", "qr_code_url", "place", "eventState"}
 
 
 def test_an_idempotency_key_gives_the_same_response(client: Client) -> None:
