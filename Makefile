@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run logs dev test faults load bench metrics settings translations lint types security requirements
+.PHONY: run logs dev test faults load bench metrics settings translations countries lint types security requirements
 
 # If PYTHONDONTWRITEBYTECODE is set, as in many images, every process compiles its imports again. That
 # is two thirds of its start. Packages are compiled at their installation, our modules at their import.
@@ -71,6 +71,10 @@ settings: .venv/.dev
 # Compiles the translations: writes the django.mo of each app from its django.po.
 translations: .venv/.dev
 	$(BIN)/python -m tests.catalogues
+
+# Writes the names of countries, in accounts/country_names.py.
+countries: .venv/.dev
+	$(BIN)/python -m tests.country_names
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

@@ -1,37 +1,73 @@
 #!/usr/bin/env python
+import logging
 import os
 import sys
 
-from django.core.exceptions import ImproperlyConfigured
-from django.core.management import execute_from_command_line
+PYTHON = ".venv/bin/python manage.py"
 
-REQUIRED = ("SECRET_KEY", "PUBLIC_URL", "DATABASE_URL", "REDIS_URL")
+# Older versions cannot read the modules below.
+if sys.version_info < (3, 11):  # noqa: UP036
+    sys.exit(
+        "SNAP needs Python 3.11 or newer, and this is %s; use %s, which `make run` installs."  # noqa: UP031
+        % (sys.version.split()[0], PYTHON)
+    )
+
+from snap.environment.errors import (  # noqa: E402
+    SettingError,
+    describe_os_error,
+    is_about_storage,
+)
+from snap.environment.foreign import remove_foreign_variables  # noqa: E402
+
+OUR_PACKAGES = ("accounts", "guests", "notifications", "promo", "snap", "tests")
 
 
-def is_about_missing_variable(error: ImproperlyConfigured) -> bool:
-    name = str(error).removeprefix("Set the ").removesuffix(" environment variable")
-    return name in REQUIRED
+def main() -> None:
+    """Run the command. What cannot work on this machine ends it with one sentence and status 1."""
+    remove_foreign_variables(os.environ)
+    os.environ["DJANGO_SETTINGS_MODULE"] = "snap.settings"
+    try:
+        run_command()
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in OUR_PACKAGES:
+            raise
+        raise SettingError(
+            f"the package {package} is not installed for {sys.executable};"
+            f" run `make run` once, and use {PYTHON}."
+        ) from error
+    except OSError as error:
+        if not is_about_storage(error):
+            raise
+        raise SettingError(describe_os_error(error)) from error
 
 
 def run_command() -> None:
-    """Run the command. Without the required variables, say how to get them and exit with 1."""
+    # Imported here, because the packages may be missing.
+    from django.core.management import execute_from_command_line
+    from django.db import OperationalError
+
+    if sys.argv[1:2] == ["up"]:
+        # It makes the environment that settings are read from, so it cannot wait for them.
+        # `run_from_argv` would read settings at the end, too, to close connections.
+        from snap.management.commands.up import Command
+
+        command = Command()
+        options = command.create_parser("manage.py", "up").parse_args(sys.argv[2:])
+        command.handle(**vars(options))
+        return
+    # The pool warns of each try to connect. The last sentence says why there is no connection.
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     try:
         execute_from_command_line(sys.argv)
-    except ImproperlyConfigured as error:
-        if is_about_missing_variable(error):
-            sys.exit(
-                "Run `make run` once: it writes var/env. Or set SECRET_KEY, PUBLIC_URL,"
-                " DATABASE_URL and REDIS_URL."
-            )
-        raise
+    except OperationalError as error:
+        from snap.resilience.connections import connection_problem
+
+        problem = connection_problem()
+        if not problem:
+            raise
+        raise SettingError(f"the database at DATABASE_URL does not respond: {problem}") from error
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "snap.settings")
-    if sys.argv[1:2] == ["up"]:
-        # It makes the environment that settings are read from, so it cannot wait for them.
-        from snap.management.commands.up import Command
-
-        Command().run_from_argv(sys.argv)
-    else:
-        run_command()
+    main()

@@ -10,6 +10,9 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         from accounts import emails  # noqa: F401  (registers the kinds of email that accounts send)
+        from accounts.sms import require_channel
+
+        require_channel()
 
 
 class StaffAdminConfig(admin_apps.AdminConfig):

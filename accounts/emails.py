@@ -8,7 +8,8 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 
 from accounts.email_links import signature_for
-from accounts.models import Claim, LoginCode, User
+from accounts.mailboxes import masked_email
+from accounts.models import Claim, EmailChange, LoginCode, User
 from accounts.phones import masked_phone
 from notifications.causes import Recipient, Subject, register_causes
 from notifications.kinds import EmailContent, email_kind
@@ -29,6 +30,33 @@ def welcome(cause: str) -> EmailContent | None:
         },
         only_to=account.email,
     )
+
+
+@email_kind("email_changed", _("The email of the account was changed"))
+def email_changed(cause: str) -> EmailContent | None:
+    """Tell the new email of an account, or the proven one from before, that it was changed.
+
+    The cause is `email_change:<id>/<new or old>`. The link proves the new email.
+    """
+    change_id, side = cause.removeprefix("email_change:").split("/")
+    change = EmailChange.objects.filter(pk=change_id).select_related("account").first()
+    if change is None:
+        return None
+    account = change.account
+    context: dict[str, Any] = {
+        "first_name": account.first_name,
+        "phone": masked_phone(account.phone or ""),
+        "is_new": side == "new",
+        "promo_url": page_url("events"),
+    }
+    if side == "old":
+        context["email"] = masked_email(change.to_email)
+        return EmailContent(context)
+    if account.email != change.to_email:
+        return None
+    query = urlencode({"proof": signature_for(account, "welcome")})
+    context["proof_url"] = f"{page_url('welcome_link', account.pk)}?{query}"
+    return EmailContent(context, only_to=account.email)
 
 
 @email_kind("login_code", _("Sign-in code"))
@@ -132,6 +160,13 @@ def _claim_recipient(kind: str, cause: str) -> Recipient | None:
     return recipient_of(User.objects.filter(claims=_id_in(cause)).first())
 
 
+def _change_recipient(kind: str, cause: str) -> Recipient | None:
+    """The new address gets it as the account has it now. The old one gets it where it went."""
+    if not cause.endswith("/new"):
+        return None
+    return recipient_of(User.objects.filter(email_changes=_id_in(cause)).first())
+
+
 def _describe_accounts(causes: Iterable[str]) -> Mapping[str, Subject]:
     by_id = {_id_in(cause): cause for cause in causes}
     subjects = {}
@@ -146,6 +181,18 @@ def _describe_codes(causes: Iterable[str]) -> Mapping[str, Subject]:
     for code in LoginCode.objects.filter(pk__in=by_id).select_related("account"):
         account = code.account
         subjects[by_id[code.pk]] = Subject(str(account), "accounts_user_change", account.pk)
+    return subjects
+
+
+def _describe_changes(causes: Iterable[str]) -> Mapping[str, Subject]:
+    given = list(causes)
+    ids = {_id_in(cause) for cause in given}
+    changes = EmailChange.objects.select_related("account").in_bulk(ids)
+    subjects = {}
+    for cause in given:
+        if change := changes.get(_id_in(cause)):
+            account = change.account
+            subjects[cause] = Subject(str(account), "accounts_user_change", account.pk)
     return subjects
 
 
@@ -171,5 +218,6 @@ for _prefix, _find, _describe in (
     ("account", _welcome_recipient, _describe_accounts),
     ("login_code", _code_recipient, _describe_codes),
     ("claim", _claim_recipient, _describe_claims),
+    ("email_change", _change_recipient, _describe_changes),
 ):
     register_causes(_prefix, find_recipient=_find, describe=_describe, refusals=RESEND_REFUSALS)

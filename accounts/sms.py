@@ -9,6 +9,7 @@ from django.utils.module_loading import import_string
 
 from accounts.phones import masked_phone
 from notifications.inbox import save_message
+from snap.environment.errors import SettingError
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +22,7 @@ class Channel(Protocol):
     """The interface of the object that SMS_BACKEND names."""
 
     def send(self, phone: str, text: str) -> None:
-        """Send a text to an E.164 phone within SMS_TIMEOUT seconds.
+        """Send a text to an E.164 phone within two seconds: a visitor waits for it.
 
         Raises ChannelError or OSError.
         """
@@ -40,6 +41,19 @@ class ConsoleChannel:
 
 
 console = ConsoleChannel()
+
+
+def require_channel() -> None:
+    """Raise SettingError if SMS_BACKEND names no object with a method `send`."""
+    try:
+        channel = sms_channel()
+    except (ImportError, ValueError):
+        raise SettingError(
+            "SMS_BACKEND names an object that cannot be imported; it must be a dotted path such as"
+            " accounts.sms.console."
+        ) from None
+    if channel is not None and not callable(getattr(channel, "send", None)):
+        raise SettingError("SMS_BACKEND names an object without a method send(phone, text).")
 
 
 def sms_channel() -> Channel | None:

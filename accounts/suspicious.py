@@ -75,7 +75,7 @@ def note_suspicious(reason: str, *, phone: str = "", address: str = "") -> None:
     log.warning("suspicious_activity", extra=fields)
     if database_breaker.state != "closed":
         return
-    values = {**fields, "rows": settings.SUSPICIOUS_ROWS_AN_HOUR}
+    values: dict[str, str | int] = {**fields, "rows": settings.SUSPICIOUS_ROWS_AN_HOUR}
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(COUNT, values)

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from io import BytesIO
 from typing import Literal
 
 from django.utils import timezone
@@ -177,8 +176,8 @@ def people(size: int) -> list[tuple[str, str, str]]:
 # Posters -----------------------------------------------------------------------------------------
 
 
-def draw_poster(event: DemoEvent) -> bytes:
-    """Return a JPEG of an abstract shape. It has no text, since the page shows the title."""
+def draw_poster(event: DemoEvent) -> Image.Image:
+    """Return an image of an abstract shape. It has no text, since the page shows the title."""
     dark, middle, light = map(_plain_image, event.colours)
     image = Image.composite(middle, dark, Image.linear_gradient("L").resize(POSTER_SIZE))
     width, height = POSTER_SIZE
@@ -186,9 +185,7 @@ def draw_poster(event: DemoEvent) -> bytes:
     draw_shape = SHAPES[event.shape]
     draw_shape(ImageDraw.Draw(mask), width * SCALE)
     image.paste(light, mask=mask.reduce(SCALE))
-    jpeg = BytesIO()
-    image.save(jpeg, "JPEG", quality=82)
-    return jpeg.getvalue()
+    return image
 
 
 def _plain_image(colour: str) -> Image.Image:

@@ -71,6 +71,14 @@ _TABLE = [
             "The claimant's email has as many accounts as one may have. Nothing was changed."
         ),
     ),
+    Refusal("same_email", _("This is the email that we have."), 400, "email"),
+    Refusal(
+        "too_many_changes",
+        _("The email was changed too often today. Try again tomorrow."),
+        429,
+        "email",
+    ),
+    Refusal("needs_proof", _("This account was proven meanwhile: a code is needed now.")),
     Refusal("unknown_phone", _("This phone has no account yet."), 404),
     Refusal("too_many_codes", _("Too many codes were asked for. Try again later."), 429),
     Refusal("wrong_code", _("This is not the code. Check the message and try again."), 400, "code"),

@@ -21,8 +21,11 @@ from guests.emergency.mirror import get_mirror
 from guests.emergency.mirror_sync import sync_mirror
 from guests.emergency.snapshots import save_listed_events
 from guests.models import GuestRequest
+from guests.posters.upkeep import add_missing_sizes, delete_unused_posters
+from guests.previews import delete_old_previews
 from guests.requests.accepting import wake_guests_worker
 from guests.requests.creating import create_guests_for_event
+from guests.requests.giving_back import free_places_given_back
 from guests.requests.waiting_list import events_with_unfilled_places, fill_free_places
 from guests.requests.worker_health import note_workers_unavailable
 from notifications.models import Email
@@ -93,6 +96,12 @@ def sweep_waiting_lists(is_stopping: IsStopping) -> None:
             promoted += fill_free_places(event)
 
 
+def sweep_places_given_back(is_stopping: IsStopping) -> None:
+    """Free the places that guests gave back, once they can no longer undo it."""
+    while not is_stopping() and free_places_given_back():
+        log.info("sweeper_freed_places_given_back")
+
+
 def sweep_emails(is_stopping: IsStopping) -> None:
     """Write the outcomes that this host has kept to the database, and send overdue emails."""
     write_kept_outcomes()
@@ -124,15 +133,24 @@ def sweep_mirror(is_stopping: IsStopping) -> None:
     sync_mirror(get_mirror().path)
 
 
+def sweep_posters(is_stopping: IsStopping) -> None:
+    """Make sizes for older posters, delete unused posters and old images of link previews."""
+    add_missing_sizes(is_stopping)
+    delete_unused_posters(is_stopping)
+    delete_old_previews(is_stopping)
+
+
 SWEEPS = [
     Sweep(sweep_journal),
     Sweep(sweep_requests),
     Sweep(sweep_waiting_lists),
+    Sweep(sweep_places_given_back),
     Sweep(sweep_emails),
     Sweep(sweep_claims, interval=60.0),
     Sweep(sweep_snapshots, interval=10.0),
     Sweep(sweep_suspicious_activity, interval=3600.0),
     Sweep(sweep_mirror, max_share=0.02),
+    Sweep(sweep_posters, interval=3600.0),
 ]
 
 

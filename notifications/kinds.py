@@ -16,8 +16,9 @@ from django.utils.functional import Promise
 class EmailContent:
     """The content of one email: the context of its templates, and its inline images.
 
-    Images are PNGs by name; the HTML refers to them as `cid:<name>@snap`. `only_to` is the address
-    that a link in the content proves: an email that is queued for another address is not sent.
+    Images are PNGs by name; the HTML refers to them as `cid:{{ content_ids.<name> }}`. `only_to` is
+    the address that a link in the content proves: an email that is queued for another address is
+    not sent.
     """
 
     context: dict[str, Any]

@@ -33,6 +33,7 @@ def make_message(email: Email, content: EmailContent) -> RelatedMessage:
         **content.context,
         "language": email.language,
         "public_url": settings.PUBLIC_URL,
+        "content_ids": {name: content_id(email, name) for name in content.inline_images},
     }
     with translation.override(email.language):
         subject = render_to_string(f"emails/{email.kind}.subject.txt", context)
@@ -47,7 +48,7 @@ def make_message(email: Email, content: EmailContent) -> RelatedMessage:
     )
     message.attach_alternative(html, "text/html")
     for name, png in content.inline_images.items():
-        message.attach(_inline_image(name, png))
+        message.attach(_inline_image(name, content_id(email, name), png))
     return message
 
 
@@ -57,12 +58,27 @@ def message_id(email: Email) -> str:
     It contains the time of queueing, so an email that staff send again has another one, and so have
     the emails of a new database.
     """
-    host = urlsplit(settings.PUBLIC_URL).hostname
-    return f"<email.{email.pk}.{email.queued_at.timestamp():.0f}@{host}>"
+    return f"<{_unique_part(email)}>"
 
 
-def _inline_image(name: str, png: bytes) -> MIMEImage:
+def content_id(email: Email, name: str) -> str:
+    """Return the Content-ID of an inline image, without brackets. No other message has it.
+
+    Some mailboxes show the image of the first message they know by an id. It is the same for every
+    attempt, since providers compare the contents of attempts.
+    """
+    return f"{name}.{_unique_part(email)}"
+
+
+def _unique_part(email: Email) -> str:
+    host = urlsplit(settings.PUBLIC_URL).hostname or ""
+    # The colons of an IPv6 address are not allowed there.
+    host = host.replace(":", "-")
+    return f"email.{email.pk}.{email.queued_at.timestamp():.0f}@{host}"
+
+
+def _inline_image(name: str, its_content_id: str, png: bytes) -> MIMEImage:
     image = MIMEImage(png, "png")
-    image["Content-ID"] = f"<{name}@snap>"
+    image["Content-ID"] = f"<{its_content_id}>"
     image["Content-Disposition"] = f'inline; filename="{name}.png"'
     return image

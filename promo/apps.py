@@ -14,6 +14,8 @@ class PromoConfig(AppConfig):
         register_page("events", "promo:events")
         register_page("event", "promo:event")
         register_page("sign_in", "promo:phone")
+        register_page("correct_email", "promo:email")
         register_page("sign_out", "sign_out")
+        register_page("privacy", "privacy")
         register_page("welcome_link", "email_links:welcome")
         register_page("claim_link", "email_links:claim")

@@ -44,7 +44,7 @@ from guests.exceptions import GuestError
 from guests.models import Event
 from guests.place_status import PlaceStatus
 from guests.requests.tickets import Ticket, ticket_sent_by_email
-from promo.links import PromoLink
+from promo.links import PromoLink, log_unknown_promoter
 from promo.rendering import (
     next_step,
     render_calendar,
@@ -262,12 +262,16 @@ def session_has_ticket(session: Any, ticket_id: UUID) -> bool:
 
 
 def _load_link(event: str, promoter: str) -> PromoLink:
-    """Return a promo link from this host's snapshot of its event. Raises Http404, JournalError."""
+    """Return a promo link from this host's snapshot of its event, as `open_link` does.
+
+    Raises JournalError.
+    """
     snapshot = snapshots.load_event(event)
     try:
         return PromoLink(snapshot.event, *snapshot.find_promoter(code=promoter))
-    except GuestError as error:
-        raise Http404("no such promoter at this event") from error
+    except GuestError:
+        log_unknown_promoter(event, promoter)
+        return PromoLink(snapshot.event, None, None)
 
 
 def _queue_and_render(

@@ -26,6 +26,7 @@ from promo.calendars import build_calendar
 from promo.links import PromoLink
 from promo.steps import FORM_STEPS, PHONE_STEPS, remember_phone, sign_phone
 from snap.local_cache import LocalCache
+from snap.pages import websocket_url
 
 # Statuses of a step without a refusal: INVALID when its form was filled in wrongly.
 OK, INVALID = 200, 422
@@ -267,17 +268,6 @@ def ticket_context(ticket: Ticket, *, wait: int, host: str) -> dict[str, Any]:
 
 def ticket_url(ticket: Ticket) -> str:
     return reverse("promo:ticket", args=[ticket.event_slug, ticket.ticket_id])
-
-
-def websocket_url(kind: str, ticket_id: str, host: str) -> str:
-    """Return the URL of a page's websocket: a path behind a proxy, else that of the ws process.
-
-    `kind` is a name in `promo/sockets/routing.py`.
-    """
-    path = f"/ws/{kind}/{ticket_id}/"
-    if not settings.WEBSOCKET_PORT:
-        return path
-    return f"ws://{host.rsplit(':', 1)[0]}:{settings.WEBSOCKET_PORT}{path}"
 
 
 def is_htmx(request: HttpRequest) -> bool:

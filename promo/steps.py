@@ -37,6 +37,7 @@ class Step(StrEnum):
     REGISTER = "register"
     CLAIM = "claim"
     PROVE = "prove"
+    EMAIL = "email"
     REQUEST = "request"
 
 

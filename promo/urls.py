@@ -2,8 +2,20 @@
 
 from django.urls import path, register_converter
 
-from promo import claim_views, views
+from promo import claim_views, holder_views, views
 from promo.steps import Step
+
+
+class EventConverter:
+    """The slug of an event. `promo/untidy_links.py` leads other spellings here."""
+
+    regex = "[a-z0-9][a-z0-9-]*"
+
+    def to_python(self, value: str) -> str:
+        return value
+
+    def to_url(self, value: str) -> str:
+        return value
 
 
 class PromoterConverter:
@@ -20,6 +32,7 @@ class PromoterConverter:
         return value or "-"
 
 
+register_converter(EventConverter, "event")
 register_converter(PromoterConverter, "promoter")
 
 STEP_VIEWS = {
@@ -28,22 +41,24 @@ STEP_VIEWS = {
     Step.REGISTER: views.register,
     Step.CLAIM: claim_views.claim,
     Step.PROVE: views.prove,
+    Step.EMAIL: holder_views.email,
     Step.REQUEST: views.request_access,
 }
 
 app_name = "promo"
 urlpatterns = [
     path("", views.events, name="events"),
-    path("<slug:event>/", views.event, name="event"),
-    path("<slug:event>/calendar.ics", views.calendar, name="calendar"),
-    path("<slug:event>/ticket/<uuid:ticket_id>/", views.ticket, name="ticket"),
-    path("<slug:event>/<promoter:promoter>/", views.event, name="event"),
+    path("<event:event>/", views.event, name="event"),
+    path("<event:event>/calendar.ics", views.calendar, name="calendar"),
+    path("<event:event>/ticket/<uuid:ticket_id>/", views.ticket, name="ticket"),
+    path("<event:event>/ticket/<uuid:ticket_id>/place/", holder_views.place, name="place"),
+    path("<event:event>/<promoter:promoter>/", views.event, name="event"),
     *(
-        path(f"<slug:event>/<promoter:promoter>/{step}/", STEP_VIEWS[step], name=step)
+        path(f"<event:event>/<promoter:promoter>/{step}/", STEP_VIEWS[step], name=step)
         for step in Step
     ),
     path(
-        "<slug:event>/<promoter:promoter>/claim/<int:claim_id>/",
+        "<event:event>/<promoter:promoter>/claim/<int:claim_id>/",
         claim_views.claim_made,
         name="claim_made",
     ),

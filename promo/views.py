@@ -18,6 +18,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.exceptions import AccountError
 from accounts.forms import CodeForm, PhoneForm, RegisterForm
 from accounts.login_codes import latest_code, send_login_code
+from accounts.mailboxes import masked_email
 from accounts.models import LoginCode, User
 from accounts.phone_checks import check_phone
 from accounts.services import find_account
@@ -61,14 +62,17 @@ from promo.rendering import (
 )
 from promo.steps import remember_phone, step_phone
 from promo.ticket_access import TicketAccess, find_ticket
+from promo.untidy_links import tidy_path
 from snap.addresses import client_address
-from snap.limits.policy import CREATE, PAGES, limited
+from snap.crawlers import indexable
+from snap.limits.policy import CREATE, FOLLOWED_PAGES, PAGES, limited
 
 # Refusals of a list that may have guests. They can still sign in and see their tickets.
 REFUSALS_WITH_SIGN_IN = {"closed", "list_full"}
 
 
 @limited(read=PAGES)
+@indexable
 @require_safe
 @emergency_fallback(emergency.events)
 def events(request: HttpRequest) -> HttpResponse:
@@ -80,6 +84,24 @@ def events(request: HttpRequest) -> HttpResponse:
 
 
 @limited(read=PAGES)
+@never_cache
+@require_safe
+def untidy_link(request: HttpRequest, untidy: str) -> HttpResponse:
+    """Redirect a promo link that is spelled in another way to its page, with its query.
+
+    The redirect is temporary: browsers keep a permanent one for ever.
+    """
+    path = tidy_path(request.path_info)
+    if path is None:
+        raise Http404("no such page")
+    query = request.META.get("QUERY_STRING", "")
+    if query:
+        path = f"{path}?{query}"
+    return redirect(path)
+
+
+@limited(read=FOLLOWED_PAGES)
+@indexable
 @never_cache
 @require_safe
 @emergency_fallback(emergency.event)
@@ -353,6 +375,8 @@ def _code_context(request: HttpRequest, phone: str) -> dict[str, Any]:
         return {}
     return {
         "by_sms": sent.channel == LoginCode.Channel.SMS,
+        "sent_to": masked_email(sent.account.email),
+        "can_correct": account_of(request) is not None,
         "is_unproven": not sent.account.verified_at,
         "can_claim": account_of(request) is None,
     }

@@ -1,5 +1,7 @@
 from django.apps import AppConfig
 
+from snap import celery  # noqa: F401  (every process sends its messages by this application)
+
 
 class SnapConfig(AppConfig):
     name = "snap"

@@ -10,9 +10,12 @@ from typing import Any
 
 from celery import Celery
 from celery.app.amqp import AMQP
-from celery.signals import task_postrun, task_prerun, worker_ready
+from celery.signals import heartbeat_sent, task_postrun, task_prerun, worker_ready
+from django.conf import settings
 from django.db import close_old_connections
 from kombu import Connection
+
+from snap.resilience.workers import record_heartbeat
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "snap.settings")
 
@@ -39,7 +42,21 @@ class ReconnectingAMQP(AMQP):
     Connection = ReconnectingConnection
 
 
-app = Celery("snap", amqp=ReconnectingAMQP)
+class SnapCelery(Celery):
+    """Connects to the broker that the settings name, and to no other.
+
+    Celery would prefer what it finds in the environment: CELERY_BROKER_URL, or BROKER_URL as it was
+    written, which is an address of another form for a Unix socket.
+    """
+
+    def connection_for_read(self, url: str | None = None, **options: Any) -> Any:
+        return super().connection_for_read(url or settings.CELERY_BROKER_URL, **options)
+
+    def connection_for_write(self, url: str | None = None, **options: Any) -> Any:
+        return super().connection_for_write(url or settings.CELERY_BROKER_URL, **options)
+
+
+app = SnapCelery("snap", amqp=ReconnectingAMQP)
 # Makes it the application of every thread, not only of the thread that imports this module.
 app.set_default()
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -55,6 +72,12 @@ def return_database_connections(**_signal: object) -> None:
     connection, which costs the worker and PostgreSQL more than the task.
     """
     close_old_connections()
+
+
+@heartbeat_sent.connect
+def note_heartbeat(**_signal: object) -> None:
+    """Note in the broker which queues this worker consumes, for /readyz."""
+    record_heartbeat(app.amqp.queues.consume_from)
 
 
 @worker_ready.connect

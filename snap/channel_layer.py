@@ -22,6 +22,11 @@ class GroupChannelLayer(RedisPubSubChannelLayer):  # type: ignore[misc]
             layer._shards = [AllGroupsConnection(shard.host, layer) for shard in layer._shards]
         return layer
 
+    def count_members(self, group: str) -> int:
+        """Return the number of sockets of this process in a group."""
+        layer = self._get_layer()
+        return len(layer.groups.get(layer._get_group_channel_name(group), ()))
+
 
 class AllGroupsConnection(RedisSingleShardConnection):  # type: ignore[misc]
     async def subscribe(self, channel: str) -> None:

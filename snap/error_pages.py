@@ -13,6 +13,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.csrf import csrf_exempt
 
 from snap.api_errors import CSRF_TEXT, UNSURE_TEXT, error_body
+from snap.languages import language_of
 from snap.limits.policy import PAGES, SAFE_METHODS, limited
 from snap.pages import page_path
 
@@ -113,8 +114,8 @@ def _render_error(
     """Render `errors/<template or status>.html`; for the API the error with this code and text."""
     # No account is looked up for an error page: the database may be the cause.
     request.user = AnonymousUser()
-    # LocaleMiddleware may not have run yet.
-    with translation.override(translation.get_language_from_request(request)):
+    # LanguageMiddleware may not have run yet.
+    with translation.override(language_of(request)):
         if _is_api(request):
             body = error_body(status, code=code, text=text, retry_after=retry_after)
             return JsonResponse(body, status=status)

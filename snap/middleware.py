@@ -6,8 +6,12 @@ from collections.abc import Callable
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
+from django.middleware.locale import LocaleMiddleware
+from django.utils import translation
 
+from snap import crawlers
 from snap.error_pages import bad_request, too_large, unavailable, unsupported
+from snap.languages import language_of
 from snap.resilience.connections import deadline
 from snap.resilience.database import DatabaseUnavailableError
 from snap.resilience.overload import OVERLOADED, UNREADABLE, announced_length, is_utf8
@@ -46,16 +50,17 @@ PERMISSIONS_POLICY = ", ".join(f"{feature}=()" for feature in UNUSED_FEATURES)
 
 
 def add_browser_headers(get_response: Handler) -> Handler:
-    """Add headers that disable browser features, embedding by other sites, and caching.
+    """Add headers that disable browser features, embedding, caching and indexing.
 
     Responses that may be cached (static files, posters, QR images) set Cache-Control themselves.
-    All others can contain personal data.
+    All others can contain personal data. Pages that may be indexed have `@indexable`.
     """
 
     def middleware(request: HttpRequest) -> HttpResponse:
         response = get_response(request)
         response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
         response.headers.setdefault("Cache-Control", "no-store, private")
+        response.headers.setdefault(crawlers.HEADER, crawlers.NOT_INDEXED)
         if response.headers.get("Content-Type", "").startswith("text/html"):
             response.headers.setdefault("Permissions-Policy", PERMISSIONS_POLICY)
         return response
@@ -111,6 +116,14 @@ def refuse_overloaded(get_response: Handler) -> Handler:
         return get_response(request)
 
     return middleware
+
+
+class LanguageMiddleware(LocaleMiddleware):
+    """Activates the language that `snap.languages` chooses for a request."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        translation.activate(language_of(request))
+        request.LANGUAGE_CODE = translation.get_language()
 
 
 class DatabaseUnavailableMiddleware:

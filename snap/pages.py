@@ -1,4 +1,4 @@
-"""Addresses of pages that an app links to and an app above it serves.
+"""Addresses of pages and websockets that an app links to and an app above it serves.
 
 Apps import one way only, and the name of a route in a string is a hidden import. The app that
 serves a page registers its route here, and any app gets the address by the page's name.
@@ -20,6 +20,23 @@ def page_path(name: str, *args: object) -> str:
     return reverse(_routes[name], args=args)
 
 
+def privacy_url() -> str:
+    """Return the address of the page about personal data: PRIVACY_URL, else our own page."""
+    return settings.PRIVACY_URL or page_path("privacy")
+
+
 def page_url(name: str, *args: object) -> str:
     """Return the full address of a page, on PUBLIC_URL."""
     return f"{settings.PUBLIC_URL}{page_path(name, *args)}"
+
+
+def websocket_url(kind: str, key: str, host: str) -> str:
+    """Return the URL of a page's websocket: a path behind a proxy, else that of the ws process.
+
+    `kind` and `key` are the parts of a path in `promo/sockets/routing.py`. `host` is as in the Host
+    header.
+    """
+    path = f"/ws/{kind}/{key}/"
+    if not settings.WEBSOCKET_PORT:
+        return path
+    return f"ws://{host.rsplit(':', 1)[0]}:{settings.WEBSOCKET_PORT}{path}"

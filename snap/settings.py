@@ -2,58 +2,69 @@
 
 `make run` writes what it generated (secret key, addresses of the servers it started) to `var/env`.
 Real environment variables take precedence over that file. Production sets the variables itself. A
-variable without a default is required.
+variable without a default is required. A value that cannot work ends the process with one sentence.
 
 The comment above each `env` call is its documentation: `make settings` writes docs/settings.md from
 it, and a test fails when a call has no comment of its own or the page is out of date.
 """
 
+import os
+import re
 import sys
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import environ
 from csp.constants import NONE, SELF
-from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
+from phonenumbers import SUPPORTED_REGIONS
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from snap.environment.file import add_file
+from snap.environment.foreign import remove_foreign_variables, remove_security_of_libpq
+from snap.environment.processes import check_process_variables
+from snap.environment.redis import celery_broker
+from snap.environment.values import Environment
 from snap.resilience.connections import BoundedConnection
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-env = environ.Env()
-env.read_env(BASE_DIR / "var" / "env")
+remove_foreign_variables(os.environ)
+add_file(BASE_DIR / "var" / "env", os.environ)
+env = Environment(os.environ, BASE_DIR)
+check_process_variables(os.environ)
 
 # Addresses -------------------------------------------------------------------------------------
 
 # Secret with which sessions, signed forms, links in emails and one-time codes are made: at least 50
 # random characters.
-SECRET_KEY = env.str("SECRET_KEY")
-# Earlier secret keys. Sessions that they signed stay valid.
-SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
+SECRET_KEY = env.secret("SECRET_KEY", least=50)
+# Earlier secret keys. Sessions that they signed stay valid. Keys that have a comma are written as a
+# JSON list of texts.
+SECRET_KEY_FALLBACKS = env.secrets("SECRET_KEY_FALLBACKS", default=[])
 # Whether Django shows details of errors to visitors. For development only.
 DEBUG = env.bool("DEBUG", default=False)
 
-# Address at which guests reach SNAP, such as https://snap.example. QR codes, links in emails and
-# allowed origins are made from it.
-PUBLIC_URL = env.str("PUBLIC_URL").rstrip("/")
+# Address at which guests reach SNAP, such as https://snap.example: it has no path. QR codes, links
+# in emails and allowed origins are made from it.
+PUBLIC_URL = env.public_url("PUBLIC_URL")
 HTTPS = PUBLIC_URL.startswith("https://")
-# Host names that SNAP serves. The default is the host of PUBLIC_URL.
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[urlsplit(PUBLIC_URL).hostname])
+PUBLIC_HOST = re.sub(r":[0-9]+$", "", urlsplit(PUBLIC_URL).netloc)
+# Host names that SNAP serves, besides the host of PUBLIC_URL.
+ALLOWED_HOSTS = [PUBLIC_HOST, *env.hosts("ALLOWED_HOSTS", default=[])]
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 
 # Port at which browsers reach the `ws` process. 0: the same address as the pages, because a proxy
 # forwards /ws/ to it.
-WEBSOCKET_PORT = env.int("WEBSOCKET_PORT", default=0)
-# Origins whose pages may open a websocket. `make run` adds every name of this machine.
-WEBSOCKET_ORIGINS = env.list("WEBSOCKET_ORIGINS", default=[PUBLIC_URL])
+WEBSOCKET_PORT = env.port("WEBSOCKET_PORT", default=0, least=0)
+# Origins whose pages may open a websocket, besides PUBLIC_URL. `make run` adds every name of this
+# machine.
+WEBSOCKET_ORIGINS = [PUBLIC_URL, *env.origins("WEBSOCKET_ORIGINS", default=[])]
 
 # Number of proxies in front of SNAP that each add the address of their client to X-Forwarded-For.
 # 0: the header is not read.
-TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
+TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0, least=0, most=100)
 if TRUSTED_PROXIES and HTTPS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
@@ -77,7 +88,6 @@ INSTALLED_APPS = [
     "axes",
     "channels",
     "csp",
-    "django_countries",
     "django_htmx",
     "django_otp",
     "django_otp.plugins.otp_static",
@@ -100,7 +110,7 @@ MIDDLEWARE = [
     "snap.middleware.refuse_null_bytes",
     "snap.middleware.refuse_charsets",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.locale.LocaleMiddleware",
+    "snap.middleware.LanguageMiddleware",
     "snap.middleware.refuse_overloaded",
     "promo.limits.middleware.LimitsMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -159,21 +169,25 @@ BREAKER_PAUSE = env.float("BREAKER_PAUSE", default=60.0)
 
 DATABASES = {
     "default": {
-        # Address of PostgreSQL: postgres://user:password@host:port/name.
-        **env.db_url("DATABASE_URL", engine="django.db.backends.postgresql"),
+        # Address of PostgreSQL: postgres://user:password@host:port/name. A `?` adds parameters of
+        # libpq, such as `?sslmode=verify-full&sslrootcert=system`.
+        **env.db_url("DATABASE_URL"),
         "CONN_MAX_AGE": 0,
         "CONN_HEALTH_CHECKS": True,
         # Safe behind PgBouncer in transaction mode.
         "DISABLE_SERVER_SIDE_CURSORS": True,
     }
 }
-DATABASES["default"]["OPTIONS"] = {
+if "sslmode" in DATABASES["default"]["OPTIONS"]:
+    remove_security_of_libpq(os.environ)
+DATABASES["default"]["OPTIONS"] |= {
     "application_name": f"snap-{Path(sys.argv[0]).stem}",
     "connect_timeout": 2,
     "options": (
         f"-c statement_timeout={DATABASE_STATEMENT_TIMEOUT} -c lock_timeout=3000"
         " -c idle_in_transaction_session_timeout=15000"
-    ),
+        f" {DATABASES['default']['OPTIONS'].get('options', '')}"
+    ).rstrip(),
     "pool": {
         "connection_class": BoundedConnection,
         "min_size": 0,
@@ -190,16 +204,17 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Redis: four roles, one server by default --------------------------------------------------------
 
-# Address of Redis or Valkey, without a database number: redis://host:port.
-REDIS_URL = env.str("REDIS_URL").rstrip("/")
+# Address of Redis or Valkey: redis://user:password@host:port/number, rediss:// with TLS, or
+# unix:///path?db=number. The number is that of the first of four databases; without it, 0.
+REDIS_URL = env.redis_url("REDIS_URL")
 # Redis database of the cache. It may evict keys.
-CACHE_URL = env.str("CACHE_URL", default=f"{REDIS_URL}/0")
+CACHE_URL = env.redis_url("CACHE_URL", server=REDIS_URL)
 # Redis database of the limits.
-LIMITS_URL = env.str("LIMITS_URL", default=f"{REDIS_URL}/1")
+LIMITS_URL = env.redis_url("LIMITS_URL", server=REDIS_URL, offset=1)
 # Redis database of the channel layer, which pushes to websockets.
-CHANNELS_URL = env.str("CHANNELS_URL", default=f"{REDIS_URL}/2")
+CHANNELS_URL = env.redis_url("CHANNELS_URL", server=REDIS_URL, offset=2)
 # Redis database of Celery's messages. It must not evict keys.
-BROKER_URL = env.str("BROKER_URL", default=f"{REDIS_URL}/3")
+BROKER_URL = env.redis_url("BROKER_URL", server=REDIS_URL, offset=3)
 
 # Seconds that a web process waits for Redis before it goes on without it.
 REDIS_TIMEOUT = 0.5
@@ -245,7 +260,7 @@ CHANNEL_LAYERS = {
     },
 }
 
-CELERY_BROKER_URL = BROKER_URL
+CELERY_BROKER_URL = celery_broker(BROKER_URL)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BROKER_TRANSPORT_OPTIONS = {
@@ -285,14 +300,18 @@ AUTH_PASSWORD_VALIDATORS = [
 PASSWORD_HASHERS = ["accounts.hashers.BoundedPasswordHasher"]
 # Passwords that the processes of one host hash at the same time, at most. 0: half as many as the
 # host has cores.
-HASH_SLOTS = env.int("HASH_SLOTS", default=0)
+HASH_SLOTS = env.int("HASH_SLOTS", default=0, least=0)
 # Folder for the lock files by which the processes of one host limit their expensive work
 # (`snap/resilience/slots.py`).
-SLOTS_DIR = Path(env.str("SLOTS_DIR", default=str(BASE_DIR / "var" / "slots")))
+SLOTS_DIR = env.folder("SLOTS_DIR", default=BASE_DIR / "var" / "slots")
 LOGIN_URL = "/admin/login/"
 LOGIN_REDIRECT_URL = "/admin/"
 # Country of a phone that is typed without a country code: ISO 3166-1, two letters.
-DEFAULT_COUNTRY = env.str("DEFAULT_COUNTRY", default="PT")
+DEFAULT_COUNTRY = env.choice("DEFAULT_COUNTRY", SUPPORTED_REGIONS, default="PT")
+# Countries that the phone form lists first, after DEFAULT_COUNTRY: ISO 3166-1 codes.
+LIKELY_COUNTRIES = env.list(
+    "LIKELY_COUNTRIES", default=["PT", "ES", "FR", "GB", "BR", "DE", "CH", "LU", "AO", "CV"]
+)
 
 # Sessions are signed cookies: they need no store, and can be read while every server is away.
 SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
@@ -319,6 +338,9 @@ CLAIMS_PER_ACCOUNT = env.int("CLAIMS_PER_ACCOUNT", default=20)
 CLAIMS_PER_NETWORK = env.int("CLAIMS_PER_NETWORK", default=2)
 # Emails a day that tell the holder of an account about claims.
 CLAIM_EMAILS_A_DAY = env.int("CLAIM_EMAILS_A_DAY", default=3)
+# Times a day that the holder of an account can change its email. Each sends emails to an address
+# that was only typed.
+EMAIL_CHANGES_A_DAY = env.int("EMAIL_CHANGES_A_DAY", default=5)
 # Seconds that a holder has to answer a claim. After that a claim on an account that is unproven and
 # has no place on a list is granted.
 CLAIM_ANSWER_SECONDS = env.int("CLAIM_ANSWER_SECONDS", default=24 * 60 * 60)
@@ -326,7 +348,7 @@ CLAIM_ANSWER_SECONDS = env.int("CLAIM_ANSWER_SECONDS", default=24 * 60 * 60)
 # Rows of suspicious activity that are kept of one hour. Beyond them only the reasons are counted.
 SUSPICIOUS_ROWS_AN_HOUR = env.int("SUSPICIOUS_ROWS_AN_HOUR", default=1_000)
 # Days for which suspicious activity is kept.
-SUSPICIOUS_DAYS = env.int("SUSPICIOUS_DAYS", default=30)
+SUSPICIOUS_DAYS = env.int("SUSPICIOUS_DAYS", default=30, most=36_500)
 
 # One-time codes --------------------------------------------------------------------------------
 
@@ -347,18 +369,16 @@ LOGIN_CODES_SOLVED = env.int("LOGIN_CODES_SOLVED", default=5)
 LOGIN_CODES_PER_ADDRESS = env.int("LOGIN_CODES_PER_ADDRESS", default=50)
 # Digits, country code included, by which phones count as alike for LOGIN_CODES_PER_PREFIX. Numbers
 # that are rented to earn from text messages begin alike.
-LOGIN_CODES_PREFIX_DIGITS = env.int("LOGIN_CODES_PREFIX_DIGITS", default=6)
+LOGIN_CODES_PREFIX_DIGITS = env.int("LOGIN_CODES_PREFIX_DIGITS", default=6, most=15)
 # Codes in ten minutes to phones that begin alike. Solved challenges allow twice as many.
 LOGIN_CODES_PER_PREFIX = env.int("LOGIN_CODES_PER_PREFIX", default=1_000)
 # Codes in ten minutes to all phones together. No challenge lifts this limit.
 LOGIN_CODES_IN_ALL = env.int("LOGIN_CODES_IN_ALL", default=10_000)
 
 # Dotted path of the object that sends codes by SMS, such as `accounts.sms.console` in development.
-# The object has a method `send(phone, text)`. Empty: codes go by email only.
-SMS_BACKEND = env.str("SMS_BACKEND", default="")
-# Seconds in which the object that SMS_BACKEND names has to hand a code over. The object reads this
-# setting itself.
-SMS_TIMEOUT = env.float("SMS_TIMEOUT", default=2.0)
+# The object has a method `send(phone, text)`, which takes two seconds at most. Empty: codes go by
+# email only.
+SMS_BACKEND = env.dotted_path("SMS_BACKEND", default="")
 
 # Staff -----------------------------------------------------------------------------------------
 
@@ -385,7 +405,7 @@ STAFF_SESSION_IDLE = env.int("STAFF_SESSION_IDLE", default=2 * 60 * 60)
 # Wrong passwords for one account from one address before that address is locked out of it.
 AXES_FAILURE_LIMIT = env.int("STAFF_SIGN_IN_TRIES", default=5)
 # Minutes for which such a lockout lasts.
-AXES_COOLOFF_TIME = timedelta(minutes=env.int("STAFF_SIGN_IN_PAUSE", default=15))
+AXES_COOLOFF_TIME = timedelta(minutes=env.int("STAFF_SIGN_IN_PAUSE", default=15, most=525_600))
 # Wrong passwords for any accounts from one address in STAFF_SIGN_IN_PAUSE minutes before that
 # address is locked out of all accounts.
 STAFF_SIGN_IN_FAILURES = env.int("STAFF_SIGN_IN_FAILURES", default=30)
@@ -513,6 +533,8 @@ GUEST_REQUEST_ATTEMPTS = 3
 GUEST_REQUEST_BACKOFF = 2  # seconds, doubled by each attempt
 # Seconds between two looks of the sweeper for overdue work.
 SWEEP_INTERVAL = env.float("SWEEP_INTERVAL", default=1.0)
+# Seconds in which a guest who gives a place back can undo it. The place is kept meanwhile.
+GIVE_BACK_SECONDS = env.float("GIVE_BACK_SECONDS", default=60.0)
 # Seconds that workers have to take up due requests before the sweeper ends them itself.
 SWEEP_TAKES_OVER = env.float("SWEEP_TAKES_OVER", default=4.0)
 # Seconds that workers have to take up due emails before the sweeper sends them itself. Emails may
@@ -532,9 +554,7 @@ LINK_SECONDS = env.float("LINK_SECONDS", default=1.0)
 # File of the emergency journal, which keeps requests that are accepted while the database is away.
 # It must be on a disk that outlives the process. The mirror of places and the kept outcomes of
 # emails are stored in the same folder.
-JOURNAL_PATH = Path(
-    env.str("JOURNAL_PATH", default=str(BASE_DIR / "var" / "journal" / "emergency.sqlite3"))
-)
+JOURNAL_PATH = env.file("JOURNAL_PATH", default=BASE_DIR / "var" / "journal" / "emergency.sqlite3")
 JOURNAL_ATTEMPTS = 10
 JOURNAL_BACKOFF = 5  # seconds, doubled by each attempt
 
@@ -547,42 +567,54 @@ EMAIL_BACKENDS = {
     "sendgrid": "anymail.backends.sendgrid.EmailBackend",
     "mailgun": "anymail.backends.mailgun.EmailBackend",
 }
+EMAIL_REQUIRES = {
+    "resend": ["RESEND_API_KEY"],
+    "sendgrid": ["SENDGRID_API_KEY"],
+    "mailgun": ["MAILGUN_API_KEY", "MAILGUN_SENDER_DOMAIN"],
+}
 # What sends emails: `smtp`, `resend`, `sendgrid`, `mailgun`, or `console`, which keeps emails as
 # files for development.
-EMAIL_PROVIDER = env.str("EMAIL_PROVIDER", default="smtp")
+EMAIL_PROVIDER = env.choice("EMAIL_PROVIDER", EMAIL_BACKENDS, default="smtp")
 EMAIL_BACKEND = EMAIL_BACKENDS[EMAIL_PROVIDER]
 # Host of the mail server, for `smtp`.
-EMAIL_HOST = env.str("EMAIL_HOST", default="localhost")
+EMAIL_HOST = env.host("EMAIL_HOST", default="localhost")
 # Port of the mail server, for `smtp`.
-EMAIL_PORT = env.int("EMAIL_PORT", default=25)
+EMAIL_PORT = env.port("EMAIL_PORT", default=25)
 # User name at the mail server, for `smtp`. Empty: SNAP does not sign in there.
 EMAIL_HOST_USER = env.str("EMAIL_HOST_USER", default="")
 # Password at the mail server, for `smtp`.
-EMAIL_HOST_PASSWORD = env.str("EMAIL_HOST_PASSWORD", default="")
+EMAIL_HOST_PASSWORD = env.secret("EMAIL_HOST_PASSWORD", default="")
 # Whether the connection to the mail server is encrypted by STARTTLS, for `smtp`.
 EMAIL_USE_TLS = env.bool("EMAIL_USE_TLS", default=False)
 EMAIL_TIMEOUT = 5
 # Random `name:password` with which the mail provider reports what became of emails, at
 # `https://name:password@<host>/webhooks/mail/<provider>/`. Empty: that address does not exist.
-MAIL_WEBHOOK_SECRET = env.str("MAIL_WEBHOOK_SECRET", default="")
+MAIL_WEBHOOK_SECRET = env.credentials("MAIL_WEBHOOK_SECRET", default="")
 ANYMAIL = {
     "REQUESTS_TIMEOUT": EMAIL_TIMEOUT,
     "WEBHOOK_SECRET": MAIL_WEBHOOK_SECRET,
     # Key of the API, for `resend`.
-    "RESEND_API_KEY": env.str("RESEND_API_KEY", default=""),
+    "RESEND_API_KEY": env.secret("RESEND_API_KEY", default=""),
     # Key of the API, for `sendgrid`.
-    "SENDGRID_API_KEY": env.str("SENDGRID_API_KEY", default=""),
+    "SENDGRID_API_KEY": env.secret("SENDGRID_API_KEY", default=""),
     # Key of the API, for `mailgun`.
-    "MAILGUN_API_KEY": env.str("MAILGUN_API_KEY", default=""),
+    "MAILGUN_API_KEY": env.secret("MAILGUN_API_KEY", default=""),
     # Domain from which emails are sent. Required for `mailgun`.
-    "MAILGUN_SENDER_DOMAIN": env.str("MAILGUN_SENDER_DOMAIN", default=""),
+    "MAILGUN_SENDER_DOMAIN": env.domain("MAILGUN_SENDER_DOMAIN", default=""),
     # Key with which reports are signed, for `mailgun`.
-    "MAILGUN_WEBHOOK_SIGNING_KEY": env.str("MAILGUN_WEBHOOK_SIGNING_KEY", default=""),
+    "MAILGUN_WEBHOOK_SIGNING_KEY": env.secret("MAILGUN_WEBHOOK_SIGNING_KEY", default=""),
     # Address of the API, for `mailgun`: the one of the account's region.
-    "MAILGUN_API_URL": env.str("MAILGUN_API_URL", default="https://api.eu.mailgun.net/v3"),
+    "MAILGUN_API_URL": env.url("MAILGUN_API_URL", default="https://api.eu.mailgun.net/v3"),
 }
+# What each provider cannot work without.
+for name in EMAIL_REQUIRES.get(EMAIL_PROVIDER, ()):
+    env.require(name, f"when EMAIL_PROVIDER is {EMAIL_PROVIDER}")
+if EMAIL_PROVIDER == "mailgun" and MAIL_WEBHOOK_SECRET:
+    env.require("MAILGUN_WEBHOOK_SIGNING_KEY", "when MAIL_WEBHOOK_SECRET is set")
+if EMAIL_HOST_USER:
+    env.require("EMAIL_HOST_PASSWORD", "when EMAIL_HOST_USER is set")
 # Sender of all emails that EMAIL_SENDERS does not name.
-DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="SNAP <no-reply@snap.example>")
+DEFAULT_FROM_EMAIL = env.sender("DEFAULT_FROM_EMAIL", default="SNAP <no-reply@snap.example>")
 # Senders by kind of email: `{"login_code": "SNAP <codes@snap.example>"}`.
 EMAIL_SENDERS = env.json("EMAIL_SENDERS", default={})
 # Emails an hour to one recipient that strangers can cause, such as a welcome. Solved challenges
@@ -595,11 +627,11 @@ EMAIL_BACKOFF = 5  # seconds, doubled by each attempt
 # Seconds for which a batch of emails belongs to the worker that took it.
 EMAIL_LEASE = env.int("EMAIL_LEASE", default=60)
 # Folder in which the `console` provider keeps emails. /inbox/ shows them.
-INBOX_DIR = Path(env.str("INBOX_DIR", default=str(BASE_DIR / "var" / "inbox")))
+INBOX_DIR = env.folder("INBOX_DIR", default=BASE_DIR / "var" / "inbox")
 INBOX_PAGE = EMAIL_PROVIDER == "console"
 # Key with which other machines open /inbox/, once, as `/inbox/?key=…`. Empty: only this machine can
 # open it.
-INBOX_TOKEN = env.str("INBOX_TOKEN", default="")
+INBOX_TOKEN = env.secret("INBOX_TOKEN", default="")
 
 # Languages and time ----------------------------------------------------------------------------
 
@@ -609,15 +641,26 @@ LOCALE_PATHS = [BASE_DIR / "snap" / "locale"]
 TIME_ZONE = "Europe/Lisbon"
 USE_TZ = True
 
+# Privacy ---------------------------------------------------------------------------------------
+
+# Address of the operator's own page about personal data. Empty: /privacy/, which says what SNAP
+# stores.
+PRIVACY_URL = env.str("PRIVACY_URL", default="")
+# Name of whoever is responsible for the data, on that page. Empty: the organiser of the event.
+PRIVACY_CONTROLLER = env.str("PRIVACY_CONTROLLER", default="")
+# Email to which guests write about their data, on that page. Empty: they are told to ask the
+# organiser of the event.
+PRIVACY_CONTACT = env.str("PRIVACY_CONTACT", default="")
+
 # Files -----------------------------------------------------------------------------------------
 
 STATIC_URL = "/static/"
 # Folder into which `manage.py collectstatic` copies static files.
-STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(BASE_DIR / "var" / "static")))
+STATIC_ROOT = env.folder("STATIC_ROOT", default=BASE_DIR / "var" / "static")
 STATICFILES_DIRS = [BASE_DIR / "static"]
 MEDIA_URL = "/media/"
 # Folder of posters and QR images.
-MEDIA_ROOT = Path(env.str("MEDIA_ROOT", default=str(BASE_DIR / "var" / "media")))
+MEDIA_ROOT = env.folder("MEDIA_ROOT", default=BASE_DIR / "var" / "media")
 # Pages use the hashed names only. Without the other names there is half as much to compress.
 WHITENOISE_KEEP_ONLY_HASHED_FILES = True
 STORAGES = {
@@ -671,20 +714,19 @@ CONTENT_SECURITY_POLICY = {
 
 # Random bearer token that Prometheus sends for /metrics. Required when PUBLIC_URL begins with
 # https:// or TRUSTED_PROXIES is set. Empty: only this machine can read /metrics.
-METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
-if not METRICS_TOKEN and (HTTPS or TRUSTED_PROXIES):
-    raise ImproperlyConfigured(
-        "Set METRICS_TOKEN: a random text that Prometheus sends for /metrics."
-    )
+METRICS_TOKEN = env.secret("METRICS_TOKEN", default="")
+if HTTPS or TRUSTED_PROXIES:
+    env.require("METRICS_TOKEN", "to a random text that Prometheus sends for /metrics")
 PROMETHEUS_EXPORT_MIGRATIONS = False
 
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"plain": {"()": "snap.observability.logs.PlainFormatter"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     # Level from which messages are logged: DEBUG, INFO, WARNING, ERROR or CRITICAL.
-    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "root": {"handlers": ["console"], "level": env.choice("LOG_LEVEL", LOG_LEVELS, default="INFO")},
     "loggers": {
         "django": {"handlers": [], "level": "INFO", "propagate": True},
         "django.server": {"handlers": [], "propagate": True},

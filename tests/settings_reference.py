@@ -33,6 +33,22 @@ TYPES = {
     "list": "list, by commas",
     "json": "JSON",
     "db_url": "address",
+    "redis_url": "address",
+    "public_url": "address",
+    "url": "address",
+    "domain": "domain",
+    "host": "host",
+    "sender": "sender",
+    "dotted_path": "dotted path",
+    "choice": "one of a list",
+    "secret": "secret",
+    "credentials": "secret",
+    "secrets": "secrets, by commas",
+    "hosts": "list, by commas",
+    "origins": "list, by commas",
+    "port": "port",
+    "folder": "folder",
+    "file": "file",
 }
 QUOTED = re.compile(r"'(.+?)'")
 HEADING = re.compile(r"# (?P<title>\S.*?) -{5,}")
@@ -47,9 +63,24 @@ INTRODUCTION = """\
 `make settings` writes this page from the comments in `snap/settings.py` and the `Procfile`.
 
 SNAP reads its settings from environment variables. A variable that is not set is read from the
-file `var/env`, which `make run` writes. Variables whose default is "required" must be set. Default
-paths are relative to the checkout. Variables of make, as in `make test SLOW=1`, are not settings:
-the Makefile explains them.
+file `var/env`, which `make run` writes. Variables whose default is "required" must be set. An empty
+variable counts as not set. Paths are relative to the checkout. Variables of make, as in
+`make test SLOW=1`, are not settings: the Makefile explains them.
+
+A value that cannot work ends every process and command with one sentence and status 1. Spaces
+around a value do not count. Secrets are kept byte for byte. A user name or password in an address
+is written percent-encoded: `%2F` for a slash, `%23` for `#`, `%40` for `@`.
+
+A line of `var/env` is `NAME=value`. The value is everything behind the `=`: `$`, `#` and spaces
+have no meaning. Single or double quotes around it do not belong to it; in double quotes, `\\n` is a
+line break and a backslash escapes the next character.
+
+SNAP ignores the variables of other programs, and removes them from its processes: those with which
+libpq, Celery, granian and uvicorn would connect elsewhere or run in another way (`PGHOST`,
+`PGOPTIONS`, `CELERY_BROKER_URL`, `GRANIAN_PORT`, `WEB_CONCURRENCY` and so on; the list is in
+`snap/environment/foreign.py`). Those that say how safe a connection to PostgreSQL must be, such as
+`PGSSLMODE`, apply when DATABASE_URL has no `sslmode`. `PGPASSWORD` and `PGPASSFILE` apply when it
+has no password. Proxies (`https_proxy`) apply to mail providers only.
 """
 
 
@@ -116,16 +147,25 @@ def env_method(call: ast.Call) -> str:
 
 def default_of(call: ast.Call) -> str:
     """Return the default of a call as the page shows it."""
-    for keyword in call.keywords:
-        if keyword.arg == "default":
-            return describe(keyword.value)
+    given = {keyword.arg: keyword.value for keyword in call.keywords}
+    if "default" in given:
+        return describe(given["default"])
+    if "server" in given:
+        return "a database of `REDIS_URL`" + offset_of(given.get("offset"))
     return REQUIRED
+
+
+def offset_of(node: ast.expr | None) -> str:
+    """Return how far the number of a Redis database is from that of REDIS_URL."""
+    if node is None:
+        return ": its number"
+    return f": its number + {ast.unparse(node)}"
 
 
 def describe(node: ast.expr) -> str:
     """Return a default as the page shows it. Raises ValueError for one that it cannot show."""
     text = ast.unparse(node)
-    if text.startswith("str(BASE_DIR / "):
+    if text.startswith("BASE_DIR / "):
         return "`" + "/".join(QUOTED.findall(text)) + "`"
     if isinstance(node, ast.JoinedStr):
         return f"`{text[2:-1]}`"

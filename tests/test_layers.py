@@ -39,6 +39,7 @@ OWNERS = {
 # Routes without a namespace.
 ROUTE_OWNERS = {
     "sign_out": "promo",
+    "privacy": "promo",
     "api_docs": "promo",
     "api_schema": "promo",
     "inbox": "notifications",

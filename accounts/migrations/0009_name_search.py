@@ -26,7 +26,7 @@ DROP = "DROP FUNCTION fold_text(text)"
 class Migration(migrations.Migration):
     # Indexes are built without locking the table. The extensions are `unaccent` and `pg_trgm`.
     atomic = False
-    dependencies = [("accounts", "0006_ended_sessions")]
+    dependencies = [("accounts", "0007_email_changes")]
 
     operations = [
         UnaccentExtension(),

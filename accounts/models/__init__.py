@@ -1,8 +1,9 @@
-"""Models of accounts, one-time codes, claims, blocked phones and suspicious activity."""
+"""Models of accounts, their changes of email, one-time codes, claims, blocked phones, suspicion."""
 
 from accounts.models.blocked_phones import BlockedPhone
 from accounts.models.claims import Claim, ClaimChange
 from accounts.models.devices import AuthenticatorApp, BackupCodes
+from accounts.models.email_changes import EmailChange
 from accounts.models.login_codes import LoginCode
 from accounts.models.suspicious import SuspiciousActivity
 from accounts.models.users import FULL_NAME, User, UserManager, make_nonce, sockets_of
@@ -14,6 +15,7 @@ __all__ = [
     "BlockedPhone",
     "Claim",
     "ClaimChange",
+    "EmailChange",
     "LoginCode",
     "SuspiciousActivity",
     "User",

@@ -28,7 +28,7 @@ from guests.admin.sharing import EventSharing
 from guests.exports import guest_list_lines
 from guests.models import Event, EventPromoter, Guest
 from guests.models.events import EventQuerySet
-from guests.posters import PosterField, stored_poster
+from guests.posters.uploads import PosterField, delete_unused_after_commit, stored_poster
 from guests.requests.event_changes import change_event
 from guests.requests.waiting_list import events_with_unfilled_places, fill_free_places
 from guests.templatetags.event_time import plain_event_time
@@ -193,7 +193,7 @@ class EventAdmin(EventSharing, EventCancelling, KeptWithGuests, ChangedFieldsAdm
         decision = acquire([Layer("images", account, settings.LIMIT_IMAGES)])
         if not decision.allowed:
             return too_many_requests(request, decision.retry_after)
-        with stored_poster(upload) as poster:
+        with stored_poster(upload, request.POST.get("slug", "")) as poster:
             request.FILES["poster"] = poster
             return super().changeform_view(request, *args, **kwargs)
 
@@ -208,6 +208,17 @@ class EventAdmin(EventSharing, EventCancelling, KeptWithGuests, ChangedFieldsAdm
         columns = {field.name for field in obj._meta.concrete_fields}
         changed = columns.intersection(form.changed_data)
         change_event(obj, changed, acting_user=acting_user(request))
+        if "poster" in changed:
+            delete_unused_after_commit([form.initial["poster"].name])
+
+    def delete_model(self, request: HttpRequest, obj: Event) -> None:
+        super().delete_model(request, obj)
+        delete_unused_after_commit([obj.poster.name])
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> None:
+        posters = list(queryset.values_list("poster", flat=True))
+        super().delete_queryset(request, queryset)
+        delete_unused_after_commit(posters)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)

@@ -38,6 +38,7 @@ from guests.models import Event, Guest
 from guests.passes.holders import link_from_staff
 from guests.qr.codes import image_data_uri
 from guests.refusals import staff_refusal_text
+from guests.requests.pushes import push_places_changed
 from guests.requests.waiting_list import PLACES_BATCH
 from snap.admin import ChangedFieldsAdmin, LongListAdmin, ReadOnlyAdmin
 from snap.admin_output import (
@@ -201,6 +202,7 @@ class GuestAdmin(GuestPages, LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
+        push_places_changed([obj])
         if "attribution" in form.changed_data:
             promoter, team = form.cleaned_data["attribution"]
             try:

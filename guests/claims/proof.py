@@ -1,5 +1,7 @@
 """Proofs by a code or a link, and what follows for claims and QR codes."""
 
+from collections.abc import Iterable
+
 from django.db import transaction
 
 from accounts.exceptions import AccountError
@@ -8,6 +10,7 @@ from accounts.models import User
 from guests.claims.services import lock_lists_of, renew_tickets, settle_by_phone
 from guests.models import Guest
 from guests.qr.codes import fill_pool
+from guests.requests.pushes import push_places_changed
 from guests.requests.waiting_list import email_about
 from notifications.models import Email
 from notifications.services import queue_emails, requeue_emails
@@ -29,7 +32,7 @@ def prove_by_code(*, phone: str, browser: str, typed: str, address: str) -> User
         if proof.claim:
             is_left_to_staff = not settle_by_phone(proof.claim, proof.account)
         else:
-            _follow(proof)
+            follow_proof(proof)
 
     account = verify_login_code(
         phone=phone, browser=browser, typed=typed, address=address, on_proof=follow
@@ -48,23 +51,29 @@ def prove_by_link(account: User) -> bool:
     """
     if account.verified_at is not None or not prove_email(account):
         return False
-    _follow(Proof(account, is_first=True, ends_sessions=False))
+    follow_proof(Proof(account, is_first=True, ends_sessions=False))
     return True
 
 
-def _follow(proof: Proof) -> None:
+def follow_proof(proof: Proof) -> None:
+    """Renew tickets and send the QR emails that waited, as a proof of an account requires.
+
+    The caller has locked the account, or proves it in this transaction.
+    """
     account = proof.account
     if proof.is_first or proof.ends_sessions:
         lock_lists_of(account)
     if proof.ends_sessions:
         renew_tickets(account)
-    if proof.is_first and account.email:
-        _send_withheld_emails(account)
+    if proof.is_first:
+        withheld = Guest.objects.on_lists_of(account).filter(event__requires_proof=True)
+        push_places_changed(withheld)
+        if account.email:
+            _send_withheld_emails(account, withheld)
 
 
-def _send_withheld_emails(account: User) -> None:
+def _send_withheld_emails(account: User, guests: Iterable[Guest]) -> None:
     """Queue the emails about QR codes that waited for the account's first proof."""
-    guests = Guest.objects.on_lists_of(account).filter(event__requires_proof=True)
     emails = []
     causes = []
     for guest in guests:

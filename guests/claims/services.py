@@ -299,10 +299,11 @@ def _change_holder(account: User, saved_by_id: Mapping[int, dict[str, Any]]) -> 
         saved = saved_by_id.get(guest.pk, {})
         guest.account = account
         guest.name = saved.get("name", account.name)
-        guest.save(update_fields=["name"])
+        guest.leaves_at = None
+        guest.save(update_fields=["name", "leaves_at"])
         if guest.is_on_list:
             listed.append((guest, saved.get("qr_token")))
-    _replace_codes(listed)
+    replace_codes(listed)
     if account.email:
         emails = []
         for guest, _ in listed:
@@ -311,7 +312,7 @@ def _change_holder(account: User, saved_by_id: Mapping[int, dict[str, Any]]) -> 
         queue_emails(emails)
 
 
-def _replace_codes(listed: list[tuple[Guest, str | None]]) -> None:
+def replace_codes(listed: list[tuple[Guest, str | None]]) -> None:
     """Give each guest the QR token beside it, or a new one."""
     missing = 0
     for _, token in listed:

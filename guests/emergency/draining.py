@@ -3,6 +3,7 @@
 import logging
 import time
 from datetime import datetime
+from uuid import UUID
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
@@ -12,9 +13,10 @@ from accounts.models import User
 from accounts.sessions import is_session_of
 from guests.emergency.entries import EndedSession, Entry, StoredEntry
 from guests.emergency.importing import AccountBusyError, import_entry, limit_lock_waits
-from guests.emergency.intake import EMAIL_TAKEN
+from guests.emergency.intake import EMAIL_TAKEN, find_dead_tickets
 from guests.emergency.journal import Journal
 from guests.models import DeadEntry, Event
+from guests.requests.pushes import push_tickets
 from snap.observability.logs import describe_error
 
 log = logging.getLogger(__name__)
@@ -185,6 +187,7 @@ def _save_dead_entry(entry: Entry, attempts: int, error: str) -> None:
             "accepted_at": datetime.fromisoformat(entry.accepted_at),
         },
     )
+    push_tickets(list(find_dead_tickets([UUID(entry.ticket_id)]).values()))
 
 
 def _event_slug(entry: Entry) -> str:

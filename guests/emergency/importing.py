@@ -19,6 +19,8 @@ from guests.emergency.entries import Entry
 from guests.exceptions import GuestError, constraint_of
 from guests.models import ONE_PENDING_REQUEST, ONE_REQUEST_PER_KEY, Event, GuestRequest
 from guests.requests.accepting import check_list_takes_requests, find_promoter, wake_guests_worker
+from guests.requests.pushes import push_tickets
+from guests.requests.tickets import build_ticket
 from notifications.recipients import recipient_key
 
 log = logging.getLogger(__name__)
@@ -63,6 +65,7 @@ def import_entry(entry: Entry) -> str:
     event = Event.objects.get(pk=entry.event_id)
     match = _match_account(entry)
     request = _build_request(entry, event, match)
+    _drop_promoter_who_left(request)
     if refusal := match.refusal or _find_refusal(entry, event, match.account):
         _refuse(request, refusal)
     elif match.matched_by == MatchedBy.SESSION and entry.idempotency_key:
@@ -70,6 +73,9 @@ def import_entry(entry: Entry) -> str:
     _insert(request)
     if request.is_second_registration:
         save_second_registration(match.account, entry)
+    if request.state != GuestRequest.State.PENDING:
+        # The worker pushes the end of a pending request.
+        push_tickets([build_ticket(request, request.guest)])
     transaction.on_commit(wake_guests_worker)
     return request.state
 
@@ -103,13 +109,20 @@ def _build_request(entry: Entry, event: Event, match: AccountMatch) -> GuestRequ
     return request
 
 
+def _drop_promoter_who_left(request: GuestRequest) -> None:
+    """Attribute the request to nobody if its promoter has left the event since it was accepted."""
+    try:
+        find_promoter(request.event, promoter_id=request.promoter_id, team_id=request.team_id)
+    except GuestError:
+        log.warning("entry_of_unknown_promoter", extra={"ticket_id": str(request.ticket_id)})
+        # The promoter may have been deleted.
+        request.promoter = request.team = None
+
+
 def _refuse(request: GuestRequest, refusal: str) -> None:
     request.state = GuestRequest.State.REFUSED
     request.refusal = refusal
     request.ended_at = Now()
-    if refusal == "promoter_not_at_event":
-        # The promoter may have been deleted.
-        request.promoter = request.team = None
 
 
 def _apply_idempotency_key(request: GuestRequest, key: str) -> None:
@@ -228,7 +241,6 @@ def _find_refusal(entry: Entry, event: Event, account: User) -> str:
     if not account.is_active or is_blocked(account.phone or entry.phone):
         return "refused"
     try:
-        find_promoter(event, promoter_id=entry.promoter_id, team_id=entry.team_id)
         check_list_takes_requests(event, datetime.fromisoformat(entry.accepted_at))
     except GuestError as error:
         return error.code

@@ -12,6 +12,7 @@ from guests.actor import acting_as
 from guests.exceptions import constraint_of
 from guests.models import ONE_PENDING_REQUEST, DeadEntry, GuestRequest
 from guests.requests.accepting import wake_guests_worker
+from guests.requests.pushes import push_places_changed
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ def _replay_alone(pk: int, acting_user: User | None) -> int:
 def _replay(requests: Sequence[int], acting_user: User | None) -> int:
     with acting_as(acting_user) if acting_user else transaction.atomic():
         dead = GuestRequest.objects.filter(pk__in=requests, state=GuestRequest.State.DEAD)
+        push_places_changed(dead)
         replayed = dead.update(
             state=GuestRequest.State.PENDING,
             ended_at=None,

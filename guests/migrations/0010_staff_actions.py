@@ -8,8 +8,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("guests", "0012_name_search"),
-        ("guests", "0008_event_changes"),
+        ("guests", "0009_give_back"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -13,7 +13,12 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from guests.models.clock import DatabaseTimeQuerySet, ReadAtDatabaseTime
-from guests.models.validators import code_validator, validate_networks, validate_time_zone
+from guests.models.validators import (
+    CodeField,
+    code_validator,
+    validate_networks,
+    validate_time_zone,
+)
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ class Event(ReadAtDatabaseTime):
         OVER = "over", _("over")
         CANCELLED = "cancelled", _("cancelled")
 
-    slug = models.CharField(_("address"), max_length=60, unique=True, validators=[code_validator])
+    slug = CodeField(_("address"), max_length=60, unique=True, validators=[code_validator])
     title = models.CharField(_("title"), max_length=120)
     description = models.TextField(_("description"), max_length=2000, blank=True)
     venue = models.CharField(_("venue"), max_length=120)

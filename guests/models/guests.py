@@ -1,6 +1,7 @@
 """Guests: places on lists and on waiting lists."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from math import ceil
 from typing import Any, Self
 
 from django.conf import settings
@@ -38,6 +39,14 @@ class GuestQuerySet(DatabaseTimeQuerySet["Guest"]):
     def upcoming(self) -> Self:
         """Keep places on lists and on waiting lists of events that are not over."""
         return self.filter(event__ends_at__gt=Now()).exclude(state=Guest.State.CANCELLED)
+
+    def leaving(self) -> Self:
+        """Keep the places that their holders have given back, and that are not free yet."""
+        return self.filter(leaves_at__isnull=False).exclude(state=Guest.State.CANCELLED)
+
+    def due_to_leave(self) -> Self:
+        """Keep the places whose holders can no longer undo giving them back."""
+        return self.leaving().filter(leaves_at__lte=Now(), checked_in_at=None)
 
 
 class Guest(ReadAtDatabaseTime):
@@ -108,6 +117,9 @@ class Guest(ReadAtDatabaseTime):
         db_index=False,
     )
     checked_in_at = models.DateTimeField(_("checked in at"), null=True, blank=True)
+    # When the place that its holder has given back becomes free. A trigger (migration 0009) clears
+    # it when the guest is checked in or gets a place again.
+    leaves_at = models.DateTimeField(_("given back at"), null=True, blank=True, editable=False)
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
 
     objects = GuestQuerySet.as_manager()
@@ -129,6 +141,11 @@ class Guest(ReadAtDatabaseTime):
                 name="guests_guest_search",
             ),
             models.Index(Folded("name"), name="guests_guest_by_name"),
+            models.Index(
+                fields=["leaves_at"],
+                condition=models.Q(leaves_at__isnull=False) & ~models.Q(state="cancelled"),
+                name="guests_leaving",
+            ),
         ]
         constraints = [
             models.UniqueConstraint(
@@ -152,6 +169,31 @@ class Guest(ReadAtDatabaseTime):
     @property
     def is_on_list(self) -> bool:
         return self.state == self.State.ON_LIST
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether the holder has given the place back and can still undo that."""
+        return self.leaves_at is not None and self.state != self.State.CANCELLED
+
+    def seconds_to_undo(self, now: datetime) -> int:
+        """Return the seconds in which the holder can undo giving the place back, rounded up."""
+        if self.leaves_at is None:
+            return 0
+        return max(0, ceil((self.leaves_at - now).total_seconds()))
+
+    def give_back(self) -> bool:
+        """Have the place become free in GIVE_BACK_SECONDS. Return whether it was given back now.
+
+        A place that was checked in, cancelled or given back before stays as it is. One statement.
+        """
+        held = Guest.objects.filter(pk=self.pk, checked_in_at=None, leaves_at=None)
+        held = held.exclude(state=self.State.CANCELLED)
+        wait = timedelta(seconds=settings.GIVE_BACK_SECONDS)
+        return bool(held.update(leaves_at=Now() + wait))
+
+    def keep(self) -> bool:
+        """Undo giving the place back. Return False if it is free already. One statement."""
+        return bool(Guest.objects.leaving().filter(pk=self.pk).update(leaves_at=None))
 
     @property
     def is_withheld(self) -> bool:

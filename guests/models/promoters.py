@@ -5,7 +5,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from guests.models.events import Event
-from guests.models.validators import code_validator
+from guests.models.validators import CodeField, code_validator
 
 
 class Team(models.Model):
@@ -50,7 +50,7 @@ class TeamMember(models.Model):
 class Promoter(models.Model):
     """A person with a code that appears in promo links."""
 
-    code = models.CharField(_("code"), max_length=40, unique=True, validators=[code_validator])
+    code = CodeField(_("code"), max_length=40, unique=True, validators=[code_validator])
     name = models.CharField(_("name"), max_length=80)
     account = models.OneToOneField(
         settings.AUTH_USER_MODEL,

@@ -1,15 +1,38 @@
-"""Validators for the fields of events and promoters that staff fill in."""
+"""Validators and a field for what staff fill in about events and promoters."""
 
 from ipaddress import ip_network
+from typing import TYPE_CHECKING, Any
 from zoneinfo import available_timezones
 
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
+from django.db import models
 from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    CharField = models.CharField[str, str]
+else:
+    CharField = models.CharField
 
 code_validator = RegexValidator(
     r"^[a-z0-9][a-z0-9-]*$", _("Use small letters, digits and hyphens, beginning with a letter.")
 )
+
+
+class CodeField(CharField):
+    """A part of a promo link. Capitals that staff type become small letters in any form."""
+
+    def to_python(self, value: Any) -> Any:
+        text = super().to_python(value)
+        if isinstance(text, str):
+            return text.strip().lower()
+        return text
+
+    def deconstruct(self) -> Any:
+        """Return a plain CharField: migrations need nothing more."""
+        name, _path, args, kwargs = super().deconstruct()
+        return name, "django.db.models.CharField", args, kwargs
+
 
 # By IP version. A shorter prefix would exempt a large part of the internet from the address limit.
 SHORTEST_PREFIX = {4: 16, 6: 32}

@@ -5,7 +5,7 @@ browser that opens the link stores the signature in its session, with the sessio
 signature is ignored after that session has ended, so it ends in copies of the cookie too.
 """
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 from django.contrib.auth import SESSION_KEY
@@ -14,7 +14,7 @@ from django.utils.http import urlencode
 
 from accounts.email_links import is_signature_for, signature_for
 from accounts.models import User
-from accounts.sessions import SESSION_ID_KEY, ensure_session_id
+from accounts.sessions import SESSION_ID_KEY, ensure_session_id, is_session_of
 from guests.claims.proof import prove_by_link
 from guests.models import Guest
 from guests.qr.codes import pass_url
@@ -24,6 +24,9 @@ SIGNATURE_FIELD = "proof"
 PASSES_KEY = "held_passes"
 STAFF_SALT = "guests.link_from_staff"
 MAX_PASSES = 8  # The session is a cookie, so its size is limited.
+
+# The QR token of a pass, and the session that asks for it.
+PassQuery = tuple[str, Any]
 
 
 def link_for_holder(guest: Guest) -> str:
@@ -116,12 +119,17 @@ def _stored_signatures(session: Mapping[str, Any], guest: Guest) -> list[str]:
     current_id = session.get(SESSION_ID_KEY, "")
     signatures = []
     for entry in session.get(PASSES_KEY, []):
-        signature, _, session_id = entry.partition(" ")
+        session_id = entry.partition(" ")[2]
         # Entries of the previous release have no session id.
         session_ids = {session_id or current_id, current_id}
         if session_ids.isdisjoint(guest.account.ended_sessions):
-            signatures.append(signature)
+            signatures.append(signature_in(entry))
     return signatures
+
+
+def signature_in(entry: str) -> str:
+    """Return the signature in an entry of PASSES_KEY."""
+    return entry.partition(" ")[0]
 
 
 def _remember(session: MutableMapping[str, Any], signature: str) -> None:
@@ -132,9 +140,34 @@ def _remember(session: MutableMapping[str, Any], signature: str) -> None:
     stored: list[str] = session.get(PASSES_KEY, [])
     new = f"{signature} {session.get(SESSION_ID_KEY, '')}".rstrip()
     if new not in stored:
-        others = [entry for entry in stored if entry.partition(" ")[0] != signature]
+        others = [entry for entry in stored if signature_in(entry) != signature]
         session[PASSES_KEY] = [*others, new][-MAX_PASSES:]
 
 
 def _purpose(guest: Guest, token: str) -> str:
     return f"pass:{guest.pk}:{token}"
+
+
+def find_held_passes(queries: Sequence[PassQuery]) -> list[Guest | None]:
+    """Return the guest of each pass that the session beside it may see, None for all others.
+
+    One query for all. Events and accounts are loaded.
+    """
+    tokens = {token for token, _session in queries}
+    guests = Guest.objects.filter(qr_token__in=tokens).select_related("event", "account")
+    by_token = {guest.qr_token: guest for guest in guests}
+    found = []
+    for token, session in queries:
+        guest = by_token.get(token)
+        if guest is not None and not _is_held_in(session, guest):
+            guest = None
+        found.append(guest)
+    return found
+
+
+def _is_held_in(session: Any, guest: Guest) -> bool:
+    if guest.is_withheld:
+        return False
+    return is_session_of(session, guest.account) or has_link(
+        session, guest, "", token=guest.qr_token or ""
+    )

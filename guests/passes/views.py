@@ -1,14 +1,17 @@
-"""A guest's pass, and images of QR codes and posters for sites without a CDN."""
+"""A guest's pass, and images: QR codes and posters for sites without a CDN, and link previews."""
 
 import mimetypes
+import re
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.core.files.storage import default_storage
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.cache import patch_cache_control
+from django.utils.translation import override
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -17,13 +20,26 @@ from accounts.sessions import account_of, remembered_account
 from guests.emergency.mirror import get_mirror
 from guests.emergency.sessions import known_account
 from guests.models import Event, Guest
-from guests.passes.holders import SIGNATURE_FIELD, has_link, is_holder, open_link
+from guests.passes.holders import (
+    PASSES_KEY,
+    SIGNATURE_FIELD,
+    has_link,
+    is_holder,
+    open_link,
+    signature_in,
+)
 from guests.place_status import PlaceStatus, status_of
+from guests.previews import preview_name, store_preview, stored_name
 from guests.qr.codes import image_name, image_url, store_image
-from snap.limits.policy import PAGES, limited, unlimited
+from snap.crawlers import indexable
+from snap.limits.policy import Policy, account_key, limited, unlimited
 from snap.pages import page_path
 from snap.resilience.database import DatabaseUnavailableError, guarded_database
 
+LANGUAGE_CODES = "|".join(code for code, _ in settings.LANGUAGES)
+PREVIEW_NAME = re.compile(
+    rf"(?P<event>[0-9]{{1,9}})-(?P<language>{LANGUAGE_CODES})-[0-9a-f]{{16}}[.]jpg"
+)
 ONE_YEAR = 31_536_000  # seconds
 IMAGES_ARE_CHEAP = (
     "A browser cannot solve a challenge for an image, and a crowd behind one address loads many."
@@ -31,7 +47,20 @@ IMAGES_ARE_CHEAP = (
 )
 
 
-@limited(read=PAGES)
+def _pass_owner(request: HttpRequest) -> str:
+    """Return the key of the client that loads its pass again, "" for any other client.
+
+    It is the account, or the last pass whose link was opened in this browser: each link has one
+    budget, in however many browsers it is opened.
+    """
+    if account := account_key(request):
+        return account
+    if entries := request.session.get(PASSES_KEY):
+        return f"pass {signature_in(entries[-1])}"
+    return ""
+
+
+@limited(read=Policy(owner=_pass_owner))
 @never_cache
 @require_safe
 def guest_pass(request: HttpRequest, token: str) -> HttpResponse:
@@ -131,12 +160,38 @@ def qr_image(request: HttpRequest, token: str) -> HttpResponseBase:
 
 
 @unlimited(IMAGES_ARE_CHEAP)
+@indexable
 @require_safe
 def poster(request: HttpRequest, name: str) -> HttpResponseBase:
     stored = f"posters/{name}"
     if not default_storage.exists(stored):
         raise Http404("no such poster")
     return _immutable(stored)
+
+
+@unlimited(IMAGES_ARE_CHEAP)
+@indexable
+@require_safe
+def preview(request: HttpRequest, name: str) -> HttpResponseBase:
+    """Serve the image of an event for link previews, and draw it when storage does not have it.
+
+    A stored image needs no query. The name of an image that the event had before leads to the
+    present one.
+    """
+    match = PREVIEW_NAME.fullmatch(name)
+    if match is None:
+        raise Http404("no such preview")
+    if not default_storage.exists(stored_name(name)):
+        event = get_object_or_404(Event.objects.published(), pk=match["event"])
+        with override(match["language"]):
+            present = preview_name(event)
+        if name != present:
+            return redirect("guests:preview", present)
+        store_preview(event, match["language"])
+    response = _immutable(stored_name(name))
+    # Chat apps may show the image inside their own pages.
+    response["Cross-Origin-Resource-Policy"] = "cross-origin"
+    return response
 
 
 def _immutable(name: str) -> HttpResponseBase:

@@ -10,6 +10,7 @@ from prometheus_client import Counter
 from accounts.models import User
 from accounts.services import is_blocked
 from accounts.suspicious import note_suspicious
+from guests.actor import acting_as
 from guests.exceptions import GuestError
 from guests.models import Event, EventPromoter, Guest, GuestRequest, Promoter, Team
 from guests.place_status import PlaceStatus, status_of
@@ -93,6 +94,7 @@ def request_place(
         earlier = latest_request(event, account)
         if earlier and _is_pending_or_placed(earlier):
             duplicate_requests.inc()
+            _keep_place(earlier)
             return earlier
     check_list_takes_requests(event)
     if not account_is_new:
@@ -174,6 +176,16 @@ def _is_pending_or_placed(request: GuestRequest) -> bool:
     if request.guest is not None:
         return request.guest.state != Guest.State.CANCELLED
     return request.state == GuestRequest.State.PENDING
+
+
+def _keep_place(request: GuestRequest) -> None:
+    """Undo giving the place of a request back: a new request says that the guest wants it."""
+    guest = request.guest
+    if guest is None or not guest.is_leaving:
+        return
+    with acting_as(request.account):
+        guest.keep()
+    guest.leaves_at = None
 
 
 def check_list_takes_requests(event: Event, at: datetime | None = None) -> None:

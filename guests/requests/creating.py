@@ -20,7 +20,7 @@ from prometheus_client import Counter, Histogram
 from guests.models import Event, Guest, GuestRequest
 from guests.qr.codes import fill_pool, take_from_pool
 from guests.requests.columns import columns_of
-from guests.requests.pushes import push_tickets
+from guests.requests.pushes import push_places_changed, push_tickets
 from guests.requests.tickets import build_ticket
 from guests.requests.waiting_list import (
     fill_free_places,
@@ -156,6 +156,7 @@ def _count_attempt(request: GuestRequest, error: str) -> None:
     if request.attempts + 1 >= settings.GUEST_REQUEST_ATTEMPTS:
         log.error("guest_request_dead", extra={"ticket_id": str(request.ticket_id)})
         rows.update(state=GuestRequest.State.DEAD, ended_at=Now())
+        push_places_changed([request])
 
 
 def end_requests(event: Event, request_ids: list[int]) -> None:

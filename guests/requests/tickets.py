@@ -63,7 +63,18 @@ class TicketState(StrEnum):
     REGISTERED_ELSEWHERE = "registered_elsewhere"
 
 
-UNFINISHED_STATES = frozenset({TicketState.PROCESSING, TicketState.QUEUED, TicketState.FAILED})
+UNFINISHED_STATES = frozenset(
+    {
+        TicketState.PROCESSING,
+        TicketState.QUEUED,
+        TicketState.FAILED,
+        TicketState.WAITLISTED,
+    }
+)
+# States of a request without a place. Nothing can follow, unless the visitor asks again.
+STATES_WITHOUT_A_PLACE = frozenset(
+    {TicketState.REFUSED, TicketState.BY_EMAIL, TicketState.REGISTERED_ELSEWHERE}
+)
 # The state of a ticket and its refusal, for the codes of a place other than those on the list.
 ENDED_PLACES = {
     PlaceCode.WAITING: (TicketState.WAITLISTED, ""),
@@ -164,6 +175,11 @@ class Ticket:
     @property
     def is_final(self) -> bool:
         return self.state not in UNFINISHED_STATES
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether a page that shows the ticket still waits for changes, by socket and by polls."""
+        return self.state not in STATES_WITHOUT_A_PLACE
 
     @property
     def refusal_code(self) -> str:

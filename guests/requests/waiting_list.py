@@ -19,7 +19,7 @@ from guests.models import Event, Guest, GuestRequest
 from guests.qr.codes import delete_image_after_commit, fill_pool, take_from_pool
 from guests.requests.accepting import wake_guests_worker
 from guests.requests.columns import columns_of
-from guests.requests.pushes import push_tickets
+from guests.requests.pushes import push_places_changed, push_tickets
 from guests.requests.tickets import build_ticket
 from notifications.services import EmailToQueue, queue_emails
 
@@ -38,7 +38,8 @@ def cancel_guests(
     """Cancel at most PLACES_BATCH guests of one event in one transaction. Return how many.
 
     `ending` says why. Guests that are cancelled already do not count. The QR codes stop working,
-    and the first guests on the waiting list get the places. Not for use inside a transaction.
+    and the first guests on the waiting list get the places. Guests who have given their places back
+    are cancelled only when they can no longer undo that. Not for use inside a transaction.
     """
     fill_pool_for_waiting(event_id, len(guest_ids))
     with acting_as(acting_user):
@@ -67,11 +68,21 @@ def cancel_locked(
     assert len(guest_ids) <= PLACES_BATCH
     active = Guest.objects.filter(event=event, pk__in=guest_ids)
     active = active.exclude(state=Guest.State.CANCELLED)
-    guests = list(active)
+    if ending == Guest.Ending.GIVEN_BACK:
+        active = active.due_to_leave()
+    # Undoing and checking in change a guest without the lock on the event.
+    guests = list(active.select_for_update(no_key=True))
     if not guests:
         return []
     _free_places(event, guests)
-    active.update(state=Guest.State.CANCELLED, qr_token=None, ending=ending, moved_to=moved_to)
+    Guest.objects.filter(pk__in=[guest.pk for guest in guests]).update(
+        state=Guest.State.CANCELLED,
+        qr_token=None,
+        ending=ending,
+        moved_to=moved_to,
+        leaves_at=None,
+    )
+    push_places_changed(guests)
     for guest in guests:
         log.info("guest_cancelled", extra={"guest_id": guest.pk})
         if guest.qr_token:
@@ -136,7 +147,8 @@ def give_places_to_waiting(event: Event) -> bool:
     """
     if event.cancelled_at or event.waiting_list_has_ended() or not event.places_left:
         return True
-    waiting = Guest.objects.filter(event=event, state=Guest.State.WAITING).order_by("queue_number")
+    waiting = Guest.objects.filter(event=event, state=Guest.State.WAITING, leaves_at=None)
+    waiting = waiting.order_by("queue_number")
     first = list(waiting[: min(event.places_left, PLACES_BATCH)])
     promoted = first[: _promote(first)]
     if promoted:

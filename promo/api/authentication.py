@@ -7,6 +7,7 @@ from rest_framework.request import Request
 
 from accounts.models import User
 from accounts.sessions import RememberedAccount, account_of
+from snap.api_errors import CSRF_TEXT
 
 
 class SessionCookieAuthentication(BaseAuthentication):
@@ -40,8 +41,8 @@ def check_csrf(request: Request) -> None:
     """Raise PermissionDenied `csrf` for an unsafe call without a valid CSRF token."""
     check = CSRFCheck(_no_view)
     check.process_request(request._request)
-    if reason := check.process_view(request._request, _no_view, (), {}):
-        raise exceptions.PermissionDenied(f"CSRF: {reason}", code="csrf")
+    if check.process_view(request._request, _no_view, (), {}):
+        raise exceptions.PermissionDenied(CSRF_TEXT, code="csrf")
 
 
 def _no_view(request: HttpRequest) -> HttpResponse:

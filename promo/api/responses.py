@@ -18,7 +18,7 @@ from promo.api.serializers import (
     EventsSerializer,
     StateSerializer,
 )
-from promo.rendering import websocket_url
+from snap.pages import websocket_url
 
 
 def events_response(events: Iterable[Event]) -> Response:

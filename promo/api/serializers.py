@@ -13,7 +13,7 @@ from typing import Any, Self
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from rest_framework import serializers
-from rest_framework.exceptions import PermissionDenied
+from rest_framework.exceptions import ParseError, PermissionDenied
 from rest_framework.request import Request
 
 from accounts.forms import (
@@ -140,6 +140,8 @@ def validate_body(
     serializer_class: type[serializers.Serializer[Any]], request: Request
 ) -> dict[str, Any]:
     """Return the validated body of a call. Raises APIException for a bad one."""
+    if request.data is None:
+        raise ParseError  # REST framework has a text for `null` that nothing translates.
     serializer = serializer_class(data=request.data)
     serializer.is_valid(raise_exception=True)
     data: dict[str, Any] = serializer.validated_data

@@ -158,6 +158,9 @@ def _walk(
 
 
 PAGES = Policy()
+# Pages that load again when their event changes. Many phones behind one address load then, so each
+# signed-in visitor has a budget of their own.
+FOLLOWED_PAGES = Policy(owner=account_key)
 CREATE = Policy("guest_create")
 STAFF = Policy(owner=account_key, layer="staff", limit="LIMIT_STAFF")
 STAFF_CODE = Policy(owner=account_key, layer="staff_code", limit="LIMIT_SIGN_IN")

@@ -24,6 +24,7 @@ import psutil
 import psycopg
 from psycopg import sql
 
+from snap.environment.foreign import server_environment
 from snap.local import wheels
 from snap.local.processes import BASE_DIR, end_with_parent
 from snap.local.wheels import EmbeddedError
@@ -118,6 +119,7 @@ class _Server:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                env=server_environment(os.environ),
                 preexec_fn=end_with_parent(self.fast),
                 **wheels.as_user(user),
             )
@@ -194,8 +196,13 @@ class PostgreSQL(_Server):
     @property
     def url(self) -> str:
         """The value for DATABASE_URL, with the password. Only valid after `start`."""
+        return self._url_of("snap")
+
+    def _url_of(self, database: str) -> str:
+        # It says everything, so that nothing is taken from the environment or from Kerberos.
         password = self.password_path.read_text()
-        return f"postgres://snap:{password}@127.0.0.1:{self.port}/snap"
+        server = f"postgres://snap:{password}@127.0.0.1:{self.port}"
+        return f"{server}/{database}?sslmode=disable&gssencmode=disable"
 
     def start(self) -> None:
         """Start on this object's port. The first start creates the data and takes seconds.
@@ -248,6 +255,7 @@ class PostgreSQL(_Server):
                 "--locale=C",
             ],
             cwd="/",
+            env=server_environment(os.environ),
             capture_output=True,
             text=True,
             check=False,
@@ -259,7 +267,7 @@ class PostgreSQL(_Server):
         unfinished.rename(self.data_dir)
 
     def _connect(self) -> psycopg.Connection:
-        url = self.url.removesuffix("/snap") + "/postgres"
+        url = self._url_of("postgres")
         return psycopg.connect(url, connect_timeout=2, autocommit=True)
 
     def _responds(self) -> bool:

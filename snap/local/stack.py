@@ -12,11 +12,16 @@ from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import django
+from django.conf import settings
 from django.core.management import call_command
+from redis import Redis
+from redis.exceptions import RedisError
 
+from snap.environment.foreign import remove_libpq_variables
+from snap.environment.processes import METRICS_DIR, check_process_variables
 from snap.local.embedded import PostgreSQL, Valkey
 from snap.local.environment import (
     Addresses,
@@ -31,6 +36,7 @@ from snap.local.readiness import is_ready
 from snap.local.static_files import collect_static_files
 from snap.local.supervisor import Supervisor, describe_exit
 from snap.local.welcome import commands_by_hand, welcome
+from snap.resilience.workers import forget_heartbeats
 
 VAR = BASE_DIR / "var"
 READY_TIMEOUT = 60.0
@@ -39,6 +45,8 @@ OUTPUT_PAUSE = 1.5
 CHECK_INTERVAL = 0.2
 # Lines of a process's log that explain why SNAP cannot start.
 LOG_LINES = 8
+
+REDIS_LIMITS: dict[str, Any] = {"socket_connect_timeout": 2, "socket_timeout": 2}
 
 Server = PostgreSQL | Valkey
 
@@ -64,6 +72,8 @@ def run(*, verbose: bool, without: Collection[str]) -> NoReturn:
 
 def start(cleanup: ExitStack, *, verbose: bool, without: Collection[str]) -> Supervisor:
     """Start everything and show the addresses. Put what undoes each step into `cleanup`."""
+    os.environ.pop(METRICS_DIR, None)  # `process_environment` sets it.
+    check_process_variables(os.environ)
     VAR.mkdir(exist_ok=True)
     cleanup.enter_context(single_instance(VAR / "up.lock"))
     addresses = find_addresses()
@@ -105,10 +115,11 @@ def start_servers(cleanup: ExitStack, logs: LogFiles) -> dict[str, Server]:
     Returns each server by the name of the variable that its address belongs into.
     """
     servers: dict[str, Server] = {}
-    if "DATABASE_URL" not in os.environ:
+    if not os.environ.get("DATABASE_URL"):
+        remove_libpq_variables(os.environ)
         log_path = logs.path(PostgreSQL.name)
         servers["DATABASE_URL"] = PostgreSQL(VAR / PostgreSQL.name, log_path=log_path)
-    if "REDIS_URL" not in os.environ:
+    if not os.environ.get("REDIS_URL"):
         servers["REDIS_URL"] = Valkey(VAR / Valkey.name, logs.path(Valkey.name))
     for server in servers.values():
         print_text(f"Starting {server.title}\n")
@@ -122,6 +133,7 @@ def start_servers(cleanup: ExitStack, logs: LogFiles) -> dict[str, Server]:
 def prepare_data(url: str) -> str:
     """Migrate the database, load the demo and collect static files. Return the demo's sign-ins."""
     django.setup()
+    require_redis()
     # The processes log their own work. Here, events would only hide the progress.
     logging.disable(logging.INFO)
     print_text("Preparing the database, the demo and the static files\n")
@@ -132,8 +144,22 @@ def prepare_data(url: str) -> str:
     return demo.getvalue()
 
 
+def require_redis() -> None:
+    """Raise StartError if Redis does not respond, or lacks one of the databases."""
+    for name in ("CACHE_URL", "LIMITS_URL", "CHANNELS_URL", "BROKER_URL"):
+        try:
+            with Redis.from_url(getattr(settings, name), **REDIS_LIMITS) as redis:
+                redis.ping()
+        except RedisError as error:
+            variable = name if os.environ.get(name) else "REDIS_URL"
+            reason = str(error).rstrip(".")
+            raise StartError(f"the Redis at {variable} does not respond: {reason}.") from error
+    # Else those of a run that has just ended would say that workers are ready.
+    forget_heartbeats()
+
+
 def wait_until_ready(supervisor: Supervisor, addresses: Addresses) -> None:
-    """Return once web and ws respond.
+    """Return once web and ws respond, and the workers are connected to their broker.
 
     Raises StartError if a process ends meanwhile, or after READY_TIMEOUT seconds.
     """

@@ -1,6 +1,7 @@
 """The addresses that `make run` shows once SNAP runs."""
 
 from collections.abc import Collection
+from urllib.parse import quote
 
 from django.conf import settings
 
@@ -33,7 +34,8 @@ def welcome(addresses: Addresses, demo: str) -> str:
         lines += ["", "On a phone in the same network:"]
         lines.append(f"Events        {settings.PUBLIC_URL}/promo/")
         if settings.INBOX_PAGE and settings.INBOX_TOKEN:
-            lines.append(f"Inbox         {settings.PUBLIC_URL}/inbox/?key={settings.INBOX_TOKEN}")
+            key = quote(settings.INBOX_TOKEN, safe="")
+            lines.append(f"Inbox         {settings.PUBLIC_URL}/inbox/?key={key}")
     lines += ["", "Logs          make logs (one process: make logs ONLY=web)"]
     text = "\nSNAP is running. Ctrl-C stops it.\n\n"
     for line in lines:

@@ -7,16 +7,13 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
-from redis import Redis
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-from redis.retry import Retry
 
 from snap.limits.policy import MONITORING, limited, unlimited
 from snap.local_cache import LocalCache
 from snap.observability.metrics import breaker_states
 from snap.resilience.connections import deadline
 from snap.resilience.database import database_breaker, database_responds
+from snap.resilience.workers import broker_and_workers
 
 # The levels of service (docs/reference.md, Emergency levels).
 NORMAL = 1
@@ -50,15 +47,16 @@ def healthz(request: HttpRequest) -> HttpResponse:
 def readyz(request: HttpRequest) -> JsonResponse:
     """Return whether requests can be accepted, and at which level; 503 if they cannot.
 
-    Level 2 also means that no worker processes what is due: the sweeper does so some seconds later.
+    Level 2 also means that no worker is connected to the broker, or none processes what is due: the
+    sweeper does so some seconds later.
     Each call asks both servers, which takes about 5 ms and at most 4.5 s. `breaker` is the
     database's breaker in the process that responds. `breakers` are the worst states of all breakers
     over all processes.
     """
     database = database_responds()
-    redis = redis_responds()
+    redis, workers_connected = broker_and_workers()
     journal = all(check() for check in journal_checks)
-    workers = database and workers_respond()
+    workers = database and workers_respond() and (workers_connected or not redis)
     current = service_level(
         database=database and database_breaker.state != "open",
         queue=redis and workers,
@@ -111,18 +109,3 @@ def workers_respond() -> bool:
         return True
     _worker_results.set("workers", result)
     return result
-
-
-def redis_responds() -> bool:
-    """Return whether the broker responds within REDIS_TIMEOUT seconds."""
-    client = Redis.from_url(
-        settings.BROKER_URL,
-        socket_connect_timeout=settings.REDIS_TIMEOUT,
-        socket_timeout=settings.REDIS_TIMEOUT,
-        retry=Retry(NoBackoff(), 0),
-    )
-    try:
-        with client:
-            return bool(client.ping())
-    except RedisError:
-        return False

@@ -24,13 +24,15 @@ LIMITS = {
     "all": env.int("LIMIT", default=24 * 60),
 }
 # A file.
-FILE = Path(
-    env.str("FILE", default=str(BASE_DIR / "var" / "file"))
+FILE = env.file(
+    "FILE", default=BASE_DIR / "var" / "file"
 )
 # Seconds.
 PAUSE = env.float("PAUSE", default=2.0)
 # One place | another.
 CACHE = env.str("CACHE", default=f"{PUBLIC_URL}/cache")
+# A database.
+QUEUE = env.redis_url("QUEUE", server=CACHE, offset=3)
 LIMIT_FIXED = 3
 """
 
@@ -43,7 +45,7 @@ def test_the_page_is_what_the_settings_say() -> None:
 
 def test_it_reads_name_type_default_meaning_and_section() -> None:
     settings = {setting.name: setting for setting in reference.read_settings(SOURCE)}
-    assert list(settings) == ["PUBLIC_URL", "HOSTS", "LIMIT", "FILE", "PAUSE", "CACHE"]
+    assert list(settings) == ["PUBLIC_URL", "HOSTS", "LIMIT", "FILE", "PAUSE", "CACHE", "QUEUE"]
     address = settings["PUBLIC_URL"]
     assert address.meaning == "Where people come. It is one address."
     assert (address.kind, address.default, address.section) == ("text", "required", "Addresses")
@@ -59,6 +61,7 @@ def test_it_reads_name_type_default_meaning_and_section() -> None:
     assert settings["FILE"].meaning == "A file."
     assert settings["PAUSE"].default == "2"
     assert settings["CACHE"].default == "`{PUBLIC_URL}/cache`"
+    assert settings["QUEUE"].default == "a database of `REDIS_URL`: its number + 3"
 
 
 def test_the_table_keeps_its_columns() -> None:

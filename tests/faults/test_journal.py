@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -172,4 +173,5 @@ def waits_for_lock(other: "psycopg.Connection[tuple[object, ...]]") -> bool:
 
 
 def postgres_url(postgresql: PostgreSQL) -> str:
-    return postgresql.url.removesuffix("/snap") + f"/{connection.settings_dict['NAME']}"
+    name = connection.settings_dict["NAME"]
+    return urlsplit(postgresql.url)._replace(path=f"/{name}").geturl()

@@ -14,6 +14,8 @@ from notifications.models import Email
 from notifications.services import queue_email
 
 NOW = datetime(2027, 6, 1, tzinfo=UTC)
+# The Content-ID of the QR code in an example.
+QR_ID = f"qr.email.1.{NOW.timestamp():.0f}@localhost"
 GUEST_URL = "https://snap.example/guest/tHiSiSaToKeN-0123456789"
 
 CONTEXTS: dict[str, dict[str, Any]] = {
@@ -60,9 +62,14 @@ def qr_png() -> bytes:
     return buffer.getvalue()
 
 
-def example_message(kind: str, language: str = "en", **context: Any) -> EmailMultiAlternatives:
-    """Return the message of a kind, with some values of its example changed."""
-    email = Email(pk=1, kind=kind, to="ines@example.pt", language=language, queued_at=NOW)
+def example_message(
+    kind: str, language: str = "en", *, number: int = 1, **context: Any
+) -> EmailMultiAlternatives:
+    """Return the message of a kind, with some values of its example changed.
+
+    `number` is the primary key of its row.
+    """
+    email = Email(pk=number, kind=kind, to="ines@example.pt", language=language, queued_at=NOW)
     images = {"qr": qr_png()} if kind == "qr_code" else {}
     return make_message(email, EmailContent(CONTEXTS[kind] | context, images))
 

@@ -1,9 +1,13 @@
-"""Images as staff upload them."""
+"""Images as staff upload them, and as storage has them."""
 
 from io import BytesIO
+from pathlib import Path
 
+from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
 from PIL import Image
+
+from guests.posters.sizes import PosterSizes
 
 
 def image_bytes(kind: str = "PNG", size: tuple[int, int] = (40, 60), **options: object) -> bytes:
@@ -15,3 +19,27 @@ def image_bytes(kind: str = "PNG", size: tuple[int, int] = (40, 60), **options: 
 
 def upload(content: bytes, name: str = "poster.png", kind: str = "image/png") -> SimpleUploadedFile:
     return SimpleUploadedFile(name, content, kind)
+
+
+def files_of(poster: str | None) -> list[str]:
+    """Return the names of a stored poster's image and of all its sizes."""
+    sizes = PosterSizes.of(poster)
+    assert sizes is not None
+    return sizes.names
+
+
+def stored_bytes(name: str | None) -> bytes:
+    assert name
+    with default_storage.open(name) as file:
+        content: bytes = file.read()
+    return content
+
+
+def stored_image(name: str | None) -> Image.Image:
+    return Image.open(BytesIO(stored_bytes(name)))
+
+
+def stored_posters() -> set[str]:
+    """Return the names of all files in the folder of posters."""
+    folder = Path(default_storage.path("posters"))
+    return {f"posters/{file.name}" for file in folder.glob("*")}

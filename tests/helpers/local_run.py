@@ -13,8 +13,8 @@ from typing import ClassVar
 
 import psutil
 
+from snap.environment.file import read_file
 from snap.local.embedded import free_port
-from snap.local.environment import read_environment
 from snap.local.processes import BASE_DIR
 from tests.helpers import servers
 from tests.helpers.stack import wait_for
@@ -78,7 +78,7 @@ class Run:
         return (self.checkout / "var" / "log" / f"{name}.log").read_text(errors="replace")
 
     def written_environment(self) -> dict[str, str]:
-        return read_environment(self.checkout / "var" / "env")
+        return read_file(self.checkout / "var" / "env")
 
     def wait_until_ready(self) -> None:
         wait_for(lambda: "SNAP is running" in self.text() or self.popen.poll() is not None, 90)

@@ -10,7 +10,9 @@ from pathlib import Path
 from django.db import connections
 from redis import Redis
 
+from snap.environment.foreign import remove_foreign_variables, remove_libpq_variables
 from snap.local.embedded import PostgreSQL, Valkey
+from snap.resilience.workers import PREFIX
 
 # Settings without a default, and those that `make run` may have left in var/env.
 ENVIRONMENT = {
@@ -47,6 +49,13 @@ ENVIRONMENT = {
 }
 UNUSED = {"DATABASE_URL": "postgres://localhost/snap", "REDIS_URL": "redis://localhost"}
 
+# The tests ask nothing of the outside. Clients of HTTP, browsers too, would go through a proxy.
+PROXIES = [
+    variable
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+    for variable in (name, name.upper())
+]
+
 # The servers that this module has started. Tests stop them through it.
 postgresql: PostgreSQL | None = None
 valkey: Valkey | None = None
@@ -56,6 +65,9 @@ journal: Path | None = None
 
 def start() -> None:
     """Set the environment, and start the servers that DATABASE_URL and REDIS_URL do not name."""
+    remove_foreign_variables(os.environ)
+    for name in PROXIES:
+        os.environ.pop(name, None)
     os.environ.update(ENVIRONMENT)
     if "PYTEST_VERSION" in os.environ:
         _start_servers()
@@ -80,6 +92,7 @@ def _start_servers() -> None:
     journal = folder / "journal.sqlite3"
     os.environ["JOURNAL_PATH"] = str(journal)
     if "DATABASE_URL" not in os.environ:
+        remove_libpq_variables(os.environ)
         # Without fsync a crash of the machine loses data, but a crash of the server does not.
         postgresql = PostgreSQL(folder / "postgresql", settings={"fsync": "off"})
         atexit.register(postgresql.stop)
@@ -120,8 +133,10 @@ def freshen() -> None:
     for database in ("0", "1", "2"):
         _redis(f"{valkey.url}/{database}").flushdb()
     broker = _redis(f"{valkey.url}/3")
-    # Workers register their queues only when they start, so those keys must stay.
-    if keys := [key for key in broker.scan_iter() if not key.startswith(b"_kombu.")]:
+    # Workers register their queues only when they start, so those keys must stay. Without those of
+    # their heartbeats each test would wait for the next one.
+    kept = (b"_kombu.", PREFIX.encode())
+    if keys := [key for key in broker.scan_iter() if not key.startswith(kept)]:
         broker.delete(*keys)
 
 

@@ -26,7 +26,7 @@ PHONE = "+351961234567"
 FORM = re.compile(r'<form [^>]*action="([^"]+)"[^>]*>(.*?)</form>', re.DOTALL)
 LINK = re.compile(r'<a [^>]*href="([^"]+)"')
 HIDDEN = re.compile(r'<input type="hidden" name="(step)" value="([^"]*)"')
-PHONE_STEPS = {"code", "register", "claim", "prove"}
+PHONE_STEPS = {"code", "register", "claim", "prove", "email"}
 PERSON = {"first_name": "Inês", "last_name": "Exemplo", "email": "ines@example.com"}
 
 

@@ -11,7 +11,7 @@ from django.test import Client
 from PIL import Image
 from pytest_django import Settings
 
-from tests.helpers.example_emails import GUEST_URL, example_message
+from tests.helpers.example_emails import GUEST_URL, QR_ID, example_message
 
 
 @pytest.fixture
@@ -84,11 +84,11 @@ def test_the_html_may_only_be_framed_by_the_inbox_and_runs_no_script(
     assert "frame-ancestors 'self'" in policy
     assert "sandbox allow-popups" in policy
     assert response["X-Frame-Options"] == "SAMEORIGIN"
-    assert f'src="/inbox/{name}/qr@snap"' in response.content.decode()
+    assert f'src="/inbox/{name}/{QR_ID}"' in response.content.decode()
 
 
 def test_its_inline_image_is_served_and_scans(folder: Path, client: Client) -> None:
-    response = client.get(f"/inbox/{keep_qr(folder)}/qr@snap")
+    response = client.get(f"/inbox/{keep_qr(folder)}/{QR_ID}")
     assert response["Content-Type"] == "image/png"
     # A sandboxed frame has no origin. With the header of the other pages the image stays empty.
     assert response["Cross-Origin-Resource-Policy"] == "cross-origin"
@@ -129,7 +129,7 @@ def test_a_message_without_html_shows_its_text(folder: Path, client: Client) -> 
         "%2fetc%2fpasswd",
     ],
 )
-@pytest.mark.parametrize("rest", ["", "html/", "qr@snap"])
+@pytest.mark.parametrize("rest", ["", "html/", QR_ID])
 def test_no_name_leads_out_of_the_folder(
     folder: Path, client: Client, name: str, rest: str
 ) -> None:
@@ -144,7 +144,7 @@ def test_null_bytes_are_refused(folder: Path, client: Client, url: str) -> None:
     assert client.get(url).status_code in {400, 404}
 
 
-@pytest.mark.parametrize("rest", ["", "{name}/", "{name}/html/", "{name}/qr@snap"])
+@pytest.mark.parametrize("rest", ["", "{name}/", "{name}/html/", f"{{name}}/{QR_ID}"])
 def test_there_is_no_page_unless_the_provider_is_the_console(
     folder: Path, client: Client, settings: Settings, rest: str
 ) -> None:

@@ -1,6 +1,7 @@
 """Emails as they arrive: their parts, their languages, and a QR code that scans."""
 
 import logging
+import re
 from email.message import EmailMessage
 from io import BytesIO
 from typing import Any
@@ -12,7 +13,7 @@ from PIL import Image
 from pytest_django import Settings
 
 from notifications.kinds import known_kinds
-from tests.helpers.example_emails import CONTEXTS, GUEST_URL, example_message
+from tests.helpers.example_emails import CONTEXTS, GUEST_URL, QR_ID, example_message
 from tests.helpers.mail_servers import Sink
 
 
@@ -101,13 +102,35 @@ def test_the_qr_code_is_an_inline_image_that_scans(sink: Sink) -> None:
         "text/plain",
         "text/html",
     ]
-    assert image["Content-ID"] == "<qr@snap>"
+    assert image["Content-ID"] == f"<{QR_ID}>"
     assert image.get_content_disposition() == "inline"
     assert image.get_filename() == "qr.png"
-    assert 'src="cid:qr@snap"' in body(message, "html")
+    assert f'src="cid:{QR_ID}"' in body(message, "html")
     shown = Image.open(BytesIO(image.get_content())).resize((240, 240))
     (code,) = zxingcpp.read_barcodes(shown)
     assert code.text == GUEST_URL
+
+
+def test_each_message_has_ids_of_its_own(sink: Sink, settings: Settings) -> None:
+    """Some mailboxes show the image of the first message that they know by an id."""
+    for number in (1, 2):
+        get_connection().send_messages([example_message("qr_code", number=number)])
+    received = sink.messages[-2:]
+    ids = [part["Content-ID"] for message in received for part in message.walk()]
+    found = [content_id for content_id in ids if content_id]
+    assert len(set(found)) == len(found) == 2
+    for message, content_id in zip(received, found, strict=True):
+        assert re.fullmatch(r"<[\w.-]+@[\w.-]+>", content_id)
+        assert body(message, "html").count(f"cid:{content_id.strip('<>')}") == 1
+    settings.PUBLIC_URL = "http://[2001:db8::7]:8000"
+    with_address = example_message("qr_code").message()
+    domains = re.findall(r"@([^>]*)>", f"{with_address['Message-ID']} {_image_of(with_address)}")
+    assert domains == ["2001-db8--7"] * 2
+
+
+def _image_of(message: EmailMessage) -> str:
+    (content_id,) = filter(None, [part["Content-ID"] for part in message.walk()])
+    return str(content_id)
 
 
 def test_the_qr_email_says_what_to_do_and_when_in_the_events_own_zone(sink: Sink) -> None:

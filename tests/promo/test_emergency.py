@@ -43,9 +43,11 @@ def test_pages_of_an_event_stay_available(client: Client, event: Event) -> None:
         assert event.title in response.content.decode()
 
 
-def test_the_link_of_another_promoter_is_still_not_found(client: Client, event: Event) -> None:
+def test_the_link_of_an_unknown_promoter_leads_to_the_event(client: Client, event: Event) -> None:
     stop_database()
-    assert client.get("/promo/festa/nobody/").status_code == 404
+    response = client.get("/promo/festa/nobody/")
+    assert response.status_code == 200
+    assert 'data-promoter-id=""' in response.content.decode()
 
 
 def test_a_new_visitor_is_queued_and_gets_a_place_afterwards(client: Client, event: Event) -> None:

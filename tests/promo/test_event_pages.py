@@ -7,6 +7,7 @@ from django.db.models.functions import Now
 from django.test import Client
 
 from guests.models import Event
+from guests.posters.palettes import palette_number
 from guests.requests.waiting_list import cancel_guests
 from tests.factories import (
     make_account,
@@ -114,7 +115,7 @@ def test_an_event_shows_its_promoter_venue_and_description() -> None:
 
 def test_an_event_without_a_poster_has_a_colour_of_its_own() -> None:
     event = make_event()
-    assert f"poster-{event.pk % 10}" in html_of(Visitor(event).look())
+    assert f"poster-{palette_number(event.slug)}" in html_of(Visitor(event).look())
 
 
 def test_an_event_elsewhere_names_its_zone() -> None:

@@ -12,7 +12,7 @@ from accounts.models import User
 from guests.models import Event, GuestRequest
 from guests.qr.codes import fill_pool
 from guests.requests.creating import create_due_guests
-from promo.sockets.consumers import read_session
+from promo.sockets.handshakes import read_session
 from promo.ticket_access import TicketAccess, find_tickets
 from tests.factories import make_account, make_event, make_event_promoter, make_guest, make_request
 from tests.helpers.visitors import PHONE, Visitor, state_in

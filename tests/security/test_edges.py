@@ -36,6 +36,8 @@ AWAY: dict[str, Any] = {"REMOTE_ADDR": "192.0.2.7"}
 # Routes whose responses may be cached, and why.
 KEPT = {
     "media/qr/<str:token>.png": "its address is as secret as the image, which never changes",
+    "media/previews/<str:name>": "previews are public, under a name that never changes",
+    "robots.txt": "it is the same for all",
     "^media/posters/(?P<name>\\w[\\w.-]*)$": "posters are public, under a name that never changes",
 }
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from accounts import forms
+from accounts import countries, forms
 from guests.emergency import mirror_sync
 from guests.venue_networks import venue_networks
 from notifications import delivery, outcomes
@@ -45,9 +45,9 @@ def keep_in_memory() -> None:
 
 # What puts state into a process, and the size of that state, by the place that keeps it.
 STATES: dict[str, tuple[Callable[[], Any], Callable[[], int]]] = {
-    "accounts/forms.py:_country_choices": (
-        forms.country_choices,
-        lambda: forms._country_choices.cache_info().currsize,
+    "accounts/countries.py:_country_labels": (
+        countries.country_labels,
+        lambda: countries._country_labels.cache_info().currsize,
     ),
     "accounts/forms.py:_country_options": (
         lambda: str(forms.PhoneForm()),

@@ -5,8 +5,6 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
-from django.core.files.base import ContentFile
-from django.core.files.storage import default_storage
 from django.core.management.base import BaseCommand
 from django.db import transaction
 from django.utils import timezone
@@ -15,6 +13,7 @@ from accounts.models import User
 from accounts.phones import readable_phone
 from guests.demo import EVENTS, PROMOTERS, TEAMS, DemoEvent, draw_poster, people
 from guests.models import Event, EventPromoter, GuestRequest, Promoter, Team
+from guests.posters.sizes import store_poster
 from guests.requests.accepting import request_place
 from guests.requests.creating import create_due_guests
 
@@ -31,8 +30,16 @@ class Command(BaseCommand):
             "--staff-password", help="password of a new staff account (default: a random one)"
         )
 
+        parser.add_argument(
+            "--without-posters",
+            action="store_true",
+            help="do not draw posters, which takes a second",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
-        posters = store_posters()
+        posters: dict[str, str] = {}
+        if not options["without_posters"]:
+            posters = store_posters()
         with transaction.atomic():
             new = [event for event in EVENTS if seed_event(event, posters)]
             seed_promoters(new)
@@ -67,8 +74,7 @@ def store_posters() -> dict[str, str]:
     names = {}
     for demo in EVENTS:
         if demo.slug not in existing:
-            poster = ContentFile(draw_poster(demo))
-            names[demo.slug] = default_storage.save(f"posters/{demo.slug}.jpg", poster)
+            names[demo.slug] = store_poster(draw_poster(demo))
     return names
 
 

@@ -1,15 +1,16 @@
 """`make run`: start everything that SNAP needs on one machine, until Ctrl-C."""
 
-import sys
 from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand
 from django.db import OperationalError
 
+from snap.environment.errors import SettingError, describe_os_error
 from snap.local import stack
 from snap.local.environment import StartError
 from snap.local.wheels import EmbeddedError
+from snap.resilience.connections import connection_problem
 
 
 class Command(BaseCommand):
@@ -34,9 +35,11 @@ class Command(BaseCommand):
         try:
             stack.run(verbose=options["verbose"], without=options["without"])
         except (StartError, EmbeddedError) as error:
-            sys.exit(f"SNAP cannot start: {error}")
+            raise SettingError(str(error)) from error
         except OperationalError as error:
-            reason = " ".join(str(error).split())
-            sys.exit(f"SNAP cannot start: the database at DATABASE_URL does not respond: {reason}")
+            problem = connection_problem() or " ".join(str(error).split())
+            raise SettingError(
+                f"the database at DATABASE_URL does not respond: {problem}"
+            ) from error
         except OSError as error:
-            sys.exit(f"SNAP cannot start: {error.strerror}: {error.filename}")
+            raise SettingError(describe_os_error(error)) from error

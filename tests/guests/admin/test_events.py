@@ -86,3 +86,9 @@ def test_staff_audit_chosen_events(admin: Client, manager: User) -> None:
     assert "1 com problemas, 0 em curso." in page
     logged = LogEntry.objects.values_list("object_id", "user")
     assert set(logged) == {(str(event_id), manager.pk) for event_id in chosen}
+
+
+def test_the_last_part_of_the_address_is_kept_in_small_letters(admin: Client) -> None:
+    event = make_event()
+    assert change_event(admin, event, slug="Noite-LONGA").status_code == 302
+    assert Event.objects.get().slug == "noite-longa"

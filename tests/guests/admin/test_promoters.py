@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from guests.models import Team, TeamMember
+from guests.models import Promoter, Team, TeamMember
 from tests.factories import make_account, make_event, make_event_promoter, make_guest, make_promoter
 from tests.helpers.admin import admin_url
 
@@ -40,3 +40,12 @@ def test_members_are_edited_on_the_page_of_the_team(admin: Client) -> None:
     assert admin.post(admin_url("guests_team_add"), form).status_code == 302
     assert TeamMember.objects.get().account == member
     assert Team.objects.get().members.get() == member
+
+
+@pytest.mark.parametrize("typed", ["Ana", " ANA ", "ana"])
+def test_a_code_is_kept_in_small_letters(admin: Client, typed: str) -> None:
+    form = {"name": "Ana", "code": typed}
+    assert admin.post(admin_url("guests_promoter_add"), form).status_code == 302
+    assert Promoter.objects.get().code == "ana"
+    again = admin.post(admin_url("guests_promoter_add"), form)
+    assert "code" in again.context["adminform"].form.errors

@@ -103,7 +103,7 @@ def test_a_constraint_that_is_not_about_waiting_counts_as_an_attempt(
     assert GuestRequest.objects.filter(ticket_id=good).exists()
 
 
-def test_the_entry_of_a_promoter_who_left_the_event_is_refused(
+def test_the_entry_of_a_promoter_who_left_the_event_is_attributed_to_nobody(
     journal: Journal, transactional_db: None
 ) -> None:
     event = make_event()
@@ -115,7 +115,7 @@ def test_the_entry_of_a_promoter_who_left_the_event_is_refused(
     assert drain(journal) == 2
     for ticket_id in (gone, elsewhere):
         request = GuestRequest.objects.get(ticket_id=ticket_id)
-        assert (request.state, request.refusal) == ("refused", "promoter_not_at_event")
+        assert (request.state, request.promoter, request.team) == ("pending", None, None)
 
 
 def test_an_entry_that_cannot_be_read_is_dead_and_does_not_delay_others(

@@ -98,7 +98,7 @@ def test_one_tap_past_the_limit_is_a_request_after_a_challenge(
     settings.LIMIT_IP = 1
     account = make_account()
     visitor = Visitor(make_event(), htmx=htmx).signed_in(account)
-    visitor.look()
+    visitor.get("/promo/")
     refused = visitor.send("request")
     assert "/ticket/" in led_to(solve_and_follow(visitor.browser, refused))
     assert GuestRequest.objects.get().account == account
@@ -226,7 +226,7 @@ def test_a_form_of_another_site_is_not_sent_again(step: str, settings: Settings)
     """An attacker's page sends forms until a limit is met. Our page must not send them again."""
     settings.LIMIT_IP = 1
     victim = Visitor(make_event(), checks_csrf=True).signed_in(make_account())
-    victim.look()
+    victim.get("/promo/")
     fields = {"phone": TYPED_PHONE, "country": "PT", "code": "123456"} | PERSON
     for headers in ({"origin": "https://evil.example"}, {}):
         refused = victim.browser.post(victim.step_url(step), fields, headers=headers)

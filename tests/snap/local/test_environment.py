@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from snap.local.environment import Addresses, complete_environment, read_environment
+from snap.environment.file import read_file
+from snap.local.environment import Addresses, complete_environment
 
 
 def test_lines_that_people_added_to_the_environment_file_stay(
@@ -14,7 +15,7 @@ def test_lines_that_people_added_to_the_environment_file_stay(
     environment = {"DATABASE_URL": "given"}
     monkeypatch.setattr(os, "environ", environment)
     complete_environment(path, {"DATABASE_URL": "made", "REDIS_URL": "new"})
-    written = read_environment(path)
+    written = read_file(path)
     assert environment == written | {"DATABASE_URL": "given"}
     assert len(written.pop("SECRET_KEY")) > 50
     assert len(written.pop("INBOX_TOKEN")) > 20
@@ -31,7 +32,7 @@ def test_a_key_in_the_real_environment_does_not_replace_the_key_in_the_file(
     monkeypatch.setattr(os, "environ", {"SECRET_KEY": "given"})
     complete_environment(path, {})
     assert os.environ["SECRET_KEY"] == "given"
-    assert read_environment(path)["SECRET_KEY"] == "kept"
+    assert read_file(path)["SECRET_KEY"] == "kept"
 
 
 def test_settings_get_every_name_of_this_machine() -> None:

@@ -7,11 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.test import Client, RequestFactory
 from pytest_django import Settings
+from redis import Redis
 
 from guests.models import GuestRequest
 from snap.observability import metrics
+from snap.resilience.workers import (
+    HEARTBEAT_SECONDS,
+    PREFIX,
+    QUEUES,
+    forget_heartbeats,
+    record_heartbeat,
+)
 from tests.factories import make_event, make_request
 from tests.helpers.own_servers import own_postgresql, own_valkey
 from tests.helpers.stack import Stack, readiness, wait_for
@@ -25,6 +34,12 @@ WELL = {
     "workers": "ok",
     "breaker": "closed",
 }
+
+
+@pytest.fixture(autouse=True)
+def _workers_are_connected() -> None:
+    """The tests of one process have no workers. Theirs and those of the stack are the same."""
+    record_heartbeat(QUEUES)
 
 
 def readiness_in(response: Any) -> dict[str, Any]:
@@ -52,6 +67,30 @@ def test_ready_at_level_2_without_redis(client: Client) -> None:
     response = client.get("/readyz")
     assert response.status_code == 200
     assert readiness_in(response) == WELL | {"level": 2, "redis": "away"}
+
+
+@pytest.mark.django_db
+def test_ready_at_level_2_while_no_worker_is_connected_to_the_broker(client: Client) -> None:
+    forget_heartbeats()
+    record_heartbeat(["emails"])
+    response = client.get("/readyz")
+    assert response.status_code == 200
+    assert readiness_in(response) == WELL | {"level": 2, "workers": "away"}
+
+
+@pytest.mark.django_db
+def test_workers_of_the_release_before_count_by_their_subscription(client: Client) -> None:
+    """They subscribe to a pattern, and note nothing."""
+    forget_heartbeats()
+    with Redis.from_url(settings.BROKER_URL) as redis, redis.pubsub() as subscription:
+        subscription.psubscribe("/3.celery.pidbox")
+        subscription.get_message(timeout=5)
+        assert readiness_in(client.get("/readyz")) == WELL
+
+
+def test_a_heartbeat_is_forgotten(db: None) -> None:
+    with Redis.from_url(settings.BROKER_URL) as redis:
+        assert 0 < redis.ttl(f"{PREFIX}guests") <= HEARTBEAT_SECONDS
 
 
 def test_ready_at_level_3_without_the_database(client: Client) -> None:
@@ -171,3 +210,13 @@ def test_readyz_shows_that_neither_workers_nor_sweeper_work(stack: Stack) -> Non
     with stack.without("worker"), stack.frozen("sweeper"):
         make_request(make_event())
         wait_for(lambda: readiness(stack.url).get("workers") == "away", 15)
+
+
+@pytest.mark.slow
+@pytest.mark.processes
+def test_readyz_shows_workers_that_never_reach_their_broker(stack: Stack) -> None:
+    """No request is due, so the database shows nothing."""
+    with stack.without("worker"), stack.without("emails"):
+        forget_heartbeats()
+        assert _workers_are_away(stack)
+    wait_for(lambda: readiness(stack.url).get("workers") == "ok", 30)

@@ -1,21 +1,27 @@
 """Uploaded posters: images are re-encoded, and other files are refused."""
 
+import re
 import struct
 import zlib
-from pathlib import Path
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.core.files.storage import default_storage
 from django.test import Client
 from PIL import Image
 from pytest_django import Settings
 
 from accounts.models import User
 from guests.models import Event
-from guests.posters import reencode_image
+from guests.posters.uploads import store_upload
 from tests.factories import make_event
-from tests.helpers.images import image_bytes, upload
+from tests.helpers.images import (
+    files_of,
+    image_bytes,
+    stored_bytes,
+    stored_image,
+    stored_posters,
+    upload,
+)
 
 SCRIPT = b"<script>alert(1)</script>"
 
@@ -35,22 +41,22 @@ def bomb(side: int) -> bytes:
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_an_image_is_encoded_again_and_renamed(kind: str) -> None:
-    poster = reencode_image(upload(image_bytes(kind), "../../../etc/cron.d/x.png"))
-    assert poster.name is not None
-    assert "/" not in poster.name
-    assert "x" not in poster.name
-    assert Image.open(poster).format == "JPEG"
+    name = store_upload(upload(image_bytes(kind), "../../../etc/cron.d/x.png"), "#ffffff")
+    assert re.fullmatch(r"posters/[0-9a-f]{16}_40\.jpg", name)
+    assert stored_image(name).format == "JPEG"
 
 
 def test_data_hidden_in_an_image_are_removed() -> None:
     exif = Image.Exif()
     exif[0x010E] = SCRIPT.decode()
-    poster = reencode_image(upload(image_bytes("JPEG", exif=exif) + SCRIPT))
-    assert SCRIPT not in poster.read()
+    name = store_upload(upload(image_bytes("JPEG", exif=exif) + SCRIPT), "#ffffff")
+    for each in files_of(name):
+        assert SCRIPT not in stored_bytes(each)
 
 
 def test_large_images_are_scaled_down() -> None:
-    assert max(Image.open(reencode_image(upload(image_bytes(size=(3000, 1000))))).size) == 2000
+    name = store_upload(upload(image_bytes(size=(3000, 1000))), "#ffffff")
+    assert stored_image(name).size == (2000, 667)
 
 
 @pytest.mark.parametrize(
@@ -73,13 +79,13 @@ def test_large_images_are_scaled_down() -> None:
 )
 def test_other_files_are_refused(content: bytes) -> None:
     with pytest.raises(ValidationError):
-        reencode_image(upload(content))
+        store_upload(upload(content), "#ffffff")
 
 
 def test_a_file_past_the_maximum_size_is_refused(settings: Settings) -> None:
     settings.POSTER_MAX_SIZE = 100
     with pytest.raises(ValidationError):
-        reencode_image(upload(image_bytes()))
+        store_upload(upload(image_bytes()), "#ffffff")
 
 
 @pytest.mark.django_db
@@ -103,23 +109,18 @@ def test_admin_accepts_only_images_as_posters(
 def test_the_poster_of_a_refused_form_is_not_kept(client: Client, manager: User) -> None:
     event = make_event()
     client.force_login(manager)
-    before = posters()
+    before = stored_posters()
     form = {"poster": upload(image_bytes()), "title": ""}
     response = client.post(f"/admin/guests/event/{event.pk}/change/", form)
     assert "poster" not in response.context["adminform"].form.errors
-    assert posters() == before
+    assert stored_posters() == before
 
 
 @pytest.mark.django_db
 def test_an_upload_without_permission_stores_no_image(client: Client, door_staff: User) -> None:
     event = make_event()
     client.force_login(door_staff)
-    before = posters()
+    before = stored_posters()
     form = {"poster": upload(image_bytes())}
     assert client.post(f"/admin/guests/event/{event.pk}/change/", form).status_code == 403
-    assert posters() == before
-
-
-def posters() -> set[str]:
-    folder = Path(default_storage.path("posters"))
-    return {file.name for file in folder.glob("*")}
+    assert stored_posters() == before

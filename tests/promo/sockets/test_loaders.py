@@ -6,8 +6,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from promo.sockets.ticket_loader import MAX_BATCH, TicketLoader
-from promo.ticket_access import FoundTicket
+from promo.sockets.loaders import MAX_BATCH, BatchLoader
+from promo.ticket_access import FoundTicket, find_tickets
 from tests.factories import make_event, make_request
 from tests.helpers.sessions import SessionStore, session_of
 
@@ -29,11 +29,11 @@ def queries() -> list[Query]:
     return found
 
 
-def find_all(loader: TicketLoader, queries: list[Query]) -> list[Result]:
+def find_all(loader: BatchLoader[Query, FoundTicket], queries: list[Query]) -> list[Result]:
     """Ask for all of them at the same time."""
 
     async def gather() -> list[Result]:
-        searches = [loader.find(ticket_id, session) for ticket_id, session in queries]
+        searches = [loader.find(query) for query in queries]
         return await asyncio.gather(*searches, return_exceptions=True)
 
     return asyncio.run(gather())
@@ -49,7 +49,7 @@ def ticket_id_of(found: Result) -> UUID | None:
 
 def test_each_socket_gets_its_own_ticket(queries: list[Query]) -> None:
     crowd = queries * MAX_BATCH
-    results = find_all(TicketLoader(), crowd)
+    results = find_all(BatchLoader(find_tickets), crowd)
     for found, (ticket_id, _session) in zip(results, crowd, strict=True):
         assert ticket_id_of(found) == ticket_id
 
@@ -57,12 +57,12 @@ def test_each_socket_gets_its_own_ticket(queries: list[Query]) -> None:
 def test_a_session_gets_no_ticket_of_another_account(queries: list[Query]) -> None:
     (first, own), (second, other), (third, _) = queries
     asked = [(first, other), (first, own), (second, own), (uuid4(), own), (third, other)]
-    found = list(map(ticket_id_of, find_all(TicketLoader(), asked)))
+    found = list(map(ticket_id_of, find_all(BatchLoader(find_tickets), asked)))
     assert found == [None, first, None, None, None]
 
 
 def test_an_error_affects_only_the_sockets_of_its_query(queries: list[Query]) -> None:
-    loader = TicketLoader()
+    loader = BatchLoader(find_tickets)
     no_session = (queries[1][0], None)
     failed = find_all(loader, [queries[0], no_session])
     assert list(map(type, failed)) == [AttributeError, AttributeError]

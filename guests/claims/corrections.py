@@ -1,0 +1,103 @@
+"""A corrected email: the account gets it, and so do the emails about its places.
+
+A QR code that went to an unproven address may be in the mailbox of a stranger, so the place gets a
+new one. Nothing changes hands: the account, its places and its sessions stay as they are.
+"""
+
+from dataclasses import replace
+
+from django.db import transaction
+
+from accounts.email_changes import change_email, may_change_directly
+from accounts.exceptions import AccountError
+from accounts.login_codes import Proof, verify_login_code
+from accounts.models import EmailChange, User
+from guests.claims.proof import follow_proof
+from guests.claims.services import lock_lists_of, replace_codes
+from guests.models import Guest
+from guests.qr.codes import fill_pool
+from guests.requests.waiting_list import email_about
+from notifications.models import Email
+from notifications.services import queue_emails
+
+# An email in one of these states never left, or nobody received it.
+UNSEEN_STATES = {Email.State.BOUNCED, Email.State.CANCELLED, Email.State.DEAD}
+
+
+def correct_email(account: User, email: str, *, browser: str) -> None:
+    """Change the email of an unproven account, in the browser that registered it.
+
+    Raises AccountError as `change_email` does, and `needs_proof` when the account was proven
+    meanwhile. Not for use inside a transaction.
+    """
+    fill_pool(Guest.objects.on_lists_of(account).count())
+    with transaction.atomic():
+        locked = User.objects.select_for_update(no_key=True).get(pk=account.pk)
+        if not may_change_directly(locked, browser):
+            raise AccountError("needs_proof")
+        _correct(locked, email, browser, proof=EmailChange.Proof.BROWSER)
+
+
+def correct_email_by_code(
+    account: User, email: str, *, browser: str, typed: str, address: str
+) -> User:
+    """Change the email of an account with a code that was sent to this browser. Return it.
+
+    The code is used only if the email is changed. Raises AccountError as `verify_login_code` and
+    `change_email` do. Not for use inside a transaction.
+    """
+    fill_pool(Guest.objects.on_lists_of(account).count())
+
+    def follow(proof: Proof) -> None:
+        if proof.claim:
+            raise AccountError("code_expired")
+        follow_proof(proof)
+        _correct(proof.account, email, browser, proof=EmailChange.Proof.CODE)
+
+    return verify_login_code(
+        phone=account.phone or "",
+        browser=browser,
+        typed=typed,
+        address=address,
+        on_proof=follow,
+    )
+
+
+def _correct(account: User, email: str, browser: str, *, proof: str) -> None:
+    """Change the email of a locked account, and send the emails about its places there."""
+    change = change_email(account, email, browser=browser, proof=proof)
+    lock_lists_of(account)
+    guests = Guest.objects.upcoming().filter(account=account, event__cancelled_at=None)
+    places = list(guests.filter(checked_in_at=None).select_related("event").order_by("pk"))
+    exposed = []
+    if not change.was_proven:
+        exposed = _exposed(places)
+    for guest in places:
+        guest.account = account
+        if guest not in exposed:
+            # A new number of listings replaces the emails that are queued or being sent.
+            guest.listings += 1
+            guest.save(update_fields=["listings"])
+    replace_codes([(guest, None) for guest in exposed])
+    queue_emails(
+        # Anyone can type an address, so `by_stranger` limits the emails to it.
+        replace(email_about(guest, account), by_stranger=not change.was_proven)
+        for guest in places
+        if not guest.is_leaving and not (guest.is_on_list and guest.is_withheld)
+    )
+
+
+def _exposed(places: list[Guest]) -> list[Guest]:
+    """Return the guests on a list whose QR code may have left for the address from before.
+
+    Locks the rows of the emails: no worker takes up one of them until the transaction ends, and
+    then its cause is no longer that of the place.
+    """
+    listed = {f"guest:{guest.pk}/{guest.listings}": guest for guest in places if guest.is_on_list}
+    emails = Email.objects.filter(kind="qr_code", cause__in=listed).order_by("pk")
+    exposed = []
+    for email in emails.select_for_update(no_key=True):
+        is_untouched = email.state == Email.State.QUEUED and email.leased_until is None
+        if not is_untouched and email.state not in UNSEEN_STATES:
+            exposed.append(listed[email.cause])
+    return exposed

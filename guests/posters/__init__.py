@@ -1,0 +1,1 @@
+"""Posters: what staff upload, the sizes that pages show, and colours for events without one."""

@@ -1,0 +1,62 @@
+"""Addresses that others use: of SNAP itself, of APIs, of senders."""
+
+import re
+from email.utils import parseaddr
+from typing import Any
+from urllib.parse import urlsplit
+
+from snap.environment.errors import SettingError
+
+PORTS = {"http": 80, "https": 443}
+
+_HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?|[0-9a-f:.]+")
+_EMAIL = re.compile(r"[^\s@<>,;:\"]+@[^\s@<>,;:\"]+")
+
+
+def public_url(name: str, text: str, *, path: bool = False) -> str:
+    """Return an address in its usual form: lower case, without default port and last slash.
+
+    Raises SettingError for a path, unless `path` allows one.
+    """
+    example = "https://api.example/v1" if path else "https://snap.example"
+    wrong = SettingError(f"{name} must be an address such as {example}, {_rules(path)}.")
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise wrong from None
+    scheme = parts.scheme.lower()
+    if scheme not in PORTS or not _HOST.fullmatch(host) or port == 0:
+        raise wrong
+    has_more = "@" in parts.netloc or "?" in text or "#" in text
+    if has_more or (parts.path.strip("/") and not path):
+        raise wrong
+    if ":" in host:
+        host = f"[{host}]"
+    if port is not None and port != PORTS[scheme]:
+        host = f"{host}:{port}"
+    return f"{scheme}://{host}{parts.path.rstrip('/')}"
+
+
+def _rules(path: bool) -> str:
+    if path:
+        return "with http:// or https:// and a host"
+    return "with http:// or https://, a host and no path"
+
+
+def origin(name: str, text: str) -> str:
+    """Return an origin that websockets accept: an address, a host name, or `*`."""
+    if "://" in text:
+        return public_url(name, text)
+    if text == "*" or re.fullmatch(r"\.?[A-Za-z0-9._:\[\]-]+", text):
+        return text
+    raise SettingError(
+        f"{name} must be addresses such as https://snap.example, separated by commas."
+    )
+
+
+def email_address(name: str, sender: Any) -> str:
+    """Return the sender of emails as it is. Raises SettingError for what is no address."""
+    if isinstance(sender, str) and _EMAIL.fullmatch(parseaddr(sender)[1]):
+        return sender
+    raise SettingError(f"{name} must name senders such as SNAP <no-reply@snap.example>.")

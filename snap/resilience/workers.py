@@ -1,0 +1,68 @@
+"""What workers tell the broker about themselves: that they are connected to it, by queue.
+
+A worker that cannot reach its broker, or ends again and again, leaves no trace in the database
+while no request is due. /readyz looks here as well.
+"""
+
+from collections.abc import Iterable
+from contextlib import suppress
+
+from django.conf import settings
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+# Seconds after its last heartbeat at which a worker counts as away. It sends one every 2 seconds.
+HEARTBEAT_SECONDS = 15
+# The queue without whose worker no request is ended in time.
+MAIN_QUEUE = "guests"
+QUEUES = (MAIN_QUEUE, "emails")
+PREFIX = "snap:worker:"
+
+
+def record_heartbeat(queues: Iterable[str]) -> None:
+    """Note in the broker that a worker of these queues is connected to it."""
+    with suppress(RedisError), _broker() as broker:
+        for queue in queues:
+            broker.set(PREFIX + queue, 1, ex=HEARTBEAT_SECONDS)
+
+
+def forget_heartbeats() -> None:
+    """Remove what workers of an earlier run have noted. Raises RedisError."""
+    with _broker() as broker:
+        broker.delete(*(PREFIX + queue for queue in QUEUES))
+
+
+def has_heartbeat(queue: str) -> bool:
+    """Return whether a worker of a queue is connected to the broker. Raises RedisError."""
+    with _broker() as broker:
+        return bool(broker.exists(PREFIX + queue))
+
+
+def broker_and_workers() -> tuple[bool, bool]:
+    """Return whether the broker responds, and whether a worker of MAIN_QUEUE is connected to it.
+
+    One round trip of REDIS_TIMEOUT seconds at most. Workers of the release before note nothing, but
+    each subscribes to a pattern of Celery's: where no worker has noted anything, that counts.
+    """
+    try:
+        with _broker() as broker, broker.pipeline(transaction=False) as pipeline:
+            for queue in QUEUES:
+                pipeline.exists(PREFIX + queue)
+            pipeline.pubsub_numpat()
+            main, *others, patterns = pipeline.execute()
+    except RedisError:
+        return False, False
+    if main or any(others):
+        return True, bool(main)
+    return True, patterns > 0
+
+
+def _broker() -> Redis:
+    return Redis.from_url(
+        settings.BROKER_URL,
+        socket_connect_timeout=settings.REDIS_TIMEOUT,
+        socket_timeout=settings.REDIS_TIMEOUT,
+        retry=Retry(NoBackoff(), 0),
+    )

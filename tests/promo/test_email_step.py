@@ -1,0 +1,141 @@
+"""The step in which the holder of an account corrects its email."""
+
+import pytest
+from django.utils import timezone
+
+from accounts.models import LoginCode, User
+from notifications.models import Email
+from tests.factories import make_account, make_event, make_staff
+from tests.helpers.visitors import (
+    PHONE,
+    Visitor,
+    copy_of,
+    error_beside,
+    html_of,
+    location_of,
+    registered,
+    signed_step,
+    with_and_without_htmx,
+)
+
+pytestmark = pytest.mark.django_db
+
+RIGHT = "ines@gmail.com"
+
+
+def typo_visitor(*, htmx: bool = False) -> Visitor:
+    """Return a visitor who has registered with a mistyped email."""
+    visitor = Visitor(make_event(), htmx=htmx)
+    visitor.give_phone()
+    visitor.register(email="ines@gmial.com")
+    return visitor
+
+
+def proven_visitor(*, htmx: bool = False) -> Visitor:
+    account = make_account(phone=PHONE, email="ines@gmial.com", verified_at=timezone.now())
+    return Visitor(make_event(), htmx=htmx).signed_in(account)
+
+
+def email_now() -> str:
+    return User.objects.get(phone=PHONE).email
+
+
+@with_and_without_htmx
+def test_the_browser_that_registered_corrects_it_at_once(htmx: bool) -> None:
+    visitor = typo_visitor(htmx=htmx)
+    page = html_of(visitor.open("email"))
+    assert "i•••@gmial.com" in page
+    assert 'value="ines@gmail.com"' in page
+    response = visitor.send("email", email=RIGHT)
+    if not htmx:
+        response = visitor.get(location_of(response))
+    assert "i•••@gmail.com" in html_of(response)
+    assert email_now() == RIGHT
+    assert Email.objects.filter(to=RIGHT, kind="email_changed").exists()
+
+
+@with_and_without_htmx
+def test_a_proven_account_needs_a_code_to_its_present_email(htmx: bool) -> None:
+    visitor = proven_visitor(htmx=htmx)
+    page = html_of(visitor.open("email"))
+    assert 'name="email"' not in page
+    assert "Send me a code" in page
+    sent = visitor.send("email", send="1")
+    page = html_of(sent if htmx else visitor.get(location_of(sent)))
+    assert 'name="code"' in page
+    code = LoginCode.objects.get()
+    assert Email.objects.get(cause=f"login_code:{code.pk}").to == "ines@gmial.com"
+    wrong = visitor.send("email", email=RIGHT, code="000000")
+    assert wrong.status_code == 422
+    assert error_beside("code", wrong)
+    assert email_now() == "ines@gmial.com"
+    visitor.send("email", email=RIGHT, code=code.digits())
+    assert email_now() == RIGHT
+    assert visitor.look().context["request"].user.is_authenticated
+
+
+def test_a_proven_account_is_not_changed_without_its_code() -> None:
+    visitor = proven_visitor()
+    visitor.open("email")
+    response = visitor.send("email", email=RIGHT)
+    assert response.status_code == 422
+    assert email_now() == "ines@gmial.com"
+
+
+def test_a_stolen_cookie_in_another_browser_does_not_change_a_proven_account() -> None:
+    visitor = proven_visitor()
+    thief = copy_of(visitor)
+    thief.open("email")
+    assert thief.send("email", email=RIGHT).status_code == 422
+    assert email_now() == "ines@gmial.com"
+
+
+def test_visitors_without_a_session_are_asked_for_their_phone() -> None:
+    visitor = Visitor(make_event())
+    assert location_of(visitor.open("email")) == visitor.step_url("phone")
+    visitor.browser.post(visitor.step_url("email"), {"email": RIGHT})
+    assert not Email.objects.exists()
+
+
+def test_the_form_of_another_account_changes_nothing() -> None:
+    """Two tabs, of which the other has signed another account in."""
+    visitor = typo_visitor()
+    form = signed_step(visitor.open("email"))
+    visitor.signed_in(make_account())
+    response = visitor.browser.post(visitor.step_url("email"), form | {"email": RIGHT})
+    assert location_of(response) == visitor.step_url("phone")
+    assert not User.objects.filter(email=RIGHT).exists()
+
+
+@pytest.mark.parametrize("email", ["", "ines", "ines@gmial.com", "a@localhost"])
+def test_an_email_that_cannot_be_used_is_refused_beside_the_field(email: str) -> None:
+    visitor = typo_visitor()
+    response = visitor.send("email", email=email)
+    assert response.status_code == 422
+    assert error_beside("email", response)
+    assert email_now() == "ines@gmial.com"
+
+
+def test_staff_who_are_signed_in_without_a_code_need_one_too() -> None:
+    visitor = Visitor(make_event()).signed_in(make_staff(email="s@example.com"))
+    assert 'name="email"' not in html_of(visitor.open("email"))
+
+
+def test_the_code_step_says_where_the_code_went() -> None:
+    make_account(phone=PHONE, email="ines@gmial.com")
+    visitor = Visitor(make_event())
+    visitor.give_phone()
+    page = html_of(visitor.open("code"))
+    assert "i•••@gmial.com" in page
+    assert "ines@gmial.com" not in page
+    assert "This is not my email" in page
+
+
+def test_the_code_step_of_its_own_browser_leads_to_the_correction() -> None:
+    event = make_event(requires_proof=True)
+    visitor, _ = registered(event)
+    visitor.open("prove")
+    visitor.send("prove")
+    page = html_of(visitor.open("code"))
+    assert f'href="{visitor.step_url("email")}"' in page
+    assert "This is not my email" not in page
