@@ -44,7 +44,6 @@ from snap.admin import ChangedFieldsAdmin, LongListAdmin, ReadOnlyAdmin
 from snap.admin_output import (
     EMPTY,
     link_to,
-    render_time,
     report_progress,
     run_batches,
     show_results,
@@ -260,9 +259,10 @@ class GuestAdmin(GuestPages, LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin
 
     @admin.display(description=_("arrived"), ordering="checked_in_at")
     def arrived(self, guest: Guest) -> str:
+        """Return when the guest came in, as clocks show it at the event."""
         if guest.checked_in_at is None:
             return EMPTY
-        return f"✓ {render_time(guest.checked_in_at)}"
+        return f"✓ {guest.checked_in_at.astimezone(guest.event.zone):%H:%M}"
 
     @admin.display(description=_("account"))
     def account_link(self, guest: Guest) -> SafeString:
