@@ -18,6 +18,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from django_otp.plugins.otp_static.admin import StaticDevice
@@ -88,6 +89,12 @@ class AccountForm(UserChangeForm):  # type: ignore[type-arg]
     class Meta:
         model = User
         fields = "__all__"
+        help_texts = {
+            "is_active": _(
+                "Clear this instead of deleting: the person can no longer sign in or join a list."
+                " The lists and their history stay."
+            )
+        }
 
     def clean_phone(self) -> str:
         return cleaned_phone(self.cleaned_data["phone"] or "")
@@ -180,8 +187,23 @@ class AccountAdmin(LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin, UserAdmi
         return super().has_change_permission(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """Return False: `purge_personal_data` removes personal data and keeps the lists intact."""
+        """Return False: lists and their history name accounts. `delete_view` says what to do."""
         return False
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Say that an account is deactivated instead."""
+        account = self.get_object(request, object_id)
+        if account is None or not self.has_change_permission(request, account):
+            raise PermissionDenied
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Accounts are not deleted"),
+            "account": account,
+            "opts": self.opts,
+        }
+        return TemplateResponse(request, "admin/accounts/user/kept.html", context)
 
     @limited(read=STAFF, write=STAFF_SIGN_IN)
     def user_change_password(

@@ -53,7 +53,7 @@ class EventForm(EventTimesForm):
     class Meta:
         model = Event
         fields = ["slug"]
-        labels = {"slug": _("name in the link")}
+        labels = {"slug": _("Name in the link")}
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

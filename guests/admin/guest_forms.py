@@ -7,6 +7,7 @@ from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db.models.functions import Now
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from accounts.admin import cleaned_phone
@@ -19,7 +20,7 @@ class AttributionField(forms.ChoiceField):
     """A choice of the promoters of one event, each alone or for a team. Empty: nobody."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(label=_("promoter"), required=False, **options)
+        super().__init__(label=capfirst(_("promoter")), required=False, **options)
         self.attributions: dict[str, Attribution] = {"": (None, None)}
 
     def set_event(self, event: Event, present: Attribution = (None, None)) -> None:

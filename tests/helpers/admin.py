@@ -48,7 +48,7 @@ def change_event(admin: Client, event: Event, **changes: Any) -> Any:
             form[name] = value
     for name in ("starts_at", "ends_at", "list_opens_at", "list_closes_at"):
         local = timezone.localtime(form.pop(name))
-        form |= {f"{name}_0": f"{local:%d/%m/%Y}", f"{name}_1": f"{local:%H:%M:%S}"}
+        form |= {f"{name}_0": f"{local:%Y-%m-%d}", f"{name}_1": f"{local:%H:%M:%S}"}
     inline = {"eventpromoter_set-TOTAL_FORMS": 0, "eventpromoter_set-INITIAL_FORMS": 0}
     return admin.post(admin_url("guests_event_change", event.pk), form | inline | changes)
 
