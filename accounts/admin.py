@@ -34,9 +34,11 @@ from accounts.models import (
     SuspiciousActivity,
     User,
 )
+from accounts.models.suspicious import REASONS, reason_in_words
+from accounts.permission_choices import PermissionChoices
 from accounts.phone_checks import forget_phone
 from accounts.phones import PhoneError, masked_phone, parse_phone
-from accounts.suspicious import REASONS, count_last_day, reason_in_words
+from accounts.suspicious import count_last_day
 from snap.admin import ChangedFieldsAdmin, LongListAdmin, NamedChoices, SnapAdmin
 from snap.admin_output import words_filter
 from snap.limits.policy import STAFF, limited
@@ -127,7 +129,13 @@ def cleaned_phone(text: str) -> str:
 
 
 @admin.register(User)
-class AccountAdmin(LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin, UserAdmin):  # type: ignore[type-arg]
+class AccountAdmin(
+    PermissionChoices,
+    LongListAdmin,
+    PhoneSearchAdmin,
+    ChangedFieldsAdmin,
+    UserAdmin,  # type: ignore[type-arg]
+):
     form = AccountForm
     add_form = NewAccountForm
     list_display = ["name", "phone_masked", "email", "verified_at", "is_staff", "created_at"]
@@ -255,7 +263,7 @@ admin.site.unregister([Group, TOTPDevice, StaticDevice])
 
 
 @admin.register(Group)
-class PowersAdmin(SuperusersOnly, NamedChoices, GroupAdmin):  # type: ignore[misc]
+class PowersAdmin(SuperusersOnly, PermissionChoices, NamedChoices, GroupAdmin):  # type: ignore[misc]
     """Groups. Changing a group changes what its members may do."""
 
     filter_horizontal = ()

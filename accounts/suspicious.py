@@ -10,9 +10,9 @@ from django.db import Error, connection, transaction
 from django.db.models import Sum
 from django.db.models.functions import Now
 from django.utils.crypto import salted_hmac
-from django.utils.translation import gettext_lazy as _
 
 from accounts.models import SuspiciousActivity
+from accounts.models.suspicious import reason_in_words
 from snap.addresses import normal_address
 from snap.resilience.database import database_breaker
 
@@ -39,21 +39,6 @@ FROM seen, room
 ON CONFLICT (hour, reason, phone_hash, address)
 DO UPDATE SET count = known.count + 1, last_seen = now()
 """
-
-
-# What staff read for the reasons.
-REASONS = {
-    "blocked_phone": _("a blocked phone tried to join"),
-    "claim": _("somebody claimed a phone"),
-    "code_throttle": _("too many codes were asked for"),
-    "password_spray": _("many passwords were tried from one address"),
-    "too_many_tries": _("too many wrong codes in a row"),
-    "wrong_code": _("wrong code"),
-}
-
-
-def reason_in_words(reason: str) -> str:
-    return str(REASONS.get(reason, reason.replace("_", " ")))
 
 
 def hash_personal(value: str) -> str:
