@@ -2,24 +2,32 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run logs dev test faults load bench metrics settings translations countries lint types security requirements
+.PHONY: run logs dev test faults load bench lighthouse metrics settings translations countries lint types security requirements
 
-# If PYTHONDONTWRITEBYTECODE is set, as in many images, every process compiles its imports again. That
-# is two thirds of its start. Packages are compiled at their installation, our modules at their import.
-export PYTHONDONTWRITEBYTECODE =
+# What a shell sets for other projects would lead Python to other modules, and installers to other
+# folders. If PYTHONDONTWRITEBYTECODE is set, as in many images, every process compiles its imports
+# again, which is two thirds of its start.
+unexport $(filter-out PYTHON PYTHONBREAKPOINT,$(filter PYTHON%,$(.VARIABLES)))
+unexport PIP_DRY_RUN PIP_NO_DEPS PIP_PREFIX PIP_REQUIRE_HASHES PIP_ROOT PIP_TARGET PIP_USER
+unexport UV_BREAK_SYSTEM_PACKAGES UV_PREFIX UV_PYTHON UV_SYSTEM_PYTHON UV_TARGET VIRTUAL_ENV CONDA_PREFIX
+
+INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes
+NOT_INSTALLED = { echo "SNAP cannot start: its packages could not be installed, as the lines above say. They need a package index that can be reached, and 300 MB in .venv. Then try again."; exit 1; }
 
 .venv/.run: requirements.txt
-	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "SNAP needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another one: make run PYTHON=python3.12")'
-	@test -x $(BIN)/pip || $(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "Python's venv module is incomplete. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@command -v "$(firstword $(PYTHON))" >/dev/null || { echo "SNAP cannot start: there is no program $(PYTHON). Install Python 3.11 or newer, or name another one: make run PYTHON=python3.12"; exit 1; }
+	@mkdir -p .venv 2>/dev/null && test -w .venv || { echo "SNAP cannot start: $(CURDIR)/.venv cannot be written. Change its owner, or use a checkout that belongs to you."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "SNAP cannot start: it needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another one: make run PYTHON=python3.12")'
+	@$(BIN)/python -c 'import pip' 2>/dev/null || $(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "SNAP cannot start: Python's venv module is incomplete. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	@echo "Installing SNAP's packages into .venv (once; about 300 MB)"
-	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
-	@test -x $(BIN)/uv || $(BIN)/python -m pip install -qq --disable-pip-version-check uv
-	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.txt
+	@$(BIN)/python -c 'import pip' 2>/dev/null || $(PYTHON) -m venv .venv || $(NOT_INSTALLED)
+	@$(BIN)/uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install -qq --disable-pip-version-check uv || $(NOT_INSTALLED)
+	@$(INSTALL) -r requirements.txt || $(NOT_INSTALLED)
 	@touch $@
 
 .venv/.dev: requirements-dev.txt .venv/.run
 	@echo "Installing the packages for tests and checks into .venv"
-	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements-dev.txt
+	@$(INSTALL) -r requirements-dev.txt || $(NOT_INSTALLED)
 	@touch $@
 
 # For `.venv/bin/python -m pytest`. Every other target that needs these packages installs them itself.
@@ -27,6 +35,7 @@ dev: .venv/.dev
 
 # `make run VERBOSE=1` shows all logs; `make run WITHOUT=web` leaves a process to another terminal.
 run: .venv/.run
+	@test -x $(BIN)/python || { echo "SNAP cannot start: the Python that .venv was made with is gone. Remove .venv and try again."; exit 1; }
 	@exec $(BIN)/python manage.py up $(if $(VERBOSE),--verbose) $(if $(WITHOUT),--without $(WITHOUT))
 
 # Follows the logs of `make run` until Ctrl-C; `make logs ONLY=worker` those of one process.
@@ -53,12 +62,16 @@ faults: .venv/.dev
 SCENARIO ?= 200-in-1
 LOOP ?= open
 load: .venv/.dev
-	$(BIN)/python -m tests.load $(SCENARIO) --loop $(LOOP) $(if $(HOST),--host $(HOST)) $(if $(EVENT),--event $(EVENT))
+	$(BIN)/python -m tests.load $(SCENARIO) --loop $(LOOP) $(if $(findstring ://,$(HOST)),--host $(HOST)) $(if $(EVENT),--event $(EVENT))
 
 # An hour: writes docs/performance.md. `make bench PARTS="journeys sockets" RUNS=3` measures those.
 RUNS ?= 1
 bench: .venv/.dev
 	$(BIN)/python -m tests.bench $(PARTS) --runs $(RUNS)
+
+# Ten minutes, on a machine that does nothing else; needs npx and Chromium. Writes docs/lighthouse.md.
+lighthouse: .venv/.dev
+	$(BIN)/python -m tests.lighthouse $(PAGES)
 
 # Writes docs/metrics.md; `.venv/bin/python -m tests.metrics --worst 20` lists what to shorten first.
 metrics: .venv/.dev

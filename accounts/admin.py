@@ -37,12 +37,23 @@ from accounts.models import (
 from accounts.models.suspicious import REASONS, reason_in_words
 from accounts.permission_choices import PermissionChoices
 from accounts.phone_checks import forget_phone
-from accounts.phones import PhoneError, masked_phone, parse_phone
+from accounts.phones import (
+    MAX_TYPED_LENGTH,
+    PHONE_MESSAGES,
+    PhoneError,
+    masked_phone,
+    parse_any_phone,
+    parse_prefix,
+    plain_phone,
+)
 from accounts.suspicious import count_last_day
-from snap.admin import ChangedFieldsAdmin, LongListAdmin, NamedChoices, SnapAdmin
+from snap.admin import ChangedFieldsAdmin, CleanedAdmin, LongListAdmin, NamedChoices, SnapAdmin
 from snap.admin_output import words_filter
 from snap.limits.policy import STAFF, limited
+from snap.mail_addresses import readable_address
 from snap.search import Folded
+from snap.text import clean_search
+from snap.text_fields import CleanedFormField
 
 POWERS = ["is_staff", "is_superuser", "groups", "user_permissions"]
 
@@ -56,7 +67,7 @@ class PhoneSearchAdmin(SnapAdmin):
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         with suppress(PhoneError):
-            search_term = parse_phone(search_term, settings.DEFAULT_COUNTRY)
+            search_term = parse_any_phone(search_term, settings.DEFAULT_COUNTRY)
         if is_part_of_phone(search_term):
             search_term = "".join(search_term.split())
         return super().get_search_results(request, queryset, search_term)
@@ -98,9 +109,6 @@ class AccountForm(UserChangeForm):  # type: ignore[type-arg]
             )
         }
 
-    def clean_phone(self) -> str:
-        return cleaned_phone(self.cleaned_data["phone"] or "")
-
 
 class NewAccountForm(forms.ModelForm):  # type: ignore[type-arg]
     """Creates an account without a password, as registration does. Staff can set one later."""
@@ -109,23 +117,12 @@ class NewAccountForm(forms.ModelForm):  # type: ignore[type-arg]
         model = User
         fields = ["phone", "first_name", "last_name", "email", "language", "is_staff"]
 
-    def clean_phone(self) -> str:
-        return cleaned_phone(self.cleaned_data["phone"] or "")
-
     def save(self, commit: bool = True) -> User:
         account: User = super().save(commit=False)
         account.set_unusable_password()
         if commit:
             account.save()
         return account
-
-
-def cleaned_phone(text: str) -> str:
-    """Return a phone as typed in its E.164 form. Raises forms.ValidationError."""
-    try:
-        return parse_phone(text, settings.DEFAULT_COUNTRY)
-    except PhoneError as error:
-        raise forms.ValidationError(_("This is not a phone number.")) from error
 
 
 @admin.register(User)
@@ -138,7 +135,14 @@ class AccountAdmin(
 ):
     form = AccountForm
     add_form = NewAccountForm
-    list_display = ["name", "phone_masked", "email", "verified_at", "is_staff", "created_at"]
+    list_display = [
+        "name",
+        "phone_masked",
+        "email_readable",
+        "verified_at",
+        "is_staff",
+        "created_at",
+    ]
     list_filter = ["is_staff", "is_active", ("verified_at", admin.EmptyFieldListFilter)]
     search_fields = ["first_name", "last_name", "email__istartswith"]
     search_help_text = _("Name, email, phone, or the last digits of the phone.")
@@ -174,6 +178,10 @@ class AccountAdmin(
         if not account.phone:
             return "–"
         return masked_phone(account.phone)
+
+    @admin.display(description=_("email"), ordering="email")
+    def email_readable(self, account: User) -> str:
+        return readable_address(account.email)
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
         """Show the password section of staff to superusers. Guests sign in with codes only."""
@@ -242,8 +250,13 @@ def _is_superuser(request: HttpRequest) -> bool:
     return isinstance(request.user, User) and request.user.is_superuser
 
 
-class SuperusersOnly(admin.ModelAdmin):  # type: ignore[type-arg]
+class SuperusersOnly(CleanedAdmin, admin.ModelAdmin):  # type: ignore[type-arg]
     """Pages for superusers only. Other staff have no access, whatever their permissions."""
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        return super().get_search_results(request, queryset, clean_search(search_term))
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return _is_superuser(request) and super().has_view_permission(request, obj)
@@ -298,6 +311,13 @@ class BackupCodesAdmin(DeviceAdmin):
 
 class BlockedPhoneForm(forms.ModelForm):  # type: ignore[type-arg]
     is_by_superuser = False
+    # Longer than the column: a phone is shorter without what people write between its digits.
+    phone = CleanedFormField(
+        label=_("phone or prefix"),
+        cleaner=plain_phone,
+        max_length=MAX_TYPED_LENGTH,
+        help_text=_("With +: +351912…"),
+    )
 
     class Meta:
         model = BlockedPhone
@@ -305,12 +325,30 @@ class BlockedPhoneForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def clean(self) -> dict[str, Any] | None:
         data = super().clean() or self.cleaned_data
-        blocked = BlockedPhone(phone=data.get("phone") or "", is_prefix=bool(data.get("is_prefix")))
+        is_prefix = bool(data.get("is_prefix"))
+        try:
+            data["phone"] = blocked_digits(data.get("phone") or "", is_prefix=is_prefix)
+        except PhoneError as error:
+            self.add_error("phone", PHONE_MESSAGES[error.code])
+            return data
+        blocked = BlockedPhone(phone=data["phone"], is_prefix=is_prefix)
         if blocked.phone and not self.is_by_superuser and blocks_staff(blocked):
             raise forms.ValidationError(
                 _("A colleague has this phone. Only a superuser blocks it.")
             )
         return data
+
+
+def blocked_digits(typed: str, *, is_prefix: bool) -> str:
+    """Return a phone or prefix as it is stored, "" for none. Raises PhoneError.
+
+    A service's number can be blocked too.
+    """
+    if not typed:
+        return ""
+    if is_prefix:
+        return parse_prefix(typed, settings.DEFAULT_COUNTRY)
+    return parse_any_phone(typed, settings.DEFAULT_COUNTRY)
 
 
 def blocks_staff(blocked: BlockedPhone) -> bool:

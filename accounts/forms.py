@@ -1,6 +1,5 @@
 """Forms for phone, name, email and codes. Each invalid value has its own message."""
 
-import re
 import unicodedata
 from copy import deepcopy
 from functools import lru_cache
@@ -15,24 +14,16 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from accounts.countries import Choice, country_labels, likely_countries, other_countries
-from accounts.phones import PhoneError, parse_phone, remove_invisible
+from accounts.names import MAX_NAME_LENGTH, clean_name
+from accounts.phones import PHONE_MESSAGES, PhoneError, parse_phone, plain_phone
 from snap.local_cache import on_reset
+from snap.mail_addresses import MAX_LENGTH as MAX_EMAIL_LENGTH
+from snap.text import clean_search
+from snap.text_fields import CleanedFormField, EmailFormField
 
-PHONE_MESSAGES = {
-    "empty": _("Write your phone number."),
-    "too_long": _("This is too long for a phone number."),
-    "no_country": _("Choose the country, or begin with + and its code."),
-    "invalid": _("This is not a phone number. Check the digits and the country."),
-}
-
-MAX_NAME_LENGTH = 60
 # Characters that look like a dash but have another Unicode category: minus signs, overlines, the
 # long vowel mark of Japanese keyboards, a bar, a tilde.
 DASHES = "\u2212\u00af\u02c9\u02d7\u207b\u208b\u30fc\uff70|~"
-# First and last name, with the space between them.
-MAX_FULL_NAME_LENGTH = 2 * MAX_NAME_LENGTH + 1
-NAME = re.compile(r"^[^\W_]([^\W_]|[ '’ʼ.·\u05be\u2010\u2011-])*$")
-ADDRESS_IN_NAME = re.compile(r"[^\W\d_]{2,}\.[^\W\d_]{2,}")
 
 
 class FastTextInput(forms.TextInput):
@@ -73,10 +64,13 @@ def _options(choices: list[Choice], chosen: str) -> SafeString:
     return format_html_join("", '<option value="{}"{}>{}</option>', options)
 
 
-class CountryField(forms.CharField):
+class CountryField(CleanedFormField):
     """A country code. Django's ChoiceField would copy all choices for each form."""
 
     widget = CountrySelect
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(cleaner=clean_search, **options)
 
     def validate(self, value: str) -> None:
         super().validate(value)
@@ -90,15 +84,15 @@ class CountryField(forms.CharField):
 
 def parse_typed_phone(phone: str, country: str) -> str:
     """Return the E.164 form of the phone form's two fields as sent. Raises PhoneError."""
-    return parse_phone(phone, country.strip() or None)
+    return parse_phone(plain_phone(phone), clean_search(country) or None)
 
 
 class PhoneForm(forms.Form):
     country = CountryField(label=_("Country"), required=False)
-    phone = forms.CharField(
+    phone = CleanedFormField(
         label=_("Phone"),
+        cleaner=plain_phone,
         required=False,
-        strip=False,
         widget=FastTextInput(
             attrs={"type": "tel", "autocomplete": "tel", "inputmode": "tel", "required": True}
         ),
@@ -116,56 +110,29 @@ class PhoneForm(forms.Form):
         return data
 
 
-def clean_name(typed: str, max_length: int = MAX_NAME_LENGTH) -> str:
-    """Return a name in composed Unicode (NFC) with single spaces. Raises ValidationError.
-
-    Invisible marks, as pasted from elsewhere, are removed. Characters that are not part of a name
-    (an emoji, a URL, a control character) are refused, because names go into emails.
-    """
-    name = " ".join(unicodedata.normalize("NFC", remove_invisible(typed)).split())
-    letters = "".join(c for c in name if not unicodedata.category(c).startswith("M"))
-    if not NAME.match(letters) or ADDRESS_IN_NAME.search(letters):
-        raise ValidationError(_("Use letters only, please."), code="not_a_name")
-    if len(name) > max_length:
-        raise ValidationError(_("This is too long."), code="max_length")
-    return name
-
-
-def validate_reachable(email: str) -> None:
-    """Raise ValidationError for an address without a public mail domain.
-
-    Examples: `a@[127.0.0.1]`, `a@localhost`.
-    """
-    domain = email.rpartition("@")[2]
-    if domain.startswith("[") or "." not in domain:
-        raise ValidationError(_("This address cannot receive email."), code="invalid")
-
-
 class RegisterForm(forms.Form):
-    first_name = forms.CharField(
+    """Names and email. People with one name write it as the first one."""
+
+    first_name = CleanedFormField(
         label=_("First name"),
+        cleaner=clean_name,
         max_length=MAX_NAME_LENGTH,
         widget=FastTextInput(attrs={"autocomplete": "given-name"}),
     )
-    last_name = forms.CharField(
+    last_name = CleanedFormField(
         label=_("Last name"),
+        cleaner=clean_name,
         max_length=MAX_NAME_LENGTH,
-        widget=FastTextInput(attrs={"autocomplete": "family-name"}),
+        required=False,
+        widget=FastTextInput(attrs={"autocomplete": "family-name", "placeholder": _("optional")}),
     )
-    email = forms.EmailField(
+    email = EmailFormField(
         label=_("Email"),
-        max_length=254,
-        validators=[validate_reachable],
+        max_length=MAX_EMAIL_LENGTH,
         widget=FastTextInput(
             attrs={"type": "email", "autocomplete": "email", "inputmode": "email"}
         ),
     )
-
-    def clean_first_name(self) -> str:
-        return clean_name(self.cleaned_data["first_name"])
-
-    def clean_last_name(self) -> str:
-        return clean_name(self.cleaned_data["last_name"])
 
 
 # The maximum length of a code as typed or pasted, with a separator or invisible mark at each digit.
@@ -187,7 +154,7 @@ def normalize_code(typed: str) -> str:
 
 
 class CodeForm(forms.Form):
-    code = forms.CharField(
+    code = CleanedFormField(
         label=_("Code"),
         max_length=MAX_TYPED_CODE,
         widget=FastTextInput(attrs={"autocomplete": "one-time-code", "inputmode": "numeric"}),
@@ -218,7 +185,7 @@ class EmailAndCodeForm(EmailForm):
 class SecondFactorForm(forms.Form):
     """Six digits of an authenticator app or a backup code, with or without separators."""
 
-    code = forms.CharField(
+    code = CleanedFormField(
         label=_("Code"),
         max_length=MAX_TYPED_CODE,
         widget=forms.TextInput(

@@ -17,7 +17,7 @@ from accounts.code_budgets import check_budgets
 from accounts.exceptions import AccountError
 from accounts.models import Claim, LoginCode, User
 from accounts.services import is_blocked
-from accounts.sms import ChannelError, sms_channel
+from accounts.sms import ChannelError, sms_channel, sms_channel_to
 from accounts.suspicious import hash_personal, note_suspicious
 from notifications.services import queue_email
 from snap.addresses import normal_address
@@ -52,7 +52,8 @@ def send_login_code(
     """Send a new code for this browser to the account. The browser's last two codes are usable.
 
     The code goes by SMS if there is an SMS channel and either the account has no proven email or
-    this browser claims the phone, because only an SMS proves a phone. Otherwise it goes by email.
+    this browser claims the phone, because only an SMS proves a phone. Otherwise, and to a landline,
+    it goes by email.
     `browser` is the browser session's random id, `address` the client's address; `solved` says that
     a challenge was solved for this code. Raises AccountError: `too_many_codes` past one of the
     LOGIN_CODES_ limits in ten minutes, `refused` for a blocked phone, an inactive account, or an
@@ -112,7 +113,7 @@ def _channel_for(account: User, browser: str) -> tuple[str, Claim | None]:
 
     Raises AccountError `refused` if no channel reaches the account.
     """
-    if sms_channel():
+    if sms_channel_to(account.phone or ""):
         claim = Claim.objects.undecided().filter(account=account, browser=browser).first()
         if claim or not account.email or not account.has_proven_email:
             return LoginCode.Channel.SMS, claim

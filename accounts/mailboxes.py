@@ -2,6 +2,8 @@
 
 import unicodedata
 
+from snap.mail_addresses import readable_address
+
 MASK = "•••"
 # Domains of many guests, one of which is meant by a domain that differs from it in one place.
 COMMON_DOMAINS = ("gmail.com", "hotmail.com", "icloud.com", "outlook.com", "sapo.pt", "yahoo.com")
@@ -14,7 +16,7 @@ def masked_email(email: str) -> str:
 
     The domain is shown whole, because most mistakes are there. "" for an empty address.
     """
-    name, at, domain = email.rpartition("@")
+    name, at, domain = readable_address(email).rpartition("@")
     if not at:
         return ""
     return f"{_first_letter(name)}{MASK}@{domain}"

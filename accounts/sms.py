@@ -7,7 +7,7 @@ from typing import Protocol, cast
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from accounts.phones import masked_phone
+from accounts.phones import masked_phone, may_receive_sms
 from notifications.inbox import save_message
 from snap.environment.errors import SettingError
 
@@ -61,3 +61,11 @@ def sms_channel() -> Channel | None:
     if not settings.SMS_BACKEND:
         return None
     return cast("Channel", import_string(settings.SMS_BACKEND))
+
+
+def sms_channel_to(phone: str) -> Channel | None:
+    """Return the SMS channel for an E.164 phone, or None for a landline, which gets no SMS."""
+    channel = sms_channel()
+    if channel is None or not may_receive_sms(phone):
+        return None
+    return channel

@@ -27,6 +27,7 @@ class PlaceCode(StrEnum):
     OVER = "over"  # The event is over.
     EVENT_CANCELLED = "event_cancelled"
     REMOVED = "removed"  # Staff took the guest off the list.
+    LEAVING = "leaving"  # The guest gave the place back, and can undo that.
     GIVEN_BACK = "given_back"  # The guest gave the place back.
     MOVED_TO_EVENT = "moved_to_event"  # Staff moved the guest to another event.
     REPLACED = "replaced"  # The guest has another QR code than the one that is shown.
@@ -34,6 +35,8 @@ class PlaceCode(StrEnum):
 
 # The QR code opens the door.
 OPENING_CODES = frozenset({PlaceCode.VALID, PlaceCode.PROMOTED, PlaceCode.MOVED, PlaceCode.BEGUN})
+# The holder has a place, or may get one, and can give it back.
+HELD_CODES = OPENING_CODES | {PlaceCode.UNPROVEN, PlaceCode.WAITING}
 # There is no place any more.
 ENDED_CODES = frozenset(
     {
@@ -61,7 +64,7 @@ class PlaceText:
 
 _ON_LIST = _("You are on the list")
 _SHOW = _("Show it at the door, with your ID.")
-_NO_CODE = _("The QR code you had for it no longer works.")
+_NO_CODE = _("The QR code of this place no longer works.")
 PLACE_TEXTS = {
     PlaceCode.VALID: PlaceText(_ON_LIST, _SHOW, _ON_LIST),
     PlaceCode.PROMOTED: PlaceText(
@@ -101,6 +104,11 @@ PLACE_TEXTS = {
     PlaceCode.REMOVED: PlaceText(
         _("You are no longer on this list"), _NO_CODE, _("You are no longer on this list")
     ),
+    PlaceCode.LEAVING: PlaceText(
+        _("You gave your place back"),
+        _("In a moment it goes to somebody else."),
+        _("You gave your place back"),
+    ),
     PlaceCode.GIVEN_BACK: PlaceText(
         _("You gave your place back"), _NO_CODE, _("You gave your place back")
     ),
@@ -135,6 +143,11 @@ class PlaceStatus:
         return self.code in OPENING_CODES
 
     @property
+    def can_give_back(self) -> bool:
+        """Whether there is a place that the holder can give back."""
+        return self.code in HELD_CODES
+
+    @property
     def text(self) -> PlaceText:
         return PLACE_TEXTS[self.code]
 
@@ -163,6 +176,8 @@ def _code_of(
         return PlaceCode.EVENT_CANCELLED
     if guest.state == Guest.State.CANCELLED:
         return CODE_OF_ENDING.get(guest.ending, PlaceCode.REMOVED)
+    if guest.is_leaving and phase is not Event.Phase.OVER:
+        return PlaceCode.LEAVING
     if guest.state == Guest.State.WAITING:
         if event.waiting_list_has_ended(now):
             return PlaceCode.WAITING_ENDED

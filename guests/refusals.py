@@ -48,12 +48,22 @@ _TABLE = [
         _("The list is not open yet."),
         hint=_("Come back when it opens: the event's page counts down to it."),
     ),
-    Refusal("closed", _("The list is closed."), hint=NEXT_NIGHT_HINT),
+    Refusal(
+        "closed",
+        _("The list is closed."),
+        hint=NEXT_NIGHT_HINT,
+        ticket_hint=NEXT_NIGHT_HINT,
+    ),
     Refusal("event_cancelled", _("This event was cancelled."), hint=NEXT_NIGHT_HINT),
     Refusal("cancelled", _("You are no longer on this list.")),
     Refusal("given_back", _("You gave your place back.")),
     Refusal("moved_to_event", _("Your place is at another event now.")),
-    Refusal("list_full", _("The list is full."), hint=NEXT_NIGHT_HINT),
+    Refusal(
+        "list_full",
+        _("The list is full."),
+        hint=NEXT_NIGHT_HINT,
+        ticket_hint=NEXT_NIGHT_HINT,
+    ),
     Refusal("refused", _("We cannot take this request."), 403),
     Refusal("phone_on_list", _("This phone is on the list already, under another account.")),
     Refusal(
@@ -75,7 +85,7 @@ _TABLE = [
     Refusal(
         "too_many_changes",
         _("The email was changed too often today. Try again tomorrow."),
-        429,
+        409,
         "email",
     ),
     Refusal("needs_proof", _("This account was proven meanwhile: a code is needed now.")),

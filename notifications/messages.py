@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.mail import EmailMultiAlternatives
 from django.core.validators import validate_email
 from django.template.loader import render_to_string
@@ -13,6 +14,7 @@ from django.utils import translation
 
 from notifications.kinds import EmailContent
 from notifications.models import Email
+from snap.mail_addresses import ascii_address, ascii_domain
 
 
 class RelatedMessage(EmailMultiAlternatives):
@@ -27,8 +29,11 @@ class RelatedMessage(EmailMultiAlternatives):
 
 
 def make_message(email: Email, content: EmailContent) -> RelatedMessage:
-    """Render an email. Raises ValidationError when `email.to` is not exactly one address."""
-    validate_email(email.to)
+    """Render an email. Raises ValidationError when `email.to` is not exactly one address.
+
+    All addresses are in ASCII. Django would encode a domain by IDNA 2003, which leads to others.
+    """
+    to = _recipient(email.to)
     context = {
         **content.context,
         "language": email.language,
@@ -42,14 +47,25 @@ def make_message(email: Email, content: EmailContent) -> RelatedMessage:
     message = RelatedMessage(
         subject=" ".join(subject.split()),
         body=text.strip() + "\n",
-        from_email=settings.EMAIL_SENDERS.get(email.kind, settings.DEFAULT_FROM_EMAIL),
-        to=[email.to],
+        from_email=ascii_address(
+            settings.EMAIL_SENDERS.get(email.kind, settings.DEFAULT_FROM_EMAIL)
+        ),
+        to=[to],
         headers={"Message-ID": message_id(email), "Auto-Submitted": "auto-generated"},
     )
     message.attach_alternative(html, "text/html")
     for name, png in content.inline_images.items():
         message.attach(_inline_image(name, content_id(email, name), png))
     return message
+
+
+def _recipient(stored: str) -> str:
+    try:
+        address = ascii_address(stored)
+    except UnicodeError as error:
+        raise ValidationError("the domain has no form in ASCII") from error
+    validate_email(address)
+    return address
 
 
 def message_id(email: Email) -> str:
@@ -71,7 +87,7 @@ def content_id(email: Email, name: str) -> str:
 
 
 def _unique_part(email: Email) -> str:
-    host = urlsplit(settings.PUBLIC_URL).hostname or ""
+    host = ascii_domain(urlsplit(settings.PUBLIC_URL).hostname or "")
     # The colons of an IPv6 address are not allowed there.
     host = host.replace(":", "-")
     return f"email.{email.pk}.{email.queued_at.timestamp():.0f}@{host}"

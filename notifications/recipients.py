@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from django.db.models import QuerySet
 
 from notifications.models import Email
+from snap.mail_addresses import ascii_domain
+from snap.text import without_invisible
 
 # Domains that ignore dots in the name, and the domain that `recipient_key` uses for them.
 DOTLESS_DOMAINS = {"gmail.com": "gmail.com", "googlemail.com": "gmail.com"}
@@ -28,13 +30,15 @@ RECIPIENT_WINDOW = timedelta(hours=1)
 def recipient_key(email: str) -> str:
     """Return one key for all addresses of a mailbox, "" for an empty address.
 
-    Case, +tags, quotes, dots at Gmail, a dot after the domain, and the spelling of an international
-    domain make no difference. The key is for counting: no email is sent to it.
+    Case, +tags, quotes, dots at Gmail, a dot after the domain, invisible characters, and the
+    spelling of an international domain make no difference. The key is for counting: no email is
+    sent to it.
     """
-    composed = unicodedata.normalize("NFKC", email).strip().casefold()
+    composed = unicodedata.normalize("NFKC", without_invisible(email)).strip()
     name, at, domain = composed.rpartition("@")
+    name = name.casefold()
     if not at:
-        return composed
+        return domain.casefold()
     domain = _ascii_domain(domain.rstrip("."))
     if name.startswith('"') and name.endswith('"') and len(name) > 2:
         name = name[1:-1].replace("\\", "")
@@ -46,10 +50,11 @@ def recipient_key(email: str) -> str:
 
 
 def _ascii_domain(domain: str) -> str:
+    """Return a domain in ASCII. Folding its case before that would make ß another domain's ss."""
     try:
-        return domain.encode("idna").decode("ascii")
+        return ascii_domain(domain)
     except UnicodeError:
-        return domain
+        return domain.casefold()
 
 
 def caused_by_strangers(email: str, now: datetime) -> QuerySet[Email]:

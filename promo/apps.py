@@ -2,7 +2,7 @@
 
 from django.apps import AppConfig
 
-from snap.pages import register_page
+from snap.pages import register_event_pages, register_page
 
 
 class PromoConfig(AppConfig):
@@ -10,10 +10,13 @@ class PromoConfig(AppConfig):
 
     def ready(self) -> None:
         from promo import checks  # noqa: F401  (registers the system checks)
+        from promo.steps import event_page_of
 
+        register_event_pages(event_page_of)
         register_page("events", "promo:events")
         register_page("event", "promo:event")
         register_page("sign_in", "promo:phone")
+        register_page("calendar", "promo:calendar")
         register_page("correct_email", "promo:email")
         register_page("sign_out", "sign_out")
         register_page("privacy", "privacy")

@@ -19,7 +19,7 @@ from accounts.models import Claim, User
 from accounts.phones import masked_phone
 from accounts.services import find_account
 from accounts.sessions import BROWSER_KEY, ensure_browser_id
-from accounts.sms import sms_channel
+from accounts.sms import sms_channel_to
 from guests.claims.proof import prove_by_link
 from guests.refusals import refusal_text
 from promo.emergency import needs_database
@@ -52,12 +52,12 @@ def claim(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     if made and made.state not in ENDED_STATES:
         return _redirect_to_claim(request, link, made)
     form, phone = RegisterForm(request.POST or None), account.phone or ""
-    context = {"form": form, **_decision_rules()}
+    context = {"form": form, **_decision_rules(phone)}
     if request.method == "GET" or not form.is_valid():
         return render_step(request, link, "claim", context, phone=phone)
     try:
         made = _make_claim(request, link, account, form)
-        if sms_channel():
+        if sms_channel_to(phone):
             send_login_code(
                 account, browser=ensure_browser_id(request), address=client_address(request)
             )
@@ -172,8 +172,8 @@ def _redirect_to_claim(request: HttpRequest, link: PromoLink, made: Claim) -> Ht
 
 def _render_claim(request: HttpRequest, link: PromoLink, made: Claim) -> HttpResponse:
     phone = made.account.phone or ""
-    context: dict[str, object] = {"claim": made, **_decision_rules()}
-    if sms_channel() is not None:
+    context: dict[str, object] = {"claim": made, **_decision_rules(phone)}
+    if sms_channel_to(phone) is not None:
         context["code_sent"] = made.logincode_set.usable().exists()
         if phone:
             # The code by SMS is typed in the code step, which needs the phone.
@@ -181,6 +181,6 @@ def _render_claim(request: HttpRequest, link: PromoLink, made: Claim) -> HttpRes
     return render_step(request, link, "claim_made", context, phone=phone)
 
 
-def _decision_rules() -> dict[str, object]:
+def _decision_rules(phone: str) -> dict[str, object]:
     """Return the rules of claims that pages show: the hours to object, and whether SMS is used."""
-    return {"hours": answer_hours(), "has_sms": sms_channel() is not None}
+    return {"hours": answer_hours(), "has_sms": sms_channel_to(phone) is not None}

@@ -231,7 +231,12 @@ def _field_to_focus(form: Form) -> str:
 
 
 def render_ticket(
-    request: HttpRequest, ticket: Ticket, *, wait: int, status: int = OK
+    request: HttpRequest,
+    ticket: Ticket,
+    *,
+    wait: int,
+    status: int = OK,
+    email_failed: bool = False,
 ) -> HttpResponse:
     """Show the state of a ticket. A form sent without HTMX is redirected to the ticket's page.
 
@@ -243,27 +248,43 @@ def render_ticket(
     template = "promo/ticket.html"
     if is_htmx(request):
         template = "promo/ticket.html#ticket"
-    context = ticket_context(ticket, wait=wait, host=request.get_host())
+    host = request.get_host()
+    context = ticket_context(ticket, wait=wait, host=host, email_failed=email_failed)
     response = render(request, template, context, status=status)
     if request.method == "POST":
         set_browser_url(request, response, url)
     return response
 
 
-def ticket_context(ticket: Ticket, *, wait: int, host: str) -> dict[str, Any]:
-    """Return the context of the ticket partial; `wait` in seconds, `host` as in the Host header."""
+def ticket_context(
+    ticket: Ticket, *, wait: int, host: str, email_failed: bool = False
+) -> dict[str, Any]:
+    """Return the context of the ticket partial; `wait` in seconds, `host` as in the Host header.
+
+    `email_failed` says that the email about the place did not arrive.
+    """
     return {
         "ticket": ticket,
         "refusal": refusal_of(ticket.refusal_code),
         "wait": wait,
+        "email_failed": email_failed,
         "ticket_url": ticket_url(ticket),
         "event_url": reverse("promo:event", args=[ticket.event_slug]),
         # Functions, because most tickets use none of them. Templates call them.
         "phone_url": partial(reverse, "promo:phone", args=[ticket.event_slug, ""]),
         "prove_url": partial(reverse, "promo:prove", args=[ticket.event_slug, ""]),
+        "email_url": partial(_email_url, ticket),
+        "place_url": partial(reverse, "promo:place", args=[ticket.event_slug, ticket.ticket_id]),
         "calendar_url": partial(reverse, "promo:calendar", args=[ticket.event_slug]),
         "websocket_url": websocket_url("promo", ticket.ticket_id, host),
     }
+
+
+def _email_url(ticket: Ticket) -> str:
+    """Return the page that corrects the email, "" while the database is away."""
+    if ticket.as_of:
+        return ""
+    return reverse("promo:email", args=[ticket.event_slug, ""])
 
 
 def ticket_url(ticket: Ticket) -> str:

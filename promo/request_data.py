@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import APIException, ParseError, UnsupportedMediaType
 
 from accounts.forms import parse_typed_phone
-from accounts.phones import PhoneError, parse_phone
+from accounts.phones import PhoneError, parse_phone, plain_phone
 from snap.request_values import RequestValue
 from snap.resilience.overload import is_utf8
 
@@ -87,7 +87,7 @@ def read_phone(value: object) -> str:
     """
     if not isinstance(value, str):
         raise PhoneError("invalid")
-    return parse_phone(value, settings.DEFAULT_COUNTRY)
+    return parse_phone(plain_phone(value), settings.DEFAULT_COUNTRY)
 
 
 def phone_in_json(request: HttpRequest) -> str:

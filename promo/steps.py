@@ -12,7 +12,7 @@ from django.core.exceptions import RequestDataTooBig
 from django.core.signing import BadSignature, TimestampSigner
 from django.http import HttpRequest
 from django.http.request import UnreadablePostError
-from django.urls import Resolver404, resolve
+from django.urls import Resolver404, resolve, reverse
 from django.utils.http import urlencode
 
 from accounts.sessions import BROWSER_KEY, ensure_browser_id
@@ -55,6 +55,20 @@ def step_from_path(path: str) -> Step | None:
     if match.namespaces != ["promo"] or match.url_name not in list(Step):
         return None
     return Step(str(match.url_name))
+
+
+def event_page_of(path: str) -> str:
+    """Return the page of the event, with its promoter, that a path is below; "" for others."""
+    try:
+        match = resolve(path)
+    except Resolver404:
+        return ""
+    if match.namespaces != ["promo"] or "event" not in match.kwargs:
+        return ""
+    args = [match.kwargs["event"]]
+    if promoter := match.kwargs.get("promoter"):
+        args.append(promoter)
+    return reverse("promo:event", args=args)
 
 
 def step_phone(request: HttpRequest) -> str:

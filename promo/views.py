@@ -29,7 +29,7 @@ from guests.claims.proof import prove_by_code
 from guests.emergency.intake import queued_ticket
 from guests.emergency.snapshots import save_event
 from guests.exceptions import GuestError
-from guests.models import Event, GuestRequest
+from guests.models import Event, Guest, GuestRequest
 from guests.place_status import PlaceStatus
 from guests.refusals import refusal_text
 from guests.requests.accepting import (
@@ -42,6 +42,7 @@ from guests.requests.accepting import (
 )
 from guests.requests.creating import create_guest_now, create_guest_while_waiting
 from guests.requests.tickets import seconds_left, ticket_of
+from guests.requests.waiting_list import has_email_failed
 from promo import emergency
 from promo.emergency import emergency_fallback, needs_database
 from promo.limits.challenge import send_or_spend_exemption
@@ -115,7 +116,12 @@ def event(request: HttpRequest, event: str, promoter: str = "") -> HttpResponse:
         stored = latest_request(link.event, account)
     if stored is None:
         return render_event(request, link, {})
-    ticket = ticket_context(ticket_of(stored), wait=seconds_left(stored), host=request.get_host())
+    ticket = ticket_context(
+        ticket_of(stored),
+        wait=seconds_left(stored),
+        host=request.get_host(),
+        email_failed=_has_email_failed(stored),
+    )
     return render_event(request, link, ticket)
 
 
@@ -263,7 +269,10 @@ def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
         sign_in(request, found.stored.account)
     # After an outage the ticket is only in the journal until the journal is drained.
     ticket = found.ticket or queued_ticket(open_link(event, "").event, str(ticket_id))
-    return render_ticket(request, ticket, wait=found.wait)
+    email_failed = False
+    if not is_htmx(request) and found.access is not TicketAccess.GIVEN:
+        email_failed = _has_email_failed(found.stored)
+    return render_ticket(request, ticket, wait=found.wait, email_failed=email_failed)
 
 
 @limited(write=PAGES)
@@ -280,6 +289,12 @@ def sign_out(request: HttpRequest) -> HttpResponse:
 @emergency_fallback(emergency.calendar)
 def calendar(request: HttpRequest, event: str) -> HttpResponse:
     return render_calendar(request, open_link(event, ""))
+
+
+def _has_email_failed(stored: GuestRequest | None) -> bool:
+    """Return whether the email about a request's place did not arrive. At most one query."""
+    guest = stored.guest if stored else None
+    return guest is not None and guest.state != Guest.State.CANCELLED and has_email_failed(guest)
 
 
 def _list_refusal(link: PromoLink) -> str:

@@ -1,5 +1,6 @@
 """Base classes that the admin pages of all apps share."""
 
+from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
@@ -9,6 +10,7 @@ from django.contrib.admin.views.main import ChangeList
 from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
+from django.db import models
 from django.db.models import Model, QuerySet
 from django.forms import CheckboxSelectMultiple
 from django.http import HttpRequest, HttpResponse
@@ -16,7 +18,10 @@ from django.utils.functional import cached_property
 from django.utils.text import smart_split, unescape_string_literal
 from django.utils.translation import gettext
 
+from snap.mail_addresses import ascii_address
 from snap.search import NAME_FIELDS, Folded, folds
+from snap.text import clean_lines, clean_search
+from snap.text_fields import CleanedFormField
 
 
 def log_changes(user: Any, rows: QuerySet[Any], text: str) -> None:
@@ -66,7 +71,18 @@ class NamedChoices(admin.options.BaseModelAdmin):  # type: ignore[type-arg]
         return super().formfield_for_manytomany(db_field, request, **options)
 
 
-class SnapAdmin(NamedChoices, admin.ModelAdmin):  # type: ignore[type-arg]
+class CleanedAdmin(admin.options.BaseModelAdmin):  # type: ignore[type-arg]  # not subscriptable
+    """Cleans the text of columns that are not cleaned by themselves: those of other packages."""
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        if type(db_field) is models.CharField and not db_field.choices:
+            options["form_class"] = CleanedFormField
+        elif type(db_field) is models.TextField:
+            options |= {"form_class": CleanedFormField, "cleaner": clean_lines}
+        return super().formfield_for_dbfield(db_field, request, **options)
+
+
+class SnapAdmin(NamedChoices, CleanedAdmin, admin.ModelAdmin):  # type: ignore[type-arg]
     """The base of all admin pages: finds and sorts names without accents and capitals.
 
     Each of `search_fields` is a lookup such as `email__istartswith`. Names need none: `name` means
@@ -80,8 +96,8 @@ class SnapAdmin(NamedChoices, admin.ModelAdmin):  # type: ignore[type-arg]
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         """Keep rows in which each word of the term is found in a search field."""
-        for word in split_words(search_term):
-            queryset = queryset.filter(pk__in=self.rows_with(word, request))
+        for word in split_words(clean_search(search_term)):
+            queryset = queryset.filter(pk__in=self.rows_with(stored_form(word), request))
         return queryset, False
 
     def rows_with(self, word: str, request: HttpRequest) -> QuerySet[Any]:
@@ -115,6 +131,13 @@ def split_words(term: str) -> list[str]:
             word = unescape_string_literal(word)
         words.append(word)
     return words
+
+
+def stored_form(word: str) -> str:
+    """Return a word as it is stored: an email with its domain in ASCII."""
+    with suppress(UnicodeError):
+        return ascii_address(word)
+    return word
 
 
 class ReadOnlyAdmin(SnapAdmin):

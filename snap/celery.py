@@ -14,6 +14,7 @@ from celery.signals import heartbeat_sent, task_postrun, task_prerun, worker_rea
 from django.conf import settings
 from django.db import close_old_connections
 from kombu import Connection
+from redis.exceptions import ResponseError
 
 from snap.resilience.workers import record_heartbeat
 
@@ -31,6 +32,12 @@ class ReconnectingConnection(Connection):
     def ensure_connection(self, *args: Any, **options: Any) -> Any:
         every_second = {"interval_start": 1, "interval_step": 0, "interval_max": 1}
         return super().ensure_connection(*args, **(every_second | options))
+
+    @property
+    def connection_errors(self) -> tuple[type[BaseException], ...]:
+        # A broker that refuses to write, because its disk or memory is full or it has become a
+        # replica, is as good as away. The worker would end otherwise.
+        return (*super().connection_errors, ResponseError)
 
     def _do_close_transport(self) -> None:
         # kombu's method also sets the transport's `client` to None. Channels read the address from

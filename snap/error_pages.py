@@ -15,7 +15,7 @@ from django.views.decorators.csrf import csrf_exempt
 from snap.api_errors import CSRF_TEXT, UNSURE_TEXT, error_body
 from snap.languages import language_of
 from snap.limits.policy import PAGES, SAFE_METHODS, limited
-from snap.pages import page_path
+from snap.pages import event_page_of, page_path
 
 RETRY_AFTER = 5  # seconds
 
@@ -32,10 +32,19 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """Render 403 for a form that is too old or a browser without cookies, with a link back."""
     if _is_api(request):
         return _render_error(request, 403, code="csrf", text=CSRF_TEXT)
-    back = request.META.get("HTTP_REFERER", "")
-    if not url_has_allowed_host_and_scheme(back, {request.get_host()}):
-        back = page_path("events")
-    return _render_error(request, 403, template="csrf", back=back)
+    return _render_error(request, 403, template="csrf", back=_way_back(request))
+
+
+def _way_back(request: HttpRequest) -> str:
+    """Return the page of an expired form, else the page of its event and promoter, else all events.
+
+    Browsers can leave out the Referer, and a form can name the page that it was shown on.
+    """
+    pages: list[str] = [request.headers.get("Referer", ""), request.POST.get("next", "")]
+    for page in pages:
+        if page and url_has_allowed_host_and_scheme(page, {request.get_host()}):
+            return page
+    return event_page_of(request.path_info) or page_path("events")
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -120,4 +129,5 @@ def _render_error(
             body = error_body(status, code=code, text=text, retry_after=retry_after)
             return JsonResponse(body, status=status)
         context["retry_after"] = retry_after
+        context["event_page"] = event_page_of(request.path_info)
         return render(request, f"errors/{template or status}.html", context, status=status)

@@ -4,15 +4,31 @@ Apps import one way only, and the name of a route in a string is a hidden import
 serves a page registers its route here, and any app gets the address by the page's name.
 """
 
+from collections.abc import Callable
+
 from django.conf import settings
 from django.urls import reverse
 
 _routes: dict[str, str] = {}
+_find_event_page: Callable[[str], str] | None = None
 
 
 def register_page(name: str, route: str) -> None:
     """Register the route, such as `promo:event`, that serves the page `name`."""
     _routes[name] = route
+
+
+def register_event_pages(find: Callable[[str], str]) -> None:
+    """Register the function that finds the event's page for the path of a step or ticket."""
+    global _find_event_page
+    _find_event_page = find
+
+
+def event_page_of(path: str) -> str:
+    """Return the page of the event, with its promoter, that a path is below; "" for others."""
+    if _find_event_page is None:
+        return ""
+    return _find_event_page(path)
 
 
 def page_path(name: str, *args: object) -> str:

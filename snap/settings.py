@@ -309,8 +309,10 @@ LOGIN_REDIRECT_URL = "/admin/"
 # Country of a phone that is typed without a country code: ISO 3166-1, two letters.
 DEFAULT_COUNTRY = env.choice("DEFAULT_COUNTRY", SUPPORTED_REGIONS, default="PT")
 # Countries that the phone form lists first, after DEFAULT_COUNTRY: ISO 3166-1 codes.
-LIKELY_COUNTRIES = env.list(
-    "LIKELY_COUNTRIES", default=["PT", "ES", "FR", "GB", "BR", "DE", "CH", "LU", "AO", "CV"]
+LIKELY_COUNTRIES = env.choices(
+    "LIKELY_COUNTRIES",
+    SUPPORTED_REGIONS,
+    default=["PT", "ES", "FR", "GB", "BR", "DE", "CH", "LU", "AO", "CV"],
 )
 
 # Sessions are signed cookies: they need no store, and can be read while every server is away.

@@ -41,6 +41,7 @@ TYPES = {
     "sender": "sender",
     "dotted_path": "dotted path",
     "choice": "one of a list",
+    "choices": "list, by commas",
     "secret": "secret",
     "credentials": "secret",
     "secrets": "secrets, by commas",

@@ -16,8 +16,8 @@ CREATE FUNCTION fold_text(value text) RETURNS text
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN lower(translate(
     unaccent('unaccent'::regdictionary, normalize(value, NFC)),
-    '-‐‑‒―−''`´ʻ',
-    '      '
+    '-‐‑‒–―−⁃־᠆''`´ʻˊ՚׳\u200c\u200d',
+    '          '
 ))
 """
 DROP = "DROP FUNCTION fold_text(text)"
@@ -26,7 +26,7 @@ DROP = "DROP FUNCTION fold_text(text)"
 class Migration(migrations.Migration):
     # Indexes are built without locking the table. The extensions are `unaccent` and `pg_trgm`.
     atomic = False
-    dependencies = [("accounts", "0007_email_changes")]
+    dependencies = [("accounts", "0008_last_name_is_optional")]
 
     operations = [
         UnaccentExtension(),
@@ -44,7 +44,14 @@ class Migration(migrations.Migration):
         AddIndexConcurrently(
             "user",
             models.Index(
-                Folded(Concat("first_name", models.Value(" "), "last_name")),
+                Folded(
+                    Concat(
+                        "first_name",
+                        models.Value(" "),
+                        "last_name",
+                        output_field=models.CharField(),
+                    )
+                ),
                 name="accounts_user_by_name",
             ),
         ),

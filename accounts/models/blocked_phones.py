@@ -4,13 +4,15 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from snap.text_fields import LineField
+
 
 class BlockedPhone(models.Model):
     """A phone, or all phones with a prefix, that may not join any list."""
 
     phone = models.CharField(_("phone or prefix"), max_length=16, help_text=_("With +: +351912…"))
     is_prefix = models.BooleanField(_("prefix"), default=False)
-    reason = models.CharField(_("reason"), max_length=200)
+    reason = LineField(_("reason"), max_length=200)
     expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
 

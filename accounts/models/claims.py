@@ -7,6 +7,8 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models.users import User
+from accounts.names import MAX_NAME_LENGTH, NameField
+from snap.text_fields import EmailAddressField
 
 
 class ClaimQuerySet(models.QuerySet["Claim"]):
@@ -34,9 +36,9 @@ class Claim(models.Model):
     )
     # A slug and no foreign key, because this app does not import the app of events.
     event_slug = models.CharField(_("event"), max_length=60, blank=True, db_default="")
-    first_name = models.CharField(_("first name"), max_length=60)
-    last_name = models.CharField(_("last name"), max_length=60)
-    email = models.EmailField(_("email"), max_length=254)
+    first_name = NameField(_("first name"), max_length=MAX_NAME_LENGTH)
+    last_name = NameField(_("last name"), max_length=MAX_NAME_LENGTH, blank=True)
+    email = EmailAddressField(_("email"), max_length=254)
     language = models.CharField(_("language"), max_length=8)
     # The claimant's browser, and the network that it came from.
     browser = models.CharField(max_length=32, blank=True, db_default="", editable=False)

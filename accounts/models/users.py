@@ -15,14 +15,16 @@ from django.db.models.functions import Concat, Now, Upper
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
-from accounts.phones import PhoneError, parse_phone
+from accounts.names import MAX_NAME_LENGTH, NameField
+from accounts.phones import PhoneError, PhoneField, parse_phone
 from notifications.push import push
 from notifications.recipients import recipient_key
 from snap.search import Folded
+from snap.text_fields import EmailAddressField
 
 # How many ended sessions an account stores. One more ends all its sessions and empties the list.
 MAX_ENDED_SESSIONS = 30
-FULL_NAME = Concat("first_name", models.Value(" "), "last_name")
+FULL_NAME = Concat("first_name", models.Value(" "), "last_name", output_field=models.CharField())
 
 
 def make_nonce() -> str:
@@ -54,6 +56,8 @@ class UserManager(BaseUserManager["User"]):
         return self.get(phone=username)
 
     def create_superuser(self, phone: str, password: str | None = None, **fields: Any) -> "User":
+        """Create an account with all powers. Raises ValidationError for a phone that is none."""
+        phone = self.model._meta.get_field("phone").clean(phone, None)
         return self.create_user(phone, password, is_staff=True, is_superuser=True, **fields)
 
 
@@ -68,10 +72,10 @@ class User(AbstractBaseUser, PermissionsMixin):
         EMAIL = "email", _("a code by email")
         SMS = "sms", _("a code by SMS")
 
-    phone = models.CharField(_("phone"), max_length=16, null=True)
-    first_name = models.CharField(_("first name"), max_length=60)
-    last_name = models.CharField(_("last name"), max_length=60)
-    email = models.EmailField(_("email"), max_length=254, blank=True)
+    phone = PhoneField(_("phone"), max_length=16, null=True)
+    first_name = NameField(_("first name"), max_length=MAX_NAME_LENGTH)
+    last_name = NameField(_("last name"), max_length=MAX_NAME_LENGTH, blank=True)
+    email = EmailAddressField(_("email"), max_length=254, blank=True)
     # The normalized email by which accounts are counted; `save` sets it.
     email_key = models.CharField(max_length=254, blank=True, db_default="", editable=False)
     language = models.CharField(

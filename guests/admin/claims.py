@@ -28,6 +28,7 @@ from guests.models import Guest
 from guests.refusals import staff_refusal_text
 from snap.admin import LongListAdmin, ReadOnlyAdmin
 from snap.admin_output import EMPTY, MAX_SHOWN, actor_names, link_to, render_lines, render_time
+from snap.mail_addresses import readable_address
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,7 @@ class ClaimAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
 
     @admin.display(description=_("email"))
     def holder_email(self, claim: Claim) -> str:
-        return claim.account.email or EMPTY
+        return readable_address(claim.account.email) or EMPTY
 
     @admin.display(description=_("proven at"))
     def proven_at(self, claim: Claim) -> str:
@@ -234,7 +235,7 @@ class ClaimAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
         rows = []
         for other in others:
             link = link_to("accounts_claim_change", other, pk=other.pk)
-            rows.append((link, other.email, other.get_state_display()))
+            rows.append((link, readable_address(other.email), other.get_state_display()))
         return render_lines("{} · {} · {}", rows) or EMPTY
 
     @admin.display(description=_("decided by"))
@@ -253,8 +254,8 @@ class ClaimAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
         proven = gettext("not proven")
         if taken["verified_at"]:
             proven = render_time(datetime.fromisoformat(taken["verified_at"]))
-        person = f"{taken['first_name']} {taken['last_name']}"
-        rows = [[f"{person} · {taken['email']} · {proven}"]]
+        person = f"{taken['first_name']} {taken['last_name']}".strip()
+        rows = [[f"{person} · {readable_address(taken['email'])} · {proven}"]]
         for guest in taken["guests"]:
             rows.append([f"#{guest['id']} {guest['name']}"])
         return render_lines("{}", rows)

@@ -9,6 +9,7 @@ from django.contrib import admin
 from django.contrib.admin.widgets import AdminDateWidget
 from django.core.exceptions import ValidationError
 from django.utils.formats import date_format
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from guests.local_times import is_ambiguous, is_missing
@@ -58,6 +59,9 @@ def read_local_time(wall: datetime, zone: ZoneInfo, which: str) -> datetime:
 
 class ZonedTimeWidget(forms.MultiWidget):
     """A day, a time, and for a time that comes twice a choice between the two."""
+
+    class Media:
+        css = {"all": ["css/admin_times.css"]}
 
     template_name = "admin/guests/event/zoned_time.html"
     zone: ZoneInfo = ZoneInfo("UTC")
@@ -172,7 +176,7 @@ class EventTimesForm(forms.ModelForm):  # type: ignore[type-arg]
         help_text=Event._meta.get_field("waiting_list_ends_at").help_text,
     )
     zone_change = forms.ChoiceField(
-        label=_("when the zone changes"),
+        label=_("When the zone changes"),
         required=False,
         choices=[
             ("", "–"),
@@ -187,6 +191,7 @@ class EventTimesForm(forms.ModelForm):  # type: ignore[type-arg]
         self.shown_zone = self.instance.zone
         zone = self._sent_zone() or self.shown_zone
         for name, field in self._time_fields().items():
+            field.label = capfirst(str(field.label))
             field.prepare(
                 getattr(self.instance, name),
                 shown_zone=self.shown_zone,
@@ -237,8 +242,8 @@ def shown_time(name: str) -> Any:
         if stored is None:
             return EMPTY
         local = stored.astimezone(event.zone)
-        day, at = plain_event_time(local, "SHORT_DATE_FORMAT")
-        return f"{day} {at} ({event.time_zone})"
+        shown = plain_event_time(local, "SHORT_DATE_FORMAT")
+        return f"{shown.day} {shown.time} ({event.time_zone})"
 
     return column
 

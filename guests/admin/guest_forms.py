@@ -10,8 +10,10 @@ from django.db.models.functions import Now
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
-from accounts.admin import cleaned_phone
+from accounts.names import MAX_FULL_NAME_LENGTH, clean_name
+from accounts.phones import clean_phone
 from guests.models import Event, EventPromoter, Guest, Promoter, Team
+from snap.text_fields import CleanedFormField, EmailFormField
 
 Attribution = tuple[Promoter | None, Team | None]
 
@@ -84,15 +86,15 @@ class EventChoice(forms.Form):
 
 
 class AddGuestForm(forms.Form):
-    name = forms.CharField(label=_("name"), max_length=121)
-    phone = forms.CharField(
+    name = CleanedFormField(label=_("name"), max_length=MAX_FULL_NAME_LENGTH, cleaner=clean_name)
+    phone = CleanedFormField(
         label=_("phone"),
-        max_length=40,
         required=False,
+        cleaner=clean_phone,
         help_text=_("Without one the guest is known by name only."),
         widget=forms.TextInput(attrs={"type": "tel"}),
     )
-    email = forms.EmailField(
+    email = EmailFormField(
         label=_("email"),
         max_length=254,
         required=False,
@@ -102,14 +104,14 @@ class AddGuestForm(forms.Form):
         label=_("language of the emails"), choices=settings.LANGUAGES, required=False
     )
     attribution = AttributionField()
-    note = forms.CharField(
+    note = CleanedFormField(
         label=_("note"), max_length=200, required=False, help_text=_("The guest does not see it.")
     )
     may_wait = forms.BooleanField(
         label=_("Put on the waiting list if every place is taken"), required=False
     )
     # It names this form, so that a second press of the button adds nobody.
-    key = forms.CharField(widget=forms.HiddenInput, max_length=64)
+    key = forms.UUIDField(widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, event: Event, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -117,18 +119,13 @@ class AddGuestForm(forms.Form):
         assert isinstance(field, AttributionField)
         field.set_event(event)
         self.fields["language"].initial = settings.LANGUAGE_CODE
-        self.fields["key"].initial = uuid4().hex
+        self.fields["key"].initial = uuid4()
         if not event.has_waiting_list:
             del self.fields["may_wait"]
 
-    def clean_phone(self) -> str:
-        if not self.cleaned_data["phone"]:
-            return ""
-        return cleaned_phone(self.cleaned_data["phone"])
-
 
 class ReasonForm(forms.Form):
-    reason = forms.CharField(
+    reason = CleanedFormField(
         label=_("reason"), max_length=200, required=False, help_text=_("For the history only.")
     )
 

@@ -156,7 +156,7 @@ class GuestAdmin(GuestPages, LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin
             language=data["language"] or settings.LANGUAGE_CODE,
             promoter=promoter,
             team=team,
-            key=data["key"],
+            key=data["key"].hex,
         )
         may_wait = data.get("may_wait", False)
         try:

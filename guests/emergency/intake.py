@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 from uuid import UUID
 
+from accounts.mailboxes import likely_domain, masked_email
 from guests.emergency.entries import Entry
 from guests.emergency.journal import get_journal
 from guests.emergency.snapshots import load_event_by_id
@@ -79,7 +80,7 @@ def accept_request(
     )
     ticket_id = get_journal().accept(entry)
     log.warning("guest_request_journalled", extra={"ticket_id": ticket_id})
-    return queued_ticket(event, ticket_id)
+    return queued_ticket(event, ticket_id, email=entry.email)
 
 
 @dataclass(frozen=True)
@@ -105,13 +106,17 @@ def find_journalled_ticket(ticket_id: UUID, event: Event | None = None) -> Journ
     if stored.state == "dead":
         ticket = dead_ticket(event, str(ticket_id), stored.error)
     else:
-        ticket = queued_ticket(event, str(ticket_id))
+        ticket = queued_ticket(event, str(ticket_id), email=stored.entry.email)
     return JournalledTicket(ticket, stored.entry.account_id)
 
 
-def queued_ticket(event: Event, ticket_id: str) -> Ticket:
-    """Return the ticket of a request in the journal: `queued`, which never means confirmed."""
-    return ticket_without_guest(event, ticket_id, TicketState.QUEUED)
+def queued_ticket(event: Event, ticket_id: str, *, email: str = "") -> Ticket:
+    """Return the ticket of a request in the journal: `queued`, which never means confirmed.
+
+    `email` is the one that was given with the request, if any.
+    """
+    ticket = ticket_without_guest(event, ticket_id, TicketState.QUEUED)
+    return replace(ticket, email_hint=masked_email(email), likely_domain=likely_domain(email))
 
 
 def dead_ticket(event: Event, ticket_id: str, error: str) -> Ticket:

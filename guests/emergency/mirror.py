@@ -46,6 +46,9 @@ SELECT
 FROM ticket JOIN event ON event.id = ticket.event_id JOIN account ON account.id = ticket.account_id
 LEFT JOIN place ON place.id = ticket.guest_id
 """
+PLACES_BY_CODE = """
+SELECT id FROM place WHERE qr_token = ? UNION ALL SELECT id FROM place WHERE revoked_token = ?
+"""
 
 
 @dataclass(frozen=True)
@@ -101,8 +104,8 @@ class Mirror:
         return self._find("ticket.event_id = ? AND ticket.account_id = ?", event_id, account_id)
 
     def find_pass(self, token: str) -> MirroredTicket | None:
-        """Return the ticket of the guest with this QR token."""
-        return self._find("place.qr_token = ?", token)
+        """Return the ticket of the guest who has this QR token, or had it last before."""
+        return self._find(f"place.id IN ({PLACES_BY_CODE})", token, token)
 
     def places_of(self, account_id: int) -> dict[int, PlaceStatus]:
         """Return how the account's places stand by event id, as `accepting.places_of` does."""
@@ -141,7 +144,7 @@ class Mirror:
         (row,) = rows
         event = _build_event(row)
         oldest = event.database_now - MAX_AGE
-        if event.is_over() or datetime.fromisoformat(row["synced_at"]) < oldest:
+        if datetime.fromisoformat(row["synced_at"]) < oldest:
             return None
         request = _build_request(row, event, _build_account(row))
         request.database_now = event.database_now

@@ -45,10 +45,12 @@ CREATE TABLE IF NOT EXISTS account (
 CREATE TABLE IF NOT EXISTS place (
     id INTEGER PRIMARY KEY, event_id INTEGER NOT NULL, account_id INTEGER NOT NULL,
     name TEXT NOT NULL, state TEXT NOT NULL, queue_number INTEGER NOT NULL, qr_token TEXT,
-    is_promoted INTEGER NOT NULL, ending TEXT NOT NULL, placed_at TEXT NOT NULL
+    is_promoted INTEGER NOT NULL, ending TEXT NOT NULL, placed_at TEXT NOT NULL,
+    revoked_token TEXT
 );
 CREATE INDEX IF NOT EXISTS place_by_account ON place (account_id);
 CREATE INDEX IF NOT EXISTS place_by_token ON place (qr_token);
+CREATE INDEX IF NOT EXISTS place_by_revoked_token ON place (revoked_token);
 CREATE INDEX IF NOT EXISTS place_in_line ON place (event_id, state, queue_number);
 CREATE TABLE IF NOT EXISTS ticket (
     id INTEGER PRIMARY KEY, ticket_id TEXT NOT NULL, event_id INTEGER NOT NULL,
@@ -77,7 +79,9 @@ WHERE places - places_taken < %s
 # around.
 PLACES = """
 SELECT id, event_id, account_id, name, state, queue_number, qr_token, is_promoted, ending,
-    coalesce(state_since, created_at)
+    coalesce(state_since, created_at),
+    (SELECT token FROM guests_revokedqr AS r WHERE r.guest_id = guests_guest.id
+     ORDER BY r.id DESC LIMIT 1)
 FROM guests_guest
 WHERE event_id = ANY(%(events)s) AND id > %(after)s
 AND (%(horizon)s::text IS NULL OR age(xmin) <= age(%(horizon)s::text::xid))
@@ -204,7 +208,8 @@ def _copy_rows(
     rows = 0
     for places in _read_batches(PLACES, event_ids, horizon, rows_per_query):
         mirror.executemany(
-            "INSERT OR REPLACE INTO place VALUES (?,?,?,?,?,?,?,?,?,?)", map(_times_as_text, places)
+            "INSERT OR REPLACE INTO place VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+            map(_times_as_text, places),
         )
         rows += len(places)
     for tickets in _read_batches(TICKETS, event_ids, horizon, rows_per_query):

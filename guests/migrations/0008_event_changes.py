@@ -111,7 +111,7 @@ DROP FUNCTION guests_set_event_revision();
 
 
 class Migration(migrations.Migration):
-    dependencies = [("guests", "0012_name_search")]
+    dependencies = [("guests", "0007_second_registrations")]
 
     operations = [
         migrations.AddField(

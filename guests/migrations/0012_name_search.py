@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
     atomic = False  # Indexes are built without locking the table.
     dependencies = [
         ("accounts", "0009_name_search"),
-        ("guests", "0007_second_registrations"),
+        ("guests", "0009_give_back"),
     ]
 
     operations = [

@@ -19,6 +19,7 @@ from guests.models.validators import (
     validate_networks,
     validate_time_zone,
 )
+from snap.text_fields import LineField, LinesField
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,11 @@ class Appointment:
         zone = ZoneInfo(values["time_zone"])
         starts_at = datetime.fromisoformat(values["starts_at"]).astimezone(zone)
         return cls(starts_at, values["venue"], values["address"])
+
+    def reads_like(self, other: "Appointment") -> bool:
+        """Return whether both are the same moment, by the same clock, in the same place."""
+        is_same_time = self.starts_at.isoformat() == other.starts_at.isoformat()
+        return is_same_time and (self.venue, self.address) == (other.venue, other.address)
 
     def to_json(self) -> dict[str, str]:
         return {
@@ -85,12 +91,12 @@ class Event(ReadAtDatabaseTime):
         CANCELLED = "cancelled", _("cancelled")
 
     slug = CodeField(_("address"), max_length=60, unique=True, validators=[code_validator])
-    title = models.CharField(_("title"), max_length=120)
-    description = models.TextField(_("description"), max_length=2000, blank=True)
-    venue = models.CharField(_("venue"), max_length=120)
-    address = models.CharField(_("street address"), max_length=200, blank=True)
+    title = LineField(_("title"), max_length=120)
+    description = LinesField(_("description"), max_length=2000, blank=True)
+    venue = LineField(_("venue"), max_length=120)
+    address = LineField(_("street address"), max_length=200, blank=True)
     poster = models.ImageField(_("poster"), upload_to="posters/", blank=True)
-    time_zone = models.CharField(
+    time_zone = LineField(
         _("time zone"),
         max_length=40,
         default=settings.TIME_ZONE,
@@ -134,7 +140,7 @@ class Event(ReadAtDatabaseTime):
         validators=[MinValueValidator(1)],
         help_text=_("More than these get a place in line. Empty: the usual limit."),
     )
-    venue_networks = models.TextField(
+    venue_networks = LinesField(
         _("networks of the venue"),
         max_length=1000,
         blank=True,
@@ -199,7 +205,7 @@ class Event(ReadAtDatabaseTime):
         for move in self.moves:
             if datetime.fromisoformat(move["at"]) > time:
                 known = Appointment.from_json(move)
-                return None if known == self.appointment else known
+                return None if known.reads_like(self.appointment) else known
         return None
 
     def phase(self, now: datetime | None = None) -> Phase:

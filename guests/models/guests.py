@@ -1,5 +1,6 @@
 """Guests: places on lists and on waiting lists."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from math import ceil
 from typing import Any, Self
@@ -10,10 +11,12 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from accounts.names import MAX_FULL_NAME_LENGTH, NameField
 from guests.models.clock import DatabaseTimeQuerySet, ReadAtDatabaseTime
 from guests.models.events import Event
 from guests.models.promoters import Promoter, Team
 from snap.search import Folded
+from snap.text_fields import LineField
 
 
 class GuestQuerySet(DatabaseTimeQuerySet["Guest"]):
@@ -26,11 +29,19 @@ class GuestQuerySet(DatabaseTimeQuerySet["Guest"]):
 
         One query, two when the token was revoked.
         """
-        guest = self.filter(qr_token=token).first()
-        if guest is None:
-            revoked = RevokedQr.objects.filter(token=token).values("guest")
-            guest = self.filter(pk__in=revoked).first()
-        return guest
+        return self.with_tokens([token]).get(token)
+
+    def with_tokens(self, tokens: Iterable[str]) -> "dict[str, Guest]":
+        """Return guests by the token that their QR code has, or had before. At most two queries."""
+        missing = set(tokens)
+        found: dict[str, Guest] = {}
+        for guest in self.filter(qr_token__in=missing):
+            found[guest.qr_token or ""] = guest
+        if missing := missing - set(found):
+            revoked: Any = self.filter(revokedqr__token__in=missing)
+            for guest in revoked.annotate(revoked_token=models.F("revokedqr__token")):
+                found[guest.revoked_token] = guest
+        return found
 
     def on_lists_of(self, account: Any) -> Self:
         """Keep the places that an account has on lists, without waiting lists."""
@@ -70,8 +81,8 @@ class Guest(ReadAtDatabaseTime):
     )
     # Null for a guest whom staff added without a phone.
     phone = models.CharField(_("phone"), max_length=16, null=True)
-    name = models.CharField(_("name"), max_length=121)
-    note = models.CharField(
+    name = NameField(_("name"), max_length=MAX_FULL_NAME_LENGTH)
+    note = LineField(
         _("note"),
         max_length=200,
         blank=True,

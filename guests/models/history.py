@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from guests.models.events import Event
 from guests.models.guests import Guest
 from guests.models.requests import GuestRequest
+from snap.text_fields import LineField
 
 
 class StateChange(models.Model):
@@ -60,7 +61,7 @@ class StaffAction(models.Model):
     at = models.DateTimeField(_("when"), db_default=Now())
     kind = models.CharField(_("action"), max_length=12, choices=Kind)
     # The reason that staff gave, or what was before and after.
-    detail = models.CharField(_("detail"), max_length=300, blank=True)
+    detail = LineField(_("detail"), max_length=300, blank=True)
     account = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", verbose_name=_("who")
     )

@@ -6,12 +6,13 @@ from django.utils.translation import gettext_lazy as _
 
 from guests.models.events import Event
 from guests.models.validators import CodeField, code_validator
+from snap.text_fields import LineField
 
 
 class Team(models.Model):
     """A group of promoters."""
 
-    name = models.CharField(_("name"), max_length=80, unique=True)
+    name = LineField(_("name"), max_length=80, unique=True)
     members = models.ManyToManyField(
         settings.AUTH_USER_MODEL,
         through="TeamMember",
@@ -51,7 +52,7 @@ class Promoter(models.Model):
     """A person with a code that appears in promo links."""
 
     code = CodeField(_("code"), max_length=40, unique=True, validators=[code_validator])
-    name = models.CharField(_("name"), max_length=80)
+    name = LineField(_("name"), max_length=80)
     account = models.OneToOneField(
         settings.AUTH_USER_MODEL,
         on_delete=models.SET_NULL,

@@ -1,37 +1,33 @@
 """Validators and a field for what staff fill in about events and promoters."""
 
 from ipaddress import ip_network
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import available_timezones
 
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
-from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-if TYPE_CHECKING:
-    CharField = models.CharField[str, str]
-else:
-    CharField = models.CharField
+from snap.text import clean_line
+from snap.text_fields import Get, LineField, Set
 
 code_validator = RegexValidator(
     r"^[a-z0-9][a-z0-9-]*$", _("Use small letters, digits and hyphens, beginning with a letter.")
 )
 
 
-class CodeField(CharField):
+class CodeField(LineField[Set, Get]):
     """A part of a promo link. Capitals that staff type become small letters in any form."""
+
+    @staticmethod
+    def cleaner(text: str) -> str:
+        return clean_line(text).lower()
 
     def to_python(self, value: Any) -> Any:
         text = super().to_python(value)
         if isinstance(text, str):
             return text.strip().lower()
         return text
-
-    def deconstruct(self) -> Any:
-        """Return a plain CharField: migrations need nothing more."""
-        name, _path, args, kwargs = super().deconstruct()
-        return name, "django.db.models.CharField", args, kwargs
 
 
 # By IP version. A shorter prefix would exempt a large part of the internet from the address limit.

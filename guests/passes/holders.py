@@ -151,23 +151,17 @@ def _purpose(guest: Guest, token: str) -> str:
 def find_held_passes(queries: Sequence[PassQuery]) -> list[Guest | None]:
     """Return the guest of each pass that the session beside it may see, None for all others.
 
-    One query for all. Events and accounts are loaded.
+    One query for all, two when a token was revoked. The accounts are loaded.
     """
-    tokens = {token for token, _session in queries}
-    guests = Guest.objects.filter(qr_token__in=tokens).select_related("event", "account")
-    by_token = {guest.qr_token: guest for guest in guests}
+    guests = Guest.objects.select_related("account").with_tokens(token for token, _ in queries)
     found = []
     for token, session in queries:
-        guest = by_token.get(token)
-        if guest is not None and not _is_held_in(session, guest):
+        guest = guests.get(token)
+        if guest is not None and not _is_held_in(session, guest, token):
             guest = None
         found.append(guest)
     return found
 
 
-def _is_held_in(session: Any, guest: Guest) -> bool:
-    if guest.is_withheld:
-        return False
-    return is_session_of(session, guest.account) or has_link(
-        session, guest, "", token=guest.qr_token or ""
-    )
+def _is_held_in(session: Any, guest: Guest, token: str) -> bool:
+    return is_session_of(session, guest.account) or has_link(session, guest, "", token=token)

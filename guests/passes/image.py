@@ -7,12 +7,13 @@ for each module and a white margin, so that scanners read it from any screen.
 from dataclasses import dataclass
 from io import BytesIO
 
+from django.utils.translation import gettext
 from PIL import Image, ImageDraw
 
 from guests.models import Guest
 from guests.qr.codes import draw_image, pass_url
 from guests.templatetags.event_time import plain_event_time
-from guests.typesetting import TextBlock, set_text
+from guests.typesetting import TextBlock, drawable, set_text
 
 WIDTH = 1080  # pixels, the width of most phones
 MARGIN = 72
@@ -36,15 +37,17 @@ class PassText:
     hint: str
 
 
-def text_of(guest: Guest, *, day_format: str, hint: str) -> PassText:
+def text_of(guest: Guest) -> PassText:
     """Return the texts for a guest in the active language. Reads the event."""
     event = guest.event
-    time = plain_event_time(event.local_start, day_format)
+    time = plain_event_time(event.local_start, "l", "DATE_FORMAT")
     where = event.venue
     if event.address:
         where = f"{event.venue}, {event.address}"
     when = f"{time.day}, {time.time} ({event.time_zone})"
-    return PassText(event.title, when, where, guest.name, hint)
+    # The address of a title in which nothing can be drawn, such as emoji only.
+    title = event.title if drawable(event.title) else event.slug
+    return PassText(title, when, where, guest.name, gettext("Show it at the door, with your ID."))
 
 
 def draw_pass(text: PassText, token: str) -> bytes:

@@ -2,20 +2,31 @@
 
 import mimetypes
 import re
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.core.files.storage import default_storage
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import (
+    FileResponse,
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseRedirect,
+)
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.cache import patch_cache_control
+from django.utils.http import urlencode
 from django.utils.translation import override
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from accounts.email_links import is_link_opened
+from accounts.mailboxes import likely_domain, masked_email
 from accounts.sessions import account_of, remembered_account
 from guests.emergency.mirror import get_mirror
 from guests.emergency.sessions import known_account
@@ -28,13 +39,17 @@ from guests.passes.holders import (
     open_link,
     signature_in,
 )
+from guests.passes.image import draw_pass, text_of
 from guests.place_status import PlaceStatus, status_of
 from guests.previews import preview_name, store_preview, stored_name
 from guests.qr.codes import image_name, image_url, store_image
-from snap.crawlers import indexable
-from snap.limits.policy import Policy, account_key, limited, unlimited
-from snap.pages import page_path
+from guests.requests.giving_back import give_place_back, keep_place
+from guests.requests.waiting_list import has_email_failed
+from snap.crawlers import indexable, secret_address
+from snap.limits.policy import PAGES, Policy, account_key, limited, unlimited
+from snap.pages import page_path, websocket_url
 from snap.resilience.database import DatabaseUnavailableError, guarded_database
+from snap.resilience.slots import Slots
 
 LANGUAGE_CODES = "|".join(code for code, _ in settings.LANGUAGES)
 PREVIEW_NAME = re.compile(
@@ -45,6 +60,27 @@ IMAGES_ARE_CHEAP = (
     "A browser cannot solve a challenge for an image, and a crowd behind one address loads many."
     " A CDN or browser loads each image once, and serving it costs less than checking a limit."
 )
+
+# An image takes 50 to 200 ms of CPU.
+image_slots = Slots("pass", 1, waiters=2, timeout=2.0)
+
+
+@dataclass(frozen=True)
+class FoundPass:
+    """A pass, as one visitor may see it.
+
+    `as_of` is set while the database is away: the time at which the place was last known.
+    """
+
+    guest: Guest
+    status: PlaceStatus
+    is_held: bool
+    email_failed: bool = False
+    as_of: datetime | None = None
+
+    @property
+    def shows_code(self) -> bool:
+        return self.is_held and self.status.shows_code and self.guest.qr_token is not None
 
 
 def _pass_owner(request: HttpRequest) -> str:
@@ -61,32 +97,72 @@ def _pass_owner(request: HttpRequest) -> str:
 
 
 @limited(read=Policy(owner=_pass_owner))
+@secret_address
 @never_cache
 @require_safe
 def guest_pass(request: HttpRequest, token: str) -> HttpResponse:
     """Show a pass to its holder. Others see whether it opens the door, and a link to sign in."""
+    found = _find_pass(request, token)
+    if not found.is_held:
+        return _render_for_stranger(request, found.guest.event, found.status)
+    return _render_for_holder(request, found, token)
+
+
+@limited(read=PAGES)
+@never_cache
+@require_safe
+def pass_image(request: HttpRequest, token: str) -> HttpResponse:
+    """Return the image of a pass for its holder to save. Nobody else gets it."""
+    found = _find_pass(request, token)
+    if not found.shows_code:
+        raise Http404("no such pass")
+    with image_slots.hold_one():
+        png = draw_pass(text_of(found.guest), token)
+    response = HttpResponse(png, content_type="image/png")
+    response["Content-Disposition"] = f'attachment; filename="{found.guest.event.slug}.png"'
+    return response
+
+
+@limited(write=PAGES)
+@never_cache
+@require_POST
+@guarded_database()
+def pass_place(request: HttpRequest, token: str) -> HttpResponse:
+    """Give the place of a pass back, or undo that with `answer=keep`. Only for its holder."""
+    found = _find_stored_pass(request, token)
+    if not found.is_held:
+        raise Http404("no such pass")
+    if request.POST.get("answer") == "keep":
+        keep_place(found.guest)
+    else:
+        give_place_back(found.guest)
+    path = reverse("guests:pass", args=[token]) + _signature_query(request)
+    return HttpResponseRedirect(path, status=303)
+
+
+def _find_pass(request: HttpRequest, token: str) -> FoundPass:
+    """Return a pass; from this host's mirror while the database is away. Raises Http404."""
     try:
         with guarded_database():
-            return _render_pass(request, token)
+            return _find_stored_pass(request, token)
     except DatabaseUnavailableError:
-        if response := _render_mirrored_pass(request, token):
-            return response
+        if found := _find_mirrored_pass(request, token):
+            return found
         raise
 
 
-def _render_pass(request: HttpRequest, token: str) -> HttpResponse:
+def _find_stored_pass(request: HttpRequest, token: str) -> FoundPass:
     guest = Guest.objects.with_place_details().with_token(token)
     if guest is None:
         raise Http404("no such pass")
     # First, since opening the link from the email can be the proof that a withheld pass needs.
-    may_see = _may_see(request, guest, token)
+    is_held = _is_held(request, guest, token)
     status = status_of(guest, token=token)
-    if not may_see:
-        return _render_for_stranger(request, guest.event, status)
-    return _render_for_holder(request, guest, status)
+    email_failed = is_held and status.shows_code and has_email_failed(guest)
+    return FoundPass(guest, status, is_held, email_failed)
 
 
-def _may_see(request: HttpRequest, guest: Guest, token: str) -> bool:
+def _is_held(request: HttpRequest, guest: Guest, token: str) -> bool:
     account = account_of(request)  # It also empties a session that has ended.
     signature = _signature_in(request)
     if is_link_opened(request):
@@ -99,8 +175,15 @@ def _signature_in(request: HttpRequest) -> str:
     return request.GET.get(SIGNATURE_FIELD, "")
 
 
-def _render_mirrored_pass(request: HttpRequest, token: str) -> HttpResponse | None:
-    """Show the pass from this host's mirror while the database is away. None if it has none."""
+def _signature_query(request: HttpRequest) -> str:
+    """Return the query with the signature of the link, for addresses of the same pass."""
+    if signature := _signature_in(request):
+        return "?" + urlencode({SIGNATURE_FIELD: signature})
+    return ""
+
+
+def _find_mirrored_pass(request: HttpRequest, token: str) -> FoundPass | None:
+    """Return the pass from this host's mirror while the database is away. None if it has none."""
     account = known_account(request.session)
     request.user = account or AnonymousUser()  # type: ignore[assignment]
     known = get_mirror().find_pass(token)
@@ -108,27 +191,37 @@ def _render_mirrored_pass(request: HttpRequest, token: str) -> HttpResponse | No
         return None
     session = request.session
     has_ended = account is None and remembered_account(session) is not None
-    holds = has_link(
+    is_held = known.belongs_to(account) or has_link(
         session, known.guest, _signature_in(request), token=token, session_has_ended=has_ended
     )
     status = status_of(known.guest, token=token)
-    if not known.belongs_to(account) and not holds:
-        return _render_for_stranger(request, known.guest.event, status)
-    return _render_for_holder(request, known.guest, status, as_of=known.to_ticket().local_as_of)
+    return FoundPass(known.guest, status, is_held, as_of=known.to_ticket().local_as_of)
 
 
-def _render_for_holder(
-    request: HttpRequest, guest: Guest, status: PlaceStatus, *, as_of: datetime | None = None
-) -> HttpResponse:
+def _render_for_holder(request: HttpRequest, found: FoundPass, token: str) -> HttpResponse:
     """Show how the place stands, with the QR code where it opens the door."""
+    guest, event = found.guest, found.guest.event
     context: dict[str, Any] = {
         "guest": guest,
-        "event": guest.event,
-        "status": status,
-        "as_of": as_of,
+        "event": event,
+        "status": found.status,
+        "as_of": found.as_of,
+        "place_url": reverse("guests:place", args=[token]) + _signature_query(request),
+        "calendar_url": page_path("calendar", event.slug),
+        "event_url": page_path("event", event.slug),
+        "undo_seconds": guest.seconds_to_undo(guest.database_now),
+        "can_give_back": found.status.can_give_back and guest.checked_in_at is None,
+        "email_hint": masked_email(guest.account.email),
+        "likely_domain": likely_domain(guest.account.email),
+        "email_failed": found.email_failed,
+        "websocket_url": websocket_url("pass", token, request.get_host()),
     }
-    if status.shows_code and guest.qr_token:
-        context["qr_code_url"] = image_url(guest.qr_token)
+    if not found.as_of:
+        context["email_url"] = page_path("correct_email", event.slug, "")
+    if found.shows_code:
+        context["qr_code_url"] = image_url(guest.qr_token or "")
+        image_path = reverse("guests:pass_image", args=[token])
+        context["pass_image_url"] = image_path + _signature_query(request)
     return render(request, "guests/pass.html", context)
 
 

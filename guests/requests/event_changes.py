@@ -106,7 +106,7 @@ def _compare(before: Event, after: Event) -> Change:
     return Change(
         is_cancelled=before.cancelled_at is None and after.cancelled_at is not None,
         is_reinstated=before.cancelled_at is not None and after.cancelled_at is None,
-        is_moved=before.appointment != after.appointment,
+        is_moved=not before.appointment.reads_like(after.appointment),
     )
 
 

@@ -6,8 +6,10 @@ from enum import StrEnum
 from functools import partial
 from math import ceil
 from typing import Any, Self
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+from accounts.mailboxes import likely_domain, masked_email
 from guests.models import Appointment, Event, Guest, GuestRequest
 from guests.place_status import (
     OPENING_CODES,
@@ -36,6 +38,10 @@ FIELDS_BESIDE = (
     "moved_from",
     "moved_to_slug",
     "moved_to_title",
+    "email_hint",
+    "likely_domain",
+    "undo_seconds",
+    "can_give_back",
 )
 
 # Counts of pending requests, by event id.
@@ -115,6 +121,9 @@ class Ticket:
     one. `moved_from` is when and where the event was when the guest got the place, as
     `Appointment.to_json` returns it, None if that has not changed. `sequence` is the revision of
     the event. `moved_to_slug` and `moved_to_title` are of the event to which staff moved the guest.
+
+    `email_hint` is the masked address to which emails go, and `likely_domain` the domain that was
+    probably meant, "" if it looks right. `undo_seconds` are left to undo giving the place back.
     """
 
     ticket_id: str
@@ -140,6 +149,10 @@ class Ticket:
     moved_from: dict[str, str] | None = None
     moved_to_slug: str = ""
     moved_to_title: str = ""
+    email_hint: str = ""
+    likely_domain: str = ""
+    undo_seconds: int = 0
+    can_give_back: bool = False
 
     @property
     def shown_state(self) -> str:
@@ -164,6 +177,11 @@ class Ticket:
         if not self.place:
             return None
         return PLACE_TEXTS[PlaceCode(self.place)]
+
+    @property
+    def image_url(self) -> str:
+        """The path of the image of the pass, which a guest saves."""
+        return urlsplit(self.pass_url).path + "/image.png"
 
     @property
     def previous(self) -> Appointment | None:
@@ -265,6 +283,8 @@ def build_ticket(
     return Ticket(
         ticket_id=str(request.ticket_id),
         email_follows=bool(request.account.email),
+        email_hint=masked_email(request.account.email),
+        likely_domain=likely_domain(request.account.email),
         **_event_fields(request.event, now),
         **fields,
     )
@@ -292,11 +312,15 @@ def _place_fields(
     is_withheld = guest.is_on_list and event.withholds_qr_from(request.account)
     status = place_status(event, guest, is_withheld=is_withheld, now=now)
     state, refusal = _state_of_place(status, is_withheld=is_withheld)
+    if status.code is PlaceCode.LEAVING and guest.state == Guest.State.WAITING:
+        state = TicketState.WAITLISTED
     fields: dict[str, Any] = {
         "state": state,
         "refusal": refusal,
         "name": guest.name,
         "place": status.code.value,
+        "undo_seconds": guest.seconds_to_undo(now),
+        "can_give_back": status.can_give_back and guest.checked_in_at is None,
     }
     if status.moved_from:
         fields["moved_from"] = status.moved_from.to_json()

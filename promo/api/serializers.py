@@ -3,7 +3,7 @@
 The views validate and render with them, and `promo.api.schema` documents the same classes.
 """
 
-# ruff: noqa: N802, N815 (field names are those of the contract)
+# ruff: noqa: N815 (field names are those of the contract)
 
 import re
 from datetime import datetime
@@ -14,23 +14,21 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from rest_framework import serializers
 from rest_framework.exceptions import ParseError, PermissionDenied
+from rest_framework.fields import empty
 from rest_framework.request import Request
 
-from accounts.forms import (
-    MAX_FULL_NAME_LENGTH,
-    MAX_NAME_LENGTH,
-    MAX_TYPED_CODE,
-    PHONE_MESSAGES,
-    CodeForm,
-    clean_name,
-    validate_reachable,
-)
-from accounts.phones import MAX_TYPED_LENGTH, PhoneError
+from accounts.forms import MAX_TYPED_CODE, CodeForm
+from accounts.names import MAX_FULL_NAME_LENGTH, MAX_NAME_LENGTH, clean_name
+from accounts.phones import MAX_TYPED_LENGTH, PHONE_MESSAGES, PhoneError, plain_phone
 from guests.models import Event
 from guests.place_status import PlaceCode
 from guests.requests.tickets import TicketState
 from promo.request_data import read_phone
 from snap.api_errors import ErrorCodeField
+from snap.mail_addresses import MAX_LENGTH as MAX_EMAIL_LENGTH
+from snap.mail_addresses import clean_email, readable_address
+from snap.text import clean_line
+from snap.text_fields import Cleaner, clean_typed
 
 # The biggest value of PostgreSQL's bigint.
 MAX_ID = 2**63 - 1
@@ -41,12 +39,27 @@ IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,64}")
 
 
 class StringField(serializers.CharField):
-    """A JSON string. Numbers and booleans are not converted to one."""
+    """A JSON string, cleaned. Numbers and booleans are not converted to one.
+
+    A string of which nothing is visible is refused; "" and spaces are the absence of a string.
+    """
+
+    def __init__(self, *, cleaner: Cleaner = clean_line, **options: Any) -> None:
+        super().__init__(trim_whitespace=False, **options)
+        self.cleaner = cleaner
+
+    def run_validation(self, data: Any = empty) -> Any:
+        if isinstance(data, str) and not data.strip():
+            data = ""
+        return super().run_validation(data)
 
     def to_internal_value(self, data: object) -> str:
         if not isinstance(data, str):
             self.fail("invalid")
-        return super().to_internal_value(data)
+        cleaned = clean_typed(data, self.cleaner, self.max_length)
+        if not cleaned:
+            self.fail("blank")
+        return super().to_internal_value(cleaned)
 
 
 class StrictIntegerField(serializers.IntegerField):
@@ -58,17 +71,11 @@ class StrictIntegerField(serializers.IntegerField):
         return super().to_internal_value(data)
 
 
-class EmailField(StringField, serializers.EmailField):
-    """An email, validated as in the registration form."""
-
-    default_validators = [validate_reachable]
-
-
 class PhoneField(StringField):
     """A phone, parsed by `read_phone` as the limits of the route do. Its value is E.164."""
 
     def __init__(self) -> None:
-        super().__init__(trim_whitespace=False, max_length=MAX_TYPED_LENGTH)
+        super().__init__(cleaner=plain_phone, max_length=MAX_TYPED_LENGTH)
 
     def to_internal_value(self, data: object) -> str:
         try:
@@ -102,15 +109,13 @@ class LoginSerializer(PhoneSerializer):
 
 
 class RegisterSerializer(PhoneSerializer):
-    firstName = StringField(max_length=MAX_NAME_LENGTH)
-    lastName = StringField(max_length=MAX_NAME_LENGTH)
-    email = EmailField(max_length=254)
+    """A new account. People with one name send it as `firstName`."""
 
-    def validate_firstName(self, typed: str) -> str:
-        return clean_name(typed)
-
-    def validate_lastName(self, typed: str) -> str:
-        return clean_name(typed)
+    firstName = StringField(cleaner=clean_name, max_length=MAX_NAME_LENGTH)
+    lastName = StringField(
+        cleaner=clean_name, max_length=MAX_NAME_LENGTH, default="", allow_blank=True
+    )
+    email = StringField(cleaner=clean_email, max_length=MAX_EMAIL_LENGTH)
 
 
 class PlaceSerializer(serializers.Serializer[Any]):
@@ -123,17 +128,14 @@ class PlaceSerializer(serializers.Serializer[Any]):
     event_id = StrictIntegerField(min_value=1, max_value=MAX_ID)
     promoter_id = StrictIntegerField(min_value=1, max_value=MAX_ID, required=False, allow_null=True)
     team_id = StrictIntegerField(min_value=1, max_value=MAX_ID, required=False, allow_null=True)
-    name = StringField(max_length=MAX_FULL_NAME_LENGTH, required=False, allow_blank=True)
+    name = StringField(
+        cleaner=clean_name, max_length=MAX_FULL_NAME_LENGTH, required=False, allow_blank=True
+    )
     client_user_id = AccountIdField(
         max_length=64, required=False, allow_null=True, allow_blank=True
     )
     phone = StringField(max_length=40, required=False, allow_blank=True)
     email = StringField(max_length=254, required=False, allow_blank=True)
-
-    def validate_name(self, typed: str) -> str:
-        if not typed:
-            return ""
-        return clean_name(typed, MAX_FULL_NAME_LENGTH)
 
 
 def validate_body(
@@ -215,6 +217,13 @@ class EventDataSerializer(serializers.Serializer[Any]):
         return reverse("promo:event", args=[event.slug])
 
 
+class ReadableEmailField(serializers.CharField):
+    """An email with its domain in Unicode, as people write it."""
+
+    def to_representation(self, value: str) -> str:
+        return readable_address(value)
+
+
 class UserDataSerializer(serializers.Serializer[Any]):
     """An account, for itself."""
 
@@ -222,7 +231,7 @@ class UserDataSerializer(serializers.Serializer[Any]):
     firstName = serializers.CharField(source="first_name")
     lastName = serializers.CharField(source="last_name")
     phone = serializers.CharField(help_text="E.164")
-    email = serializers.CharField()
+    email = ReadableEmailField()
 
 
 class PlaceField(serializers.ChoiceField):

@@ -137,7 +137,24 @@ class Environment:
         self, name: builtins.str, options: Collection[builtins.str], default: builtins.str
     ) -> builtins.str:
         """Return one of the options, whose case does not count."""
-        text = self.str(name, default)
+        return self._option(name, options, self.str(name, default), default)
+
+    def choices(
+        self,
+        name: builtins.str,
+        options: Collection[builtins.str],
+        default: builtins.list[builtins.str],
+    ) -> builtins.list[builtins.str]:
+        """Return some of the options, separated by commas."""
+        return [self._option(name, options, text, default[0]) for text in self.list(name, default)]
+
+    def _option(
+        self,
+        name: builtins.str,
+        options: Collection[builtins.str],
+        text: builtins.str,
+        default: builtins.str,
+    ) -> builtins.str:
         for option in options:
             if option.casefold() == text.casefold():
                 return option

@@ -33,6 +33,10 @@ from snap.local.wheels import EmbeddedError
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 30.0
 
+FULL_DISK = ("No space left on device", "Disk quota exceeded", "File too large")
+# Words of the line that says why a server failed. The first of them that appear count.
+CAUSES = ("FATAL", "PANIC", "error:", "Fatal", "Bad file format", "could not", "Failed", "Can't")
+
 StopMode = Literal["fast", "immediate"]
 
 
@@ -51,6 +55,21 @@ def free_port() -> int:
     raise EmbeddedError("No free TCP port was found between 15000 and 30000.")
 
 
+def cause_of(messages: str, folder: Path) -> str:
+    """Return why a server failed, from its messages about a folder.
+
+    The last message often says only what the server did then.
+    """
+    if any(words in messages for words in FULL_DISK):
+        return f"the disk of {folder} is full; free some space on it."
+    lines = [line.strip() for line in messages.splitlines() if line.strip()]
+    for words in CAUSES:
+        for line in lines:
+            if words in line:
+                return line
+    return lines[-1] if lines else "it gave no reason."
+
+
 class _Server:
     """One server process with one data folder. Its port stays the same across restarts."""
 
@@ -63,6 +82,7 @@ class _Server:
         self.data_dir = data_dir.resolve()
         self.port = free_port()
         self._log_path = log_path
+        self._log_start = 0
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -112,6 +132,7 @@ class _Server:
         within START_TIMEOUT.
         """
         with self.log_path.open("ab") as log:
+            self._log_start = log.tell()
             self._process = subprocess.Popen(
                 command,
                 cwd="/",
@@ -125,19 +146,22 @@ class _Server:
             )
         deadline = time.monotonic() + START_TIMEOUT
         while not self._responds():
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if self._process.poll() is not None:
+                raise EmbeddedError(f"{self.title} did not start: {self._cause()}")
+            if time.monotonic() > deadline:
                 self.stop("immediate")
-                raise EmbeddedError(f"{self.title} did not start: {self._last_log_line()}")
+                raise EmbeddedError(
+                    f"{self.title} does not respond at 127.0.0.1:{self.port}; its log is"
+                    f" {self.log_path}."
+                )
             time.sleep(0.05)
 
     def _responds(self) -> bool:
         raise NotImplementedError
 
-    def _last_log_line(self) -> str:
-        lines = self.log_path.read_text(errors="replace").splitlines()
-        if not lines:
-            return f"it wrote nothing to {self.log_path}"
-        return lines[-1]
+    def _cause(self) -> str:
+        text = self.log_path.read_text(errors="replace")[self._log_start :]
+        return cause_of(text, self.data_dir)
 
     def _create_folder(self, folder: Path) -> None:
         try:
@@ -262,8 +286,9 @@ class PostgreSQL(_Server):
             **wheels.as_user(self._user),
         )
         if initdb.returncode:
-            lines = initdb.stderr.strip().splitlines() or ["initdb gave no reason"]
-            raise EmbeddedError(f"PostgreSQL could not create its data: {lines[-1]}")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            cause = cause_of(initdb.stderr, self.data_dir)
+            raise EmbeddedError(f"PostgreSQL could not create its data: {cause}")
         unfinished.rename(self.data_dir)
 
     def _connect(self) -> psycopg.Connection:

@@ -64,6 +64,18 @@ class Addresses:
         }
 
 
+def require_loopback() -> None:
+    """Raise StartError if this machine cannot reach itself, for example in a bare container."""
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            socket.create_connection(server.getsockname(), timeout=2).close()
+    except OSError as error:
+        raise StartError(
+            "this machine does not reach itself at 127.0.0.1, because its loopback interface is"
+            " down. As root: ip link set lo up"
+        ) from error
+
+
 def find_addresses() -> Addresses:
     """Return the addresses that WEB_HOST, WEB_PORT and WS_PORT name, or their defaults.
 

@@ -29,6 +29,7 @@ from snap.local.environment import (
     complete_environment,
     find_addresses,
     process_environment,
+    require_loopback,
 )
 from snap.local.output import LogFiles, Output, print_text
 from snap.local.processes import BASE_DIR, Process, read_procfile
@@ -76,6 +77,7 @@ def start(cleanup: ExitStack, *, verbose: bool, without: Collection[str]) -> Sup
     check_process_variables(os.environ)
     VAR.mkdir(exist_ok=True)
     cleanup.enter_context(single_instance(VAR / "up.lock"))
+    require_loopback()
     addresses = find_addresses()
     names = process_names(without)
     logs = LogFiles(VAR / "log")

@@ -9,6 +9,7 @@ from celery import current_app
 from django.conf import settings
 from django.core.cache import cache
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ class WakeUp:
                 return
             self._wanted.clear()
             current_app.send_task(self.task, ignore_result=True, expires=60)
-        except (OperationalError, OSError):
+        except (OperationalError, RedisError, OSError):
             if self.failed_at is None:
                 log.warning("wake_up_failed", extra={"task": self.task})
             self.failed_at = monotonic()

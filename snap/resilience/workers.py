@@ -19,6 +19,7 @@ HEARTBEAT_SECONDS = 15
 MAIN_QUEUE = "guests"
 QUEUES = (MAIN_QUEUE, "emails")
 PREFIX = "snap:worker:"
+WRITTEN_KEY = "snap:written"
 
 
 def record_heartbeat(queues: Iterable[str]) -> None:
@@ -41,17 +42,19 @@ def has_heartbeat(queue: str) -> bool:
 
 
 def broker_and_workers() -> tuple[bool, bool]:
-    """Return whether the broker responds, and whether a worker of MAIN_QUEUE is connected to it.
+    """Return whether the broker takes writes, and whether a worker of MAIN_QUEUE is connected.
 
-    One round trip of REDIS_TIMEOUT seconds at most. Workers of the release before note nothing, but
-    each subscribes to a pattern of Celery's: where no worker has noted anything, that counts.
+    A broker whose disk is full responds, but takes no message. One round trip of REDIS_TIMEOUT
+    seconds at most. Workers of the release before note nothing, but each subscribes to a pattern of
+    Celery's: where no worker has noted anything, that counts.
     """
     try:
         with _broker() as broker, broker.pipeline(transaction=False) as pipeline:
+            pipeline.set(WRITTEN_KEY, 1, ex=HEARTBEAT_SECONDS)
             for queue in QUEUES:
                 pipeline.exists(PREFIX + queue)
             pipeline.pubsub_numpat()
-            main, *others, patterns = pipeline.execute()
+            _, main, *others, patterns = pipeline.execute()
     except RedisError:
         return False, False
     if main or any(others):

@@ -1,5 +1,6 @@
 // Counts down, then hides the elements with data-before and shows those with data-after:
 // <div data-countdown="seconds"> <… data-before> <… data-clock></… data-before> <… data-after hidden>
+// A link with data-follow is then followed.
 
 function inWords(seconds) {
   const days = Math.floor(seconds / 86400);
@@ -27,6 +28,7 @@ function countDown(box) {
     for (const element of box.querySelectorAll("[data-before], [data-after]")) {
       element.hidden = "before" in element.dataset;
     }
+    box.querySelector("[data-follow]")?.click();
   }
 
   tick();
@@ -44,4 +46,5 @@ function start(root) {
 }
 
 start(document.body);
+document.addEventListener("snap:refreshed", () => start(document.body));
 document.body.addEventListener("htmx:load", (event) => start(event.detail.elt));

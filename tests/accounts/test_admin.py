@@ -4,7 +4,7 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
 
-from accounts.models import User
+from accounts.models import BlockedPhone, User
 from accounts.services import is_blocked
 from tests.factories import make_account, make_staff
 from tests.helpers.admin import admin_url
@@ -86,3 +86,62 @@ def test_a_blocked_phone_is_complete_unless_it_is_a_prefix(admin: Client) -> Non
     assert admin.post(url, form | {"phone": "91 000"}).status_code == 200
     assert admin.post(url, form | {"is_prefix": "on"}).status_code == 302
     assert is_blocked("+351912345678")
+
+
+@pytest.mark.parametrize(
+    ("typed", "is_prefix", "stored"),
+    [
+        ("912\u202f345 678", False, "+351912345678"),
+        ("'+351 912 345 678", False, "+351912345678"),
+        ("00351 912 345 678", False, "+351912345678"),
+        ("760 100 200", False, "+351760100200"),
+        ("[+351] 91", True, "+35191"),
+        ("91", True, "+35191"),
+    ],
+)
+def test_a_phone_is_blocked_in_every_spelling(
+    admin: Client, typed: str, is_prefix: bool, stored: str
+) -> None:
+    form = {"phone": typed, "reason": "Testes\u200b"}
+    if is_prefix:
+        form["is_prefix"] = "on"
+    assert admin.post(admin_url("accounts_blockedphone_add"), form).status_code == 302
+    blocked = BlockedPhone.objects.get()
+    assert (blocked.phone, blocked.reason) == (stored, "Testes")
+
+
+def test_staff_write_accounts_as_guests_do(admin: Client) -> None:
+    url = admin_url("accounts_user_add")
+    form = {
+        "phone": "tel:+351-912-345-678",
+        "first_name": "Madonna\u200b",
+        "last_name": "",
+        "email": "Madonna <m@faß.example>",
+        "language": "pt-pt",
+    }
+    wrong = {"phone": "707 200 200", "first_name": "evil.co", "email": "a@localhost"}
+    for field, value in wrong.items():
+        refused = admin.post(url, form | {field: value})
+        assert list(refused.context["adminform"].form.errors) == [field]
+    assert admin.post(url, form).status_code == 302
+    account = User.objects.get(first_name="Madonna")
+    assert (account.phone, account.name) == ("+351912345678", "Madonna")
+    assert account.email == "m@xn--fa-hia.example"
+    found = admin.get(admin_url("accounts_user_changelist"), {"q": "m@faß.example"})
+    assert "m@faß.example" in found.content.decode()
+
+
+@pytest.mark.parametrize("stored", ["x@faß.example", "x@xn--fa-hia.example"])
+def test_saving_an_account_does_not_change_the_form_of_its_email(
+    admin: Client, stored: str
+) -> None:
+    account = make_account(email=stored, verified_at="2026-01-01T00:00Z")
+    url = admin_url("accounts_user_change", account.pk)
+    shown = admin.get(url).content.decode()
+    assert 'value="x@faß.example"' in shown
+    form = {"phone": account.phone, "first_name": "Eva", "last_name": "", "language": "en"}
+    form |= {"email": "x@faß.example", "is_active": "on"}
+    assert admin.post(url, form).status_code == 302
+    account.refresh_from_db()
+    assert (account.first_name, account.email) == ("Eva", stored)
+    assert account.verified_at is not None

@@ -48,3 +48,12 @@ def test_the_console_channel_writes_to_the_inbox_and_logs_no_phone(
     (kept,) = list(settings.INBOX_DIR.glob("*.eml"))
     assert "123456" in kept.read_text()
     assert "12345678" not in str([vars(record) for record in caplog.records])
+
+
+def test_a_landline_gets_its_code_by_email(settings: Settings) -> None:
+    settings.SMS_BACKEND = sms.WORKING
+    sent = len(sms.working.texts)
+    account = make_account(phone="+351210000000")
+    assert send_login_code(account, browser="b", address="192.0.2.1").channel == "email"
+    assert Email.objects.get().to == account.email
+    assert len(sms.working.texts) == sent

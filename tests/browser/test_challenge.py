@@ -41,6 +41,19 @@ def test_a_browser_past_the_limit_solves_a_challenge_and_continues(
     assert [each for each in complaints if "429" not in each] == []
 
 
+def test_a_browser_whose_widget_cannot_run_waits_and_continues(
+    web: str, phone: BrowserContext
+) -> None:
+    event = make_event()
+    page = phone.new_page()
+    page.route("**/altcha*.js", lambda route: route.abort())
+    for _ in range(6):
+        page.goto(f"{web}/promo/{event.slug}/")
+    page.locator("[data-slow] button").click()
+    expect(page.locator("[data-clock]")).to_contain_text("00:0")
+    expect(page.get_by_role("heading", name=event.title)).to_be_visible(timeout=30_000)
+
+
 def test_the_dialog_solves_a_challenge_and_continues(web: str, phone: BrowserContext) -> None:
     event = make_event()
     page = phone.new_page()

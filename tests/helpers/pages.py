@@ -44,7 +44,9 @@ def check_page(response: Response, language: str) -> None:
     for described_by in page.values("aria-describedby"):
         assert described_by in ids
     assert all("alt" in image for image in page.all("img"))
-    assert all(script.get("src") for script in page.all("script"))
+    for script in page.all("script"):
+        is_data = script.get("type") == "application/ld+json"
+        assert script.get("src") or is_data, script
     assert not page.all("style")
     for _, attributes in page.tags:
         assert not [name for name in attributes if name == "style" or name.startswith("on")]

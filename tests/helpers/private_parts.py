@@ -27,6 +27,7 @@ PRIVATE_NAMES = {
     },
     "kombu": {"_do_close_transport", "_transport"},
     "granian": {"_granian"},
+    "prometheus-client": {"_capacity", "_f", "_init_value", "_m", "_used"},
     "django": {"_cached_user", "_db", "_reject", "_state"},
     "djangorestframework": {"_request"},
 }

@@ -274,13 +274,6 @@ def walk_errors(walk: Walk) -> Iterator[str]:
     )
     expect(walk.page.locator("#message")).to_be_visible()
     yield "error-csrf"
-    walk.open_event(walk.event(), "-/phone/")
-    walk.page.evaluate(
-        "document.querySelector('[name=phone]').value = 'x'.repeat(9000000);"
-        "document.querySelector('form.step').submit()"
-    )
-    expect(walk.page.locator("#message")).to_be_visible()
-    yield "error-413"
 
 
 def walk_outage(walk: Walk) -> Iterator[str]:

@@ -84,9 +84,11 @@ def use(provider: Provider, settings: Settings, name: str) -> None:
     provider.response = RESPONSES.get(name, {})
 
 
-def send_through(provider: Provider, settings: Settings, name: str) -> Email:
+def send_through(
+    provider: Provider, settings: Settings, name: str, to: str = "ana@example.pt"
+) -> Email:
     use(provider, settings, name)
-    queue_email("note", "note:1", to="ana@example.pt", language="en")
+    queue_email("note", "note:1", to=to, language="en")
     send_due_emails()
     return Email.objects.get()
 
@@ -101,6 +103,16 @@ def test_every_provider_accepts_an_email_and_its_id_is_kept(
     (body,) = provider.bodies
     assert "ana@example.pt" in unquote_plus(body.decode())
     assert "note:1" in unquote_plus(body.decode())
+
+
+@pytest.mark.parametrize("name", ["resend", "sendgrid", "mailgun"])
+def test_every_provider_gets_an_international_domain_by_idna_2008(
+    provider: Provider, settings: Settings, name: str
+) -> None:
+    assert send_through(provider, settings, name, to="ana@faß.example").state == "sent"
+    (body,) = provider.bodies
+    assert "ana@xn--fa-hia.example" in unquote_plus(body.decode())
+    assert "ß" not in unquote_plus(body.decode())
 
 
 @pytest.mark.parametrize("name", ["resend", "sendgrid", "mailgun"])

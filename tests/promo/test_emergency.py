@@ -70,6 +70,21 @@ def test_a_new_visitor_is_queued_and_gets_a_place_afterwards(client: Client, eve
     assert page.wsgi_request.user == Guest.objects.get().account
 
 
+def test_a_registration_is_cleaned_before_it_is_journalled(client: Client, event: Event) -> None:
+    stop_database()
+    step = client.post("/promo/festa/-/phone/", {"country": "PT", "phone": "'+351 920\u202f999999"})
+    person = {"first_name": "Madonna\u200b", "last_name": "\u3164", "email": "<m@faß.example>"}
+    signed = signed_step(client.get(step.headers["Location"]))
+    refused = client.post("/promo/festa/-/register/", person | signed | {"first_name": "\u200b"})
+    assert refused.status_code == 422
+    assert client.post("/promo/festa/-/register/", person | signed).status_code in {202, 302, 303}
+    start_database()
+    drain(get_journal())
+    account = GuestRequest.objects.get().account
+    assert (account.phone, account.name) == ("+351920999999", "Madonna")
+    assert account.email == "m@xn--fa-hia.example"
+
+
 def test_another_browser_sees_nothing_of_the_guest(client: Client, event: Event) -> None:
     account = make_account(phone="+351920999999")
     stop_database()

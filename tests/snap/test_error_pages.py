@@ -1,11 +1,16 @@
 """Error pages: their text is true for the visitor who sees them."""
 
 import json
+import re
 
 import pytest
+from django.http import HttpResponse
 from django.test import Client, RequestFactory
 
-from snap.error_pages import csrf_failure, unavailable
+from promo.steps import Step
+from snap.error_pages import bad_request, csrf_failure, too_large, unavailable, unsupported
+from tests.factories import make_event_promoter
+from tests.helpers.visitors import Visitor, html_of
 
 
 @pytest.mark.parametrize(
@@ -50,3 +55,65 @@ def test_a_call_without_a_csrf_token_gets_a_json_error(rf: RequestFactory) -> No
     response = csrf_failure(rf.post("/api/client-auth/login"))
     assert response.status_code == 403
     assert json.loads(response.content)["code"] == "csrf"
+
+
+def way_back_from(response: HttpResponse) -> str:
+    found = re.search(r'<a class="button" href="([^"]*)"', response.content.decode())
+    assert found
+    return found[1]
+
+
+@pytest.mark.parametrize("step", Step)
+@pytest.mark.parametrize("promoter", ["", "marta"])
+def test_the_way_back_keeps_event_and_promoter(
+    rf: RequestFactory, step: Step, promoter: str
+) -> None:
+    """Also where the browser sends no Referer."""
+    sent = rf.post(f"/promo/festa/{promoter or '-'}/{step}/?s=abc")
+    event = f"/promo/festa/{promoter}/".replace("//", "/")
+    assert way_back_from(csrf_failure(sent)) == event
+    for error in [bad_request, too_large, unsupported]:
+        assert way_back_from(error(sent)) == event
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "headers", "back"),
+    [
+        ("/sign-out/", {}, {}, "/promo/"),
+        ("/promo/", {}, {}, "/promo/"),
+        ("/nowhere/", {}, {}, "/promo/"),
+        ("/i18n/setlang/", {"next": "/promo/festa/marta/"}, {}, "/promo/festa/marta/"),
+        ("/challenge/", {"next": "/promo/festa/marta/phone/"}, {}, "/promo/festa/marta/phone/"),
+        ("/i18n/setlang/", {"next": "https://evil.example/"}, {}, "/promo/"),
+        ("/i18n/setlang/", {"next": "//evil.example/"}, {}, "/promo/"),
+        (
+            "/promo/festa/marta/code/",
+            {},
+            {"referer": "https://evil.example/"},
+            "/promo/festa/marta/",
+        ),
+        (
+            "/promo/festa/-/code/",
+            {},
+            {"referer": "http://testserver/a/?b=1"},
+            "http://testserver/a/?b=1",
+        ),
+    ],
+)
+def test_an_expired_form_leads_back_to_where_it_was(
+    rf: RequestFactory, path: str, fields: dict[str, str], headers: dict[str, str], back: str
+) -> None:
+    assert way_back_from(csrf_failure(rf.post(path, fields, headers=headers))) == back
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("promoter", [True, False])
+def test_an_expired_step_keeps_event_and_promoter(*, promoter: bool) -> None:
+    """The field with the phone is signed for two hours, and for one browser."""
+    link = make_event_promoter()
+    code = link.promoter.code if promoter else ""
+    visitor = Visitor(link.event, code)
+    for step in ["code", "register", "claim"]:
+        response = visitor.browser.post(visitor.step_url(step), {"step": "expired"})
+        assert response["Location"] == visitor.step_url("phone") + "?again=1"
+        assert visitor.step_url("phone") in html_of(visitor.get(response["Location"]))

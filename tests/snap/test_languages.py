@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 
 from accounts.models import User
-from promo.sockets.consumers import read_language
+from promo.sockets.handshakes import read_language
 from snap.languages import choose_language
 from tests.factories import make_event
 from tests.helpers.visitors import Visitor

@@ -7,6 +7,7 @@ resilience/test_psycopg_private_parts.py.
 """
 
 import asyncio
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ from django.test import RequestFactory
 from kombu import Connection
 
 from accounts.models import User
+from snap.observability.metric_files import SIZE, ReservedDict
 from tests.helpers.private_parts import UNDOCUMENTED, changed, require
 
 # channels_redis ----------------------------------------------------------------------------------
@@ -264,6 +266,20 @@ def test_prometheus_client_names_the_files_of_gauges_by_mode_and_process(tmp_pat
     mark_process_dead(pid, str(tmp_path))  # type: ignore[no-untyped-call]
     assert not gauge.exists(), changed(
         "prometheus-client", file, "mark_process_dead, which removes the files of a process"
+    )
+
+
+def test_prometheus_client_keeps_the_values_of_a_process_in_a_mapped_file(tmp_path: Path) -> None:
+    from prometheus_client import mmap_dict, values
+
+    file = "snap/observability/metric_files.py"
+    kept: Any = mmap_dict.MmapedDict(str(tmp_path / "x.db"))  # type: ignore[no-untyped-call]
+    require(kept, {"_capacity", "_f", "_init_value", "_m", "_used"}, "prometheus-client", file)
+    sizes = (kept._capacity, len(kept._m), os.fstat(kept._f.fileno()).st_size)
+    kept.close()
+    assert sizes == (SIZE, SIZE, SIZE), changed("prometheus-client", file, "files of 64 KiB")
+    assert values.MmapedDict is ReservedDict, changed(  # type: ignore[attr-defined]
+        "prometheus-client", file, "values.MmapedDict, the class of such files"
     )
 
 

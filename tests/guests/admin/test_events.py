@@ -88,6 +88,22 @@ def test_staff_audit_chosen_events(admin: Client, manager: User) -> None:
     assert set(logged) == {(str(event_id), manager.pk) for event_id in chosen}
 
 
+def test_an_event_is_cleaned_as_all_text(admin: Client) -> None:
+    event = make_event()
+    texts = {
+        "title": " Festa\u200b do\u00a0Rio ❤️\n",
+        "venue": "Cais\u2009Dez",
+        "description": "Um\r\n\r\n\r\n\r\nDois\u202c",
+    }
+    assert change_event(admin, event, **texts).status_code == 302
+    event.refresh_from_db()
+    assert (event.title, event.venue) == ("Festa do Rio ❤️", "Cais Dez")
+    assert event.description == "Um\n\nDois"
+    for wrong in ({"title": "\u3164"}, {"title": "a\nb"}, {"venue": "a\x1b"}, {"slug": "\u200b"}):
+        refused = change_event(admin, event, **wrong)
+        assert list(refused.context["adminform"].form.errors) == list(wrong)
+
+
 def test_the_last_part_of_the_address_is_kept_in_small_letters(admin: Client) -> None:
     event = make_event()
     assert change_event(admin, event, slug="Noite-LONGA").status_code == 302

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.db.models import F
@@ -25,6 +26,7 @@ from tests.helpers.invariants import broken_invariants
 pytestmark = pytest.mark.django_db
 
 PHONE = "+351912345678"
+KEYS = [str(uuid4()) for _ in range(4)]
 TYPED = {"name": "Ana Exemplo", "phone": "912 345 678", "email": "ana@example.com", "note": "mesa"}
 
 
@@ -39,7 +41,7 @@ def add_url(event: Event) -> str:
 
 
 def add(staff: Client, event: Event, **typed: str) -> Any:
-    form = {**TYPED, "key": "one form", "language": "pt-pt", "attribution": ""} | typed
+    form = {**TYPED, "key": KEYS[0], "language": "pt-pt", "attribution": ""} | typed
     return staff.post(add_url(event), form, follow=True)
 
 
@@ -132,13 +134,13 @@ def test_refusals_are_shown_in_the_form_and_keep_what_was_typed(staff: Client) -
     event = make_event()
     assert "This is not a phone number" in add(staff, event, phone="12").content.decode()
     make_guest(event, make_account(phone="+351961234567"))
-    again = add(staff, event, phone="961 234 567", key="2").content.decode()
+    again = add(staff, event, phone="961 234 567", key=KEYS[1]).content.decode()
     assert "on that list already" in again
     BlockedPhone.objects.create(phone="+35193", is_prefix=True, reason="test")
-    blocked = add(staff, event, phone="931234567", key="3").content.decode()
+    blocked = add(staff, event, phone="931234567", key=KEYS[2]).content.decode()
     assert "This phone is blocked" in blocked
     other = make_event_promoter()
-    stray = add(staff, event, attribution=f"{other.promoter_id}-None", key="4")
+    stray = add(staff, event, attribution=f"{other.promoter_id}-None", key=KEYS[3])
     assert not stray.redirect_chain
     assert broken_invariants() == []
 

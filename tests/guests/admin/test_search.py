@@ -21,13 +21,13 @@ OUR_APPS = {"accounts", "guests", "notifications"}
 # Texts that are searched as they are, or not at all. A new text field belongs here or in
 # NAME_FIELDS.
 NOT_NAMES = {
-    "actor", "address", "attempts", "browser", "cause", "code", "decided_by", "description",
-    "email", "email_key", "error", "event_slug", "from_state", "idempotency_key", "kind",
-    "language", "network_hash", "password", "payload", "phone", "phone_hash", "poster",
-    "proven_by", "provider_id", "qr_token", "reason", "recipient", "refusal", "slug", "state",
-    "address_hash", "channel", "nonce", "phone_prefix", "replay_by", "token",
-    "session_nonce", "time_zone", "to", "to_state", "venue_networks",
-    "note", "detail", "from_to",
+    "actor", "address", "address_hash", "attempts", "browser", "cause", "channel", "code",
+    "decided_by", "description", "email", "email_key", "ending", "error", "event_slug", "field",
+    "from_email", "from_state", "from_value", "idempotency_key", "kind", "language",
+    "network_hash", "nonce", "password", "payload", "phone", "phone_hash", "phone_prefix",
+    "poster", "proof", "proven_by", "provider_id", "qr_token", "reason", "recipient", "refusal",
+    "replay_by", "session_nonce", "slug", "state", "time_zone", "to", "to_email", "to_state",
+    "to_value", "token", "venue_networks", "note", "detail", "from_to",
 }  # fmt: skip
 
 

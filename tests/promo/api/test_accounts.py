@@ -102,6 +102,42 @@ def test_an_unknown_phone_gets_no_code(client: Client) -> None:
     assert_error(post(client, LOGIN, {"phone": PHONE}), 404, "unknown_phone")
 
 
+@pytest.mark.parametrize("last_name", [None, "", "  "])
+def test_people_with_one_name_register(client: Client, last_name: str | None) -> None:
+    body = {**PERSON, "firstName": "Madonna\u200b", "email": "Madonna <m@faß.example>"}
+    del body["lastName"]
+    if last_name is not None:
+        body["lastName"] = last_name
+    response = post(client, REGISTER, body)
+    assert response.status_code == 201, response.json()
+    user = response.json()["user"]
+    assert (user["firstName"], user["lastName"]) == ("Madonna", "")
+    assert user["email"] == "m@faß.example"
+    assert User.objects.get().email == "m@xn--fa-hia.example"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("firstName", "\u200b\u200b"),
+        ("firstName", "Ana\nRui\nEva"),
+        ("firstName", "Ana\ud800"),
+        ("firstName", "912345678"),
+        ("lastName", "\u3164"),
+        ("lastName", "evil.co"),
+        ("email", "ana@\u200e"),
+        ("email", "ana@ex..example.com"),
+        ("email", "josé@example.com"),
+        ("phone", "707 200 200"),
+        ("phone", "961\x07234567"),
+    ],
+)
+def test_a_field_that_cannot_be_is_refused(client: Client, field: str, value: str) -> None:
+    refused = post(client, REGISTER, {**PERSON, field: value})
+    assert list(assert_error(refused, 400, "invalid")["fields"]) == [field]
+    assert not User.objects.exists()
+
+
 def test_a_registration_signs_in_and_sends_the_welcome_email(client: Client) -> None:
     response = post(client, REGISTER, PERSON)
     assert response.status_code == 201, response.json()

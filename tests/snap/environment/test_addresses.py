@@ -4,6 +4,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import psycopg
@@ -94,7 +95,8 @@ def test_a_password_with_all_signs_reaches_the_server(valkey: dict[str, str], ki
         redis.set("kind", kind)
         assert f"db{number}" in redis.info("keyspace")
     with Connection(address.after(3).celery_url) as broker:
-        assert broker.default_channel.client.get("kind") == kind.encode()
+        channel: Any = broker.default_channel
+        assert channel.client.get("kind") == kind.encode()
 
 
 # PostgreSQL ---------------------------------------------------------------------------------------

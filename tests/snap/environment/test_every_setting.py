@@ -105,7 +105,8 @@ REDIS = (
 )
 for _name in ("REDIS_URL", "CACHE_URL", "LIMITS_URL", "CHANNELS_URL", "BROKER_URL"):
     ADDRESSES[_name] = REDIS
-ADDRESSES["WEB_HOST"] = ("0.0.0.0:8000", "http://localhost", "any host", "a/b")[1:]
+ADDRESSES["WEB_HOST"] = ("http://localhost", "any host", "a/b")
+ADDRESSES["LIKELY_COUNTRIES"] = ("Portugal", "PT;ES", "PT,XX")
 ADDRESSES["PROMETHEUS_MULTIPROC_DIR"] = ("/nonexistent", __file__)
 ADDRESSES["SECRET_KEY"] = ("secret", "s" * 49)
 ADDRESSES["MAIL_WEBHOOK_SECRET"] = ("secret", ":secret", "secret:")
