@@ -255,8 +255,8 @@ class EventAdmin(EventSharing, EventCancelling, KeptWithGuests, ChangedFieldsAdm
         if event.cancelled_at is None:
             return gettext("yes")
         local = event.cancelled_at.astimezone(event.zone)
-        day, at = plain_event_time(local, "SHORT_DATE_FORMAT")
-        return gettext("no, cancelled %(at)s") % {"at": f"{day} {at} ({event.time_zone})"}
+        at = plain_event_time(local, "SHORT_DATE_FORMAT")
+        return gettext("no, cancelled %(at)s") % {"at": f"{at.day} {at.time} ({at.zone})"}
 
     @admin.display(description=_("starts at"), ordering="starts_at")
     def starts(self, event: Event) -> str:

@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("guests", "0009_give_back"),
+        ("guests", "0012_name_search"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
