@@ -21,7 +21,7 @@ def render_event_history(event: Event) -> SafeString | str:
         field = capfirst(str(Event._meta.get_field(change.field).verbose_name))  # type: ignore[union-attr]
         before = _shown(event, change.field, change.from_value)
         after = _shown(event, change.field, change.to_value)
-        actor = names.get(change.actor, change.actor)
+        actor = names[change.actor]
         rows.append((render_time(change.at), field, before, after, actor))
     return render_lines("{} · {}: {} → {} · {}", rows) or EMPTY
 
