@@ -622,6 +622,8 @@ EMAIL_SENDERS = env.json("EMAIL_SENDERS", default={})
 # Emails an hour to one recipient that strangers can cause, such as a welcome. Solved challenges
 # allow twice as many.
 EMAILS_PER_RECIPIENT = env.int("EMAILS_PER_RECIPIENT", default=10)
+# Emails an hour to one recipient that staff can send again.
+RESENDS_PER_RECIPIENT = env.int("RESENDS_PER_RECIPIENT", default=10)
 EMAIL_ATTEMPTS = 3
 EMAIL_BACKOFF = 5  # seconds, doubled by each attempt
 # Seconds for which a batch of emails belongs to the worker that took it.

@@ -127,7 +127,7 @@ def test_a_guest_who_requests_again_gets_the_same_qr_code() -> None:
 def test_another_device_gets_the_same_qr_code_after_a_code() -> None:
     guest = make_guest()
     device = Visitor(guest.event)
-    device.give_phone(guest.phone)
+    device.give_phone(guest.phone or "")
     shown = device.get(location_of(device.type_code(guest.account)))
     assert state_in(shown) == "created"
     assert guest.qr_token
