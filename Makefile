@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run logs dev test faults load bench metrics settings translations countries lint types security requirements
+.PHONY: run logs dev test faults load bench lighthouse metrics settings translations countries lint types security requirements
 
 # What a shell sets for other projects would lead Python to other modules, and installers to other
 # folders. If PYTHONDONTWRITEBYTECODE is set, as in many images, every process compiles its imports
@@ -68,6 +68,10 @@ load: .venv/.dev
 RUNS ?= 1
 bench: .venv/.dev
 	$(BIN)/python -m tests.bench $(PARTS) --runs $(RUNS)
+
+# Ten minutes, on a machine that does nothing else; needs npx and Chromium. Writes docs/lighthouse.md.
+lighthouse: .venv/.dev
+	$(BIN)/python -m tests.lighthouse $(PAGES)
 
 # Writes docs/metrics.md; `.venv/bin/python -m tests.metrics --worst 20` lists what to shorten first.
 metrics: .venv/.dev

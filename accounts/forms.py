@@ -120,11 +120,11 @@ class RegisterForm(forms.Form):
         widget=FastTextInput(attrs={"autocomplete": "given-name"}),
     )
     last_name = CleanedFormField(
-        label=_("Last name (optional)"),
+        label=_("Last name"),
         cleaner=clean_name,
         max_length=MAX_NAME_LENGTH,
         required=False,
-        widget=FastTextInput(attrs={"autocomplete": "family-name"}),
+        widget=FastTextInput(attrs={"autocomplete": "family-name", "placeholder": _("optional")}),
     )
     email = EmailFormField(
         label=_("Email"),

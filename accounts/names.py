@@ -47,7 +47,8 @@ def clean_name(typed: str) -> str:
     A name is refused when it is an address, a number or emoji, because names go into emails.
     """
     name = clean_line(typed)
-    if name:
+    has_only_letters = name.replace(" ", "").isalpha()
+    if name and not has_only_letters:
         _check(name)
     return name
 

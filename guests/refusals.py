@@ -48,12 +48,22 @@ _TABLE = [
         _("The list is not open yet."),
         hint=_("Come back when it opens: the event's page counts down to it."),
     ),
-    Refusal("closed", _("The list is closed."), hint=NEXT_NIGHT_HINT),
+    Refusal(
+        "closed",
+        _("The list is closed."),
+        hint=NEXT_NIGHT_HINT,
+        ticket_hint=NEXT_NIGHT_HINT,
+    ),
     Refusal("event_cancelled", _("This event was cancelled."), hint=NEXT_NIGHT_HINT),
     Refusal("cancelled", _("You are no longer on this list.")),
     Refusal("given_back", _("You gave your place back.")),
     Refusal("moved_to_event", _("Your place is at another event now.")),
-    Refusal("list_full", _("The list is full."), hint=NEXT_NIGHT_HINT),
+    Refusal(
+        "list_full",
+        _("The list is full."),
+        hint=NEXT_NIGHT_HINT,
+        ticket_hint=NEXT_NIGHT_HINT,
+    ),
     Refusal("refused", _("We cannot take this request."), 403),
     Refusal("phone_on_list", _("This phone is on the list already, under another account.")),
     Refusal(
@@ -75,7 +85,7 @@ _TABLE = [
     Refusal(
         "too_many_changes",
         _("The email was changed too often today. Try again tomorrow."),
-        429,
+        409,
         "email",
     ),
     Refusal("needs_proof", _("This account was proven meanwhile: a code is needed now.")),
@@ -120,6 +130,45 @@ _TABLE = [
         _("Only a superuser decides about an account that has rights in admin."),
         is_for_staff=True,
     ),
+    Refusal(
+        "no_room",
+        _(
+            "Every place is taken. Put the guest on the waiting list, or raise the event's"
+            " capacity first."
+        ),
+        is_for_staff=True,
+    ),
+    Refusal(
+        "no_waiting_list",
+        _("Every place is taken, and this event takes nobody for its waiting list now."),
+        is_for_staff=True,
+    ),
+    Refusal(
+        "places_promised",
+        _("The free places go to those who wait. Try again in a few seconds."),
+        is_for_staff=True,
+    ),
+    Refusal("on_list_already", _("This guest is on that list already."), is_for_staff=True),
+    Refusal("not_cancelled", _("This guest has a place already."), is_for_staff=True),
+    Refusal("not_placed", _("This guest has no place any more."), is_for_staff=True),
+    Refusal("has_arrived", _("This guest is inside already."), is_for_staff=True),
+    Refusal("same_event", _("This guest is at that event already."), is_for_staff=True),
+    Refusal("for_event_over", _("The event is over."), is_for_staff=True),
+    Refusal(
+        "for_event_cancelled",
+        _("The event was cancelled. It takes no guests until it is reinstated."),
+        is_for_staff=True,
+    ),
+    Refusal(
+        "for_account_refused",
+        _("This phone is blocked, or its account is not active."),
+        is_for_staff=True,
+    ),
+    Refusal(
+        "for_account_with_rights",
+        _("This phone belongs to a colleague. A colleague joins a list as guests do."),
+        is_for_staff=True,
+    ),
 ]
 # By code.
 REFUSALS = {refusal.code: refusal for refusal in _TABLE}
@@ -145,6 +194,6 @@ def refusal_text(code: str) -> str:
 
 
 def staff_refusal_text(code: str) -> str:
-    """Return the text that admin shows for a code. Raises KeyError for an unknown one."""
-    refusal = REFUSALS[code]
+    """Return the text that admin shows for a code, that of `refused` for an unknown one."""
+    refusal = refusal_of(code)
     return str(refusal.staff_text or refusal.text)

@@ -55,8 +55,11 @@ def preview_of(link: PromoLink) -> LinkPreview:
 
 def _describe(link: PromoLink, when: str, where: str) -> str:
     parts = [f"{when} · {where}."]
-    if link.event.cancelled_at:
+    phase = link.event.phase()
+    if phase is Event.Phase.CANCELLED:
         parts.insert(0, gettext("This event was cancelled."))
+    elif phase is Event.Phase.OVER:
+        parts.insert(0, gettext("This event is over."))
     elif link.promoter:
         parts.append(gettext("%(name)s invites you.") % {"name": link.promoter.name})
     parts.append(link.event.description)

@@ -44,16 +44,12 @@ KEYCAP = "\u20e3"
 FLAG = "\U0001f3f4"
 # The most marks on one letter. Written languages need at most four or five.
 MAX_MARKS = 6
+# The first character that is a mark. All before it are composed.
+FIRST_MARK = "\u0300"
 
 SPACES = re.compile(r"[^\S\n]+")
 LINE_ENDS = re.compile("\r\n|[\r\n\v\f\x85\u2028\u2029]")
 MANY_LINES = re.compile(r"\n{3,}")
-
-APOSTROPHES = "'`´‘’‛′ʹʻʼʽˈˊˋ՚׳＇｀"
-DASHES = "-‐‑‒–—―−⁃˗־᠆﹘﹣－"
-_COMPARABLE = str.maketrans(
-    dict.fromkeys(APOSTROPHES, "'") | dict.fromkeys(DASHES, "-") | dict.fromkeys("“”„‟«»＂", '"')
-)
 
 
 def clean_line(text: str) -> str:
@@ -61,7 +57,8 @@ def clean_line(text: str) -> str:
 
     Line breaks at its ends are removed, as pasted with it. A line break inside is refused.
     """
-    if text.isascii() and text.isprintable():
+    if text.isprintable() and max(text, default="") < FIRST_MARK:
+        # Most texts. They are composed, and nothing in them is invisible.
         return " ".join(text.split())
     cleaned = _clean(text)
     if "\n" in cleaned:
@@ -84,18 +81,6 @@ def clean_search(text: str) -> str:
     usable = "".join(" " if _is_refused(character) else character for character in text)
     visible = remove_invisible(unicodedata.normalize("NFC", usable))
     return " ".join(visible.split())
-
-
-def comparable(text: str) -> str:
-    """Return one form for all spellings of a text: for comparison, never for display.
-
-    Case, width, joiners, and the kind of apostrophe, quote, dash and space make no difference.
-    Accents do.
-    """
-    visible = without_invisible(text).translate(_COMPARABLE)
-    composed = unicodedata.normalize("NFKC", visible).translate(_COMPARABLE)
-    folded = unicodedata.normalize("NFC", composed.casefold())
-    return " ".join(folded.split())
 
 
 def remove_invisible(text: str) -> str:

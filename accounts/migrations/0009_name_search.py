@@ -16,8 +16,8 @@ CREATE FUNCTION fold_text(value text) RETURNS text
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN lower(translate(
     unaccent('unaccent'::regdictionary, normalize(value, NFC)),
-    '-‐‑‒―−''`´ʻ',
-    '      '
+    '-‐‑‒–―−⁃־᠆''`´ʻˊ՚׳\u200c\u200d',
+    '          '
 ))
 """
 DROP = "DROP FUNCTION fold_text(text)"

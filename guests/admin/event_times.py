@@ -9,12 +9,13 @@ from django.contrib import admin
 from django.contrib.admin.widgets import AdminDateWidget
 from django.core.exceptions import ValidationError
 from django.utils.formats import date_format
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
-from guests.admin.base import EMPTY
 from guests.local_times import is_ambiguous, is_missing
 from guests.models import Event
 from guests.templatetags.event_time import plain_event_time
+from snap.admin_output import EMPTY
 
 # Which of two times an ambiguous one is.
 FIRST, SECOND = "first", "second"
@@ -27,7 +28,6 @@ TIMES = (
     "list_opens_at",
     "list_closes_at",
     "waiting_list_ends_at",
-    "cancelled_at",
 )
 
 
@@ -59,6 +59,9 @@ def read_local_time(wall: datetime, zone: ZoneInfo, which: str) -> datetime:
 
 class ZonedTimeWidget(forms.MultiWidget):
     """A day, a time, and for a time that comes twice a choice between the two."""
+
+    class Media:
+        css = {"all": ["css/admin_times.css"]}
 
     template_name = "admin/guests/event/zoned_time.html"
     zone: ZoneInfo = ZoneInfo("UTC")
@@ -154,7 +157,7 @@ class ZonedTimeField(forms.Field):
         at: time | None = forms.TimeField(required=False).clean(typed_time)
         if day is None or at is None:
             raise ValidationError(_("Write the day and the time."), code="incomplete")
-        return datetime.combine(day, at), which or ""  # noqa: DTZ (its zone is not known yet)
+        return datetime.combine(day, at), which or ""
 
 
 class EventTimesForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -172,9 +175,8 @@ class EventTimesForm(forms.ModelForm):  # type: ignore[type-arg]
         required=False,
         help_text=Event._meta.get_field("waiting_list_ends_at").help_text,
     )
-    cancelled_at = ZonedTimeField(label=_("cancelled at"), required=False)
     zone_change = forms.ChoiceField(
-        label=_("when the zone changes"),
+        label=_("When the zone changes"),
         required=False,
         choices=[
             ("", "–"),
@@ -189,6 +191,7 @@ class EventTimesForm(forms.ModelForm):  # type: ignore[type-arg]
         self.shown_zone = self.instance.zone
         zone = self._sent_zone() or self.shown_zone
         for name, field in self._time_fields().items():
+            field.label = capfirst(str(field.label))
             field.prepare(
                 getattr(self.instance, name),
                 shown_zone=self.shown_zone,

@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import NamedTuple
 
 from django import template
-from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -15,14 +14,14 @@ register = template.Library()
 
 
 class EventTime(NamedTuple):
-    """The day and the time of an event as plain text.
+    """The day and the time of an event as plain text, and the name of its time zone.
 
-    `zone` names the time zone of the event, "" when it is the current one.
+    Pages, emails and images are read anywhere, so they name the zone beside the time.
     """
 
     day: str
     time: str
-    zone: str = ""
+    zone: str
 
 
 @register.simple_tag
@@ -39,22 +38,17 @@ def plain_event_time(local_time: datetime, *day_formats: str) -> EventTime:
     time = date_format(local_time, "H:i")
     if is_ambiguous(local_time):
         time = f"{time} {local_time.tzname()}"
-    zone = str(local_time.tzinfo)
-    if zone == timezone.get_current_timezone_name():
-        zone = ""
-    return EventTime(", ".join(days), time, zone)
+    return EventTime(", ".join(days), time, str(local_time.tzinfo))
 
 
 @register.simple_tag
-def event_time(local_time: datetime, day_format: str, *, show_zone: bool = False) -> SafeString:
-    """Return a `<time>` element with the text of `plain_event_time`.
-
-    With `show_zone`, the name of the zone follows when it is not the current one.
-    """
+def event_time(local_time: datetime, day_format: str) -> SafeString:
+    """Return a `<time>` element with the text of `plain_event_time`, and the name of the zone."""
     text = plain_event_time(local_time, day_format)
-    element = format_html(
-        '<time datetime="{}">{}, {}</time>', local_time.isoformat(), text.day, text.time
+    return format_html(
+        '<time datetime="{}">{}, {}</time> <span class="zone">({})</span>',
+        local_time.isoformat(),
+        text.day,
+        text.time,
+        text.zone,
     )
-    if not show_zone or not text.zone:
-        return element
-    return format_html('{} <span class="zone">({})</span>', element, text.zone)

@@ -16,20 +16,23 @@ from tests.helpers.stack import Stack
 @contextmanager
 def open_socket(
     stack: Stack,
-    ticket_id: object,
+    key: object,
     *,
     cookie: str = "",
     kind: str = "guest-updates",
     origin: str | None = "",
     **headers: str,
 ) -> Iterator[ClientConnection]:
-    """Open a ticket's socket. `origin`: "" for the stack's own, None for no such header."""
+    """Open the socket of a ticket, or that of a pass by its token.
+
+    `origin`: "" for the stack's own, None for no such header.
+    """
     if origin == "":
         origin = stack.url
     if cookie:
         headers["Cookie"] = cookie
     with connect(
-        f"ws://localhost:{stack.ws_port}/ws/{kind}/{ticket_id}/",
+        f"ws://localhost:{stack.ws_port}/ws/{kind}/{key}/",
         origin=cast("Origin | None", origin),
         additional_headers=headers,
         open_timeout=10,
@@ -38,11 +41,18 @@ def open_socket(
         yield opened
 
 
-def refused_status(stack: Stack, ticket_id: object, *, cookie: str = "", origin: str = "") -> int:
+def refused_status(
+    stack: Stack,
+    key: object,
+    *,
+    cookie: str = "",
+    kind: str = "guest-updates",
+    origin: str = "",
+) -> int:
     """Return the HTTP status of a handshake that is refused."""
     with (
         pytest.raises(InvalidStatus) as refused,
-        open_socket(stack, ticket_id, cookie=cookie, origin=origin),
+        open_socket(stack, key, cookie=cookie, kind=kind, origin=origin),
     ):
         pytest.fail("the socket was opened")
     return refused.value.response.status_code

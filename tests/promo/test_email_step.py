@@ -4,8 +4,9 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import LoginCode, User
+from guests.models import Guest
 from notifications.models import Email
-from tests.factories import make_account, make_event, make_staff
+from tests.factories import make_account, make_event, make_guest, make_staff
 from tests.helpers.visitors import (
     PHONE,
     Visitor,
@@ -139,3 +140,50 @@ def test_the_code_step_of_its_own_browser_leads_to_the_correction() -> None:
     page = html_of(visitor.open("code"))
     assert f'href="{visitor.step_url("email")}"' in page
     assert "This is not my email" not in page
+
+
+# What pages say of the email ----------------------------------------------------------------------
+
+
+def pages_of_place(guest: Guest) -> list[str]:
+    ticket = guest.guestrequest_set.get().ticket_id
+    event = f"/promo/{guest.event.slug}/"
+    return [event, f"{event}ticket/{ticket}/", f"/guest/{guest.qr_token}"]
+
+
+@pytest.mark.parametrize("state", ["bounced", "dead"])
+def test_an_email_that_did_not_arrive_is_on_every_page_of_the_place(state: str) -> None:
+    guest = make_guest(account=make_account(email="ines@example.com"))
+    visitor = Visitor(guest.event).signed_in(guest.account)
+    for path in pages_of_place(guest):
+        assert "did not arrive" not in html_of(visitor.get(path))
+    Email.objects.filter(kind="qr_code").update(state=state)
+    for path in pages_of_place(guest):
+        page = html_of(visitor.get(path))
+        assert "Our email to <strong>i•••@example.com</strong> did not arrive." in page
+        assert f'href="{visitor.step_url("email")}"' in page
+
+
+def test_a_likely_mistake_in_the_domain_is_on_every_page_of_the_place() -> None:
+    guest = make_guest(account=make_account(email="ines@gmial.com"))
+    visitor = Visitor(guest.event).signed_in(guest.account)
+    for path in pages_of_place(guest):
+        page = html_of(visitor.get(path))
+        assert "<strong>i•••@gmial.com</strong>" in page
+        assert "Did you mean <strong>gmail.com</strong>?" in page
+        assert "ines@" not in page
+
+
+def test_the_waiting_page_says_where_the_code_will_go() -> None:
+    event = make_event(capacity=1)
+    make_guest(event)
+    guest = make_guest(event, make_account(email="ines@example.com"))
+    page = html_of(Visitor(event).signed_in(guest.account).look())
+    assert "The email goes to <strong>i•••@example.com</strong>." in page
+
+
+def test_an_account_without_an_email_reads_nothing_of_one() -> None:
+    guest = make_guest(account=make_account(email=""))
+    visitor = Visitor(guest.event).signed_in(guest.account)
+    for path in pages_of_place(guest):
+        assert visitor.step_url("email") not in html_of(visitor.get(path))

@@ -18,6 +18,7 @@ from PIL import Image
 from guests.models import Event
 from guests.posters.sizes import store_poster
 from tests.factories import make_event, make_event_promoter
+from tests.helpers.events import past_event
 from tests.helpers.images import stored_image
 
 pytestmark = pytest.mark.django_db
@@ -81,6 +82,14 @@ def test_a_cancelled_event_says_so_first() -> None:
     assert head.meta["og:title"] == f"Cancelado: {event.title}"
     assert head.meta["og:description"].startswith("Este evento foi cancelado.")
     assert head.event["eventStatus"] == "https://schema.org/EventCancelled"
+
+
+def test_an_event_that_is_over_says_so_first() -> None:
+    event = past_event()
+    promoter = make_event_promoter(event).promoter
+    about = head_of(f"/promo/{event.slug}/{promoter.code}/").meta["og:description"]
+    assert about.startswith("Este evento já acabou.")
+    assert promoter.name not in about
 
 
 def test_search_engines_read_the_event_as_data() -> None:

@@ -27,8 +27,16 @@ ENDED_PLACES = {"given_back", "moved_to_event"}
 STORED = {"phone_on_list"}
 # Errors of decisions about claims, which only staff make.
 ADMIN_ONLY = {"claim_decided", "needs_superuser"}
-# Refusals of claims, and of tickets from an emergency: no call of the API ends with them.
-PAGES_AND_SOCKETS_ONLY = {"too_many_claims", "by_email", "registered_elsewhere"}
+# Refusals of claims, of changed emails, and of tickets from an emergency: no call of the API ends
+# with them.
+PAGES_AND_SOCKETS_ONLY = {
+    "too_many_claims",
+    "by_email",
+    "registered_elsewhere",
+    "same_email",
+    "too_many_changes",
+    "needs_proof",
+}
 
 
 def error_calls() -> Iterator[tuple[str, ast.expr]]:
