@@ -647,12 +647,12 @@ USE_TZ = True
 
 # Address of the operator's own page about personal data. Empty: /privacy/, which says what SNAP
 # stores.
-PRIVACY_URL = env.str("PRIVACY_URL", default="")
+PRIVACY_URL = env.url("PRIVACY_URL", default="")
 # Name of whoever is responsible for the data, on that page. Empty: the organiser of the event.
 PRIVACY_CONTROLLER = env.str("PRIVACY_CONTROLLER", default="")
 # Email to which guests write about their data, on that page. Empty: they are told to ask the
 # organiser of the event.
-PRIVACY_CONTACT = env.str("PRIVACY_CONTACT", default="")
+PRIVACY_CONTACT = env.sender("PRIVACY_CONTACT", default="")
 
 # Files -----------------------------------------------------------------------------------------
 

@@ -102,7 +102,7 @@ class ClaimAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
         ),
         (
             _("Claimant"),
-            {"fields": ["claimant", "email", "language", "created_at", "event_slug"]},
+            {"fields": ["claimant", "claimant_email", "language", "created_at", "event_slug"]},
         ),
         (_("Other claims on this account"), {"fields": ["others"]}),
         (_("Before the claim"), {"fields": ["before"]}),
@@ -205,6 +205,10 @@ class ClaimAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
     @admin.display(description=_("email"))
     def holder_email(self, claim: Claim) -> str:
         return readable_address(claim.account.email) or EMPTY
+
+    @admin.display(description=_("email"))
+    def claimant_email(self, claim: Claim) -> str:
+        return readable_address(claim.email)
 
     @admin.display(description=_("proven at"))
     def proven_at(self, claim: Claim) -> str:

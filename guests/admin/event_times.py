@@ -157,7 +157,7 @@ class ZonedTimeField(forms.Field):
         at: time | None = forms.TimeField(required=False).clean(typed_time)
         if day is None or at is None:
             raise ValidationError(_("Write the day and the time."), code="incomplete")
-        return datetime.combine(day, at), which or ""  # noqa: DTZ (its zone is not known yet)
+        return datetime.combine(day, at), which or ""
 
 
 class EventTimesForm(forms.ModelForm):  # type: ignore[type-arg]

@@ -23,6 +23,7 @@ from guests import audit
 from guests.admin.base import acting_user, count_related
 from guests.admin.cancelling import EventCancelling
 from guests.admin.deleting import KeptWithGuests
+from guests.admin.event_history import render_event_history
 from guests.admin.event_times import SHOWN_TIMES, TIMES, EventTimesForm
 from guests.admin.sharing import EventSharing
 from guests.exports import guest_list_lines
@@ -89,7 +90,7 @@ class EventAdmin(EventSharing, EventCancelling, KeptWithGuests, ChangedFieldsAdm
     prepopulated_fields = {"slug": ["title"]}
     inlines = [EventPromoterInline]
     actions = ["audit"]
-    readonly_fields = ["decision"]
+    readonly_fields = ["decision", "history"]
     fieldsets = [
         (None, {"fields": ["decision", "title", "slug", "description", "poster", "is_published"]}),
         (_("Where"), {"fields": ["venue", "address"]}),
@@ -112,6 +113,7 @@ class EventAdmin(EventSharing, EventCancelling, KeptWithGuests, ChangedFieldsAdm
             },
         ),
         (_("Crowds"), {"fields": ["limit_per_minute", "venue_networks"]}),
+        (_("History"), {"fields": ["history"]}),
     ]
 
     def get_urls(self) -> list[Any]:
@@ -263,6 +265,10 @@ class EventAdmin(EventSharing, EventCancelling, KeptWithGuests, ChangedFieldsAdm
         local = event.local_start
         start = plain_event_time(local, "SHORT_DATE_FORMAT")
         return f"{start.day} {start.time} {local.tzname()}"
+
+    @admin.display(description=_("changes"))
+    def history(self, event: Event) -> str:
+        return render_event_history(event)
 
     @admin.display(description=_("list"))
     def list_state(self, event: Event) -> str:
