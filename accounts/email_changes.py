@@ -13,6 +13,7 @@ from accounts.login_codes import revoke_proofs
 from accounts.models import EmailChange, LoginCode, User
 from accounts.services import check_email_is_free, is_blocked
 from notifications.services import EmailToQueue, queue_emails
+from snap.mail_addresses import is_same_address
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ def change_email(account: User, email: str, *, browser: str, proof: str) -> Emai
     """
     if not account.is_active or is_blocked(account.phone or ""):
         raise AccountError("refused")
-    if email == account.email:
+    if is_same_address(email, account.email):
         raise AccountError("same_email")
     if EmailChange.objects.of_today(account).count() >= settings.EMAIL_CHANGES_A_DAY:
         raise AccountError("too_many_changes")

@@ -27,7 +27,7 @@ from notifications.kinds import build_content
 from notifications.messages import RelatedMessage, make_message
 from notifications.models import Email
 from snap.local_cache import on_reset
-from snap.mail_addresses import ascii_address
+from snap.mail_addresses import is_same_address
 from snap.observability.logs import describe_error
 from snap.resilience.breaker import Breaker
 
@@ -101,17 +101,9 @@ def _build_message(email: Email) -> RelatedMessage | None:
     """Return the message of an email, or None when the email is no longer wanted."""
     with translation.override(email.language):
         content = build_content(email.kind, email.cause)
-    if content is None or (content.only_to and not _is_same(content.only_to, email.to)):
+    if content is None or (content.only_to and not is_same_address(content.only_to, email.to)):
         return None
     return make_message(email, content)
-
-
-def _is_same(address: str, other: str) -> bool:
-    """Return whether two stored addresses are one. Their domains may be in ASCII or in Unicode."""
-    try:
-        return ascii_address(address) == ascii_address(other)
-    except UnicodeError:
-        return address == other
 
 
 def _send(message: RelatedMessage, backend: BaseEmailBackend) -> Outcome:

@@ -97,6 +97,14 @@ def ascii_address(address: str) -> str:
     return formataddr((name, bare))
 
 
+def is_same_address(stored: str, other: str) -> bool:
+    """Return whether two stored addresses are one. Their domains may be in ASCII or in Unicode."""
+    try:
+        return ascii_address(stored) == ascii_address(other)
+    except UnicodeError:
+        return stored == other
+
+
 def readable_address(address: str) -> str:
     """Return a stored address for people: with its domain in Unicode.
 

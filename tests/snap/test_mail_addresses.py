@@ -3,7 +3,7 @@
 import pytest
 from django.core.exceptions import ValidationError
 
-from snap.mail_addresses import ascii_address, clean_email, readable_address
+from snap.mail_addresses import ascii_address, clean_email, is_same_address, readable_address
 
 
 @pytest.mark.parametrize(
@@ -102,5 +102,8 @@ def test_addresses_that_were_stored_before_are_reached() -> None:
     assert ascii_address("SNAP <ola@faß.example>") == "SNAP <ola@xn--fa-hia.example>"
     assert ascii_address("Sá <ola@faß.example>").endswith(" <ola@xn--fa-hia.example>")
     assert ascii_address("ana@example.com") == "ana@example.com"
+    assert is_same_address("x@faß.example", "x@xn--fa-hia.example")
+    assert not is_same_address("x@faß.example", "x@fass.example")
+    assert is_same_address("ana@☕.example", "ana@☕.example")
     with pytest.raises(UnicodeError):
         ascii_address("ana@☕.example")

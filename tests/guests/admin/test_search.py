@@ -27,7 +27,7 @@ NOT_NAMES = {
     "network_hash", "nonce", "password", "payload", "phone", "phone_hash", "phone_prefix",
     "poster", "proof", "proven_by", "provider_id", "qr_token", "reason", "recipient", "refusal",
     "replay_by", "session_nonce", "slug", "state", "time_zone", "to", "to_email", "to_state",
-    "to_value", "token", "venue_networks",
+    "to_value", "token", "venue_networks", "note", "detail", "from_to",
 }  # fmt: skip
 
 
