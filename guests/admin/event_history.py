@@ -5,9 +5,9 @@ from datetime import datetime
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator, capfirst
 
-from guests.admin.base import EMPTY, MAX_SHOWN, render_lines, render_time, staff_names
 from guests.models import Event, EventChange
 from guests.templatetags.event_time import plain_event_time
+from snap.admin_output import EMPTY, MAX_SHOWN, actor_names, render_lines, render_time
 
 MAX_LENGTH = 60  # the most characters that a value has here
 
@@ -15,13 +15,13 @@ MAX_LENGTH = 60  # the most characters that a value has here
 def render_event_history(event: Event) -> SafeString | str:
     """Return the last changes of an event as lines, the latest first. Two queries."""
     changes = list(EventChange.objects.filter(event=event)[:MAX_SHOWN])
-    names = staff_names(change.actor for change in changes)
+    names = actor_names(change.actor for change in changes)
     rows = []
     for change in changes:
         field = capfirst(str(Event._meta.get_field(change.field).verbose_name))  # type: ignore[union-attr]
         before = _shown(event, change.field, change.from_value)
         after = _shown(event, change.field, change.to_value)
-        actor = names.get(change.actor, change.actor)
+        actor = names[change.actor]
         rows.append((render_time(change.at), field, before, after, actor))
     return render_lines("{} · {}: {} → {} · {}", rows) or EMPTY
 

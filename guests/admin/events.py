@@ -90,7 +90,7 @@ class EventAdmin(EventSharing, EventCancelling, KeptWithGuests, ChangedFieldsAdm
     prepopulated_fields = {"slug": ["title"]}
     inlines = [EventPromoterInline]
     actions = ["audit"]
-    readonly_fields = ["decision"]
+    readonly_fields = ["decision", "history"]
     fieldsets = [
         (None, {"fields": ["decision", "title", "slug", "description", "poster", "is_published"]}),
         (_("Where"), {"fields": ["venue", "address"]}),
@@ -115,7 +115,6 @@ class EventAdmin(EventSharing, EventCancelling, KeptWithGuests, ChangedFieldsAdm
         (_("Crowds"), {"fields": ["limit_per_minute", "venue_networks"]}),
         (_("History"), {"fields": ["history"]}),
     ]
-    readonly_fields = ["history"]
 
     def get_urls(self) -> list[Any]:
         export = self.admin_site.admin_view(self.export_guest_list)
