@@ -4,6 +4,7 @@ import os
 import sys
 
 PYTHON = ".venv/bin/python manage.py"
+CHECKOUT = os.path.dirname(os.path.abspath(__file__))
 
 # Older versions cannot read the modules below.
 if sys.version_info < (3, 11):  # noqa: UP036
@@ -11,6 +12,10 @@ if sys.version_info < (3, 11):  # noqa: UP036
         "SNAP needs Python 3.11 or newer, and this is %s; use %s, which `make run` installs."  # noqa: UP031
         % (sys.version.split()[0], PYTHON)
     )
+
+# Python leaves this folder out in its safe mode (PYTHONSAFEPATH).
+if CHECKOUT not in sys.path:
+    sys.path.insert(0, CHECKOUT)
 
 from snap.environment.errors import (  # noqa: E402
     SettingError,

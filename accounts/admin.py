@@ -18,16 +18,24 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
-from django_otp.plugins.otp_static.admin import StaticDeviceAdmin, StaticTokenInline
-from django_otp.plugins.otp_static.models import StaticDevice
-from django_otp.plugins.otp_totp.admin import TOTPDeviceAdmin
-from django_otp.plugins.otp_totp.models import TOTPDevice
+from django_otp.plugins.otp_static.admin import StaticDevice
+from django_otp.plugins.otp_totp.admin import TOTPDevice
 
 from accounts.lockout import STAFF_SIGN_IN, refuse_sign_in
 from accounts.login_codes import revoke_proofs
-from accounts.models import FULL_NAME, BlockedPhone, SuspiciousActivity, User
+from accounts.models import (
+    FULL_NAME,
+    AuthenticatorApp,
+    BackupCodes,
+    BlockedPhone,
+    SuspiciousActivity,
+    User,
+)
+from accounts.models.suspicious import REASONS, reason_in_words
+from accounts.permission_choices import PermissionChoices
 from accounts.phone_checks import forget_phone
 from accounts.phones import (
     MAX_TYPED_LENGTH,
@@ -39,7 +47,8 @@ from accounts.phones import (
     plain_phone,
 )
 from accounts.suspicious import count_last_day
-from snap.admin import ChangedFieldsAdmin, CleanedAdmin, LongListAdmin, SnapAdmin
+from snap.admin import ChangedFieldsAdmin, CleanedAdmin, LongListAdmin, NamedChoices, SnapAdmin
+from snap.admin_output import words_filter
 from snap.limits.policy import STAFF, limited
 from snap.mail_addresses import readable_address
 from snap.search import Folded
@@ -93,6 +102,12 @@ class AccountForm(UserChangeForm):  # type: ignore[type-arg]
     class Meta:
         model = User
         fields = "__all__"
+        help_texts = {
+            "is_active": _(
+                "Clear this instead of deleting: the person can no longer sign in or join a list."
+                " The lists and their history stay."
+            )
+        }
 
 
 class NewAccountForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -111,7 +126,13 @@ class NewAccountForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(User)
-class AccountAdmin(LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin, UserAdmin):  # type: ignore[type-arg]
+class AccountAdmin(
+    PermissionChoices,
+    LongListAdmin,
+    PhoneSearchAdmin,
+    ChangedFieldsAdmin,
+    UserAdmin,  # type: ignore[type-arg]
+):
     form = AccountForm
     add_form = NewAccountForm
     list_display = [
@@ -128,6 +149,7 @@ class AccountAdmin(LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin, UserAdmi
     ordering = ["-pk"]
     actions = ["sign_out_everywhere"]
     readonly_fields = ["verified_at", "created_at"]
+    filter_horizontal = ()
     fieldsets = [
         (None, {"fields": ["phone", "first_name", "last_name", "email", "language"]}),
         (_("History"), {"fields": ["verified_at", "created_at"]}),
@@ -181,8 +203,23 @@ class AccountAdmin(LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin, UserAdmi
         return super().has_change_permission(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """Return False: `purge_personal_data` removes personal data and keeps the lists intact."""
+        """Return False: lists and their history name accounts. `delete_view` says what to do."""
         return False
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Say that an account is deactivated instead."""
+        account = self.get_object(request, object_id)
+        if account is None or not self.has_change_permission(request, account):
+            raise PermissionDenied
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Accounts are not deleted"),
+            "account": account,
+            "opts": self.opts,
+        }
+        return TemplateResponse(request, "admin/accounts/user/kept.html", context)
 
     @limited(read=STAFF, write=STAFF_SIGN_IN)
     def user_change_password(
@@ -239,24 +276,38 @@ admin.site.unregister([Group, TOTPDevice, StaticDevice])
 
 
 @admin.register(Group)
-class PowersAdmin(SuperusersOnly, GroupAdmin):
+class PowersAdmin(SuperusersOnly, PermissionChoices, NamedChoices, GroupAdmin):  # type: ignore[misc]
     """Groups. Changing a group changes what its members may do."""
 
+    filter_horizontal = ()
 
-@admin.register(TOTPDevice)
-class AuthenticatorAdmin(SuperusersOnly, TOTPDeviceAdmin):  # type: ignore[misc]
+
+class DeviceAdmin(SuperusersOnly, SnapAdmin):
+    """Second factors, without their secrets. Staff whose device is deleted set up another one."""
+
+    list_display = ["user", "confirmed", "created_at", "last_used_at"]
+    list_filter = ["confirmed"]
+    list_select_related = ["user"]
+    search_fields = ["user__first_name", "user__last_name", "user__phone__startswith"]
+    ordering = ["-pk"]
+    fields = ["user", "confirmed", "created_at", "last_used_at"]
+    readonly_fields = ["user", "confirmed", "created_at", "last_used_at"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(AuthenticatorApp)
+class AuthenticatorAdmin(DeviceAdmin):
     """Authenticator apps. Only staff have one."""
 
 
-class BackupCodeInline(CleanedAdmin, StaticTokenInline):  # type: ignore[misc]
-    """The codes of one staff member."""
-
-
-@admin.register(StaticDevice)
-class BackupCodesAdmin(SuperusersOnly, StaticDeviceAdmin):  # type: ignore[misc]
+@admin.register(BackupCodes)
+class BackupCodesAdmin(DeviceAdmin):
     """Backup codes. Only staff have some."""
-
-    inlines = [BackupCodeInline]
 
 
 class BlockedPhoneForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -343,10 +394,16 @@ class SuspiciousActivityAdmin(SnapAdmin):
     """A read-only list of suspicious activity, with the counts of the last day above it."""
 
     change_list_template = "admin/accounts/suspicious_activity.html"
-    list_display = ["hour", "reason", "count", "address", "phone_hash", "last_seen"]
-    list_filter = ["reason", "hour"]
+    list_display = ["hour", "what", "count", "address", "phone_hash", "last_seen"]
+    list_filter = [words_filter("reason", _("reason"), lambda: REASONS), "hour"]
+    fields = ["hour", "what", "count", "address", "phone_hash", "first_seen", "last_seen"]
+    readonly_fields = ["what"]
     search_fields = ["address__startswith", "phone_hash__exact"]
     ordering = ["-last_seen"]
+
+    @admin.display(description=_("reason"), ordering="reason")
+    def what(self, activity: SuspiciousActivity) -> str:
+        return reason_in_words(activity.reason)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

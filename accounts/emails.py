@@ -1,19 +1,22 @@
 """The content of emails about accounts, read from the database when they are sent."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.conf import settings
 from django.utils.http import urlencode
+from django.utils.translation import gettext_lazy as _
 
 from accounts.email_links import signature_for
 from accounts.mailboxes import masked_email
 from accounts.models import Claim, EmailChange, LoginCode, User
 from accounts.phones import masked_phone
+from notifications.causes import Recipient, Subject, register_causes
 from notifications.kinds import EmailContent, email_kind
 from snap.pages import page_url
 
 
-@email_kind("welcome")
+@email_kind("welcome", _("Welcome"))
 def welcome(cause: str) -> EmailContent | None:
     account = User.objects.filter(pk=cause.removeprefix("account:")).first()
     if account is None:
@@ -29,7 +32,7 @@ def welcome(cause: str) -> EmailContent | None:
     )
 
 
-@email_kind("email_changed")
+@email_kind("email_changed", _("The email of the account was changed"))
 def email_changed(cause: str) -> EmailContent | None:
     """Tell the new email of an account, or the proven one from before, that it was changed.
 
@@ -56,7 +59,7 @@ def email_changed(cause: str) -> EmailContent | None:
     return EmailContent(context, only_to=account.email)
 
 
-@email_kind("login_code")
+@email_kind("login_code", _("Sign-in code"))
 def login_code(cause: str) -> EmailContent | None:
     codes = LoginCode.objects.usable().select_related("account")
     code = codes.filter(pk=cause.removeprefix("login_code:")).first()
@@ -71,7 +74,7 @@ def login_code(cause: str) -> EmailContent | None:
     )
 
 
-@email_kind("claim")
+@email_kind("claim", _("Somebody claims the phone"))
 def claim(cause: str) -> EmailContent | None:
     """Tell the holder of an account that another person claims its phone."""
     undecided = Claim.objects.undecided().select_related("account")
@@ -91,7 +94,7 @@ def claim(cause: str) -> EmailContent | None:
     )
 
 
-@email_kind("claim_decided")
+@email_kind("claim_decided", _("Decision about a claim"))
 def claim_decided(cause: str) -> EmailContent | None:
     """Tell the claimant, or the former holder of the account, how a claim was decided.
 
@@ -123,3 +126,98 @@ def answer_hours() -> int:
     """Return the hours in which the holder of an account can answer a claim, at least 1."""
     hours: float = settings.CLAIM_ANSWER_SECONDS / 3600
     return max(1, round(hours))
+
+
+# Causes, for staff --------------------------------------------------------------------------------
+
+RESEND_REFUSALS = {
+    "gone": _("what it is about is no longer there"),
+    "inactive": _("the account is not active"),
+}
+
+
+def recipient_of(account: User | None) -> Recipient:
+    """Return an account as the recipient of an email that staff send again."""
+    if account is None:
+        return Recipient(refusal="gone")
+    if not account.is_active:
+        return Recipient(account.email, account.language, "inactive")
+    return Recipient(account.email, account.language)
+
+
+def _welcome_recipient(kind: str, cause: str) -> Recipient:
+    return recipient_of(User.objects.filter(pk=_id_in(cause)).first())
+
+
+def _code_recipient(kind: str, cause: str) -> Recipient:
+    return recipient_of(User.objects.filter(login_codes=_id_in(cause)).first())
+
+
+def _claim_recipient(kind: str, cause: str) -> Recipient | None:
+    """The holder gets the news of a claim. A decision goes to the address that it went to."""
+    if kind != "claim":
+        return None
+    return recipient_of(User.objects.filter(claims=_id_in(cause)).first())
+
+
+def _change_recipient(kind: str, cause: str) -> Recipient | None:
+    """The new address gets it as the account has it now. The old one gets it where it went."""
+    if not cause.endswith("/new"):
+        return None
+    return recipient_of(User.objects.filter(email_changes=_id_in(cause)).first())
+
+
+def _describe_accounts(causes: Iterable[str]) -> Mapping[str, Subject]:
+    by_id = {_id_in(cause): cause for cause in causes}
+    subjects = {}
+    for account in User.objects.filter(pk__in=by_id):
+        subjects[by_id[account.pk]] = Subject(str(account), "accounts_user_change", account.pk)
+    return subjects
+
+
+def _describe_codes(causes: Iterable[str]) -> Mapping[str, Subject]:
+    by_id = {_id_in(cause): cause for cause in causes}
+    subjects = {}
+    for code in LoginCode.objects.filter(pk__in=by_id).select_related("account"):
+        account = code.account
+        subjects[by_id[code.pk]] = Subject(str(account), "accounts_user_change", account.pk)
+    return subjects
+
+
+def _describe_changes(causes: Iterable[str]) -> Mapping[str, Subject]:
+    given = list(causes)
+    ids = {_id_in(cause) for cause in given}
+    changes = EmailChange.objects.select_related("account").in_bulk(ids)
+    subjects = {}
+    for cause in given:
+        if change := changes.get(_id_in(cause)):
+            account = change.account
+            subjects[cause] = Subject(str(account), "accounts_user_change", account.pk)
+    return subjects
+
+
+def _describe_claims(causes: Iterable[str]) -> Mapping[str, Subject]:
+    given = list(causes)
+    made = Claim.objects.in_bulk({_id_in(cause) for cause in given})
+    subjects = {}
+    for cause in given:
+        if claim := made.get(_id_in(cause)):
+            subjects[cause] = Subject(str(claim), "accounts_claim_change", claim.pk)
+    return subjects
+
+
+def _id_in(cause: str) -> int:
+    """Return the id in a cause `<word>:<id>` or `<word>:<id>/…`, 0 if there is none."""
+    number = cause.partition(":")[2].partition("/")[0]
+    if not number.isdecimal():
+        return 0
+    return int(number)
+
+
+for _prefix, _find, _describe in (
+    ("account", _welcome_recipient, _describe_accounts),
+    ("login_code", _code_recipient, _describe_codes),
+    ("claim", _claim_recipient, _describe_claims),
+    ("email_change", _change_recipient, _describe_changes),
+):
+    register_causes(_prefix, find_recipient=_find, describe=_describe, refusals=RESEND_REFUSALS)

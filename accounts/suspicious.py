@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 from django.utils.crypto import salted_hmac
 
 from accounts.models import SuspiciousActivity
+from accounts.models.suspicious import reason_in_words
 from snap.addresses import normal_address
 from snap.resilience.database import database_breaker
 
@@ -87,7 +88,10 @@ def count_last_day() -> Mapping[str, Any]:
     """Return the counts of the last 24 hours: `reasons`, and `addresses` (the 20 most frequent)."""
     recent = SuspiciousActivity.objects.filter(last_seen__gt=Now() - timedelta(days=1))
     addresses = recent.exclude(address="").values("address").annotate(times=Sum("count"))
+    by_reason = recent.values_list("reason").annotate(times=Sum("count")).order_by("-times")
     return {
-        "reasons": recent.values("reason").annotate(times=Sum("count")).order_by("-times"),
+        "reasons": [
+            {"reason": reason_in_words(reason), "times": times} for reason, times in by_reason
+        ],
         "addresses": addresses.order_by("-times")[:20],
     }

@@ -11,7 +11,8 @@ class GuestsConfig(AppConfig):
     verbose_name = _("guest lists")
 
     def ready(self) -> None:
-        from guests import emails  # noqa: F401  (registers the kinds of email that guest lists send)
+        # These register the kinds of email that guest lists send, and what they are about.
+        from guests import email_causes, emails  # noqa: F401
         from guests.emergency.journal import get_journal
         from guests.requests.worker_health import workers_are_working
 

@@ -99,7 +99,12 @@ def _seconds(start: datetime, end: datetime) -> float:
 def _doubled_guests(events: QuerySet[Event]) -> Iterator[str]:
     guests = Guest.objects.filter(event__in=events)
     for field in ("account", "phone"):
-        doubled = guests.values("event", field).annotate(guests=Count("pk")).filter(guests__gt=1)
+        doubled = (
+            guests.exclude(**{field: None})
+            .values("event", field)
+            .annotate(guests=Count("pk"))
+            .filter(guests__gt=1)
+        )
         for row in doubled:
             yield f"event {row['event']}: {row['guests']} guests with one {field}"
 

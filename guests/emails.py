@@ -2,6 +2,7 @@
 
 from django.conf import settings
 from django.core.files.storage import default_storage
+from django.utils.translation import gettext_lazy as _
 
 from guests.models import Event, Guest
 from guests.passes.holders import link_for_holder
@@ -11,7 +12,7 @@ from notifications.kinds import EmailContent, email_kind
 from snap.pages import page_url
 
 
-@email_kind("qr_code")
+@email_kind("qr_code", _("QR code"))
 def qr_code(cause: str) -> EmailContent | None:
     """Return the QR code and the event, or None if the code does not open the door (any more).
 
@@ -44,7 +45,7 @@ def qr_code(cause: str) -> EmailContent | None:
     )
 
 
-@email_kind("waitlisted")
+@email_kind("waitlisted", _("On the waiting list"))
 def waitlisted(cause: str) -> EmailContent | None:
     """Return the position on the waiting list, or None if the guest is not on it any more.
 
@@ -65,6 +66,6 @@ def waitlisted(cause: str) -> EmailContent | None:
 
 def _guest_of(cause: str) -> Guest | None:
     """Return the guest of a cause `guest:<id>/<listings>`, None if listings has changed since."""
-    guest_id, _, listings = cause.removeprefix("guest:").partition("/")
+    guest_id, _separator, listings = cause.removeprefix("guest:").partition("/")
     guests = Guest.objects.filter(pk=guest_id, listings=listings)
     return guests.with_place_details().first()

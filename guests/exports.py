@@ -21,6 +21,7 @@ COLUMNS = [
     "state",
     "promoter__name",
     "team__name",
+    "note",
     "created_at",
     "checked_in_at",
 ]
@@ -41,6 +42,7 @@ def guest_list_lines(event: Event) -> Iterator[str]:
         _("state"),
         _("promoter"),
         _("team"),
+        _("note"),
         _("created at"),
         _("checked in at"),
     ]
@@ -68,8 +70,8 @@ def escape_formula(text: str) -> str:
 
 
 def _cells(event: Event, states: dict[str, str], row: tuple[Any, ...]) -> list[str]:
-    name, phone, email, state, promoter, team, created_at, checked_in_at = row
-    texts = [name, phone, email, states[state], promoter or "", team or ""]
+    name, phone, email, state, promoter, team, note, created_at, checked_in_at = row
+    texts = [name, phone or "", email, states[state], promoter or "", team or "", note]
     times = [_local_time(event, created_at), _local_time(event, checked_in_at)]
     return [*map(escape_formula, texts), *times]
 

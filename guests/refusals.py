@@ -130,6 +130,45 @@ _TABLE = [
         _("Only a superuser decides about an account that has rights in admin."),
         is_for_staff=True,
     ),
+    Refusal(
+        "no_room",
+        _(
+            "Every place is taken. Put the guest on the waiting list, or raise the event's"
+            " capacity first."
+        ),
+        is_for_staff=True,
+    ),
+    Refusal(
+        "no_waiting_list",
+        _("Every place is taken, and this event takes nobody for its waiting list now."),
+        is_for_staff=True,
+    ),
+    Refusal(
+        "places_promised",
+        _("The free places go to those who wait. Try again in a few seconds."),
+        is_for_staff=True,
+    ),
+    Refusal("on_list_already", _("This guest is on that list already."), is_for_staff=True),
+    Refusal("not_cancelled", _("This guest has a place already."), is_for_staff=True),
+    Refusal("not_placed", _("This guest has no place any more."), is_for_staff=True),
+    Refusal("has_arrived", _("This guest is inside already."), is_for_staff=True),
+    Refusal("same_event", _("This guest is at that event already."), is_for_staff=True),
+    Refusal("for_event_over", _("The event is over."), is_for_staff=True),
+    Refusal(
+        "for_event_cancelled",
+        _("The event was cancelled. It takes no guests until it is reinstated."),
+        is_for_staff=True,
+    ),
+    Refusal(
+        "for_account_refused",
+        _("This phone is blocked, or its account is not active."),
+        is_for_staff=True,
+    ),
+    Refusal(
+        "for_account_with_rights",
+        _("This phone belongs to a colleague. A colleague joins a list as guests do."),
+        is_for_staff=True,
+    ),
 ]
 # By code.
 REFUSALS = {refusal.code: refusal for refusal in _TABLE}
@@ -155,6 +194,6 @@ def refusal_text(code: str) -> str:
 
 
 def staff_refusal_text(code: str) -> str:
-    """Return the text that admin shows for a code. Raises KeyError for an unknown one."""
-    refusal = REFUSALS[code]
+    """Return the text that admin shows for a code, that of `refused` for an unknown one."""
+    refusal = refusal_of(code)
     return str(refusal.staff_text or refusal.text)

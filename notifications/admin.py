@@ -1,36 +1,203 @@
 """Emails in admin: read-only, with an action that sends them again."""
 
-from django.contrib import admin, messages
-from django.db import transaction
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.urls import path, reverse
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_POST
 
+from notifications.causes import Subject, describe_causes
+from notifications.kinds import kind_label, known_kinds
 from notifications.models import Email
-from notifications.services import REQUEUEABLE_STATES, requeue_emails
-from snap.admin import LongListAdmin, ReadOnlyAdmin, log_changes
+from notifications.resending import Resend, resend_email
+from notifications.services import TOO_MANY_FOR_RECIPIENT
+from snap.admin import LongListAdmin, NameOrderList, ReadOnlyAdmin
+from snap.admin_output import (
+    ACCOUNT_PREFIX,
+    EMPTY,
+    MAX_SHOWN,
+    actor_names,
+    error_in_words,
+    link_to,
+    render_lines,
+    render_time,
+    run_batches,
+    show_results,
+    words_filter,
+)
+
+
+def kinds_in_words() -> dict[str, str]:
+    return {kind: kind_label(kind) for kind in sorted(known_kinds(), key=kind_label)}
+
+
+class EmailList(NameOrderList):
+    """A page of emails. One query for each kind of cause tells what they are about."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        emails = list(self.result_list)
+        subjects = describe_causes(email.cause for email in emails)
+        for email in emails:
+            email.subject = subjects.get(email.cause)
+        self.result_list = emails
 
 
 @admin.register(Email)
 class EmailAdmin(LongListAdmin, ReadOnlyAdmin):
-    list_display = ["kind", "state", "cause", "to", "created_at", "sent_at", "attempts", "error"]
-    list_filter = ["state", "kind"]
+    list_display = ["kind_in_words", "state", "about", "to", "created_at", "sent_at", "problem"]
+    list_filter = ["state", words_filter("kind", _("kind"), kinds_in_words)]
     search_fields = ["to__icontains", "cause__istartswith"]
     ordering = ["-pk"]
     actions = ["send_again"]
+    change_form_template = "admin/notifications/email/change_form.html"
+    fields = [
+        "kind_in_words",
+        "about",
+        "state",
+        "to",
+        "language",
+        "created_at",
+        "queued_at",
+        "sent_at",
+        "attempts",
+        "next_attempt_at",
+        "leased_until",
+        "fast",
+        "provider_id",
+        "problem",
+        "resends",
+    ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Email | None = None) -> list[str]:
-        return [field.name for field in Email._meta.fields if field.editable]
+        return [str(field) for field in self.fields]
 
-    @admin.action(
-        description=_("Send again what is dead, bounced or cancelled"), permissions=["change"]
-    )
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[NameOrderList]:
+        return EmailList
+
+    def get_urls(self) -> list[Any]:
+        send = self.admin_site.admin_view(require_POST(self.send_one_again))
+        return [
+            path("<int:pk>/send-again/", send, name="notifications_email_send_again"),
+            *super().get_urls(),
+        ]
+
+    def send_one_again(self, request: HttpRequest, pk: int) -> HttpResponse:
+        email = get_object_or_404(Email, pk=pk)
+        if not self.has_change_permission(request, email):
+            raise PermissionDenied
+        show_resends(
+            request, [resend_email(email.kind, email.cause, actor=actor_of(request), to=email.to)]
+        )
+        return HttpResponseRedirect(reverse("admin:notifications_email_change", args=[pk]))
+
+    @admin.display(description=_("kind"), ordering="kind")
+    def kind_in_words(self, email: Email) -> str:
+        return kind_label(email.kind)
+
+    @admin.display(description=_("about"))
+    def about(self, email: Any) -> str:
+        """Return what the email is about, as a link to its row. One query outside of a list."""
+        if hasattr(email, "subject"):
+            subject: Subject | None = email.subject
+        else:
+            subject = describe_causes([email.cause]).get(email.cause)
+        if subject is None:
+            return gettext("no longer there")
+        return link_to(subject.url_name, subject.text, pk=subject.pk)
+
+    @admin.display(description=_("problem"))
+    def problem(self, email: Email) -> str:
+        return email_problem(email) or EMPTY
+
+    @admin.display(description=_("sent again"))
+    def resends(self, email: Email) -> str:
+        resends = list(email.resends.all()[:MAX_SHOWN])
+        names = actor_names(resend.actor for resend in resends)
+        states = dict(Email.State.choices)
+        rows = []
+        for resend in resends:
+            before = f"{states.get(resend.from_state, EMPTY)} {resend.from_to}".strip()
+            rows.append((render_time(resend.at), names[resend.actor], before, resend.to))
+        return render_lines("{} · {} · {} → {}", rows) or EMPTY
+
+    @admin.action(description=_("Send again, to the present address"), permissions=["change"])
     def send_again(self, request: HttpRequest, queryset: QuerySet[Email]) -> None:
-        with transaction.atomic():
-            log_changes(
-                request.user, queryset.filter(state__in=REQUEUEABLE_STATES), gettext("Sent again.")
-            )
-            queued = requeue_emails(queryset)
-        text = ngettext("%(n)d email queued again.", "%(n)d emails queued again.", queued)
-        self.message_user(request, text % {"n": queued}, messages.SUCCESS)
+        """Send emails in any state again. Staff see for each one what became of it."""
+        chosen = queryset.order_by("pk").values_list("kind", "cause", "to")
+        send_all_again(request, chosen)
+
+
+def send_all_again(request: HttpRequest, chosen: Iterable[tuple[str, str, str]]) -> None:
+    """Send emails again, each given as its kind, cause and address. Show what became of them."""
+    actor = actor_of(request)
+    done: list[Resend] = []
+
+    def send_one(kind: str, cause: str, to: str) -> int:
+        done.append(resend_email(kind, cause, actor=actor, to=to))
+        return 1
+
+    batches = []
+    for kind, cause, to in chosen:
+        batches.append(lambda kind=kind, cause=cause, to=to: send_one(kind, cause, to))
+    _, is_all = run_batches(batches)
+    show_resends(request, done, is_all=is_all)
+
+
+def show_resends(request: HttpRequest, resends: list[Resend], *, is_all: bool = True) -> None:
+    """Show staff which emails were queued to which address, and why others were not."""
+    subjects = describe_causes(resend.cause for resend in resends)
+    queued: list[str] = []
+    refused: list[str] = []
+    for resend in resends:
+        subject = subjects.get(resend.cause)
+        about = subject.text if subject else resend.to
+        text = f"{about} · {kind_label(resend.kind)}"
+        if resend.refusal:
+            refused.append(f"{text}: {resend.reason}")
+        else:
+            queued.append(f"{text} → {resend.to}")
+    show_results(
+        request,
+        done=queued,
+        done_text=ngettext("%(n)d email queued again.", "%(n)d emails queued again.", len(queued)),
+        refused=refused,
+        refused_text=ngettext(
+            "%(n)d email was not sent again.", "%(n)d emails were not sent again.", len(refused)
+        ),
+        is_all=is_all,
+    )
+
+
+def actor_of(request: HttpRequest) -> str:
+    """Return the signed-in staff member as histories name it."""
+    return f"{ACCOUNT_PREFIX}{request.user.pk}"
+
+
+def email_problem(email: Email) -> str:
+    """Return what went wrong with an email, in words, "" when nothing did."""
+    if not email.error:
+        return ""
+    if email.error == TOO_MANY_FOR_RECIPIENT:
+        return gettext("Too many emails to this address in an hour.")
+    if email.state == Email.State.BOUNCED:
+        reason = email.error.rpartition(" ")[2]
+        return str(BOUNCES.get(reason, _("The mail server refused it.")))
+    return error_in_words(email.error)
+
+
+# Why an address refused an email, by the word with which mail providers report it.
+BOUNCES = {
+    "invalid": _("The address does not exist."),
+    "timed_out": _("The mail server of the address did not respond."),
+    "blocked": _("The mail server of the address blocks our emails."),
+    "spam": _("The mail server of the address takes it for spam."),
+    "unsubscribed": _("This person does not want our emails."),
+}

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.utils.functional import Promise
+
 
 @dataclass(frozen=True)
 class EmailContent:
@@ -27,18 +29,22 @@ class EmailContent:
 Builder = Callable[[str], EmailContent | None]
 
 _builders: dict[str, Builder] = {}
+_labels: dict[str, Promise] = {}
 
 
-def email_kind(kind: str) -> Callable[[Builder], Builder]:
+def email_kind(kind: str, label: Promise | None = None) -> Callable[[Builder], Builder]:
     """Register a function that builds the content of a kind of email from its cause.
 
-    It returns None when the email is no longer wanted; the email is cancelled then.
+    It returns None when the email is no longer wanted; the email is cancelled then. Staff read the
+    `label`.
     """
 
     def register(builder: Builder) -> Builder:
         if kind in _builders:
             raise ValueError(f"The kind of email {kind!r} is registered twice.")
         _builders[kind] = builder
+        if label is not None:
+            _labels[kind] = label
         return builder
 
     return register
@@ -46,6 +52,14 @@ def email_kind(kind: str) -> Callable[[Builder], Builder]:
 
 def known_kinds() -> list[str]:
     return sorted(_builders)
+
+
+def kind_label(kind: str) -> str:
+    """Return what staff call a kind of email."""
+    label = _labels.get(kind)
+    if label is None:
+        return kind.replace("_", " ")
+    return str(label)
 
 
 def require_known(kind: str) -> None:

@@ -7,7 +7,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from notifications.kinds import known_kinds
+from notifications.kinds import kind_label, known_kinds
 
 
 class EmailQuerySet(models.QuerySet["Email"]):
@@ -96,4 +96,30 @@ class Email(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.cause}"
+        return f"{kind_label(self.kind)} · {self.to}"
+
+
+class EmailResend(models.Model):
+    """One time that staff sent an email again: who, when, to which address, and what was before."""
+
+    email = models.ForeignKey(
+        Email, on_delete=models.CASCADE, related_name="resends", verbose_name=_("email")
+    )
+    at = models.DateTimeField(_("when"), db_default=Now())
+    # "account:<id>" of the staff member, as in the history of guests.
+    actor = models.CharField(_("who"), max_length=60)
+    to = models.EmailField(_("to"))
+    # The mailbox's key (`recipient_key`), by which resends are counted.
+    recipient = models.CharField(max_length=254)
+    # "" when the email was made by this press.
+    from_state = models.CharField(_("from"), max_length=10, blank=True)
+    from_to = models.EmailField(_("before"), blank=True)
+
+    class Meta:
+        verbose_name = _("email sent again")
+        verbose_name_plural = _("emails sent again")
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["recipient", "at"], name="email_resend_by_recipient")]
+
+    def __str__(self) -> str:
+        return f"{self.actor} → {self.to}"

@@ -196,7 +196,10 @@ def _write(email: Email, outcome: Outcome) -> None:
     match outcome.result:
         case Result.SENT:
             # Without a check of the lease: the email was sent, even if the lease has ended since.
-            Email.objects.filter(pk=email.pk, state=Email.State.QUEUED).update(
+            # If staff queued it again meanwhile, it is still to be sent to its present address.
+            Email.objects.filter(
+                pk=email.pk, state=Email.State.QUEUED, queued_at=email.queued_at
+            ).update(
                 state=Email.State.SENT,
                 sent_at=Now(),
                 provider_id=outcome.provider_id,

@@ -1,5 +1,7 @@
 """The page that says what SNAP stores about a guest, for how long, and whom to ask."""
 
+from email.utils import parseaddr
+
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -15,7 +17,7 @@ def render_privacy(request: HttpRequest) -> HttpResponse:
     """Show the page. Its numbers are the settings, so it says what happens."""
     context = {
         "controller": settings.PRIVACY_CONTROLLER,
-        "contact": settings.PRIVACY_CONTACT,
+        "contact": parseaddr(settings.PRIVACY_CONTACT)[1],
         "session_days": settings.SESSION_COOKIE_AGE // ONE_DAY,
         "code_minutes": settings.LOGIN_CODE_AGE // ONE_MINUTE,
         "suspicious_days": settings.SUSPICIOUS_DAYS,

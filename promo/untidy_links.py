@@ -9,7 +9,7 @@ from django.urls import Resolver404, resolve
 # Longer paths are no promo link that somebody typed.
 MAX_LENGTH = 400
 
-ROOT = "/promo/"
+ROOT = "promo"
 # A dash stands for "no promoter" in the path of a step.
 DASH = "-"
 SPACES = re.compile(r"\s+")
@@ -27,10 +27,15 @@ def tidy_path(path: str) -> str | None:
     """
     if len(path) > MAX_LENGTH:
         return None
-    root, *parts = [part for part in map(_tidy_part, path.split("/")) if part]
-    if root != ROOT.strip("/"):
+    parts = [_tidy_part(part) for part in path.split("/") if part]
+    while parts and not parts[-1]:
+        parts.pop()
+    if "" in parts or parts[:1] != [ROOT]:
         return None
-    without_slash = "/".join(["", root, *parts])
+    if len(parts) == 1 and _has_symbol(unquote(path)):
+        # An event was meant.
+        return None
+    without_slash = "/".join(["", *parts])
     for tidied in (f"{without_slash}/", without_slash):
         if _is_promo_page(tidied):
             return tidied
@@ -56,6 +61,10 @@ def _without_ends(text: str) -> str:
     if not places:
         return ""
     return text[places[0] : places[-1] + 1]
+
+
+def _has_symbol(path: str) -> bool:
+    return any(unicodedata.category(character).startswith("S") for character in path)
 
 
 def _is_promo_page(path: str) -> bool:

@@ -9,7 +9,7 @@ from promo.steps import Step
 class EventConverter:
     """The slug of an event. `promo/untidy_links.py` leads other spellings here."""
 
-    regex = "[a-z0-9][a-z0-9-]*"
+    regex = "[a-z0-9][a-z0-9-]{0,59}"
 
     def to_python(self, value: str) -> str:
         return value
@@ -21,7 +21,7 @@ class EventConverter:
 class PromoterConverter:
     """The code of a promoter. A step without a promoter has `-` in its path, for ""."""
 
-    regex = "-|[a-z0-9][a-z0-9-]*"
+    regex = "-|[a-z0-9][a-z0-9-]{0,39}"
 
     def to_python(self, value: str) -> str:
         if value == "-":

@@ -7,13 +7,16 @@ from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.views.main import ChangeList
+from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db import models
 from django.db.models import Model, QuerySet
+from django.forms import CheckboxSelectMultiple
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import cached_property
 from django.utils.text import smart_split, unescape_string_literal
+from django.utils.translation import gettext
 
 from snap.mail_addresses import ascii_address
 from snap.search import NAME_FIELDS, Folded, folds
@@ -27,13 +30,45 @@ def log_changes(user: Any, rows: QuerySet[Any], text: str) -> None:
 
 
 class NameOrderList(ChangeList):
-    """Sorts names as people do: `Álvaro` before `Zé`."""
+    """Sorts names as people do: `Álvaro` before `Zé`.
+
+    The help for the search is shown by change_list.html: Django's own place makes the field one
+    that screen readers do not name.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.search_help, self.search_help_text = self.search_help_text, None
 
     def get_ordering_field(self, field_name: Any) -> Any:
         field: Any = super().get_ordering_field(field_name)
         if field in NAME_FIELDS:
             return Folded(field)
         return field
+
+
+class NamedAutocompleteSelect(AutocompleteSelect):
+    """A choice that searches. While it is empty its text is its name for screen readers."""
+
+    def build_attrs(
+        self, base_attrs: dict[str, Any], extra_attrs: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        attrs = super().build_attrs(base_attrs, extra_attrs)
+        attrs["data-placeholder"] = gettext("Choose")
+        return attrs
+
+
+class NamedChoices(admin.options.BaseModelAdmin):  # type: ignore[type-arg]
+    """Forms and inlines whose choices have a name, and whose many choices are checkboxes."""
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        if db_field.name in self.get_autocomplete_fields(request):
+            options["widget"] = NamedAutocompleteSelect(db_field, self.admin_site)
+        return super().formfield_for_foreignkey(db_field, request, **options)
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        options["widget"] = CheckboxSelectMultiple()
+        return super().formfield_for_manytomany(db_field, request, **options)
 
 
 class CleanedAdmin(admin.options.BaseModelAdmin):  # type: ignore[type-arg]  # not subscriptable
@@ -47,7 +82,7 @@ class CleanedAdmin(admin.options.BaseModelAdmin):  # type: ignore[type-arg]  # n
         return super().formfield_for_dbfield(db_field, request, **options)
 
 
-class SnapAdmin(CleanedAdmin, admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
+class SnapAdmin(NamedChoices, CleanedAdmin, admin.ModelAdmin):  # type: ignore[type-arg]
     """The base of all admin pages: finds and sorts names without accents and capitals.
 
     Each of `search_fields` is a lookup such as `email__istartswith`. Names need none: `name` means

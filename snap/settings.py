@@ -622,6 +622,8 @@ EMAIL_SENDERS = env.json("EMAIL_SENDERS", default={})
 # Emails an hour to one recipient that strangers can cause, such as a welcome. Solved challenges
 # allow twice as many.
 EMAILS_PER_RECIPIENT = env.int("EMAILS_PER_RECIPIENT", default=10)
+# Emails an hour to one recipient that staff can send again.
+RESENDS_PER_RECIPIENT = env.int("RESENDS_PER_RECIPIENT", default=10)
 EMAIL_ATTEMPTS = 3
 EMAIL_BACKOFF = 5  # seconds, doubled by each attempt
 # Seconds for which a batch of emails belongs to the worker that took it.
@@ -645,12 +647,12 @@ USE_TZ = True
 
 # Address of the operator's own page about personal data. Empty: /privacy/, which says what SNAP
 # stores.
-PRIVACY_URL = env.str("PRIVACY_URL", default="")
+PRIVACY_URL = env.url("PRIVACY_URL", default="")
 # Name of whoever is responsible for the data, on that page. Empty: the organiser of the event.
 PRIVACY_CONTROLLER = env.str("PRIVACY_CONTROLLER", default="")
 # Email to which guests write about their data, on that page. Empty: they are told to ask the
 # organiser of the event.
-PRIVACY_CONTACT = env.str("PRIVACY_CONTACT", default="")
+PRIVACY_CONTACT = env.sender("PRIVACY_CONTACT", default="")
 
 # Files -----------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from accounts.models.blocked_phones import BlockedPhone
 from accounts.models.claims import Claim, ClaimChange
+from accounts.models.devices import AuthenticatorApp, BackupCodes
 from accounts.models.email_changes import EmailChange
 from accounts.models.login_codes import LoginCode
 from accounts.models.suspicious import SuspiciousActivity
@@ -9,6 +10,8 @@ from accounts.models.users import FULL_NAME, User, UserManager, make_nonce, sock
 
 __all__ = [
     "FULL_NAME",
+    "AuthenticatorApp",
+    "BackupCodes",
     "BlockedPhone",
     "Claim",
     "ClaimChange",

@@ -3,6 +3,20 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+# What staff read for the reasons.
+REASONS = {
+    "blocked_phone": _("a blocked phone tried to join"),
+    "claim": _("somebody claimed a phone"),
+    "code_throttle": _("too many codes were asked for"),
+    "password_spray": _("many passwords were tried from one address"),
+    "too_many_tries": _("too many wrong codes in a row"),
+    "wrong_code": _("wrong code"),
+}
+
+
+def reason_in_words(reason: str) -> str:
+    return str(REASONS.get(reason, reason.replace("_", " ")))
+
 
 class SuspiciousActivity(models.Model):
     """How often suspicious activity was seen: a count for each hour, reason, phone and address."""
@@ -26,4 +40,4 @@ class SuspiciousActivity(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.reason} × {self.count}"
+        return f"{reason_in_words(self.reason)} × {self.count}"

@@ -1,7 +1,8 @@
 """Claims on phones in admin, where staff decide them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin, messages
@@ -21,20 +22,12 @@ from accounts.admin import PhoneSearchAdmin
 from accounts.exceptions import AccountError
 from accounts.models import Claim
 from accounts.phones import masked_phone, readable_phone
-from guests.admin.base import (
-    EMPTY,
-    MAX_SHOWN,
-    acting_user,
-    link_to,
-    render_history,
-    render_lines,
-    render_time,
-    staff_names,
-)
+from guests.admin.base import acting_user, render_history
 from guests.claims.services import grant_claim, may_decide, refuse_claim, undo_claim
 from guests.models import Guest
 from guests.refusals import staff_refusal_text
 from snap.admin import LongListAdmin, ReadOnlyAdmin
+from snap.admin_output import EMPTY, MAX_SHOWN, actor_names, link_to, render_lines, render_time
 from snap.mail_addresses import readable_address
 
 
@@ -251,8 +244,10 @@ class ClaimAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
 
     @admin.display(description=_("decided by"))
     def decided(self, claim: Claim) -> str:
-        names = {**_sides(), **staff_names([claim.decided_by])}
-        return names.get(claim.decided_by, claim.decided_by) or EMPTY
+        actor = claim.decided_by
+        if not actor:
+            return EMPTY
+        return {**actor_names([actor]), **_more_names([actor])}[actor]
 
     @admin.display(description=_("what the claim has changed"))
     def before(self, claim: Claim) -> str:
@@ -260,7 +255,9 @@ class ClaimAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
         if not claim.taken:
             return EMPTY
         taken = claim.taken
-        proven = taken["verified_at"] or gettext("not proven")
+        proven = gettext("not proven")
+        if taken["verified_at"]:
+            proven = render_time(datetime.fromisoformat(taken["verified_at"]))
         person = f"{taken['first_name']} {taken['last_name']}".strip()
         rows = [[f"{person} · {readable_address(taken['email'])} · {proven}"]]
         for guest in taken["guests"]:
@@ -269,7 +266,9 @@ class ClaimAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
 
     @admin.display(description=_("history"))
     def history(self, claim: Claim) -> str:
-        return render_history(claim.changes.all(), Claim.State, actor_names=_sides())
+        changes = list(claim.changes.all())
+        names = _more_names(change.actor for change in changes)
+        return render_history(changes, Claim.State, more_names=names)
 
 
 def _decisions_for(state: str) -> dict[str, ClaimAction]:
@@ -281,11 +280,16 @@ def _decisions_for(state: str) -> dict[str, ClaimAction]:
     return allowed
 
 
-def _sides() -> dict[str, str]:
-    """Return the names of the actors of a claim's history that are not staff."""
-    return {
+def _more_names(actors: Iterable[str]) -> dict[str, str]:
+    """Return the names of the actors of a claim's history that are not accounts."""
+    names = {
         "claimant": gettext("the claimant"),
         "holder": gettext("the holder"),
         "phone": gettext("a code sent to the phone"),
         "time": gettext("nobody answered in time"),
     }
+    for actor in actors:
+        if actor.startswith("claim:"):
+            number = actor.removeprefix("claim:")
+            names[actor] = gettext("the decision about claim #%(number)s") % {"number": number}
+    return names

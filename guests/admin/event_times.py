@@ -12,10 +12,10 @@ from django.utils.formats import date_format
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
-from guests.admin.base import EMPTY
 from guests.local_times import is_ambiguous, is_missing
 from guests.models import Event
 from guests.templatetags.event_time import plain_event_time
+from snap.admin_output import EMPTY
 
 # Which of two times an ambiguous one is.
 FIRST, SECOND = "first", "second"
@@ -28,7 +28,6 @@ TIMES = (
     "list_opens_at",
     "list_closes_at",
     "waiting_list_ends_at",
-    "cancelled_at",
 )
 
 
@@ -158,7 +157,7 @@ class ZonedTimeField(forms.Field):
         at: time | None = forms.TimeField(required=False).clean(typed_time)
         if day is None or at is None:
             raise ValidationError(_("Write the day and the time."), code="incomplete")
-        return datetime.combine(day, at), which or ""  # noqa: DTZ (its zone is not known yet)
+        return datetime.combine(day, at), which or ""
 
 
 class EventTimesForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -176,7 +175,6 @@ class EventTimesForm(forms.ModelForm):  # type: ignore[type-arg]
         required=False,
         help_text=Event._meta.get_field("waiting_list_ends_at").help_text,
     )
-    cancelled_at = ZonedTimeField(label=_("cancelled at"), required=False)
     zone_change = forms.ChoiceField(
         label=_("When the zone changes"),
         required=False,

@@ -10,17 +10,22 @@ from django.contrib.admin.widgets import AdminFileWidget
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Model, OuterRef, QuerySet
-from django.http import HttpRequest, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
-from django.urls import path
+from django.urls import path, reverse
 from django.utils.cache import add_never_cache_headers
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from guests import audit
-from guests.admin.base import MAX_SHOWN, acting_user, count_related, link_to
+from guests.admin.base import acting_user, count_related
+from guests.admin.cancelling import EventCancelling
+from guests.admin.deleting import KeptWithGuests
+from guests.admin.event_history import render_event_history
 from guests.admin.event_times import SHOWN_TIMES, TIMES, EventTimesForm
+from guests.admin.sharing import EventSharing
 from guests.exports import guest_list_lines
 from guests.models import Event, EventPromoter, Guest
 from guests.models.events import EventQuerySet
@@ -28,11 +33,13 @@ from guests.posters.uploads import PosterField, delete_unused_after_commit, stor
 from guests.requests.event_changes import change_event
 from guests.requests.waiting_list import events_with_unfilled_places, fill_free_places
 from guests.templatetags.event_time import plain_event_time
-from snap.admin import ChangedFieldsAdmin, log_changes
+from snap.admin import ChangedFieldsAdmin, NamedChoices, log_changes
+from snap.admin_output import MAX_SHOWN, link_to
 from snap.error_pages import too_many_requests
 from snap.limits.counters import acquire
 from snap.limits.layers import Layer
 from snap.observability.logs import describe_error
+from snap.pages import page_url
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +51,18 @@ class EventForm(EventTimesForm):
         widget=AdminFileWidget(attrs={"accept": "image/jpeg,image/png,image/webp"}),
     )
 
+    class Meta:
+        model = Event
+        fields = ["slug"]
+        labels = {"slug": _("Name in the link")}
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        # Staff who may only look get no fields.
+        if "slug" in self.fields:
+            example = page_url("event", self.instance.slug or "festa-de-verao")
+            self.fields["slug"].help_text = gettext("The event's page: %(url)s") % {"url": example}
+
     def clean_capacity(self) -> int:
         capacity: int = self.cleaned_data["capacity"]
         if capacity < self.instance.places_taken:
@@ -54,14 +73,15 @@ class EventForm(EventTimesForm):
         return capacity
 
 
-class EventPromoterInline(admin.TabularInline):  # type: ignore[type-arg]
+class EventPromoterInline(NamedChoices, admin.StackedInline):  # type: ignore[type-arg]
     model = EventPromoter
     autocomplete_fields = ["promoter", "team"]
     extra = 0
 
 
 @admin.register(Event)
-class EventAdmin(ChangedFieldsAdmin):
+class EventAdmin(EventSharing, EventCancelling, KeptWithGuests, ChangedFieldsAdmin):
+    guests_field = "event"
     form = EventForm
     list_display = ["title", "starts", "list_state", "places", "waiting", "guest_list"]
     list_filter = ["is_published", "has_waiting_list"]
@@ -70,8 +90,9 @@ class EventAdmin(ChangedFieldsAdmin):
     prepopulated_fields = {"slug": ["title"]}
     inlines = [EventPromoterInline]
     actions = ["audit"]
+    readonly_fields = ["decision", "history"]
     fieldsets = [
-        (None, {"fields": ["title", "slug", "description", "poster", "is_published"]}),
+        (None, {"fields": ["decision", "title", "slug", "description", "poster", "is_published"]}),
         (_("Where"), {"fields": ["venue", "address"]}),
         (
             _("When"),
@@ -92,6 +113,7 @@ class EventAdmin(ChangedFieldsAdmin):
             },
         ),
         (_("Crowds"), {"fields": ["limit_per_minute", "venue_networks"]}),
+        (_("History"), {"fields": ["history"]}),
     ]
 
     def get_urls(self) -> list[Any]:
@@ -100,6 +122,23 @@ class EventAdmin(ChangedFieldsAdmin):
             path("<int:pk>/guest-list.csv", export, name="guests_event_export"),
             *super().get_urls(),
         ]
+
+    def instead_of_deleting(self, row: Event) -> SafeString:
+        return format_html(
+            '{}: <a href="{}">{}</a>',
+            row,
+            reverse("admin:guests_event_cancel", args=[row.pk]),
+            gettext("cancel it instead"),
+        )
+
+    def response_post_save_add(self, request: HttpRequest, obj: Event) -> HttpResponseRedirect:
+        """Show the links of a new event, which are what its promoters wait for."""
+        return HttpResponseRedirect(reverse("admin:guests_event_links", args=[obj.pk]))
+
+    def response_change(self, request: HttpRequest, obj: Event) -> HttpResponse:
+        link = link_to("guests_event_links", gettext("Links to share"), pk=obj.pk)
+        self.message_user(request, link, messages.INFO)
+        return super().response_change(request, obj)
 
     def export_guest_list(self, request: HttpRequest, pk: int) -> StreamingHttpResponse:
         """Send the list as CSV, with phones and emails, to staff who may change guests."""
@@ -210,11 +249,23 @@ class EventAdmin(ChangedFieldsAdmin):
             later = gettext("The free places go to the others who wait in the next seconds.")
             self.message_user(request, later, messages.INFO)
 
+    @admin.display(description=_("takes place"))
+    def decision(self, event: Event) -> str:
+        if event.cancelled_at is None:
+            return gettext("yes")
+        local = event.cancelled_at.astimezone(event.zone)
+        at = plain_event_time(local, "SHORT_DATE_FORMAT")
+        return gettext("no, cancelled %(at)s") % {"at": f"{at.day} {at.time} ({at.zone})"}
+
     @admin.display(description=_("starts at"), ordering="starts_at")
     def starts(self, event: Event) -> str:
         local = event.local_start
         start = plain_event_time(local, "SHORT_DATE_FORMAT")
         return f"{start.day} {start.time} {local.tzname()}"
+
+    @admin.display(description=_("changes"))
+    def history(self, event: Event) -> str:
+        return render_event_history(event)
 
     @admin.display(description=_("list"))
     def list_state(self, event: Event) -> str:

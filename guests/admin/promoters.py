@@ -9,21 +9,25 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from guests.admin.base import EMPTY, count_related, render_lines
+from guests.admin.base import count_related
+from guests.admin.deleting import KeptWithGuests
+from guests.admin.detaching import LeavesEvents
 from guests.models import Guest, Promoter, Team, TeamMember
-from snap.admin import ChangedFieldsAdmin
+from snap.admin import ChangedFieldsAdmin, NamedChoices
+from snap.admin_output import EMPTY, render_lines
 from snap.pages import page_url
 from snap.search import Folded
 
 
-class TeamMemberInline(admin.TabularInline):  # type: ignore[type-arg]
+class TeamMemberInline(NamedChoices, admin.StackedInline):  # type: ignore[type-arg]
     model = TeamMember
     autocomplete_fields = ["account"]
     extra = 0
 
 
 @admin.register(Team)
-class TeamAdmin(ChangedFieldsAdmin):
+class TeamAdmin(LeavesEvents, KeptWithGuests, ChangedFieldsAdmin):
+    guests_field = "team"
     list_display = ["name", "member_count"]
     search_fields = ["name"]
     ordering = [Folded("name")]
@@ -39,7 +43,8 @@ class TeamAdmin(ChangedFieldsAdmin):
 
 
 @admin.register(Promoter)
-class PromoterAdmin(ChangedFieldsAdmin):
+class PromoterAdmin(LeavesEvents, KeptWithGuests, ChangedFieldsAdmin):
+    guests_field = "promoter"
     list_display = ["name", "code", "guest_count", "promo_links"]
     search_fields = ["name", "code__icontains"]
     ordering = [Folded("name")]

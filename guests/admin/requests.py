@@ -13,17 +13,23 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.admin import PhoneSearchAdmin
 from accounts.phones import masked_phone
-from guests.admin.base import (
+from guests.admin.base import acting_user, render_history
+from guests.emergency.replay import REPLAY_BATCH, replay_batch, replay_entries
+from guests.models import DeadEntry, GuestRequest, StateChange
+from guests.refusals import REFUSALS, staff_refusal_text
+from snap.admin import LongListAdmin, ReadOnlyAdmin, log_changes
+from snap.admin_output import (
     EMPTY,
-    acting_user,
-    render_history,
+    actor_names,
+    error_in_words,
     report_progress,
     run_batches,
     slices,
+    words_filter,
 )
-from guests.emergency.replay import REPLAY_BATCH, replay_batch, replay_entries
-from guests.models import DeadEntry, GuestRequest, StateChange
-from snap.admin import LongListAdmin, ReadOnlyAdmin, log_changes
+
+# The levels of service at which a request was accepted.
+LEVELS = {1: _("normal"), 2: _("direct, without the queue"), 3: _("emergency")}
 
 
 @admin.register(GuestRequest)
@@ -35,11 +41,16 @@ class GuestRequestAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
         "state",
         "time_taken",
         "attempts",
-        "level",
+        "level_in_words",
         "why",
     ]
     list_select_related = ["event"]
-    list_filter = ["state", "level", "is_second_registration", "event"]
+    list_filter = [
+        "state",
+        words_filter("level", _("level"), lambda: LEVELS),
+        "is_second_registration",
+        "event",
+    ]
     search_fields = ["ticket_id__exact", "name"]
     ordering = ["-pk"]
     actions = ["replay"]
@@ -51,13 +62,12 @@ class GuestRequestAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
         "promoter",
         "team",
         "state",
-        "refusal",
+        "why",
         "guest",
-        "level",
+        "level_in_words",
         "is_second_registration",
         "attempts",
         "next_attempt_at",
-        "error",
         "accepted_at",
         "ended_at",
         "history",
@@ -70,7 +80,7 @@ class GuestRequestAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
 
     @admin.display(description=_("phone"), ordering="phone")
     def phone_masked(self, request: GuestRequest) -> str:
-        return masked_phone(request.phone)
+        return masked_phone(request.phone) if request.phone else EMPTY
 
     @admin.display(description=_("time taken"), ordering="accepted_at")
     def time_taken(self, request: GuestRequest) -> str:
@@ -80,7 +90,13 @@ class GuestRequestAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
 
     @admin.display(description=_("reason"))
     def why(self, request: GuestRequest) -> str:
-        return request.refusal or request.error or EMPTY
+        if request.refusal:
+            return staff_refusal_text(request.refusal)
+        return error_in_words(request.error) or EMPTY
+
+    @admin.display(description=_("level"), ordering="level")
+    def level_in_words(self, request: GuestRequest) -> str:
+        return str(LEVELS.get(request.level, request.level))
 
     @admin.display(description=_("history"))
     def history(self, request: GuestRequest) -> str:
@@ -103,7 +119,7 @@ class GuestRequestAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
 class DeadEntryAdmin(PhoneSearchAdmin, ReadOnlyAdmin):
     """The entries of emergency journals that failed all their attempts."""
 
-    list_display = ["ticket_id", "event_slug", "phone_masked", "error", "died_at", "replay_by"]
+    list_display = ["ticket_id", "event_slug", "phone_masked", "problem", "died_at", "replayed_by"]
     list_filter = ["event_slug"]
     search_fields = ["ticket_id__exact"]
     ordering = ["-pk"]
@@ -112,11 +128,11 @@ class DeadEntryAdmin(PhoneSearchAdmin, ReadOnlyAdmin):
         "ticket_id",
         "event_slug",
         "phone_masked",
-        "error",
+        "problem",
         "attempts",
         "accepted_at",
         "died_at",
-        "replay_by",
+        "replayed_by",
     ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: DeadEntry | None = None) -> list[str]:
@@ -125,6 +141,19 @@ class DeadEntryAdmin(PhoneSearchAdmin, ReadOnlyAdmin):
     @admin.display(description=_("phone"), ordering="phone")
     def phone_masked(self, entry: DeadEntry) -> str:
         return masked_phone(entry.phone)
+
+    @admin.display(description=_("error"))
+    def problem(self, entry: DeadEntry) -> str:
+        if entry.error in REFUSALS:
+            return staff_refusal_text(entry.error)
+        return error_in_words(entry.error) or EMPTY
+
+    @admin.display(description=_("replay wanted by"))
+    def replayed_by(self, entry: DeadEntry) -> str:
+        """Return who asked for another attempt. One query for a row that has somebody."""
+        if not entry.replay_by:
+            return EMPTY
+        return actor_names([entry.replay_by])[entry.replay_by]
 
     @admin.action(description=_("Try failed requests again"), permissions=["change"])
     def replay(self, request: HttpRequest, queryset: QuerySet[DeadEntry]) -> None:

@@ -62,7 +62,7 @@ def import_entry(entry: Entry) -> str:
     limit_lock_waits()
     if GuestRequest.objects.filter(ticket_id=entry.ticket_id).exists():
         return "already imported"
-    event = Event.objects.get(pk=entry.event_id)
+    event = Event.objects.with_database_time().get(pk=entry.event_id)
     match = _match_account(entry)
     request = _build_request(entry, event, match)
     _drop_promoter_who_left(request)

@@ -41,7 +41,7 @@ SELECT
     account.id AS account_id, session_hashes, is_active, email,
     account.browser AS account_browser, verified_at, created_at, ended_sessions,
     place.id AS guest_id, place.name AS guest_name, place.state AS guest_state, queue_number,
-    qr_token, placed_at, is_promoted, ending,
+    qr_token, placed_at, is_promoted, ending, leaves_at,
     (SELECT value FROM meta WHERE key = 'synced_at') AS synced_at
 FROM ticket JOIN event ON event.id = ticket.event_id JOIN account ON account.id = ticket.account_id
 LEFT JOIN place ON place.id = ticket.guest_id
@@ -230,6 +230,7 @@ def _build_request(row: sqlite3.Row, event: Event, account: User) -> GuestReques
             state_since=datetime.fromisoformat(row["placed_at"]),
             is_promoted=bool(row["is_promoted"]),
             ending=row["ending"],
+            leaves_at=_parse_time(row["leaves_at"]),
         )
         guest.database_now = event.database_now
     return GuestRequest(

@@ -46,7 +46,7 @@ CREATE TABLE IF NOT EXISTS place (
     id INTEGER PRIMARY KEY, event_id INTEGER NOT NULL, account_id INTEGER NOT NULL,
     name TEXT NOT NULL, state TEXT NOT NULL, queue_number INTEGER NOT NULL, qr_token TEXT,
     is_promoted INTEGER NOT NULL, ending TEXT NOT NULL, placed_at TEXT NOT NULL,
-    revoked_token TEXT
+    revoked_token TEXT, leaves_at TEXT
 );
 CREATE INDEX IF NOT EXISTS place_by_account ON place (account_id);
 CREATE INDEX IF NOT EXISTS place_by_token ON place (qr_token);
@@ -81,7 +81,8 @@ PLACES = """
 SELECT id, event_id, account_id, name, state, queue_number, qr_token, is_promoted, ending,
     coalesce(state_since, created_at),
     (SELECT token FROM guests_revokedqr AS r WHERE r.guest_id = guests_guest.id
-     ORDER BY r.id DESC LIMIT 1)
+     ORDER BY r.id DESC LIMIT 1),
+    leaves_at
 FROM guests_guest
 WHERE event_id = ANY(%(events)s) AND id > %(after)s
 AND (%(horizon)s::text IS NULL OR age(xmin) <= age(%(horizon)s::text::xid))
@@ -208,7 +209,7 @@ def _copy_rows(
     rows = 0
     for places in _read_batches(PLACES, event_ids, horizon, rows_per_query):
         mirror.executemany(
-            "INSERT OR REPLACE INTO place VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+            "INSERT OR REPLACE INTO place VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
             map(_times_as_text, places),
         )
         rows += len(places)

@@ -2,7 +2,7 @@
 
 from guests.models.events import Appointment, Event
 from guests.models.guests import Guest, RevokedQr
-from guests.models.history import EventChange, StateChange
+from guests.models.history import EventChange, StaffAction, StateChange
 from guests.models.pool import PooledQr
 from guests.models.promoters import EventPromoter, Promoter, Team, TeamMember
 from guests.models.requests import (
@@ -27,6 +27,7 @@ __all__ = [
     "PooledQr",
     "Promoter",
     "RevokedQr",
+    "StaffAction",
     "StateChange",
     "Team",
     "TeamMember",

@@ -16,6 +16,7 @@ from guests.models.clock import DatabaseTimeQuerySet, ReadAtDatabaseTime
 from guests.models.events import Event
 from guests.models.promoters import Promoter, Team
 from snap.search import Folded
+from snap.text_fields import LineField
 
 
 class GuestQuerySet(DatabaseTimeQuerySet["Guest"]):
@@ -78,8 +79,17 @@ class Guest(ReadAtDatabaseTime):
     account = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, verbose_name=_("account")
     )
-    phone = models.CharField(_("phone"), max_length=16)
+    # Null for a guest whom staff added without a phone.
+    phone = models.CharField(_("phone"), max_length=16, null=True)
     name = NameField(_("name"), max_length=MAX_FULL_NAME_LENGTH)
+    note = LineField(
+        _("note"),
+        max_length=200,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("For the team and the door: the guest does not see it."),
+    )
     promoter = models.ForeignKey(
         Promoter, on_delete=models.PROTECT, null=True, blank=True, verbose_name=_("promoter")
     )

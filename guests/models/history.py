@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
@@ -9,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from guests.models.events import Event
 from guests.models.guests import Guest
 from guests.models.requests import GuestRequest
+from snap.text_fields import LineField
 
 
 class StateChange(models.Model):
@@ -38,6 +40,39 @@ class StateChange(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         raise TypeError("The history is written by the database.")
+
+
+class StaffAction(models.Model):
+    """What staff did to a guest by hand, beside the change of state that it caused.
+
+    Services write one row in the same transaction. It names people, so unlike the history of states
+    it can be deleted.
+    """
+
+    class Kind(models.TextChoices):
+        ADDED = "added", _("added by hand")
+        REINSTATED = "reinstated", _("put back on the list")
+        REMOVED = "removed", _("taken off the list")
+        ATTRIBUTED = "attributed", _("promoter changed")
+        MOVED_AWAY = "moved_away", _("moved to another event")
+        MOVED_HERE = "moved_here", _("moved here from another event")
+
+    guest = models.ForeignKey(Guest, on_delete=models.CASCADE, verbose_name=_("guest"))
+    at = models.DateTimeField(_("when"), db_default=Now())
+    kind = models.CharField(_("action"), max_length=12, choices=Kind)
+    # The reason that staff gave, or what was before and after.
+    detail = LineField(_("detail"), max_length=300, blank=True)
+    account = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", verbose_name=_("who")
+    )
+
+    class Meta:
+        verbose_name = _("staff action")
+        verbose_name_plural = _("staff actions")
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.detail}".strip()
 
 
 class EventChange(models.Model):

@@ -9,6 +9,7 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 from django.contrib.auth import SESSION_KEY
+from django.core.signing import BadSignature, Signer
 from django.utils.http import urlencode
 
 from accounts.email_links import is_signature_for, signature_for
@@ -21,6 +22,7 @@ from guests.qr.codes import pass_url
 # The query parameter of the link that has the signature.
 SIGNATURE_FIELD = "proof"
 PASSES_KEY = "held_passes"
+STAFF_SALT = "guests.link_from_staff"
 MAX_PASSES = 8  # The session is a cookie, so its size is limited.
 
 # The QR token of a pass, and the session that asks for it.
@@ -34,6 +36,16 @@ def link_for_holder(guest: Guest) -> str:
     return f"{pass_url(token)}?{query}"
 
 
+def link_from_staff(guest: Guest) -> str:
+    """Return the address of a pass for staff to hand over, as to a guest without an email.
+
+    It opens the pass in any browser, and proves nothing. Reads the account.
+    """
+    token = guest.qr_token or ""
+    signature = Signer(salt=STAFF_SALT).signature(_staff_purpose(guest, token))
+    return f"{pass_url(token)}?{urlencode({SIGNATURE_FIELD: signature})}"
+
+
 def open_link(
     session: MutableMapping[str, Any], guest: Guest, signature: str, *, token: str
 ) -> None:
@@ -44,6 +56,8 @@ def open_link(
     """
     if signature and _is_signature(signature, guest, token):
         prove_by_link(guest.account)
+        _remember(session, signature)
+    elif signature and _is_from_staff(signature, guest, token):
         _remember(session, signature)
 
 
@@ -76,7 +90,24 @@ def has_link(
     signatures = [signature]
     if not session_has_ended:
         signatures += _stored_signatures(session, guest)
-    return any(_is_signature(signature, guest, token) for signature in signatures if signature)
+    given = [signature for signature in signatures if signature]
+    return any(
+        _is_signature(each, guest, token) or _is_from_staff(each, guest, token) for each in given
+    )
+
+
+def _is_from_staff(signature: str, guest: Guest, token: str) -> bool:
+    """Return whether staff handed out this link to a guest's pass."""
+    try:
+        Signer(salt=STAFF_SALT).unsign(f"{_staff_purpose(guest, token)}:{signature}")
+    except BadSignature:
+        return False
+    return True
+
+
+def _staff_purpose(guest: Guest, token: str) -> str:
+    """Return what a link from staff is for. It ends when the place or its account changes hands."""
+    return f"{guest.pk} {token} {guest.account_id} {guest.account.email}"
 
 
 def _is_signature(signature: str, guest: Guest, token: str) -> bool:

@@ -122,7 +122,7 @@ def _end_batch(event: Event, request_ids: list[int]) -> None:
     """End requests together. If that fails, end each one alone, so that only bad rows fail."""
     try:
         with transaction.atomic():
-            _end_requests(event, request_ids)
+            end_requests(event, request_ids)
     except (OperationalError, InterfaceError):
         raise
     except Exception as error:  # noqa: BLE001 (one bad row must not hold up its batch)
@@ -137,7 +137,7 @@ def _end_alone(event: Event, request_id: int) -> None:
     event.refresh_from_db(fields=["places_taken"])
     try:
         with transaction.atomic():
-            _end_requests(event, [request_id])
+            end_requests(event, [request_id])
     except (OperationalError, InterfaceError):
         raise
     except Exception as error:  # noqa: BLE001 (one bad row must not hold up its batch)
@@ -159,7 +159,7 @@ def _count_attempt(request: GuestRequest, error: str) -> None:
         push_places_changed([request])
 
 
-def _end_requests(event: Event, request_ids: list[int]) -> None:
+def end_requests(event: Event, request_ids: list[int]) -> None:
     """End requests in their order: with a place, a place on the waiting list, or a refusal.
 
     The caller has locked the event. The number of queries does not depend on the batch's size.
@@ -192,7 +192,7 @@ def _decide(
     new: list[tuple[GuestRequest, Guest]] = []
     settled: list[GuestRequest] = []
     guest_by_account: dict[int, Guest] = {}
-    account_by_phone: dict[str, int] = {}
+    account_by_phone: dict[str | None, int] = {}
     for guest in _existing_guests(event, requests):
         guest_by_account[guest.account_id] = guest
         account_by_phone[guest.phone] = guest.account_id
@@ -254,7 +254,7 @@ def _new_guest(request: GuestRequest, token: str | None) -> Guest:
     guest = Guest(
         event_id=request.event_id,
         account_id=request.account_id,
-        phone=request.phone,
+        phone=request.phone or None,
         name=request.name,
         promoter_id=request.promoter_id,
         team_id=request.team_id,

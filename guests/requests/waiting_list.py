@@ -35,49 +35,65 @@ def cancel_guests(
     *,
     acting_user: User,
     ending: Guest.Ending = Guest.Ending.REMOVED,
-    moved_to: Event | None = None,
 ) -> int:
     """Cancel at most PLACES_BATCH guests of one event in one transaction. Return how many.
 
-    `ending` says why, and `moved_to` where the guests have a place instead. Guests that are
-    cancelled already do not count. The QR codes stop working, and the first guests on the waiting
-    list get the places. Guests who have given their places back are cancelled only when they can no
-    longer undo that. Not for use inside a transaction.
+    `ending` says why. Guests that are cancelled already do not count. The QR codes stop working,
+    and the first guests on the waiting list get the places. Guests who have given their places back
+    are cancelled only when they can no longer undo that. Not for use inside a transaction.
     """
-    assert len(guest_ids) <= PLACES_BATCH
-    waiting = Guest.objects.filter(event=event_id, state=Guest.State.WAITING)
-    fill_pool(waiting[: len(guest_ids)].count())
+    fill_pool_for_waiting(event_id, len(guest_ids))
     with acting_as(acting_user):
         event = Event.objects.locked(event_id).get()
-        active = Guest.objects.filter(event=event, pk__in=guest_ids)
-        active = active.exclude(state=Guest.State.CANCELLED)
-        if ending == Guest.Ending.GIVEN_BACK:
-            active = active.due_to_leave()
-        # Undoing and checking in change a guest without the lock on the event.
-        guests = list(active.select_for_update(no_key=True))
-        if not guests:
-            return 0
-        _free_places(event, guests)
-        Guest.objects.filter(pk__in=[guest.pk for guest in guests]).update(
-            state=Guest.State.CANCELLED,
-            qr_token=None,
-            ending=ending,
-            moved_to=moved_to,
-            leaves_at=None,
-        )
-        push_places_changed(guests)
-        for guest in guests:
-            log.info("guest_cancelled", extra={"guest_id": guest.pk})
-            if guest.qr_token:
-                delete_image_after_commit(guest.qr_token)
-        if not give_places_to_waiting(event):
-            # Another process took the QR codes. If this fails too, the sweeper fills the places.
-            transaction.on_commit(
-                lambda: fill_free_places(event, acting_user=acting_user), robust=True
-            )
-        # Workers skip a locked list, so requests that arrived meanwhile are still due.
-        transaction.on_commit(wake_guests_worker)
-    return len(guests)
+        return len(cancel_locked(event, guest_ids, acting_user=acting_user, ending=ending))
+
+
+def fill_pool_for_waiting(event_id: int, places: int) -> None:
+    """Draw QR codes for those who get the places that are about to be free."""
+    waiting = Guest.objects.filter(event=event_id, state=Guest.State.WAITING)
+    fill_pool(waiting[:places].count())
+
+
+def cancel_locked(
+    event: Event,
+    guest_ids: Sequence[int],
+    *,
+    acting_user: User,
+    ending: Guest.Ending = Guest.Ending.REMOVED,
+    moved_to: Event | None = None,
+) -> list[Guest]:
+    """Cancel at most PLACES_BATCH guests of an event that the caller has locked.
+
+    Return those that had a place. `moved_to` is the event at which they have one instead.
+    """
+    assert len(guest_ids) <= PLACES_BATCH
+    active = Guest.objects.filter(event=event, pk__in=guest_ids)
+    active = active.exclude(state=Guest.State.CANCELLED)
+    if ending == Guest.Ending.GIVEN_BACK:
+        active = active.due_to_leave()
+    # Undoing and checking in change a guest without the lock on the event.
+    guests = list(active.select_for_update(no_key=True))
+    if not guests:
+        return []
+    _free_places(event, guests)
+    Guest.objects.filter(pk__in=[guest.pk for guest in guests]).update(
+        state=Guest.State.CANCELLED,
+        qr_token=None,
+        ending=ending,
+        moved_to=moved_to,
+        leaves_at=None,
+    )
+    push_places_changed(guests)
+    for guest in guests:
+        log.info("guest_cancelled", extra={"guest_id": guest.pk})
+        if guest.qr_token:
+            delete_image_after_commit(guest.qr_token)
+    if not give_places_to_waiting(event):
+        # Another process took the QR codes. If this fails too, the sweeper fills the places.
+        transaction.on_commit(lambda: fill_free_places(event, acting_user=acting_user), robust=True)
+    # Workers skip a locked list, so requests that arrived meanwhile are still due.
+    transaction.on_commit(wake_guests_worker)
+    return guests
 
 
 def _free_places(event: Event, cancelled: list[Guest]) -> None:

@@ -182,8 +182,14 @@ class Environment:
         return {kind: email_address(name, sender) for kind, sender in parsed.items()}
 
     def sender(self, name: builtins.str, default: builtins.str) -> builtins.str:
-        """Return the sender of emails: an address, with or without a name before it."""
-        return email_address(name, self.str(name, default))
+        """Return the sender of emails: an address, with or without a name before it.
+
+        It is "" where that is the default.
+        """
+        text = self.str(name, default)
+        if not text and not default:
+            return ""
+        return email_address(name, text)
 
     # Numbers --------------------------------------------------------------------------------------
 
@@ -260,8 +266,14 @@ class Environment:
         return public_url(name, self.str(name))
 
     def url(self, name: builtins.str, default: builtins.str) -> builtins.str:
-        """Return an address that begins with https:// or http://, and may have a path."""
-        return public_url(name, self.str(name, default), path=True)
+        """Return an address that begins with https:// or http://, and may have a path.
+
+        It is "" where that is the default.
+        """
+        text = self.str(name, default)
+        if not text and not default:
+            return ""
+        return public_url(name, text, path=True)
 
     def db_url(self, name: builtins.str) -> dict[builtins.str, Any]:
         return database_settings(name, self.secret(name).strip())

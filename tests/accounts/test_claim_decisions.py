@@ -124,7 +124,7 @@ def decide_at_once(guarded: bool) -> int:
     event = make_event()
     guest = make_guest(event)
     claimant = Visitor(event)
-    claim_by(claimant, guest.phone)
+    claim_by(claimant, guest.phone or "")
     claim, staff = Claim.objects.latest("pk"), make_staff()
 
     def decide(decision: Callable[..., None]) -> bool:

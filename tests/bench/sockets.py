@@ -124,6 +124,7 @@ async def _push(sockets: dict[str, Socket], pushes: list[Ticket]) -> tuple[list[
         while (text := await socket.receive()) is not None:
             if b'data-state="created"' in text:
                 latencies.append(perf_counter() - sent[ticket])
+                return  # The socket stays open: the place can be taken back.
 
     listeners = [asyncio.create_task(listen(*one)) for one in sockets.items()]
     layer = get_channel_layer()

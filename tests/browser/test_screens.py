@@ -139,8 +139,8 @@ def test_an_email_with_long_words_is_no_wider_than_a_small_phone(
     browser: Browser, kind: str
 ) -> None:
     words = {"first_name": "F" * 60, "event_title": "T" * 120, "venue": "V" * 120}
-    given = {name: word for name, word in words.items() if name in CONTEXTS[kind]}
-    message = example_message(kind, **given | {"address": "A" * 200})
+    given: dict[str, Any] = {name: word for name, word in words.items() if name in CONTEXTS[kind]}
+    message = example_message(kind, **given, address="A" * 200)
     html = str(message.alternatives[0][0])
     with browser.new_context(viewport=SMALL_PHONE) as phone:  # type: ignore[arg-type]
         page = phone.new_page()
@@ -167,6 +167,18 @@ def test_a_refusal_has_one_cross_and_a_wrong_form_its_focus(stack: Stack, page: 
         assert [signs.nth(each).is_visible() for each in range(signs.count())].count(
             True
         ) == crosses
+
+
+def test_typing_a_name_chooses_its_country(stack: Stack, page: Page) -> None:
+    page.goto(f"/promo/{make_event().slug}/-/phone/")
+    select = page.locator("[name=country]")
+    expect(select).to_have_value("PT")
+    select.focus()
+    page.keyboard.type("Vie")
+    expect(select).to_have_value("VN")
+    page.wait_for_timeout(1100)  # Chromium begins a new word after a second.
+    page.keyboard.type("bra")
+    expect(select).to_have_value("BR")
 
 
 @pytest.mark.slow

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.models import Permission
 from django.forms.models import model_to_dict
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
-from playwright.sync_api import ConsoleMessage, Page, Response
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Response
 
 from accounts.models import BlockedPhone, Claim, User
 from guests.models import Event
@@ -20,6 +21,7 @@ from tests.factories import (
     make_request,
     make_team,
 )
+from tests.helpers.stack import Stack
 
 # A list of admin, and a function that adds a row to it.
 LISTS: dict[str, Callable[[], object]] = {
@@ -48,7 +50,7 @@ def change_event(admin: Client, event: Event, **changes: Any) -> Any:
             form[name] = value
     for name in ("starts_at", "ends_at", "list_opens_at", "list_closes_at"):
         local = timezone.localtime(form.pop(name))
-        form |= {f"{name}_0": f"{local:%d/%m/%Y}", f"{name}_1": f"{local:%H:%M:%S}"}
+        form |= {f"{name}_0": f"{local:%Y-%m-%d}", f"{name}_1": f"{local:%H:%M:%S}"}
     inline = {"eventpromoter_set-TOTAL_FORMS": 0, "eventpromoter_set-INITIAL_FORMS": 0}
     return admin.post(admin_url("guests_event_change", event.pk), form | inline | changes)
 
@@ -90,6 +92,13 @@ def admin_client(account: User) -> Client:
     client = Client(headers={"accept-language": "en"})
     client.force_login(account, backend="django.contrib.auth.backends.ModelBackend")
     return client
+
+
+def sign_in_to_admin(browser: BrowserContext, stack: Stack, account: User) -> None:
+    """Give a browser the session cookie of a staff member who signed in with a password."""
+    client = admin_client(account)
+    name = settings.SESSION_COOKIE_NAME
+    browser.add_cookies([{"name": name, "value": client.cookies[name].value, "url": stack.url}])
 
 
 def decision_url(claim: Claim, decision: str) -> str:

@@ -1,5 +1,6 @@
 """Images as staff upload them, and as storage has them."""
 
+from base64 import b64decode
 from io import BytesIO
 from pathlib import Path
 
@@ -15,6 +16,11 @@ def image_bytes(kind: str = "PNG", size: tuple[int, int] = (40, 60), **options: 
     buffer = BytesIO()
     Image.new("RGB", size, "red").save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def pixels_of_data_uri(uri: str) -> Image.Image:
+    """Return the image in a data URI, in grey."""
+    return Image.open(BytesIO(b64decode(uri.partition(",")[2]))).convert("L")
 
 
 def upload(content: bytes, name: str = "poster.png", kind: str = "image/png") -> SimpleUploadedFile:

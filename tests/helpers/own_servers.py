@@ -1,6 +1,11 @@
 """Servers that the tests started, which tests may stop. Servers from outside are left alone."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
+from django.conf import settings
+from redis import Redis
 
 from snap.local.embedded import PostgreSQL, Valkey
 from tests.helpers import servers
@@ -23,3 +28,15 @@ def own_valkey() -> Valkey:
     if servers.valkey is None:
         pytest.skip(REASON)
     return servers.valkey
+
+
+@contextmanager
+def valkey_without_writes() -> Iterator[None]:
+    """Let Valkey refuse all writes during a block, as a replica or with a full disk does."""
+    own_valkey()
+    with Redis.from_url(settings.BROKER_URL) as redis:
+        redis.replicaof("127.0.0.1", "1")
+        try:
+            yield
+        finally:
+            redis.replicaof("NO", "ONE")

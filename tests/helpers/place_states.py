@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from guests.models import Event, Guest
 from guests.place_status import PlaceCode
+from guests.requests.giving_back import give_place_back
 from guests.requests.waiting_list import cancel_guests
 from tests.factories import make_event, make_guest, make_staff
 
@@ -45,10 +46,19 @@ def over() -> Guest:
 
 def ended(ending: Guest.Ending) -> Guest:
     guest = make_guest()
+    if ending is Guest.Ending.GIVEN_BACK:
+        Guest.objects.filter(pk=guest.pk).update(leaves_at=timezone.now())
     options: dict[str, Any] = {"ending": ending}
     if ending is Guest.Ending.MOVED:
         options["moved_to"] = make_event(title="Outra Noite")
     cancel_guests(guest.event_id, [guest.pk], acting_user=make_staff(), **options)
+    return guest
+
+
+def leaving() -> Guest:
+    guest = make_guest()
+    assert give_place_back(guest)
+    guest.refresh_from_db()
     return guest
 
 
@@ -64,6 +74,7 @@ GUESTS: dict[PlaceCode, Callable[[], Guest]] = {
     PlaceCode.OVER: over,
     PlaceCode.EVENT_CANCELLED: lambda: changed(make_guest(), cancelled_at=timezone.now()),
     PlaceCode.REMOVED: lambda: ended(Guest.Ending.REMOVED),
+    PlaceCode.LEAVING: leaving,
     PlaceCode.GIVEN_BACK: lambda: ended(Guest.Ending.GIVEN_BACK),
     PlaceCode.MOVED_TO_EVENT: lambda: ended(Guest.Ending.MOVED),
 }

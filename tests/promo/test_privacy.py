@@ -22,7 +22,7 @@ def test_the_page_is_sound_and_says_the_settings(
     settings.SUSPICIOUS_DAYS = 17
     settings.LOGIN_CODE_AGE = 13 * 60
     settings.PRIVACY_CONTROLLER = "Noites & Companhia"
-    settings.PRIVACY_CONTACT = "dados@example.com"
+    settings.PRIVACY_CONTACT = "Noites <dados@example.com>"
     browser = Client(headers={"accept-language": language})
     with django_assert_num_queries(0):
         response = browser.get("/privacy/")

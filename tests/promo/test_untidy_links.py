@@ -50,6 +50,10 @@ UNTIDY = {
     "/promo/noite longa/": "/promo/noite-longa/",
     "/promo/São-João/": "/promo/sao-joao/",
     "/promo/ＦＥＳＴＡ/": "/promo/festa/",
+    "/promo/\u202e\u200f/": "/promo/",
+    "/promo/.": "/promo/",
+    "/promo/festa/\ufffd/": "/promo/festa/",
+    "/promo/festa/-ana/phone/": "/promo/festa/ana/phone/",
     "/promo/Festa/Ana/Phone": "/promo/festa/ana/phone/",
     "/promo/Festa/-/register/": "/promo/festa/-/register/",
     "/promo/Festa/\u2014/register/": "/promo/festa/-/register/",
@@ -64,6 +68,10 @@ MEANS_NOTHING = [
     "/promo/fes?ta!a/",
     "/promo/f" + "a" * 500,
     "/promo/festa/ticket/not-one/",
+    "/promo/festa/🎉/phone/",
+    "/promo/🎉/",
+    "/promo/" + "a" * 61 + "/",
+    "/promo/festa/" + "a" * 41 + "/",
 ]
 
 

@@ -56,7 +56,7 @@ def test_emails_images_and_links_name_the_zone_beside_the_time(zone: str) -> Non
     texts = [str(message.body), str(message.alternatives[0][0])]
     with translation.override("pt"):
         texts.append(preview_text(event).when)
-        texts.append(text_of(guest, day_format="l j F", hint="").when)
+        texts.append(text_of(guest).when)
     for text in texts:
         assert f"{event.local_start:%H:%M} ({zone})" in text
 

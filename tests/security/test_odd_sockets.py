@@ -130,3 +130,16 @@ def test_no_frame_causes_an_error(quiet: Stack, ticket: GuestRequest, frame: byt
         assert sent.recv(4096).startswith(b"HTTP/1.1 101")
         sent.sendall(frame)
         time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_nobody_chooses_the_address_that_counts(quiet: Stack, ticket: GuestRequest) -> None:
+    """uvicorn itself would trust X-Forwarded-For, from this machine or from FORWARDED_ALLOW_IPS."""
+    cookie, origin = cookie_header_of(ticket.account), b"Origin: " + quiet.url.encode()
+    path = f"/ws/promo/{ticket.ticket_id}/".encode()
+    forged = [b"X-Forwarded-For: 198.51.100.%d" % number for number in (1, 2)]
+    quiet.restart("ws", LIMIT_SOCKETS_ADDRESS="1", FORWARDED_ALLOW_IPS="*", WEB_CONCURRENCY="2")
+    try:
+        assert [request_socket(quiet, path, cookie, origin, each) for each in forged] == [101, 403]
+    finally:
+        quiet.restart("ws")

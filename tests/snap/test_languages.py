@@ -7,6 +7,7 @@ from accounts.models import User
 from promo.sockets.handshakes import read_language
 from snap.languages import choose_language
 from tests.factories import make_event
+from tests.helpers.api import REGISTER, post_json
 from tests.helpers.visitors import Visitor
 
 PORTUGUESE, ENGLISH = "pt-pt", "en"
@@ -68,6 +69,18 @@ def test_pages_errors_and_the_api_are_in_one_language(header: str) -> None:
         assert "Accept-Language" in response["Vary"]
     error = browser.get("/api/nowhere").json()["error"]
     assert (error == "There is no such thing.") is (language == ENGLISH)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("header", "language"), [("it", ENGLISH), ("pt-AO", PORTUGUESE)])
+def test_emails_are_in_the_language_of_a_registration_by_the_api(
+    header: str, language: str
+) -> None:
+    browser = Client(headers={"accept-language": header})
+    person = {"firstName": "Inês", "lastName": "Exemplo", "email": "ines@example.com"}
+    response = post_json(browser, REGISTER, {"phone": "+351961234567", **person})
+    assert response.status_code == 201
+    assert User.objects.get().language == language
 
 
 @pytest.mark.django_db

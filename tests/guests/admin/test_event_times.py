@@ -7,6 +7,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from accounts.models import User
 from guests.models import Event
 from tests.factories import make_event
 from tests.helpers.admin import admin_client, admin_url, staff_with
@@ -61,11 +62,7 @@ def test_a_time_that_comes_twice_is_shown_and_kept_while_others_change(
 
 def test_an_event_in_that_night_can_be_cancelled(staff: Client) -> None:
     event = night_event()
-    now = timezone.localtime()
-    response = send(
-        staff, event, cancelled_at_0=f"{now:%Y-%m-%d}", cancelled_at_1=f"{now:%H:%M:%S}"
-    )
-    assert response.status_code == 302
+    assert staff.post(admin_url("guests_event_cancel", event.pk)).status_code == 302
     assert reload(event).cancelled_at
     assert reload(event).starts_at == FIRST
 
@@ -157,3 +154,14 @@ def test_staff_who_only_look_see_times_in_the_zone_of_the_event() -> None:
     page = admin_client(staff_with("view_event")).get(admin_url("guests_event_change", event.pk))
     assert page.status_code == 200
     assert "01:30 WET (Europe/Lisbon)" in page.content.decode()
+
+
+def test_the_history_shows_each_change_with_who_made_it(staff: Client) -> None:
+    event = night_event(venue="Sala")
+    assert send(staff, event, venue="Praia", starts_at_2="second").status_code == 302
+    page = staff.get(admin_url("guests_event_change", event.pk)).content.decode()
+    name = str(User.objects.get(is_staff=True))
+    assert f"Venue: Sala → Praia · {name}" in page
+    shown = [f"01:30 {offset} (Europe/Lisbon)" for offset in ("WEST", "WET")]
+    assert f"{shown[0]} → " in page
+    assert f"{shown[1]} · {name}" in page

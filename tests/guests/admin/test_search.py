@@ -22,12 +22,13 @@ OUR_APPS = {"accounts", "guests", "notifications"}
 # NAME_FIELDS.
 NOT_NAMES = {
     "actor", "address", "address_hash", "attempts", "browser", "cause", "channel", "code",
-    "decided_by", "description", "email", "email_key", "ending", "error", "event_slug", "field",
-    "from_email", "from_state", "from_value", "idempotency_key", "kind", "language",
-    "network_hash", "nonce", "password", "payload", "phone", "phone_hash", "phone_prefix",
-    "poster", "proof", "proven_by", "provider_id", "qr_token", "reason", "recipient", "refusal",
-    "replay_by", "session_nonce", "slug", "state", "time_zone", "to", "to_email", "to_state",
-    "to_value", "token", "venue_networks",
+    "decided_by", "description", "detail", "email", "email_key", "ending", "error",
+    "event_slug", "field", "from_email", "from_state", "from_to", "from_value",
+    "idempotency_key", "key", "kind", "language", "network_hash", "nonce", "note", "password",
+    "payload", "phone", "phone_hash", "phone_prefix", "poster", "proof", "proven_by",
+    "provider_id", "qr_token", "reason", "recipient", "refusal", "replay_by", "session_nonce",
+    "slug", "state", "time_zone", "to", "to_email", "to_state", "to_value", "token",
+    "venue_networks",
 }  # fmt: skip
 
 

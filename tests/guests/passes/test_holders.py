@@ -191,7 +191,7 @@ def test_the_page_for_strangers_links_to_the_sign_in_of_the_event() -> None:
     shown = html_of(stranger.get(f"/guest/{guest.qr_token}"))
     assert guest.name not in shown
     assert f'href="{stranger.step_url("phone")}"' in shown
-    stranger.give_phone(guest.phone)
+    stranger.give_phone(guest.phone or "")
     stranger.type_code(guest.account)
     assert shows_pass(stranger.get(f"/guest/{guest.qr_token}"), guest)
 

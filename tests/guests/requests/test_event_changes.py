@@ -200,6 +200,8 @@ def test_a_cancelled_guest_keeps_the_reason_until_a_place_is_given_again(
 ) -> None:
     guest, other = make_guest(), make_event()
     options: dict[str, Any] = {}
+    if ending is Guest.Ending.GIVEN_BACK:
+        Guest.objects.filter(pk=guest.pk).update(leaves_at=timezone.now())
     if ending:
         options = {"ending": ending, "moved_to": other}
     cancel_guests(guest.event_id, [guest.pk], acting_user=manager, **options)

@@ -78,9 +78,9 @@ def test_the_previous_release_can_read_a_pushed_ticket() -> None:
     message = ticket.as_message()
     assert message["type"] == "ticket.changed"
     assert set(message["ticket"]) == FIELDS_OF_THE_PREVIOUS_RELEASE
-    # What an older release leaves out is not shown.
-    known = replace(ticket, email_hint="", likely_domain="", can_give_back=False)
-    assert Ticket.from_message({"ticket": message["ticket"]}) == known
+    read = Ticket.from_message({"ticket": message["ticket"]})
+    for field in FIELDS_OF_THE_PREVIOUS_RELEASE:
+        assert getattr(read, field) == getattr(ticket, field)
 
 
 def test_a_pushed_ticket_arrives_whole_and_may_be_of_the_next_release() -> None:

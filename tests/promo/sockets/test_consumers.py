@@ -38,7 +38,12 @@ def test_the_owner_receives_the_present_state_and_then_changes(idle: Stack) -> N
         assert receive(opened) == {
             "type": "guest_created",
             "success": True,
-            "data": {"id": guest.pk, "qr_code_url": f"/media/qr/{guest.qr_token}.png"},
+            "data": {
+                "id": guest.pk,
+                "qr_code_url": f"/media/qr/{guest.qr_token}.png",
+                "place": "valid",
+                "eventState": "upcoming",
+            },
         }
         with pytest.raises(ConnectionClosed):
             opened.recv(timeout=10)
@@ -62,7 +67,7 @@ def test_a_guest_on_the_waiting_list_receives_their_position(idle: Stack) -> Non
         assert receive(opened) == {
             "type": "guest_waitlisted",
             "success": True,
-            "data": {"position": 2},
+            "data": {"position": 2, "place": "waiting", "eventState": "upcoming"},
         }
 
 

@@ -50,6 +50,7 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
         "//snap.example",
         "https://a.example,https://b.example",
     ),
+    "PRIVACY_URL": ("javascript:alert(1)", "snap.example", "ftp://snap.example", "https://a b/c"),
     "MAILGUN_API_URL": ("api.mailgun.net", "ftp://api.mailgun.net", "https://", "https://a b/v3"),
     "ALLOWED_HOSTS": ("https://snap.example", "snap.example:8000", "snap.example/", "a b"),
     "WEBSOCKET_ORIGINS": ("https://snap.example/promo", "a b", "https://", "snap.example/x"),

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from django.conf import settings
 from django.test import Client, RequestFactory
@@ -22,7 +23,7 @@ from snap.resilience.workers import (
     record_heartbeat,
 )
 from tests.factories import make_event, make_request
-from tests.helpers.own_servers import own_postgresql, own_valkey
+from tests.helpers.own_servers import own_postgresql, own_valkey, valkey_without_writes
 from tests.helpers.stack import Stack, readiness, wait_for
 
 WELL = {
@@ -91,6 +92,13 @@ def test_workers_of_the_release_before_count_by_their_subscription(client: Clien
 def test_a_heartbeat_is_forgotten(db: None) -> None:
     with Redis.from_url(settings.BROKER_URL) as redis:
         assert 0 < redis.ttl(f"{PREFIX}guests") <= HEARTBEAT_SECONDS
+
+
+@pytest.mark.django_db
+def test_ready_at_level_2_while_redis_takes_no_writes(client: Client) -> None:
+    with valkey_without_writes():
+        assert readiness_in(client.get("/readyz")) == WELL | {"level": 2, "redis": "away"}
+    assert readiness_in(client.get("/readyz")) == WELL
 
 
 def test_ready_at_level_3_without_the_database(client: Client) -> None:
@@ -220,3 +228,18 @@ def test_readyz_shows_workers_that_never_reach_their_broker(stack: Stack) -> Non
         forget_heartbeats()
         assert _workers_are_away(stack)
     wait_for(lambda: readiness(stack.url).get("workers") == "ok", 30)
+
+
+@pytest.mark.slow
+@pytest.mark.processes
+def test_workers_outlive_a_broker_that_takes_no_writes(stack: Stack) -> None:
+    pids = {name: stack.pid(name) for name in ("worker", "emails")}
+    with valkey_without_writes():
+        wait_for(lambda: "Cannot connect to redis" in stack.log("worker"), 20)
+        assert readiness(stack.url)["level"] == 2
+    request = make_request(make_event())
+    wait_for(lambda: not GuestRequest.objects.filter(pk=request.pk, state="pending"), 15)
+    wait_for(lambda: readiness(stack.url)["level"] == 1, 15)
+    for name, pid in pids.items():
+        assert stack.pid(name) == pid
+        assert psutil.pid_exists(pid)

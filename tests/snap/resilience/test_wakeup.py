@@ -9,7 +9,7 @@ from django.db import transaction
 from redis import Redis
 
 from snap.resilience.wakeup import WakeUp
-from tests.helpers.own_servers import own_valkey
+from tests.helpers.own_servers import own_valkey, valkey_without_writes
 from tests.helpers.stack import wait_for
 
 INTERVAL = 0.2
@@ -65,6 +65,15 @@ def test_after_a_failure_of_the_broker_the_next_call_sends_at_once(broker: Redis
     wait_for(lambda: messages(broker) >= 1)
     failed()
     wait_for(lambda: not failed.is_failing())
+
+
+def test_a_broker_that_takes_no_writes_ends_no_thread(broker: Redis) -> None:
+    failed = WakeUp(TASK, interval=INTERVAL)
+    with valkey_without_writes():
+        failed()
+        wait_for(failed.is_failing)
+    wait_for(lambda: not failed.is_failing())
+    wait_for(lambda: messages(broker) >= 1)
 
 
 def test_the_wake_up_is_sent_without_another_call_when_the_broker_is_back(broker: Redis) -> None:

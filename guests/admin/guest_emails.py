@@ -1,0 +1,62 @@
+"""The emails of one guest on the guest's page, and sending them again."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+
+from guests.models import Guest
+from guests.requests.waiting_list import email_about
+from notifications.admin import email_problem, send_all_again
+from notifications.kinds import kind_label
+from notifications.models import Email
+from snap.admin_output import MAX_SHOWN, actor_names, render_time
+
+
+class GuestEmails:
+    """The emails about a guest's places at an event, and the welcome to the account."""
+
+    def __init__(self, guest: Guest) -> None:
+        self.guest = guest
+
+    def emails(self) -> QuerySet[Email]:
+        about_place = Q(cause__startswith=f"guest:{self.guest.pk}/")
+        welcome = Q(kind="welcome", cause=f"account:{self.guest.account_id}")
+        return Email.objects.filter(about_place | welcome).order_by("pk")
+
+    def bounced(self) -> list[Email]:
+        """Return the emails that did not arrive, at the address that the account has now."""
+        lost = [Email.State.BOUNCED, Email.State.DEAD]
+        return list(self.emails().filter(state__in=lost, to=self.guest.account.email))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return what the page shows of each email, and who sent it again. Three queries."""
+        emails = list(self.emails().prefetch_related("resends")[:MAX_SHOWN])
+        names = actor_names(resend.actor for email in emails for resend in email.resends.all())
+        rows: list[dict[str, Any]] = []
+        for email in emails:
+            resends = []
+            for resend in email.resends.all():
+                resends.append((render_time(resend.at), names[resend.actor], resend.to))
+            row = {"email": email, "kind": kind_label(email.kind), "resends": resends}
+            rows.append(row | {"problem": email_problem(email)})
+        return rows
+
+
+def send_about_guests(request: HttpRequest, guests: Iterable[Guest]) -> None:
+    """Send each guest the email about their place again. It is made if it was never queued."""
+    chosen = []
+    for guest in guests:
+        email = email_about(guest, guest.account)
+        chosen.append((email.kind, email.cause, email.to))
+    send_all_again(request, chosen)
+
+
+def send_email_of_guest(request: HttpRequest, guest: Guest, email_id: int) -> bool:
+    """Send one of a guest's emails again. Return False if it is not one of them."""
+    email = GuestEmails(guest).emails().filter(pk=email_id).first()
+    if email is None:
+        return False
+    send_all_again(request, [(email.kind, email.cause, email.to)])
+    return True

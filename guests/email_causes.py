@@ -1,0 +1,82 @@
+"""Whom emails about guests reach at present, and what they are about, for staff.
+
+A cause is `guest:<id>/<listings>`, whatever the kind of email.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from django.utils.translation import gettext_lazy as _
+
+from accounts.emails import recipient_of
+from accounts.services import is_blocked
+from guests.models import Event, Guest
+from notifications.causes import Recipient, Subject, register_causes
+
+RESEND_REFUSALS = {
+    "blocked": _("the phone is blocked"),
+    "cancelled": _("this guest is not on the list"),
+    "event_cancelled": _("the event was cancelled"),
+    "event_over": _("the event is over"),
+    "outdated": _("it is about an earlier state: send it from the guest's page"),
+    "unproven": _("the QR code waits for a proof of the phone or the email"),
+}
+# The state that a guest has to have, by kind of email. Other kinds do not depend on it.
+STATE_FOR_KIND = {"qr_code": Guest.State.ON_LIST, "waitlisted": Guest.State.WAITING}
+
+
+def _find_recipient(kind: str, cause: str) -> Recipient:
+    """Return the guest's account, and why staff cannot send it this email again, if so."""
+    guest_id, listings = _numbers_in(cause)
+    events = Event.objects.with_database_time()
+    guest = Guest.objects.filter(pk=guest_id).select_related("account").first()
+    if guest is None:
+        return recipient_of(None)
+    guest.event = events.get(pk=guest.event_id)
+    recipient = recipient_of(guest.account)
+    refusal = recipient.refusal or _guest_refusal(guest, kind, listings)
+    return Recipient(recipient.to, recipient.language, refusal)
+
+
+def _guest_refusal(guest: Guest, kind: str, listings: int) -> str:
+    if guest.account.phone and is_blocked(guest.account.phone):
+        return "blocked"
+    if kind not in STATE_FOR_KIND:
+        return ""
+    if guest.state == Guest.State.CANCELLED:
+        return "cancelled"
+    if guest.event.cancelled_at:
+        return "event_cancelled"
+    if guest.event.is_over():
+        return "event_over"
+    if guest.state != STATE_FOR_KIND[kind] or guest.listings != listings:
+        return "outdated"
+    if guest.is_on_list and guest.is_withheld:
+        return "unproven"
+    return ""
+
+
+def _describe_guests(causes: Iterable[str]) -> Mapping[str, Subject]:
+    given = list(causes)
+    ids = {_numbers_in(cause)[0] for cause in given}
+    guests = Guest.objects.select_related("event").in_bulk(ids)
+    subjects = {}
+    for cause in given:
+        if guest := guests.get(_numbers_in(cause)[0]):
+            text = f"{guest.name} · {guest.event.title}"
+            subjects[cause] = Subject(text, "guests_guest_change", guest.pk)
+    return subjects
+
+
+def _numbers_in(cause: str) -> tuple[int, int]:
+    """Return the guest's id and the number of listings in a cause. 0 for what is no number."""
+    parts = cause.removeprefix("guest:").split("/")
+    numbers = [int(part) if part.isdecimal() else 0 for part in [*parts, ""]]
+    return numbers[0], numbers[1]
+
+
+register_causes(
+    "guest",
+    find_recipient=_find_recipient,
+    describe=_describe_guests,
+    refusals=RESEND_REFUSALS,
+)

@@ -1,0 +1,1 @@
+"""What staff do with the guests of a list by hand."""
