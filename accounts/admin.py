@@ -291,6 +291,7 @@ class DeviceAdmin(SuperusersOnly, SnapAdmin):
     search_fields = ["user__first_name", "user__last_name", "user__phone__startswith"]
     ordering = ["-pk"]
     fields = ["user", "confirmed", "created_at", "last_used_at"]
+    readonly_fields = ["user", "confirmed", "created_at", "last_used_at"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -396,6 +397,7 @@ class SuspiciousActivityAdmin(SnapAdmin):
     list_display = ["hour", "what", "count", "address", "phone_hash", "last_seen"]
     list_filter = [words_filter("reason", _("reason"), lambda: REASONS), "hour"]
     fields = ["hour", "what", "count", "address", "phone_hash", "first_seen", "last_seen"]
+    readonly_fields = ["what"]
     search_fields = ["address__startswith", "phone_hash__exact"]
     ordering = ["-last_seen"]
 

@@ -131,12 +131,9 @@ class EventAdmin(EventSharing, EventCancelling, KeptWithGuests, ChangedFieldsAdm
             gettext("cancel it instead"),
         )
 
-    def response_add(self, request: HttpRequest, obj: Event, *args: Any) -> HttpResponse:
+    def response_post_save_add(self, request: HttpRequest, obj: Event) -> HttpResponseRedirect:
         """Show the links of a new event, which are what its promoters wait for."""
-        response = super().response_add(request, obj, *args)
-        if "_save" in request.POST:
-            return HttpResponseRedirect(reverse("admin:guests_event_links", args=[obj.pk]))
-        return response
+        return HttpResponseRedirect(reverse("admin:guests_event_links", args=[obj.pk]))
 
     def response_change(self, request: HttpRequest, obj: Event) -> HttpResponse:
         link = link_to("guests_event_links", gettext("Links to share"), pk=obj.pk)

@@ -108,10 +108,11 @@ class GuestAdmin(GuestPages, LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin
         return super().get_queryset(request).select_related("event", "account", "promoter", "team")
 
     def get_fields(self, request: HttpRequest, obj: Guest | None = None) -> Any:
-        """Staff who may only look see the promoter as text."""
+        """Staff who may only look see the promoter as text, and get no link to hand over."""
         if self.has_change_permission(request, obj):
             return self.fields
-        return ["brought_by" if field == "attribution" else field for field in self.fields]
+        shown = [str(field) for field in self.fields if field != "pass_link"]
+        return ["brought_by" if field == "attribution" else field for field in shown]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Guest | None = None) -> list[str]:
         editable = {"name", "note", "attribution"}

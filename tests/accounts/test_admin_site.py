@@ -349,7 +349,7 @@ def test_staff_without_the_right_permission_see_no_devices(
 ) -> None:
     door_staff.user_permissions.add(Permission.objects.get(codename="view_user"))
     client.force_login(door_staff)
-    assert client.get("/admin/otp_totp/totpdevice/").status_code == 403
+    assert client.get("/admin/accounts/authenticatorapp/").status_code == 403
 
 
 def test_two_pages_at_once_enrol_one_device(

@@ -10,7 +10,7 @@ from django.urls import NoReverseMatch, reverse
 from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
-from accounts.models import BlockedPhone, User
+from accounts.models import AuthenticatorApp, BackupCodes, BlockedPhone, User
 from tests.factories import make_account, make_promoter, make_staff
 
 pytestmark = pytest.mark.django_db
@@ -113,7 +113,7 @@ def account_form(account: User) -> dict[str, Any]:
 def paths() -> list[str]:
     """Return every path in admin about accounts, second factors, groups and blocked phones."""
     found = ["/admin/second-factor/"]
-    for model in (User, TOTPDevice, StaticDevice, StaticToken, Group, BlockedPhone):
+    for model in (User, AuthenticatorApp, BackupCodes, Group, BlockedPhone):
         if not admin.site.is_registered(model):
             continue
         names = [pattern.name for pattern in admin.site._registry[model].get_urls() if pattern.name]
@@ -181,8 +181,8 @@ def test_staff_cannot_give_themselves_permissions_or_a_second_factor(
         f"/admin/accounts/user/{attacker.pk}/password/",
         f"/admin/auth/group/{group.pk}/change/",
         "/admin/auth/group/add/",
-        "/admin/otp_totp/totpdevice/add/",
-        "/admin/otp_static/staticdevice/add/",
+        "/admin/accounts/authenticatorapp/add/",
+        "/admin/accounts/backupcodes/add/",
     ):
         assert client.post(path, form).status_code == 403, path
     attacker.refresh_from_db()
@@ -242,5 +242,5 @@ def test_a_superuser_changes_accounts_of_colleagues() -> None:
     passwords = {"password1": NEW_PASSWORD, "password2": NEW_PASSWORD}
     path = f"/admin/accounts/user/{colleague.pk}/password/"
     assert client.post(path, passwords).status_code == 302
-    assert client.get("/admin/otp_totp/totpdevice/").status_code == 200
+    assert client.get("/admin/accounts/authenticatorapp/").status_code == 200
     assert client.get("/admin/auth/group/add/").status_code == 200

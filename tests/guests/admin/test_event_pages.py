@@ -86,6 +86,17 @@ def test_saving_leads_to_the_links(staff: Client) -> None:
     assert "The event is not published yet" in links
 
 
+def test_a_new_event_leads_to_its_links(staff: Client) -> None:
+    form = {"title": "Nova", "slug": "nova", "venue": "Sala", "time_zone": "Europe/Lisbon"}
+    form |= {"capacity": "10", "has_waiting_list": "on"}
+    for number, name in enumerate(("list_opens_at", "list_closes_at", "starts_at", "ends_at")):
+        form |= {f"{name}_0": f"2030-07-0{number + 1}", f"{name}_1": "20:00"}
+    form |= {"eventpromoter_set-TOTAL_FORMS": "0", "eventpromoter_set-INITIAL_FORMS": "0"}
+    response = staff.post(admin_url("guests_event_add"), form)
+    assert response.status_code == 302, response.content.decode()
+    assert response["Location"] == admin_url("guests_event_links", Event.objects.get().pk)
+
+
 def test_the_slug_is_called_by_what_it_is_for(staff: Client) -> None:
     event = make_event()
     page = staff.get(admin_url("guests_event_change", event.pk)).content.decode()

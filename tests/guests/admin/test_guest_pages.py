@@ -288,6 +288,7 @@ def test_staff_who_may_only_look_change_nothing(door_staff: User, guest: Guest) 
     page = client.get(admin_url("guests_guest_change", guest.pk)).content.decode()
     assert guest.name in page
     assert "formaction" not in page
+    assert (guest.qr_token or "") not in page
     assert "/do/" not in page
     assert client.get(admin_url("guests_guest_add")).status_code == 403
     assert client.post(add_url(guest.event), TYPED).status_code == 403
