@@ -6,6 +6,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from guests.lists.services import move_guest
 from guests.models import Event, Guest
 from guests.place_status import PlaceCode
 from guests.requests.giving_back import give_place_back
@@ -48,10 +49,13 @@ def ended(ending: Guest.Ending) -> Guest:
     guest = make_guest()
     if ending is Guest.Ending.GIVEN_BACK:
         Guest.objects.filter(pk=guest.pk).update(leaves_at=timezone.now())
-    options: dict[str, Any] = {"ending": ending}
-    if ending is Guest.Ending.MOVED:
-        options["moved_to"] = make_event(title="Outra Noite")
-    cancel_guests(guest.event_id, [guest.pk], acting_user=make_staff(), **options)
+    cancel_guests(guest.event_id, [guest.pk], acting_user=make_staff(), ending=ending)
+    return guest
+
+
+def moved_to_event() -> Guest:
+    guest = make_guest()
+    move_guest(guest, make_event(title="Outra Noite"), acting_user=make_staff())
     return guest
 
 
@@ -76,5 +80,5 @@ GUESTS: dict[PlaceCode, Callable[[], Guest]] = {
     PlaceCode.REMOVED: lambda: ended(Guest.Ending.REMOVED),
     PlaceCode.LEAVING: leaving,
     PlaceCode.GIVEN_BACK: lambda: ended(Guest.Ending.GIVEN_BACK),
-    PlaceCode.MOVED_TO_EVENT: lambda: ended(Guest.Ending.MOVED),
+    PlaceCode.MOVED_TO_EVENT: moved_to_event,
 }

@@ -165,7 +165,7 @@ def test_the_browser_that_was_given_the_ticket_sees_a_refusal(event: Event) -> N
         assert state_in(response) == "refused"
         assert "was cancelled" in html_of(response)
         state = visitor.get(f"{TICKETS}/{ticket_id_in(page)}").json()
-        assert (state["state"], state["data"]["code"]) == ("refused", "cancelled")
+        assert (state["state"], state["data"]["code"]) == ("refused", "event_cancelled")
 
 
 def test_a_ticket_stays_queued_until_its_request_has_ended(event: Event) -> None:
