@@ -265,12 +265,14 @@ def ticket_context(
     """
     return {
         "ticket": ticket,
+        # The name under which templates of `guests` know it.
+        "card": ticket,
         "refusal": refusal_of(ticket.refusal_code),
         "wait": wait,
         "email_failed": email_failed,
-        "ticket_url": ticket_url(ticket),
-        "event_url": reverse("promo:event", args=[ticket.event_slug]),
-        # Functions, because most tickets use none of them. Templates call them.
+        # Functions, because most tickets use few of them. Templates call them.
+        "ticket_url": partial(ticket_url, ticket),
+        "event_url": partial(reverse, "promo:event", args=[ticket.event_slug]),
         "phone_url": partial(reverse, "promo:phone", args=[ticket.event_slug, ""]),
         "prove_url": partial(reverse, "promo:prove", args=[ticket.event_slug, ""]),
         "email_url": partial(_email_url, ticket),

@@ -56,8 +56,6 @@ class UserManager(BaseUserManager["User"]):
         return self.get(phone=username)
 
     def create_superuser(self, phone: str, password: str | None = None, **fields: Any) -> "User":
-        """Create an account with all powers. Raises ValidationError for a phone that is none."""
-        phone = self.model._meta.get_field("phone").clean(phone, None)
         return self.create_user(phone, password, is_staff=True, is_superuser=True, **fields)
 
 

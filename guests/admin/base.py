@@ -14,8 +14,12 @@ from guests.models import StateChange
 from snap.admin_output import EMPTY, actor_names, render_lines, render_time
 
 NO_NAMES: Mapping[str, str] = {}
-# The history of a guest has this beside the states: the door records it.
-CHECKED_IN = {"checked_in": _("arrived")}
+# The history of a guest has these beside the states (migrations 0002 and 0009).
+HISTORY_STATES = {
+    "checked_in": _("arrived"),
+    "leaving": _("is giving the place back"),
+    "given_back": _("gave the place back"),
+}
 
 
 def render_phone_end(phone: str | None) -> str:
@@ -41,7 +45,7 @@ def render_history(
     `more_names` has names for actors that are not staff.
     """
     lines = list(changes)
-    labels = {**CHECKED_IN, **dict(states.choices)}
+    labels = {**HISTORY_STATES, **dict(states.choices)}
     names = {**actor_names(line.actor for line in lines), **more_names}
     rows = []
     for line in lines:

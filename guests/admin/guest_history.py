@@ -2,14 +2,14 @@
 
 from django.utils.safestring import SafeString
 
-from guests.admin.base import CHECKED_IN
+from guests.admin.base import HISTORY_STATES
 from guests.models import Guest, StaffAction, StateChange
 from snap.admin_output import EMPTY, MAX_SHOWN, actor_names, render_lines, render_time
 
 
 def render_guest_history(guest: Guest) -> SafeString:
     """Return the history as lines. Three queries."""
-    labels = {**CHECKED_IN, **dict(Guest.State.choices)}
+    labels = {**HISTORY_STATES, **dict(Guest.State.choices)}
     changes = list(StateChange.objects.filter(guest=guest)[:MAX_SHOWN])
     actions = list(StaffAction.objects.filter(guest=guest).select_related("account")[:MAX_SHOWN])
     names = actor_names(change.actor for change in changes)

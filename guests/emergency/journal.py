@@ -155,28 +155,28 @@ class Journal:
         """Store an event's snapshot, a text that `snapshots` makes. It replaces an earlier one."""
         with self._open() as journal:
             journal.execute(
-                "INSERT INTO event (slug, body) VALUES (?, ?)"
+                "INSERT INTO snapshot (slug, body) VALUES (?, ?)"
                 " ON CONFLICT (slug) DO UPDATE SET body = excluded.body",
                 [slug, body],
             )
 
     def delete_snapshot(self, slug: str) -> None:
         with self._open() as journal:
-            journal.execute("DELETE FROM event WHERE slug = ?", [slug])
+            journal.execute("DELETE FROM snapshot WHERE slug = ?", [slug])
 
     def load_snapshot(self, slug: str) -> str | None:
         with self._open(to_write=False) as journal:
-            row = journal.execute("SELECT body FROM event WHERE slug = ?", [slug]).fetchone()
+            row = journal.execute("SELECT body FROM snapshot WHERE slug = ?", [slug]).fetchone()
         return str(row[0]) if row else None
 
     def load_snapshots(self) -> list[str]:
         """Return the snapshots of all events."""
         with self._open(to_write=False) as journal:
-            return [str(row[0]) for row in journal.execute("SELECT body FROM event")]
+            return [str(row[0]) for row in journal.execute("SELECT body FROM snapshot")]
 
     def snapshot_slugs(self) -> set[str]:
         with self._open(to_write=False) as journal:
-            return {str(row[0]) for row in journal.execute("SELECT slug FROM event")}
+            return {str(row[0]) for row in journal.execute("SELECT slug FROM snapshot")}
 
     def is_writable(self) -> bool:
         """Return whether an entry could be written now."""

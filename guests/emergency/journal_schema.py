@@ -3,7 +3,7 @@
 import sqlite3
 from time import monotonic, sleep
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 TABLES = [
     """
     CREATE TABLE IF NOT EXISTS entry (
@@ -35,7 +35,9 @@ TABLES = [
         what TEXT NOT NULL
     )
     """,
-    "CREATE TABLE IF NOT EXISTS event (slug TEXT PRIMARY KEY, body TEXT NOT NULL)",
+    # Earlier releases keep their snapshots in the table `event`: they cannot read fields of events
+    # that they do not know, and share this file during a deployment.
+    "CREATE TABLE IF NOT EXISTS snapshot (slug TEXT PRIMARY KEY, body TEXT NOT NULL)",
     """
     CREATE TABLE IF NOT EXISTS ended_session (
         account_id INTEGER NOT NULL,

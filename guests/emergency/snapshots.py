@@ -108,7 +108,8 @@ def _deserialize(body: str) -> Snapshot:
     events: list[Event] = []
     at_event: list[EventPromoter] = []
     by_key: dict[tuple[type[Model], Any], Any] = {}
-    for deserialized in serializers.deserialize("json", body):
+    # A process of the next release, on the same host during a deployment, may have more fields.
+    for deserialized in serializers.deserialize("json", body, ignorenonexistent=True):
         row = deserialized.object
         by_key[type(row), row.pk] = row
         if isinstance(row, Event):

@@ -19,6 +19,7 @@ from guests.models import Event, Guest, GuestRequest, Promoter, StaffAction, Tea
 from guests.qr.codes import fill_pool
 from guests.requests.accepting import find_promoter
 from guests.requests.creating import end_requests
+from guests.requests.pushes import push_places_changed
 from guests.requests.waiting_list import (
     PLACES_BATCH,
     cancel_locked,
@@ -336,4 +337,6 @@ def _attribution(guest: Guest) -> str:
 
 
 def _record(guest: Guest, kind: str, account: User, detail: str = "") -> None:
+    """Record what staff did, and have the guest's open pages load again."""
+    push_places_changed([guest])
     StaffAction.objects.create(guest=guest, kind=kind, detail=detail[:300], account=account)

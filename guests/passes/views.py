@@ -211,8 +211,7 @@ def _render_for_holder(request: HttpRequest, found: FoundPass, token: str) -> Ht
         "event_url": page_path("event", event.slug),
         "undo_seconds": guest.seconds_to_undo(guest.database_now),
         "can_give_back": found.status.can_give_back and guest.checked_in_at is None,
-        "email_hint": masked_email(guest.account.email),
-        "likely_domain": likely_domain(guest.account.email),
+        "card": _card_of(guest, found.status),
         "email_failed": found.email_failed,
         "websocket_url": websocket_url("pass", token, request.get_host()),
     }
@@ -223,6 +222,20 @@ def _render_for_holder(request: HttpRequest, found: FoundPass, token: str) -> Ht
         image_path = reverse("guests:pass_image", args=[token])
         context["pass_image_url"] = image_path + _signature_query(request)
     return render(request, "guests/pass.html", context)
+
+
+def _card_of(guest: Guest, status: PlaceStatus) -> dict[str, Any]:
+    """Return what a page shows of the event and the email, by the names that a ticket has."""
+    event, email = guest.event, guest.account.email
+    return {
+        "event_title": event.title,
+        "local_start": event.local_start,
+        "venue": event.venue,
+        "address": event.address,
+        "previous": status.moved_from,
+        "email_hint": masked_email(email),
+        "likely_domain": likely_domain(email),
+    }
 
 
 def _render_for_stranger(request: HttpRequest, event: Event, status: PlaceStatus) -> HttpResponse:

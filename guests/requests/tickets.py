@@ -162,7 +162,7 @@ class Ticket:
             parts.append(str(self.position))
         if self.place not in {"", *USUAL_PLACES}:
             parts.append(self.place)
-        if self.sequence:
+        if self.sequence and self.place:
             parts.append(f"r{self.sequence}")
         return "-".join(parts)
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, FloatRect, Page, expect
 
 from guests.models import Guest
 from guests.requests.giving_back import free_places_given_back
@@ -42,10 +42,10 @@ def paths_of(guest: Guest) -> list[str]:
     return [event, f"{event}ticket/{ticket}/", f"/guest/{guest.qr_token}"]
 
 
-def box_of_code(page: Page) -> dict[str, float]:
+def box_of_code(page: Page) -> FloatRect:
     box = page.locator(".pass-code img").bounding_box()
     assert box is not None
-    return dict(box)
+    return box
 
 
 @pytest.mark.parametrize(("width", "height"), [(390, 844), (320, 568), (844, 390)])

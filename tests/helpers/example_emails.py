@@ -63,7 +63,7 @@ def qr_png() -> bytes:
 
 
 def example_message(
-    kind: str, language: str = "en", *, number: int = 1, **context: Any
+    kind: str, language: str = "en", *, number: Any = 1, **context: Any
 ) -> EmailMultiAlternatives:
     """Return the message of a kind, with some values of its example changed.
 

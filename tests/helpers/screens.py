@@ -207,6 +207,44 @@ TICKETS: dict[str, Callable[[Walk], GuestRequest]] = {
 }
 
 
+def walk_places(walk: Walk) -> Iterator[str]:
+    """What a holder can change, what has happened to their event, and the page about their data."""
+    walk.forget()
+    page, held = walk.page, walk.guest_request()
+    walk.open("/privacy/")
+    yield "privacy"
+    walk.sign_in(held.account)
+    walk.open_event(held.event, "-/email/")
+    yield "step-email"
+    page.locator("[name=send]").click()
+    expect(page.locator("[name=email]")).to_be_visible()
+    page.fill("[name=email]", "nobody")
+    send(page)
+    expect(page.locator("#id_email_error")).to_be_visible()
+    yield "step-email-wrong"
+    walk.open_event(held.event, f"ticket/{held.ticket_id}/")
+    page.locator("[name=answer][value=give_back]").click()
+    expect(page.locator("[data-countdown]")).to_be_visible()
+    yield "ticket-leaving"
+    now = timezone.now()
+    changes = {
+        "cancelled": {"cancelled_at": now},
+        "begun": {"starts_at": now - HOUR},
+        "over": {"starts_at": now - 3 * HOUR, "ends_at": now - 2 * HOUR},
+    }
+    for name, fields in changes.items():
+        changed = walk.guest_request()
+        earlier = {"list_opens_at": now - 5 * HOUR, "list_closes_at": now - 4 * HOUR}
+        Event.objects.filter(pk=changed.event_id).update(**earlier | fields)
+        walk.forget()
+        walk.sign_in(changed.account)
+        walk.open_event(changed.event, f"ticket/{changed.ticket_id}/")
+        yield f"ticket-event-{name}"
+        assert changed.guest
+        walk.open(f"/guest/{changed.guest.qr_token}")
+        yield f"pass-event-{name}"
+
+
 def walk_claims(walk: Walk) -> Iterator[str]:
     """A claim in each state, for the claimant and for the holder, and the link in the welcome."""
     walk.forget()
@@ -306,6 +344,7 @@ ALL: tuple[Screens, ...] = (
     walk_steps,
     walk_dialog,
     walk_tickets,
+    walk_places,
     walk_claims,
     walk_errors,
     walk_outage,

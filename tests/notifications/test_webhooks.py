@@ -49,7 +49,11 @@ def resend(_stack: Stack) -> Iterator[Report]:
         url = f"{web}/webhooks/mail/resend/"
         return http.post(url, json=body, auth=auth or httpx.USE_CLIENT_DEFAULT).status_code
 
-    given = {"EMAIL_PROVIDER": "resend", "MAIL_WEBHOOK_SECRET": ":".join(SECRET)}
+    given = {
+        "EMAIL_PROVIDER": "resend",
+        "RESEND_API_KEY": "key-for-tests",
+        "MAIL_WEBHOOK_SECRET": ":".join(SECRET),
+    }
     with _stack.another_web(**given) as web:
         yield report
 
@@ -76,6 +80,8 @@ def mailgun(_stack: Stack) -> Iterator[Report]:
 
     given = {
         "EMAIL_PROVIDER": "mailgun",
+        "MAILGUN_API_KEY": "key-for-tests",
+        "MAILGUN_SENDER_DOMAIN": "mail.example",
         "MAIL_WEBHOOK_SECRET": ":".join(SECRET),
         "MAILGUN_WEBHOOK_SIGNING_KEY": SIGNING_KEY,
     }

@@ -147,6 +147,10 @@ def test_a_blocked_account_changes_nothing() -> None:
     assert refusal(account, RIGHT) == "refused"
 
 
+def test_an_account_with_rights_in_admin_is_changed_by_a_superuser_only() -> None:
+    assert refusal(new_account(is_staff=True), RIGHT) == "refused"
+
+
 # Emails and codes ---------------------------------------------------------------------------------
 
 

@@ -18,6 +18,7 @@ from guests.requests.giving_back import (
 )
 from guests.requests.waiting_list import cancel_guests, fill_free_places
 from tests.factories import make_event, make_guest, make_request, make_staff
+from tests.helpers.admin import admin_client
 from tests.helpers.guards import at_once, slow, without_locks
 from tests.helpers.invariants import broken_invariants
 
@@ -93,6 +94,15 @@ def test_the_history_names_the_guest_and_the_reason(guest: Guest) -> None:
         ("on_list", "leaving", actor),
         ("leaving", "given_back", actor),
     ]
+
+
+def test_staff_read_it_in_words(guest: Guest) -> None:
+    give_place_back(guest)
+    let_the_minute_pass()
+    free_places_given_back()
+    staff = admin_client(make_staff(language="en"))
+    page = staff.get(f"/admin/guests/guest/{guest.pk}/change/").content.decode()
+    assert "is giving the place back → gave the place back" in page
 
 
 def test_a_place_that_was_checked_in_is_not_given_back(guest: Guest) -> None:

@@ -19,6 +19,14 @@ from accounts.models import Claim, User, sockets_of
 from guests.claims.proof import prove_by_link
 from guests.claims.services import grant_claim, undo_claim
 from guests.emergency.replay import replay_requests
+from guests.lists.services import (
+    NewGuest,
+    add_guest,
+    move_guest,
+    reinstate_guest,
+    remove_guests,
+    set_promoter,
+)
 from guests.models import Event, Guest, GuestRequest
 from guests.requests import creating
 from guests.requests.creating import create_due_guests
@@ -27,7 +35,14 @@ from guests.requests.giving_back import free_places_given_back, give_place_back,
 from guests.requests.pushes import event_group, places_group
 from guests.requests.tickets import push_group
 from guests.requests.waiting_list import cancel_guests, fill_free_places
-from tests.factories import make_account, make_event, make_guest, make_request, make_staff
+from tests.factories import (
+    make_account,
+    make_event,
+    make_event_promoter,
+    make_guest,
+    make_request,
+    make_staff,
+)
 from tests.helpers.admin import admin_url
 from tests.helpers.pushes import listening
 
@@ -158,7 +173,45 @@ def _signed_out() -> Case:
     return guest.account.sign_out_everywhere, _request_of(guest)
 
 
+def _added_by_staff() -> Case:
+    event, account, staff = make_event(), make_account(), make_staff()
+    request = GuestRequest(event=event, account=account)  # Another event's page may be open.
+    new = NewGuest(name="Rita Exemplo", phone=account.phone or "")
+    return partial(add_guest, event, new, acting_user=staff), request
+
+
+def _reinstated_by_staff() -> Case:
+    guest, staff = make_guest(), make_staff()
+    request = _request_of(guest)
+    cancel_guests(guest.event_id, [guest.pk], acting_user=staff)
+    guest.refresh_from_db()
+    return partial(reinstate_guest, guest, acting_user=staff), request
+
+
+def _moved_by_staff() -> Case:
+    guest, staff = make_guest(), make_staff()
+    return partial(move_guest, guest, make_event(), acting_user=staff), _request_of(guest)
+
+
+def _removed_by_staff() -> Case:
+    guest, staff = make_guest(), make_staff()
+    remove = partial(remove_guests, guest.event_id, [guest.pk], acting_user=staff)
+    return remove, _request_of(guest)
+
+
+def _attributed_by_staff() -> Case:
+    guest, staff = make_guest(), make_staff()
+    works = make_event_promoter(guest.event)
+    change = partial(set_promoter, guest, works.promoter, works.team, acting_user=staff)
+    return change, _request_of(guest)
+
+
 CASES = [
+    _added_by_staff,
+    _reinstated_by_staff,
+    _moved_by_staff,
+    _removed_by_staff,
+    _attributed_by_staff,
     _created,
     _refused,
     _dead,
@@ -179,7 +232,13 @@ CASES = [
 ]
 # Services that tests above call, and those that change nothing that a holder reads.
 WALKED = {
+    "add_guest",
+    "reinstate_guest",
+    "move_guest",
+    "remove_guests",
+    "set_promoter",
     "cancel_guests",
+    "cancel_locked",
     "fill_free_places",
     "replay_requests",
     "replay_batch",
@@ -212,6 +271,18 @@ def test_a_change_is_pushed_to_the_pages_of_the_place(
             change()
         groups = {group for group, _ in receive(1)}
     assert groups & _groups_of(request)
+
+
+def test_a_place_that_staff_give_again_reaches_the_page_of_the_earlier_request(
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+) -> None:
+    """The new place has a request of its own, and the open page shows the earlier ticket."""
+    change, request = _reinstated_by_staff()
+    with listening() as receive:
+        with django_capture_on_commit_callbacks(execute=True):
+            change()
+        groups = {group for group, _ in receive(2)}
+    assert places_group(request.account_id) in groups
 
 
 def test_a_name_that_staff_correct_is_pushed(
