@@ -139,7 +139,7 @@ def test_connections_cut_at_commit(
     """The commit is durable without a response: web journals the request, workers start again.
 
     The protection is that both are idempotent: the entry ends with the existing guest of (event,
-    account). Without that (see `_end_requests`) the constraint would make it a dead row.
+    account). Without that (see `end_requests`) the constraint would make it a dead row.
     """
     times, cut = int(form(2, 20)), 0
     storm = make_storm(int(form(100, 6000)), rate=20)
