@@ -34,7 +34,8 @@ def change_email(account: User, email: str, *, browser: str, proof: str) -> Emai
 
     The browser can correct the new email directly, until that is proven. Raises AccountError:
     `same_email`, `too_many_changes` past EMAIL_CHANGES_A_DAY, `email_taken`, or `refused` for a
-    blocked phone, an inactive account or one with rights in admin. The caller has locked the account's row.
+    blocked phone, an inactive account or one with rights in admin. The caller has locked the
+    account's row.
     """
     is_refused = not account.is_active or is_blocked(account.phone or "")
     # Only a superuser changes the email of an account with rights in admin.
