@@ -63,6 +63,8 @@ def test_subjects_are_in_the_rows_language(sink: Sink) -> None:
     assert subjects == {
         ("welcome", "pt-pt"): "Damos-te as boas-vindas ao SNAP",
         ("welcome", "en"): "Welcome to SNAP",
+        ("email_changed", "pt-pt"): "O teu email no SNAP",
+        ("email_changed", "en"): "Your email at SNAP",
         ("claim", "pt-pt"): "Este número ainda é teu?",
         ("claim", "en"): "Is this still your number?",
         ("claim_decided", "pt-pt"): "O número é teu",
