@@ -144,7 +144,7 @@ def test_the_qr_email_says_what_to_do_and_when_in_the_events_own_zone(sink: Sink
             "Come 15 minutes early.",
             "Bring identification.",
             "Wednesday, June 23, 2027",
-            "23:30 · Armazém do Cais",
+            "23:30 (Atlantic/Azores) · Armazém do Cais",
         ):
             assert line in text
         text = body(portuguese, subtype)
