@@ -41,6 +41,7 @@ def test_a_browser_past_the_limit_solves_a_challenge_and_continues(
     assert [each for each in complaints if "429" not in each] == []
 
 
+@pytest.mark.slow
 def test_a_browser_whose_widget_cannot_run_waits_and_continues(
     web: str, phone: BrowserContext
 ) -> None:

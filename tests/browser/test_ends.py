@@ -127,6 +127,7 @@ def test_the_page_does_not_say_that_a_phone_is_blocked(stack: Stack, page: Page)
     shoot(page, "blocked-phone")
 
 
+@pytest.mark.slow
 def test_a_ticket_is_queued_in_an_outage_and_shows_its_code_afterwards(
     stack: Stack, page: Page
 ) -> None:

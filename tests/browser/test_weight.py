@@ -56,6 +56,7 @@ def load_all(page: Page, path: str) -> dict[str, int]:
     return {addresses[request]: size for request, size in sizes.items()}
 
 
+@pytest.mark.slow
 def test_five_posters_weigh_less_than_150_kilobytes(browser: Browser, stack: Stack) -> None:
     """A screen with three pixels to a point loads no more than one with two."""
     for poster in busy_posters(POSTERS):

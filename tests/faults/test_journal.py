@@ -142,6 +142,7 @@ def test_drainer_killed_at_each_step(
     )
 
 
+@pytest.mark.slow
 def test_two_drainers(faulty: Stack, journalled: Storm, conclude: Conclude) -> None:
     """Drainers import the same entries at the same time, and each entry is in the database once.
 

@@ -14,6 +14,7 @@ from tests.helpers.stack import Stack, wait_for
 pytestmark = pytest.mark.processes
 
 
+@pytest.mark.slow
 def test_valkey_killed(
     valkey: Valkey, make_storm: MakeStorm, conclude: Conclude, form: Form
 ) -> None:

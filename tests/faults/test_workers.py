@@ -54,6 +54,7 @@ def test_rolling_restarts(
     conclude(storm, broken=broken, healed_at=healed_at)
 
 
+@pytest.mark.slow
 def test_worker_child_killed(
     faulty: Stack, make_storm: MakeStorm, conclude: Conclude, form: Form
 ) -> None:

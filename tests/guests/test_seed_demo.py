@@ -57,6 +57,7 @@ def test_the_promo_link_it_prints_leads_to_a_promoter() -> None:
     assert Guest.objects.filter(promoter=promoter).exists()
 
 
+@pytest.mark.slow
 def test_posters_are_images_for_phones() -> None:
     seed(without_posters=False)
     for event in Event.objects.all():

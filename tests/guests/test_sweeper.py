@@ -141,6 +141,7 @@ def database_unavailable() -> Iterator[None]:
             server.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
 
 
+@pytest.mark.slow
 @committed
 def test_it_survives_outages_of_database_and_broker_and_stops_on_sigterm(tmp_path: Path) -> None:
     log = tmp_path / "log"

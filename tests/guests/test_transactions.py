@@ -230,6 +230,7 @@ FLOWS: list[Callable[[], None]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.__name__)
 def test_no_network_is_waited_for_inside_a_transaction(
     flow: Callable[[], None], caught: list[str]

@@ -123,6 +123,7 @@ def test_no_email_is_sent_twice_when_the_database_hangs_past_its_lease(
     assert Email.objects.filter(state="sent").count() == ROUNDS
 
 
+@pytest.mark.slow
 def test_a_batch_goes_on_after_a_short_outage(
     breaking_sink: BreakingSink, postgresql: PostgreSQL, settings: Settings
 ) -> None:

@@ -98,6 +98,7 @@ def test_registrations_at_the_same_moment_are_counted() -> None:
     assert storm(locked=True) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_96_parallel_visitors_make_three_accounts_and_three_emails() -> None:
     event = make_event(capacity=500)

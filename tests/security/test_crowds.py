@@ -76,6 +76,7 @@ def go_through(event: Event, crowd: list[str]) -> None:
     assert GuestRequest.objects.count() == len(crowd)
 
 
+@pytest.mark.slow
 def test_a_thousand_guests_on_one_venues_wifi_get_through(crowd: list[str]) -> None:
     go_through(make_event(capacity=1000, venue_networks="198.51.100.0/24"), crowd)
     assert Person.challenges == 0

@@ -92,6 +92,7 @@ def test_no_header_overrides_the_method(client: Client, stranger: User, header: 
     assert GuestRequest.objects.count() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "method", ["HEAD", "OPTIONS", "TRACE", "CONNECT", "GET", "PROPFIND", "get"]
 )

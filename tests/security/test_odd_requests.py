@@ -46,6 +46,7 @@ def pieces(stack: Stack) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 def test_no_path_causes_a_5xx(quiet: Stack, pieces: dict[str, str]) -> None:
     staff = cookie_header_of_staff(quiet)
     requests: list[tuple[Any, ...]] = []
@@ -94,6 +95,7 @@ def test_no_header_causes_a_5xx(quiet: Stack, pieces: dict[str, str], seed: int)
     assert failures(quiet.web_port, requests) == []
 
 
+@pytest.mark.slow
 def test_no_query_causes_a_5xx(quiet: Stack, pieces: dict[str, str]) -> None:
     chance = random.Random(13)
     staff = cookie_header_of_staff(quiet)

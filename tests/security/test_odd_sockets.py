@@ -78,6 +78,7 @@ def test_invalid_origins_are_refused(quiet: Stack, ticket: GuestRequest, origin:
     assert request_socket(quiet, path, cookie, *reversed(twice)) in {0, 400, 403}
 
 
+@pytest.mark.slow
 def test_no_handshake_causes_an_error(quiet: Stack, ticket: GuestRequest) -> None:
     chance = random.Random(6)
     origin = b"Origin: " + quiet.url.encode()

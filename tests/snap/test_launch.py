@@ -83,6 +83,7 @@ def test_a_program_that_is_not_installed() -> None:
     assert output.startswith("SNAP cannot start: no-such-server is not in PATH; ")
 
 
+@pytest.mark.slow
 def test_a_command_without_its_database() -> None:
     url = "postgres://nobody:secret@127.0.0.1:1/none"
     with start("exec python manage.py migrate", DATABASE_URL=url) as process:

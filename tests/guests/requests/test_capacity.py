@@ -89,6 +89,7 @@ def test_the_message_does_not_mention_the_sweeper_when_all_places_are_given(admi
     assert "próximos segundos" not in messages
 
 
+@pytest.mark.slow
 def test_a_deadline_after_the_commit_is_no_error(admin: Client, settings: Settings) -> None:
     event = make_line(3)
     settings.DATABASE_PAGE_SECONDS = 2.0
@@ -188,6 +189,7 @@ def test_many_guests_are_cancelled_in_batches(admin: Client) -> None:
         assert each.places_taken == 0
 
 
+@pytest.mark.slow
 def test_the_message_after_a_deadline_says_how_many_were_cancelled(
     admin: Client, settings: Settings
 ) -> None:

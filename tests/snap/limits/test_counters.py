@@ -202,6 +202,7 @@ def test_a_frozen_valkey_delays_no_page(stack: Stack) -> None:
     assert max(durations) < 5
 
 
+@pytest.mark.slow
 @pytest.mark.processes
 def test_the_real_processes_count_together(stack: Stack) -> None:
     make_event(slug="together")

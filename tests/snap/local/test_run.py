@@ -20,6 +20,8 @@ STOPPED = "\nStopping SNAP ... stopped. The next `make run` continues with the d
 pytestmark = pytest.mark.processes
 
 
+@pytest.mark.timeout(300)
+@pytest.mark.slow
 def test_it_starts_restarts_what_dies_stops_whole_and_finds_its_data_again(checkout: Path) -> None:
     run = Run(checkout)
     run.wait_until_ready()

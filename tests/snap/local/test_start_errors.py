@@ -51,6 +51,7 @@ def test_a_folder_that_cannot_be_written(checkout: Path, tmp_path: Path) -> None
     )
 
 
+@pytest.mark.slow
 def test_an_unreachable_database(checkout: Path) -> None:
     run = Run(checkout, DATABASE_URL=f"postgres://nobody@127.0.0.1:{free_port()}/none")
     text = run.fail()
@@ -109,6 +110,7 @@ REQUIRED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", REQUIRED)
 def test_a_command_before_the_first_run(tmp_path: Path, missing: str) -> None:
     copy = tmp_path / "snap"

@@ -56,6 +56,7 @@ def ask_for_code(stack: Stack, person: Person) -> int:
     ).status_code
 
 
+@pytest.mark.slow
 def test_after_an_outage_people_can_sign_in_within_seconds(stack: Stack) -> None:
     """With eight people each web process responds to some, so none is still at level 3."""
     postgresql = own_postgresql()

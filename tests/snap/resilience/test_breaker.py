@@ -164,6 +164,7 @@ def test_the_probe_opens_and_closes_it_and_no_caller_is_a_trial() -> None:
     assert back == ["closed"]
 
 
+@pytest.mark.slow
 def test_each_probe_renews_the_pause() -> None:
     """The pause only matters when a probe hangs. Until then no caller is a trial."""
     server = Server()

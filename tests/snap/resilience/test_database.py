@@ -148,6 +148,7 @@ def test_an_exhausted_pool_does_not_open_the_breaker(settings: Settings) -> None
     assert stays_closed(2.5)
 
 
+@pytest.mark.slow
 def test_a_frozen_server_opens_the_breaker_and_the_probe_closes_it(settings: Settings) -> None:
     postgresql = own_postgresql()
     User.objects.count()

@@ -144,6 +144,7 @@ def flood(url: str, seconds: float, connections: int = 24) -> tuple[list[int], l
     return statuses, times
 
 
+@pytest.mark.slow
 @pytest.mark.processes
 def test_a_flood_of_passwords_does_not_slow_the_pages_of_visitors(stack: Stack) -> None:
     with stack.another_web(LIMIT_SIGN_IN="1000000", STAFF_SIGN_IN_FAILURES="1000000") as url:
