@@ -43,6 +43,8 @@ MINUS = "\u2212"
 PREFIX = re.compile(r"[^\d+]*(?:(?:\+\s*)+|00)")
 # The zero that is dialled only inside the country: +44 (0) 20 …
 TRUNK_ZERO = re.compile(r"\(\s*0\s*\)")
+# What stands between two groups of digits, whatever sign it is. A word or a plus is no such sign.
+SEPARATOR = re.compile(r"(?<=\d)[^\w+]+(?=\d)|(?<=\d)_+(?=\d)")
 # A word behind the number: 912 345 678 (Ana)
 LABEL = re.compile(r"(?<=\d)\D*[^\W\d]\D*$")
 
@@ -155,7 +157,7 @@ def _with_plus(plain: str) -> str:
 def _spellings(plain: str) -> Iterator[str]:
     """Return a number as typed, and then without what people add to it."""
     yield plain
-    reduced = LABEL.sub("", TRUNK_ZERO.sub("", plain))
+    reduced = SEPARATOR.sub(" ", LABEL.sub("", TRUNK_ZERO.sub("", plain)))
     if reduced != plain:
         yield reduced
 

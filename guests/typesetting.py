@@ -127,10 +127,19 @@ def _has_glyph(path: Path, char: str) -> bool:
     """Return whether a font draws a character as anything but its empty box."""
     if char.isspace():
         return True
-    font = _load(path, COVERAGE_SIZE)
+    font = _load_plain(path)
     drawn = font.getmask(char)
     box = font.getmask(UNASSIGNED)
     return (drawn.size, bytes(drawn)) != (box.size, bytes(box))
+
+
+@lru_cache
+def _load_plain(path: Path) -> ImageFont.FreeTypeFont:
+    """Load a font that does not shape text: shaping draws a circle below a mark without a letter.
+
+    With the circle, the empty box of a mark would not be known as one.
+    """
+    return ImageFont.truetype(path, COVERAGE_SIZE, layout_engine=ImageFont.Layout.BASIC)
 
 
 @lru_cache(maxsize=64)

@@ -32,6 +32,7 @@ from snap.admin_output import (
     show_results,
     words_filter,
 )
+from snap.mail_addresses import readable_address
 
 
 def kinds_in_words() -> dict[str, str]:
@@ -52,7 +53,15 @@ class EmailList(NameOrderList):
 
 @admin.register(Email)
 class EmailAdmin(LongListAdmin, ReadOnlyAdmin):
-    list_display = ["kind_in_words", "state", "about", "to", "created_at", "sent_at", "problem"]
+    list_display = [
+        "kind_in_words",
+        "state",
+        "about",
+        "readable_to",
+        "created_at",
+        "sent_at",
+        "problem",
+    ]
     list_filter = ["state", words_filter("kind", _("kind"), kinds_in_words)]
     search_fields = ["to__icontains", "cause__istartswith"]
     ordering = ["-pk"]
@@ -62,7 +71,7 @@ class EmailAdmin(LongListAdmin, ReadOnlyAdmin):
         "kind_in_words",
         "about",
         "state",
-        "to",
+        "readable_to",
         "language",
         "created_at",
         "queued_at",
@@ -102,6 +111,10 @@ class EmailAdmin(LongListAdmin, ReadOnlyAdmin):
     def kind_in_words(self, email: Email) -> str:
         return kind_label(email.kind)
 
+    @admin.display(description=_("to"), ordering="to")
+    def readable_to(self, email: Email) -> str:
+        return readable_address(email.to)
+
     @admin.display(description=_("about"))
     def about(self, email: Any) -> str:
         """Return what the email is about, as a link to its row. One query outside of a list."""
@@ -124,8 +137,12 @@ class EmailAdmin(LongListAdmin, ReadOnlyAdmin):
         states = dict(Email.State.choices)
         rows = []
         for resend in resends:
-            before = f"{states.get(resend.from_state, EMPTY)} {resend.from_to}".strip()
-            rows.append((render_time(resend.at), names[resend.actor], before, resend.to))
+            before = (
+                f"{states.get(resend.from_state, EMPTY)} {readable_address(resend.from_to)}".strip()
+            )
+            rows.append(
+                (render_time(resend.at), names[resend.actor], before, readable_address(resend.to))
+            )
         return render_lines("{} · {} · {} → {}", rows) or EMPTY
 
     @admin.action(description=_("Send again, to the present address"), permissions=["change"])
@@ -158,12 +175,12 @@ def show_resends(request: HttpRequest, resends: list[Resend], *, is_all: bool = 
     refused: list[str] = []
     for resend in resends:
         subject = subjects.get(resend.cause)
-        about = subject.text if subject else resend.to
+        about = subject.text if subject else readable_address(resend.to)
         text = f"{about} · {kind_label(resend.kind)}"
         if resend.refusal:
             refused.append(f"{text}: {resend.reason}")
         else:
-            queued.append(f"{text} → {resend.to}")
+            queued.append(f"{text} → {readable_address(resend.to)}")
     show_results(
         request,
         done=queued,

@@ -8,6 +8,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from notifications.kinds import kind_label, known_kinds
+from snap.mail_addresses import readable_address
 
 
 class EmailQuerySet(models.QuerySet["Email"]):
@@ -96,7 +97,7 @@ class Email(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{kind_label(self.kind)} · {self.to}"
+        return f"{kind_label(self.kind)} · {readable_address(self.to)}"
 
 
 class EmailResend(models.Model):

@@ -15,8 +15,15 @@ DASH = "-"
 SPACES = re.compile(r"\s+")
 # Categories of characters that are not seen, and of dashes.
 INVISIBLE, DASHES = {"Cc", "Cf", "Mn"}, {"Pd"}
-# A minus sign is no dash by its category.
-MINUS = "\N{MINUS SIGN}"
+# A minus sign is no dash by its category, and people write an underscore for one.
+OTHER_DASHES = "\N{MINUS SIGN}_"
+# A query whose `?` was encoded, or that begins with another sign, as programs add it to a link.
+QUERY = re.compile("[?#].*", re.DOTALL)
+ADDED_TO_CODE = re.compile("[&;=].*", re.DOTALL)
+# Paths below an event that are no promo link of a promoter.
+NOT_CODES = {"ticket", "calendar.ics"}
+NOT_IN_CODES = re.compile("[^a-z0-9]+")
+MAX_CODE_LENGTH = 40
 
 
 def tidy_path(path: str) -> str | None:
@@ -39,6 +46,21 @@ def tidy_path(path: str) -> str | None:
     for tidied in (f"{without_slash}/", without_slash):
         if _is_promo_page(tidied):
             return tidied
+    return _find_link(parts[1:])
+
+
+def _find_link(parts: list[str]) -> str | None:
+    """Return the promo link that begins a longer or a mistyped path, None if none.
+
+    A code keeps what is left of it, so that it is logged when nobody has it.
+    """
+    if len(parts) < 2 or parts[1] in NOT_CODES:
+        return None
+    event, code = parts[:2]
+    code = NOT_IN_CODES.sub(DASH, ADDED_TO_CODE.sub("", code)).strip(DASH)
+    for tidied in (f"/{ROOT}/{event}/{code[:MAX_CODE_LENGTH]}/", f"/{ROOT}/{event}/"):
+        if _is_promo_page(tidied):
+            return tidied
     return None
 
 
@@ -46,13 +68,14 @@ def _tidy_part(part: str) -> str:
     plain = ""
     for character in unicodedata.normalize("NFKD", unquote(part)):
         category = unicodedata.category(character)
-        if category in DASHES or character == MINUS:
+        if category in DASHES or character in OTHER_DASHES:
             plain += DASH
         elif category not in INVISIBLE:
             plain += character
     if plain.strip() == DASH:
         return DASH
-    return SPACES.sub(DASH, _without_ends(plain)).lower()
+    meant = QUERY.sub("", _without_ends(plain))
+    return SPACES.sub(DASH, _without_ends(meant)).lower()
 
 
 def _without_ends(text: str) -> str:

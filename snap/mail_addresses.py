@@ -25,9 +25,11 @@ MAX_LENGTH = 254
 MAX_LOCAL_LENGTH = 64
 
 # An address as programs copy it: `Ana <ana@example.com>`, `mailto:ana@example.com?subject=…`.
-NAMED = re.compile(r"[^<>@]*<([^<>\s]+)>[\s,;.]*")
-MAILTO = re.compile(r"mailto:([^?]*)(?:\?.*)?", re.IGNORECASE)
+NAMED = re.compile(r"([^<>]*)<([^<>\s]+)>[\s,;.]*")
+MAILTO = re.compile(r"mailto:(?://)?([^?]*)(?:\?.*)?", re.IGNORECASE)
 QUOTES = "\"'`´‘’“”„«»‹›"
+# Quotes may also be part of an address: "ana maria"@example.com.
+QUOTED = re.compile("[\"']@")
 OPENING = " <([{" + QUOTES
 CLOSING = " >)]},;:.!…" + QUOTES
 # The end of a domain that the internet knows: a dot, and a top level that is no number of an IP
@@ -38,6 +40,8 @@ ONE_SCRIPT = {"HIRAGANA": "CJK", "KATAKANA": "CJK"}
 WIDE = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 # The full stops that IDNA reads as a dot, and the small @.
 WIDE |= {ord("。"): ord("."), ord("｡"): ord("."), ord("﹫"): ord("@")}
+# What word processors write for the apostrophe and the hyphen that are typed.
+TYPED = {ord(sign): ord("'") for sign in "´`‘’ʼ′"} | {ord(sign): ord("-") for sign in "‐‑–−"}
 
 
 def clean_email(typed: str) -> str:
@@ -49,6 +53,9 @@ def clean_email(typed: str) -> str:
     if not text:
         return ""
     local, _at, domain = _unwrap(text.translate(WIDE)).rpartition("@")
+    domain = domain.translate(TYPED)
+    if not local.isascii():
+        local = local.translate(TYPED)
     if not local.isascii():
         raise ValidationError(NOT_ASCII, code="not_ascii")
     if not local or len(local) > MAX_LOCAL_LENGTH or len(domain) > MAX_LENGTH:
@@ -126,9 +133,12 @@ def readable_address(address: str) -> str:
 def _unwrap(text: str) -> str:
     """Return the address of a text that was copied with more than the address."""
     if named := NAMED.fullmatch(text):
-        text = named[1]
-    if '"@' not in text:
-        # Quotes may also be part of an address: "ana maria"@example.com.
+        name, address = named.groups()
+        if "@" in name and _unwrap(name) != _unwrap(address):
+            # Two addresses: nobody knows which of them is meant.
+            return text
+        text = address
+    if not QUOTED.search(text):
         text = text.lstrip(OPENING)
     if mailto := MAILTO.fullmatch(text):
         text = mailto[1]

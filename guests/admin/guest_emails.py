@@ -12,6 +12,7 @@ from notifications.admin import email_problem, send_all_again
 from notifications.kinds import kind_label
 from notifications.models import Email
 from snap.admin_output import MAX_SHOWN, actor_names, render_time
+from snap.mail_addresses import readable_address
 
 
 class GuestEmails:
@@ -38,7 +39,8 @@ class GuestEmails:
         for email in emails:
             resends = []
             for resend in email.resends.all():
-                resends.append((render_time(resend.at), names[resend.actor], resend.to))
+                to = readable_address(resend.to)
+                resends.append((render_time(resend.at), names[resend.actor], to))
             row = {"email": email, "kind": kind_label(email.kind), "resends": resends}
             rows.append(row | {"problem": email_problem(email)})
         return rows

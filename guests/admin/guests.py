@@ -49,6 +49,7 @@ from snap.admin_output import (
     show_results,
     slices,
 )
+from snap.mail_addresses import readable_address
 
 
 class ArrivedFilter(admin.SimpleListFilter):
@@ -181,7 +182,8 @@ class GuestAdmin(GuestPages, LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin
         self.message_user(request, text, messages.SUCCESS)
         if account.email and typed_email and typed_email.casefold() != account.email.casefold():
             kept = gettext("The account has another email, which stays: %(email)s")
-            self.message_user(request, kept % {"email": account.email}, messages.WARNING)
+            text = kept % {"email": readable_address(account.email)}
+            self.message_user(request, text, messages.WARNING)
         if not account.email:
             link = gettext("No email goes out. Hand over the link of the pass below.")
             self.message_user(request, link, messages.WARNING)

@@ -7,7 +7,7 @@ from typing import IO, cast
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
-from PIL import Image, ImageCms, ImageMath, ImageOps
+from PIL import Image, ImageCms, ImageFile, ImageMath, ImageOps
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 LARGEST_SIDE = 2000  # pixels, as kept
@@ -15,6 +15,8 @@ SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 # Flags in the byte 20 of a WebP file.
 WEBP_ANIMATED = 0x02
 WEBP_TRANSPARENT = 0x10
+# The factor from a gray of 2 or 4 bits to one of 8, by Pillow's name of the depth.
+GRAY_STEPS = {"L;2": 85, "L;4": 17}
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 
@@ -32,6 +34,7 @@ def flatten_image(file: IO[bytes], colour: str) -> Image.Image:
             raise ValidationError(_("This image has too many pixels for a poster."))
         # A JPEG is decoded at half its size or less when that is large enough.
         image.draft(None, (LARGEST_SIDE, LARGEST_SIDE))
+        _convert_transparent_colour(image)
         coloured = _to_colours(ImageOps.exif_transpose(image))
     except UNREADABLE as error:
         raise ValidationError(_("A poster is a JPEG, PNG or WebP image.")) from error
@@ -39,7 +42,7 @@ def flatten_image(file: IO[bytes], colour: str) -> Image.Image:
     return _lay_on(coloured, colour)
 
 
-def _open(file: IO[bytes]) -> Image.Image:
+def _open(file: IO[bytes]) -> ImageFile.ImageFile:
     file.seek(0)
     start = file.read(21)
     file.seek(0)
@@ -59,7 +62,6 @@ def _to_colours(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         return _from_16_bits(image)
     if image.has_transparency_data:
-        _round_transparent_colour(image)
         with_alpha = image.convert("RGBA")
         colours = _to_srgb(with_alpha.convert("RGB"), image)
         colours.putalpha(with_alpha.getchannel("A"))
@@ -81,11 +83,17 @@ def _from_16_bits(image: Image.Image) -> Image.Image:
     return colours
 
 
-def _round_transparent_colour(image: Image.Image) -> None:
-    """Give the transparent colour of a PNG 8 bits. Pillow keeps 16, and reads pixels with 8."""
-    colour = image.info.get("transparency")
-    if isinstance(colour, tuple) and max(colour) > 255:
-        image.info["transparency"] = tuple(value >> 8 for value in colour)
+def _convert_transparent_colour(image: ImageFile.ImageFile) -> None:
+    """Give the transparent colour of a PNG 8 bits, as its pixels get them. Pillow keeps it.
+
+    The image must not be loaded yet, because Pillow forgets the depth of its file then.
+    """
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, tuple) and max(transparent) > 255:
+        image.info["transparency"] = tuple(value >> 8 for value in transparent)
+    if isinstance(transparent, int) and image.tile:
+        step = GRAY_STEPS.get(str(image.tile[0].args), 1)
+        image.info["transparency"] = transparent * step
 
 
 def _to_srgb(colours: Image.Image, source: Image.Image) -> Image.Image:

@@ -11,10 +11,11 @@ from django.utils.safestring import SafeString, mark_safe
 
 register = template.Library()
 
-# An address as people paste it. Marks of direction, quotes and angle brackets end it.
-ADDRESS = re.compile(
-    r"\b(?:https?://|www\.)[^\s<>\"“”«»\u200b-\u200f\u202a-\u202e\u2060-\u2069]+", re.IGNORECASE
-)
+# An address as people paste or type it: with its scheme, with www, or a domain with a path, as in
+# `instagram.com/snap`. Marks of direction, quotes and angle brackets end it.
+START = r"\b(?:https?://|www\.)|(?<![\w@.:/-])(?:[a-z0-9-]+\.)+[a-z]{2,6}/"
+REST = r"[^\s<>\"“”«»\u200b-\u200f\u202a-\u202e\u2060-\u2069]+"
+ADDRESS = re.compile(f"(?:{START}){REST}", re.IGNORECASE)
 # Signs that belong to the sentence when an address ends with them.
 PUNCTUATION = ".,;:!?…'’*_~"
 BRACKETS = {")": "(", "]": "[", "}": "{"}

@@ -113,9 +113,16 @@ class RegisterSerializer(PhoneSerializer):
 
     firstName = StringField(cleaner=clean_name, max_length=MAX_NAME_LENGTH)
     lastName = StringField(
-        cleaner=clean_name, max_length=MAX_NAME_LENGTH, default="", allow_blank=True
+        cleaner=clean_name,
+        max_length=MAX_NAME_LENGTH,
+        default="",
+        allow_blank=True,
+        allow_null=True,
     )
     email = StringField(cleaner=clean_email, max_length=MAX_EMAIL_LENGTH)
+
+    def validate_lastName(self, name: str | None) -> str:  # noqa: N802 (named after the field)
+        return name or ""
 
 
 class PlaceSerializer(serializers.Serializer[Any]):

@@ -71,6 +71,20 @@ def test_the_whole_code_is_on_screen_first(
         assert box["y"] + box["height"] <= height / 2
 
 
+def test_the_code_comes_first_on_the_page_of_a_step(stack: Stack, page: Page) -> None:
+    page.goto(f"/promo/{make_event(**EVENT).slug}/-/phone/")
+    give_phone(page, new_phone())
+    fill_in_registration(page)
+    send(page)
+    expect_qr(page)
+    # The card has the title and the date.
+    line = page.locator(".event-line").bounding_box()
+    assert line is not None
+    assert line["height"] <= 1
+    assert box_of_code(page)["y"] < PHONE_SCREEN["viewport"]["height"] / 4
+    assert_accessible(page)
+
+
 def test_title_date_address_and_calendar_are_on_every_page(
     stack: Stack, phone: BrowserContext
 ) -> None:

@@ -18,6 +18,8 @@ LINK = re.compile(r'<a href="([^"]*)" rel="noopener nofollow ugc">([^<]*)</a>')
         ("[map](http://example.com/x)!", "http://example.com/x", "http://example.com/x"),
         ("HTTPS://Example.COM/Path?", "https://example.com/Path", "HTTPS://Example.COM/Path"),
         ("www.example.com, then", "https://www.example.com", "www.example.com"),
+        ("em Instagram.com/snap.", "https://instagram.com/snap", "Instagram.com/snap"),
+        ("(maps.example.com/x)", "https://maps.example.com/x", "maps.example.com/x"),
         ("https://example.com:8443/x…", "https://example.com:8443/x", "https://example.com:8443/x"),
         (
             "https://a.example/?q=1&r=2",
@@ -58,6 +60,10 @@ def test_an_address_becomes_a_link(text: str, href: str, shown: str) -> None:
         "https://" + "a" * 80 + "é.example/",
         "www.",
         "example.com",
+        "18.30/19.00",
+        "e/ou",
+        "javascript:example.com/x",
+        "ana@example.com/x",
         "xhttps://example.com",
     ],
 )

@@ -22,6 +22,8 @@ LONG_WORD = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamt
         ("Noite\u200e de\n\nAbertura\t", "Noite de Abertura"),
         ("Вечеринка Žižkov Αθήνα", "Вечеринка Žižkov Αθήνα"),
         ("漢字", ""),
+        ("नमस्ते กรุงเทพ தமிழ்", ""),
+        ("a\u0361b", "a\u0361b"),
         ("", ""),
     ],
 )

@@ -53,6 +53,19 @@ UNTIDY = {
     "/promo/\u202e\u200f/": "/promo/",
     "/promo/.": "/promo/",
     "/promo/festa/\ufffd/": "/promo/festa/",
+    "/promo/noite_longa/ana_sa/": "/promo/noite-longa/ana-sa/",
+    "/promo/festa?fbclid=x": "/promo/festa/",
+    "/promo/festa/ana?fbclid=x/y": "/promo/festa/ana/",
+    "/promo/festa/ana&utm_source=x": "/promo/festa/ana/",
+    "/promo/festa/ana;x": "/promo/festa/ana/",
+    # Codes that nobody can have, and what people write behind a link.
+    "/promo/festa/d'ana/": "/promo/festa/d-ana/",
+    "/promo/festa/a.na": "/promo/festa/a-na/",
+    "/promo/festa/安娜/": "/promo/festa/",
+    "/promo/festa/" + "a" * 41 + "/": "/promo/festa/" + "a" * 40 + "/",
+    "/promo/festa/ana/nothing/": "/promo/festa/ana/",
+    "/promo/festa/ana/(convite)": "/promo/festa/ana/",
+    "/promo/festa/ana/phone/more/": "/promo/festa/ana/",
     "/promo/festa/-ana/phone/": "/promo/festa/ana/phone/",
     "/promo/Festa/Ana/Phone": "/promo/festa/ana/phone/",
     "/promo/Festa/-/register/": "/promo/festa/-/register/",
@@ -62,16 +75,13 @@ UNTIDY = {
     f"/promo/Festa/ticket/{TICKET.upper()}": f"/promo/festa/ticket/{TICKET}/",
 }
 MEANS_NOTHING = [
-    "/promo/festa/ana/phone/more/",
-    "/promo/festa/ana/nothing/",
-    "/promo/a/b/c/d/e/f/",
-    "/promo/fes?ta!a/",
+    "/promo/fes!ta!a/",
+    "/promo/fes!ta!a/",
     "/promo/f" + "a" * 500,
     "/promo/festa/ticket/not-one/",
     "/promo/festa/🎉/phone/",
     "/promo/🎉/",
     "/promo/" + "a" * 61 + "/",
-    "/promo/festa/" + "a" * 41 + "/",
 ]
 
 

@@ -219,15 +219,17 @@ def test_a_bounce_is_shown_and_sent_again_to_the_corrected_address(
     page = staff.get(url).content.decode()
     assert f"Emails to {guest.account.email} do not arrive." in page
     assert "The address does not exist." in page
-    User.objects.filter(pk=guest.account_id).update(email="certa@example.com")
+    User.objects.filter(pk=guest.account_id).update(email="certa@xn--fa-hia.example")
     assert "do not arrive" not in staff.get(url).content.decode()
     send = admin_url("guests_guest_send", guest.pk)
     email = Email.objects.get()
     response = staff.post(send, {"email": email.pk}, follow=True)
     assert levels(response) == ["success"]
-    assert "certa@example.com" in response.content.decode()
+    assert "certa@faß.example" in response.content.decode()
+    page = response.content.decode()
+    assert "xn--" not in page
     email.refresh_from_db()
-    assert (email.to, email.state) == ("certa@example.com", "queued")
+    assert (email.to, email.state) == ("certa@xn--fa-hia.example", "queued")
     assert "Sent again" in response.content.decode()
     assert levels(staff.post(send, {"email": ""}, follow=True)) == ["warning"]
 

@@ -51,20 +51,23 @@ def gray_16(transparency: int | None = None) -> bytes:
     return encoded(Image.frombytes("I;16", SIZE, row * SIZE[1]), transparency=transparency)
 
 
-def rgb_16_with_transparent_colour() -> bytes:
-    """Return a PNG of 16 bits a channel. Pillow writes none, so its header and pixels are made."""
+def made_png(depth: int, colour_type: int, row: bytes, hole: bytes) -> bytes:
+    """Return a PNG of a depth that Pillow does not write, with a transparent colour."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return (
             struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
         )
 
-    hole, red = struct.pack(">3H", 0x1234, 0x5678, 0x9ABC), struct.pack(">3H", 0xFFFF, 0, 0)
-    row = b"\0" + hole * (SIZE[0] // 2) + red * (SIZE[0] // 2)
-    header = struct.pack(">IIBBBBB", *SIZE, 16, 2, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", *SIZE, depth, colour_type, 0, 0, 0)
     parts = chunk(b"IHDR", header) + chunk(b"tRNS", hole)
-    parts += chunk(b"IDAT", zlib.compress(row * SIZE[1])) + chunk(b"IEND", b"")
+    parts += chunk(b"IDAT", zlib.compress((b"\0" + row) * SIZE[1])) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + parts
+
+
+def rgb_16_with_transparent_colour() -> bytes:
+    hole, red = struct.pack(">3H", 0x1234, 0x5678, 0x9ABC), struct.pack(">3H", 0xFFFF, 0, 0)
+    return made_png(16, 2, hole * (SIZE[0] // 2) + red * (SIZE[0] // 2), hole)
 
 
 # The name of an image, its content, and the pixels that its left and right half become.
@@ -99,6 +102,18 @@ CASES: list[Case] = [
         lambda: encoded(with_hole(Image.new("1", SIZE, 1), 0), transparency=0),
         GROUND,
         (255, 255, 255),
+    ),
+    (
+        "gray of 2 bits with tRNS",
+        lambda: made_png(2, 0, b"\x55" * 5 + b"\xaa" * 5, b"\0\1"),
+        GROUND,
+        (170, 170, 170),
+    ),
+    (
+        "gray of 4 bits with tRNS",
+        lambda: made_png(4, 0, b"\xff" * 10 + b"\x88" * 10, b"\0\x0f"),
+        GROUND,
+        (136, 136, 136),
     ),
     ("P", lambda: encoded(palette_image()), (0, 0, 0), RED),
     ("P with tRNS", lambda: encoded(palette_image(), transparency=0), GROUND, RED),
