@@ -44,8 +44,13 @@ def escape_pattern(word: str) -> str:
     return word.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
 
 
+def is_name(field: str) -> bool:
+    """Return whether a field holds a name, also one of a related model: `promoter__name`."""
+    return field.rpartition("__")[2] in NAME_FIELDS
+
+
 def folds(field: str) -> str:
     """Return the lookup by which a list searches a field: `name` becomes `name__folded`."""
-    if field.rpartition("__")[2] in NAME_FIELDS:
+    if is_name(field):
         return f"{field}__folded"
     return field
