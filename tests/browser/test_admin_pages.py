@@ -44,6 +44,16 @@ def open_and_check(page: Page, path: str) -> None:
     assert_accessible(page)
 
 
+def assert_title_is_clear(page: Page) -> None:
+    """Check that no button of a form is in front of the title."""
+    for title in page.locator("#content > h1, #content > h2").all():
+        above = title.bounding_box()
+        below = page.locator(".object-tools").bounding_box()
+        assert above is not None
+        assert below is not None
+        assert above["y"] + above["height"] <= below["y"]
+
+
 def pages_of(guest: Guest) -> list[str]:
     """Return the addresses of the pages that staff use most, and those that ask."""
     return [
@@ -63,8 +73,13 @@ def test_the_forms_of_an_event_and_of_a_guest_are_accessible(
     page: Page, phone: BrowserContext, stack: Stack, guest: Guest
 ) -> None:
     sign_in_to_admin(phone, stack, make_staff())
-    open_and_check(page, admin_url("guests_event_change", guest.event_id))
-    open_and_check(page, admin_url("guests_guest_change", guest.pk))
+    for path in (
+        admin_url("guests_event_change", guest.event_id),
+        admin_url("guests_guest_change", guest.pk),
+    ):
+        open_and_check(page, path)
+        page.set_viewport_size({"width": 1280, "height": 800})
+        assert_title_is_clear(page)
 
 
 @pytest.mark.slow

@@ -133,6 +133,7 @@ def test_cancelling_says_who_hears_of_it_and_asks(staff: Client) -> None:
         "1 request in progress",
         "2 of them with an email address",
         "1 of them without one",
+        "No email goes out by itself",
     ):
         assert text in page
     assert not is_cancelled(event)
