@@ -205,6 +205,14 @@ def test_what_has_guests_is_not_deleted_and_says_what_to_do(
     assert "Rita Exemplo" not in page
 
 
+def test_a_cancelled_event_is_not_to_be_cancelled_again(staff: Client) -> None:
+    event = make_guest().event
+    staff.post(admin_url("guests_event_cancel", event.pk))
+    page = staff.get(admin_url("guests_event_delete", event.pk)).content.decode()
+    assert "it is cancelled already" in page
+    assert admin_url("guests_event_cancel", event.pk) not in page
+
+
 def test_a_cancelled_guest_and_a_request_count_too(staff: Client, manager: User) -> None:
     guest = make_guest()
     cancel_guests(guest.event_id, [guest.pk], acting_user=manager)
