@@ -25,6 +25,7 @@ from snap.admin_output import (
     MAX_SHOWN,
     actor_names,
     error_in_words,
+    language_in_words,
     link_to,
     render_lines,
     render_time,
@@ -63,7 +64,7 @@ class EmailAdmin(LongListAdmin, ReadOnlyAdmin):
         "about",
         "state",
         "to",
-        "language",
+        "language_shown",
         "created_at",
         "queued_at",
         "sent_at",
@@ -101,6 +102,10 @@ class EmailAdmin(LongListAdmin, ReadOnlyAdmin):
     @admin.display(description=_("kind"), ordering="kind")
     def kind_in_words(self, email: Email) -> str:
         return kind_label(email.kind)
+
+    @admin.display(description=_("language"))
+    def language_shown(self, email: Email) -> str:
+        return language_in_words(email.language)
 
     @admin.display(description=_("about"))
     def about(self, email: Any) -> str:

@@ -104,6 +104,12 @@ def words_filter(
     return WordsFilter
 
 
+def language_in_words(code: str) -> str:
+    """Return the name of a language, by the code that is stored."""
+    names = {known: str(name) for known, name in settings.LANGUAGES}
+    return names.get(code, EMPTY)
+
+
 def error_in_words(error: str) -> str:
     """Return the error of a row as staff read it, "" without one."""
     if not error:
