@@ -163,7 +163,7 @@ def show_resends(request: HttpRequest, resends: list[Resend], *, is_all: bool = 
     refused: list[str] = []
     for resend in resends:
         subject = subjects.get(resend.cause)
-        about = subject.text if subject else resend.to
+        about = subject.text if subject else resend.to or gettext("no longer there")
         text = f"{about} · {kind_label(resend.kind)}"
         if resend.refusal:
             refused.append(f"{text}: {resend.reason}")

@@ -9,7 +9,8 @@ from django.test import RequestFactory
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from accounts.models import BlockedPhone, Claim, User
-from guests.models import Event, Guest
+from guests.models import Event, Guest, GuestRequest
+from notifications.models import Email
 from tests.factories import make_event_promoter, make_guest, make_request, make_staff, make_team
 from tests.helpers.admin import admin_url, sign_in_to_admin, watch_admin
 from tests.helpers.browser import PHONE_SCREEN, assert_accessible, shoot
@@ -119,6 +120,24 @@ def test_the_list_shows_what_matters_without_scrolling(
             assert box is not None
             assert box["x"] >= table["x"] - 1, column
             assert box["x"] + box["width"] <= table["x"] + table["width"] + 1, column
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_other_lists_are_not_wider_than_the_screen(
+    browser: Browser, stack: Stack, guest: Guest, screen: str
+) -> None:
+    email = "maria.antonieta.vasconcelos@um-nome-comprido.example"
+    User.objects.filter(pk=guest.account_id).update(email=email)
+    Email.objects.update(to=email, state=Email.State.BOUNCED, error="x rejected")
+    GuestRequest.objects.update(error="ValueError")
+    with browser.new_context(**SCREENS[screen], base_url=stack.url) as context:
+        sign_in_to_admin(context, stack, make_staff())
+        page = context.new_page()
+        for name in ("guests_event", "guests_guestrequest", "accounts_user", "notifications_email"):
+            page.goto(admin_url(f"{name}_changelist"))
+            table = page.locator("#changelist-form .results")
+            hidden = table.evaluate("table => table.scrollWidth - table.clientWidth")
+            assert hidden <= 0, name
 
 
 def test_staff_add_a_guest_without_javascript(browser: Browser, stack: Stack, guest: Guest) -> None:
