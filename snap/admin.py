@@ -19,7 +19,7 @@ from django.utils.text import smart_split, unescape_string_literal
 from django.utils.translation import gettext
 
 from snap.mail_addresses import ascii_address
-from snap.search import Folded, folds, is_name
+from snap.search import Folded, folds, is_name, rank_by_name
 from snap.text import clean_lines, clean_search
 from snap.text_fields import CleanedFormField
 
@@ -42,9 +42,12 @@ class NameOrderList(ChangeList):
 
     def get_ordering_field(self, field_name: Any) -> Any:
         field: Any = super().get_ordering_field(field_name)
-        if isinstance(field, str) and is_name(field):
-            return Folded(field)
-        return field
+        if not isinstance(field, str) or not is_name(field):
+            return field
+        relation = field.rpartition("__")[0]
+        if relation:
+            return rank_by_name(self.model, relation)
+        return Folded(field)
 
 
 class NamedAutocompleteSelect(AutocompleteSelect):
