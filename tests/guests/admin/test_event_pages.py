@@ -146,6 +146,9 @@ def test_cancelling_says_who_hears_of_it_and_asks(staff: Client) -> None:
     # A second press changes nothing, and says so.
     again = staff.post(url, follow=True).content.decode()
     assert "The event was cancelled already." in again
+    # QR codes that were held back go out when the event takes place after all.
+    reinstating = staff.get(admin_url("guests_event_reinstate", event.pk)).content.decode()
+    assert "No email goes out" not in reinstating
     page = staff.get(admin_url("guests_event_change", event.pk)).content.decode()
     assert admin_url("guests_event_reinstate", event.pk) in page
     assert url not in page
