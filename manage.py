@@ -52,6 +52,8 @@ def run_command() -> None:
     from django.core.management import execute_from_command_line
     from django.db import OperationalError
 
+    # The pool warns of each try to connect. The last sentence says why there is no connection.
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     if sys.argv[1:2] == ["up"]:
         # It makes the environment that settings are read from, so it cannot wait for them.
         # `run_from_argv` would read settings at the end, too, to close connections.
@@ -61,8 +63,6 @@ def run_command() -> None:
         options = command.create_parser("manage.py", "up").parse_args(sys.argv[2:])
         command.handle(**vars(options))
         return
-    # The pool warns of each try to connect. The last sentence says why there is no connection.
-    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     try:
         execute_from_command_line(sys.argv)
     except OperationalError as error:

@@ -10,7 +10,7 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.forms import UserChangeForm
 from django.contrib.auth.models import Group
@@ -48,7 +48,7 @@ from accounts.phones import (
 )
 from accounts.suspicious import count_last_day
 from snap.admin import ChangedFieldsAdmin, CleanedAdmin, LongListAdmin, NamedChoices, SnapAdmin
-from snap.admin_output import words_filter
+from snap.admin_output import report_progress, words_filter
 from snap.limits.policy import STAFF, limited
 from snap.mail_addresses import readable_address
 from snap.search import Folded
@@ -243,7 +243,7 @@ class AccountAdmin(
         for account in queryset:
             account.sign_out_everywhere()
         text = ngettext("%(n)d account signed out.", "%(n)d accounts signed out.", len(queryset))
-        self.message_user(request, text % {"n": len(queryset)}, messages.SUCCESS)
+        report_progress(self, request, text, len(queryset))
 
 
 def _is_superuser(request: HttpRequest) -> bool:

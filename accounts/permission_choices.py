@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import Permission
+from django.contrib.contenttypes.models import ContentType
 from django.http import HttpRequest
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
@@ -29,10 +30,19 @@ class PermissionChoices(admin.ModelAdmin):  # type: ignore[type-arg]  # not subs
     Permissions of other apps have no effect in this admin, so they are not offered.
     """
 
+    def shown_types(self) -> list[ContentType]:
+        """Return the types of the rows that admin shows: on pages of their own, or inline."""
+        shown: set[Any] = set()
+        for model, page in self.admin_site._registry.items():
+            shown.add(model)
+            shown.update(inline.model for inline in page.inlines)
+        types = ContentType.objects.filter(app_label__in=APPS)
+        return [each for each in types if each.model_class() in shown]
+
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
         if db_field.remote_field.model is not Permission:
             return super().formfield_for_manytomany(db_field, request, **options)
-        permissions = Permission.objects.filter(content_type__app_label__in=APPS)
+        permissions = Permission.objects.filter(content_type__in=self.shown_types())
         return PermissionsField(
             label=capfirst(db_field.verbose_name),
             queryset=permissions.select_related("content_type").order_by("content_type", "pk"),

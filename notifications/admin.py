@@ -25,6 +25,7 @@ from snap.admin_output import (
     MAX_SHOWN,
     actor_names,
     error_in_words,
+    language_in_words,
     link_to,
     render_lines,
     render_time,
@@ -72,7 +73,7 @@ class EmailAdmin(LongListAdmin, ReadOnlyAdmin):
         "about",
         "state",
         "readable_to",
-        "language",
+        "language_shown",
         "created_at",
         "queued_at",
         "sent_at",
@@ -114,6 +115,10 @@ class EmailAdmin(LongListAdmin, ReadOnlyAdmin):
     @admin.display(description=_("to"), ordering="to")
     def readable_to(self, email: Email) -> str:
         return readable_address(email.to)
+
+    @admin.display(description=_("language"))
+    def language_shown(self, email: Email) -> str:
+        return language_in_words(email.language)
 
     @admin.display(description=_("about"))
     def about(self, email: Any) -> str:
@@ -175,7 +180,11 @@ def show_resends(request: HttpRequest, resends: list[Resend], *, is_all: bool = 
     refused: list[str] = []
     for resend in resends:
         subject = subjects.get(resend.cause)
-        about = subject.text if subject else readable_address(resend.to)
+        about = gettext("no longer there")
+        if subject:
+            about = subject.text
+        elif resend.to:
+            about = readable_address(resend.to)
         text = f"{about} · {kind_label(resend.kind)}"
         if resend.refusal:
             refused.append(f"{text}: {resend.reason}")

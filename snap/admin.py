@@ -19,7 +19,7 @@ from django.utils.text import smart_split, unescape_string_literal
 from django.utils.translation import gettext
 
 from snap.mail_addresses import ascii_address
-from snap.search import NAME_FIELDS, Folded, folds
+from snap.search import Folded, folds, is_name, rank_by_name
 from snap.text import clean_lines, clean_search
 from snap.text_fields import CleanedFormField
 
@@ -42,9 +42,12 @@ class NameOrderList(ChangeList):
 
     def get_ordering_field(self, field_name: Any) -> Any:
         field: Any = super().get_ordering_field(field_name)
-        if field in NAME_FIELDS:
-            return Folded(field)
-        return field
+        if not isinstance(field, str) or not is_name(field):
+            return field
+        relation = field.rpartition("__")[0]
+        if relation:
+            return rank_by_name(self.model, relation)
+        return Folded(field)
 
 
 class NamedAutocompleteSelect(AutocompleteSelect):
@@ -96,7 +99,7 @@ class SnapAdmin(NamedChoices, CleanedAdmin, admin.ModelAdmin):  # type: ignore[t
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         """Keep rows in which each word of the term is found in a search field."""
-        for word in split_words(clean_search(search_term)):
+        for word in searched_words(split_words(clean_search(search_term))):
             queryset = queryset.filter(pk__in=self.rows_with(stored_form(word), request))
         return queryset, False
 
@@ -131,6 +134,11 @@ def split_words(term: str) -> list[str]:
             word = unescape_string_literal(word)
         words.append(word)
     return words
+
+
+def searched_words(words: list[str]) -> list[str]:
+    """Leave out signs that stand alone, such as those of `… 3411` and `Ana & Rui`."""
+    return [word for word in words if any(map(str.isalnum, word))] or words
 
 
 def stored_form(word: str) -> str:

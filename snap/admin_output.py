@@ -104,6 +104,12 @@ def words_filter(
     return WordsFilter
 
 
+def language_in_words(code: str) -> str:
+    """Return the name of a language, by the code that is stored."""
+    names = {known: str(name) for known, name in settings.LANGUAGES}
+    return names.get(code, EMPTY)
+
+
 def error_in_words(error: str) -> str:
     """Return the error of a row as staff read it, "" without one."""
     if not error:
@@ -142,11 +148,20 @@ def slices(ids: Sequence[int], size: int) -> list[Sequence[int]]:
 
 
 def report_progress(
-    page: "admin.ModelAdmin[Any]", request: HttpRequest, text: str, *, is_all: bool
+    page: "admin.ModelAdmin[Any]",
+    request: HttpRequest,
+    text: str,
+    done: int,
+    *,
+    is_all: bool = True,
 ) -> None:
-    """Show staff the result of an action. Without `is_all` ask them to choose the rest again."""
+    """Show staff how many rows an action has changed: the `%(n)d` of the text.
+
+    Nothing done is a warning, never a success. Without `is_all` ask them to choose the rest again.
+    """
+    text = text % {"n": done}
     if is_all:
-        page.message_user(request, text, messages.SUCCESS)
+        page.message_user(request, text, messages.SUCCESS if done else messages.WARNING)
         return
     rest = gettext("There was no time for the others: choose them again.")
     page.message_user(request, f"{text} {rest}", messages.WARNING)

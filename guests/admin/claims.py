@@ -27,7 +27,15 @@ from guests.claims.services import grant_claim, may_decide, refuse_claim, undo_c
 from guests.models import Guest
 from guests.refusals import staff_refusal_text
 from snap.admin import LongListAdmin, ReadOnlyAdmin
-from snap.admin_output import EMPTY, MAX_SHOWN, actor_names, link_to, render_lines, render_time
+from snap.admin_output import (
+    EMPTY,
+    MAX_SHOWN,
+    actor_names,
+    language_in_words,
+    link_to,
+    render_lines,
+    render_time,
+)
 from snap.mail_addresses import readable_address
 
 
@@ -102,7 +110,15 @@ class ClaimAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
         ),
         (
             _("Claimant"),
-            {"fields": ["claimant", "claimant_email", "language", "created_at", "event_slug"]},
+            {
+                "fields": [
+                    "claimant",
+                    "claimant_email",
+                    "language_shown",
+                    "created_at",
+                    "event_slug",
+                ]
+            },
         ),
         (_("Other claims on this account"), {"fields": ["others"]}),
         (_("Before the claim"), {"fields": ["before"]}),
@@ -114,6 +130,10 @@ class ClaimAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
         for _title, options in self.fieldsets:
             fields += map(str, options["fields"])
         return fields
+
+    @admin.display(description=_("language"))
+    def language_shown(self, claim: Claim) -> str:
+        return language_in_words(claim.language)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Claim]:
         claims: QuerySet[Claim] = super().get_queryset(request)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods
 
 from guests.models import EventPromoter
+from snap.admin_output import report_progress
 
 
 class LeavesEvents(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
@@ -49,7 +50,7 @@ class LeavesEvents(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscript
                 count, _by_model = EventPromoter.objects.filter(pk__in=rows.values("pk")).delete()
                 self.log_change(request, row, gettext("Taken off all events ahead."))
             text = ngettext("Taken off %(n)d event.", "Taken off %(n)d events.", count)
-            self.message_user(request, text % {"n": count}, messages.SUCCESS)
+            report_progress(self, request, text, count)
             url = reverse(f"admin:guests_{self.opts.model_name}_change", args=[pk])
             return HttpResponseRedirect(url)
         context = {

@@ -16,6 +16,7 @@ from django.urls import path, reverse
 from django.utils.cache import add_never_cache_headers
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
@@ -46,7 +47,7 @@ log = logging.getLogger(__name__)
 
 class EventForm(EventTimesForm):
     poster = PosterField(
-        label=_("poster"),
+        label=capfirst(_("poster")),
         required=False,
         widget=AdminFileWidget(attrs={"accept": "image/jpeg,image/png,image/webp"}),
     )
@@ -54,7 +55,6 @@ class EventForm(EventTimesForm):
     class Meta:
         model = Event
         fields = ["slug"]
-        labels = {"slug": _("Name in the link")}
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -124,6 +124,8 @@ class EventAdmin(EventSharing, EventCancelling, KeptWithGuests, ChangedFieldsAdm
         ]
 
     def instead_of_deleting(self, row: Event) -> SafeString:
+        if row.cancelled_at:
+            return format_html("{}: {}", row, gettext("it is cancelled already"))
         return format_html(
             '{}: <a href="{}">{}</a>',
             row,

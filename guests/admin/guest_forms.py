@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.names import MAX_FULL_NAME_LENGTH, clean_name
 from accounts.phones import clean_phone
 from guests.models import Event, EventPromoter, Guest, Promoter, Team
+from snap.search import Folded
 from snap.text_fields import CleanedFormField, EmailFormField
 
 Attribution = tuple[Promoter | None, Team | None]
@@ -28,7 +29,7 @@ class AttributionField(forms.ChoiceField):
     def set_event(self, event: Event, present: Attribution = (None, None)) -> None:
         """Offer the event's promoters, and the present one even if they left the event."""
         rows = EventPromoter.objects.filter(event=event).select_related("promoter", "team")
-        for row in rows.order_by("promoter__name", "pk"):
+        for row in rows.order_by(Folded("promoter__name"), "pk"):
             self.attributions[attribution_key(row.promoter, row.team)] = (row.promoter, row.team)
         self.attributions.setdefault(attribution_key(*present), present)
         self.choices = [(key, attribution_text(*each)) for key, each in self.attributions.items()]

@@ -30,12 +30,13 @@ PLACED = frozenset({"on_list", "waiting"})
 class GuestPage:
     """One thing that staff do to a guest: its texts, the states that allow it, form and service.
 
-    `run` returns the guest to show afterwards.
+    `run` returns the guest to show afterwards. `waits` is the text if that guest waits for a place.
     """
 
     label: Promise
     meaning: Promise
     done: Promise
+    waits: Promise
     states: frozenset[str]
     make_form: Callable[[Any, Guest], forms.Form]
     run: Callable[[Guest, dict[str, Any], User], Guest]
@@ -63,6 +64,7 @@ PAGES = {
         _("Put back on the list"),
         _("The guest gets a place again, under a new QR code, and an email with it."),
         _("The guest has a place again."),
+        _("The guest is on the waiting list."),
         frozenset({"cancelled"}),
         lambda data, guest: ReinstateForm(data),
         _reinstate,
@@ -75,6 +77,7 @@ PAGES = {
             " place, nothing changes."
         ),
         _("The guest was moved."),
+        _("The guest was moved to the waiting list."),
         PLACED,
         lambda data, guest: MoveForm(data, guest=guest),
         _move,
@@ -85,6 +88,7 @@ PAGES = {
             "The QR code stops working, and the place goes to the first in the waiting list. The"
             " guest's own pages say so; no email does."
         ),
+        _("The guest was taken off the list."),
         _("The guest was taken off the list."),
         PLACED,
         lambda data, guest: ReasonForm(data),
@@ -117,6 +121,13 @@ class GuestPages(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptab
                 links.append((url, page.label))
         return links
 
+    def show_done(self, request: HttpRequest, page: GuestPage, guest: Guest) -> None:
+        """Tell staff what was done, and where the guest is now."""
+        if guest.state == Guest.State.WAITING:
+            self.message_user(request, str(page.waits), messages.WARNING)
+        else:
+            self.message_user(request, str(page.done), messages.SUCCESS)
+
     def act_view(self, request: HttpRequest, pk: int, name: str) -> HttpResponse:
         """Ask on GET, since places change hands. Act on POST: the service checks under a lock."""
         if name not in PAGES:
@@ -133,7 +144,7 @@ class GuestPages(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptab
                 refuse_form(form, staff_refusal_text(error.code))
             else:
                 self.log_change(request, guest, str(page.label))
-                self.message_user(request, str(page.done), messages.SUCCESS)
+                self.show_done(request, page, shown)
                 return HttpResponseRedirect(reverse("admin:guests_guest_change", args=[shown.pk]))
         context = {
             **self.admin_site.each_context(request),

@@ -363,5 +363,5 @@ class GuestAdmin(GuestPages, LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin
                 )
         done, is_all = run_batches(batches)
         text = ngettext("%(n)d guest cancelled.", "%(n)d guests cancelled.", done)
-        report_progress(self, request, text % {"n": done}, is_all=is_all)
+        report_progress(self, request, text, done, is_all=is_all)
         return None

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from functools import partial
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -112,7 +112,7 @@ class GuestRequestAdmin(LongListAdmin, PhoneSearchAdmin, ReadOnlyAdmin):
             batches.append(partial(replay_batch, batch, acting_user=user))
         replayed, is_all = run_batches(batches)
         text = ngettext("%(n)d request tried again.", "%(n)d requests tried again.", replayed)
-        report_progress(self, request, text % {"n": replayed}, is_all=is_all)
+        report_progress(self, request, text, replayed, is_all=is_all)
 
 
 @admin.register(DeadEntry)
@@ -162,4 +162,4 @@ class DeadEntryAdmin(PhoneSearchAdmin, ReadOnlyAdmin):
             replayed = replay_entries(queryset, actor=f"account:{user.pk}")
             log_changes(user, queryset, gettext("Tried again."))
         text = ngettext("%(n)d request tried again.", "%(n)d requests tried again.", replayed)
-        self.message_user(request, text % {"n": replayed}, messages.SUCCESS)
+        report_progress(self, request, text, replayed)

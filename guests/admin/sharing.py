@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from guests.models import Event
 from guests.qr.codes import draw_image
 from snap.pages import page_url
+from snap.search import Folded
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def links_of(event: Event) -> list[SharedLink]:
     links = [SharedLink(gettext("Page of the event"), page_url("event", event.slug))]
     teams_by_promoter: dict[tuple[str, str], list[str]] = {}
     rows = event.eventpromoter_set.select_related("promoter", "team")
-    for row in rows.order_by("promoter__name", "promoter_id", "pk"):
+    for row in rows.order_by(Folded("promoter__name"), "promoter_id", "pk"):
         teams = teams_by_promoter.setdefault((row.promoter.code, row.promoter.name), [])
         if row.team:
             teams.append(row.team.name)

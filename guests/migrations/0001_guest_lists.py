@@ -61,7 +61,7 @@ class Migration(migrations.Migration):
                                 "Use small letters, digits and hyphens, beginning with a letter.",
                             )
                         ],
-                        verbose_name="address",
+                        verbose_name="name in the link",
                     ),
                 ),
                 ("title", models.CharField(max_length=120, verbose_name="title")),

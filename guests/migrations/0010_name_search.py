@@ -30,4 +30,7 @@ class Migration(migrations.Migration):
                 name="guests_request_search",
             ),
         ),
+        AddIndexConcurrently(
+            "guestrequest", models.Index(Folded("name"), name="guests_request_by_name")
+        ),
     ]

@@ -90,7 +90,7 @@ class Event(ReadAtDatabaseTime):
         OVER = "over", _("over")
         CANCELLED = "cancelled", _("cancelled")
 
-    slug = CodeField(_("address"), max_length=60, unique=True, validators=[code_validator])
+    slug = CodeField(_("name in the link"), max_length=60, unique=True, validators=[code_validator])
     title = LineField(_("title"), max_length=120)
     description = LinesField(_("description"), max_length=2000, blank=True)
     venue = LineField(_("venue"), max_length=120)

@@ -97,6 +97,7 @@ class GuestRequest(ReadAtDatabaseTime):
                 OpClass("phone", "gin_trgm_ops"),
                 name="guests_request_search",
             ),
+            models.Index(Folded("name"), name="guests_request_by_name"),
         ]
         constraints = [
             models.UniqueConstraint(

@@ -9,7 +9,8 @@ from django.test import RequestFactory
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from accounts.models import BlockedPhone, Claim, User
-from guests.models import Event, Guest
+from guests.models import Event, Guest, GuestRequest
+from notifications.models import Email
 from tests.factories import make_event_promoter, make_guest, make_request, make_staff, make_team
 from tests.helpers.admin import admin_url, sign_in_to_admin, watch_admin
 from tests.helpers.browser import PHONE_SCREEN, assert_accessible, shoot
@@ -44,6 +45,16 @@ def open_and_check(page: Page, path: str) -> None:
     assert_accessible(page)
 
 
+def assert_title_is_clear(page: Page) -> None:
+    """Check that no button of a form is in front of the title."""
+    for title in page.locator("#content > h1, #content > h2").all():
+        above = title.bounding_box()
+        below = page.locator(".object-tools").bounding_box()
+        assert above is not None
+        assert below is not None
+        assert above["y"] + above["height"] <= below["y"]
+
+
 def pages_of(guest: Guest) -> list[str]:
     """Return the addresses of the pages that staff use most, and those that ask."""
     return [
@@ -63,8 +74,13 @@ def test_the_forms_of_an_event_and_of_a_guest_are_accessible(
     page: Page, phone: BrowserContext, stack: Stack, guest: Guest
 ) -> None:
     sign_in_to_admin(phone, stack, make_staff())
-    open_and_check(page, admin_url("guests_event_change", guest.event_id))
-    open_and_check(page, admin_url("guests_guest_change", guest.pk))
+    for path in (
+        admin_url("guests_event_change", guest.event_id),
+        admin_url("guests_guest_change", guest.pk),
+    ):
+        open_and_check(page, path)
+        page.set_viewport_size({"width": 1280, "height": 800})
+        assert_title_is_clear(page)
 
 
 @pytest.mark.slow
@@ -104,6 +120,24 @@ def test_the_list_shows_what_matters_without_scrolling(
             assert box is not None
             assert box["x"] >= table["x"] - 1, column
             assert box["x"] + box["width"] <= table["x"] + table["width"] + 1, column
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_other_lists_are_not_wider_than_the_screen(
+    browser: Browser, stack: Stack, guest: Guest, screen: str
+) -> None:
+    email = "maria.antonieta.vasconcelos@um-nome-comprido.example"
+    User.objects.filter(pk=guest.account_id).update(email=email)
+    Email.objects.update(to=email, state=Email.State.BOUNCED, error="x rejected")
+    GuestRequest.objects.update(error="ValueError")
+    with browser.new_context(**SCREENS[screen], base_url=stack.url) as context:
+        sign_in_to_admin(context, stack, make_staff())
+        page = context.new_page()
+        for name in ("guests_event", "guests_guestrequest", "accounts_user", "notifications_email"):
+            page.goto(admin_url(f"{name}_changelist"))
+            table = page.locator("#changelist-form .results")
+            hidden = table.evaluate("table => table.scrollWidth - table.clientWidth")
+            assert hidden <= 0, name
 
 
 def test_staff_add_a_guest_without_javascript(browser: Browser, stack: Stack, guest: Guest) -> None:

@@ -133,6 +133,7 @@ def test_cancelling_says_who_hears_of_it_and_asks(staff: Client) -> None:
         "1 request in progress",
         "2 of them with an email address",
         "1 of them without one",
+        "No email goes out by itself",
     ):
         assert text in page
     assert not is_cancelled(event)
@@ -145,6 +146,9 @@ def test_cancelling_says_who_hears_of_it_and_asks(staff: Client) -> None:
     # A second press changes nothing, and says so.
     again = staff.post(url, follow=True).content.decode()
     assert "The event was cancelled already." in again
+    # QR codes that were held back go out when the event takes place after all.
+    reinstating = staff.get(admin_url("guests_event_reinstate", event.pk)).content.decode()
+    assert "No email goes out" not in reinstating
     page = staff.get(admin_url("guests_event_change", event.pk)).content.decode()
     assert admin_url("guests_event_reinstate", event.pk) in page
     assert url not in page
@@ -202,6 +206,14 @@ def test_what_has_guests_is_not_deleted_and_says_what_to_do(
     page = staff.get(admin_url(f"guests_{name}_delete", row.pk)).content.decode()
     assert "instead" in page
     assert "Rita Exemplo" not in page
+
+
+def test_a_cancelled_event_is_not_to_be_cancelled_again(staff: Client) -> None:
+    event = make_guest().event
+    staff.post(admin_url("guests_event_cancel", event.pk))
+    page = staff.get(admin_url("guests_event_delete", event.pk)).content.decode()
+    assert "it is cancelled already" in page
+    assert admin_url("guests_event_cancel", event.pk) not in page
 
 
 def test_a_cancelled_guest_and_a_request_count_too(staff: Client, manager: User) -> None:

@@ -108,3 +108,15 @@ def test_the_last_part_of_the_address_is_kept_in_small_letters(admin: Client) ->
     event = make_event()
     assert change_event(admin, event, slug="Noite-LONGA").status_code == 302
     assert Event.objects.get().slug == "noite-longa"
+
+
+def test_two_addresses_are_not_confused(admin: Client) -> None:
+    """The last part of the link is called a name, since `address` is where the venue is."""
+    event, other = make_event(), make_event()
+    refused = change_event(admin, event, slug=other.slug)
+    [text] = refused.context["adminform"].form.errors["slug"]
+    assert "Nome no link" in text
+    change_event(admin, event, slug="outro-nome")
+    page = admin.get(admin_url("guests_event_change", event.pk)).content.decode()
+    assert "Nome no link: " in page
+    assert "Endereço" not in page

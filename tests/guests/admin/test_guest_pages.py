@@ -187,6 +187,19 @@ def test_a_guest_moves_to_another_event(staff: Client, guest: Guest) -> None:
     assert broken_invariants() == []
 
 
+def test_staff_read_that_a_guest_waits(staff: Client, guest: Guest) -> None:
+    full = make_event(capacity=0)
+    form = {"event": full.pk, "may_wait": "on"}
+    moved = staff.post(do_url(guest, "move"), form, follow=True)
+    assert levels(moved) == ["warning"]
+    assert "moved to the waiting list" in moved.content.decode()
+    waiting = Guest.objects.get(event=full)
+    staff.post(do_url(waiting, "remove"), follow=True)
+    response = staff.post(do_url(waiting, "reinstate"), {"may_wait": "on"}, follow=True)
+    assert levels(response) == ["warning"]
+    assert "The guest is on the waiting list." in response.content.decode()
+
+
 def test_the_promoter_is_chosen_among_those_of_the_event(staff: Client) -> None:
     at = make_event_promoter()
     other = make_event_promoter()

@@ -1,11 +1,14 @@
 """Lists in admin: their cost, their counts, and the search."""
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.test import Client
 from pytest_django import Settings
 from pytest_django.fixtures import DjangoAssertNumQueries
 
-from tests.factories import make_account, make_event, make_guest
+from guests.lists.services import remove_guests
+from guests.models import GuestRequest
+from tests.factories import make_account, make_event, make_guest, make_staff
 from tests.helpers.admin import LISTS, admin_url
 
 pytestmark = pytest.mark.django_db
@@ -53,3 +56,30 @@ def test_searching_finds_by_name_phone_and_email(admin: Client) -> None:
                 admin.get(admin_url(f"{name}_changelist"), {"q": text}).context["cl"].result_list
             )
             assert len(found) == 1, (text, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("guests_guest", {"action": "cancel", "confirmed": "1"}),
+        ("guests_guest", {"action": "reinstate"}),
+        ("guests_guestrequest", {"action": "replay"}),
+    ],
+)
+def test_an_action_that_changes_nothing_is_no_success(
+    admin: Client, name: str, form: dict[str, str]
+) -> None:
+    guest = make_guest()
+    if form["action"] == "cancel":
+        remove_guests(guest.event_id, [guest.pk], acting_user=make_staff())
+    pk = guest.pk if name == "guests_guest" else GuestRequest.objects.get().pk
+    url = admin_url(f"{name}_changelist")
+    response = admin.post(url, {**form, "_selected_action": [pk]}, follow=True)
+    assert [each.level_tag for each in response.context["messages"]] == ["warning"]
+
+
+def test_the_log_of_changes_names_staff(admin: Client) -> None:
+    guest = make_guest()
+    admin.post(admin_url("guests_guest_do", guest.pk, "remove"))
+    page = admin.get(admin_url("guests_guest_history", guest.pk)).content.decode()
+    assert f"({LogEntry.objects.get().user.name})" in page

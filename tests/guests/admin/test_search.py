@@ -9,10 +9,18 @@ from django.db import connection
 from django.db.models import CharField, TextField
 from django.test import Client
 
+from guests.admin.guest_forms import AttributionField, attribution_text
+from guests.admin.sharing import links_of
 from guests.models import Guest, GuestRequest, Promoter, Team
 from snap.admin import SnapAdmin
 from snap.search import NAME_FIELDS
-from tests.factories import make_account, make_event, make_guest, make_promoter
+from tests.factories import (
+    make_account,
+    make_event,
+    make_event_promoter,
+    make_guest,
+    make_promoter,
+)
 from tests.helpers.admin import admin_url
 
 pytestmark = pytest.mark.django_db
@@ -124,6 +132,28 @@ def test_lists_sort_names_as_people_do(admin: Client) -> None:
     # In the order of the list itself, which choices and filters have too.
     assert [each.name for each in found(admin, "guests_promoter")] == NAMES_IN_ORDER
     assert [each.name for each in found(admin, "guests_team")] == NAMES_IN_ORDER
+
+
+def test_promoters_are_sorted_as_people_do_wherever_they_are_listed(admin: Client) -> None:
+    event = make_event()
+    for number, name in enumerate(reversed(NAMES_IN_ORDER)):
+        promoter = Promoter.objects.create(name=name, code=f"code-{number}")
+        make_event_promoter(event=event, promoter=promoter)
+        make_guest(event=event, promoter=promoter)
+    listed = found(admin, "guests_guest", o="5")
+    assert [each.promoter.name for each in listed] == NAMES_IN_ORDER
+    assert [link.name for link in links_of(event)][1:] == NAMES_IN_ORDER
+    field = AttributionField()
+    field.set_event(event)
+    offered = [attribution_text(*each) for each in field.attributions.values()]
+    assert offered == ["–", *NAMES_IN_ORDER]
+
+
+@pytest.mark.parametrize("term", ["… 3411", "joao & 3411", "joao - sa"])
+def test_signs_that_stand_alone_are_left_out(admin: Client, term: str) -> None:
+    guest = make_guest(name="João Sá", account=make_account(phone="+351912123411"))
+    make_guest(name="Rui Xavier")
+    assert found(admin, "guests_guest", q=term) == [guest]
 
 
 def test_every_text_field_is_a_name_or_is_not() -> None:

@@ -29,7 +29,8 @@ pytestmark = pytest.mark.django_db
 
 # `wrong_code`, `guest:43/1`, `account:7`, `snap-granian`; and names that only programmers know.
 RAW = re.compile(
-    r"\b[a-z]+_[a-z_]+\b|\b[a-z_]+:\d+(/\w+)?\b|\bsnap-\w+|static device|totp device|otp_",
+    r"\b[a-z]+_[a-z_]+\b|\b[a-z_]+:\d+(/\w+)?\b|\bsnap-\w+|\bpt-pt\b"
+    r"|static device|totp device|otp_|pooled",
     re.IGNORECASE,
 )
 NOW = timezone.now()
@@ -99,9 +100,8 @@ def make_emails(guest: Guest) -> None:
                 "welcome": f"account:{guest.account_id}",
                 "login_code": f"login_code:{code.pk}",
             }.get(kind, f"guest:{guest.pk}/{state}")
-            Email.objects.get_or_create(
-                kind=kind, cause=cause, defaults={"state": state, "to": "ana@example.com"}
-            )
+            fields = {"state": state, "to": "ana@example.com", "language": "pt-pt"}
+            Email.objects.get_or_create(kind=kind, cause=cause, defaults=fields)
     Email.objects.filter(state="cancelled").update(error=TOO_MANY_FOR_RECIPIENT)
     Email.objects.filter(state="bounced").update(error="bounced timed_out")
     email = Email.objects.filter(kind="qr_code").first()

@@ -57,6 +57,7 @@ def test_an_unreachable_database(checkout: Path) -> None:
     text = run.fail()
     assert "Traceback" not in text
     assert "SNAP cannot start: the database at DATABASE_URL does not respond" in text
+    assert "psycopg.pool" not in text
 
 
 @pytest.mark.slow
