@@ -22,7 +22,7 @@ from guests.requests.columns import columns_of
 from guests.requests.pushes import push_places_changed, push_tickets
 from guests.requests.tickets import build_ticket
 from notifications.models import Email
-from notifications.services import EmailToQueue, queue_emails
+from notifications.services import TOO_MANY_FOR_RECIPIENT, EmailToQueue, queue_emails
 
 log = logging.getLogger(__name__)
 # The most guests that one transaction promotes or cancels. The list is locked meanwhile.
@@ -232,8 +232,9 @@ def _positions(waiting: list[Guest]) -> dict[int, int]:
 def has_email_failed(guest: Guest) -> bool:
     """Return whether the last email about a guest's place bounced or was not sent. One query."""
     email = email_about(guest, User())
-    failed = Email.objects.filter(state__in=[Email.State.BOUNCED, Email.State.DEAD])
-    return failed.filter(kind=email.kind, cause=email.cause).exists()
+    has_failed = Q(state__in=[Email.State.BOUNCED, Email.State.DEAD])
+    has_failed |= Q(state=Email.State.CANCELLED, error=TOO_MANY_FOR_RECIPIENT)
+    return Email.objects.filter(has_failed, kind=email.kind, cause=email.cause).exists()
 
 
 def email_about(guest: Guest, account: User) -> EmailToQueue:
