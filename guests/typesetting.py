@@ -127,7 +127,7 @@ def _has_glyph(path: Path, char: str) -> bool:
     """Return whether a font draws a character as anything but its empty box."""
     if char.isspace():
         return True
-    font = _load(path, COVERAGE_SIZE)
+    font = _load_unshaped(path)
     drawn = font.getmask(char)
     box = font.getmask(UNASSIGNED)
     return (drawn.size, bytes(drawn)) != (box.size, bytes(box))
@@ -136,6 +136,15 @@ def _has_glyph(path: Path, char: str) -> bool:
 @lru_cache(maxsize=64)
 def _load(path: Path, size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(path, size)
+
+
+@lru_cache
+def _load_unshaped(path: Path) -> ImageFont.FreeTypeFont:
+    """Return a font that draws each character alone.
+
+    Shaping draws a dotted circle beside a mark, also beside one that the font does not have.
+    """
+    return ImageFont.truetype(path, COVERAGE_SIZE, layout_engine=ImageFont.Layout.BASIC)
 
 
 def _wrap(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:

@@ -22,6 +22,9 @@ LONG_WORD = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamt
         ("Noite\u200e de\n\nAbertura\t", "Noite de Abertura"),
         ("Вечеринка Žižkov Αθήνα", "Вечеринка Žižkov Αθήνα"),
         ("漢字", ""),
+        # Marks as well: they would be circles and empty boxes.
+        ("दीवाली ปาร์ตี้ தமிழ்", ""),
+        ("Tiếng Việt x̰y", "Tiếng Việt x̰y"),
         ("", ""),
     ],
 )
