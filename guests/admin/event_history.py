@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from django.db.models import DateTimeField
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator, capfirst
 
@@ -30,7 +31,7 @@ def _shown(event: Event, field: str, value: str) -> str:
     """Return a value as staff read it: times in the zone of the event, and long texts cut."""
     if not value:
         return EMPTY
-    if field.endswith("_at"):
+    if isinstance(Event._meta.get_field(field), DateTimeField):
         local = datetime.fromisoformat(value).astimezone(event.zone)
         time = plain_event_time(local, "SHORT_DATE_FORMAT")
         return f"{time.day} {time.time} ({time.zone})"

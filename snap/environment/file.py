@@ -52,9 +52,10 @@ def update_file(path: Path, variables: Mapping[str, str], *, remove: frozenset[s
 
 
 def add_file(path: Path, environ: MutableMapping[str, str]) -> None:
-    """Add the file's variables to the environment. Variables that are there win."""
+    """Add the file's variables to the environment. Those that are there and not empty win."""
     for name, value in read_file(path).items():
-        environ.setdefault(name, value)
+        if not environ.get(name):
+            environ[name] = value
 
 
 def decode(text: str) -> str:

@@ -183,7 +183,8 @@ def complete_environment(path: Path, computed: dict[str, str]) -> None:
     for name in COMPUTED:
         kept.pop(name, None)
     for name, value in kept.items():
-        os.environ.setdefault(name, value)
+        if not os.environ.get(name):
+            os.environ[name] = value
     update_file(path, written, remove=frozenset(COMPUTED))
 
 

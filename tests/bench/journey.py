@@ -23,6 +23,7 @@ CSRF = re.compile(rb'name="csrfmiddlewaretoken" value="([^"]+)"')
 STEP = re.compile(rb'name="step" value="([^"]+)"')
 SOCKET = re.compile(rb'ws-connect="([^"]+)"')
 IMAGE = re.compile(rb'data-state="created".*?<img src="([^"]+)"', re.DOTALL)
+WAITING = b'data-state="waitlisted'
 HTMX = b"HX-Request: true\r\nHX-Current-URL: %b\r\n"
 NAMES = ("Rita", "Rui", "Marta", "Tiago", "Leonor", "Duarte")
 
@@ -167,6 +168,8 @@ class Journey:
                     last = text
                     if found := IMAGE.search(text):
                         return found[1]
+                    if WAITING in text:
+                        raise JourneyError("push: no code, a place on the waiting list")
         finally:
             socket.close()
         raise JourneyError(f"push: the socket closed without a code: {_words(last)}")

@@ -48,7 +48,7 @@ CODE_LIMITS = ("LOGIN_CODES_PER_ADDRESS", "LOGIN_CODES_PER_PREFIX", "LOGIN_CODES
 
 # Time limits of the process that makes a million rows. SNAP's processes keep the usual ones.
 PATIENT = {
-    "DATABASE_STATEMENT_TIMEOUT": "0",
+    "DATABASE_STATEMENT_TIMEOUT": "3600000",
     "DATABASE_SILENCE_TIMEOUT": "3600",
     "DATABASE_PAGE_SECONDS": "3600",
 }

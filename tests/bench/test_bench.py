@@ -43,10 +43,13 @@ def test_a_journey_ends_with_a_guest_and_counts_every_step(stack: Stack) -> None
 @pytest.mark.processes
 def test_a_journey_without_its_image_does_not_count(stack: Stack, tmp_path: Path) -> None:
     """Web cannot read images here. The guests are created, but no journey counts."""
-    nowhere = tmp_path / "a file and no folder"
-    nowhere.touch()
+    nowhere = tmp_path / "media"
+    nowhere.mkdir()
     event = make_event()
     with stack.another_web(MEDIA_ROOT=str(nowhere)) as url:
+        # Now it is a file and no folder.
+        nowhere.rmdir()
+        nowhere.touch()
         times = run_journeys(url, event, 3)
     assert Guest.objects.filter(event=event).count() == 3
     assert times.journeys == 0
@@ -58,7 +61,7 @@ def test_a_guest_on_the_waiting_list_does_not_count(stack: Stack) -> None:
     times = run_journeys(stack.url, make_event(capacity=2), 3)
     assert times.journeys == 2
     assert len(times.errors) == 1
-    assert times.errors[0].startswith("push: the socket closed without a code")
+    assert times.errors[0].startswith("push: no code, a place on the waiting list")
 
 
 @pytest.mark.processes

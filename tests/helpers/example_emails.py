@@ -24,6 +24,13 @@ CONTEXTS: dict[str, dict[str, Any]] = {
         "promo_url": "https://snap.example/promo/",
         "proof_url": "https://snap.example/from-email/welcome/17/?proof=s1GnAtUrE",
     },
+    "email_changed": {
+        "first_name": "Inês",
+        "phone": "+351 961 … 67",
+        "is_new": True,
+        "promo_url": "https://snap.example/promo/",
+        "proof_url": "https://snap.example/from-email/welcome/17/?proof=s1GnAtUrE",
+    },
     "claim": {
         "first_name": "Inês",
         "phone": "+351 961 … 67",

@@ -38,7 +38,7 @@ UNDOCUMENTED = {
     "prometheus-client": "snap/observability/metrics.py",
 }
 # Names with an underscore that their documentation has.
-DOCUMENTED_NAMES = {"_exit", "_meta"}
+DOCUMENTED_NAMES = {"_default_manager", "_exit", "_meta", "_replace"}
 
 APPS = ["snap", "promo", "guests", "accounts", "notifications"]
 

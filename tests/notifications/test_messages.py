@@ -63,6 +63,8 @@ def test_subjects_are_in_the_rows_language(sink: Sink) -> None:
     assert subjects == {
         ("welcome", "pt-pt"): "Damos-te as boas-vindas ao SNAP",
         ("welcome", "en"): "Welcome to SNAP",
+        ("email_changed", "pt-pt"): "O teu email no SNAP",
+        ("email_changed", "en"): "Your email at SNAP",
         ("claim", "pt-pt"): "Este número ainda é teu?",
         ("claim", "en"): "Is this still your number?",
         ("claim_decided", "pt-pt"): "O número é teu",
@@ -142,7 +144,7 @@ def test_the_qr_email_says_what_to_do_and_when_in_the_events_own_zone(sink: Sink
             "Come 15 minutes early.",
             "Bring identification.",
             "Wednesday, June 23, 2027",
-            "23:30 · Armazém do Cais",
+            "23:30 (Atlantic/Azores) · Armazém do Cais",
         ):
             assert line in text
         text = body(portuguese, subtype)

@@ -16,6 +16,8 @@ COMPUTED = {
     "accounts/services.py": {"refused", "email_taken"},
     # The states of a list that takes no requests, as Event.list_state() returns them.
     "guests/requests/accepting.py": {"not_open_yet", "closed"},
+    # The refusal of a request that a list did not take.
+    "guests/lists/services.py": set(),
     # The code of a ticket: its refusal, which one of the others is, or its state.
     "promo/api/responses.py": set(),
 }
@@ -27,6 +29,21 @@ ENDED_PLACES = {"given_back", "moved_to_event"}
 STORED = {"phone_on_list"}
 # Errors of decisions about claims, which only staff make.
 ADMIN_ONLY = {"claim_decided", "needs_superuser"}
+# Errors of what staff do with the guests of a list.
+LISTS_ONLY = {
+    "for_account_refused",
+    "for_account_with_rights",
+    "for_event_cancelled",
+    "for_event_over",
+    "has_arrived",
+    "no_room",
+    "no_waiting_list",
+    "not_cancelled",
+    "not_placed",
+    "on_list_already",
+    "places_promised",
+    "same_event",
+}
 # Refusals of claims, of changed emails, and of tickets from an emergency: no call of the API ends
 # with them.
 PAGES_AND_SOCKETS_ONLY = {
@@ -61,7 +78,7 @@ def test_the_table_has_the_codes_that_can_be_raised_and_no_others() -> None:
 
 def test_the_refusals_of_decisions_about_claims_reach_only_staff() -> None:
     codes_for_visitors = {refusal.code for refusal in visitor_refusals()}
-    assert set(REFUSALS) - codes_for_visitors == ADMIN_ONLY
+    assert set(REFUSALS) - codes_for_visitors == ADMIN_ONLY | LISTS_ONLY
 
 
 @pytest.mark.parametrize("code", REFUSALS)
@@ -90,4 +107,4 @@ def test_the_schema_has_an_example_of_each_refusal_with_its_status() -> None:
         if refusal:
             assert status == str(refusal.status)
             documented.add(refusal.code)
-    assert documented == set(REFUSALS) - PAGES_AND_SOCKETS_ONLY - ADMIN_ONLY
+    assert documented == set(REFUSALS) - PAGES_AND_SOCKETS_ONLY - ADMIN_ONLY - LISTS_ONLY

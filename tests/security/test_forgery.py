@@ -21,6 +21,7 @@ SAMPLES = {
     "slug": "festa-de-prova",
     "uuid": "00000000-0000-4000-8000-000000000000",
     "promoter": "-",
+    "event": "festa-de-prova",
     "path": "1",
 }
 # Methods that need a CSRF token.

@@ -28,8 +28,11 @@ ALWAYS = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
+# Data for search engines (JSON-LD) is not run.
 INLINE = re.compile(
-    r"<style|\sstyle=|\son[a-z]+=|javascript:|<script(?![^>]*\bsrc=)[^>]*>[^<]*\S", re.IGNORECASE
+    r"<style|\sstyle=|\son[a-z]+=|javascript:"
+    r'|<script(?![^>]*\bsrc=)(?! type="application/ld\+json">)[^>]*>[^<]*\S',
+    re.IGNORECASE,
 )
 
 

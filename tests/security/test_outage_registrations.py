@@ -12,6 +12,7 @@ from accounts.models import Claim, User
 from guests.emergency.draining import drain
 from guests.emergency.journal import get_journal
 from guests.models import Event, Guest
+from guests.refusals import staff_refusal_text
 from guests.requests.creating import create_due_guests
 from notifications.models import Email
 from tests.factories import make_account, make_staff
@@ -134,7 +135,7 @@ def test_an_email_with_too_many_accounts_is_refused_and_the_phone_stays_free(
     assert Visitor(event).get(page).status_code == 302
     staff = Client(headers={"accept-language": "en"})
     staff.force_login(make_staff())
-    assert "email_taken" in html_of(staff.get("/admin/guests/deadentry/"))
+    assert staff_refusal_text("email_taken") in html_of(staff.get("/admin/guests/deadentry/"))
     stop_database_after_a_sweep()
     response = visitor.get(page)
     assert state_in(response) == "refused"

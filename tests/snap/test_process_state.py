@@ -26,6 +26,8 @@ APPS = ("accounts", "guests", "notifications", "promo", "snap")
 PURE = {
     ("accounts/phones.py", "parse_phone"),
     ("guests/qr/codes.py", "_version_for"),
+    ("guests/typesetting.py", "_has_glyph"),
+    ("guests/typesetting.py", "_load"),
     ("guests/qr/codewords.py", "_contributions"),
     ("promo/api/serializers.py", "_shared"),
     ("snap/addresses.py", "normal_address"),

@@ -201,7 +201,7 @@ def test_the_message_after_a_deadline_says_how_many_were_cancelled(
     assert on_list(event) == MANY - PLACES_BATCH
     messages = messages_of(admin)
     assert f"{PLACES_BATCH} convidados cancelados." in messages
-    assert "escolha-os de novo" in messages
+    assert "escolhe-os de novo" in messages
 
 
 def test_the_code_of_a_cancelled_guest_stops_working_at_once(manager: User) -> None:

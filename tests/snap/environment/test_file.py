@@ -51,10 +51,10 @@ def test_lines_of_people_stay_as_they_are(path: Path) -> None:
 
 
 def test_real_variables_win(path: Path) -> None:
-    path.write_text("A=file\nB=file\n")
-    environ = {"A": "real"}
+    path.write_text("A=file\nB=file\nC=file\n")
+    environ = {"A": "real", "C": ""}
     add_file(path, environ)
-    assert environ == {"A": "real", "B": "file"}
+    assert environ == {"A": "real", "B": "file", "C": "file"}
 
 
 @pytest.mark.parametrize("line", ["NAME", "a b=c", "NAME = value", "1A=b"])

@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("guests", "0012_name_search"),
+        ("guests", "0010_name_search"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
