@@ -205,3 +205,15 @@ def test_pages_do_not_promise_an_email_to_an_address_that_got_too_many(settings:
     page = html_of(visitor.look())
     assert "also on its way" not in page
     assert "did not arrive" in page
+
+
+def test_a_holder_who_cannot_read_the_email_is_not_called_somebody_else() -> None:
+    visitor = proven_visitor()
+    visitor.open("email")
+    page = html_of(visitor.open("claim"))
+    assert "Which email can you read?" in page
+    assert "Somebody gave" not in page
+    assert "Back to the code" not in page
+    sent = visitor.send("claim", first_name="Inês", last_name="", email=RIGHT)
+    assert "We are looking into it" in html_of(visitor.get(location_of(sent)))
+    assert email_now() == "ines@gmial.com"
