@@ -264,3 +264,11 @@ def test_a_repeated_call_says_how_the_place_stands(code: PlaceCode, text: str) -
     visitor = Visitor(guest.event).signed_in(guest.account)
     body = post_json(visitor.browser, CREATE, {"event_id": guest.event_id}).json()
     assert body["message"] == text
+
+
+def test_holders_of_a_cancelled_event_can_update_their_calendar() -> None:
+    guest = GUESTS[PlaceCode.EVENT_CANCELLED]()
+    visitor = Visitor(guest.event).signed_in(guest.account)
+    for path in (visitor.event_url, f"/guest/{guest.qr_token}"):
+        (calendar,) = re.findall(r'href="([^"]+calendar[^"]*)"', html_of(visitor.get(path)))
+        assert b"STATUS:CANCELLED" in visitor.get(calendar).content
