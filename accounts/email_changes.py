@@ -7,11 +7,14 @@ code, which goes to the present email or by SMS: the account stays with the pers
 import logging
 
 from django.conf import settings
+from django.db.models import CharField, Subquery, Value
+from django.db.models.functions import Cast, Concat
 
 from accounts.exceptions import AccountError
 from accounts.login_codes import revoke_proofs
 from accounts.models import EmailChange, LoginCode, User
 from accounts.services import check_email_is_free, is_blocked
+from notifications.models import Email
 from notifications.services import EmailToQueue, queue_emails
 from snap.mail_addresses import is_same_address
 
@@ -27,6 +30,17 @@ def usable_code(account: User, browser: str) -> LoginCode | None:
     """Return the last code that was sent for this browser and can still be typed, or None."""
     codes = LoginCode.objects.usable().filter(account=account, browser=browser, claim=None)
     return codes.order_by("-pk").first()
+
+
+def was_new_email_told(account: User) -> bool:
+    """Return whether an email about the last change goes to the new address. One query.
+
+    It does not once strangers have caused EMAILS_PER_RECIPIENT emails to that address.
+    """
+    latest = EmailChange.objects.filter(account=account).order_by("-pk").values("pk")[:1]
+    cause = Concat(Value("email_change:"), Cast(Subquery(latest), CharField()), Value("/new"))
+    told = Email.objects.filter(kind="email_changed", cause=cause)
+    return told.exclude(state=Email.State.CANCELLED).exists()
 
 
 def change_email(account: User, email: str, *, browser: str, proof: str) -> EmailChange:

@@ -1,5 +1,7 @@
 """The contents of emails about a place on a list. They are read when the email is sent."""
 
+from datetime import timedelta
+
 from django.conf import settings
 from django.core.files.storage import default_storage
 from django.utils.translation import gettext_lazy as _
@@ -10,6 +12,9 @@ from guests.place_status import PlaceCode, status_of
 from guests.qr.codes import image_name, image_url
 from notifications.kinds import EmailContent, email_kind
 from snap.pages import page_url
+
+# The email asks guests to come this much before the event begins, while there is time for that.
+EARLY = timedelta(minutes=15)
 
 
 @email_kind("qr_code", _("QR code"))
@@ -39,6 +44,7 @@ def qr_code(cause: str) -> EmailContent | None:
             "qr_url": settings.PUBLIC_URL + image_url(guest.qr_token),
             "from_waiting_list": guest.is_promoted,
             "has_begun": status.phase is Event.Phase.BEGUN,
+            "begins_soon": event.starts_at < guest.database_now + EARLY,
         },
         inline_images={"qr": png},
         only_to=guest.account.email,

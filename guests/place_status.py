@@ -64,7 +64,7 @@ class PlaceText:
 
 _ON_LIST = _("You are on the list")
 _SHOW = _("Show it at the door, with your ID.")
-_NO_CODE = _("The QR code of this place no longer works.")
+_NO_CODE = _("If you have a QR code of this place, it no longer works.")
 PLACE_TEXTS = {
     PlaceCode.VALID: PlaceText(_ON_LIST, _SHOW, _ON_LIST),
     PlaceCode.PROMOTED: PlaceText(

@@ -18,7 +18,7 @@ from accounts.login_codes import send_login_code
 from accounts.models import Claim, User
 from accounts.phones import masked_phone
 from accounts.services import find_account
-from accounts.sessions import BROWSER_KEY, ensure_browser_id
+from accounts.sessions import BROWSER_KEY, account_of, ensure_browser_id
 from accounts.sms import sms_channel_to
 from guests.claims.proof import prove_by_link
 from guests.refusals import refusal_text
@@ -52,7 +52,8 @@ def claim(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     if made and made.state not in ENDED_STATES:
         return _redirect_to_claim(request, link, made)
     form, phone = RegisterForm(request.POST or None), account.phone or ""
-    context = {"form": form, **_decision_rules(phone)}
+    is_own = account_of(request) == account
+    context = {"form": form, "is_own": is_own, **_decision_rules(phone)}
     if request.method == "GET" or not form.is_valid():
         return render_step(request, link, "claim", context, phone=phone)
     try:

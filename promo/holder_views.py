@@ -7,7 +7,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from accounts.email_changes import may_change_directly, usable_code
+from accounts.email_changes import may_change_directly, usable_code, was_new_email_told
 from accounts.exceptions import AccountError
 from accounts.forms import EmailAndCodeForm, EmailForm, PhoneForm
 from accounts.login_codes import send_login_code
@@ -113,7 +113,7 @@ def _render_form(
 
 def _render_change(request: HttpRequest, link: PromoLink, account: User) -> HttpResponse:
     account.refresh_from_db(fields=["email"])
-    context = {"sent_to": masked_email(account.email)}
+    context = {"sent_to": masked_email(account.email), "is_told": was_new_email_told(account)}
     return render_step(request, link, "email_changed", context)
 
 

@@ -375,7 +375,7 @@ def _render_code_refusal(
     if error.may_solve:
         return render_too_many(request, error.retry_after, "code")
     context: dict[str, Any] = {"retry_after": error.retry_after}
-    if account.phone and account_of(request) is None:
+    if account.phone and account_of(request) != account:
         # An impostor may have used up the codes: the owner of the phone can make a claim.
         context["claim_query"] = remember_phone(request, link.event.slug, account.phone)
     response = render_step(request, link, "too_many", context, status=429)
@@ -388,12 +388,14 @@ def _code_context(request: HttpRequest, phone: str) -> dict[str, Any]:
     sent = latest_code(phone, ensure_browser_id(request))
     if sent is None:
         return {}
+    # Another account can be signed in: the browser may be shared.
+    is_own = account_of(request) == sent.account
     return {
         "by_sms": sent.channel == LoginCode.Channel.SMS,
         "sent_to": masked_email(sent.account.email),
-        "can_correct": account_of(request) is not None,
+        "can_correct": is_own,
         "is_unproven": not sent.account.verified_at,
-        "can_claim": account_of(request) is None,
+        "can_claim": not is_own,
     }
 
 

@@ -17,11 +17,13 @@ from guests.claims.services import lock_lists_of, replace_codes
 from guests.models import Guest
 from guests.qr.codes import fill_pool
 from guests.requests.waiting_list import email_about
-from notifications.models import Email
+from notifications.models import Email, EmailResend
 from notifications.services import queue_emails
 
-# An email in one of these states never left, or nobody received it.
-UNSEEN_STATES = {Email.State.BOUNCED, Email.State.CANCELLED, Email.State.DEAD}
+# An email in one of these states never left, unless it was sent and then queued again.
+UNSENT_STATES = {Email.State.QUEUED, Email.State.CANCELLED, Email.State.DEAD}
+# An email that staff send again had one of these states before if somebody may have read it.
+SEEN_STATES = {Email.State.SENT, Email.State.DELIVERED, Email.State.OPENED}
 
 
 def correct_email(account: User, email: str, *, browser: str) -> None:
@@ -67,7 +69,8 @@ def _correct(account: User, email: str, browser: str, *, proof: str) -> None:
     """Change the email of a locked account, and send the emails about its places there."""
     change = change_email(account, email, browser=browser, proof=proof)
     lock_lists_of(account)
-    guests = Guest.objects.upcoming().filter(account=account, event__cancelled_at=None)
+    # Those at cancelled events too: the event can be reinstated, and then their emails are sent.
+    guests = Guest.objects.upcoming().filter(account=account)
     places = list(guests.filter(checked_in_at=None).select_related("event").order_by("pk"))
     exposed = []
     if not change.was_proven:
@@ -97,7 +100,17 @@ def _exposed(places: list[Guest]) -> list[Guest]:
     emails = Email.objects.filter(kind="qr_code", cause__in=listed).order_by("pk")
     exposed = []
     for email in emails.select_for_update(no_key=True):
-        is_untouched = email.state == Email.State.QUEUED and email.leased_until is None
-        if not is_untouched and email.state not in UNSEEN_STATES:
+        if _may_have_left(email):
             exposed.append(listed[email.cause])
     return exposed
+
+
+def _may_have_left(email: Email) -> bool:
+    """Return whether somebody may have received an email, at any time. One query if it bounced."""
+    if email.state == Email.State.BOUNCED:
+        return EmailResend.objects.filter(email=email, from_state__in=SEEN_STATES).exists()
+    if email.state not in UNSENT_STATES or email.sent_at is not None:
+        return True
+    # After an error, such as a lost connection, the mail server may have the email all the same.
+    has_failed = email.state == Email.State.QUEUED and email.error != ""
+    return email.leased_until is not None or has_failed

@@ -195,9 +195,13 @@ class Guest(ReadAtDatabaseTime):
     def give_back(self) -> bool:
         """Have the place become free in GIVE_BACK_SECONDS. Return whether it was given back now.
 
-        A place that was checked in, cancelled or given back before stays as it is. One statement.
+        A place that was checked in, cancelled or given back before stays as it is, and so does one
+        at an event that is cancelled or over. One statement.
         """
-        held = Guest.objects.filter(pk=self.pk, checked_in_at=None, leaves_at=None)
+        running = Event.objects.filter(cancelled_at=None, ends_at__gt=Now())
+        # A subquery for the event alone: the guest's own columns are compared again after a wait.
+        is_running = models.Exists(running.filter(pk=models.OuterRef("event")))
+        held = Guest.objects.filter(is_running, pk=self.pk, checked_in_at=None, leaves_at=None)
         held = held.exclude(state=self.State.CANCELLED)
         wait = timedelta(seconds=settings.GIVE_BACK_SECONDS)
         return bool(held.update(leaves_at=Now() + wait))

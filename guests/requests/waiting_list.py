@@ -22,11 +22,13 @@ from guests.requests.columns import columns_of
 from guests.requests.pushes import push_places_changed, push_tickets
 from guests.requests.tickets import build_ticket
 from notifications.models import Email
-from notifications.services import EmailToQueue, queue_emails
+from notifications.services import TOO_MANY_FOR_RECIPIENT, EmailToQueue, queue_emails
 
 log = logging.getLogger(__name__)
 # The most guests that one transaction promotes or cancels. The list is locked meanwhile.
 PLACES_BATCH = 100
+# How many of those who wait first hear at once that they have moved up. Pages of the others poll.
+TOLD_IN_LINE = 30
 
 
 def cancel_guests(
@@ -88,6 +90,8 @@ def cancel_locked(
         log.info("guest_cancelled", extra={"guest_id": guest.pk})
         if guest.qr_token:
             delete_image_after_commit(guest.qr_token)
+    if any(guest.state == Guest.State.WAITING for guest in guests):
+        _push_line(event)
     if not give_places_to_waiting(event):
         # Another process took the QR codes. If this fails too, the sweeper fills the places.
         transaction.on_commit(lambda: fill_free_places(event, acting_user=acting_user), robust=True)
@@ -154,8 +158,15 @@ def give_places_to_waiting(event: Event) -> bool:
     promoted = first[: _promote(first)]
     if promoted:
         _notify_promoted(event, promoted)
+        _push_line(event)
     has_more = len(first) == PLACES_BATCH and event.places_left > 0
     return len(promoted) == len(first) and not has_more
+
+
+def _push_line(event: Event) -> None:
+    """Make the pages of the first TOLD_IN_LINE waiting guests load again. One query."""
+    waiting = Guest.objects.filter(event=event, state=Guest.State.WAITING)
+    push_places_changed(waiting.order_by("queue_number")[:TOLD_IN_LINE])
 
 
 def _promote(guests: list[Guest]) -> int:
@@ -232,8 +243,9 @@ def _positions(waiting: list[Guest]) -> dict[int, int]:
 def has_email_failed(guest: Guest) -> bool:
     """Return whether the last email about a guest's place bounced or was not sent. One query."""
     email = email_about(guest, User())
-    failed = Email.objects.filter(state__in=[Email.State.BOUNCED, Email.State.DEAD])
-    return failed.filter(kind=email.kind, cause=email.cause).exists()
+    has_failed = Q(state__in=[Email.State.BOUNCED, Email.State.DEAD])
+    has_failed |= Q(state=Email.State.CANCELLED, error=TOO_MANY_FOR_RECIPIENT)
+    return Email.objects.filter(has_failed, kind=email.kind, cause=email.cause).exists()
 
 
 def email_about(guest: Guest, account: User) -> EmailToQueue:

@@ -9,6 +9,7 @@ from rest_framework.response import Response
 
 from guests.exceptions import GuestError
 from guests.models import Event
+from guests.place_status import PlaceCode
 from guests.refusals import refusal_text
 from guests.requests.tickets import Ticket, TicketState
 from promo.api.errors import refusal_response
@@ -49,8 +50,18 @@ def ended_response(ticket: Ticket, *, is_existing: bool) -> Response:
         return refusal_response(GuestError(ticket.refusal_code))
     values: dict[str, Any] = {"data": ticket_data(ticket)}
     if is_existing:
-        values |= {"message": _("You are on the list already."), "is_existing": True}
+        values |= {"message": _existing_text(ticket), "is_existing": True}
     return Response(EndedSerializer.render(**values))
+
+
+def _existing_text(ticket: Ticket) -> str:
+    """Return what somebody reads who asks again for a place."""
+    if ticket.place == PlaceCode.WAITING:
+        return _("You are on the waiting list already.")
+    text = ticket.place_text
+    if ticket.shows_code or text is None:
+        return _("You are on the list already.")
+    return str(text.heading)
 
 
 def ticket_response(ticket: Ticket) -> Response:

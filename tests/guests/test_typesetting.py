@@ -24,6 +24,9 @@ LONG_WORD = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamt
         ("漢字", ""),
         ("नमस्ते กรุงเทพ தமிழ்", ""),
         ("a\u0361b", "a\u0361b"),
+        # Marks as well: they would be circles and empty boxes.
+        ("दीवाली ปาร์ตี้ தமிழ்", ""),
+        ("Tiếng Việt x̰y", "Tiếng Việt x̰y"),
         ("", ""),
     ],
 )

@@ -2,10 +2,12 @@
 
 import pytest
 from django.utils import timezone
+from pytest_django import Settings
 
 from accounts.models import LoginCode, User
 from guests.models import Guest
 from notifications.models import Email
+from notifications.services import queue_email
 from tests.factories import make_account, make_event, make_guest, make_staff
 from tests.helpers.visitors import (
     PHONE,
@@ -50,7 +52,9 @@ def test_the_browser_that_registered_corrects_it_at_once(htmx: bool) -> None:
     response = visitor.send("email", email=RIGHT)
     if not htmx:
         response = visitor.get(location_of(response))
-    assert "i•••@gmail.com" in html_of(response)
+    page = html_of(response)
+    assert "i•••@gmail.com" in page
+    assert "We have sent it one" in page
     assert email_now() == RIGHT
     assert Email.objects.filter(to=RIGHT, kind="email_changed").exists()
 
@@ -187,3 +191,29 @@ def test_an_account_without_an_email_reads_nothing_of_one() -> None:
     visitor = Visitor(guest.event).signed_in(guest.account)
     for path in pages_of_place(guest):
         assert visitor.step_url("email") not in html_of(visitor.get(path))
+
+
+def test_pages_do_not_promise_an_email_to_an_address_that_got_too_many(settings: Settings) -> None:
+    settings.EMAILS_PER_RECIPIENT = 1
+    account = make_account(email=RIGHT)
+    queue_email("welcome", "account:0", to=account.email, language="en", by_stranger=True)
+    visitor = typo_visitor()
+    visitor.open("email")
+    page = html_of(visitor.get(location_of(visitor.send("email", email=RIGHT))))
+    assert "We have sent it one" not in page
+    assert "Too many went there" in page
+    page = html_of(visitor.look())
+    assert "also on its way" not in page
+    assert "did not arrive" in page
+
+
+def test_a_holder_who_cannot_read_the_email_is_not_called_somebody_else() -> None:
+    visitor = proven_visitor()
+    visitor.open("email")
+    page = html_of(visitor.open("claim"))
+    assert "Which email can you read?" in page
+    assert "Somebody gave" not in page
+    assert "Back to the code" not in page
+    sent = visitor.send("claim", first_name="Inês", last_name="", email=RIGHT)
+    assert "We are looking into it" in html_of(visitor.get(location_of(sent)))
+    assert email_now() == "ines@gmial.com"

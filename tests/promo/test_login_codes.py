@@ -128,3 +128,26 @@ def test_a_phone_that_was_registered_meanwhile_leads_to_its_code() -> None:
     assert User.objects.get() == account
     assert not Email.objects.filter(kind="welcome").exists()
     assert "/ticket/" in location_of(visitor.type_code(account))
+
+
+def test_a_person_beside_a_signed_in_account_corrects_nothing_of_it() -> None:
+    """Two people share a browser: the email of the one is not changed by the other."""
+    account = make_account(phone=PHONE)
+    visitor = Visitor(make_event()).signed_in(make_account())
+    visitor.give_phone()
+    page = html_of(visitor.open("code"))
+    assert "Correct the email" not in page
+    assert "This is not my email" in page
+    page = html_of(Visitor(visitor.event).signed_in(account).open("prove"))
+    assert "This is not my email" not in page
+
+
+def test_somebody_beside_a_signed_in_account_can_claim_a_phone_without_codes(
+    settings: Settings,
+) -> None:
+    settings.LOGIN_CODES_PER_PHONE = 1
+    settings.LOGIN_CODES_SOLVED = 0
+    make_account(phone=PHONE)
+    visitor = Visitor(make_event()).signed_in(make_account())
+    visitor.give_phone()
+    assert "Somebody else has my number" in html_of(visitor.give_phone())

@@ -1,23 +1,25 @@
 """Each surface tells the holder of a place the same, in each state of the place and the event."""
 
+import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 from django.test import Client
-from django.utils import translation
+from django.utils import timezone, translation
 
 from guests.emails import qr_code, waitlisted
 from guests.emergency.mirror import Mirror
 from guests.emergency.mirror_sync import sync_mirror
 from guests.models import Event, Guest, GuestRequest
 from guests.place_status import OPENING_CODES, PLACE_TEXTS, PlaceCode
+from guests.requests.giving_back import free_places_given_back, give_place_back
 from guests.requests.tickets import Ticket, TicketState, ticket_of
 from promo.sockets.messages import ticket_message
 from tests.factories import make_event, make_guest
 from tests.helpers.api import CREATE, CREATE_ASYNC, TICKETS, post_json
-from tests.helpers.place_states import FIRST_VENUE, GUESTS, SECOND_VENUE
+from tests.helpers.place_states import FIRST_VENUE, GUESTS, HOUR, SECOND_VENUE, changed
 from tests.helpers.visitors import Visitor, html_of
 
 pytestmark = pytest.mark.django_db
@@ -212,3 +214,61 @@ def test_a_newcomer_reads_the_state_of_the_event(code: PlaceCode, text: str) -> 
     page = html_of(Visitor(guest.event).look())
     assert text in page
     assert "I want to be on the list" not in page
+
+
+@pytest.mark.parametrize("code", [PlaceCode.LEAVING, PlaceCode.WAITING_ENDED])
+def test_a_place_that_ends_at_a_moved_event_names_the_present_venue(code: PlaceCode) -> None:
+    guest = changed(GUESTS[code](), venue=SECOND_VENUE, starts_at=timezone.now() + HOUR)
+    visitor = Visitor(guest.event).signed_in(guest.account)
+    paths = [visitor.event_url]
+    if guest.qr_token:
+        paths.append(f"/guest/{guest.qr_token}")
+    for path in paths:
+        page = html_of(visitor.get(path))
+        assert re.search(f'class="stub-where">{SECOND_VENUE}', page), path
+        assert 'class="stub-when"' in page, path
+        assert "Time or place have changed" not in page, path
+
+
+@pytest.mark.parametrize("code", [PlaceCode.VALID, PlaceCode.WAITING, PlaceCode.UNPROVEN])
+def test_the_note_of_a_move_promises_a_code_only_beside_one(code: PlaceCode) -> None:
+    guest = changed(GUESTS[code](), venue=SECOND_VENUE)
+    page = html_of(Visitor(guest.event).signed_in(guest.account).look())
+    assert "Time or place have changed" in page
+    assert ("your code stay the same" in page) is (code is PlaceCode.VALID)
+
+
+def test_the_waiting_list_is_left_in_its_own_words() -> None:
+    guest = GUESTS[PlaceCode.WAITING]()
+    give_place_back(guest)
+    visitor = Visitor(guest.event).signed_in(guest.account)
+    page = html_of(visitor.look())
+    assert "You left the waiting list</h" in page
+    assert "somebody else" not in page
+    Guest.objects.filter(pk=guest.pk).update(leaves_at=timezone.now())
+    free_places_given_back()
+    assert "If you have a QR code of this place" in html_of(visitor.look())
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        (PlaceCode.VALID, "You are on the list already."),
+        (PlaceCode.WAITING, "You are on the waiting list already."),
+        (PlaceCode.WAITING_ENDED, "The waiting list has ended"),
+        (PlaceCode.OVER, "This event is over"),
+    ],
+)
+def test_a_repeated_call_says_how_the_place_stands(code: PlaceCode, text: str) -> None:
+    guest = GUESTS[code]()
+    visitor = Visitor(guest.event).signed_in(guest.account)
+    body = post_json(visitor.browser, CREATE, {"event_id": guest.event_id}).json()
+    assert body["message"] == text
+
+
+def test_holders_of_a_cancelled_event_can_update_their_calendar() -> None:
+    guest = GUESTS[PlaceCode.EVENT_CANCELLED]()
+    visitor = Visitor(guest.event).signed_in(guest.account)
+    for path in (visitor.event_url, f"/guest/{guest.qr_token}"):
+        (calendar,) = re.findall(r'href="([^"]+calendar[^"]*)"', html_of(visitor.get(path)))
+        assert b"STATUS:CANCELLED" in visitor.get(calendar).content

@@ -15,8 +15,10 @@ from accounts.login_codes import send_login_code
 from accounts.models import EmailChange, LoginCode, User
 from guests.claims.corrections import correct_email, correct_email_by_code
 from guests.models import Event, Guest
+from guests.requests.event_changes import cancel_event, reinstate_event
 from notifications.models import Email
-from tests.factories import make_account, make_event, make_guest
+from notifications.resending import resend_email
+from tests.factories import make_account, make_event, make_guest, make_staff
 from tests.helpers.emails import link_in, send_all
 from tests.helpers.guards import at_once
 
@@ -185,6 +187,48 @@ def test_an_email_that_is_being_sent_counts_as_sent() -> None:
     assert read(guest).qr_token != guest.qr_token
 
 
+@pytest.mark.parametrize("state", ["queued", "cancelled", "dead"])
+def test_an_email_that_was_sent_and_queued_again_counts_as_sent(state: str) -> None:
+    guest = make_guest(account=new_account())
+    send_all()
+    Email.objects.filter(kind="qr_code").update(state=state)
+    correct_email(guest.account, RIGHT, browser=BROWSER)
+    assert read(guest).qr_token != guest.qr_token
+
+
+@pytest.mark.parametrize("state", ["queued", "bounced"])
+def test_an_email_that_staff_sent_again_counts_as_sent(state: str) -> None:
+    guest = make_guest(account=new_account())
+    send_all()
+    Email.objects.update(queued_at=Now() - timedelta(minutes=5))
+    assert not resend_email("qr_code", f"guest:{guest.pk}/1", actor="account:1").refusal
+    Email.objects.filter(kind="qr_code").update(state=state)
+    correct_email(guest.account, RIGHT, browser=BROWSER)
+    assert read(guest).qr_token != guest.qr_token
+
+
+def test_an_email_whose_sending_broke_off_counts_as_sent() -> None:
+    guest = make_guest(account=new_account())
+    Email.objects.filter(kind="qr_code").update(error="SMTPServerDisconnected")
+    correct_email(guest.account, RIGHT, browser=BROWSER)
+    assert read(guest).qr_token != guest.qr_token
+
+
+@committed
+def test_a_reinstated_event_sends_its_code_to_the_new_address() -> None:
+    guest, staff = make_guest(account=new_account()), make_staff()
+    send_all()
+    cancel_event(guest.event, acting_user=staff)
+    correct_email(guest.account, RIGHT, browser=BROWSER)
+    send_all()
+    assert emails_to(RIGHT) == ["email_changed", "qr_code"]
+    assert not Email.objects.filter(kind="qr_code", to=RIGHT, state="sent").exists()
+    reinstate_event(guest.event, acting_user=staff)
+    send_all()
+    assert Email.objects.get(kind="qr_code", to=RIGHT).state == "sent"
+    assert read(guest).qr_token != guest.qr_token
+
+
 def test_a_code_in_a_proven_mailbox_stays_and_that_mailbox_hears_of_the_change() -> None:
     guest = make_guest(account=proven_account())
     send_all()
@@ -210,8 +254,7 @@ def test_a_place_in_the_waiting_list_is_announced_to_the_new_address() -> None:
 
 def test_places_that_are_history_send_nothing() -> None:
     account, now = new_account(), timezone.now()
-    cancelled, over, used = (make_guest(account=account) for _ in range(3))
-    Event.objects.filter(pk=cancelled.event_id).update(cancelled_at=now)
+    over, used = (make_guest(account=account) for _ in range(2))
     Event.objects.filter(pk=over.event_id).update(
         starts_at=now - timedelta(hours=2), ends_at=now - timedelta(hours=1)
     )

@@ -10,6 +10,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from guests.models import Event, Guest, StateChange
+from guests.place_status import PlaceCode
 from guests.requests.creating import create_guest_now
 from guests.requests.giving_back import (
     free_places_given_back,
@@ -21,6 +22,7 @@ from tests.factories import make_event, make_guest, make_request, make_staff
 from tests.helpers.admin import admin_client
 from tests.helpers.guards import at_once, slow, without_locks
 from tests.helpers.invariants import broken_invariants
+from tests.helpers.place_states import GUESTS
 
 pytestmark = pytest.mark.django_db
 committed = pytest.mark.django_db(transaction=True)
@@ -108,6 +110,15 @@ def test_staff_read_it_in_words(guest: Guest) -> None:
 def test_a_place_that_was_checked_in_is_not_given_back(guest: Guest) -> None:
     Guest.objects.update(checked_in_at=timezone.now())
     assert not give_place_back(guest)
+
+
+@pytest.mark.parametrize("code", [PlaceCode.OVER, PlaceCode.EVENT_CANCELLED])
+def test_a_place_at_an_event_that_is_cancelled_or_over_stays_as_it_is(code: PlaceCode) -> None:
+    """A page can be older than that."""
+    guest = GUESTS[code]()
+    assert not give_place_back(guest)
+    guest.refresh_from_db()
+    assert not guest.is_leaving
 
 
 def test_checking_in_keeps_the_place(guest: Guest) -> None:

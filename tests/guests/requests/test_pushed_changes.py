@@ -308,3 +308,17 @@ def test_every_service_of_staff_has_a_case() -> None:
             if is_public and "acting_user" in inspect.signature(function).parameters:
                 services.add(name)
     assert services == WALKED | CHANGE_NO_PLACE
+
+
+@pytest.mark.parametrize("leaves", ["list", "line"])
+def test_the_first_who_wait_hear_that_they_have_moved_up(
+    leaves: str, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
+    event = make_event(capacity=1)
+    listed, first, second, third = (make_guest(event) for _ in range(4))
+    gone = listed if leaves == "list" else first
+    with listening() as receive:
+        with django_capture_on_commit_callbacks(execute=True):
+            cancel_guests(event.pk, [gone.pk], acting_user=make_staff())
+        told = {group for group, _ in receive(4)}
+    assert {places_group(guest.account_id) for guest in (second, third)} <= told

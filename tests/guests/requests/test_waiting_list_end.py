@@ -96,16 +96,22 @@ def test_a_request_from_before_the_end_is_refused_after_it() -> None:
     assert (request.state, request.refusal) == ("refused", "list_full")
 
 
-@pytest.mark.parametrize("has_begun", [False, True])
-def test_the_email_of_a_promoted_guest_fits_the_time(has_begun: bool) -> None:
+@pytest.mark.parametrize(
+    ("begins_in", "come"),
+    [
+        (2 * HOUR, "Chega 15 minutos antes."),
+        (HOUR / 6, "Está quase a começar: vem assim que puderes."),
+        (-HOUR, "Já começou: vem assim que puderes."),
+    ],
+)
+def test_the_email_of_a_promoted_guest_fits_the_time(begins_in: timedelta, come: str) -> None:
     event, first, waiting = full_event()
-    if has_begun:
-        Event.objects.filter(pk=event.pk).update(starts_at=timezone.now() - HOUR)
+    Event.objects.filter(pk=event.pk).update(starts_at=timezone.now() + begins_in)
     cancel_guests(event.pk, [first.pk], acting_user=make_staff())
     send_all()
     message = [each for each in mail.outbox if each.to == [waiting.account.email]][-1]
     assert isinstance(message, EmailMultiAlternatives)
     for text in (str(message.body), str(message.alternatives[0][0])):
         assert "Ficou livre um lugar, e é teu." in text
-        assert ("15 minutos" in text) is not has_begun
-        assert ("Já começou: vem assim que puderes." in text) is has_begun
+        assert come in text
+        assert ("15 minutos" in text) is (begins_in > HOUR)
