@@ -18,7 +18,7 @@ from guests.exceptions import GuestError
 from guests.models import Event, Guest, GuestRequest, Promoter, StaffAction, Team
 from guests.qr.codes import fill_pool
 from guests.requests.accepting import find_promoter
-from guests.requests.creating import end_requests
+from guests.requests.creating import end_due_requests, end_requests
 from guests.requests.pushes import push_places_changed
 from guests.requests.waiting_list import (
     PLACES_BATCH,
@@ -182,7 +182,8 @@ def _prepare(event: Event, *, freed: int = 0) -> None:
     if freed == 0:
         fill_free_places(Event.objects.with_database_time().get(pk=event.pk))
     waiting = Guest.objects.filter(event=event, state=Guest.State.WAITING)
-    fill_pool(1 + waiting[:PLACES_BATCH].count())
+    due = GuestRequest.objects.due().filter(event=event)
+    fill_pool(1 + waiting[:PLACES_BATCH].count() + due[: settings.GUEST_BATCH_SIZE].count())
 
 
 def _guest_of_form(event: Event, key: str) -> Guest | None:
@@ -247,7 +248,7 @@ def _give_place(event: Event, account: User, new: NewGuest, *, may_wait: bool) -
     _check_takes_guests(event, account)
     if Guest.objects.filter(event=event, account=account).exclude(state="cancelled").exists():
         raise GuestError("on_list_already")
-    if not give_places_to_waiting(event):
+    if not give_places_to_waiting(event) or not end_due_requests(event, beside=account):
         raise GuestError("places_promised")
     if event.places_left == 0 and not may_wait:
         raise GuestError("no_room")

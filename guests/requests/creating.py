@@ -17,6 +17,7 @@ from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 from prometheus_client import Counter, Histogram
 
+from accounts.models import User
 from guests.models import Event, Guest, GuestRequest
 from guests.qr.codes import fill_pool, take_from_pool
 from guests.requests.columns import columns_of
@@ -178,6 +179,20 @@ def end_requests(event: Event, request_ids: list[int]) -> None:
     notify_guests(new)
     push_tickets([build_ticket(request, request.guest) for request in settled])
     _count_created(guests, durations)
+
+
+def end_due_requests(event: Event, *, beside: User) -> bool:
+    """End the due requests of others, at most GUEST_BATCH_SIZE. Return whether a place is left.
+
+    The caller has locked the event, and gives a place to `beside` by hand: nobody who asked before
+    may be overtaken. False also when more requests are due than the list has places.
+    """
+    due = GuestRequest.objects.due().filter(event=event).exclude(account=beside).order_by("pk")
+    locked = due.select_for_update(skip_locked=True).values_list("pk", flat=True)
+    _end_batch(event, list(locked[: settings.GUEST_BATCH_SIZE]))
+    if event.places_left == 0:
+        return not due.exists()
+    return due[: event.places_left].count() < event.places_left
 
 
 def _decide(
