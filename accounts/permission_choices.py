@@ -3,6 +3,7 @@
 from typing import Any
 
 from django import forms
+from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
@@ -33,9 +34,9 @@ class PermissionChoices(admin.ModelAdmin):  # type: ignore[type-arg]  # not subs
     def shown_types(self) -> list[ContentType]:
         """Return the types of the rows that admin shows: on pages of their own, or inline."""
         shown: set[Any] = set()
-        for model, page in self.admin_site._registry.items():
+        for model in filter(self.admin_site.is_registered, apps.get_models()):
             shown.add(model)
-            shown.update(inline.model for inline in page.inlines)
+            shown.update(inline.model for inline in self.admin_site.get_model_admin(model).inlines)
         types = ContentType.objects.filter(app_label__in=APPS)
         return [each for each in types if each.model_class() in shown]
 

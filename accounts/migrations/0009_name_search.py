@@ -14,11 +14,11 @@ from snap.search import Folded
 CREATE = """
 CREATE FUNCTION fold_text(value text) RETURNS text
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN lower(translate(
+RETURN translate(lower(translate(
     unaccent('unaccent'::regdictionary, normalize(value, NFC)),
     '-‐‑‒–―−⁃־᠆''`´ʻˊ՚׳\u200c\u200d',
     '          '
-))
+)), 'ς', 'σ')
 """
 DROP = "DROP FUNCTION fold_text(text)"
 

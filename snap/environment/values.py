@@ -258,6 +258,9 @@ class Environment:
             path = Path(self.str(name, builtins.str(default))).expanduser()
         except RuntimeError as error:
             raise SettingError(f"{name} names the home of a user that does not exist.") from error
+        for folder in (self._folder / path).parents:
+            if folder.is_file():
+                raise SettingError(f"{name} cannot be inside of {folder}, which is a file.")
         return self._folder / path
 
     # Addresses ------------------------------------------------------------------------------------

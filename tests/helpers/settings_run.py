@@ -2,6 +2,7 @@
 
 import os
 from functools import cache
+from pathlib import Path
 from types import CodeType
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 from snap.local.processes import BASE_DIR
 
 SETTINGS = BASE_DIR / "snap" / "settings.py"
+# A folder without var/env, which `make run` may have left in this checkout.
+ELSEWHERE = Path("/nowhere/snap/settings.py")
 REQUIRED = {
     "SECRET_KEY": "s" * 50,
     "PUBLIC_URL": "http://localhost:8000",
@@ -27,7 +30,7 @@ def read_from(environ: dict[str, str]) -> dict[str, Any]:
     """Return the settings under these variables alone, some of which are removed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "environ", environ)
-        settings: dict[str, Any] = {"__file__": str(SETTINGS)}
+        settings: dict[str, Any] = {"__file__": str(ELSEWHERE)}
         exec(_code(), settings)
         return settings
 

@@ -28,6 +28,7 @@ PURE = {
     ("guests/qr/codes.py", "_version_for"),
     ("guests/typesetting.py", "_has_glyph"),
     ("guests/typesetting.py", "_load"),
+    ("guests/typesetting.py", "_load_plain"),
     ("guests/qr/codewords.py", "_contributions"),
     ("promo/api/serializers.py", "_shared"),
     ("snap/addresses.py", "normal_address"),

@@ -56,6 +56,7 @@ def found(admin: Client, name: str, **query: str) -> list[Any]:
         ("Łukasz Żółć", ["lukasz", "zolc"]),
         ("Nguyễn Ngọc", ["nguyen", "ngoc"]),
         ("Joa\u0303o", ["joao", "joão"]),
+        ("Σίσυφος Παπάς", ["ΣΊΣΥΦΟΣ", "σισυφος παπασ"]),
         ("Straße 100%", ["strasse", "100%"]),
         ("محمد علي", ["محمد", "علي"]),
     ],

@@ -72,7 +72,7 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
         "postgres://local host/snap",
         "postgres://localhost/snap?sslmode=yes",
         "postgres://localhost/snap?secret=1",
-        "postgres://localhost/snap?sslkey=/nonexistent",
+        "postgres://localhost/snap?sslkey=/dev/null/none",
     ),
 }
 REDIS = (
@@ -100,7 +100,7 @@ REDIS = (
     "redis://localhost/0?socket_timeout=60",
     "redis://localhost/0?ssl_cert_reqs=none",
     "rediss://localhost/0?ssl_cert_reqs=secret",
-    "rediss://localhost/0?ssl_ca_certs=/nonexistent",
+    "rediss://localhost/0?ssl_ca_certs=/dev/null/none",
     "unix://",
     "unix:///tmp/valkey.sock?db=x",
 )
@@ -108,7 +108,7 @@ for _name in ("REDIS_URL", "CACHE_URL", "LIMITS_URL", "CHANNELS_URL", "BROKER_UR
     ADDRESSES[_name] = REDIS
 ADDRESSES["WEB_HOST"] = ("http://localhost", "any host", "a/b")
 ADDRESSES["LIKELY_COUNTRIES"] = ("Portugal", "PT;ES", "PT,XX")
-ADDRESSES["PROMETHEUS_MULTIPROC_DIR"] = ("/nonexistent", __file__)
+ADDRESSES["PROMETHEUS_MULTIPROC_DIR"] = ("/dev/null/none", __file__)
 ADDRESSES["SECRET_KEY"] = ("secret", "s" * 49)
 ADDRESSES["MAIL_WEBHOOK_SECRET"] = ("secret", ":secret", "secret:")
 

@@ -30,29 +30,29 @@ FOREIGN = {
     "PGTARGETSESSIONATTRS": "standby",
     "PGDATESTYLE": "German",
     "PGCLIENTENCODING": "nonsense",
-    "PGPASSFILE": "/nonexistent",
+    "PGPASSFILE": "/dev/null/none",
     "CELERY_BROKER_URL": "redis://127.0.0.1:1/0",
     "CELERY_RESULT_BACKEND": "nonsense://",
     "CELERY_CONFIG_MODULE": "nonsense",
     "APP": "nonsense",
     "LOADER": "nonsense",
     "GRANIAN_PORT": "1",
-    "GRANIAN_UDS": "/nonexistent/socket",
+    "GRANIAN_UDS": "/dev/null/none/socket",
     "GRANIAN_INTERFACE": "asgi",
-    "UVICORN_UDS": "/nonexistent/socket",
+    "UVICORN_UDS": "/dev/null/none/socket",
     "UVICORN_FD": "77",
     "WEB_CONCURRENCY": "3",
     "FORWARDED_ALLOW_IPS": "*",
     "DJANGO_SETTINGS_MODULE": "nonsense.settings",
-    "PROMETHEUS_MULTIPROC_DIR": "/nonexistent",
-    "prometheus_multiproc_dir": "/nonexistent",
+    "PROMETHEUS_MULTIPROC_DIR": "/dev/null/none",
+    "prometheus_multiproc_dir": "/dev/null/none",
     "PYTHONOPTIMIZE": "2",
     "PYTHONWARNINGS": "error",
     "LANG": "nonsense",
     "LC_ALL": "C",
     "TZ": "Nonsense/Zone",
-    "TMPDIR": "/nonexistent",
-    "HOME": "/nonexistent",
+    "TMPDIR": "/dev/null/none",
+    "HOME": "/dev/null/none",
     "DATABASE_URL": "",
     "REDIS_URL": "",
     "WEB_WORKERS": "",
@@ -207,7 +207,7 @@ def test_a_checkout_that_cannot_be_written(bare: Path) -> None:
 
 def test_an_environment_whose_python_is_gone(bare: Path) -> None:
     (bare / ".venv" / "bin").mkdir(parents=True)
-    (bare / ".venv" / "bin" / "python").symlink_to("/nonexistent/python")
+    (bare / ".venv" / "bin" / "python").symlink_to("/dev/null/none/python")
     (bare / ".venv" / ".run").touch()
     status, lines = make(bare, "run")
     assert (status, lines) == (
