@@ -1,5 +1,6 @@
 """`make run`: start everything that SNAP needs on one machine, until Ctrl-C."""
 
+import shutil
 from argparse import ArgumentParser
 from typing import Any
 
@@ -11,6 +12,9 @@ from snap.local import stack
 from snap.local.environment import StartError
 from snap.local.wheels import EmbeddedError
 from snap.resilience.connections import connection_problem
+
+# PostgreSQL ends when it cannot write its next segment of the write-ahead log: 16 MiB by default.
+WAL_SEGMENT = 16 * 2**20
 
 
 class Command(BaseCommand):
@@ -37,9 +41,13 @@ class Command(BaseCommand):
         except (StartError, EmbeddedError) as error:
             raise SettingError(str(error)) from error
         except OperationalError as error:
-            problem = connection_problem() or " ".join(str(error).split())
-            raise SettingError(
-                f"the database at DATABASE_URL does not respond: {problem}"
-            ) from error
+            raise SettingError(_database_problem(error)) from error
         except OSError as error:
             raise SettingError(describe_os_error(error)) from error
+
+
+def _database_problem(error: OperationalError) -> str:
+    if shutil.disk_usage(stack.VAR).free < WAL_SEGMENT:
+        return f"the disk of {stack.VAR} is full; free some space on it."
+    problem = connection_problem() or " ".join(str(error).split())
+    return f"the database at DATABASE_URL does not respond: {problem}"
