@@ -8,15 +8,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from celery import Celery
+from celery import Celery, bootsteps
 from celery.app.amqp import AMQP
-from celery.signals import heartbeat_sent, task_postrun, task_prerun, worker_ready
+from celery.signals import task_postrun, task_prerun, worker_ready
 from django.conf import settings
 from django.db import close_old_connections
 from kombu import Connection
 from redis.exceptions import ResponseError
 
-from snap.resilience.workers import record_heartbeat
+from snap.resilience.workers import HEARTBEAT_INTERVAL, record_heartbeat
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "snap.settings")
 
@@ -81,10 +81,30 @@ def return_database_connections(**_signal: object) -> None:
     close_old_connections()
 
 
-@heartbeat_sent.connect
-def note_heartbeat(**_signal: object) -> None:
-    """Note in the broker which queues this worker consumes, for /readyz."""
+class Heartbeat(bootsteps.StartStopStep):
+    """Notes in the broker which queues this worker consumes, for /readyz.
+
+    Celery's own heartbeat is switched off in the Procfile. Without a broker it publishes again and
+    again for ever, and the worker then ignores SIGTERM.
+    """
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+    timer: Any = None
+
+    def start(self, parent: Any) -> None:
+        self.timer = parent.timer.call_repeatedly(HEARTBEAT_INTERVAL, note_heartbeat)
+        note_heartbeat()
+
+    def stop(self, parent: Any) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+
+
+def note_heartbeat() -> None:
     record_heartbeat(app.amqp.queues.consume_from)
+
+
+app.steps["consumer"].add(Heartbeat)
 
 
 @worker_ready.connect

@@ -13,7 +13,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-# Seconds after its last heartbeat at which a worker counts as away. It sends one every 2 seconds.
+# Seconds between the heartbeats of a worker, and after the last one at which it counts as away.
+HEARTBEAT_INTERVAL = 2.0
 HEARTBEAT_SECONDS = 15
 # The queue without whose worker no request is ended in time.
 MAIN_QUEUE = "guests"

@@ -66,3 +66,11 @@ def test_a_phone_opens_a_page(page: Page) -> None:
 def test_a_phone_without_javascript_runs_none(page_without_js: Page) -> None:
     page_without_js.set_content("<body>kept<script>document.body.remove()</script>")
     assert page_without_js.inner_text("body") == "kept"
+
+
+def test_workers_publish_no_events_of_celery() -> None:
+    """Celery publishes them again and again while the broker is away, and ignores SIGTERM then."""
+    commands = [line for line in Path("Procfile").read_text().splitlines() if " celery " in line]
+    assert len(commands) == 2
+    for command in commands:
+        assert {"--without-heartbeat", "--without-gossip"} <= set(command.split())
