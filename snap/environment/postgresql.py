@@ -9,7 +9,13 @@ from snap.environment.errors import SettingError
 SCHEMES = ("postgres", "postgresql")
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 # Options of an address that are parts of it, by their names in Django's settings.
-PARTS = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
+PARTS = {
+    "dbname": "NAME",
+    "user": "USER",
+    "password": "PASSWORD",  # nosec B105
+    "host": "HOST",
+    "port": "PORT",
+}
 # Options that name a file, which has to be there.
 FILES = ("sslcert", "sslkey", "sslcrl", "passfile", "servicefile")
 FORM = "postgres://user:password@host:port/name"
