@@ -36,10 +36,15 @@ OUT_OF_REACH = """() => {
     const wrong = [];
     for (const each of root.querySelectorAll("a[href], button, input, select")) {
         const isSeen = each.type !== "hidden" && each.checkVisibility({visibilityProperty: true});
-        if (!isSeen || each.closest(".skip, altcha-widget, [aria-hidden=true]")) {
+        // The line of the event is hidden beside a place that names it, until it has the focus.
+        const clipped = getComputedStyle(each.closest(".event-line") ?? each).clipPath;
+        const isForKeyboards = clipped !== "none";
+        if (!isSeen || isForKeyboards || each.closest(".skip, altcha-widget, [aria-hidden=true]")) {
             continue;
         }
         each.scrollIntoView({block: "center", inline: "center"});
+        // The middle of a link of many lines can be where its first line is out of sight.
+        window.scrollBy(0, each.getClientRects()[0].y - window.innerHeight / 2);
         const box = each.getClientRects()[0];
         const found = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
         const reached = found && (each.contains(found) || found.contains(each));

@@ -24,7 +24,6 @@ pytestmark = pytest.mark.django_db
         "/promo/nothing-here/-/phone/",
         "/promo/nothing-here/calendar.ics",
         "/promo/nothing-here/ticket/{uuid}/",
-        "/promo/{event}/-/nothing/",
         "/promo/{event}/🎉/phone/",
         "/promo/{event}/\u202e/phone/",
         "/promo/{event}/ticket/not-a-uuid/",

@@ -226,7 +226,7 @@ def test_readyz_shows_workers_that_never_reach_their_broker(stack: Stack) -> Non
     """No request is due, so the database shows nothing."""
     with stack.without("worker"), stack.without("emails"):
         forget_heartbeats()
-        assert _workers_are_away(stack)
+        wait_for(lambda: _workers_are_away(stack), 5)
     wait_for(lambda: readiness(stack.url).get("workers") == "ok", 30)
 
 
