@@ -3,6 +3,8 @@
 // code stays on screen where there is no network.
 
 let loading = false;
+// A hint came while the page was loading. What was loaded may be from before it.
+let wanted = false;
 
 function partOf(page) {
   return page.querySelector("[data-refreshed]");
@@ -41,10 +43,15 @@ function replace(page) {
 }
 
 async function refresh() {
-  if (loading || document.hidden || !partOf(document)) {
+  if (document.hidden || !partOf(document)) {
+    return;
+  }
+  if (loading) {
+    wanted = true;
     return;
   }
   loading = true;
+  wanted = false;
   try {
     const response = await fetch(location.href, { cache: "no-store", headers: { Accept: "text/html" } });
     if (response.redirected) {
@@ -56,6 +63,9 @@ async function refresh() {
     // There is no network. The page asks again later.
   } finally {
     loading = false;
+    if (wanted) {
+      refresh();
+    }
   }
 }
 
