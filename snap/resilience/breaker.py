@@ -29,6 +29,15 @@ PROBE_EVERY = 1.0  # seconds from the start of one probe to the start of the nex
 # Returns whether the server responds. A probe has its own timeouts, of about two seconds.
 Probe = Callable[[], bool]
 
+# Held around changes of the gauge, and during a fork: a child whose copy of the gauge is locked
+# would wait for ever.
+shown_lock = threading.Lock()
+os.register_at_fork(
+    before=shown_lock.acquire,
+    after_in_parent=shown_lock.release,
+    after_in_child=shown_lock.release,
+)
+
 
 class Breaker:
     """Prevents calls to a server that is away. There are two ways to open a breaker.
@@ -69,7 +78,11 @@ class Breaker:
         self._clock = clock
         self._reset()
         os.register_at_fork(after_in_child=self._reset)
-        state_gauge.labels(name).set(0)
+        self._show_state("closed")
+
+    def _show_state(self, state: str) -> None:
+        with shown_lock:
+            state_gauge.labels(self.name).set(LEVELS[state])
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
@@ -109,7 +122,7 @@ class Breaker:
             if self._trial_since is not None and now < self._trial_since + self.pause:
                 return False
             self._trial_since = now
-            state_gauge.labels(self.name).set(LEVELS["half_open"])
+            self._show_state("half_open")
             return True
 
     def succeeded(self) -> None:
@@ -136,7 +149,7 @@ class Breaker:
             if opens:
                 self._opened_at, self._trial_since = self._failed_at, None
         if opens:
-            state_gauge.labels(self.name).set(LEVELS["open"])
+            self._show_state("open")
             log.error("breaker_opened", extra={"breaker": self.name, "failures": self._failures})
 
     # The probe -----------------------------------------------------------------------------------
@@ -183,7 +196,7 @@ class Breaker:
             self._opened_at, self._trial_since = self._clock(), None
             self._is_away = True
         if not was_open:
-            state_gauge.labels(self.name).set(LEVELS["open"])
+            self._show_state("open")
             log.error("breaker_opened", extra={"breaker": self.name, "reason": "no response"})
 
     def _record_response(self) -> None:
@@ -213,5 +226,5 @@ class Breaker:
         return was_open
 
     def _report_closed(self) -> None:
-        state_gauge.labels(self.name).set(LEVELS["closed"])
+        self._show_state("closed")
         log.warning("breaker_closed", extra={"breaker": self.name})
