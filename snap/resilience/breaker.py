@@ -29,13 +29,14 @@ PROBE_EVERY = 1.0  # seconds from the start of one probe to the start of the nex
 # Returns whether the server responds. A probe has its own timeouts, of about two seconds.
 Probe = Callable[[], bool]
 
-# Held around changes of the gauge, and during a fork: a child whose copy of the gauge is locked
-# would wait for ever.
-shown_lock = threading.Lock()
+# Held while a change is reported, and during a fork. A child that is forked in the middle of such a
+# write has a locked gauge, or a stderr that refuses its next write: that would end its probe, and
+# its breaker would stay open.
+report_lock = threading.Lock()
 os.register_at_fork(
-    before=shown_lock.acquire,
-    after_in_parent=shown_lock.release,
-    after_in_child=shown_lock.release,
+    before=report_lock.acquire,
+    after_in_parent=report_lock.release,
+    after_in_child=report_lock.release,
 )
 
 
@@ -81,8 +82,14 @@ class Breaker:
         self._show_state("closed")
 
     def _show_state(self, state: str) -> None:
-        with shown_lock:
+        with report_lock:
             state_gauge.labels(self.name).set(LEVELS[state])
+
+    def _report(self, state: str, level: int, event: str, **fields: object) -> None:
+        """Show a state in the metric and in the log."""
+        self._show_state(state)
+        with report_lock:
+            log.log(level, event, extra={"breaker": self.name, **fields})
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
@@ -149,8 +156,7 @@ class Breaker:
             if opens:
                 self._opened_at, self._trial_since = self._failed_at, None
         if opens:
-            self._show_state("open")
-            log.error("breaker_opened", extra={"breaker": self.name, "failures": self._failures})
+            self._report("open", logging.ERROR, "breaker_opened", failures=self._failures)
 
     # The probe -----------------------------------------------------------------------------------
 
@@ -196,8 +202,7 @@ class Breaker:
             self._opened_at, self._trial_since = self._clock(), None
             self._is_away = True
         if not was_open:
-            self._show_state("open")
-            log.error("breaker_opened", extra={"breaker": self.name, "reason": "no response"})
+            self._report("open", logging.ERROR, "breaker_opened", reason="no response")
 
     def _record_response(self) -> None:
         """Close the breaker, unless it is open because the server returns errors."""
@@ -226,5 +231,4 @@ class Breaker:
         return was_open
 
     def _report_closed(self) -> None:
-        self._show_state("closed")
-        log.warning("breaker_closed", extra={"breaker": self.name})
+        self._report("closed", logging.WARNING, "breaker_closed")

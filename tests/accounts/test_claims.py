@@ -107,6 +107,7 @@ def test_a_claim_on_a_proven_account_changes_nothing() -> None:
     assert holdings() == before
 
 
+@pytest.mark.slow
 def test_claims_do_not_fill_the_holders_mailbox() -> None:
     event = make_event()
     register_holder(event)

@@ -13,6 +13,7 @@ from tests.helpers.stack import Stack
 pytestmark = pytest.mark.django_db
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_admin_works_under_the_content_security_policy(browser: Browser, stack: Stack) -> None:
     password = make_password("a long password", hasher="pbkdf2_sha256")

@@ -70,6 +70,7 @@ def pages_of(guest: Guest) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_the_forms_of_an_event_and_of_a_guest_are_accessible(
     page: Page, phone: BrowserContext, stack: Stack, guest: Guest
 ) -> None:

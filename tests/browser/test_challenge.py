@@ -70,6 +70,7 @@ def test_the_dialog_solves_a_challenge_and_continues(web: str, phone: BrowserCon
     assert "/-/register/?s=" in page.url
 
 
+@pytest.mark.slow
 def test_without_javascript_a_browser_waits_and_continues(web: str, page_without_js: Page) -> None:
     event = make_event()
     for _ in range(6):
@@ -142,6 +143,7 @@ def _held_challenge(page: Page) -> Iterator[None]:
     page.unroute("**/challenge/new?*", hold)
 
 
+@pytest.mark.slow
 def test_without_javascript_a_code_is_sent_again_after_the_wait(
     strict_web: str, page_without_js: Page
 ) -> None:

@@ -156,6 +156,7 @@ def test_a_ticket_is_queued_in_an_outage_and_shows_its_code_afterwards(
     expect_qr(page)
 
 
+@pytest.mark.slow
 def test_a_ticket_stays_on_screen_while_its_requests_fail(
     stack: Stack, phone: BrowserContext
 ) -> None:
@@ -182,6 +183,7 @@ def test_a_ticket_stays_on_screen_while_its_requests_fail(
     expect_qr(page, timeout=15_000)
 
 
+@pytest.mark.slow
 def test_too_many_attempts(stack: Stack, phone: BrowserContext, page_without_js: Page) -> None:
     """The challenge is expensive, so that the page shows it long enough for the checks."""
     with stack.another_web(LIMIT_IP="5", CHALLENGE_COST="1000000") as url:

@@ -249,6 +249,7 @@ def test_the_phone_form_opens_offline_and_back_leads_to_the_event(stack: Stack, 
 # When something is away ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_open_page_gets_the_qr_code_when_the_worker_is_back(stack: Stack, page: Page) -> None:
     event = make_event()
     with stack.without("sweeper"):
@@ -264,6 +265,7 @@ def test_an_open_page_gets_the_qr_code_when_the_worker_is_back(stack: Stack, pag
         expect_qr(page)
 
 
+@pytest.mark.slow
 def test_without_sockets_the_qr_code_comes_by_polling(stack: Stack, page: Page) -> None:
     with stack.without("ws"):
         open_link(page, make_event())
@@ -277,6 +279,7 @@ def test_without_sockets_the_qr_code_comes_by_polling(stack: Stack, page: Page) 
 # Every other state --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_every_state_of_an_event(stack: Stack, page: Page) -> None:
     now = timezone.now()
     later = now + timedelta(minutes=30)

@@ -22,6 +22,7 @@ def width_beyond(page: Page) -> int:
     return wider
 
 
+@pytest.mark.slow
 def test_staff_sign_in_on_a_phone(stack: Stack, page: Page) -> None:
     password = make_password("a long password", hasher="pbkdf2_sha256")
     User.objects.filter(pk=make_staff(phone=PHONE).pk).update(password=password)

@@ -31,6 +31,7 @@ def ask(stack: Stack, event_id: int, person: Person, key: str) -> httpx.Response
         return None
 
 
+@pytest.mark.slow
 def test_web_killed_between_commit_and_answer(
     faulty: Stack,
     postgresql: PostgreSQL,

@@ -56,6 +56,7 @@ def address_of(route: str, guest: Guest) -> str:
     return path.replace("(?P", "").replace(")", "")
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 def test_responses_with_personal_data_are_not_cached(settings: Settings) -> None:
     settings.INBOX_PAGE = True

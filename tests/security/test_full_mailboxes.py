@@ -159,6 +159,7 @@ def test_the_page_says_how_long_a_mailbox_stays_full(event: Event) -> None:
 # Limits of a mailbox ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_three_registrations_with_a_victims_email_do_not_fill_the_mailbox() -> None:
     """A browser that registered an account may cause three more codes an hour for it."""
     others = [register_other_phone(number) for number in range(3)]

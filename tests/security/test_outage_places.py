@@ -32,6 +32,7 @@ def event() -> Event:
 # Create calls -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_name_and_key_of_a_create_call_count_in_an_outage_too(event: Event) -> None:
     other = make_seen_event()
     visitor = Visitor(event).signed_in(make_account())

@@ -115,6 +115,7 @@ def test_a_batch_of_any_size_needs_the_same_queries() -> None:
     assert queries(3) == queries(60)
 
 
+@pytest.mark.slow
 def test_a_short_list_is_not_delayed_by_a_long_one() -> None:
     long, short = make_line(MANY, capacity=MANY), make_line(1, capacity=1)
     call_command("sweeper", once=True)
@@ -177,6 +178,7 @@ def cancel_all(admin: Client) -> Any:
     return admin.post(admin_url("guests_guest_changelist"), form)
 
 
+@pytest.mark.slow
 def test_many_guests_are_cancelled_in_batches(admin: Client) -> None:
     event = make_line(MANY, capacity=MANY)
     call_command("sweeper", once=True)

@@ -66,6 +66,7 @@ def test_the_ticket_of_a_cancelled_guest_has_no_code(guest: Guest, manager: Any)
     assert (ticket.state, ticket.qr_code_url, ticket.pass_url) == ("cancelled", "", "")
 
 
+@pytest.mark.slow
 def test_the_estimate_grows_with_the_number_of_pending_requests() -> None:
     few, many = make_event(), make_event()
     for _ in range(3):

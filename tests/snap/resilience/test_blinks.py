@@ -31,6 +31,7 @@ def ask(stack: Stack, event_id: int, person: Person) -> int:
     return int(response.json().get("estimated_time", 0))
 
 
+@pytest.mark.slow
 def test_after_a_stall_of_the_disk_no_request_goes_to_the_journal(stack: Stack) -> None:
     """Otherwise a stall of three seconds would queue all requests of a minute."""
     postgresql = own_postgresql()
