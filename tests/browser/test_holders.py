@@ -59,6 +59,10 @@ def test_the_whole_code_is_on_screen_first(
         page = phone.new_page()
         for path in paths_of(guest):
             page.goto(path)
+            # The card grows into its place.
+            page.wait_for_function(
+                "document.getAnimations().every((a) => a.playState !== 'running')"
+            )
             box = box_of_code(page)
             assert box["y"] > 0
             assert box["y"] + box["height"] <= height
