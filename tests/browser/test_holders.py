@@ -9,6 +9,7 @@ from guests.models import Guest
 from guests.requests.giving_back import free_places_given_back
 from tests.factories import make_account, make_event, make_guest
 from tests.helpers.browser import (
+    NO_ANIMATION_RUNS,
     PHONE_SCREEN,
     ask_to_join,
     assert_accessible,
@@ -20,6 +21,7 @@ from tests.helpers.browser import (
     send,
     shoot,
     sign_in,
+    wait_until,
     watched,
 )
 from tests.helpers.places import pass_of_only_guest
@@ -60,9 +62,7 @@ def test_the_whole_code_is_on_screen_first(
         for path in paths_of(guest):
             page.goto(path)
             # The card grows into its place.
-            page.wait_for_function(
-                "document.getAnimations().every((a) => a.playState !== 'running')"
-            )
+            wait_until(page, NO_ANIMATION_RUNS)
             box = box_of_code(page)
             assert box["y"] > 0
             assert box["y"] + box["height"] <= height
