@@ -12,7 +12,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from notifications.causes import Recipient, present_recipient, refusal_text
-from notifications.kinds import build_content, require_known
+from notifications.kinds import build_content, known_kinds
 from notifications.models import Email, EmailResend
 from notifications.recipients import RECIPIENT_WINDOW, recipient_key
 from notifications.services import REQUEUEABLE_STATES, wake_emails_worker
@@ -29,6 +29,7 @@ RECIPIENT_LOCK = 0x534E4152
 REFUSALS: dict[str, Promise] = {
     "no_email": _("there is no email address"),
     "not_wanted": _("there is nothing to tell any more"),
+    "unknown_kind": _("this release of SNAP does not know this kind of email"),
     "on_its_way": _("it is on its way to this address already"),
     "just_sent": _("it was sent to this address less than a minute ago"),
     "too_many": _("this address was sent too many emails again in the last hour"),
@@ -57,7 +58,9 @@ def resend_email(kind: str, cause: str, *, actor: str, to: str = "") -> Resend:
     An email that was never queued is made. `to` is the address of an email whose cause does not
     name a person. `actor` is `account:<id>` of the staff member. Not for use inside a transaction.
     """
-    require_known(kind)
+    if kind not in known_kinds():
+        # A later release has queued it.
+        return Resend(kind, cause, to, "unknown_kind")
     recipient = present_recipient(kind, cause) or Recipient(to=to)
     refusal = recipient.refusal or _content_refusal(kind, cause, recipient.to)
     if not refusal:

@@ -80,6 +80,14 @@ def test_an_email_that_was_never_queued_is_made(db: None) -> None:
     assert mail.outbox[-1].to == ["nova@example.com"]
 
 
+def test_an_email_of_a_later_release_is_left_alone(guest: Guest) -> None:
+    """After a rollback, its kind is unknown. The emails beside it are sent all the same."""
+    resend = resend_email("news", f"guest:{guest.pk}/1", actor=ACTOR, to="rita@example.com")
+    assert (resend.to, resend.refusal) == ("rita@example.com", "unknown_kind")
+    assert resend.reason
+    assert not EmailResend.objects.exists()
+
+
 def cancel(guest: Guest, staff: User) -> None:
     cancel_guests(guest.event_id, [guest.pk], acting_user=staff)
 
