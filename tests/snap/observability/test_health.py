@@ -80,13 +80,13 @@ def test_ready_at_level_2_while_no_worker_is_connected_to_the_broker(client: Cli
 
 
 @pytest.mark.django_db
-def test_workers_of_the_release_before_count_by_their_subscription(client: Client) -> None:
-    """They subscribe to a pattern, and note nothing."""
+def test_a_websocket_is_no_worker(client: Client) -> None:
+    """`ws` subscribes to a pattern on the same server, as the workers of Celery do."""
     forget_heartbeats()
     with Redis.from_url(settings.BROKER_URL) as redis, redis.pubsub() as subscription:
-        subscription.psubscribe("/3.celery.pidbox")
+        subscription.psubscribe("snap__group__*")
         subscription.get_message(timeout=5)
-        assert readiness_in(client.get("/readyz")) == WELL
+        assert readiness_in(client.get("/readyz")) == WELL | {"level": 2, "workers": "away"}
 
 
 def test_a_heartbeat_is_forgotten(db: None) -> None:
