@@ -14,7 +14,15 @@ from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect
 
 from tests.factories import make_event
-from tests.helpers.browser import PHONE_SCREEN, assert_accessible, give_phone, new_phone, shoot
+from tests.helpers.browser import (
+    NO_ANIMATION_RUNS,
+    PHONE_SCREEN,
+    assert_accessible,
+    give_phone,
+    new_phone,
+    shoot,
+    wait_until,
+)
 from tests.helpers.example_emails import CONTEXTS, example_message
 from tests.helpers.screens import ALL, Screens, walk_events
 from tests.helpers.stack import Stack
@@ -98,6 +106,8 @@ def widest_parts(page: Page) -> list[str]:
 
 
 def parts_out_of_reach(page: Page) -> list[str]:
+    # The sheet of the dialog rises from below the screen.
+    wait_until(page, NO_ANIMATION_RUNS)
     found: list[str] = page.evaluate(OUT_OF_REACH)
     return found
 
