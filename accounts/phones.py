@@ -22,7 +22,7 @@ PHONE_MESSAGES = {
     "too_long": _("This is too long for a phone number."),
     "no_country": _("Choose the country, or begin with + and its code."),
     "invalid": _("This is not a phone number. Check the digits and the country."),
-    "service": _("This number belongs to a service. Give the one of your own phone."),
+    "service": _("This number belongs to a service. It has to be that of a person."),
 }
 
 # Numbers of companies and machines. A voice over IP number and a personal number are a person's.

@@ -63,6 +63,21 @@ class EventForm(EventTimesForm):
             example = page_url("event", self.instance.slug or "festa-de-verao")
             self.fields["slug"].help_text = gettext("The event's page: %(url)s") % {"url": example}
 
+    def clean_is_published(self) -> bool:
+        """Keep the page to which passes and emails lead, until the event is over."""
+        is_published: bool = self.cleaned_data["is_published"]
+        if self.initial.get("is_published") and not is_published and self._has_places():
+            raise forms.ValidationError(
+                _(
+                    "Guests read there how their place stands, until the event is over."
+                    " To call it off, cancel it."
+                )
+            )
+        return is_published
+
+    def _has_places(self) -> bool:
+        return Guest.objects.upcoming().filter(event=self.instance).exists()
+
     def clean_capacity(self) -> int:
         capacity: int = self.cleaned_data["capacity"]
         if capacity < self.instance.places_taken:

@@ -48,6 +48,21 @@ def test_fewer_places_than_are_taken_is_a_clear_error(admin: Client) -> None:
     assert event.capacity == 3
 
 
+def test_the_page_of_an_event_with_guests_stays_until_it_is_over(admin: Client) -> None:
+    event = make_event()
+    assert change_event(admin, event, is_published="").status_code == 302
+    assert change_event(admin, event, is_published="on").status_code == 302
+    make_guest(event)
+    response = change_event(admin, event, is_published="")
+    assert "cancela-o" in str(response.context["adminform"].form.errors["is_published"])
+    Event.objects.update(
+        starts_at=event.starts_at - timedelta(days=30), ends_at=event.ends_at - timedelta(days=30)
+    )
+    event.refresh_from_db()
+    assert change_event(admin, event, is_published="").status_code == 302
+    assert not Event.objects.get().is_published
+
+
 def test_saving_an_old_form_keeps_the_count_of_places(admin: Client) -> None:
     stale = make_event()
     make_guest(Event.objects.get())
