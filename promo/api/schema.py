@@ -274,26 +274,24 @@ register = call(
     request=RegisterSerializer,
     tag="Accounts",
 )
-create = call(
-    "create",
-    "Ask for a place, and wait up to three seconds for its QR code",
-    {200: EndedSerializer, 202: AcceptedSerializer},
-    errors=[*WRITE_ERRORS, 401, 404],
-    refusals=PLACE_REFUSALS,
-    request=PlaceSerializer,
-    parameters=(KEY_PARAMETER,),
-    tag="Guests",
-)
-create_async = call(
-    "createAsync",
-    "Ask for a place, and follow the ticket",
-    {200: EndedSerializer, 202: AcceptedSerializer},
-    errors=[*WRITE_ERRORS, 401, 404],
-    refusals=PLACE_REFUSALS,
-    request=PlaceSerializer,
-    parameters=(KEY_PARAMETER,),
-    tag="Guests",
-)
+
+
+def create_call(operation: str, summary: str) -> Decorator:
+    """Return the schema of a call that requests a place."""
+    return call(
+        operation,
+        summary,
+        {200: EndedSerializer, 202: AcceptedSerializer},
+        errors=[*WRITE_ERRORS, 401, 404],
+        refusals=PLACE_REFUSALS,
+        request=PlaceSerializer,
+        parameters=(KEY_PARAMETER,),
+        tag="Guests",
+    )
+
+
+create = create_call("create", "Ask for a place, and wait up to three seconds for its QR code")
+create_async = create_call("createAsync", "Ask for a place, and follow the ticket")
 ticket = call(
     "ticket",
     "Say how a request stands, to its owner",
