@@ -1,6 +1,6 @@
 """The content of emails about accounts, read from the database when they are sent."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -17,7 +17,12 @@ from snap.pages import page_url
 
 
 @email_kind("welcome", _("Welcome"))
-def welcome(cause: str) -> EmailContent | None:
+def welcome(causes: Sequence[str]) -> Mapping[str, EmailContent]:
+    """Return the contents of a batch."""
+    return _each(causes, _welcome)
+
+
+def _welcome(cause: str) -> EmailContent | None:
     account = User.objects.filter(pk=cause.removeprefix("account:")).first()
     if account is None:
         return None
@@ -33,7 +38,12 @@ def welcome(cause: str) -> EmailContent | None:
 
 
 @email_kind("email_changed", _("The email of the account was changed"))
-def email_changed(cause: str) -> EmailContent | None:
+def email_changed(causes: Sequence[str]) -> Mapping[str, EmailContent]:
+    """Return the contents of a batch."""
+    return _each(causes, _email_changed)
+
+
+def _email_changed(cause: str) -> EmailContent | None:
     """Tell the new email of an account, or the proven one from before, that it was changed.
 
     The cause is `email_change:<id>/<new or old>`. The link proves the new email.
@@ -60,7 +70,12 @@ def email_changed(cause: str) -> EmailContent | None:
 
 
 @email_kind("login_code", _("Sign-in code"))
-def login_code(cause: str) -> EmailContent | None:
+def login_code(causes: Sequence[str]) -> Mapping[str, EmailContent]:
+    """Return the contents of a batch."""
+    return _each(causes, _login_code)
+
+
+def _login_code(cause: str) -> EmailContent | None:
     codes = LoginCode.objects.usable().select_related("account")
     code = codes.filter(pk=cause.removeprefix("login_code:")).first()
     if code is None:
@@ -75,7 +90,12 @@ def login_code(cause: str) -> EmailContent | None:
 
 
 @email_kind("claim", _("Somebody claims the phone"))
-def claim(cause: str) -> EmailContent | None:
+def claim(causes: Sequence[str]) -> Mapping[str, EmailContent]:
+    """Return the contents of a batch."""
+    return _each(causes, _claim)
+
+
+def _claim(cause: str) -> EmailContent | None:
     """Tell the holder of an account that another person claims its phone."""
     undecided = Claim.objects.undecided().select_related("account")
     made = undecided.filter(pk=cause.removeprefix("claim:")).first()
@@ -95,7 +115,12 @@ def claim(cause: str) -> EmailContent | None:
 
 
 @email_kind("claim_decided", _("Decision about a claim"))
-def claim_decided(cause: str) -> EmailContent | None:
+def claim_decided(causes: Sequence[str]) -> Mapping[str, EmailContent]:
+    """Return the contents of a batch."""
+    return _each(causes, _claim_decided)
+
+
+def _claim_decided(cause: str) -> EmailContent | None:
     """Tell the claimant, or the former holder of the account, how a claim was decided.
 
     The cause is `claim:<id>/<state>/<claimant or holder>`.
@@ -221,3 +246,10 @@ for _prefix, _find, _describe in (
     ("email_change", _change_recipient, _describe_changes),
 ):
     register_causes(_prefix, find_recipient=_find, describe=_describe, refusals=RESEND_REFUSALS)
+
+
+def _each(
+    causes: Sequence[str], build: Callable[[str], EmailContent | None]
+) -> Mapping[str, EmailContent]:
+    built = {cause: build(cause) for cause in causes}
+    return {cause: content for cause, content in built.items() if content is not None}

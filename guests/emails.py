@@ -1,5 +1,6 @@
 """The contents of emails about a place on a list. They are read when the email is sent."""
 
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 from django.conf import settings
@@ -18,7 +19,12 @@ EARLY = timedelta(minutes=15)
 
 
 @email_kind("qr_code", _("QR code"))
-def qr_code(cause: str) -> EmailContent | None:
+def qr_code(causes: Sequence[str]) -> Mapping[str, EmailContent]:
+    """Return the contents of a batch."""
+    return _each(causes, _qr_code)
+
+
+def _qr_code(cause: str) -> EmailContent | None:
     """Return the QR code and the event, or None if the code does not open the door (any more).
 
     So it is for a cancelled event, for one that is over, and while the code waits for a proof. It
@@ -52,7 +58,12 @@ def qr_code(cause: str) -> EmailContent | None:
 
 
 @email_kind("waitlisted", _("On the waiting list"))
-def waitlisted(cause: str) -> EmailContent | None:
+def waitlisted(causes: Sequence[str]) -> Mapping[str, EmailContent]:
+    """Return the contents of a batch."""
+    return _each(causes, _waitlisted)
+
+
+def _waitlisted(cause: str) -> EmailContent | None:
     """Return the position on the waiting list, or None if the guest is not on it any more.
 
     None also when it gives no more places.
@@ -75,3 +86,10 @@ def _guest_of(cause: str) -> Guest | None:
     guest_id, _separator, listings = cause.removeprefix("guest:").partition("/")
     guests = Guest.objects.filter(pk=guest_id, listings=listings)
     return guests.with_place_details().first()
+
+
+def _each(
+    causes: Sequence[str], build: Callable[[str], EmailContent | None]
+) -> Mapping[str, EmailContent]:
+    built = {cause: build(cause) for cause in causes}
+    return {cause: content for cause, content in built.items() if content is not None}

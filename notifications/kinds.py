@@ -5,7 +5,7 @@ cause (`"guest:17"`) when the email is sent. So the queue holds no personal data
 and no content that is out of date.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,60 +13,96 @@ from django.utils.functional import Promise
 
 
 @dataclass(frozen=True)
-class EmailContent:
-    """The content of one email: the context of its templates, and its inline images.
+class Attachment:
+    """A file of an email. `content_type` may have parameters: `text/calendar; method=CANCEL`."""
 
+    name: str
+    content: bytes
+    content_type: str
+
+
+@dataclass(frozen=True)
+class EmailContent:
+    """The content of one email: what its templates show, its inline images and its attachments.
+
+    `context` has the values that many emails of a batch have in common, of its event for example.
+    Templates may test them. `personal` has the texts of one person; templates only print them.
     Images are PNGs by name; the HTML refers to them as `cid:{{ content_ids.<name> }}`. `only_to` is
     the address that a link in the content proves: an email that is queued for another address is
     not sent.
     """
 
-    context: dict[str, Any]
-    inline_images: dict[str, bytes] = field(default_factory=dict)
+    context: Mapping[str, Any]
+    personal: Mapping[str, str] = field(default_factory=dict)
+    inline_images: Mapping[str, bytes] = field(default_factory=dict)
+    attachments: Sequence[Attachment] = ()
     only_to: str = ""
 
 
-Builder = Callable[[str], EmailContent | None]
-
-_builders: dict[str, Builder] = {}
-_labels: dict[str, Promise] = {}
+# Takes causes of one kind, and returns the content of each email that is still wanted.
+Builder = Callable[[Sequence[str]], Mapping[str, EmailContent]]
 
 
-def email_kind(kind: str, label: Promise | None = None) -> Callable[[Builder], Builder]:
-    """Register a function that builds the content of a kind of email from its cause.
+@dataclass(frozen=True)
+class _Kind:
+    build: Builder
+    label: Promise | None
+    is_bulk: bool
 
-    It returns None when the email is no longer wanted; the email is cancelled then. Staff read the
-    `label`.
+
+_kinds: dict[str, _Kind] = {}
+
+
+def email_kind(
+    kind: str, label: Promise | None = None, *, is_bulk: bool = False
+) -> Callable[[Builder], Builder]:
+    """Register a function that builds the contents of a kind of email from their causes.
+
+    It builds a batch at once, in as many queries as for one. It leaves out the causes whose email
+    is no longer wanted; these are cancelled then. Staff read the `label`. `is_bulk` marks kinds
+    that nobody asked for one by one, such as reminders: their emails can be unsubscribed from.
     """
 
     def register(builder: Builder) -> Builder:
-        if kind in _builders:
+        if kind in _kinds:
             raise ValueError(f"The kind of email {kind!r} is registered twice.")
-        _builders[kind] = builder
-        if label is not None:
-            _labels[kind] = label
+        _kinds[kind] = _Kind(builder, label, is_bulk)
         return builder
 
     return register
 
 
 def known_kinds() -> list[str]:
-    return sorted(_builders)
+    return sorted(_kinds)
+
+
+def bulk_kinds() -> list[str]:
+    """Return the kinds that a person can unsubscribe from."""
+    return sorted(name for name, kind in _kinds.items() if kind.is_bulk)
 
 
 def kind_label(kind: str) -> str:
     """Return what staff call a kind of email."""
-    label = _labels.get(kind)
-    if label is None:
+    known = _kinds.get(kind)
+    if known is None or known.label is None:
         return kind.replace("_", " ")
-    return str(label)
+    return str(known.label)
 
 
 def require_known(kind: str) -> None:
     """Raise LookupError for a kind that no app has registered."""
-    if kind not in _builders:
+    if kind not in _kinds:
         raise LookupError(f"No app has registered the kind of email {kind!r}.")
 
 
+def build_contents(kind: str, causes: Sequence[str]) -> Mapping[str, EmailContent]:
+    """Return the contents of emails of one kind by cause, without those no longer wanted.
+
+    They are in the active language.
+    """
+    return _kinds[kind].build(causes)
+
+
 def build_content(kind: str, cause: str) -> EmailContent | None:
-    return _builders[kind](cause)
+    """Return the content of one email, or None when it is no longer wanted."""
+    return build_contents(kind, [cause]).get(cause)

@@ -36,6 +36,7 @@ def make_message(email: Email, content: EmailContent) -> RelatedMessage:
     to = _recipient(email.to)
     context = {
         **content.context,
+        **content.personal,
         "language": email.language,
         "public_url": settings.PUBLIC_URL,
         "content_ids": {name: content_id(email, name) for name in content.inline_images},
@@ -56,6 +57,8 @@ def make_message(email: Email, content: EmailContent) -> RelatedMessage:
     message.attach_alternative(html, "text/html")
     for name, png in content.inline_images.items():
         message.attach(_inline_image(name, content_id(email, name), png))
+    for attachment in content.attachments:
+        message.attach(attachment.name, attachment.content, attachment.content_type)
     return message
 
 

@@ -34,6 +34,7 @@ class Email(models.Model):
         DELIVERED = "delivered", _("delivered")
         OPENED = "opened", _("opened")
         BOUNCED = "bounced", _("bounced")
+        COMPLAINED = "complained", _("marked as spam")
         CANCELLED = "cancelled", _("no longer wanted")
         DEAD = "dead", _("dead")
 
@@ -49,11 +50,22 @@ class Email(models.Model):
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
     next_attempt_at = models.DateTimeField(_("next attempt"), db_default=Now())
     leased_until = models.DateTimeField(_("leased until"), null=True, blank=True)
+    # The name of the provider that accepted the email.
+    provider = models.CharField(_("provider"), max_length=20, blank=True, db_default="")
     provider_id = models.CharField(_("provider's id"), max_length=255, blank=True)
+    # The provider whose response to the last attempt was lost: it may have accepted the email.
+    unsure_provider = models.CharField(
+        _("response lost by"), max_length=20, blank=True, db_default=""
+    )
     error = models.CharField(_("error"), max_length=200, blank=True)
     queued_at = models.DateTimeField(_("queued"), db_default=Now())
     created_at = models.DateTimeField(_("created"), db_default=Now())
     sent_at = models.DateTimeField(_("sent"), null=True, blank=True)
+    # What the provider has reported.
+    delivered_at = models.DateTimeField(_("delivered"), null=True, blank=True)
+    opened_at = models.DateTimeField(_("opened"), null=True, blank=True)
+    bounced_at = models.DateTimeField(_("bounced"), null=True, blank=True)
+    complained_at = models.DateTimeField(_("marked as spam"), null=True, blank=True)
 
     objects = EmailQuerySet.as_manager()
 
@@ -70,6 +82,7 @@ class Email(models.Model):
                         "delivered",
                         "opened",
                         "bounced",
+                        "complained",
                         "cancelled",
                         "dead",
                     ]
@@ -98,6 +111,37 @@ class Email(models.Model):
 
     def __str__(self) -> str:
         return f"{kind_label(self.kind)} · {readable_address(self.to)}"
+
+
+class Suppression(models.Model):
+    """An address that gets no bulk emails: its person has unsubscribed, or has complained."""
+
+    class Reason(models.TextChoices):
+        UNSUBSCRIBED = "unsubscribed", _("unsubscribed")
+        COMPLAINED = "complained", _("marked an email as spam")
+
+    # The mailbox's key (`recipient_key`).
+    recipient = models.CharField(_("address"), max_length=254, unique=True)
+    reason = models.CharField(_("reason"), max_length=20, choices=Reason.choices)
+    at = models.DateTimeField(_("when"), db_default=Now())
+    # The email with which it was done.
+    email = models.ForeignKey(
+        Email, on_delete=models.SET_NULL, null=True, blank=True, verbose_name=_("email")
+    )
+
+    class Meta:
+        verbose_name = _("address without bulk emails")
+        verbose_name_plural = _("addresses without bulk emails")
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(reason__in=["unsubscribed", "complained"]),
+                name="suppression_reason_is_known",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return readable_address(self.recipient)
 
 
 class EmailResend(models.Model):

@@ -78,7 +78,7 @@ def example_message(
     """
     email = Email(pk=number, kind=kind, to="ines@example.pt", language=language, queued_at=NOW)
     images = {"qr": qr_png()} if kind == "qr_code" else {}
-    return make_message(email, EmailContent(CONTEXTS[kind] | context, images))
+    return make_message(email, EmailContent(CONTEXTS[kind] | context, inline_images=images))
 
 
 def queue_note(cause: str, to: str = "ana@example.pt", *, fast: bool = False) -> Email:

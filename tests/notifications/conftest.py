@@ -1,7 +1,7 @@
 """A kind of email that only these tests send, and a mail server that receives it."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,13 +14,12 @@ from tests.helpers.stack import wait_for
 
 
 @email_kind("note")
-def note(cause: str) -> EmailContent | None:
-    """Return a note with its cause. The causes `gone:…` and `broken:…` have none or raise."""
-    if cause.startswith("gone:"):
-        return None
-    if cause.startswith("broken:"):
+def note(causes: Sequence[str]) -> Mapping[str, EmailContent]:
+    """Return notes with their causes. The causes `gone:…` and `broken:…` have none or raise."""
+    if any(cause.startswith("broken:") for cause in causes):
         raise KeyError("somebody@example.pt has the code 123456")
-    return EmailContent({"text": cause})
+    wanted = [cause for cause in causes if not cause.startswith("gone:")]
+    return {cause: EmailContent({}, {"text": cause}) for cause in wanted}
 
 
 @pytest.fixture

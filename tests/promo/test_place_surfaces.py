@@ -9,13 +9,13 @@ import pytest
 from django.test import Client
 from django.utils import timezone, translation
 
-from guests.emails import qr_code, waitlisted
 from guests.emergency.mirror import Mirror
 from guests.emergency.mirror_sync import sync_mirror
 from guests.models import Event, Guest, GuestRequest
 from guests.place_status import OPENING_CODES, PLACE_TEXTS, PlaceCode
 from guests.requests.giving_back import free_places_given_back, give_place_back
 from guests.requests.tickets import Ticket, TicketState, ticket_of
+from notifications.kinds import build_content
 from promo.sockets.messages import ticket_message
 from tests.factories import make_event, make_guest
 from tests.helpers.api import CREATE, CREATE_ASYNC, TICKETS, post_json
@@ -145,9 +145,9 @@ def the_mirror_tells(guest: Guest, code: PlaceCode) -> None:
 def emails_tell(guest: Guest, code: PlaceCode) -> None:
     listings = Guest.objects.get(pk=guest.pk).listings
     cause = f"guest:{guest.pk}/{listings}"
-    content = qr_code(cause)
+    content = build_content("qr_code", cause)
     assert (content is not None) is (code in OPENING_CODES)
-    assert (waitlisted(cause) is not None) is (code is PlaceCode.WAITING)
+    assert (build_content("waitlisted", cause) is not None) is (code is PlaceCode.WAITING)
     if content:
         assert content.context["has_begun"] is (code is PlaceCode.BEGUN)
         assert content.context["from_waiting_list"] is (code is PlaceCode.PROMOTED)
