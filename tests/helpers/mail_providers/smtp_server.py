@@ -28,6 +28,8 @@ class MailServer:
     dialogue. `by_recipient` has replies to `rcpt` by address.
     """
 
+    name = "smtp"
+
     def __init__(self) -> None:
         self.port = free_port()
         self.replies: dict[str, str] = {}
