@@ -15,6 +15,7 @@ from django.db import InterfaceError, OperationalError
 from django.template.loader import render_to_string
 from django.utils import translation
 
+from notifications.html import inline_styles
 from notifications.kinds import EmailContent, build_contents
 from notifications.models import Email
 from snap.mail_addresses import ascii_address, ascii_domain, is_same_address
@@ -96,7 +97,7 @@ def make_message(email: Email, content: EmailContent) -> RelatedMessage:
     with translation.override(email.language):
         subject = render_to_string(f"emails/{email.kind}.subject.txt", context)
         text = render_to_string(f"emails/{email.kind}.txt", context)
-        html = render_to_string(f"emails/{email.kind}.html", context)
+        html = inline_styles(render_to_string(f"emails/{email.kind}.html", context))
     message = RelatedMessage(
         subject=" ".join(subject.split()),
         body=text.strip() + "\n",
