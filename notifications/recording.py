@@ -263,10 +263,10 @@ def _write_handovers(kept: KeptOutcomes) -> None:
         kept.remove([handover.key])
 
 
-def lost_response(name: str) -> Outcome:
+def lost_response(name: str, *, error: str = "response_lost") -> Outcome:
     """Return the outcome of an email whose worker ended while it handed the email over."""
     has_key = False
     for provider in providers():
         if provider.name == name:
             has_key = provider.has_idempotency_keys
-    return Outcome(Result.UNSURE, error="response_lost", provider=name, has_key=has_key)
+    return Outcome(Result.UNSURE, error=error, provider=name, has_key=has_key)

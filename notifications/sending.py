@@ -30,6 +30,7 @@ from notifications.recording import lost_response, record
 from notifications.recording import write_kept_outcomes as write_kept
 from notifications.senders import SenderThreads, bulk_senders, code_senders
 from notifications.services import wake_codes_worker, wake_emails_worker
+from snap.observability.logs import describe_error
 
 log = logging.getLogger(__name__)
 
@@ -263,7 +264,12 @@ class _Batch:
 
         def job() -> None:
             sleep(delay)
-            responses.put((ready.email, hand_over(ready.email, ready.message, provider)))
+            try:
+                outcome = hand_over(ready.email, ready.message, provider)
+            except Exception as error:
+                log.exception("hand_over_failed", extra={"email_id": ready.email.pk})
+                outcome = lost_response(provider.name, error=describe_error(error))
+            responses.put((ready.email, outcome))
 
         self.senders.run(job)
 
