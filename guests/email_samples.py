@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from guests.event_values import event_values
 from guests.models import Event
 from guests.qr.codes import draw_image
-from guests.typesetting import set_text
+from guests.typesetting import font_for
 from notifications.causes import Recipient, Subject, register_causes
 from notifications.kinds import EmailContent
 from notifications.previews import Sample, email_samples, register_preview_subject, subject_id
@@ -20,8 +20,8 @@ from snap.pages import page_url
 
 FIRST_NAME = "Inês"
 POSITION = "7"
-# The share of the QR code's width that the word takes. Error correction M still reads the code.
-WORD_WIDTH = 0.3
+# The word on the QR code is this part of it high. Error correction M still reads the code.
+WORD_SIZE = 14
 
 
 @email_samples("qr_code")
@@ -98,13 +98,12 @@ def example_qr(event: Event) -> bytes:
     """Return a QR code that leads to the page of the event, with a word that says what it is."""
     with Image.open(BytesIO(draw_image(page_url("event", event.slug)))) as drawn:
         image = drawn.convert("L")
-    width = round(image.width * WORD_WIDTH)
-    word = set_text(gettext("EXAMPLE"), width=width, sizes=(60, 44, 32, 24, 16), lines=1)
-    top = (image.height - word.height) // 2
-    left = (image.width - width) // 2
+    middle = (image.width // 2, image.height // 2)
+    font = font_for(word := gettext("EXAMPLE"), image.width // WORD_SIZE)
     canvas = ImageDraw.Draw(image)
-    canvas.rectangle((left - 8, top - 4, left + width + 8, top + word.height + 4), fill="white")
-    word.draw(canvas, left, top, "black")
+    left, top, right, bottom = canvas.textbbox(middle, word, font=font, anchor="mm")
+    canvas.rectangle((left - 8, top - 8, right + 8, bottom + 8), fill="white")
+    canvas.text(middle, word, fill="black", font=font, anchor="mm")
     png = BytesIO()
     image.save(png, "PNG")
     return png.getvalue()

@@ -6,7 +6,7 @@ Guests and codes in them are invented. Staff send a test to their own address on
 import re
 from base64 import b64encode
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from csp.constants import NONE, SELF, UNSAFE_INLINE
 from csp.decorators import csp, csp_replace
@@ -90,7 +90,7 @@ class EventEmails(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscripta
         return self._render(request, event, "emails", _("Emails"), {"kinds": _kinds_of(event)})
 
     @method_decorator(require_safe)
-    @method_decorator(csp_replace({"frame-src": [SELF]}))  # type: ignore[arg-type]  # as in inbox
+    @method_decorator(csp_replace({"frame-src": [SELF]}))
     def email_view(self, request: HttpRequest, pk: int, kind: str, sample: str) -> HttpResponse:
         """Show an email in both languages, as HTML in frames and as text."""
         event = self._viewed_event(request, pk)
@@ -175,7 +175,7 @@ def _samples_of(event: Event, kind: str) -> list[Sample]:
 
 def _preview(event: Event, kind: str, sample: str, language: str) -> Preview:
     message = _message(event, kind, sample, language)
-    return Preview(language, message.subject, message.from_email, message.body)
+    return Preview(language, str(message.subject), message.from_email, str(message.body))
 
 
 def _message(event: Event, kind: str, sample: str, language: str) -> RelatedMessage:
@@ -193,8 +193,9 @@ def _html_of(message: RelatedMessage) -> str:
     images = {}
     for part in message.message().walk():
         if content_id := part["Content-ID"]:
-            content = b64encode(part.get_payload(decode=True)).decode()
-            images[content_id.strip("<>")] = f"data:{part.get_content_type()};base64,{content}"
+            content = cast("bytes", part.get_payload(decode=True))
+            uri = f"data:{part.get_content_type()};base64,{b64encode(content).decode()}"
+            images[content_id.strip("<>")] = uri
     html = str(message.alternatives[0][0])
     return CONTENT_ID.sub(lambda match: images.get(match[1], ""), html)
 
