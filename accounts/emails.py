@@ -7,7 +7,7 @@ from django.conf import settings
 from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 
-from accounts.email_links import signature_for
+from accounts.email_links import signature_for, signature_for_code
 from accounts.mailboxes import masked_email
 from accounts.models import Claim, EmailChange, LoginCode, User
 from accounts.phones import masked_phone
@@ -81,12 +81,19 @@ def _login_code(cause: str) -> EmailContent | None:
     if code is None:
         return None
     return EmailContent(
+        {"minutes": settings.LOGIN_CODE_AGE // 60, "has_link": bool(code.page)},
         {
             "first_name": code.account.first_name,
             "code": code.digits(),
-            "minutes": settings.LOGIN_CODE_AGE // 60,
-        }
+            "link_url": _sign_in_url(code),
+        },
     )
+
+
+def _sign_in_url(code: LoginCode) -> str:
+    """Return the link that signs in without typing the code, in the browser that asked for it."""
+    query = urlencode({"proof": signature_for_code(code)})
+    return f"{page_url('sign_in_link', code.pk)}?{query}"
 
 
 @email_kind("claim", _("Somebody claims the phone"))

@@ -44,7 +44,13 @@ CONTEXTS: dict[str, dict[str, Any]] = {
         "is_claimant": True,
         "promo_url": "https://snap.example/promo/",
     },
-    "login_code": {"first_name": "Inês", "code": "048213", "minutes": 10},
+    "login_code": {
+        "first_name": "Inês",
+        "code": "048213",
+        "minutes": 10,
+        "has_link": True,
+        "link_url": "https://snap.example/from-email/sign-in/9/?proof=s1GnAtUrE",
+    },
     "qr_code": {
         "first_name": "Inês",
         "event_title": "Noite de São João",
