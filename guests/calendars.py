@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from email.utils import parseaddr
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -9,21 +10,36 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 from icalendar import Calendar, Timezone, TimezoneDaylight, TimezoneStandard
 from icalendar import Event as Entry
+from icalendar import vCalAddress
 
 from guests.local_times import is_ambiguous
 from guests.models import Event
+from notifications.kinds import Attachment
+from snap.mail_addresses import ascii_address
+from snap.pages import page_url
 
 # The part of a zone's history that a file has: the changes of its clocks around the event.
 AROUND = timedelta(days=400)
 MINUTE = timedelta(minutes=1)
 
 
-def build_calendar(event: Event, url: str) -> bytes:
+# What a calendar does with a file that came by email (RFC 5546): keep the event, or remove it.
+PUBLISH, CANCEL = "PUBLISH", "CANCEL"
+
+
+def calendar_attachment(event: Event, method: str) -> Attachment:
+    """Return the calendar file of an event for an email, in the active language."""
+    body = build_calendar(event, page_url("event", event.slug), method=method)
+    return Attachment(f"{event.slug}.ics", body, f"text/calendar; method={method}")
+
+
+def build_calendar(event: Event, url: str, *, method: str = "") -> bytes:
     """Return an iCalendar file (RFC 5545) with an event in its own time zone.
 
     `url` is the full URL of the event's page. A calendar that has an earlier file of the event
-    replaces it, because the UID stays and SEQUENCE grows. The file has no METHOD: it is no
-    invitation, and calendars refuse one without an organizer.
+    replaces it, because the UID stays and SEQUENCE grows. A file for an email has a METHOD and an
+    organizer, which RFC 5546 asks for; a download has neither, since it is no message. No file has
+    attendees, so no calendar asks its owner for an answer.
     """
     changed_at = event.changed_at or event.list_opens_at
     entry = Entry()
@@ -38,6 +54,9 @@ def build_calendar(event: Event, url: str) -> bytes:
     calendar = Calendar()
     calendar.add("prodid", "-//SNAP//guest lists//PT")
     calendar.add("version", "2.0")
+    if method:
+        calendar.add("method", method)
+        entry.add("organizer", _organizer())
     if is_ambiguous(event.local_start) or is_ambiguous(event.local_end):
         # A local time that a clock shows twice cannot be written: RFC 5545 knows only the first.
         entry.add("dtstart", event.starts_at.astimezone(UTC))
@@ -56,6 +75,15 @@ def _summary(event: Event) -> str:
     if event.cancelled_at:
         return _("Cancelled: %(title)s") % {"title": event.title}
     return event.title
+
+
+def _organizer() -> vCalAddress:
+    """Return the sender of emails, the same in all files: a calendar compares it."""
+    name, address = parseaddr(settings.DEFAULT_FROM_EMAIL)
+    organizer = vCalAddress(f"mailto:{ascii_address(address)}")
+    if name:
+        organizer.params["CN"] = name
+    return organizer
 
 
 def _build_time_zone(event: Event) -> Timezone:

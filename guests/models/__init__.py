@@ -3,6 +3,7 @@
 from guests.models.events import Appointment, Event
 from guests.models.guests import Guest, RevokedQr
 from guests.models.history import EventChange, StaffAction, StateChange
+from guests.models.news import EventNews
 from guests.models.pool import PooledQr
 from guests.models.promoters import EventPromoter, Promoter, Team, TeamMember
 from guests.models.requests import (
@@ -21,6 +22,7 @@ __all__ = [
     "DeadEntry",
     "Event",
     "EventChange",
+    "EventNews",
     "EventPromoter",
     "Guest",
     "GuestRequest",
