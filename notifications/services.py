@@ -115,7 +115,7 @@ def queue_selected_emails(kind: str, selected: str, values: Sequence[Any]) -> in
     require_known(kind)
     with connection.cursor() as cursor:
         cursor.execute(QUEUE_SELECTED.format(selected=selected), values)
-        queued = cursor.rowcount
+        queued: int = cursor.rowcount
     if queued:
         transaction.on_commit(wake_emails_worker, robust=True)
     return queued

@@ -1,10 +1,16 @@
 """What the holders of places were told about changes of an event."""
 
+from collections.abc import Iterable
+
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from guests.models.events import Event
+from guests.models.guests import Guest
+
+# The kinds of email that tell of changes of an event.
+NEWS_KINDS = ("event_changed", "event_cancelled")
 
 
 class EventNews(models.Model):
@@ -31,3 +37,22 @@ class EventNews(models.Model):
 
     def __str__(self) -> str:
         return f"{self.event_id}/{self.sequence}"
+
+
+def news_cause(event_id: int, sequence: int, guest_id: int | str) -> str:
+    """Return the cause of the email that tells a guest of a change."""
+    return f"event_change:{event_id}/{sequence}/{guest_id}"
+
+
+def news_causes(guests: Iterable[Guest]) -> list[str]:
+    """Return the causes of all emails that told guests of changes. One query."""
+    sequences: dict[int, list[int]] = {}
+    given = list(guests)
+    news = EventNews.objects.filter(event__in=[guest.event_id for guest in given])
+    for event_id, sequence in news.order_by("pk").values_list("event", "sequence"):
+        sequences.setdefault(event_id, []).append(sequence)
+    causes = []
+    for guest in given:
+        for sequence in sequences.get(guest.event_id, []):
+            causes.append(news_cause(guest.event_id, sequence, guest.pk))
+    return causes

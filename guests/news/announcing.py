@@ -17,7 +17,7 @@ from django.db import connection, transaction
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
-from guests.models import Event, EventNews, Guest
+from guests.models import Event, EventNews, Guest, news_cause
 from guests.news.recipients import PLACED_AT, REACHABLE
 from guests.news.states import EventHistory, EventState, read_changes, texts_of
 from notifications.services import queue_selected_emails
@@ -129,7 +129,7 @@ def _queue(event: Event, history: EventHistory) -> int:
     for start in range(0, len(guest_ids), GUESTS_BATCH):
         values: Sequence[Any] = [
             kind,
-            cause_prefix(event.pk, event.sequence),
+            news_cause(event.pk, event.sequence, ""),
             earlier,
             are_present,
             guest_ids[start : start + GUESTS_BATCH],
@@ -145,11 +145,6 @@ def _earlier_news(event: Event, present: EventState) -> tuple[list[str], list[bo
     causes = []
     are_present = []
     for news in EventNews.objects.filter(event=event).order_by("sequence"):
-        causes.append(cause_prefix(event.pk, news.sequence))
+        causes.append(news_cause(event.pk, news.sequence, ""))
         are_present.append(EventState.from_texts(news.state).says_the_same_as(present))
     return causes, are_present
-
-
-def cause_prefix(event_id: int, sequence: int) -> str:
-    """Return what the causes of the emails about one change have in common."""
-    return f"event_change:{event_id}/{sequence}/"

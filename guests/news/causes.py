@@ -6,8 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.emails import recipient_of
 from accounts.services import is_blocked
-from guests.models import Event, EventNews, Guest
-from guests.news.announcing import cause_prefix
+from guests.models import NEWS_KINDS, Event, EventNews, Guest, news_cause
 from guests.news.emails import NewsCause
 from notifications.causes import Recipient, Subject, register_causes
 from notifications.models import Email
@@ -17,15 +16,6 @@ RESEND_REFUSALS = {
     "event_ended": _("the event is over by now"),
     "superseded": _("the event has changed again since"),
 }
-
-
-def emails_about_changes(guest: Guest) -> dict[str, list[str]]:
-    """Return the causes of a guest's emails about changes of the event, by kind. One query."""
-    sequences = EventNews.objects.filter(event=guest.event_id).values_list("sequence", flat=True)
-    causes = []
-    for sequence in sequences:
-        causes.append(f"{cause_prefix(guest.event_id, sequence)}{guest.pk}")
-    return {"event_changed": causes, "event_cancelled": causes}
 
 
 def _find_recipient(kind: str, cause: str) -> Recipient:
@@ -58,9 +48,8 @@ def _has_later(parsed: NewsCause) -> bool:
     later = EventNews.objects.filter(event=parsed.event_id, sequence__gt=parsed.sequence)
     causes = []
     for sequence in later.values_list("sequence", flat=True):
-        causes.append(f"{cause_prefix(parsed.event_id, sequence)}{parsed.guest_id}")
-    kinds = ["event_changed", "event_cancelled"]
-    return Email.objects.filter(kind__in=kinds, cause__in=causes).exists()
+        causes.append(news_cause(parsed.event_id, sequence, parsed.guest_id))
+    return Email.objects.filter(kind__in=NEWS_KINDS, cause__in=causes).exists()
 
 
 def _describe(causes: Iterable[str]) -> Mapping[str, Subject]:

@@ -4,15 +4,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 
 from accounts.email_links import signature_for
 from guests.calendars import CANCEL, PUBLISH, calendar_attachment
-from guests.models import Event, EventNews, Guest
-from guests.news.announcing import cause_prefix
+from guests.event_values import event_values
+from guests.models import NEWS_KINDS, Event, EventNews, Guest, news_cause
 from guests.news.states import EventHistory, EventState, read_changes
 from guests.passes.holders import link_for_holder
 from guests.place_status import HELD_CODES, PlaceCode, status_of
@@ -24,25 +23,13 @@ from snap.pages import page_url
 TOLD_STATES = frozenset(
     {Email.State.SENT, Email.State.DELIVERED, Email.State.OPENED, Email.State.COMPLAINED}
 )
-NEWS_KINDS = ("event_changed", "event_cancelled")
 # An event that begins in the first hours of a day belongs to the night before.
 NIGHT_ENDS = timedelta(hours=6)
 
 
-def event_context(event: Event) -> dict[str, Any]:
-    """Return what every email about an event shows."""
-    return {
-        "event_title": event.title,
-        "venue": event.venue,
-        "address": event.address,
-        "starts_at": event.local_start,
-        "event_url": page_url("event", event.slug),
-    }
-
-
 def personal_texts(guest: Guest) -> dict[str, str]:
     """Return the texts of one guest. The link opens the pass in any browser."""
-    texts = {"first_name": guest.account.first_name, "guest_url": "", "code": ""}
+    texts = {"first_name": guest.account.first_name, "guest_url": ""}
     if guest.qr_token:
         texts["guest_url"] = link_for_holder(guest)
     return texts
@@ -80,7 +67,7 @@ def event_cancelled(causes: Sequence[str]) -> Mapping[str, EmailContent]:
 
 
 class News:
-    """The emails of a batch about changes of events. Five queries for all."""
+    """The emails of a batch about changes of events. Four queries for all."""
 
     def __init__(self, causes: Sequence[str]) -> None:
         self.causes = {cause: NewsCause.parse(cause) for cause in causes}
@@ -95,9 +82,7 @@ class News:
         self.histories: dict[int, EventHistory] = {}
         for guest in self.guests.values():
             if guest.event_id not in self.histories:
-                self.histories[guest.event_id] = EventHistory(
-                    guest.event, changes[guest.event_id]
-                )
+                self.histories[guest.event_id] = EventHistory(guest.event, changes[guest.event_id])
         self.told = self._told()
         self.attachments: dict[tuple[int, str], Attachment] = {}
 
@@ -106,8 +91,8 @@ class News:
         keys: dict[str, tuple[int, int]] = {}
         for parsed in self.causes.values():
             for sequence in self.news[parsed.event_id]:
-                prefix = cause_prefix(parsed.event_id, sequence)
-                keys[f"{prefix}{parsed.guest_id}"] = (parsed.guest_id, sequence)
+                cause = news_cause(parsed.event_id, sequence, parsed.guest_id)
+                keys[cause] = (parsed.guest_id, sequence)
         told: dict[int, dict[int, Email]] = defaultdict(dict)
         for email in Email.objects.filter(kind__in=NEWS_KINDS, cause__in=keys):
             guest_id, sequence = keys[email.cause]
@@ -160,7 +145,7 @@ class News:
         code = status_of(guest).code
         before = known.appointment
         context = {
-            **event_context(event),
+            **event_values(event),
             "ends_at": event.local_end,
             "is_reinstated": known.is_cancelled,
             "is_moved": present.is_moved_from(known),
@@ -172,7 +157,7 @@ class News:
             "old_address": before.address,
             "old_ends_at": known.ends_at,
             "is_waiting": code is PlaceCode.WAITING,
-            "has_code": code not in {PlaceCode.WAITING, PlaceCode.UNPROVEN},
+            "keeps_code": code not in {PlaceCode.WAITING, PlaceCode.UNPROVEN},
             "has_calendar": guest.is_on_list,
         }
         return EmailContent(
@@ -184,9 +169,8 @@ class News:
 
     def _cancelled(self, guest: Guest) -> EmailContent:
         context = {
-            **event_context(guest.event),
+            **event_values(guest.event),
             "is_waiting": not guest.is_on_list,
-            "has_code": False,
             "has_calendar": guest.is_on_list,
         }
         return EmailContent(
@@ -244,13 +228,10 @@ def reminder(causes: Sequence[str]) -> Mapping[str, EmailContent]:
             continue
         today = guest.database_now.astimezone(event.zone).date()
         context = {
-            **event_context(event),
+            **event_values(event),
             "is_today": event.local_start.date() == today,
-            "has_code": True,
         }
-        contents[cause] = EmailContent(
-            context, personal_texts(guest), only_to=guest.account.email
-        )
+        contents[cause] = EmailContent(context, personal_texts(guest), only_to=guest.account.email)
     return contents
 
 
@@ -269,7 +250,7 @@ def place_to_prove(causes: Sequence[str]) -> Mapping[str, EmailContent]:
             continue
         account = guest.account
         query = urlencode({"proof": signature_for(account, "welcome")})
-        context = {**event_context(guest.event), "from_waiting_list": guest.is_promoted}
+        context = {**event_values(guest.event), "from_waiting_list": guest.is_promoted}
         personal = {
             "first_name": account.first_name,
             "proof_url": f"{page_url('welcome_link', account.pk)}?{query}",

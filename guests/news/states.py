@@ -108,12 +108,10 @@ class EventHistory:
     def outdated_periods(self) -> list[tuple[datetime, datetime]]:
         """Return from when and until when the event was in another state than at present."""
         periods = []
-        ends = [ended_at for ended_at, _state in self._earlier]
-        for (ended_at, state), began_at in zip(
-            self._earlier, [*ends[1:], EARLIEST], strict=True
-        ):
+        ends = [*(ended_at for ended_at, _state in self._earlier), EARLIEST]
+        for number, (ended_at, state) in enumerate(self._earlier, start=1):
             if not state.says_the_same_as(self.present):
-                periods.append((began_at, ended_at))
+                periods.append((ends[number], ended_at))
         return periods
 
 
