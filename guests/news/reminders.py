@@ -36,17 +36,17 @@ AND NOT EXISTS (
     SELECT FROM notifications_email AS email
     WHERE email.kind = 'reminder' AND email.cause = reminder.cause
 )
-ORDER BY guest.queue_number LIMIT {BATCH}
+ORDER BY guest.queue_number LIMIT %s
 """  # noqa: S608
 
 
-def queue_reminders(is_stopping: Callable[[], bool]) -> int:
-    """Queue the reminders that are due, BATCH at a time. Return how many."""
+def queue_reminders(is_stopping: Callable[[], bool], *, batch_size: int = BATCH) -> int:
+    """Queue the reminders that are due, a batch in each transaction. Return how many."""
     queued = 0
     for event in events_to_remind_of():
-        batch = BATCH
-        while batch == BATCH and not is_stopping():
-            batch = _queue_batch(event)
+        batch = batch_size
+        while batch == batch_size and not is_stopping():
+            batch = _queue_batch(event, batch_size)
             queued += batch
     return queued
 
@@ -64,13 +64,15 @@ def events_to_remind_of() -> list[Event]:
         starts_at__gt=Now() + LAST,
         starts_at__lte=Now() + FIRST,
     )
-    return [event for event in events.order_by("starts_at", "pk") if _is_daytime(event)]
+    return [event for event in events.order_by("starts_at", "pk") if is_daytime(event)]
 
 
-def _is_daytime(event: Event) -> bool:
+def is_daytime(event: Event) -> bool:
+    """Return whether reminders may go out where the event is, at the time of its read."""
     return FROM_HOUR <= event.database_now.astimezone(event.zone).hour < TO_HOUR
 
 
-def _queue_batch(event: Event) -> int:
-    values = [night_of(event), event.pk, event.starts_at - FIRST, event.requires_proof]
+def _queue_batch(event: Event, size: int) -> int:
+    last_placed_at = event.starts_at - FIRST
+    values = [night_of(event), event.pk, last_placed_at, event.requires_proof, size]
     return queue_selected_emails("reminder", UNREMINDED, values)

@@ -23,7 +23,15 @@ from guests.requests.waiting_list import cancel_guests
 from notifications.models import Email
 from tests.factories import make_account, make_event, make_guest, with_database_time
 from tests.helpers.emails import send_all
-from tests.helpers.event_news import WITHOUT_DELAY, announce_all, edit, never, news_of, tell
+from tests.helpers.event_news import (
+    WITHOUT_DELAY,
+    announce_all,
+    edit,
+    never,
+    news_of,
+    note_sent,
+    tell,
+)
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
@@ -32,8 +40,7 @@ HOUR = timedelta(hours=1)
 def told_guest(event: Event | None = None, **fields: Any) -> Guest:
     """Make a guest whose QR email has been sent."""
     guest = make_guest(event, make_account(**fields))
-    send_all()
-    mail.outbox.clear()
+    note_sent()
     return guest
 
 
