@@ -7,6 +7,7 @@ from django.conf import settings
 from django.core.files.storage import default_storage
 from django.utils.translation import gettext_lazy as _
 
+from guests.calendars import PUBLISH, calendar_attachment
 from guests.event_values import event_values
 from guests.models import Event, Guest
 from guests.passes.holders import link_for_holder
@@ -48,8 +49,10 @@ def _qr_code(cause: str) -> EmailContent | None:
             "from_waiting_list": guest.is_promoted,
             "has_begun": status.phase is Event.Phase.BEGUN,
             "begins_soon": event.starts_at < guest.database_now + EARLY,
+            "has_calendar": True,
         },
         inline_images={"qr": png},
+        attachments=[calendar_attachment(event, PUBLISH)],
         only_to=guest.account.email,
     )
 
