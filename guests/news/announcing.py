@@ -8,7 +8,7 @@ reaches nobody, and a guest who came after the change gets no email.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -117,27 +117,44 @@ ORDER BY guest.state, guest.queue_number
 
 def _queue(event: Event, history: EventHistory) -> int:
     """Queue an email for each guest who knows another state, those with a place first."""
-    kind = "event_changed"
-    if history.present.is_cancelled:
-        kind = "event_cancelled"
-    earlier, are_present = _earlier_news(event, history.present)
-    periods = history.outdated_periods()
     guests = Guest.objects.filter(event=event).exclude(state=Guest.State.CANCELLED)
     # "on_list" comes before "waiting".
     guest_ids = list(guests.order_by("state", "queue_number").values_list("pk", flat=True))
+    kind = "event_changed"
+    if history.present.is_cancelled:
+        kind = "event_cancelled"
+    before, after = _values(event, history, kind)
     emails = 0
     for start in range(0, len(guest_ids), GUESTS_BATCH):
-        values: Sequence[Any] = [
-            kind,
-            news_cause(event.pk, event.sequence, ""),
-            earlier,
-            are_present,
-            guest_ids[start : start + GUESTS_BATCH],
-            [began_at for began_at, _ended_at in periods],
-            [ended_at for _began_at, ended_at in periods],
-        ]
-        emails += queue_selected_emails(kind, UNINFORMED, values)
+        batch = guest_ids[start : start + GUESTS_BATCH]
+        emails += queue_selected_emails(kind, UNINFORMED, [*before, batch, *after])
     return emails
+
+
+def count_uninformed(event: Event) -> int:
+    """Return how many guests get an email about the changes of an event once they settle."""
+    event = Event.objects.with_database_time().get(pk=event.pk)
+    if event.told_sequence == event.sequence or event.is_over():
+        return 0
+    history = EventHistory(event, read_changes([event.pk])[event.pk])
+    before, after = _values(event, history, "event_changed")
+    guests = Guest.objects.filter(event=event).exclude(state=Guest.State.CANCELLED)
+    guest_ids = list(guests.values_list("pk", flat=True))
+    with connection.cursor() as cursor:
+        counted = f"SELECT count(*) FROM ({UNINFORMED}) AS uninformed"  # noqa: S608
+        cursor.execute(counted, [*before, guest_ids, *after])
+        (number,) = cursor.fetchone()
+    return int(number)
+
+
+def _values(event: Event, history: EventHistory, kind: str) -> tuple[list[Any], list[Any]]:
+    """Return the values of UNINFORMED before and after the ids of guests. One query."""
+    earlier, are_present = _earlier_news(event, history.present)
+    periods = history.outdated_periods()
+    began_at = [began_at for began_at, _ended_at in periods]
+    ended_at = [ended_at for _began_at, ended_at in periods]
+    cause = news_cause(event.pk, event.sequence, "")
+    return [kind, cause, earlier, are_present], [began_at, ended_at]
 
 
 def _earlier_news(event: Event, present: EventState) -> tuple[list[str], list[bool]]:

@@ -226,12 +226,9 @@ def reminder(causes: Sequence[str]) -> Mapping[str, EmailContent]:
         is_due = event.sends_reminder and event.phase(guest.database_now) is Event.Phase.UPCOMING
         if not is_due or not status_of(guest).shows_code or rest != [night_of(event)]:
             continue
-        today = guest.database_now.astimezone(event.zone).date()
-        context = {
-            **event_values(event),
-            "is_today": event.local_start.date() == today,
-        }
-        contents[cause] = EmailContent(context, personal_texts(guest), only_to=guest.account.email)
+        contents[cause] = EmailContent(
+            event_values(event), personal_texts(guest), only_to=guest.account.email
+        )
     return contents
 
 
