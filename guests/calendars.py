@@ -58,8 +58,9 @@ def build_calendar(event: Event, url: str, *, method: str = "") -> bytes:
     entry.add("sequence", event.sequence)
     entry.add("dtstamp", changed_at)
     entry.add("last-modified", changed_at)
-    entry.add("status", "CANCELLED" if event.cancelled_at else "CONFIRMED")
-    entry.add("summary", _summary(event))
+    is_cancelled = event.cancelled_at is not None or method == CANCEL
+    entry.add("status", "CANCELLED" if is_cancelled else "CONFIRMED")
+    entry.add("summary", _summary(event, is_cancelled=is_cancelled))
     entry.add("location", ", ".join(filter(None, [event.venue, event.address])))
     entry.add("url", url)
     calendar = Calendar()
@@ -81,9 +82,9 @@ def build_calendar(event: Event, url: str, *, method: str = "") -> bytes:
     return body
 
 
-def _summary(event: Event) -> str:
+def _summary(event: Event, *, is_cancelled: bool) -> str:
     """Return the title. Many calendars show no status, so it says that the event was cancelled."""
-    if event.cancelled_at:
+    if is_cancelled:
         return _("Cancelled: %(title)s") % {"title": event.title}
     return event.title
 

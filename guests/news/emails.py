@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
@@ -15,6 +16,7 @@ from guests.models import NEWS_KINDS, Event, EventNews, Guest, news_cause
 from guests.news.states import EventHistory, EventState, read_changes
 from guests.passes.holders import link_for_holder
 from guests.place_status import HELD_CODES, PlaceCode, status_of
+from guests.qr.codes import short_code
 from notifications.kinds import Attachment, EmailContent, email_kind
 from notifications.models import Email
 from snap.pages import page_url
@@ -29,9 +31,10 @@ NIGHT_ENDS = timedelta(hours=6)
 
 def personal_texts(guest: Guest) -> dict[str, str]:
     """Return the texts of one guest. The link opens the pass in any browser."""
-    texts = {"first_name": guest.account.first_name, "guest_url": ""}
+    texts = {"first_name": guest.account.first_name, "guest_url": "", "code": ""}
     if guest.qr_token:
         texts["guest_url"] = link_for_holder(guest)
+        texts["code"] = short_code(guest.qr_token)
     return texts
 
 
@@ -85,6 +88,7 @@ class News:
                 self.histories[guest.event_id] = EventHistory(guest.event, changes[guest.event_id])
         self.told = self._told()
         self.attachments: dict[tuple[int, str], Attachment] = {}
+        self.contexts: dict[tuple[object, ...], dict[str, Any]] = {}
 
     def _told(self) -> dict[int, dict[int, Email]]:
         """Return the emails about changes of each guest, by the change, the oldest first."""
@@ -140,43 +144,50 @@ class News:
         return known
 
     def _changed(self, parsed: NewsCause, guest: Guest) -> EmailContent:
-        event = guest.event
-        known, present = self._known_to(parsed, guest), self.histories[event.pk].present
         code = status_of(guest).code
-        before = known.appointment
-        context = {
-            **event_values(event),
-            "ends_at": event.local_end,
-            "is_reinstated": known.is_cancelled,
-            "is_moved": present.is_moved_from(known),
-            "is_renamed": present.is_renamed_from(known),
-            "has_other_end": present.has_other_end_than(known),
-            "old_title": known.title,
-            "old_starts_at": before.starts_at,
-            "old_venue": before.venue,
-            "old_address": before.address,
-            "old_ends_at": known.ends_at,
-            "is_waiting": code is PlaceCode.WAITING,
-            "keeps_code": code not in {PlaceCode.WAITING, PlaceCode.UNPROVEN},
-            "has_calendar": guest.is_on_list,
-        }
-        return EmailContent(
-            context,
-            personal_texts(guest),
-            attachments=self._calendar(guest, PUBLISH),
-            only_to=guest.account.email,
-        )
+        known = self._known_to(parsed, guest)
+        return self._content(guest, PUBLISH, self._changed_context(guest, known, code))
+
+    def _changed_context(self, guest: Guest, known: EventState, code: PlaceCode) -> dict[str, Any]:
+        """Return the context for guests who know the same, the same object for all of them."""
+        event = guest.event
+        present = self.histories[event.pk].present
+        opens = code not in {PlaceCode.WAITING, PlaceCode.UNPROVEN}
+        key = (event.pk, known, guest.is_on_list, opens)
+        if key not in self.contexts:
+            self.contexts[key] = {
+                **event_values(event),
+                "ends_at": event.local_end,
+                "is_reinstated": known.is_cancelled,
+                "is_moved": present.is_moved_from(known),
+                "is_renamed": present.is_renamed_from(known),
+                "has_other_end": present.has_other_end_than(known),
+                "old_title": known.title,
+                "old_starts_at": known.appointment.starts_at,
+                "old_venue": known.appointment.venue,
+                "old_address": known.appointment.address,
+                "old_ends_at": known.ends_at,
+                "is_waiting": not guest.is_on_list,
+                "has_code": opens,
+                "has_calendar": guest.is_on_list,
+            }
+        return self.contexts[key]
 
     def _cancelled(self, guest: Guest) -> EmailContent:
-        context = {
-            **event_values(guest.event),
-            "is_waiting": not guest.is_on_list,
-            "has_calendar": guest.is_on_list,
-        }
+        key = (guest.event_id, guest.is_on_list)
+        if key not in self.contexts:
+            self.contexts[key] = {
+                **event_values(guest.event),
+                "is_waiting": not guest.is_on_list,
+                "has_calendar": guest.is_on_list,
+            }
+        return self._content(guest, CANCEL, self.contexts[key])
+
+    def _content(self, guest: Guest, method: str, context: dict[str, Any]) -> EmailContent:
         return EmailContent(
             context,
             personal_texts(guest),
-            attachments=self._calendar(guest, CANCEL),
+            attachments=self._calendar(guest, method),
             only_to=guest.account.email,
         )
 
@@ -221,14 +232,14 @@ def night_of(event: Event) -> str:
 def reminder(causes: Sequence[str]) -> Mapping[str, EmailContent]:
     """Remind guests who have a QR code of an event that has not begun."""
     contents = {}
+    contexts: dict[int, dict[str, Any]] = {}
     for cause, (guest, rest) in _guests_of(causes).items():
         event = guest.event
         is_due = event.sends_reminder and event.phase(guest.database_now) is Event.Phase.UPCOMING
         if not is_due or not status_of(guest).shows_code or rest != [night_of(event)]:
             continue
-        contents[cause] = EmailContent(
-            event_values(event), personal_texts(guest), only_to=guest.account.email
-        )
+        context = contexts.setdefault(event.pk, {**event_values(event), "has_code": True})
+        contents[cause] = EmailContent(context, personal_texts(guest), only_to=guest.account.email)
     return contents
 
 
@@ -242,17 +253,20 @@ def place_to_prove(causes: Sequence[str]) -> Mapping[str, EmailContent]:
     The link proves the email of the account, and the QR email follows.
     """
     contents = {}
+    contexts: dict[tuple[int, bool], dict[str, Any]] = {}
     for cause, (guest, _rest) in _guests_of(causes).items():
         if status_of(guest).code is not PlaceCode.UNPROVEN:
             continue
         account = guest.account
         query = urlencode({"proof": signature_for(account, "welcome")})
-        context = {**event_values(guest.event), "from_waiting_list": guest.is_promoted}
+        key = (guest.event_id, guest.is_promoted)
+        if key not in contexts:
+            contexts[key] = {**event_values(guest.event), "from_waiting_list": guest.is_promoted}
         personal = {
             "first_name": account.first_name,
             "proof_url": f"{page_url('welcome_link', account.pk)}?{query}",
         }
-        contents[cause] = EmailContent(context, personal, only_to=account.email)
+        contents[cause] = EmailContent(contexts[key], personal, only_to=account.email)
     return contents
 
 

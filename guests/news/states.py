@@ -32,11 +32,11 @@ class EventState:
     def from_texts(cls, texts: Mapping[str, str]) -> Self:
         """Return the state from texts by field, as the history has them."""
         zone = ZoneInfo(texts["time_zone"])
-        starts_at = datetime.fromisoformat(texts["starts_at"]).astimezone(zone)
+        starts_at = _local_time(texts["starts_at"], zone)
         return cls(
             title=texts["title"],
             appointment=Appointment(starts_at, texts["venue"], texts["address"]),
-            ends_at=datetime.fromisoformat(texts["ends_at"]).astimezone(zone),
+            ends_at=_local_time(texts["ends_at"], zone),
             is_cancelled=texts["cancelled_at"] != "",
         )
 
@@ -56,6 +56,11 @@ class EventState:
             return self.is_cancelled == other.is_cancelled
         has_changed = self.is_renamed_from(other) or self.is_moved_from(other)
         return not has_changed and not self.has_other_end_than(other)
+
+
+def _local_time(text: str, zone: ZoneInfo) -> datetime:
+    """Return a time to the minute: nobody is told of a change of seconds."""
+    return datetime.fromisoformat(text).astimezone(zone).replace(second=0, microsecond=0)
 
 
 def _letters(text: str) -> str:

@@ -79,7 +79,6 @@ CONTEXTS: dict[str, dict[str, Any]] = {
         "has_code": True,
         "code": "K7QP-2MXD",
         "has_calendar": True,
-        "keeps_code": True,
         "is_moved": True,
         "old_starts_at": datetime(2027, 6, 22, 22, 0, tzinfo=ZoneInfo("Atlantic/Azores")),
         "old_venue": "Praça da República",

@@ -205,7 +205,11 @@ def test_a_moved_event_has_a_reminder_of_its_own_day(manager: User) -> None:
     assert guest.event.title in message.subject
     assert Email.objects.get(kind="reminder").state == "cancelled"
     with connection.cursor() as cursor:
-        values = [night_of(with_database_time(guest.event)), guest.event_id, timezone.now()]
+        values: list[Any] = [
+            night_of(with_database_time(guest.event)),
+            guest.event_id,
+            timezone.now(),
+        ]
         cursor.execute(reminders.UNREMINDED, [*values, False, 9])
         assert len(cursor.fetchall()) == 1
 
@@ -244,7 +248,7 @@ def test_batches_end_where_the_last_one_ended() -> None:
 def test_the_search_reads_the_emails_by_their_index() -> None:
     guest = remindable()
     event = with_database_time(guest.event)
-    values = [night_of(event), event.pk, event.starts_at, False, 1000]
+    values: list[Any] = [night_of(event), event.pk, event.starts_at, False, 1000]
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
         cursor.execute(f"EXPLAIN {reminders.UNREMINDED}", values)
