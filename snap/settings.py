@@ -539,6 +539,11 @@ GUEST_REQUEST_BACKOFF = 2  # seconds, doubled by each attempt
 SWEEP_INTERVAL = env.float("SWEEP_INTERVAL", default=1.0)
 # Seconds in which a guest who gives a place back can undo it. The place is kept meanwhile.
 GIVE_BACK_SECONDS = env.float("GIVE_BACK_SECONDS", default=60.0)
+# Seconds without another change of an event after which its guests get an email about it. A mistake
+# that is corrected meanwhile reaches nobody.
+EVENT_NEWS_DELAY = env.float("EVENT_NEWS_DELAY", default=120.0)
+# The same for an event that was cancelled.
+EVENT_CANCELLED_DELAY = env.float("EVENT_CANCELLED_DELAY", default=20.0)
 # Seconds that workers have to take up due requests before the sweeper ends them itself.
 SWEEP_TAKES_OVER = env.float("SWEEP_TAKES_OVER", default=4.0)
 # Seconds that workers have to take up due emails before the sweeper sends them itself. Emails may
