@@ -30,8 +30,8 @@ class BounceReason(StrEnum):
 # Reasons that say nothing of the address. A guest is not told that the address is wrong.
 OUR_REASONS = frozenset({BounceReason.AUTHENTICATION, BounceReason.OURS})
 
-# Authentication of the sender's domain: SPF, DKIM and DMARC, a reverse name, TLS. RFC 7372, and what
-# Gmail (5.7.26 to 5.7.32) and Outlook (5.7.509, 5.7.515) document.
+# Authentication of the sender's domain: SPF, DKIM and DMARC, a reverse name, TLS. RFC 7372, and
+# what Gmail (5.7.26 to 5.7.32) and Outlook (5.7.509, 5.7.515) document.
 AUTHENTICATION_CODES = frozenset(
     {
         *(f"5.7.{number}" for number in (20, 21, 22, 23, 24, 25, 26, 27, 29, 30, 31, 32)),

@@ -14,11 +14,17 @@ from django.utils import translation
 
 from notifications.kinds import EmailContent
 from notifications.models import Email
+from notifications.references import REFERENCE_KEY, Reference
 from snap.mail_addresses import ascii_address, ascii_domain
 
 
 class RelatedMessage(EmailMultiAlternatives):
-    """A message whose images are inline parts of its HTML (multipart/related), not attachments."""
+    """A message whose images are inline parts of its HTML (multipart/related), not attachments.
+
+    Mail providers return its `metadata` in their reports.
+    """
+
+    metadata: dict[str, str]
 
     def message(self, **options: Any) -> Message:
         message = super().message(**options)
@@ -54,6 +60,7 @@ def make_message(email: Email, content: EmailContent) -> RelatedMessage:
         to=[to],
         headers={"Message-ID": message_id(email), "Auto-Submitted": "auto-generated"},
     )
+    message.metadata = {REFERENCE_KEY: str(Reference.of(email.pk, email.queued_at))}
     message.attach_alternative(html, "text/html")
     for name, png in content.inline_images.items():
         message.attach(_inline_image(name, content_id(email, name), png))

@@ -15,7 +15,7 @@ from notifications.causes import Recipient, present_recipient, refusal_text
 from notifications.kinds import build_content, known_kinds
 from notifications.models import Email, EmailResend
 from notifications.recipients import RECIPIENT_WINDOW, recipient_key
-from notifications.services import REQUEUEABLE_STATES, wake_emails_worker
+from notifications.services import NO_REPORTS, REQUEUEABLE_STATES, wake_emails_worker
 
 log = logging.getLogger(__name__)
 
@@ -113,8 +113,8 @@ def _queue_again(kind: str, cause: str, recipient: Recipient, actor: str) -> str
         queued_at=Now(),
         next_attempt_at=Now(),
         leased_until=None,
-        provider_id="",
         error="",
+        **NO_REPORTS,
     )
     transaction.on_commit(wake_emails_worker, robust=True)
     return ""

@@ -27,6 +27,18 @@ wake_emails_worker = WakeUp(
 # Staff can send emails in these states again.
 REQUEUEABLE_STATES = (Email.State.DEAD, Email.State.BOUNCED, Email.State.CANCELLED)
 
+# What an email that is queued again forgets of its earlier sending. Its `sent_at` says that it may
+# have left before.
+NO_REPORTS = {
+    "provider": "",
+    "provider_id": "",
+    "unsure_provider": "",
+    "delivered_at": None,
+    "opened_at": None,
+    "bounced_at": None,
+    "complained_at": None,
+}
+
 # The error of an email that was cancelled because of EMAILS_PER_RECIPIENT.
 TOO_MANY_FOR_RECIPIENT = "too_many_for_recipient"
 
@@ -144,6 +156,7 @@ def requeue_emails(emails: QuerySet[Email], *, to: str | None = None) -> int:
         next_attempt_at=Now(),
         leased_until=None,
         error="",
+        **NO_REPORTS,
         **changes,
     )
     log.info("emails_requeued", extra={"emails": queued})

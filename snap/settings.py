@@ -589,11 +589,19 @@ EMAIL_HOST_PASSWORD = env.secret("EMAIL_HOST_PASSWORD", default="")
 # Whether the connection to the mail server is encrypted by STARTTLS, for `smtp`.
 EMAIL_USE_TLS = env.bool("EMAIL_USE_TLS", default=False)
 EMAIL_TIMEOUT = 5
+# Whether mail providers report when an email is opened, by an image in it. It tells them when and
+# where people read their emails. Clicks are never reported.
+EMAIL_OPEN_TRACKING = env.bool("EMAIL_OPEN_TRACKING", default=False)
 # Random `name:password` with which the mail provider reports what became of emails, at
 # `https://name:password@<host>/webhooks/mail/<provider>/`. Empty: that address does not exist.
 MAIL_WEBHOOK_SECRET = env.credentials("MAIL_WEBHOOK_SECRET", default="")
+# The settings of an account at a provider do not count where each email says it. Resend has no such
+# field: there a domain has them, and both are off unless somebody turns them on.
+EMAIL_TRACKING = {"track_clicks": False, "track_opens": EMAIL_OPEN_TRACKING}
 ANYMAIL = {
     "REQUESTS_TIMEOUT": EMAIL_TIMEOUT,
+    "SENDGRID_SEND_DEFAULTS": EMAIL_TRACKING,
+    "MAILGUN_SEND_DEFAULTS": EMAIL_TRACKING,
     "WEBHOOK_SECRET": MAIL_WEBHOOK_SECRET,
     # Key of the API, for `resend`.
     "RESEND_API_KEY": env.secret("RESEND_API_KEY", default=""),
@@ -605,14 +613,26 @@ ANYMAIL = {
     "MAILGUN_SENDER_DOMAIN": env.domain("MAILGUN_SENDER_DOMAIN", default=""),
     # Key with which reports are signed, for `mailgun`.
     "MAILGUN_WEBHOOK_SIGNING_KEY": env.secret("MAILGUN_WEBHOOK_SIGNING_KEY", default=""),
+    # Secret with which reports are signed, for `resend`: it begins with `whsec_`.
+    "RESEND_SIGNING_SECRET": env.secret("RESEND_SIGNING_SECRET", default=""),
+    # Public key of the signed event webhook, for `sendgrid`.
+    "SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY": env.secret(
+        "SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY", default=""
+    ),
     # Address of the API, for `mailgun`: the one of the account's region.
     "MAILGUN_API_URL": env.url("MAILGUN_API_URL", default="https://api.eu.mailgun.net/v3"),
 }
 # What each provider cannot work without.
 for name in EMAIL_REQUIRES.get(EMAIL_PROVIDER, ()):
     env.require(name, f"when EMAIL_PROVIDER is {EMAIL_PROVIDER}")
-if EMAIL_PROVIDER == "mailgun" and MAIL_WEBHOOK_SECRET:
-    env.require("MAILGUN_WEBHOOK_SIGNING_KEY", "when MAIL_WEBHOOK_SECRET is set")
+# With what each provider signs its reports.
+EMAIL_SIGNERS = {
+    "resend": "RESEND_SIGNING_SECRET",
+    "sendgrid": "SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY",
+    "mailgun": "MAILGUN_WEBHOOK_SIGNING_KEY",
+}
+if EMAIL_PROVIDER in EMAIL_SIGNERS and MAIL_WEBHOOK_SECRET:
+    env.require(EMAIL_SIGNERS[EMAIL_PROVIDER], "when MAIL_WEBHOOK_SECRET is set")
 if EMAIL_HOST_USER:
     env.require("EMAIL_HOST_PASSWORD", "when EMAIL_HOST_USER is set")
 # Sender of all emails that EMAIL_SENDERS does not name.
@@ -684,6 +704,8 @@ WEB_PATIENCE = env.float("WEB_PATIENCE", default=3.0)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 250_000
 # Bytes of a form with files. Only staff send such forms, with posters.
 BODY_MAX_SIZE = 8_000_000
+# Bytes of a report of a mail provider. SendGrid reports up to 768 KB at once.
+REPORT_MAX_SIZE = 2_000_000
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
 DATA_UPLOAD_MAX_NUMBER_FILES = 5
 # Bytes of a poster, and pixels of a poster before it is made smaller.
