@@ -52,6 +52,11 @@ class Delivery:
     at: datetime | None = None
 
     @property
+    def is_today(self) -> bool:
+        """Whether `at` is on the present day of its time zone."""
+        return self.at is not None and self.at.date() == datetime.now(self.at.tzinfo).date()
+
+    @property
     def has_failed(self) -> bool:
         return self.code in FAILED_CODES
 

@@ -240,14 +240,6 @@ def _positions(waiting: list[Guest]) -> dict[int, int]:
     return dict(zip(from_first.values_list("pk", flat=True), count(first.position())))
 
 
-def has_email_failed(guest: Guest) -> bool:
-    """Return whether the last email about a guest's place bounced or was not sent. One query."""
-    email = email_about(guest, User())
-    has_failed = Q(state__in=[Email.State.BOUNCED, Email.State.DEAD])
-    has_failed |= Q(state=Email.State.CANCELLED, error=TOO_MANY_FOR_RECIPIENT)
-    return Email.objects.filter(has_failed, kind=email.kind, cause=email.cause).exists()
-
-
 def email_about(guest: Guest, account: User) -> EmailToQueue:
     """Return the email about a guest's place: `qr_code` or `waitlisted`.
 
