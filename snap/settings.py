@@ -564,7 +564,7 @@ JOURNAL_BACKOFF = 5  # seconds, doubled by each attempt
 
 EMAIL_BACKENDS = {
     "console": "notifications.inbox.InboxBackend",
-    "smtp": "django.core.mail.backends.smtp.EmailBackend",
+    "smtp": "notifications.smtp.SMTPBackend",
     "resend": "notifications.providers.ResendBackend",
     "sendgrid": "anymail.backends.sendgrid.EmailBackend",
     "mailgun": "anymail.backends.mailgun.EmailBackend",
