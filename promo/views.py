@@ -29,7 +29,7 @@ from guests.claims.proof import prove_by_code
 from guests.emergency.intake import queued_ticket
 from guests.emergency.snapshots import save_event
 from guests.exceptions import GuestError
-from guests.models import Event, Guest, GuestRequest
+from guests.models import Event, GuestRequest
 from guests.place_status import PlaceStatus
 from guests.refusals import refusal_text
 from guests.requests.accepting import (
@@ -41,8 +41,8 @@ from guests.requests.accepting import (
     wake_guests_worker,
 )
 from guests.requests.creating import create_guest_now, create_guest_while_waiting
-from guests.requests.tickets import seconds_left, ticket_of
 from guests.requests.deliveries import delivery_of_place
+from guests.requests.tickets import seconds_left, ticket_of
 from notifications.delivery_lines import NO_DELIVERY, Delivery
 from promo import emergency
 from promo.emergency import emergency_fallback, needs_database

@@ -21,8 +21,7 @@ from guests.requests.accepting import wake_guests_worker
 from guests.requests.columns import columns_of
 from guests.requests.pushes import push_places_changed, push_tickets
 from guests.requests.tickets import build_ticket
-from notifications.models import Email
-from notifications.services import TOO_MANY_FOR_RECIPIENT, EmailToQueue, queue_emails
+from notifications.services import EmailToQueue, queue_emails
 
 log = logging.getLogger(__name__)
 # The most guests that one transaction promotes or cancels. The list is locked meanwhile.
