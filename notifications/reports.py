@@ -21,9 +21,11 @@ from notifications.bounces import (
     BounceReason,
     bounce_error,
     bounce_reason,
+    code_in,
 )
 from notifications.email_metrics import count_emails, observe_delivery
 from notifications.models import Email, Suppression
+from notifications.providers import report_needs_mending
 from notifications.references import Reference
 from notifications.suppressions import suppress
 
@@ -60,8 +62,8 @@ class Report:
     code: str = ""
 
 
-# The states of an email in their order. No report changes one that was cancelled or is dead. An
-# opened email has arrived, so a bounce of a copy changes nothing.
+# The states of an email in their order. No report changes one that was cancelled, or that is dead
+# without a lost response. An opened email has arrived, so a bounce of a copy changes nothing.
 FORWARD = (
     State.QUEUED,
     State.SENT,
@@ -152,11 +154,12 @@ def _matched(
     """Return each report that names an email of this provider, with that email."""
     by_id, by_key = {}, {}
     for email in emails:
-        if email.state not in FORWARD:
+        is_open = _has_unknown_fate(email)
+        if email.state not in FORWARD and not is_open:
             continue
         by_key[email.pk] = email
         # The id of a queued email is that of an earlier sending.
-        if email.state != State.QUEUED and email.provider in {"", provider}:
+        if not is_open and email.provider in {"", provider}:
             by_id[email.provider_id] = email
     by_id.pop("", None)
     for report in reports:
@@ -172,15 +175,20 @@ def _matched(
 def _is_sending_of(email: Email, report: Report, provider: str) -> bool:
     """Return whether a report is about the present sending of an email, by this provider.
 
-    The row of an email that is queued names no provider yet: its response was lost, or is still to
-    be recorded.
+    While the fate of an email is unknown, its row names no provider.
     """
     if report.reference != Reference.of(email.pk, email.queued_at):
         return False
-    if email.state == State.QUEUED:
+    if _has_unknown_fate(email):
         return True
     has_other_id = email.provider_id and report.provider_id
     return email.provider in {"", provider} and not has_other_id
+
+
+def _has_unknown_fate(email: Email) -> bool:
+    """Return whether a provider may have an email of which the row does not say it."""
+    is_unsure = email.state == State.DEAD and email.unsure_provider != ""
+    return email.state == State.QUEUED or is_unsure
 
 
 def _apply(email: Email, report: Report, provider: str) -> bool:
@@ -188,7 +196,7 @@ def _apply(email: Email, report: Report, provider: str) -> bool:
     before = [getattr(email, name) for name in COLUMNS]
     state, column = MOVES[report.kind]
     at = _plausible_time(email, report)
-    if email.state == State.QUEUED:
+    if _has_unknown_fate(email):
         _settle(email, report, provider, at)
     email.provider = email.provider or provider
     email.provider_id = email.provider_id or report.provider_id
@@ -260,6 +268,7 @@ def _follow(provider: str, moved: Sequence[Email], reports: int) -> None:
     if ours:
         extra = {"provider": provider, "errors": sorted(ours)}
         log.error("emails_refused_for_our_fault", extra=extra)
+        report_needs_mending(provider, code_in(min(ours)))
     if bounced:
         for follow in on_bounced:
             follow(bounced)

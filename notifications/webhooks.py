@@ -28,13 +28,14 @@ from notifications.signatures import (
     make_resend_verifier,
     make_sendgrid_verifier,
 )
+from snap.environment.emails import SIGNED_WITH
 from snap.environment.errors import SettingError
 from snap.limits.policy import unlimited
 from snap.resilience.database import guarded_database
 
 log = logging.getLogger(__name__)
 
-# What makes the check of signatures of each provider, from the setting in EMAIL_SIGNERS.
+# What makes the check of signatures of each provider, from the setting in SIGNED_WITH.
 VERIFIERS: dict[str, Callable[[str], Verify]] = {
     "resend": make_resend_verifier,
     "sendgrid": make_sendgrid_verifier,
@@ -64,12 +65,12 @@ def webhook_paths() -> list[URLPattern]:
 
 def reporting_providers() -> list[str]:
     """Return the providers in use that report what became of emails: the first, the fallback."""
-    in_use = [settings.EMAIL_PROVIDER, getattr(settings, "EMAIL_FALLBACK_PROVIDER", "")]
+    in_use = [settings.EMAIL_PROVIDER, settings.EMAIL_FALLBACK_PROVIDER]
     return [provider for provider in in_use if provider in PARSERS]
 
 
 def _make_verifier(provider: str) -> Verify:
-    name = settings.EMAIL_SIGNERS[provider]
+    name = SIGNED_WITH[provider]
     key: Any = settings.ANYMAIL[name]
     try:
         return VERIFIERS[provider](key)
