@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.emails import recipient_of
 from accounts.services import is_blocked
+from guests.emails import numbers_in
 from guests.models import Event, Guest
 from guests.requests.pushes import push_places_changed
 from notifications.causes import Recipient, Subject, register_causes
@@ -29,7 +30,7 @@ STATE_FOR_KIND = {"qr_code": Guest.State.ON_LIST, "waitlisted": Guest.State.WAIT
 
 def _find_recipient(kind: str, cause: str) -> Recipient:
     """Return the guest's account, and why staff cannot send it this email again, if so."""
-    guest_id, listings = _numbers_in(cause)
+    guest_id, listings = numbers_in(cause)
     events = Event.objects.with_database_time()
     guest = Guest.objects.filter(pk=guest_id).select_related("account").first()
     if guest is None:
@@ -60,21 +61,14 @@ def _guest_refusal(guest: Guest, kind: str, listings: int) -> str:
 
 def _describe_guests(causes: Iterable[str]) -> Mapping[str, Subject]:
     given = list(causes)
-    ids = {_numbers_in(cause)[0] for cause in given}
+    ids = {numbers_in(cause)[0] for cause in given}
     guests = Guest.objects.select_related("event").in_bulk(ids)
     subjects = {}
     for cause in given:
-        if guest := guests.get(_numbers_in(cause)[0]):
+        if guest := guests.get(numbers_in(cause)[0]):
             text = f"{guest.name} · {guest.event.title}"
             subjects[cause] = Subject(text, "guests_guest_change", guest.pk)
     return subjects
-
-
-def _numbers_in(cause: str) -> tuple[int, int]:
-    """Return the guest's id and the number of listings in a cause. 0 for what is no number."""
-    parts = cause.removeprefix("guest:").split("/")
-    numbers = [int(part) if part.isdecimal() else 0 for part in [*parts, ""]]
-    return numbers[0], numbers[1]
 
 
 def _push_bounced(emails: Sequence[Email]) -> None:
@@ -83,7 +77,7 @@ def _push_bounced(emails: Sequence[Email]) -> None:
     Deliveries are not pushed: ten thousand pages would load again in one night, to show a time.
     """
     causes = [email.cause for email in emails if email.kind in STATE_FOR_KIND]
-    ids = {_numbers_in(cause)[0] for cause in causes}
+    ids = {numbers_in(cause)[0] for cause in causes}
     push_places_changed(Guest.objects.filter(pk__in=ids).only("account_id", "event_id"))
 
 
