@@ -40,6 +40,8 @@ class MailServer:
         self.copies: Counter[tuple[str, str]] = Counter()
         self.accepted_at: dict[tuple[str, str], float] = {}
         self.connections = 0
+        # Mail servers report nothing.
+        self.on_accept: list[Any] = []
         self._lock = threading.Lock()
         self._controller: Controller | None = None
 
