@@ -7,12 +7,12 @@ from django.conf import settings
 from django.core.files.storage import default_storage
 from django.utils.translation import gettext_lazy as _
 
+from guests.event_values import event_values
 from guests.models import Event, Guest
 from guests.passes.holders import link_for_holder
 from guests.place_status import PlaceCode, status_of
 from guests.qr.codes import image_name, image_url
 from notifications.kinds import EmailContent, email_kind
-from snap.pages import page_url
 
 # The email asks guests to come this much before the event begins, while there is time for that.
 EARLY = timedelta(minutes=15)
@@ -41,11 +41,8 @@ def _qr_code(cause: str) -> EmailContent | None:
         png = image.read()
     return EmailContent(
         {
+            **event_values(event),
             "first_name": guest.account.first_name,
-            "event_title": event.title,
-            "venue": event.venue,
-            "address": event.address,
-            "starts_at": event.local_start,
             "guest_url": link_for_holder(guest),
             "qr_url": settings.PUBLIC_URL + image_url(guest.qr_token),
             "from_waiting_list": guest.is_promoted,
@@ -73,10 +70,9 @@ def _waitlisted(cause: str) -> EmailContent | None:
         return None
     return EmailContent(
         {
+            **event_values(guest.event),
             "first_name": guest.account.first_name,
-            "event_title": guest.event.title,
             "position": guest.position(),
-            "event_url": page_url("event", guest.event.slug),
         }
     )
 

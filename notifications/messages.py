@@ -1,5 +1,7 @@
-"""Render an email: text, HTML and inline images, in the language of its row."""
+"""Render emails: text, HTML and inline images, in the language of their rows."""
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from email.message import EmailMessage as Message
 from email.mime.image import MIMEImage
 from typing import Any
@@ -9,12 +11,17 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.mail import EmailMultiAlternatives
 from django.core.validators import validate_email
+from django.db import InterfaceError, OperationalError
 from django.template.loader import render_to_string
 from django.utils import translation
 
-from notifications.kinds import EmailContent
+from notifications.html import inline_styles
+from notifications.kinds import EmailContent, build_contents
 from notifications.models import Email
-from snap.mail_addresses import ascii_address, ascii_domain
+from snap.mail_addresses import ascii_address, ascii_domain, is_same_address
+
+# Errors of a server that is away. They are about no email.
+OUTAGES = (InterfaceError, OperationalError, ConnectionError, TimeoutError)
 
 
 class RelatedMessage(EmailMultiAlternatives):
@@ -26,6 +33,52 @@ class RelatedMessage(EmailMultiAlternatives):
             message.set_type("multipart/related")
             message.set_param("type", "multipart/alternative")
         return message
+
+
+def build_messages(emails: Sequence[Email]) -> dict[int, RelatedMessage | Exception | None]:
+    """Return the message of each email by primary key.
+
+    None stands for an email that is no longer wanted, an exception for one that cannot be built.
+    The emails of one kind and language take as many queries as one of them. Raises nothing.
+    """
+    groups = defaultdict(list)
+    for email in emails:
+        groups[email.kind, email.language].append(email)
+    built: dict[int, RelatedMessage | Exception | None] = {}
+    for (kind, language), group in groups.items():
+        with translation.override(language):
+            contents = _build_contents(kind, [email.cause for email in group])
+            for email in group:
+                built[email.pk] = _build_message(email, contents.get(email.cause))
+    return built
+
+
+def _build_contents(kind: str, causes: Sequence[str]) -> Mapping[str, EmailContent | Exception]:
+    """Return the contents of emails of one kind by cause, or the error of those that have one."""
+    try:
+        return build_contents(kind, causes)
+    except OUTAGES as error:
+        return dict.fromkeys(causes, error)
+    except Exception as error:  # noqa: BLE001 (one bad email must not block the others)
+        if len(causes) == 1:
+            return {causes[0]: error}
+    contents: dict[str, EmailContent | Exception] = {}
+    for cause in causes:
+        contents.update(_build_contents(kind, [cause]))
+    return contents
+
+
+def _build_message(
+    email: Email, content: EmailContent | Exception | None
+) -> RelatedMessage | Exception | None:
+    if content is None or isinstance(content, Exception):
+        return content
+    if content.only_to and not is_same_address(content.only_to, email.to):
+        return None
+    try:
+        return make_message(email, content)
+    except Exception as error:  # noqa: BLE001 (one bad email must not block the others)
+        return error
 
 
 def make_message(email: Email, content: EmailContent) -> RelatedMessage:
@@ -44,7 +97,7 @@ def make_message(email: Email, content: EmailContent) -> RelatedMessage:
     with translation.override(email.language):
         subject = render_to_string(f"emails/{email.kind}.subject.txt", context)
         text = render_to_string(f"emails/{email.kind}.txt", context)
-        html = render_to_string(f"emails/{email.kind}.html", context)
+        html = inline_styles(render_to_string(f"emails/{email.kind}.html", context))
     message = RelatedMessage(
         subject=" ".join(subject.split()),
         body=text.strip() + "\n",

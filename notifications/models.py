@@ -113,8 +113,17 @@ class Email(models.Model):
         return f"{kind_label(self.kind)} · {readable_address(self.to)}"
 
 
+class SuppressionQuerySet(models.QuerySet["Suppression"]):
+    def active(self) -> Self:
+        """Return the mailboxes that get no bulk emails now."""
+        return self.filter(lifted_at=None)
+
+
 class Suppression(models.Model):
-    """An address that gets no bulk emails: its person has unsubscribed, or has complained."""
+    """An address that gets no bulk emails: its person has unsubscribed, or has complained.
+
+    A row stays when the address gets bulk emails again, with its history.
+    """
 
     class Reason(models.TextChoices):
         UNSUBSCRIBED = "unsubscribed", _("unsubscribed")
@@ -128,6 +137,10 @@ class Suppression(models.Model):
     email = models.ForeignKey(
         Email, on_delete=models.SET_NULL, null=True, blank=True, verbose_name=_("email")
     )
+    # When bulk emails were allowed again.
+    lifted_at = models.DateTimeField(_("allowed again"), null=True, blank=True)
+
+    objects = SuppressionQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("address without bulk emails")
@@ -142,6 +155,50 @@ class Suppression(models.Model):
 
     def __str__(self) -> str:
         return readable_address(self.recipient)
+
+    def lift(self) -> None:
+        """Allow bulk emails again. `notifications.suppressions` writes the history."""
+        self.lifted_at = Now()
+        self.save(update_fields=["lifted_at"])
+
+
+class SuppressionChange(models.Model):
+    """One line in the history of a mailbox: what stopped its bulk emails or allowed them again."""
+
+    class What(models.TextChoices):
+        UNSUBSCRIBED = "unsubscribed", _("unsubscribed")
+        COMPLAINED = "complained", _("marked an email as spam")
+        LIFTED = "lifted", _("allowed again")
+
+    suppression = models.ForeignKey(
+        Suppression,
+        on_delete=models.CASCADE,
+        related_name="changes",
+        verbose_name=_("address without bulk emails"),
+    )
+    at = models.DateTimeField(_("when"), db_default=Now())
+    what = models.CharField(_("what"), max_length=20, choices=What.choices)
+    # "account:<id>" of a staff member; "" for the person, by a link or through the mail provider.
+    actor = models.CharField(_("who"), max_length=60, blank=True)
+    # Why, in the words of staff.
+    note = models.CharField(_("reason"), max_length=200, blank=True)
+    email = models.ForeignKey(
+        Email, on_delete=models.SET_NULL, null=True, blank=True, verbose_name=_("email")
+    )
+
+    class Meta:
+        verbose_name = _("change of an address without bulk emails")
+        verbose_name_plural = _("changes of addresses without bulk emails")
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(what__in=["unsubscribed", "complained", "lifted"]),
+                name="suppression_change_is_known",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.get_what_display()
 
 
 class EmailResend(models.Model):

@@ -22,3 +22,4 @@ class PromoConfig(AppConfig):
         register_page("privacy", "privacy")
         register_page("welcome_link", "email_links:welcome")
         register_page("claim_link", "email_links:claim")
+        register_page("unsubscribe_link", "email_links:unsubscribe")

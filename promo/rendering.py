@@ -18,11 +18,11 @@ from django_htmx.middleware import HtmxDetails
 
 from accounts.forms import PhoneForm
 from accounts.phones import readable_phone
+from guests.calendars import build_calendar
 from guests.models import Event
 from guests.place_status import PlaceStatus
 from guests.refusals import refusal_of
 from guests.requests.tickets import Ticket
-from promo.calendars import build_calendar
 from promo.links import PromoLink
 from promo.steps import FORM_STEPS, PHONE_STEPS, remember_phone, sign_phone
 from snap.local_cache import LocalCache

@@ -564,7 +564,7 @@ JOURNAL_BACKOFF = 5  # seconds, doubled by each attempt
 
 EMAIL_BACKENDS = {
     "console": "notifications.inbox.InboxBackend",
-    "smtp": "django.core.mail.backends.smtp.EmailBackend",
+    "smtp": "notifications.smtp.SMTPBackend",
     "resend": "notifications.providers.ResendBackend",
     "sendgrid": "anymail.backends.sendgrid.EmailBackend",
     "mailgun": "anymail.backends.mailgun.EmailBackend",
@@ -619,6 +619,9 @@ if EMAIL_HOST_USER:
 DEFAULT_FROM_EMAIL = env.sender("DEFAULT_FROM_EMAIL", default="SNAP <no-reply@snap.example>")
 # Senders by kind of email: `{"login_code": "SNAP <codes@snap.example>"}`.
 EMAIL_SENDERS = env.json("EMAIL_SENDERS", default={})
+# Address of a mailbox that people read, for requests to unsubscribe that mail programs send by
+# email. Empty: the headers of reminders and messages name only the page for that.
+EMAIL_UNSUBSCRIBE_ADDRESS = env.sender("EMAIL_UNSUBSCRIBE_ADDRESS", default="")
 # Emails an hour to one recipient that strangers can cause, such as a welcome. Solved challenges
 # allow twice as many.
 EMAILS_PER_RECIPIENT = env.int("EMAILS_PER_RECIPIENT", default=10)

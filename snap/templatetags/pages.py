@@ -11,7 +11,9 @@ register = template.Library()
 @register.filter
 def full_url(path: str) -> str:
     """Return the full address of a path, on PUBLIC_URL."""
-    return f"{settings.PUBLIC_URL}{path}"
+    if path.startswith("/"):
+        return f"{settings.PUBLIC_URL}{path}"
+    return path
 
 
 @register.simple_tag

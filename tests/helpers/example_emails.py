@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import qrcode
 from django.core.mail import EmailMultiAlternatives
 
+from guests.event_values import colours_of
 from notifications.kinds import EmailContent
 from notifications.messages import make_message
 from notifications.models import Email
@@ -18,6 +19,16 @@ NOW = datetime(2027, 6, 1, tzinfo=UTC)
 QR_ID = f"qr.email.1.{NOW.timestamp():.0f}@localhost"
 GUEST_URL = "https://snap.example/guest/tHiSiSaToKeN-0123456789"
 
+PUBLIC = "https://snap.example"
+EVENT: dict[str, Any] = {
+    "event_title": "Noite de São João",
+    "venue": "Armazém do Cais",
+    "address": "Rua do Ouro 12, Porto",
+    "starts_at": datetime(2027, 6, 23, 23, 30, tzinfo=ZoneInfo("Atlantic/Azores")),
+    "colours": colours_of("sao-joao"),
+    "poster_url": f"{PUBLIC}/media/posters/0123456789abcdef_720-360.jpg",
+    "event_url": f"{PUBLIC}/promo/sao-joao/",
+}
 CONTEXTS: dict[str, dict[str, Any]] = {
     "welcome": {
         "first_name": "Inês",
@@ -44,21 +55,49 @@ CONTEXTS: dict[str, dict[str, Any]] = {
         "is_claimant": True,
         "promo_url": "https://snap.example/promo/",
     },
-    "login_code": {"first_name": "Inês", "code": "048213", "minutes": 10},
-    "qr_code": {
+    "login_code": {
         "first_name": "Inês",
-        "event_title": "Noite de São João",
-        "venue": "Armazém do Cais",
-        "address": "Rua do Ouro 12, Porto",
-        "starts_at": datetime(2027, 6, 23, 23, 30, tzinfo=ZoneInfo("Atlantic/Azores")),
-        "guest_url": GUEST_URL,
-        "qr_url": "https://snap.example/media/qr/tHiSiSaToKeN-0123456789.png",
+        "code": "048213",
+        "minutes": 10,
+        "has_link": True,
+        "link_url": f"{PUBLIC}/from-email/sign-in/9/?proof=s1GnAtUrE",
     },
-    "waitlisted": {
+    "qr_code": EVENT
+    | {
         "first_name": "Inês",
-        "event_title": "Noite de São João",
-        "position": 7,
-        "event_url": "https://snap.example/promo/sao-joao/",
+        "guest_url": GUEST_URL,
+        "qr_url": f"{PUBLIC}/media/qr/tHiSiSaToKeN-0123456789.png",
+        "has_code": True,
+        "code": "K7QP-2MXD",
+        "has_calendar": True,
+    },
+    "waitlisted": EVENT | {"first_name": "Inês", "position": "7"},
+    "event_changed": EVENT
+    | {
+        "first_name": "Inês",
+        "guest_url": GUEST_URL,
+        "has_code": True,
+        "code": "K7QP-2MXD",
+        "has_calendar": True,
+        "is_moved": True,
+        "old_starts_at": datetime(2027, 6, 22, 22, 0, tzinfo=ZoneInfo("Atlantic/Azores")),
+        "old_venue": "Praça da República",
+    },
+    "event_cancelled": EVENT | {"first_name": "Inês", "has_calendar": True},
+    "reminder": EVENT
+    | {
+        "first_name": "Inês",
+        "guest_url": GUEST_URL,
+        "has_code": True,
+        "code": "K7QP-2MXD",
+        "unsubscribe_url": f"{PUBLIC}/from-email/unsubscribe/?to=s1GnAtUrE",
+    },
+    "list_message": EVENT
+    | {
+        "first_name": "Inês",
+        "subject": "Portas às 23:00",
+        "paragraphs": ["Abrimos mais cedo.", "O programa está em https://snap.example/programa."],
+        "unsubscribe_url": f"{PUBLIC}/from-email/unsubscribe/?to=s1GnAtUrE",
     },
 }
 

@@ -73,6 +73,6 @@ class BreakingSink(Sink):
 
 def send_to(settings: Settings, server: Sink) -> None:
     """Make this process send its emails to a mail server."""
-    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_BACKEND = "notifications.smtp.SMTPBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", server.port
     settings.EMAIL_USE_TLS, settings.EMAIL_HOST_USER = False, ""

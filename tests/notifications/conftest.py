@@ -1,4 +1,4 @@
-"""A kind of email that only these tests send, and a mail server that receives it."""
+"""Kinds of email that only these tests send, and a mail server that receives them."""
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +20,9 @@ def note(causes: Sequence[str]) -> Mapping[str, EmailContent]:
         raise KeyError("somebody@example.pt has the code 123456")
     wanted = [cause for cause in causes if not cause.startswith("gone:")]
     return {cause: EmailContent({}, {"text": cause}) for cause in wanted}
+
+
+email_kind("bulk_note", is_bulk=True)(note)
 
 
 @pytest.fixture

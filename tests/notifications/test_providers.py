@@ -158,7 +158,7 @@ def test_a_provider_that_is_away_uses_up_no_attempts(
 def test_a_mail_server_that_hangs_uses_up_no_attempts_and_delays_a_batch_briefly(
     settings: Settings,
 ) -> None:
-    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_BACKEND = "notifications.smtp.SMTPBackend"
     settings.EMAIL_TIMEOUT = 0.3
     with socket.create_server(("127.0.0.1", 0)) as silent:
         settings.EMAIL_HOST, settings.EMAIL_PORT = silent.getsockname()

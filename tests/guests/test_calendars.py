@@ -10,9 +10,9 @@ from django.test import Client
 from django.utils import timezone
 from icalendar import Calendar
 
+from guests.calendars import build_calendar
 from guests.models import Event
 from guests.requests.event_changes import cancel_event, reinstate_event
-from promo.calendars import build_calendar
 from tests.factories import make_event, make_staff
 
 pytestmark = pytest.mark.django_db

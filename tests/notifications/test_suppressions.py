@@ -1,0 +1,119 @@
+"""Bulk emails stop for a mailbox: by an unsubscription, by a complaint, by staff."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connection
+from pytest_django import DjangoAssertNumQueries
+
+from notifications.models import Email, Suppression, SuppressionChange
+from notifications.suppressions import (
+    allow_bulk_emails,
+    is_suppressed,
+    suppress,
+    suppressed_emails,
+)
+
+pytestmark = pytest.mark.django_db
+
+ADDRESS = "ines@example.com"
+STOPPED, COMPLAINED = Suppression.Reason.UNSUBSCRIBED, Suppression.Reason.COMPLAINED
+
+
+def make_email(number: int = 1, kind: str = "bulk_note", to: str = ADDRESS) -> Email:
+    return Email.objects.create(kind=kind, cause=f"note:{number}", to=to, language="en")
+
+
+def history() -> list[str]:
+    return list(SuppressionChange.objects.order_by("pk").values_list("what", flat=True))
+
+
+@pytest.mark.parametrize(
+    ("address", "spelling"),
+    [
+        (ADDRESS, "INES@EXAMPLE.COM"),
+        (ADDRESS, "ines+festas@example.com"),
+        ("rui.exemplo@gmail.com", "ruiexemplo@googlemail.com"),
+        ("x@faß.example", "x@xn--fa-hia.example"),
+        ('"ines"@example.com', ADDRESS),
+    ],
+)
+def test_it_stops_for_every_spelling_of_the_mailbox(address: str, spelling: str) -> None:
+    assert suppress(address, STOPPED)
+    assert is_suppressed(spelling)
+    assert not suppress(spelling, STOPPED)
+    assert Suppression.objects.count() == 1
+    assert allow_bulk_emails(spelling)
+    assert not is_suppressed(address)
+
+
+def test_other_mailboxes_are_not_concerned() -> None:
+    suppress("x@faß.example", STOPPED)
+    for other in ("x@fass.example", "y@faß.example", "", ADDRESS):
+        assert not is_suppressed(other)
+
+
+def test_an_email_without_an_address_stops_nothing() -> None:
+    assert not suppress("", STOPPED)
+    assert not Suppression.objects.exists()
+
+
+def test_doing_it_twice_is_doing_it_once() -> None:
+    email = make_email()
+    assert [suppress(ADDRESS, STOPPED, email) for _ in range(3)] == [True, False, False]
+    assert [allow_bulk_emails(ADDRESS) for _ in range(3)] == [True, False, False]
+    assert history() == ["unsubscribed", "lifted"]
+
+
+def test_a_complaint_stays_the_reason() -> None:
+    """Some mailboxes report a complaint and unsubscribe at once, in any order."""
+    for reasons in ([STOPPED, COMPLAINED], [COMPLAINED, STOPPED]):
+        Suppression.objects.all().delete()
+        for reason in reasons:
+            suppress(ADDRESS, reason)
+        assert Suppression.objects.get().reason == "complained"
+
+
+def test_a_complaint_that_is_reported_again_counts_once() -> None:
+    email = make_email()
+    suppress(ADDRESS, COMPLAINED, email)
+    allow_bulk_emails(ADDRESS)
+    assert not suppress(ADDRESS, COMPLAINED, email)
+    assert not is_suppressed(ADDRESS)
+    assert suppress(ADDRESS, COMPLAINED, make_email(2))
+    assert is_suppressed(ADDRESS)
+
+
+def test_the_history_says_who_and_why() -> None:
+    email = make_email()
+    suppress(ADDRESS, STOPPED, email)
+    allow_bulk_emails(ADDRESS, actor="account:5", note="asked by phone")
+    changes = SuppressionChange.objects.order_by("pk").values_list("actor", "note", "email")
+    assert list(changes) == [("", "", email.pk), ("account:5", "asked by phone", None)]
+
+
+def test_only_bulk_emails_of_a_batch_are_stopped(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    suppress(ADDRESS, STOPPED)
+    tickets = [make_email(number, "note") for number in range(3)]
+    with django_assert_num_queries(0):
+        assert suppressed_emails(tickets) == set()
+    bulk = make_email(4)
+    others = [make_email(number, to=f"rui{number}@example.com") for number in range(10, 20)]
+    with django_assert_num_queries(1):
+        assert suppressed_emails([*tickets, bulk, *others]) == {bulk.pk}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_unsubscriptions_at_the_same_moment_make_one_line() -> None:
+    def unsubscribe(_number: int) -> bool:
+        try:
+            return suppress(ADDRESS, STOPPED)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(6) as pool:
+        results = list(pool.map(unsubscribe, range(24)))
+    assert sorted(results) == [False] * 23 + [True]
+    assert history() == ["unsubscribed"]
