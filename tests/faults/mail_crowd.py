@@ -20,12 +20,7 @@ from notifications.services import queue_email
 from tests.bench.crowds import fill_list
 from tests.factories import make_account, make_event
 from tests.helpers.mail_providers.choice import PROVIDERS, Transport, environment
-from tests.helpers.mail_providers.reports import (
-    MAILGUN_SIGNING_KEY,
-    RESEND_SIGNING_SECRET,
-    SECRET,
-    Reporter,
-)
+from tests.helpers.mail_providers.reports import Reporter, keys
 from tests.helpers.stack import Stack
 
 DONE = [Email.State.SENT, Email.State.DELIVERED]
@@ -52,7 +47,7 @@ def played(stack: Stack, *names: str, **env: str) -> Iterator[Sequence[Transport
     The processes that send emails and receive reports run with them during the block.
     """
     servers = [PROVIDERS[name]() for name in names]
-    env = environment(*servers) | secrets() | env
+    env = environment(*servers) | keys() | env
     changed = ("web", "emails", "sweeper")
     try:
         for server in servers:
@@ -66,15 +61,6 @@ def played(stack: Stack, *names: str, **env: str) -> Iterator[Sequence[Transport
         for server in servers:
             server.stop()
         stack.restart(*changed)
-
-
-def secrets() -> dict[str, str]:
-    """Return the environment variables with which SNAP checks reports."""
-    return {
-        "MAIL_WEBHOOK_SECRET": SECRET,
-        "MAILGUN_WEBHOOK_SIGNING_KEY": MAILGUN_SIGNING_KEY,
-        "RESEND_SIGNING_SECRET": RESEND_SIGNING_SECRET,
-    }
 
 
 def copies_of(servers: Sequence[Transport]) -> Counter[str]:
