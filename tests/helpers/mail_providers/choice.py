@@ -13,7 +13,7 @@ from tests.helpers.mail_providers.smtp_server import MailServer
 
 Transport = HTTPProvider | MailServer
 
-TIMEOUT = 0.5  # seconds; shorter than usual, for faults that hang
+TIMEOUT = 0.2  # seconds; shorter than usual, for faults that hang
 # Starts providers by name, the first one and the fallback.
 Choose = Callable[..., list[Transport]]
 
@@ -44,5 +44,5 @@ def send_with(settings: Any, first: Transport, second: Transport | None = None) 
     settings.EMAIL_HOST = given.pop("EMAIL_HOST", "127.0.0.1")
     settings.EMAIL_PORT = int(given.pop("EMAIL_PORT", "25"))
     settings.EMAIL_USE_TLS, settings.EMAIL_HOST_USER = False, ""
-    settings.EMAIL_TIMEOUT = TIMEOUT
+    settings.EMAIL_TIMEOUT = settings.EMAIL_RESPONSE_TIMEOUT = TIMEOUT
     settings.ANYMAIL = {**settings.ANYMAIL, **given, "REQUESTS_TIMEOUT": TIMEOUT}

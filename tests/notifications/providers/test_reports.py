@@ -19,7 +19,7 @@ from tests.helpers.mail_providers.http_server import HTTPProvider
 from tests.helpers.mail_providers.reports import REPORTS, SECRET, keys
 
 pytestmark = [
-    pytest.mark.django_db(transaction=True),
+    pytest.mark.django_db,
     # The authors of anymail cannot test SendGrid any more. These tests show that it works here.
     pytest.mark.filterwarnings("ignore:django-anymail has dropped official support for SendGrid"),
 ]
