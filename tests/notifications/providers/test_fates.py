@@ -181,13 +181,12 @@ def test_an_email_with_a_lost_response_never_goes_to_the_other_provider(
     for fault in [faults.CUTS_BEFORE, *LOST_TEXTS, faults.accepts_with(500)]:
         first.fault = fault
         email = send_new(str(fault))
-        for _ in range(4):
-            send_again()
+        send_again()
         assert second.request_count == 0
         first.fault = None
         reset_process_state()  # A breaker that has opened would close within seconds.
         send_again()
-        assert row_of(email) == SENT, fault
+        assert row_of(email).state == "sent", fault
         assert email.provider == names[0]
 
 

@@ -23,7 +23,6 @@ FATES = [
     # Nothing was handed over before the text.
     *[(step, broken, WAITS) for step in STEPS[:-1] for broken in (CUT, HANG)],
     ("text", CUT, UNSURE),
-    ("text", HANG, UNSURE),
     # The server accepts no email for now.
     *[(step, "421 4.3.2 shutting down", WAITS) for step in STEPS],
     ("text", "452 4.3.1 out of storage", WAITS),
@@ -74,6 +73,19 @@ def test_the_row_says_what_became_of_an_email(choose: Choose) -> None:
 def send_again() -> None:
     Email.objects.filter(state="queued").update(next_attempt_at=Now(), leased_until=None)
     send_due_emails()
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+def test_a_reply_that_never_comes_leaves_an_email_unsure(choose: Choose) -> None:
+    """A mail server may check a text for long before it replies, so this takes 20 s."""
+    (server,) = choose("smtp")
+    assert isinstance(server, MailServer)
+    server.replies["text"] = HANG
+    email = queue_note("note:1")
+    send_due_emails()
+    email.refresh_from_db()
+    assert (email.state, email.attempts, email.unsure_provider) == ("queued", 0, "smtp")
 
 
 def test_an_email_that_a_server_accepted_without_a_reply_is_not_sent_at_once(
