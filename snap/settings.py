@@ -644,6 +644,12 @@ check_email_settings(env, EMAIL_PROVIDER, EMAIL_FALLBACK_PROVIDER, PUBLIC_URL)
 DEFAULT_FROM_EMAIL = env.sender("DEFAULT_FROM_EMAIL", default="SNAP <no-reply@snap.example>")
 # Senders by kind of email: `{"login_code": "SNAP <codes@snap.example>"}`.
 EMAIL_SENDERS = env.json("EMAIL_SENDERS", default={})
+# Selectors of the senders' DKIM keys, for `manage.py check_email_domain`. Empty: those that the
+# mail provider uses.
+EMAIL_DKIM_SELECTORS = env.list("EMAIL_DKIM_SELECTORS", default=[])
+# Domain to which bounces go, for `manage.py check_email_domain`. Empty: the one that the mail
+# provider uses. SendGrid chooses one for each account, such as em1234.snap.example.
+EMAIL_BOUNCE_DOMAIN = env.domain("EMAIL_BOUNCE_DOMAIN", default="")
 # Address of a mailbox that people read, for requests to unsubscribe that mail programs send by
 # email. Empty: the headers of reminders and messages name only the page for that.
 EMAIL_UNSUBSCRIBE_ADDRESS = env.sender("EMAIL_UNSUBSCRIBE_ADDRESS", default="")
