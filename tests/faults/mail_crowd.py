@@ -47,7 +47,8 @@ def played(stack: Stack, *names: str, **env: str) -> Iterator[Sequence[Transport
     The processes that send emails and receive reports run with them during the block.
     """
     servers = [PROVIDERS[name]() for name in names]
-    env = environment(*servers) | keys() | env
+    sender = {"DEFAULT_FROM_EMAIL": "SNAP <no-reply@mail.example>"}
+    env = environment(*servers) | keys() | sender | env
     changed = ("web", "emails", "sweeper")
     try:
         for server in servers:
