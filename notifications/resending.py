@@ -12,7 +12,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from notifications.causes import Recipient, present_recipient, refusal_text
-from notifications.kinds import build_content, known_kinds
+from notifications.kinds import build_content, bulk_kinds, known_kinds
 from notifications.models import Email, EmailResend
 from notifications.recipients import RECIPIENT_WINDOW, recipient_key
 from notifications.services import (
@@ -21,6 +21,7 @@ from notifications.services import (
     wake_codes_worker,
     wake_emails_worker,
 )
+from notifications.suppressions import UNSUBSCRIBED, is_suppressed
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ REFUSALS: dict[str, Promise] = {
     "no_email": _("there is no email address"),
     "not_wanted": _("there is nothing to tell any more"),
     "unknown_kind": _("this release of SNAP does not know this kind of email"),
+    "unsubscribed": _("this address gets no reminders and no messages to lists"),
     "on_its_way": _("it is on its way to this address already"),
     "just_sent": _("it was sent to this address less than a minute ago"),
     "too_many": _("this address was sent too many emails again in the last hour"),
@@ -79,6 +81,8 @@ def _content_refusal(kind: str, cause: str, to: str) -> str:
     """Return why an email would be cancelled instead of sent, "" if it would be sent."""
     if not to:
         return "no_email"
+    if kind in bulk_kinds() and is_suppressed(to):
+        return UNSUBSCRIBED
     # Storage may be away for a moment: the worker tries to read the image again.
     with suppress(OSError):
         content = build_content(kind, cause)
