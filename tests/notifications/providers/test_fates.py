@@ -246,7 +246,7 @@ def test_an_email_whose_contents_changed_after_it_was_accepted_is_not_sent_twice
 
 
 def test_a_code_does_not_wait_for_a_provider_that_accepts_no_more_for_now(choose: Choose) -> None:
-    first, second = use_two(choose, ("resend", "mailgun"), faults.retry_after(4))
+    use_two(choose, ("resend", "mailgun"), faults.retry_after(4))
     queue_note("note:1")
     send_due_emails()
     began = time.monotonic()
