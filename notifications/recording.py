@@ -8,6 +8,7 @@ from time import monotonic, sleep
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from notifications.delivery import Outcome, Result
@@ -20,6 +21,10 @@ log = logging.getLogger(__name__)
 
 # The longest pause between two attempts while the mail provider is unavailable.
 MAX_WAIT_FOR_PROVIDER = timedelta(seconds=60)
+
+# After the end of its lease an email is left to its worker for this time: the worker may write an
+# outcome as soon as the database is back. Longer than the pauses of the worker and the sweeper.
+EXPIRED_LEASE_GRACE = timedelta(seconds=10)
 
 WRITE_SECONDS = 2.0  # that one write of outcomes to the database can take
 WRITE_RETRY_SECONDS = 0.5  # between two attempts to write them
@@ -258,9 +263,20 @@ def _write_handovers(kept: KeptOutcomes) -> None:
         email = queued.first()
         if email is not None and queued.filter(leased_until__gt=Now()).exists():
             continue
-        if email is not None:
+        if email is not None and not _is_waiting_for_report(queued, handover.provider):
             write_outcomes([(email, lost_response(handover.provider))])
         kept.remove([handover.key])
+
+
+def _is_waiting_for_report(queued: QuerySet[Email], name: str) -> bool:
+    """Return whether a row says already that this provider may have accepted the email.
+
+    Every process of this host reads the same note. It is one lost response, not one for each.
+    """
+    later = Now() + EXPIRED_LEASE_GRACE
+    return queued.filter(
+        unsure_provider=name, leased_until=None, next_attempt_at__gt=later
+    ).exists()
 
 
 def lost_response(name: str, *, error: str = "response_lost") -> Outcome:

@@ -38,6 +38,7 @@ SHARE = 0.05  # of the requests fail
 QUICK = {
     "BREAKER_PAUSE": "1",
     "EMAIL_LEASE": "10",
+    "EMAIL_UNSURE_SECONDS": "20",
     "SWEEP_TAKES_OVER_EMAILS": "2",
     "EMAILS_CONCURRENCY": "5",
 }

@@ -18,7 +18,8 @@ from notifications.delivery import hand_over
 from notifications.messages import RelatedMessage, build_messages
 from notifications.models import Email
 from notifications.providers import providers
-from notifications.sending import EXPIRED_LEASE_GRACE, send_due_emails
+from notifications.recording import EXPIRED_LEASE_GRACE
+from notifications.sending import send_due_emails
 from notifications.services import EmailToQueue, queue_email, queue_emails, requeue_emails
 from notifications.tasks import send_emails
 from tests.helpers.example_emails import queue_note
