@@ -5,8 +5,9 @@ when a trial succeeds. No email uses up an attempt.
 """
 
 import logging
+from collections.abc import Iterable
 from threading import Lock
-from time import monotonic
+from time import monotonic, time
 
 from django.core.cache import cache
 from prometheus_client import Gauge
@@ -19,6 +20,8 @@ MENDING_PAUSE = 60.0  # seconds between two trials
 # Seconds for which admin shows a refusal after the last one.
 NOTICE_SECONDS = 300
 NOTICE_KEY = "mail-provider-needs-mending:{}"
+# What a report said last, for the processes that send: they read it before each batch.
+REPORT_KEY = "mail-provider-reported:{}"
 
 needs_mending = Gauge(
     "mail_provider_needs_mending",
@@ -36,6 +39,7 @@ class Mending:
         self._lock = Lock()
         self._failed_at: float | None = None
         self._next_trial_at = 0.0
+        self._report: str | None = None
         self._show(0)
 
     @property
@@ -84,8 +88,28 @@ class Mending:
         with report_lock:
             needs_mending.labels(self.name).set(value)
 
+    def learn(self, report: str) -> None:
+        """Stop because of a report that this process has not read yet."""
+        if report != self._report:
+            self._report = report
+            self.failed(report.partition(" ")[2])
 
-def mending_notices(names: list[str]) -> dict[str, str]:
+
+def report_refusal(name: str, code: str) -> None:
+    """Stop a provider in all processes: mailboxes refuse our domain, as one of its reports says."""
+    log.error("mail_provider_needs_mending", extra={"provider": name, "code": code})
+    cache.set(NOTICE_KEY.format(name), code, NOTICE_SECONDS)
+    cache.set(REPORT_KEY.format(name), f"{time()} {code}", MENDING_PAUSE)
+
+
+def learn_reports(all_mending: Iterable[Mending]) -> None:
+    """Read the reports that other processes got. One round trip to the cache."""
+    by_key = {REPORT_KEY.format(each.name): each for each in all_mending}
+    for key, report in (cache.get_many(by_key) or {}).items():
+        by_key[key].learn(report)
+
+
+def mending_notices(names: Iterable[str]) -> dict[str, str]:
     """Return the codes of the providers that wait for an operator, by name.
 
     They are those of all processes. One round trip to the cache; none are returned while it is

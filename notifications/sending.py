@@ -22,6 +22,7 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from notifications.delivery import Outcome, Result, hand_over, outcome_without_message
+from notifications.mending import learn_reports
 from notifications.messages import RelatedMessage, build_messages
 from notifications.models import Email
 from notifications.outcomes import KeptOutcomes, Key
@@ -75,6 +76,7 @@ def send_due_emails(limit: int = BATCH, *, fast: bool | None = None) -> int:
         if len(claimed) == limit:
             # More emails may be due: another process can send them at the same time.
             _wake_worker(fast)
+        learn_reports(provider.mending for provider in providers())
         senders = code_senders if fast else bulk_senders
         return _Batch(claimed, senders, kept).send()
 
