@@ -24,6 +24,7 @@ from guests import audit
 from guests.admin.base import acting_user, count_related
 from guests.admin.cancelling import EventCancelling
 from guests.admin.deleting import KeptWithGuests
+from guests.admin.email_previews import EventEmails
 from guests.admin.event_history import render_event_history
 from guests.admin.event_times import SHOWN_TIMES, TIMES, EventTimesForm
 from guests.admin.sharing import EventSharing
@@ -95,7 +96,7 @@ class EventPromoterInline(NamedChoices, admin.StackedInline):  # type: ignore[ty
 
 
 @admin.register(Event)
-class EventAdmin(EventSharing, EventCancelling, KeptWithGuests, ChangedFieldsAdmin):
+class EventAdmin(EventSharing, EventEmails, EventCancelling, KeptWithGuests, ChangedFieldsAdmin):
     guests_field = "event"
     form = EventForm
     list_display = ["title", "starts", "list_state", "places", "waiting", "guest_list"]

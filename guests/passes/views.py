@@ -272,7 +272,10 @@ def poster(request: HttpRequest, name: str) -> HttpResponseBase:
     stored = f"posters/{name}"
     if not default_storage.exists(stored):
         raise Http404("no such poster")
-    return _immutable(stored)
+    response = _immutable(stored)
+    # Mailboxes in a browser show it in emails.
+    response["Cross-Origin-Resource-Policy"] = "cross-origin"
+    return response
 
 
 @unlimited(IMAGES_ARE_CHEAP)
