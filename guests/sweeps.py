@@ -20,6 +20,7 @@ from guests.emergency.journal import get_journal
 from guests.emergency.mirror import get_mirror
 from guests.emergency.mirror_sync import sync_mirror
 from guests.emergency.snapshots import save_listed_events
+from guests.lists.messages import queue_messages
 from guests.models import GuestRequest
 from guests.posters.upkeep import add_missing_sizes, delete_unused_posters
 from guests.previews import delete_old_previews
@@ -119,6 +120,11 @@ def sweep_codes(is_stopping: IsStopping) -> None:
             log.info("sweeper_sent_codes")
 
 
+def sweep_list_messages(is_stopping: IsStopping) -> None:
+    """Queue the emails of messages to lists, a batch of each in turn."""
+    queue_messages(is_stopping)
+
+
 def sweep_claims(is_stopping: IsStopping) -> None:
     """Grant claims that were not answered in time."""
     if granted := grant_unanswered_claims():
@@ -155,6 +161,7 @@ SWEEPS = [
     Sweep(sweep_places_given_back),
     Sweep(sweep_codes),
     Sweep(sweep_emails),
+    Sweep(sweep_list_messages),
     Sweep(sweep_claims, interval=60.0),
     Sweep(sweep_snapshots, interval=10.0),
     Sweep(sweep_suspicious_activity, interval=3600.0),

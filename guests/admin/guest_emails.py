@@ -6,6 +6,7 @@ from typing import Any
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
+from guests.lists.messages import messages_to
 from guests.models import Guest
 from guests.requests.waiting_list import email_about
 from notifications.admin import email_problem, send_all_again
@@ -24,7 +25,8 @@ class GuestEmails:
     def emails(self) -> QuerySet[Email]:
         about_place = Q(cause__startswith=f"guest:{self.guest.pk}/")
         welcome = Q(kind="welcome", cause=f"account:{self.guest.account_id}")
-        return Email.objects.filter(about_place | welcome).order_by("pk")
+        messages = Q(kind="list_message", cause__in=messages_to(self.guest))
+        return Email.objects.filter(about_place | welcome | messages).order_by("pk")
 
     def bounced(self) -> list[Email]:
         """Return the emails that did not arrive, at the address that the account has now."""

@@ -3,6 +3,7 @@
 from guests.models.events import Appointment, Event
 from guests.models.guests import Guest, RevokedQr
 from guests.models.history import EventChange, StaffAction, StateChange
+from guests.models.list_messages import ListMessage, ListMessageChange, ListMessageRecipient
 from guests.models.pool import PooledQr
 from guests.models.promoters import EventPromoter, Promoter, Team, TeamMember
 from guests.models.requests import (
@@ -24,6 +25,9 @@ __all__ = [
     "EventPromoter",
     "Guest",
     "GuestRequest",
+    "ListMessage",
+    "ListMessageChange",
+    "ListMessageRecipient",
     "PooledQr",
     "Promoter",
     "RevokedQr",
