@@ -91,9 +91,9 @@ class ScriptedServer:
             if not self._reply(connection, reply) or word == "QUIT":
                 return
             if word == "STARTTLS" and self.tls is not None:
-                connection = self.tls.wrap_socket(connection, server_side=True)
-                self._open.append(connection)
-                received = b""
+                with self.tls.wrap_socket(connection, server_side=True) as encrypted:
+                    self._talk(encrypted, commands)
+                return
             if word == "DATA" and reply.startswith("354"):
                 text, received = self._receive_text(connection, received)
                 if text is None:

@@ -10,9 +10,10 @@ from typing import Any
 import fast_mail_parser
 import pytest
 
-from notifications.kinds import Attachment, EmailContent
+from notifications.kinds import Attachment, EmailContent, bulk_kinds
 from notifications.messages import RelatedMessage, content_id, make_message
 from notifications.models import Email
+from notifications.unsubscribing import unsubscribe_url
 from tests.helpers.example_emails import CONTEXTS, NOW, PERSONAL, qr_png
 from tests.helpers.plain_messages import plain_message
 
@@ -67,6 +68,8 @@ def build(kind: str, language: str, name: str, **more: Any) -> tuple[RelatedMess
     personal = {**PERSONAL[kind], "first_name": name}
     if "code" in personal:
         personal["code"] = name
+    if kind in bulk_kinds():
+        personal["unsubscribe_url"] = unsubscribe_url(email)
     images = {"qr": qr_png()} if kind == "qr_code" else {}
     content = EmailContent(context, personal, inline_images=images, **more)
     ids = {image: content_id(email, image) for image in images}

@@ -241,9 +241,8 @@ def test_a_server_without_encryption_gets_nothing(certificate: Path) -> None:
 
 
 def test_what_a_server_says_before_the_encryption_is_not_read_after_it(certificate: Path) -> None:
-    with playing(replying(STARTTLS="220 go|250 injected")) as server:
+    with playing(replying(STARTTLS="220 go\r\n250 injected")) as server:
         backend = secure(server, certificate)
-        server.tls = None
         with pytest.raises(OSError, match=r"before its turn"):
             backend.send_messages([MESSAGE])
 
