@@ -19,6 +19,7 @@ class GuestsConfig(AppConfig):
             list_message_emails,
         )
         from guests.emergency.journal import get_journal
+        from guests.news import causes  # noqa: F401
         from guests.requests.worker_health import workers_are_working
 
         worker_checks.append(workers_are_working)

@@ -22,6 +22,8 @@ from guests.emergency.mirror_sync import sync_mirror
 from guests.emergency.snapshots import save_listed_events
 from guests.lists.messages import queue_messages
 from guests.models import GuestRequest
+from guests.news.announcing import announce_changes
+from guests.news.reminders import queue_reminders
 from guests.posters.upkeep import add_missing_sizes, delete_unused_posters
 from guests.previews import delete_old_previews
 from guests.requests.accepting import wake_guests_worker
@@ -103,6 +105,17 @@ def sweep_places_given_back(is_stopping: IsStopping) -> None:
         log.info("sweeper_freed_places_given_back")
 
 
+def sweep_event_news(is_stopping: IsStopping) -> None:
+    """Queue the emails about events that have changed and whose guests were not told yet."""
+    announce_changes(is_stopping)
+
+
+def sweep_reminders(is_stopping: IsStopping) -> None:
+    """Queue the reminders of events that begin in the next day."""
+    if queued := queue_reminders(is_stopping):
+        log.info("reminders_queued", extra={"emails": queued})
+
+
 def sweep_emails(is_stopping: IsStopping) -> None:
     """Write the outcomes that this host has kept to the database, and send overdue emails."""
     write_kept_outcomes()
@@ -162,6 +175,8 @@ SWEEPS = [
     Sweep(sweep_codes),
     Sweep(sweep_emails),
     Sweep(sweep_list_messages),
+    Sweep(sweep_event_news),
+    Sweep(sweep_reminders, interval=60.0),
     Sweep(sweep_claims, interval=60.0),
     Sweep(sweep_snapshots, interval=10.0),
     Sweep(sweep_suspicious_activity, interval=3600.0),
