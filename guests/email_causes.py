@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.emails import recipient_of
 from accounts.services import is_blocked
+from guests.emails import numbers_in
 from guests.models import Event, Guest
 from notifications.causes import Recipient, Subject, register_causes
 
@@ -26,7 +27,7 @@ STATE_FOR_KIND = {"qr_code": Guest.State.ON_LIST, "waitlisted": Guest.State.WAIT
 
 def _find_recipient(kind: str, cause: str) -> Recipient:
     """Return the guest's account, and why staff cannot send it this email again, if so."""
-    guest_id, listings = _numbers_in(cause)
+    guest_id, listings = numbers_in(cause)
     events = Event.objects.with_database_time()
     guest = Guest.objects.filter(pk=guest_id).select_related("account").first()
     if guest is None:
@@ -57,21 +58,14 @@ def _guest_refusal(guest: Guest, kind: str, listings: int) -> str:
 
 def _describe_guests(causes: Iterable[str]) -> Mapping[str, Subject]:
     given = list(causes)
-    ids = {_numbers_in(cause)[0] for cause in given}
+    ids = {numbers_in(cause)[0] for cause in given}
     guests = Guest.objects.select_related("event").in_bulk(ids)
     subjects = {}
     for cause in given:
-        if guest := guests.get(_numbers_in(cause)[0]):
+        if guest := guests.get(numbers_in(cause)[0]):
             text = f"{guest.name} · {guest.event.title}"
             subjects[cause] = Subject(text, "guests_guest_change", guest.pk)
     return subjects
-
-
-def _numbers_in(cause: str) -> tuple[int, int]:
-    """Return the guest's id and the number of listings in a cause. 0 for what is no number."""
-    parts = cause.removeprefix("guest:").split("/")
-    numbers = [int(part) if part.isdecimal() else 0 for part in [*parts, ""]]
-    return numbers[0], numbers[1]
 
 
 register_causes(

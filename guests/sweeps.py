@@ -30,7 +30,7 @@ from guests.requests.waiting_list import events_with_unfilled_places, fill_free_
 from guests.requests.worker_health import note_workers_unavailable
 from notifications.models import Email
 from notifications.sending import send_due_emails, write_kept_outcomes
-from notifications.services import wake_emails_worker
+from notifications.services import wake_codes_worker, wake_emails_worker
 from snap.resilience.database import database_breaker
 from snap.resilience.wakeup import WakeUp
 
@@ -105,10 +105,18 @@ def sweep_places_given_back(is_stopping: IsStopping) -> None:
 def sweep_emails(is_stopping: IsStopping) -> None:
     """Write the outcomes that this host has kept to the database, and send overdue emails."""
     write_kept_outcomes()
-    due = Email.objects.due()
+    due = Email.objects.due().filter(fast=False)
     if _must_take_over(due, wake_emails_worker, settings.SWEEP_TAKES_OVER_EMAILS):
-        while not is_stopping() and send_due_emails():
+        while not is_stopping() and send_due_emails(fast=False):
             log.info("sweeper_sent_emails")
+
+
+def sweep_codes(is_stopping: IsStopping) -> None:
+    """Send overdue codes. Its thread never waits for other emails."""
+    due = Email.objects.due().filter(fast=True)
+    if _must_take_over(due, wake_codes_worker, settings.SWEEP_TAKES_OVER):
+        while not is_stopping() and send_due_emails(fast=True):
+            log.info("sweeper_sent_codes")
 
 
 def sweep_claims(is_stopping: IsStopping) -> None:
@@ -145,6 +153,7 @@ SWEEPS = [
     Sweep(sweep_requests),
     Sweep(sweep_waiting_lists),
     Sweep(sweep_places_given_back),
+    Sweep(sweep_codes),
     Sweep(sweep_emails),
     Sweep(sweep_claims, interval=60.0),
     Sweep(sweep_snapshots, interval=10.0),

@@ -13,6 +13,7 @@ from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Response
 
 from accounts.models import BlockedPhone, Claim, User
 from guests.models import Event
+from notifications.suppressions import suppress
 from tests.factories import (
     make_account,
     make_event_promoter,
@@ -35,6 +36,7 @@ LISTS: dict[str, Callable[[], object]] = {
         phone=f"+3519{BlockedPhone.objects.count()}", is_prefix=True, reason="tests"
     ),
     "notifications_email": make_guest,
+    "notifications_suppression": lambda: suppress(make_account().email, "unsubscribed"),
 }
 
 
