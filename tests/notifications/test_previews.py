@@ -110,10 +110,10 @@ def test_personal_values_are_only_printed(kind: str, event: Event) -> None:
 def render_with_other_values(kind: str, content: EmailContent) -> list[str]:
     """Render all parts with random values, and put the names of the values in for them."""
     markers = {name: f"m{secrets.token_hex(8)}" for name in content.personal}
-    parts = []
+    parts: list[str] = []
     for ending in ("subject.txt", "txt", "html"):
         context = {**content.context, **markers, "content_ids": {"qr": "qr"}}
-        text = render_to_string(f"emails/{kind}.{ending}", context)
+        text = str(render_to_string(f"emails/{kind}.{ending}", context))
         for name, marker in markers.items():
             text = text.replace(marker, f"<{name}>")
         parts.append(text)

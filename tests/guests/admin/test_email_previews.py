@@ -184,6 +184,7 @@ def test_a_test_of_every_kind_arrives_as_the_guests_email_would(
         mail.outbox.clear()
         send_all()
         (sent,) = mail.outbox
+        assert isinstance(sent, EmailMultiAlternatives)
         assert sent.to == [manager.email]
         shown = build_preview(kind, event.pk, sample, "pt-pt")
         assert shown is not None
