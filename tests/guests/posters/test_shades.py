@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 
 from guests.event_values import colours_of
-from guests.posters.palettes import PALETTES
+from guests.posters.palettes import NIGHT, PALETTES
 from guests.posters.shades import (
     DARK_BACKGROUNDS,
     LIGHT_BACKGROUNDS,
-    NIGHT,
     WHITE,
     bright_tint,
     contrast,
