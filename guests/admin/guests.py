@@ -36,7 +36,7 @@ from guests.exceptions import GuestError
 from guests.lists.services import NewGuest, add_guest, reinstate_guest, remove_guests, set_promoter
 from guests.models import Event, Guest
 from guests.passes.holders import link_from_staff
-from guests.qr.codes import image_data_uri
+from guests.qr.codes import image_data_uri, short_code
 from guests.refusals import staff_refusal_text
 from guests.requests.pushes import push_places_changed
 from guests.requests.waiting_list import PLACES_BATCH
@@ -280,7 +280,11 @@ class GuestAdmin(GuestPages, LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin
         if guest.qr_token is None:
             return EMPTY
         image = image_data_uri(guest.qr_token)
-        return format_html('<img src="{}" width="200" height="200" alt="">', image)
+        return format_html(
+            '<img src="{}" width="200" height="200" alt=""><br>{}',
+            image,
+            short_code(guest.qr_token),
+        )
 
     @admin.display(description=_("link of the pass"))
     def pass_link(self, guest: Guest) -> str:

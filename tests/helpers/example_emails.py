@@ -96,14 +96,12 @@ CONTEXTS: dict[str, dict[str, Any]] = {
         "guest_url": GUEST_URL,
         "has_code": True,
         "code": "K7QP-2MXD",
-        "unsubscribe_url": f"{PUBLIC}/from-email/unsubscribe/?to=s1GnAtUrE",
     },
     "list_message": EVENT
     | {
         "first_name": "Inês",
         "subject": "Portas às 23:00",
         "paragraphs": ["Abrimos mais cedo.", "O programa está em https://snap.example/programa."],
-        "unsubscribe_url": f"{PUBLIC}/from-email/unsubscribe/?to=s1GnAtUrE",
     },
 }
 
