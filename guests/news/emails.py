@@ -131,7 +131,15 @@ class News:
             return False
         if not _is_placed(guest):
             return False
+        # An earlier email that is being sent by another process may tell something else.
+        if any(map(self._may_be_on_its_way, self.told[guest.pk].values())):
+            return True
         return not self._known_to(parsed, guest).says_the_same_as(history.present)
+
+    def _may_be_on_its_way(self, email: Email) -> bool:
+        is_leased = email.leased_until is not None and email.cause not in self.causes
+        is_queued = email.state == Email.State.QUEUED
+        return is_queued and (is_leased or email.unsure_provider != "")
 
     def _known_to(self, parsed: NewsCause, guest: Guest) -> EventState:
         """Return the state of the event that the guest was told last, before this news."""
@@ -203,7 +211,7 @@ class News:
 
 def _may_have_arrived(email: Email) -> bool:
     if email.state == Email.State.QUEUED:
-        return email.leased_until is not None or email.unsure_provider != ""
+        return email.unsure_provider != ""
     return email.state in TOLD_STATES
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from django.db.models.functions import Now
 from django.utils import translation
 
 from accounts.models import User
@@ -183,3 +184,24 @@ def test_what_was_told_is_kept_for_staff(manager: User) -> None:
     told(manager)
     news = EventNews.objects.get()
     assert (news.sequence, news.emails, news.state["venue"]) == (1, 1, "Praia")
+
+
+@pytest.mark.parametrize("is_sure", [True, False])
+def test_news_that_another_process_is_sending_is_followed_by_the_last_state(
+    manager: User, is_sure: bool
+) -> None:
+    """It was built before the event was changed back, and its outcome is not known yet."""
+    event = make_event(venue="Sala")
+    guest = make_guest(event)
+    edit(event, manager, venue="Praia")
+    announce_all()
+    Email.objects.filter(kind="event_changed").update(leased_until=Now())
+    edit(event, manager, venue="Sala")
+    announce_all()
+    last = news_cause(event.pk, 2, guest.pk)
+    assert last in causes_of("event_changed")
+    if is_sure:
+        Email.objects.filter(kind="event_changed").exclude(cause=last).update(
+            state="cancelled", leased_until=None
+        )
+    assert set(build_contents("event_changed", [last])) == (set() if is_sure else {last})
