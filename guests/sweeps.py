@@ -20,6 +20,7 @@ from guests.emergency.journal import get_journal
 from guests.emergency.mirror import get_mirror
 from guests.emergency.mirror_sync import sync_mirror
 from guests.emergency.snapshots import save_listed_events
+from guests.lists.messages import queue_messages
 from guests.models import GuestRequest
 from guests.news.announcing import announce_changes
 from guests.news.reminders import queue_reminders
@@ -132,6 +133,11 @@ def sweep_codes(is_stopping: IsStopping) -> None:
             log.info("sweeper_sent_codes")
 
 
+def sweep_list_messages(is_stopping: IsStopping) -> None:
+    """Queue the emails of messages to lists, a batch of each in turn."""
+    queue_messages(is_stopping)
+
+
 def sweep_claims(is_stopping: IsStopping) -> None:
     """Grant claims that were not answered in time."""
     if granted := grant_unanswered_claims():
@@ -168,6 +174,7 @@ SWEEPS = [
     Sweep(sweep_places_given_back),
     Sweep(sweep_codes),
     Sweep(sweep_emails),
+    Sweep(sweep_list_messages),
     Sweep(sweep_event_news),
     Sweep(sweep_reminders, interval=60.0),
     Sweep(sweep_claims, interval=60.0),

@@ -257,7 +257,9 @@ def _follow(provider: str, moved: Sequence[Email], reports: int) -> None:
     bounced = [email for email in moved if email.state == State.BOUNCED]
     ours = {email.error for email in bounced if bounce_reason(email.error) in OUR_REASONS}
     if ours:
-        log.error("emails_refused_for_our_fault", extra={"provider": provider, "errors": sorted(ours)})
+        log.error(
+            "emails_refused_for_our_fault", extra={"provider": provider, "errors": sorted(ours)}
+        )
         for mend in on_our_fault:
             mend(provider, ours)
     if bounced:

@@ -549,6 +549,8 @@ SWEEP_TAKES_OVER = env.float("SWEEP_TAKES_OVER", default=4.0)
 # Seconds that workers have to take up due emails before the sweeper sends them itself. Emails may
 # wait for longer than requests.
 SWEEP_TAKES_OVER_EMAILS = env.float("SWEEP_TAKES_OVER_EMAILS", default=30.0)
+# Guests of a message to a list whose emails one transaction queues.
+LIST_MESSAGE_BATCH = env.int("LIST_MESSAGE_BATCH", default=500)
 # Seconds between two messages of a process that wake a worker for requests. Requests that come in
 # between are one batch.
 WAKE_UP_INTERVAL = env.float("WAKE_UP_INTERVAL", default=0.2)

@@ -26,6 +26,7 @@ from guests.admin.cancelling import EventCancelling, seconds_until_email
 from guests.admin.deleting import KeptWithGuests
 from guests.admin.email_previews import EventEmails
 from guests.admin.event_history import render_event_history, render_event_news
+from guests.admin.event_messages import render_messages
 from guests.admin.event_times import SHOWN_TIMES, TIMES, EventTimesForm
 from guests.admin.sharing import EventSharing
 from guests.exports import guest_list_lines
@@ -107,7 +108,7 @@ class EventAdmin(EventSharing, EventEmails, EventCancelling, KeptWithGuests, Cha
     prepopulated_fields = {"slug": ["title"]}
     inlines = [EventPromoterInline]
     actions = ["audit"]
-    readonly_fields = ["decision", "news", "history"]
+    readonly_fields = ["decision", "messages_sent", "news", "history"]
     fieldsets = [
         (None, {"fields": ["decision", "title", "slug", "description", "poster", "is_published"]}),
         (_("Where"), {"fields": ["venue", "address"]}),
@@ -131,7 +132,7 @@ class EventAdmin(EventSharing, EventEmails, EventCancelling, KeptWithGuests, Cha
         ),
         (_("Emails"), {"fields": ["sends_reminder", "news"]}),
         (_("Crowds"), {"fields": ["limit_per_minute", "venue_networks"]}),
-        (_("History"), {"fields": ["history"]}),
+        (_("History"), {"fields": ["messages_sent", "history"]}),
     ]
 
     def get_urls(self) -> list[Any]:
@@ -297,6 +298,10 @@ class EventAdmin(EventSharing, EventEmails, EventCancelling, KeptWithGuests, Cha
         local = event.local_start
         start = plain_event_time(local, "SHORT_DATE_FORMAT")
         return f"{start.day} {start.time} {local.tzname()}"
+
+    @admin.display(description=_("messages to the list"))
+    def messages_sent(self, event: Event) -> str:
+        return render_messages(event)
 
     @admin.display(description=_("changes"))
     def history(self, event: Event) -> str:

@@ -3,6 +3,7 @@
 from guests.models.events import Appointment, Event
 from guests.models.guests import Guest, RevokedQr
 from guests.models.history import EventChange, StaffAction, StateChange
+from guests.models.list_messages import ListMessage, ListMessageChange, ListMessageRecipient
 from guests.models.news import NEWS_KINDS, EventNews, news_cause, news_causes
 from guests.models.pool import PooledQr
 from guests.models.promoters import EventPromoter, Promoter, Team, TeamMember
@@ -27,6 +28,9 @@ __all__ = [
     "EventPromoter",
     "Guest",
     "GuestRequest",
+    "ListMessage",
+    "ListMessageChange",
+    "ListMessageRecipient",
     "PooledQr",
     "Promoter",
     "RevokedQr",
