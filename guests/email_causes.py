@@ -3,7 +3,7 @@
 A cause is `guest:<id>/<listings>`, with the day of the event for a reminder.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from django.utils.translation import gettext_lazy as _
 
@@ -11,7 +11,10 @@ from accounts.emails import recipient_of
 from accounts.services import is_blocked
 from guests.emails import numbers_in
 from guests.models import Event, Guest
+from guests.requests.pushes import push_places_changed
 from notifications.causes import Recipient, Subject, register_causes
+from notifications.models import Email
+from notifications.reports import on_bounced
 
 RESEND_REFUSALS = {
     "blocked": _("the phone is blocked"),
@@ -73,6 +76,17 @@ def _describe_guests(causes: Iterable[str]) -> Mapping[str, Subject]:
     return subjects
 
 
+def _push_bounced(emails: Sequence[Email]) -> None:
+    """Have the open pages of guests show that the email about their place came back.
+
+    Deliveries are not pushed: ten thousand pages would load again in one night, to show a time.
+    """
+    causes = [email.cause for email in emails if email.kind in STATE_FOR_KIND]
+    ids = {numbers_in(cause)[0] for cause in causes}
+    push_places_changed(Guest.objects.filter(pk__in=ids).only("account_id", "event_id"))
+
+
+on_bounced.append(_push_bounced)
 register_causes(
     "guest",
     find_recipient=_find_recipient,

@@ -29,7 +29,20 @@ class ResendBackend(WithoutRedirects, AnymailResend):  # type: ignore[misc]  # a
     def build_message_payload(self, message: EmailMessage, defaults: dict[str, Any]) -> Any:
         payload = super().build_message_payload(message, defaults)
         payload.headers["Idempotency-Key"] = message.extra_headers["Message-ID"]
+        _send_metadata_as_tags(payload)
         return payload
+
+
+def _send_metadata_as_tags(payload: Any) -> None:
+    """Send a message's metadata as tags of Resend, which its reports repeat.
+
+    anymail sends it as a header, which each reader of the email can see.
+    """
+    payload.data.get("headers", {}).pop("X-Metadata", None)
+    if payload.metadata:
+        payload.data["tags"] = [
+            {"name": name, "value": value} for name, value in payload.metadata.items()
+        ]
 
 
 class SendGridBackend(WithoutRedirects, AnymailSendGrid):  # type: ignore[misc]

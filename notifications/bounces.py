@@ -6,6 +6,8 @@ A row keeps the code and one of these reasons, never the server's text: that rep
 import re
 from enum import StrEnum
 
+from notifications.replies import is_ours
+
 # An enhanced status code (RFC 3463), but no part of an IP address or of a version.
 _CODE = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?!\.?\d)")
 # How a row's error begins when the provider reported a bounce, or a delay.
@@ -30,15 +32,6 @@ class BounceReason(StrEnum):
 # Reasons that say nothing of the address. A guest is not told that the address is wrong.
 OUR_REASONS = frozenset({BounceReason.AUTHENTICATION, BounceReason.OURS})
 
-# Authentication of the sender's domain: SPF, DKIM and DMARC, a reverse name, TLS. RFC 7372, and what
-# Gmail (5.7.26 to 5.7.32) and Outlook (5.7.509, 5.7.515) document.
-AUTHENTICATION_CODES = frozenset(
-    {
-        *(f"5.7.{number}" for number in (20, 21, 22, 23, 24, 25, 26, 27, 29, 30, 31, 32)),
-        "5.7.509",
-        "5.7.515",
-    }
-)
 # Codes with a meaning of their own. The rest go by their subject, below.
 REASON_OF_CODE = {
     "5.2.2": BounceReason.FULL,
@@ -48,8 +41,6 @@ REASON_OF_CODE = {
     "5.4.7": BounceReason.TIMED_OUT,
     "5.4.310": BounceReason.INVALID,  # Outlook: no such domain
     "5.5.0": BounceReason.INVALID,  # Outlook.com: the mailbox is unavailable
-    "5.1.7": BounceReason.OURS,  # our sender's address
-    "5.1.8": BounceReason.OURS,
 }
 REASON_OF_SUBJECT = {
     "1": BounceReason.INVALID,  # the address
@@ -83,7 +74,7 @@ def code_in(text: str) -> str:
 
 def reason_for(code: str, text: str = "") -> BounceReason:
     """Return the reason that a code and a server's text give. The code counts first."""
-    if code in AUTHENTICATION_CODES:
+    if is_ours(code):
         return BounceReason.AUTHENTICATION
     if reason := REASON_OF_CODE.get(code):
         return reason

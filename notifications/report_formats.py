@@ -23,8 +23,8 @@ def text_at(value: Any, *path: str) -> str:
     """Return the text at a path of names in parsed JSON, "" when there is none."""
     found = _value_at(value, *path)
     if isinstance(found, str):
-        # PostgreSQL stores no null byte.
-        return found.replace("\0", "")
+        # PostgreSQL stores no null byte and no half of a surrogate pair.
+        return found.encode(errors="ignore").decode().replace("\0", "")
     return ""
 
 

@@ -6,7 +6,7 @@ reports lead to the same row, whatever their order and however often they come.
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
@@ -21,10 +21,11 @@ from notifications.bounces import (
     BounceReason,
     bounce_error,
     bounce_reason,
+    code_in,
 )
 from notifications.email_metrics import count_emails, observe_delivery
 from notifications.models import Email, Suppression
-from notifications.recipients import recipient_key
+from notifications.providers import report_needs_mending
 from notifications.references import Reference
 from notifications.suppressions import suppress
 
@@ -61,8 +62,8 @@ class Report:
     code: str = ""
 
 
-# The states of an email in their order. No report changes one that was cancelled or is dead. An
-# opened email has arrived, so a bounce of a copy changes nothing.
+# The states of an email in their order. No report changes one that was cancelled, or that is dead
+# without a lost response. An opened email has arrived, so a bounce of a copy changes nothing.
 FORWARD = (
     State.QUEUED,
     State.SENT,
@@ -97,8 +98,6 @@ COLUMNS = {
 
 # Called with the emails that have bounced, after the commit. Apps add what follows for them.
 on_bounced: list[Callable[[Sequence[Email]], None]] = []
-# Called with a provider and the codes with which mail servers refuse our domain, after the commit.
-on_our_fault: list[Callable[[str, Collection[str]], None]] = []
 
 
 def record_reports(provider: str, reports: Iterable[Report]) -> int:
@@ -130,7 +129,7 @@ def _record_batch(provider: str, reports: Sequence[Report]) -> int:
     moved = [email for email in rows if email.state != before[email.pk]]
     for email in moved:
         if email.state == State.COMPLAINED:
-            suppress(recipient_key(email.to), Suppression.Reason.COMPLAINED, email)
+            suppress(email.to, Suppression.Reason.COMPLAINED, email)
     transaction.on_commit(lambda: _follow(provider, moved, len(reports)), robust=True)
     return len(rows)
 
@@ -153,33 +152,43 @@ def _matched(
     provider: str, emails: Sequence[Email], reports: Sequence[Report]
 ) -> Iterable[tuple[Email, Report]]:
     """Return each report that names an email of this provider, with that email."""
-    by_id = {}
+    by_id, by_key = {}, {}
     for email in emails:
-        if email.provider_id and email.provider in {"", provider}:
+        is_open = _has_unknown_fate(email)
+        if email.state not in FORWARD and not is_open:
+            continue
+        by_key[email.pk] = email
+        # The id of a queued email is that of an earlier sending.
+        if not is_open and email.provider in {"", provider}:
             by_id[email.provider_id] = email
-    by_key = {email.pk: email for email in emails}
+    by_id.pop("", None)
     for report in reports:
-        email = by_id.get(report.provider_id) if report.provider_id else None
-        if email is None and report.reference:
-            email = by_key.get(report.reference.email_id)
-            if email is None or not _is_sending_of(email, report, provider):
-                continue
-        if email is not None and email.state in FORWARD:
-            yield email, report
+        found = by_id.get(report.provider_id)
+        if found is None and report.reference is not None:
+            named = by_key.get(report.reference.email_id)
+            if named is not None and _is_sending_of(named, report, provider):
+                found = named
+        if found is not None:
+            yield found, report
 
 
 def _is_sending_of(email: Email, report: Report, provider: str) -> bool:
     """Return whether a report is about the present sending of an email, by this provider.
 
-    The row of an email that is queued names no provider yet: its response was lost, or is still to
-    be recorded.
+    While the fate of an email is unknown, its row names no provider.
     """
     if report.reference != Reference.of(email.pk, email.queued_at):
         return False
-    if email.state == State.QUEUED:
+    if _has_unknown_fate(email):
         return True
     has_other_id = email.provider_id and report.provider_id
     return email.provider in {"", provider} and not has_other_id
+
+
+def _has_unknown_fate(email: Email) -> bool:
+    """Return whether a provider may have an email of which the row does not say it."""
+    is_unsure = email.state == State.DEAD and email.unsure_provider != ""
+    return email.state == State.QUEUED or is_unsure
 
 
 def _apply(email: Email, report: Report, provider: str) -> bool:
@@ -187,10 +196,10 @@ def _apply(email: Email, report: Report, provider: str) -> bool:
     before = [getattr(email, name) for name in COLUMNS]
     state, column = MOVES[report.kind]
     at = _plausible_time(email, report)
-    if email.state == State.QUEUED:
+    if _has_unknown_fate(email):
         _settle(email, report, provider, at)
-    if not email.provider_id:
-        email.provider_id = report.provider_id
+    email.provider = email.provider or provider
+    email.provider_id = email.provider_id or report.provider_id
     if FORWARD.index(state) > FORWARD.index(State(email.state)):
         email.state = state
         email.error = ""
@@ -257,11 +266,9 @@ def _follow(provider: str, moved: Sequence[Email], reports: int) -> None:
     bounced = [email for email in moved if email.state == State.BOUNCED]
     ours = {email.error for email in bounced if bounce_reason(email.error) in OUR_REASONS}
     if ours:
-        log.error(
-            "emails_refused_for_our_fault", extra={"provider": provider, "errors": sorted(ours)}
-        )
-        for mend in on_our_fault:
-            mend(provider, ours)
+        extra = {"provider": provider, "errors": sorted(ours)}
+        log.error("emails_refused_for_our_fault", extra=extra)
+        report_needs_mending(provider, code_in(min(ours)))
     if bounced:
         for follow in on_bounced:
             follow(bounced)

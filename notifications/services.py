@@ -32,13 +32,12 @@ wake_codes_worker = WakeUp("notifications.tasks.send_codes", interval=CODES_WAKE
 REQUEUEABLE_STATES = (Email.State.DEAD, Email.State.BOUNCED, Email.State.CANCELLED)
 
 # What a row forgets about its last sending when the email is queued again. Staff who send it again
-# also say that a lost response does not matter.
+# also say that a lost response does not matter. `sent_at` stays: somebody may have read it.
 UNSENT: dict[str, Any] = {
     "provider": "",
     "provider_id": "",
     "unsure_provider": "",
     "error": "",
-    "sent_at": None,
     "delivered_at": None,
     "opened_at": None,
     "bounced_at": None,

@@ -28,17 +28,18 @@ from notifications.signatures import (
     make_resend_verifier,
     make_sendgrid_verifier,
 )
+from snap.environment.emails import SIGNED_WITH
 from snap.environment.errors import SettingError
 from snap.limits.policy import unlimited
 from snap.resilience.database import guarded_database
 
 log = logging.getLogger(__name__)
 
-# The setting of the key with which each provider signs, and what makes its check of that.
-SIGNERS: dict[str, tuple[str, Callable[[str], Verify]]] = {
-    "resend": ("RESEND_SIGNING_SECRET", make_resend_verifier),
-    "sendgrid": ("SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY", make_sendgrid_verifier),
-    "mailgun": ("MAILGUN_WEBHOOK_SIGNING_KEY", make_mailgun_verifier),
+# What makes the check of signatures of each provider, from the setting in SIGNED_WITH.
+VERIFIERS: dict[str, Callable[[str], Verify]] = {
+    "resend": make_resend_verifier,
+    "sendgrid": make_sendgrid_verifier,
+    "mailgun": make_mailgun_verifier,
 }
 
 unlimited_webhook = unlimited(
@@ -64,14 +65,15 @@ def webhook_paths() -> list[URLPattern]:
 
 def reporting_providers() -> list[str]:
     """Return the providers in use that report what became of emails: the first, the fallback."""
-    in_use = [settings.EMAIL_PROVIDER, getattr(settings, "EMAIL_FALLBACK_PROVIDER", "")]
+    in_use = [settings.EMAIL_PROVIDER, settings.EMAIL_FALLBACK_PROVIDER]
     return [provider for provider in in_use if provider in PARSERS]
 
 
 def _make_verifier(provider: str) -> Verify:
-    name, make = SIGNERS[provider]
+    name = SIGNED_WITH[provider]
+    key: Any = settings.ANYMAIL[name]
     try:
-        return make(settings.ANYMAIL[name])
+        return VERIFIERS[provider](key)
     except ValueError as error:
         raise SettingError(f"{name} is not a key with which {provider} signs reports.") from error
 

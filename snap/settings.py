@@ -619,6 +619,9 @@ EMAIL_PER_SECOND = env.float("EMAIL_PER_SECOND", default=0.0, least=0)
 # Seconds without a report after which an email is sent again whose response was lost. Providers
 # with idempotency keys (`resend`) are asked again at once.
 EMAIL_UNSURE_SECONDS = env.float("EMAIL_UNSURE_SECONDS", default=600.0)
+# Whether mail providers report when an email is opened, by an image in it. It tells them when and
+# where people read their emails. Clicks are never reported.
+EMAIL_OPEN_TRACKING = env.bool("EMAIL_OPEN_TRACKING", default=False)
 # Random `name:password` with which the mail provider reports what became of emails, at
 # `https://name:password@<host>/webhooks/mail/<provider>/`. Empty: that address does not exist.
 MAIL_WEBHOOK_SECRET = env.credentials("MAIL_WEBHOOK_SECRET", default="")
@@ -626,7 +629,12 @@ MAIL_WEBHOOK_SECRET = env.credentials("MAIL_WEBHOOK_SECRET", default="")
 SENDGRID_REGION = env.choice("SENDGRID_REGION", SENDGRID_URLS, default="global")
 # Region of the sending domain, for `mailgun`: `eu` or `us`.
 MAILGUN_REGION = env.choice("MAILGUN_REGION", MAILGUN_URLS, default="eu")
+# Each email says so to SendGrid and Mailgun, whatever the account's settings are. At Resend these
+# are settings of a domain, and both are off unless somebody turns them on.
+EMAIL_TRACKING = {"track_clicks": False, "track_opens": EMAIL_OPEN_TRACKING}
 ANYMAIL = {
+    "SENDGRID_SEND_DEFAULTS": EMAIL_TRACKING,
+    "MAILGUN_SEND_DEFAULTS": EMAIL_TRACKING,
     "REQUESTS_TIMEOUT": (EMAIL_TIMEOUT, EMAIL_RESPONSE_TIMEOUT),
     "WEBHOOK_SECRET": MAIL_WEBHOOK_SECRET,
     # Key of the API, for `resend`.
@@ -643,6 +651,12 @@ ANYMAIL = {
     "MAILGUN_SENDER_DOMAIN": env.domain("MAILGUN_SENDER_DOMAIN", default=""),
     # Key with which reports are signed, for `mailgun`.
     "MAILGUN_WEBHOOK_SIGNING_KEY": env.secret("MAILGUN_WEBHOOK_SIGNING_KEY", default=""),
+    # Secret with which reports are signed, for `resend`: it begins with `whsec_`.
+    "RESEND_SIGNING_SECRET": env.secret("RESEND_SIGNING_SECRET", default=""),
+    # Public key of the signed event webhook, for `sendgrid`.
+    "SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY": env.secret(
+        "SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY", default=""
+    ),
     # Address of the API, for `mailgun`. Empty: the one of MAILGUN_REGION.
     "MAILGUN_API_URL": env.url("MAILGUN_API_URL", default="") or MAILGUN_URLS[MAILGUN_REGION],
 }
@@ -722,6 +736,8 @@ WEB_PATIENCE = env.float("WEB_PATIENCE", default=3.0)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 250_000
 # Bytes of a form with files. Only staff send such forms, with posters.
 BODY_MAX_SIZE = 8_000_000
+# Bytes of a report of a mail provider. SendGrid reports up to 768 KB at once.
+REPORT_MAX_SIZE = 2_000_000
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
 DATA_UPLOAD_MAX_NUMBER_FILES = 5
 # Bytes of a poster, and pixels of a poster before it is made smaller.

@@ -23,7 +23,12 @@ from notifications.services import queue_emails, requeue_emails
 # An email in one of these states never left, unless it was sent and then queued again.
 UNSENT_STATES = {Email.State.QUEUED, Email.State.CANCELLED, Email.State.DEAD}
 # An email that staff send again had one of these states before if somebody may have read it.
-SEEN_STATES = {Email.State.SENT, Email.State.DELIVERED, Email.State.OPENED}
+SEEN_STATES = {
+    Email.State.SENT,
+    Email.State.DELIVERED,
+    Email.State.OPENED,
+    Email.State.COMPLAINED,
+}
 
 
 def correct_email(account: User, email: str, *, browser: str) -> None:
@@ -116,6 +121,9 @@ def _exposed(places: list[Guest]) -> list[Guest]:
 
 def _may_have_left(email: Email) -> bool:
     """Return whether somebody may have received an email, at any time. One query if it bounced."""
+    if email.delivered_at or email.opened_at:
+        # A mail server took it, and sent it back later.
+        return True
     if email.state == Email.State.BOUNCED:
         return EmailResend.objects.filter(email=email, from_state__in=SEEN_STATES).exists()
     if email.state not in UNSENT_STATES or email.sent_at is not None:

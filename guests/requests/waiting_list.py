@@ -22,8 +22,7 @@ from guests.requests.accepting import wake_guests_worker
 from guests.requests.columns import columns_of
 from guests.requests.pushes import push_places_changed, push_tickets
 from guests.requests.tickets import build_ticket
-from notifications.models import Email
-from notifications.services import TOO_MANY_FOR_RECIPIENT, EmailToQueue, queue_emails
+from notifications.services import EmailToQueue, queue_emails
 
 log = logging.getLogger(__name__)
 # The most guests that one transaction promotes or cancels. The list is locked meanwhile.
@@ -241,14 +240,6 @@ def _positions(waiting: list[Guest]) -> dict[int, int]:
     line = Guest.objects.filter(event=first.event_id, state=Guest.State.WAITING)
     from_first = line.filter(queue_number__gte=first.queue_number).order_by("queue_number")
     return dict(zip(from_first.values_list("pk", flat=True), count(first.position())))
-
-
-def has_email_failed(guest: Guest) -> bool:
-    """Return whether the last email about a guest's place bounced or was not sent. One query."""
-    email = email_about(guest, User())
-    has_failed = Q(state__in=[Email.State.BOUNCED, Email.State.DEAD])
-    has_failed |= Q(state=Email.State.CANCELLED, error=TOO_MANY_FOR_RECIPIENT)
-    return Email.objects.filter(has_failed, kind=email.kind, cause=email.cause).exists()
 
 
 def email_about(guest: Guest, account: User) -> EmailToQueue:

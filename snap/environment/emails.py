@@ -13,8 +13,12 @@ REQUIRED = {
     "sendgrid": ("SENDGRID_API_KEY",),
     "mailgun": ("MAILGUN_API_KEY", "MAILGUN_SENDER_DOMAIN"),
 }
-# What each provider signs its reports with, where SNAP cannot do without.
-SIGNED_WITH = {"mailgun": "MAILGUN_WEBHOOK_SIGNING_KEY"}
+# The key with which SNAP checks the signatures of each provider's reports.
+SIGNED_WITH = {
+    "resend": "RESEND_SIGNING_SECRET",
+    "sendgrid": "SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY",
+    "mailgun": "MAILGUN_WEBHOOK_SIGNING_KEY",
+}
 # Domains that never send email (RFC 2606, RFC 6761).
 PLACEHOLDER = re.compile(
     r"(.*\.)?(example|example\.(com|net|org)|invalid|test|localhost)", re.IGNORECASE
