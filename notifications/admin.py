@@ -18,6 +18,8 @@ from notifications.kinds import kind_label, known_kinds
 from notifications.models import Email
 from notifications.resending import Resend, resend_email
 from notifications.services import TOO_MANY_FOR_RECIPIENT
+from notifications.suppression_admin import SuppressionAdmin  # noqa: F401 (registers its pages)
+from notifications.suppressions import UNSUBSCRIBED
 from snap.admin import LongListAdmin, NameOrderList, ReadOnlyAdmin
 from snap.admin_output import (
     ACCOUNT_PREFIX,
@@ -211,6 +213,8 @@ def email_problem(email: Email) -> str:
     """Return what went wrong with an email, in words, "" when nothing did."""
     if not email.error:
         return ""
+    if email.error == UNSUBSCRIBED and email.state == Email.State.CANCELLED:
+        return gettext("This address gets no reminders and no messages to lists.")
     if email.error == TOO_MANY_FOR_RECIPIENT:
         return gettext("Too many emails to this address in an hour.")
     if email.state == Email.State.BOUNCED:

@@ -1,9 +1,12 @@
-"""Render emails: text, HTML and inline images, in the language of their rows."""
+"""Build the messages of emails: text, HTML, inline images and attachments, in their languages."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from email import message_from_bytes
 from email.message import EmailMessage as Message
-from email.mime.image import MIMEImage
+from email.policy import SMTP
+from email.utils import formatdate
+from functools import cached_property, lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,12 +15,21 @@ from django.core.exceptions import ValidationError
 from django.core.mail import EmailMultiAlternatives
 from django.core.validators import validate_email
 from django.db import InterfaceError, OperationalError
-from django.template.loader import render_to_string
 from django.utils import translation
 
-from notifications.html import inline_styles
-from notifications.kinds import EmailContent, build_contents
+from notifications.kinds import EmailContent, build_contents, bulk_kinds
+from notifications.mime import (
+    FilePart,
+    disposition,
+    encode_fields,
+    encode_file,
+    encode_text_field,
+    multipart,
+)
 from notifications.models import Email
+from notifications.references import REFERENCE_KEY, Reference
+from notifications.skeletons import Filled, Skeleton, content_id_gap, find_skeleton
+from notifications.unsubscribing import unsubscribe_headers, unsubscribe_url
 from snap.mail_addresses import ascii_address, ascii_domain, is_same_address
 
 # Errors of a server that is away. They are about no email.
@@ -25,21 +37,57 @@ OUTAGES = (InterfaceError, OperationalError, ConnectionError, TimeoutError)
 
 
 class RelatedMessage(EmailMultiAlternatives):
-    """A message whose images are inline parts of its HTML (multipart/related), not attachments."""
+    """A message that SMTP gets as bytes in which most was encoded before.
+
+    Providers with an API read subject, body, alternatives and attachments. The text and the HTML in
+    the bytes, and the attachments, do not follow later changes of these; all headers do.
+    They return its `metadata` in their reports.
+    """
+
+    metadata: dict[str, str]
+
+    def __init__(self, filled: Filled, files: Sequence[FilePart], **options: Any) -> None:
+        super().__init__(filled.subject, filled.text, **options)
+        self.attach_alternative(filled.html, "text/html")
+        self._body = filled.body
+        self._files = files
+        # Most messages go by SMTP, which does not need these objects.
+        del self.attachments
+
+    @cached_property
+    def attachments(self) -> list[Any]:  # type: ignore[override]
+        return [file.to_mime() for file in self._files]
+
+    def to_bytes(self) -> bytes:
+        """Return the message for SMTP: ASCII, with CRLF at the end of each line.
+
+        An inline image belongs to the HTML (multipart/related), an attachment to the message.
+        """
+        entity = self._body
+        inline = [file.to_bytes() for file in self._files if file.content_id]
+        if inline:
+            related = ';\r\n type="multipart/alternative"'
+            entity = multipart("related", [entity, *inline], parameters=related)
+        attached = [file.to_bytes() for file in self._files if not file.content_id]
+        if attached:
+            entity = multipart("mixed", [entity, *attached])
+        return self._fields() + entity
+
+    def _fields(self) -> bytes:
+        before = {"From": self.from_email, "To": ", ".join(self.to)}
+        after = {"Date": formatdate(), **self.extra_headers, "MIME-Version": "1.0"}
+        subject = encode_text_field("Subject", str(self.subject))
+        return encode_fields(before) + subject + encode_fields(after)
 
     def message(self, **options: Any) -> Message:
-        message = super().message(**options)
-        if self.attachments:
-            message.set_type("multipart/related")
-            message.set_param("type", "multipart/alternative")
-        return message
+        return message_from_bytes(self.to_bytes(), policy=SMTP)
 
 
 def build_messages(emails: Sequence[Email]) -> dict[int, RelatedMessage | Exception | None]:
     """Return the message of each email by primary key.
 
     None stands for an email that is no longer wanted, an exception for one that cannot be built.
-    The emails of one kind and language take as many queries as one of them. Raises nothing.
+    The emails of a kind and language take as many queries as one of them. Raises nothing.
     """
     groups = defaultdict(list)
     for email in emails:
@@ -48,13 +96,20 @@ def build_messages(emails: Sequence[Email]) -> dict[int, RelatedMessage | Except
     for (kind, language), group in groups.items():
         with translation.override(language):
             contents = _build_contents(kind, [email.cause for email in group])
+            batch = _Batch(kind)
             for email in group:
-                built[email.pk] = _build_message(email, contents.get(email.cause))
+                built[email.pk] = batch.build(email, contents.get(email.cause))
     return built
 
 
+def make_message(email: Email, content: EmailContent) -> RelatedMessage:
+    """Return the message of one email. Raises ValidationError, as `_Batch.make` does."""
+    with translation.override(email.language):
+        return _Batch(email.kind).make(email, content)
+
+
 def _build_contents(kind: str, causes: Sequence[str]) -> Mapping[str, EmailContent | Exception]:
-    """Return the contents of emails of one kind by cause, or the error of those that have one."""
+    """Return the contents of emails of one kind by cause, or the errors of those that have one."""
     try:
         return build_contents(kind, causes)
     except OUTAGES as error:
@@ -62,57 +117,80 @@ def _build_contents(kind: str, causes: Sequence[str]) -> Mapping[str, EmailConte
     except Exception as error:  # noqa: BLE001 (one bad email must not block the others)
         if len(causes) == 1:
             return {causes[0]: error}
+    # The causes are tried one by one, to find the bad one.
     contents: dict[str, EmailContent | Exception] = {}
     for cause in causes:
         contents.update(_build_contents(kind, [cause]))
     return contents
 
 
-def _build_message(
-    email: Email, content: EmailContent | Exception | None
-) -> RelatedMessage | Exception | None:
-    if content is None or isinstance(content, Exception):
-        return content
-    if content.only_to and not is_same_address(content.only_to, email.to):
-        return None
-    try:
-        return make_message(email, content)
-    except Exception as error:  # noqa: BLE001 (one bad email must not block the others)
-        return error
+class _Batch:
+    """Builds messages of one kind in the active language. What they share is made once."""
 
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._is_bulk = kind in bulk_kinds()
+        sender = settings.EMAIL_SENDERS.get(kind, settings.DEFAULT_FROM_EMAIL)
+        self._sender = ascii_address(sender)
+        # By the identity of a context, which is in `_contexts` so that it keeps it.
+        self._skeletons: dict[tuple[int, tuple[str, ...]], Skeleton] = {}
+        self._contexts: list[Mapping[str, Any]] = []
+        self._files: dict[bytes, bytes] = {}
 
-def make_message(email: Email, content: EmailContent) -> RelatedMessage:
-    """Render an email. Raises ValidationError when `email.to` is not exactly one address.
+    def build(
+        self, email: Email, content: EmailContent | Exception | None
+    ) -> RelatedMessage | Exception | None:
+        """Return what `build_messages` returns for an email."""
+        if content is None or isinstance(content, Exception):
+            return content
+        if content.only_to and not is_same_address(content.only_to, email.to):
+            return None
+        try:
+            return self.make(email, content)
+        except Exception as error:  # noqa: BLE001 (one bad email must not block the others)
+            return error
 
-    All addresses are in ASCII. Django would encode a domain by IDNA 2003, which leads to others.
-    """
-    to = _recipient(email.to)
-    context = {
-        **content.context,
-        **content.personal,
-        "language": email.language,
-        "public_url": settings.PUBLIC_URL,
-        "content_ids": {name: content_id(email, name) for name in content.inline_images},
-    }
-    with translation.override(email.language):
-        subject = render_to_string(f"emails/{email.kind}.subject.txt", context)
-        text = render_to_string(f"emails/{email.kind}.txt", context)
-        html = inline_styles(render_to_string(f"emails/{email.kind}.html", context))
-    message = RelatedMessage(
-        subject=" ".join(subject.split()),
-        body=text.strip() + "\n",
-        from_email=ascii_address(
-            settings.EMAIL_SENDERS.get(email.kind, settings.DEFAULT_FROM_EMAIL)
-        ),
-        to=[to],
-        headers={"Message-ID": message_id(email), "Auto-Submitted": "auto-generated"},
-    )
-    message.attach_alternative(html, "text/html")
-    for name, png in content.inline_images.items():
-        message.attach(_inline_image(name, content_id(email, name), png))
-    for attachment in content.attachments:
-        message.attach(attachment.name, attachment.content, attachment.content_type)
-    return message
+    def make(self, email: Email, content: EmailContent) -> RelatedMessage:
+        """Return the message. Raises ValidationError when `email.to` is not exactly one address.
+
+        All addresses are in ASCII. Django would encode a domain by IDNA 2003, which leads to
+        others.
+        """
+        to = _recipient(email.to)
+        gaps = dict(content.personal)
+        files = []
+        for name, png in content.inline_images.items():
+            gaps[content_id_gap(name)] = content_id(email, name)
+            shown = disposition("inline", f"{name}.png")
+            files.append(
+                FilePart("image/png", shown, self._encoded(png), gaps[content_id_gap(name)])
+            )
+        for attachment in content.attachments:
+            attached = disposition("attachment", attachment.name)
+            encoded = self._encoded(attachment.content)
+            files.append(FilePart(attachment.content_type, attached, encoded))
+        headers = {"Message-ID": message_id(email), "Auto-Submitted": "auto-generated"}
+        if self._is_bulk:
+            gaps["unsubscribe_url"] = unsubscribe_url(email)
+            headers |= unsubscribe_headers(email)
+        filled = self._skeleton(content.context, tuple(gaps)).fill(gaps)
+        message = RelatedMessage(filled, files, from_email=self._sender, to=[to], headers=headers)
+        message.metadata = {REFERENCE_KEY: str(Reference.of(email.pk, email.queued_at))}
+        return message
+
+    def _skeleton(self, context: Mapping[str, Any], gaps: tuple[str, ...]) -> Skeleton:
+        skeleton = self._skeletons.get((id(context), gaps))
+        if skeleton is None:
+            skeleton = find_skeleton(self._kind, context, gaps)
+            self._skeletons[id(context), gaps] = skeleton
+            self._contexts.append(context)
+        return skeleton
+
+    def _encoded(self, file: bytes) -> bytes:
+        encoded = self._files.get(file)
+        if encoded is None:
+            encoded = self._files[file] = encode_file(file)
+        return encoded
 
 
 def _recipient(stored: str) -> str:
@@ -143,14 +221,13 @@ def content_id(email: Email, name: str) -> str:
 
 
 def _unique_part(email: Email) -> str:
-    host = ascii_domain(urlsplit(settings.PUBLIC_URL).hostname or "")
-    # The colons of an IPv6 address are not allowed there.
-    host = host.replace(":", "-")
+    host = _host(settings.PUBLIC_URL)
     return f"email.{email.pk}.{email.queued_at.timestamp():.0f}@{host}"
 
 
-def _inline_image(name: str, its_content_id: str, png: bytes) -> MIMEImage:
-    image = MIMEImage(png, "png")
-    image["Content-ID"] = f"<{its_content_id}>"
-    image["Content-Disposition"] = f'inline; filename="{name}.png"'
-    return image
+@lru_cache(maxsize=4)
+def _host(public_url: str) -> str:
+    """Return the host of a URL for a message id."""
+    host = ascii_domain(urlsplit(public_url).hostname or "")
+    # The colons of an IPv6 address are not allowed there.
+    return host.replace(":", "-")

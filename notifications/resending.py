@@ -12,10 +12,16 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from notifications.causes import Recipient, present_recipient, refusal_text
-from notifications.kinds import build_content, known_kinds
+from notifications.kinds import build_content, bulk_kinds, known_kinds
 from notifications.models import Email, EmailResend
 from notifications.recipients import RECIPIENT_WINDOW, recipient_key
-from notifications.services import REQUEUEABLE_STATES, wake_emails_worker
+from notifications.services import (
+    REQUEUEABLE_STATES,
+    UNSENT,
+    wake_codes_worker,
+    wake_emails_worker,
+)
+from notifications.suppressions import UNSUBSCRIBED, is_suppressed
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +36,7 @@ REFUSALS: dict[str, Promise] = {
     "no_email": _("there is no email address"),
     "not_wanted": _("there is nothing to tell any more"),
     "unknown_kind": _("this release of SNAP does not know this kind of email"),
+    "unsubscribed": _("this address gets no reminders and no messages to lists"),
     "on_its_way": _("it is on its way to this address already"),
     "just_sent": _("it was sent to this address less than a minute ago"),
     "too_many": _("this address was sent too many emails again in the last hour"),
@@ -74,6 +81,8 @@ def _content_refusal(kind: str, cause: str, to: str) -> str:
     """Return why an email would be cancelled instead of sent, "" if it would be sent."""
     if not to:
         return "no_email"
+    if kind in bulk_kinds() and is_suppressed(to):
+        return UNSUBSCRIBED
     # Storage may be away for a moment: the worker tries to read the image again.
     with suppress(OSError):
         content = build_content(kind, cause)
@@ -113,17 +122,17 @@ def _queue_again(kind: str, cause: str, recipient: Recipient, actor: str) -> str
         queued_at=Now(),
         next_attempt_at=Now(),
         leased_until=None,
-        provider_id="",
-        error="",
+        **UNSENT,
     )
-    transaction.on_commit(wake_emails_worker, robust=True)
+    transaction.on_commit(wake_codes_worker if email.fast else wake_emails_worker, robust=True)
     return ""
 
 
 def _limit_refusal(email: Email, to: str, key: str, *, is_new: bool) -> str:
     """Return the code of the limit that an email has reached, or "". The row is locked."""
     is_same = not is_new and email.to == to
-    if is_same and email.state == Email.State.QUEUED:
+    # An email whose response was lost may not be on its way: staff say that it is sent again.
+    if is_same and email.state == Email.State.QUEUED and not email.unsure_provider:
         return "on_its_way"
     resends = EmailResend.objects.filter(email=email, to=to, at__gt=Now() - RESEND_PAUSE)
     lately = Email.objects.filter(pk=email.pk, queued_at__gt=Now() - RESEND_PAUSE)

@@ -20,6 +20,7 @@ from django.core.mail import EmailMessage
 from django.core.mail.backends.smtp import EmailBackend
 from django.core.mail.utils import DNS_NAME
 
+from notifications.messages import RelatedMessage
 from snap.local_cache import on_reset
 
 # Seconds that a server has to take a whole message and to reply. It may scan the message first.
@@ -277,7 +278,9 @@ class SMTPBackend(EmailBackend):
 
 
 def message_bytes(message: EmailMessage) -> bytes:
-    """Return a message as SMTP sends it, without dots before its lines."""
+    """Return a message with CRLF at the end of each line."""
+    if isinstance(message, RelatedMessage):
+        return message.to_bytes()
     built: Any = message.message()
     its_bytes: bytes = built.as_bytes(linesep="\r\n")
     return its_bytes

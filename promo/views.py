@@ -29,7 +29,7 @@ from guests.claims.proof import prove_by_code
 from guests.emergency.intake import queued_ticket
 from guests.emergency.snapshots import save_event
 from guests.exceptions import GuestError
-from guests.models import Event, Guest, GuestRequest
+from guests.models import Event, GuestRequest
 from guests.place_status import PlaceStatus
 from guests.refusals import refusal_text
 from guests.requests.accepting import (
@@ -38,8 +38,9 @@ from guests.requests.accepting import (
     latest_request,
     places_of,
 )
+from guests.requests.deliveries import delivery_of_place
 from guests.requests.tickets import seconds_left, ticket_of
-from guests.requests.waiting_list import has_email_failed
+from notifications.delivery_lines import NO_DELIVERY, Delivery
 from promo import emergency
 from promo.emergency import emergency_fallback, needs_database
 from promo.limits.challenge import send_or_spend_exemption
@@ -118,7 +119,7 @@ def event(request: HttpRequest, event: str, promoter: str = "") -> HttpResponse:
         ticket_of(stored),
         wait=seconds_left(stored),
         host=request.get_host(),
-        email_failed=_has_email_failed(stored),
+        delivery=_delivery_of(stored),
     )
     return render_event(request, link, ticket)
 
@@ -267,10 +268,10 @@ def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
         sign_in(request, found.stored.account)
     # After an outage the ticket is only in the journal until the journal is drained.
     ticket = found.ticket or queued_ticket(open_link(event, "").event, str(ticket_id))
-    email_failed = False
+    delivery = NO_DELIVERY
     if not is_htmx(request) and found.access is not TicketAccess.GIVEN:
-        email_failed = _has_email_failed(found.stored)
-    return render_ticket(request, ticket, wait=found.wait, email_failed=email_failed)
+        delivery = _delivery_of(found.stored)
+    return render_ticket(request, ticket, wait=found.wait, delivery=delivery)
 
 
 @limited(write=PAGES)
@@ -289,10 +290,11 @@ def calendar(request: HttpRequest, event: str) -> HttpResponse:
     return render_calendar(request, open_link(event, ""))
 
 
-def _has_email_failed(stored: GuestRequest | None) -> bool:
-    """Return whether the email about a request's place did not arrive. At most one query."""
-    guest = stored.guest if stored else None
-    return guest is not None and guest.state != Guest.State.CANCELLED and has_email_failed(guest)
+def _delivery_of(stored: GuestRequest | None) -> Delivery:
+    """Return what became of the email about a request's place. At most one query."""
+    if stored is None or stored.guest is None:
+        return NO_DELIVERY
+    return delivery_of_place(stored.guest, stored.account, stored.event)
 
 
 def _list_refusal(link: PromoLink) -> str:

@@ -7,7 +7,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from guests.lists.messages import messages_to
-from guests.models import Guest
+from guests.models import NEWS_KINDS, Guest, news_causes
 from guests.requests.waiting_list import email_about
 from notifications.admin import email_problem, send_all_again
 from notifications.kinds import kind_label
@@ -17,7 +17,7 @@ from snap.mail_addresses import readable_address
 
 
 class GuestEmails:
-    """The emails about a guest's places at an event, and the welcome to the account."""
+    """The emails about a guest's places and about changes of the event, and the welcome."""
 
     def __init__(self, guest: Guest) -> None:
         self.guest = guest
@@ -26,7 +26,8 @@ class GuestEmails:
         about_place = Q(cause__startswith=f"guest:{self.guest.pk}/")
         welcome = Q(kind="welcome", cause=f"account:{self.guest.account_id}")
         messages = Q(kind="list_message", cause__in=messages_to(self.guest))
-        return Email.objects.filter(about_place | welcome | messages).order_by("pk")
+        news = Q(kind__in=NEWS_KINDS, cause__in=news_causes([self.guest]))
+        return Email.objects.filter(about_place | welcome | messages | news).order_by("pk")
 
     def bounced(self) -> list[Email]:
         """Return the emails that did not arrive, at the address that the account has now."""

@@ -57,7 +57,7 @@ DROP FUNCTION guests_record_message_change();
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("guests", "0011_staff_actions"),
+        ("guests", "0012_event_news"),
         ("notifications", "0008_suppression_history"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

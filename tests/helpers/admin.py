@@ -13,6 +13,7 @@ from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Response
 
 from accounts.models import BlockedPhone, Claim, User
 from guests.models import Event
+from notifications.suppressions import suppress
 from tests.factories import (
     make_account,
     make_event,
@@ -38,6 +39,7 @@ LISTS: dict[str, Callable[[], object]] = {
     ),
     "guests_listmessage": lambda: make_message(make_event()),
     "notifications_email": make_guest,
+    "notifications_suppression": lambda: suppress(make_account().email, "unsubscribed"),
 }
 
 
