@@ -24,6 +24,7 @@ from guests.models import Event, Guest, ListMessage, ListMessageRecipient
 from guests.requests.waiting_list import cancel_guests
 from guests.sweeps import SWEEPS
 from notifications.models import Email
+from notifications.sending import send_due_emails
 from notifications.suppressions import suppress
 from tests.factories import make_account, make_event, make_event_promoter, make_guest, make_team
 from tests.helpers.emails import send_all
@@ -206,6 +207,37 @@ def test_messages_wait_behind_no_other_message(manager: User, small_batches: Non
     looks = iter([False, False, True])
     queue_messages(lambda: next(looks))
     assert sorted(ListMessage.objects.values_list("queued", flat=True)) == [2, 2]
+
+
+def test_a_qr_code_goes_before_the_messages_that_wait(event: Event, manager: User) -> None:
+    """As does every email that is about one person: a night of 10,000 messages delays none."""
+    for _ in range(3):
+        make_guest(event)
+    send_all()
+    sent_message(event, manager)
+    latest = make_guest(event)
+    mail.outbox.clear()
+    send_due_emails(limit=2)
+    assert mail.outbox[0].to == [latest.account.email]
+    assert "QR" in str(mail.outbox[0].body)
+    send_all()
+    assert len(mail.outbox) == 4
+
+
+def test_few_messages_wait_to_be_sent(
+    event: Event, manager: User, settings: Settings, small_batches: None
+) -> None:
+    """While a provider is slow or away, the others stay where they can be stopped."""
+    settings.LIST_MESSAGE_WAITING = 3
+    for _ in range(7):
+        make_guest(event)
+    message = sent_message(event, manager)
+    assert message.queued == 4
+    queue_all()
+    assert states() == {"queued": 4}
+    send_all()
+    queue_all()
+    assert states() == {"sent": 4, "queued": 3}
 
 
 def test_the_sweeper_queues_messages() -> None:
