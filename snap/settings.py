@@ -551,6 +551,8 @@ SWEEP_TAKES_OVER = env.float("SWEEP_TAKES_OVER", default=4.0)
 SWEEP_TAKES_OVER_EMAILS = env.float("SWEEP_TAKES_OVER_EMAILS", default=30.0)
 # Guests of a message to a list whose emails one transaction queues.
 LIST_MESSAGE_BATCH = env.int("LIST_MESSAGE_BATCH", default=500)
+# Emails of messages to lists that may wait to be sent. While so many wait, no more are queued.
+LIST_MESSAGE_WAITING = env.int("LIST_MESSAGE_WAITING", default=1_000)
 # Seconds between two messages of a process that wake a worker for requests. Requests that come in
 # between are one batch.
 WAKE_UP_INTERVAL = env.float("WAKE_UP_INTERVAL", default=0.2)
