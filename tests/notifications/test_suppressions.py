@@ -3,11 +3,13 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from pytest_django import DjangoAssertNumQueries
 
+from notifications.messages import RelatedMessage, build_messages
 from notifications.models import Email, Suppression, SuppressionChange
 from notifications.suppressions import (
+    UnsubscribedError,
     allow_bulk_emails,
     is_suppressed,
     suppress,
@@ -103,6 +105,32 @@ def test_only_bulk_emails_of_a_batch_are_stopped(
     others = [make_email(number, to=f"rui{number}@example.com") for number in range(10, 20)]
     with django_assert_num_queries(1):
         assert suppressed_emails([*tickets, bulk, *others]) == {bulk.pk}
+
+
+def test_a_batch_leaves_out_the_bulk_emails_of_these_mailboxes(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    suppress("ines+festas@example.com", STOPPED)
+    stopped = make_email(1)
+    others = [make_email(2, to="rui@example.com"), make_email(3, "note")]
+    with django_assert_num_queries(1):
+        built = build_messages([stopped, *others])
+    assert isinstance(built[stopped.pk], UnsubscribedError)
+    for email in others:
+        assert isinstance(built[email.pk], RelatedMessage)
+
+
+def test_an_outage_of_the_database_stops_bulk_emails_only() -> None:
+    """Nobody knows then who has unsubscribed. Bulk emails wait; codes and tickets do not."""
+    bulk, ticket = make_email(1), make_email(2, "note")
+
+    def fail(*_arguments: object) -> None:
+        raise OperationalError
+
+    with connection.execute_wrapper(fail):
+        built = build_messages([bulk, ticket])
+    assert isinstance(built[bulk.pk], OperationalError)
+    assert isinstance(built[ticket.pk], RelatedMessage)
 
 
 @pytest.mark.django_db(transaction=True)
