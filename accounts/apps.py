@@ -9,7 +9,8 @@ class AccountsConfig(AppConfig):
     default = True
 
     def ready(self) -> None:
-        from accounts import emails  # noqa: F401  (registers the kinds of email that accounts send)
+        # These register the kinds of email that accounts send, and their examples.
+        from accounts import email_samples, emails  # noqa: F401
         from accounts.sms import require_channel
 
         require_channel()

@@ -1,13 +1,14 @@
 """The content of emails about accounts, read from the database when they are sent."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from django.conf import settings
+from django.db.models import Model, QuerySet
 from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 
-from accounts.email_links import signature_for
+from accounts.email_links import signature_for, signature_for_code
 from accounts.mailboxes import masked_email
 from accounts.models import Claim, EmailChange, LoginCode, User
 from accounts.phones import masked_phone
@@ -15,128 +16,110 @@ from notifications.causes import Recipient, Subject, register_causes
 from notifications.kinds import EmailContent, email_kind
 from snap.pages import page_url
 
+Row = TypeVar("Row", bound=Model)
+
 
 @email_kind("welcome", _("Welcome"))
 def welcome(causes: Sequence[str]) -> Mapping[str, EmailContent]:
-    """Return the contents of a batch."""
-    return _each(causes, _welcome)
-
-
-def _welcome(cause: str) -> EmailContent | None:
-    account = User.objects.filter(pk=cause.removeprefix("account:")).first()
-    if account is None:
-        return None
-    query = urlencode({"proof": signature_for(account, "welcome")})
-    return EmailContent(
-        {
-            "first_name": account.first_name,
-            "proof_url": f"{page_url('welcome_link', account.pk)}?{query}",
-            "promo_url": page_url("events"),
-        },
-        only_to=account.email,
-    )
+    """Greet new accounts. The link proves the email. One query."""
+    context = {"promo_url": page_url("events")}
+    contents = {}
+    for cause, account in _rows_of(causes, User.objects.all()).items():
+        personal = {"first_name": account.first_name, "proof_url": _proof_url(account)}
+        contents[cause] = EmailContent(context, personal, only_to=account.email)
+    return contents
 
 
 @email_kind("email_changed", _("The email of the account was changed"))
 def email_changed(causes: Sequence[str]) -> Mapping[str, EmailContent]:
-    """Return the contents of a batch."""
-    return _each(causes, _email_changed)
+    """Tell the new emails of accounts, or the proven ones from before, that they were changed.
 
-
-def _email_changed(cause: str) -> EmailContent | None:
-    """Tell the new email of an account, or the proven one from before, that it was changed.
-
-    The cause is `email_change:<id>/<new or old>`. The link proves the new email.
+    A cause is `email_change:<id>/<new or old>`. The link proves the new email. One query.
     """
-    change_id, side = cause.removeprefix("email_change:").split("/")
-    change = EmailChange.objects.filter(pk=change_id).select_related("account").first()
-    if change is None:
-        return None
-    account = change.account
-    context: dict[str, Any] = {
-        "first_name": account.first_name,
-        "phone": masked_phone(account.phone or ""),
-        "is_new": side == "new",
-        "promo_url": page_url("events"),
-    }
-    if side == "old":
-        context["email"] = masked_email(change.to_email)
-        return EmailContent(context)
-    if account.email != change.to_email:
-        return None
+    promo_url = page_url("events")
+    new: dict[str, Any] = {"is_new": True, "promo_url": promo_url}
+    old: dict[str, Any] = {"is_new": False, "promo_url": promo_url}
+    changes = _rows_of(causes, EmailChange.objects.select_related("account"))
+    contents = {}
+    for cause, change in changes.items():
+        account = change.account
+        personal = {"first_name": account.first_name, "phone": masked_phone(account.phone or "")}
+        if cause.endswith("/old"):
+            personal["email"] = masked_email(change.to_email)
+            contents[cause] = EmailContent(old, personal)
+        elif account.email == change.to_email:
+            personal["proof_url"] = _proof_url(account)
+            contents[cause] = EmailContent(new, personal, only_to=account.email)
+    return contents
+
+
+def _proof_url(account: User) -> str:
+    """Return the link that proves an account's email."""
     query = urlencode({"proof": signature_for(account, "welcome")})
-    context["proof_url"] = f"{page_url('welcome_link', account.pk)}?{query}"
-    return EmailContent(context, only_to=account.email)
+    return f"{page_url('welcome_link', account.pk)}?{query}"
 
 
 @email_kind("login_code", _("Sign-in code"))
 def login_code(causes: Sequence[str]) -> Mapping[str, EmailContent]:
-    """Return the contents of a batch."""
-    return _each(causes, _login_code)
-
-
-def _login_code(cause: str) -> EmailContent | None:
-    codes = LoginCode.objects.usable().select_related("account")
-    code = codes.filter(pk=cause.removeprefix("login_code:")).first()
-    if code is None:
-        return None
-    return EmailContent(
-        {
+    """Return the codes that can still be used. One query."""
+    minutes = settings.LOGIN_CODE_AGE // 60
+    contexts = [{"minutes": minutes, "has_link": has_link} for has_link in (False, True)]
+    codes = _rows_of(causes, LoginCode.objects.usable().select_related("account"))
+    contents = {}
+    for cause, code in codes.items():
+        personal = {
             "first_name": code.account.first_name,
             "code": code.digits(),
-            "minutes": settings.LOGIN_CODE_AGE // 60,
+            "link_url": _sign_in_url(code),
         }
-    )
+        contents[cause] = EmailContent(contexts[bool(code.page)], personal)
+    return contents
+
+
+def _sign_in_url(code: LoginCode) -> str:
+    """Return the link that signs in without typing the code, in the browser that asked for it."""
+    query = urlencode({"proof": signature_for_code(code)})
+    return f"{page_url('sign_in_link', code.pk)}?{query}"
 
 
 @email_kind("claim", _("Somebody claims the phone"))
 def claim(causes: Sequence[str]) -> Mapping[str, EmailContent]:
-    """Return the contents of a batch."""
-    return _each(causes, _claim)
-
-
-def _claim(cause: str) -> EmailContent | None:
-    """Tell the holder of an account that another person claims its phone."""
-    undecided = Claim.objects.undecided().select_related("account")
-    made = undecided.filter(pk=cause.removeprefix("claim:")).first()
-    if made is None:
-        return None
-    account = made.account
-    query = urlencode({"proof": signature_for(account, f"claim:{made.pk}")})
-    return EmailContent(
-        {
+    """Tell the holders of accounts that another person claims their phone. One query."""
+    context = {"hours": answer_hours()}
+    undecided = _rows_of(causes, Claim.objects.undecided().select_related("account"))
+    contents = {}
+    for cause, made in undecided.items():
+        account = made.account
+        query = urlencode({"proof": signature_for(account, f"claim:{made.pk}")})
+        personal = {
             "first_name": account.first_name,
             "phone": masked_phone(account.phone or ""),
-            "hours": answer_hours(),
             "objection_url": f"{page_url('claim_link', made.pk)}?{query}",
-        },
-        only_to=account.email,
-    )
+        }
+        contents[cause] = EmailContent(context, personal, only_to=account.email)
+    return contents
 
 
 @email_kind("claim_decided", _("Decision about a claim"))
 def claim_decided(causes: Sequence[str]) -> Mapping[str, EmailContent]:
-    """Return the contents of a batch."""
-    return _each(causes, _claim_decided)
+    """Tell claimants, or the former holders of accounts, how claims were decided. One query.
 
-
-def _claim_decided(cause: str) -> EmailContent | None:
-    """Tell the claimant, or the former holder of the account, how a claim was decided.
-
-    The cause is `claim:<id>/<state>/<claimant or holder>`.
+    A cause is `claim:<id>/<state>/<claimant or holder>`.
     """
-    claim_id, state, side = cause.removeprefix("claim:").split("/")
-    made = Claim.objects.filter(pk=claim_id, state=state).select_related("account").first()
-    if made is None:
-        return None
-    context: dict[str, Any] = {
-        "first_name": _first_name(made, side),
-        "phone": masked_phone(made.account.phone or ""),
-        "state": state,
-        "is_claimant": side == "claimant",
-        "promo_url": page_url("events"),
-    }
-    return EmailContent(context)
+    promo_url = page_url("events")
+    contents = {}
+    for cause, made in _rows_of(causes, Claim.objects.select_related("account")).items():
+        _id, _slash, decision = cause.partition("/")
+        state, _slash, side = decision.partition("/")
+        if made.state != state:
+            continue
+        context = {"state": state, "is_claimant": side == "claimant", "promo_url": promo_url}
+        personal = {
+            "first_name": _first_name(made, side),
+            "phone": masked_phone(made.account.phone or ""),
+        }
+        contents[cause] = EmailContent(context, personal)
+    return contents
 
 
 def _first_name(made: Claim, side: str) -> str:
@@ -145,6 +128,13 @@ def _first_name(made: Claim, side: str) -> str:
     if made.state == Claim.State.GRANTED and made.taken:
         return str(made.taken["first_name"])
     return made.account.first_name
+
+
+def _rows_of(causes: Sequence[str], rows: QuerySet[Row]) -> dict[str, Row]:
+    """Return the row of each cause, without causes whose row is not there. One query."""
+    ids = {cause: _id_in(cause) for cause in causes}
+    found = rows.in_bulk(set(ids.values()))
+    return {cause: found[number] for cause, number in ids.items() if number in found}
 
 
 def answer_hours() -> int:
@@ -246,10 +236,3 @@ for _prefix, _find, _describe in (
     ("email_change", _change_recipient, _describe_changes),
 ):
     register_causes(_prefix, find_recipient=_find, describe=_describe, refusals=RESEND_REFUSALS)
-
-
-def _each(
-    causes: Sequence[str], build: Callable[[str], EmailContent | None]
-) -> Mapping[str, EmailContent]:
-    built = {cause: build(cause) for cause in causes}
-    return {cause: content for cause, content in built.items() if content is not None}

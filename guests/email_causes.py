@@ -1,16 +1,20 @@
 """Whom emails about guests reach at present, and what they are about, for staff.
 
-A cause is `guest:<id>/<listings>`, whatever the kind of email.
+A cause is `guest:<id>/<listings>`, with the day of the event for a reminder.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from django.utils.translation import gettext_lazy as _
 
 from accounts.emails import recipient_of
 from accounts.services import is_blocked
+from guests.emails import numbers_in
 from guests.models import Event, Guest
+from guests.requests.pushes import push_places_changed
 from notifications.causes import Recipient, Subject, register_causes
+from notifications.models import Email
+from notifications.reports import on_bounced
 
 RESEND_REFUSALS = {
     "blocked": _("the phone is blocked"),
@@ -21,12 +25,17 @@ RESEND_REFUSALS = {
     "unproven": _("the QR code waits for a proof of the phone or the email"),
 }
 # The state that a guest has to have, by kind of email. Other kinds do not depend on it.
-STATE_FOR_KIND = {"qr_code": Guest.State.ON_LIST, "waitlisted": Guest.State.WAITING}
+STATE_FOR_KIND = {
+    "qr_code": Guest.State.ON_LIST,
+    "reminder": Guest.State.ON_LIST,
+    "place_to_prove": Guest.State.ON_LIST,
+    "waitlisted": Guest.State.WAITING,
+}
 
 
 def _find_recipient(kind: str, cause: str) -> Recipient:
     """Return the guest's account, and why staff cannot send it this email again, if so."""
-    guest_id, listings = _numbers_in(cause)
+    guest_id, listings = numbers_in(cause)
     events = Event.objects.with_database_time()
     guest = Guest.objects.filter(pk=guest_id).select_related("account").first()
     if guest is None:
@@ -50,30 +59,34 @@ def _guest_refusal(guest: Guest, kind: str, listings: int) -> str:
         return "event_over"
     if guest.state != STATE_FOR_KIND[kind] or guest.listings != listings:
         return "outdated"
-    if guest.is_on_list and guest.is_withheld:
+    if kind != "place_to_prove" and guest.is_on_list and guest.is_withheld:
         return "unproven"
     return ""
 
 
 def _describe_guests(causes: Iterable[str]) -> Mapping[str, Subject]:
     given = list(causes)
-    ids = {_numbers_in(cause)[0] for cause in given}
+    ids = {numbers_in(cause)[0] for cause in given}
     guests = Guest.objects.select_related("event").in_bulk(ids)
     subjects = {}
     for cause in given:
-        if guest := guests.get(_numbers_in(cause)[0]):
+        if guest := guests.get(numbers_in(cause)[0]):
             text = f"{guest.name} · {guest.event.title}"
             subjects[cause] = Subject(text, "guests_guest_change", guest.pk)
     return subjects
 
 
-def _numbers_in(cause: str) -> tuple[int, int]:
-    """Return the guest's id and the number of listings in a cause. 0 for what is no number."""
-    parts = cause.removeprefix("guest:").split("/")
-    numbers = [int(part) if part.isdecimal() else 0 for part in [*parts, ""]]
-    return numbers[0], numbers[1]
+def _push_bounced(emails: Sequence[Email]) -> None:
+    """Have the open pages of guests show that the email about their place came back.
+
+    Deliveries are not pushed: ten thousand pages would load again in one night, to show a time.
+    """
+    causes = [email.cause for email in emails if email.kind in STATE_FOR_KIND]
+    ids = {numbers_in(cause)[0] for cause in causes}
+    push_places_changed(Guest.objects.filter(pk__in=ids).only("account_id", "event_id"))
 
 
+on_bounced.append(_push_bounced)
 register_causes(
     "guest",
     find_recipient=_find_recipient,

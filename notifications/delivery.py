@@ -1,4 +1,4 @@
-"""Send one email through the mail provider, and classify the error when that fails.
+"""Hand one email to a mail provider, and say what became of it.
 
 `notifications.sending` decides whether another attempt follows.
 
@@ -6,155 +6,131 @@ Rows and logs name an error and where it arose, never its text: mail servers rep
 an exception can quote its arguments.
 """
 
-import smtplib
-import socket
 from dataclasses import dataclass
 from enum import Enum, auto
 from time import monotonic
-from urllib.parse import urlsplit
 
-from anymail.exceptions import AnymailAPIError, AnymailInvalidAddress, AnymailRecipientsRefused
-from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.mail import BadHeaderError, get_connection
-from django.core.mail.backends.base import BaseEmailBackend
-from django.core.mail.backends.smtp import EmailBackend as SMTPBackend
-from django.core.mail.utils import DNS_NAME
+from django.core.mail import BadHeaderError, EmailMessage
 from django.db import InterfaceError, OperationalError
-from django.utils import translation
 
-from notifications.kinds import build_content
-from notifications.messages import RelatedMessage, make_message
+from notifications.messages import RelatedMessage
 from notifications.models import Email
-from snap.local_cache import on_reset
-from snap.mail_addresses import is_same_address
+from notifications.providers import Provider
+from notifications.replies import Fate, code_of, fate_of, retry_after
 from snap.observability.logs import describe_error
-from snap.resilience.breaker import Breaker
-
-PROBE_SECONDS = 2.0
-DEFAULT_PORTS = {"http": 80, "https": 443}
-
-
-def provider_responds() -> bool:
-    """Return whether the mail provider accepts a connection within PROBE_SECONDS."""
-    backend = get_connection()
-    try:
-        if isinstance(backend, SMTPBackend):
-            name = DNS_NAME.get_fqdn()
-            with smtplib.SMTP(backend.host, backend.port, name, PROBE_SECONDS) as server:
-                server.noop()
-        elif address := getattr(backend, "api_url", ""):
-            url = urlsplit(address)
-            port = url.port or DEFAULT_PORTS[url.scheme]
-            socket.create_connection((url.hostname or "", port), PROBE_SECONDS).close()
-    except OSError:
-        return False
-    return True
-
-
-# While this breaker is open, no email is sent and no attempt is used up.
-provider = Breaker(
-    f"mail_{settings.EMAIL_PROVIDER}",
-    threshold=settings.BREAKER_THRESHOLD,
-    pause=settings.BREAKER_PAUSE,
-    probe=provider_responds,
-)
-on_reset(provider.succeeded)
 
 
 class Result(Enum):
-    """The result of one attempt. Kept outcomes store these names on the disk."""
+    """The result of one attempt. Kept outcomes store the names of some of these on the disk."""
 
     SENT = auto()
     NOT_WANTED = auto()  # the reason for the email is gone
     REFUSED = auto()  # the address never accepts it
     FAILED = auto()  # an error of this email; another attempt may succeed
     UNAVAILABLE = auto()  # the mail provider, the database or the network does not respond
+    LIMITED = auto()  # the provider accepts no more for now
+    NEEDS_MENDING = auto()  # the provider refuses our key, sender or domain
+    UNSURE = auto()  # the response was lost: the provider may have accepted the email
+    POSTPONED = auto()  # not handed over: no provider can be used now
+    RELEASED = auto()  # not handed over: there was no time left
 
 
 @dataclass(frozen=True)
 class Outcome:
+    """What became of one attempt. `wait` is the least number of seconds until the next one."""
+
     result: Result
     provider_id: str = ""
     error: str = ""
+    provider: str = ""
+    wait: float = 0.0
+    # A second attempt at this provider after a lost response sends no second copy.
+    has_key: bool = False
 
 
-def deliver(email: Email, backend: BaseEmailBackend) -> Outcome:
-    """Send one email over the backend, which is opened if it is closed.
-
-    Every error becomes an outcome; none is raised.
-    """
-    try:
-        message = _build_message(email)
-    except (ValidationError, BadHeaderError) as error:
-        return Outcome(Result.REFUSED, error=describe_error(error))
-    except (InterfaceError, OperationalError, ConnectionError, TimeoutError) as error:
-        return Outcome(Result.UNAVAILABLE, error=describe_error(error))
-    except Exception as error:  # noqa: BLE001 (one bad email must not block the others)
-        return Outcome(Result.FAILED, error=describe_error(error))
-    if message is None:
-        return Outcome(Result.NOT_WANTED)
-    return _send(message, backend)
+FATES = {
+    Fate.REFUSED: Result.REFUSED,
+    Fate.FAILED: Result.FAILED,
+    Fate.UNAVAILABLE: Result.UNAVAILABLE,
+    Fate.LIMITED: Result.LIMITED,
+    Fate.NEEDS_MENDING: Result.NEEDS_MENDING,
+    Fate.UNSURE: Result.UNSURE,
+    Fate.ACCEPTED: Result.SENT,
+}
 
 
-def _build_message(email: Email) -> RelatedMessage | None:
-    """Return the message of an email, or None when the email is no longer wanted."""
-    with translation.override(email.language):
-        content = build_content(email.kind, email.cause)
-    if content is None or (content.only_to and not is_same_address(content.only_to, email.to)):
-        return None
-    return make_message(email, content)
+def outcome_without_message(built: Exception | None) -> Outcome:
+    """Return the outcome of an email for which `build_messages` gave no message."""
+    match built:
+        case None:
+            return Outcome(Result.NOT_WANTED)
+        case ValidationError() | BadHeaderError():
+            result = Result.REFUSED
+        case InterfaceError() | OperationalError() | ConnectionError() | TimeoutError():
+            result = Result.UNAVAILABLE
+        case _:
+            result = Result.FAILED
+    return Outcome(result, error=describe_error(built))
 
 
-def _send(message: RelatedMessage, backend: BaseEmailBackend) -> Outcome:
+def hand_over(email: Email, message: RelatedMessage, provider: Provider) -> Outcome:
+    """Hand one email to a provider. Every error becomes an outcome; none is raised."""
     began = monotonic()
     try:
-        backend.open()
-        backend.send_messages([message])
+        provider.send(message)
     except Exception as error:  # noqa: BLE001 (one bad email must not block the others)
-        result = _classify_error(error)
-        if result is Result.UNAVAILABLE:
-            provider.failed(began)
-            provider.suspect()
-        else:
-            provider.succeeded()
-        return Outcome(result, error=describe_error(error))
-    provider.succeeded()
-    status = getattr(message, "anymail_status", None)
-    return Outcome(Result.SENT, provider_id=getattr(status, "message_id", None) or "")
+        return _outcome_of_error(email, error, provider, began)
+    _record_success(provider, began)
+    return Outcome(Result.SENT, provider_id=_id_of(message), provider=provider.name)
 
 
-def _classify_error(error: Exception) -> Result:
-    match error:
-        case AnymailRecipientsRefused() | AnymailInvalidAddress() | BadHeaderError():
-            return Result.REFUSED
-        case AnymailAPIError(status_code=status):
-            return _classify_status(status)
-        case smtplib.SMTPRecipientsRefused():
-            return _classify_recipient_reply(max(code for code, _ in error.recipients.values()))
-        case smtplib.SMTPDataError(smtp_code=421):
-            return Result.UNAVAILABLE
-        case smtplib.SMTPDataError() | smtplib.SMTPNotSupportedError():
-            return Result.FAILED
-        case OSError():
-            # Every SMTP error is an OSError. The rest are about the connection, the login or the
-            # sender, and would happen to any other email too.
-            return Result.UNAVAILABLE
+def _outcome_of_error(email: Email, error: Exception, provider: Provider, began: float) -> Outcome:
+    was_unsure = email.unsure_provider == provider.name
+    fate = fate_of(error, is_known_by_key=was_unsure and provider.has_idempotency_keys)
+    wait = 0.0
+    match fate:
+        case Fate.UNAVAILABLE | Fate.UNSURE:
+            provider.breaker.failed(began)
+            provider.breaker.suspect()
+        case Fate.LIMITED:
+            provider.breaker.succeeded()
+            wait = provider.pace.limited(retry_after(error))
+        case Fate.NEEDS_MENDING:
+            provider.breaker.succeeded()
+            provider.mending.failed(code_of(error))
         case _:
-            return Result.FAILED
+            provider.breaker.succeeded()
+    result = FATES[fate]
+    if result is Result.SENT:
+        return Outcome(result, provider=provider.name)
+    return Outcome(
+        result,
+        error=_describe(error),
+        provider=provider.name,
+        wait=wait,
+        has_key=provider.has_idempotency_keys,
+    )
 
 
-def _classify_status(status: int | None) -> Result:
-    """Classify the HTTP status of a provider's API, None without a response."""
-    if status is None or status >= 500 or status in {401, 403, 408, 429}:
-        return Result.UNAVAILABLE
-    return Result.FAILED
+def _record_success(provider: Provider, began: float) -> None:
+    provider.breaker.succeeded()
+    provider.mending.succeeded(began)
+    provider.pace.accepted()
 
 
-def _classify_recipient_reply(code: int) -> Result:
-    """Classify an SMTP reply to the recipient's address."""
-    if code == 421:
-        return Result.UNAVAILABLE
-    if code >= 500:
-        return Result.REFUSED
-    return Result.FAILED
+def _id_of(message: EmailMessage) -> str:
+    """Return the provider's id of an accepted message, "" if it has none."""
+    status = getattr(message, "anymail_status", None)
+    its_id = getattr(status, "message_id", None)
+    return str(its_id or "")
+
+
+def _describe(error: Exception) -> str:
+    """Return an error without its text, and the code of an SMTP reply in full."""
+    described = describe_error(error)
+    code = code_of(error)
+    number, _, enhanced = code.partition(" ")
+    if not enhanced:
+        return described
+    return described.replace(f" {number} ", f" {code} ", 1)

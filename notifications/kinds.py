@@ -50,7 +50,12 @@ class _Kind:
     is_bulk: bool
 
 
+# Examples for staff, of any kind, have causes of this prefix, and a builder of their own.
+PREVIEW_PREFIX = "preview:"
+PreviewBuilder = Callable[[str, Sequence[str]], Mapping[str, EmailContent]]
+
 _kinds: dict[str, _Kind] = {}
+_build_previews: PreviewBuilder | None = None
 
 
 def email_kind(
@@ -70,6 +75,12 @@ def email_kind(
         return builder
 
     return register
+
+
+def register_preview_builder(build: PreviewBuilder) -> None:
+    """Register the function that builds the examples of a kind from causes `preview:…`."""
+    global _build_previews
+    _build_previews = build
 
 
 def known_kinds() -> list[str]:
@@ -100,7 +111,14 @@ def build_contents(kind: str, causes: Sequence[str]) -> Mapping[str, EmailConten
 
     They are in the active language.
     """
-    return _kinds[kind].build(causes)
+    previews = [cause for cause in causes if cause.startswith(PREVIEW_PREFIX)]
+    if not previews or _build_previews is None:
+        return _kinds[kind].build(causes)
+    own = [cause for cause in causes if not cause.startswith(PREVIEW_PREFIX)]
+    contents = dict(_build_previews(kind, previews))
+    if own:
+        contents.update(_kinds[kind].build(own))
+    return contents
 
 
 def build_content(kind: str, cause: str) -> EmailContent | None:

@@ -27,6 +27,7 @@ from notifications.mime import (
     multipart,
 )
 from notifications.models import Email
+from notifications.references import REFERENCE_KEY, Reference
 from notifications.skeletons import Filled, Skeleton, content_id_gap, find_skeleton
 from notifications.suppressions import UNSUBSCRIBED, UnsubscribedError, suppressed_emails
 from notifications.unsubscribing import unsubscribe_headers, unsubscribe_url
@@ -41,7 +42,10 @@ class RelatedMessage(EmailMultiAlternatives):
 
     Providers with an API read subject, body, alternatives and attachments. The text and the HTML in
     the bytes, and the attachments, do not follow later changes of these; all headers do.
+    They return its `metadata` in their reports.
     """
+
+    metadata: dict[str, str]
 
     def __init__(self, filled: Filled, files: Sequence[FilePart], **options: Any) -> None:
         super().__init__(filled.subject, filled.text, **options)
@@ -185,7 +189,9 @@ class _Batch:
             gaps["unsubscribe_url"] = unsubscribe_url(email)
             headers |= unsubscribe_headers(email)
         filled = self._skeleton(content.context, tuple(gaps)).fill(gaps)
-        return RelatedMessage(filled, files, from_email=self._sender, to=[to], headers=headers)
+        message = RelatedMessage(filled, files, from_email=self._sender, to=[to], headers=headers)
+        message.metadata = {REFERENCE_KEY: str(Reference.of(email.pk, email.queued_at))}
+        return message
 
     def _skeleton(self, context: Mapping[str, Any], gaps: tuple[str, ...]) -> Skeleton:
         skeleton = self._skeletons.get((id(context), gaps))

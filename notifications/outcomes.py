@@ -1,8 +1,10 @@
 """Kept outcomes: the mail provider's responses, on this host's disk until the database has them.
 
-Each response is written to a local file first and to the database after that. So a sent email is
-not sent again when the database is unavailable or the worker is killed in between. The file is in
-the folder of the emergency journal. It contains no address and no text.
+A note that an email is being handed over is written to a local file before the provider gets it.
+The response replaces it there, and is written to the database after that. So a sent email is not
+sent again when the database is unavailable or the worker is killed at any moment: a note without a
+response says that the provider may have accepted the email. The file is in the folder of the
+emergency journal. It contains no address and no text.
 """
 
 import logging
@@ -12,11 +14,11 @@ import sqlite3
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from django.conf import settings
 
@@ -27,6 +29,8 @@ from snap.local_cache import on_reset
 log = logging.getLogger(__name__)
 
 FILE_NAME = "outcomes.sqlite3"
+# The previous release reads and writes the table `outcome` without `provider`. It knows the results
+# SENT and REFUSED only.
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS outcome (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -39,6 +43,30 @@ CREATE TABLE IF NOT EXISTS outcome (
     UNIQUE (email_id, queued_at)
 )
 """
+PROVIDER_COLUMN = "ALTER TABLE outcome ADD COLUMN provider TEXT NOT NULL DEFAULT ''"
+HANDOVERS = """
+CREATE TABLE IF NOT EXISTS handover (
+    email_id INTEGER NOT NULL,
+    queued_at TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    began_at REAL NOT NULL,
+    PRIMARY KEY (email_id, queued_at)
+)
+"""
+ADD_OUTCOME = """
+INSERT OR REPLACE INTO outcome (email_id, queued_at, result, provider_id, error, kept_at, provider)
+VALUES (?, ?, ?, ?, ?, ?, ?)
+"""
+DROP_OLDEST = "DELETE FROM outcome WHERE id <= (SELECT max(id) FROM outcome) - ?"
+ADD_HANDOVER = """
+INSERT OR REPLACE INTO handover (email_id, queued_at, provider, began_at) VALUES (?, ?, ?, ?)
+"""
+REMOVE_OUTCOME = "DELETE FROM outcome WHERE email_id = ? AND queued_at = ?"
+REMOVE_HANDOVER = "DELETE FROM handover WHERE email_id = ? AND queued_at = ?"
+
+# Responses of the provider that are final. An email with such an outcome is not sent again.
+PROVIDER_RESULTS = {Result.SENT, Result.REFUSED}
+
 # The disk and the memory each keep the newest outcomes; the oldest are dropped.
 MAX_KEPT = 10_000
 MIN_FREE_BYTES = 1_000_000  # A disk with less free space counts as full, as for the journal.
@@ -47,6 +75,11 @@ LOCK_TIMEOUT = 0.5  # seconds to wait for another process that writes
 # The outcomes of this process while the disk is unavailable.
 _memory: "OrderedDict[tuple[int, datetime], KeptOutcome]" = OrderedDict()
 _memory_lock = threading.Lock()
+
+
+Key = tuple[int, datetime]
+# An SQL statement and the values of each time that it runs.
+Statement = tuple[str, Iterable[Sequence[object]]]
 
 
 @dataclass(frozen=True)
@@ -62,7 +95,21 @@ class KeptOutcome:
     kept_at: float
 
     @property
-    def key(self) -> tuple[int, datetime]:
+    def key(self) -> Key:
+        return self.email_id, self.queued_at
+
+
+@dataclass(frozen=True)
+class Handover:
+    """A note that an email was being handed over to a provider at `began_at`."""
+
+    email_id: int
+    queued_at: datetime
+    provider: str
+    began_at: float
+
+    @property
+    def key(self) -> Key:
         return self.email_id, self.queued_at
 
 
@@ -87,32 +134,39 @@ class KeptOutcomes:
     def __exit__(self, *exception: object) -> None:
         self._file = None
 
-    def add(self, email: Email, outcome: Outcome) -> None:
-        """Keep an outcome on the disk, or in memory while the disk is unavailable."""
-        kept = KeptOutcome(email.pk, email.queued_at, outcome, time.time())
-        is_written = self._write(
-            "INSERT OR REPLACE INTO outcome"
-            " (email_id, queued_at, result, provider_id, error, kept_at)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            [
-                kept.email_id,
-                kept.queued_at.isoformat(),
-                outcome.result.name,
-                outcome.provider_id,
-                outcome.error,
-                kept.kept_at,
-            ],
-        )
-        if is_written:
-            self._write(
-                "DELETE FROM outcome WHERE id <= (SELECT max(id) FROM outcome) - ?", [MAX_KEPT]
-            )
-        else:
-            _keep_in_memory(kept)
+    def begin(self, handovers: Sequence[tuple[Email, str]]) -> None:
+        """Note that emails are being handed over, each to the provider of that name."""
+        now = time.time()
+        rows = [(email.pk, _text(email.queued_at), name, now) for email, name in handovers]
+        self._write_many([(ADD_HANDOVER, rows)])
+
+    def add(self, outcomes: Sequence[tuple[Email, Outcome]]) -> None:
+        """Keep outcomes on the disk, or in memory while the disk is unavailable.
+
+        The note of the handover stays if the response was lost.
+        """
+        kept = []
+        ended = []
+        for email, outcome in outcomes:
+            if outcome.result in PROVIDER_RESULTS:
+                kept.append(KeptOutcome(email.pk, email.queued_at, outcome, time.time()))
+            if outcome.result is not Result.UNSURE:
+                ended.append((email.pk, _text(email.queued_at)))
+        statements: list[Statement] = [(REMOVE_HANDOVER, ended)]
+        if kept:
+            statements += [(ADD_OUTCOME, map(_to_row, kept)), (DROP_OLDEST, [(MAX_KEPT,)])]
+        if not self._write_many(statements):
+            for each in kept:
+                _keep_in_memory(each)
 
     def sync(self) -> None:
         """Sync the file to the disk: an outage of the database may last."""
-        self._write("PRAGMA wal_checkpoint(FULL)", [])
+        if self._file is None:
+            return
+        try:
+            self._file.execute("PRAGMA wal_checkpoint(FULL)")
+        except sqlite3.Error as error:
+            self._continue_in_memory(error)
 
     def find(self, *, older_than: float = 0) -> list[KeptOutcome]:
         """Return the outcomes that are at least `older_than` seconds old, the oldest first."""
@@ -122,42 +176,64 @@ class KeptOutcomes:
         latest = time.time() - older_than
         return [each for each in kept if each.kept_at <= latest]
 
-    def remove(self, keys: Iterable[tuple[int, datetime]]) -> None:
-        """Delete outcomes that the database has."""
+    def find_handovers(self, *, older_than: float = 0) -> list[Handover]:
+        """Return the handovers without a response that began `older_than` seconds ago."""
+        latest = time.time() - older_than
+        rows = self._read(
+            "SELECT email_id, queued_at, provider, began_at FROM handover WHERE began_at <= ?",
+            [latest],
+        )
+        return [
+            Handover(email_id, datetime.fromisoformat(queued_at), provider, began_at)
+            for email_id, queued_at, provider, began_at in rows
+        ]
+
+    def remove(self, keys: Iterable[Key]) -> None:
+        """Delete what is kept about emails whose rows say it."""
         rows = []
         with _memory_lock:
             for email_id, queued_at in keys:
                 _memory.pop((email_id, queued_at), None)
-                rows.append((email_id, queued_at.isoformat()))
-        if self._file is None or not rows:
-            return
-        try:
-            self._file.execute("BEGIN IMMEDIATE")
-            self._file.executemany("DELETE FROM outcome WHERE email_id = ? AND queued_at = ?", rows)
-            self._file.execute("COMMIT")
-        except sqlite3.Error as error:
-            self._continue_in_memory(error)
+                rows.append((email_id, _text(queued_at)))
+        if rows:
+            # Also on a full disk: this makes room.
+            self._run([(REMOVE_OUTCOME, rows), (REMOVE_HANDOVER, rows)])
 
-    def _rows(self) -> list[tuple[int, str, str, str, str, float]]:
+    def _rows(self) -> list[tuple[Any, ...]]:
+        return self._read(
+            "SELECT email_id, queued_at, result, provider_id, error, kept_at, provider FROM outcome"
+            " ORDER BY id",
+            [],
+        )
+
+    def _read(self, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
         if self._file is None:
             return []
         try:
-            return self._file.execute(
-                "SELECT email_id, queued_at, result, provider_id, error, kept_at FROM outcome"
-                " ORDER BY id"
-            ).fetchall()
+            return self._file.execute(query, values).fetchall()
         except sqlite3.Error as error:
             self._continue_in_memory(error)
             return []
 
-    def _write(self, statement: str, values: list[object]) -> bool:
-        if self._file is None:
-            return False
+    def _write_many(self, statements: Sequence[Statement]) -> bool:
+        """Run statements in one transaction. Return whether the disk has them."""
         try:
             if shutil.disk_usage(self._path.parent).free <= MIN_FREE_BYTES:
                 raise OSError("the disk is full")
-            self._file.execute(statement, values)
-        except (sqlite3.Error, OSError) as error:
+        except OSError as error:
+            self._continue_in_memory(error)
+            return False
+        return self._run(statements)
+
+    def _run(self, statements: Sequence[Statement]) -> bool:
+        if self._file is None:
+            return False
+        try:
+            self._file.execute("BEGIN IMMEDIATE")
+            for statement, rows in statements:
+                self._file.executemany(statement, rows)
+            self._file.execute("COMMIT")
+        except sqlite3.Error as error:
             self._continue_in_memory(error)
             return False
         return True
@@ -219,20 +295,31 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _prepare(file: sqlite3.Connection) -> None:
-    """Create the table.
+    """Create the tables, and the column that the previous release does not know.
 
     SQLite does not wait for a lock while another process changes the file to WAL mode, so this is
     tried again for LOCK_TIMEOUT.
     """
     give_up_at = time.monotonic() + LOCK_TIMEOUT
-    while not file.execute("PRAGMA table_info(outcome)").fetchone():
+    while not _is_prepared(file):
         try:
             file.execute("PRAGMA journal_mode = WAL")
             file.execute(SCHEMA)
+            file.execute(HANDOVERS)
+            if "provider" not in _columns(file, "outcome"):
+                file.execute(PROVIDER_COLUMN)
         except sqlite3.OperationalError:
             if time.monotonic() > give_up_at:
                 raise
             time.sleep(0.01)
+
+
+def _is_prepared(file: sqlite3.Connection) -> bool:
+    return "provider" in _columns(file, "outcome") and bool(_columns(file, "handover"))
+
+
+def _columns(file: sqlite3.Connection, table: str) -> set[str]:
+    return {row[1] for row in file.execute(f"PRAGMA table_info({table})")}
 
 
 def _keep_in_memory(kept: KeptOutcome) -> None:
@@ -242,7 +329,24 @@ def _keep_in_memory(kept: KeptOutcome) -> None:
             _memory.popitem(last=False)
 
 
-def _to_kept_outcome(row: tuple[int, str, str, str, str, float]) -> KeptOutcome:
-    email_id, queued_at, result, provider_id, error, kept_at = row
-    outcome = Outcome(Result[result], provider_id=provider_id, error=error)
+def _text(queued_at: datetime) -> str:
+    return queued_at.isoformat()
+
+
+def _to_row(kept: KeptOutcome) -> tuple[object, ...]:
+    outcome = kept.outcome
+    return (
+        kept.email_id,
+        _text(kept.queued_at),
+        outcome.result.name,
+        outcome.provider_id,
+        outcome.error,
+        kept.kept_at,
+        outcome.provider,
+    )
+
+
+def _to_kept_outcome(row: tuple[Any, ...]) -> KeptOutcome:
+    email_id, queued_at, result, provider_id, error, kept_at, provider = row
+    outcome = Outcome(Result[result], provider_id=provider_id, error=error, provider=provider)
     return KeptOutcome(email_id, datetime.fromisoformat(queued_at), outcome, kept_at)

@@ -15,7 +15,12 @@ from notifications.causes import Recipient, present_recipient, refusal_text
 from notifications.kinds import build_content, bulk_kinds, known_kinds
 from notifications.models import Email, EmailResend
 from notifications.recipients import RECIPIENT_WINDOW, recipient_key
-from notifications.services import REQUEUEABLE_STATES, wake_emails_worker
+from notifications.services import (
+    REQUEUEABLE_STATES,
+    UNSENT,
+    wake_codes_worker,
+    wake_emails_worker,
+)
 from notifications.suppressions import UNSUBSCRIBED, is_suppressed
 
 log = logging.getLogger(__name__)
@@ -117,17 +122,17 @@ def _queue_again(kind: str, cause: str, recipient: Recipient, actor: str) -> str
         queued_at=Now(),
         next_attempt_at=Now(),
         leased_until=None,
-        provider_id="",
-        error="",
+        **UNSENT,
     )
-    transaction.on_commit(wake_emails_worker, robust=True)
+    transaction.on_commit(wake_codes_worker if email.fast else wake_emails_worker, robust=True)
     return ""
 
 
 def _limit_refusal(email: Email, to: str, key: str, *, is_new: bool) -> str:
     """Return the code of the limit that an email has reached, or "". The row is locked."""
     is_same = not is_new and email.to == to
-    if is_same and email.state == Email.State.QUEUED:
+    # An email whose response was lost may not be on its way: staff say that it is sent again.
+    if is_same and email.state == Email.State.QUEUED and not email.unsure_provider:
         return "on_its_way"
     resends = EmailResend.objects.filter(email=email, to=to, at__gt=Now() - RESEND_PAUSE)
     lately = Email.objects.filter(pk=email.pk, queued_at__gt=Now() - RESEND_PAUSE)

@@ -1,91 +1,98 @@
 """Send the emails that are due.
 
-A worker claims rows with a lease in a short transaction and sends them outside of any transaction.
-It records each outcome at once: the provider's response first on this host's disk (`outcomes`),
-then in the row.
+A worker claims rows with a lease in a short transaction, builds their messages, and has threads
+hand them to the providers outside of any transaction. It records each outcome at once: the
+provider's response first on this host's disk (`outcomes`), then in the row.
+
+Codes that people wait for (`fast`) have a lane of their own: their own claims, threads and
+connections.
 """
 
 import logging
+from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import timedelta
+from queue import Empty, SimpleQueue
 from time import monotonic, sleep
-from typing import Any
 
 from django.conf import settings
-from django.core.mail import get_connection
-from django.core.mail.backends.base import BaseEmailBackend
-from django.db import InterfaceError, OperationalError, connection
-from django.db.models.expressions import CombinedExpression
+from django.db import connection
 from django.db.models.functions import Now
 
-from notifications.delivery import Outcome, Result, deliver, provider
+from notifications.delivery import Outcome, Result, hand_over, outcome_without_message
+from notifications.messages import RelatedMessage, build_messages
 from notifications.models import Email
-from notifications.outcomes import KeptOutcomes
-from notifications.services import wake_emails_worker
-from snap.resilience.connections import deadline
+from notifications.outcomes import KeptOutcomes, Key
+from notifications.providers import Provider, on_recovery, providers
+from notifications.recording import lost_response, record
+from notifications.recording import write_kept_outcomes as write_kept
+from notifications.senders import SenderThreads, bulk_senders, code_senders
+from notifications.services import wake_codes_worker, wake_emails_worker
 
 log = logging.getLogger(__name__)
 
-# The longest pause between two attempts while the mail provider is unavailable.
-MAX_WAIT_FOR_PROVIDER = timedelta(seconds=60)
-
-# Emails that are claimed at once and sent over one connection.
-BATCH = 20
-
-# Responses of the provider that are final. An email with such an outcome is not sent again.
-PROVIDER_RESULTS = {Result.SENT, Result.REFUSED}
-# Outcomes without an error.
-EXPECTED_RESULTS = {Result.SENT, Result.NOT_WANTED}
-
-WRITE_SECONDS = 2.0  # that one write of an outcome to the database can take
-WRITE_RETRY_SECONDS = 0.5  # between two attempts to write it
+# Emails that are claimed and built at once.
+BATCH = 100
+# Outcomes that are written to the database at once, and seconds that the first of them can wait.
+RECORD_BATCH = 50
+RECORD_SECONDS = 1.0
 
 # After the end of its lease an email is left to its worker for this time: the worker may write an
 # outcome as soon as the database is back. Longer than the pauses of the worker and the sweeper.
 EXPIRED_LEASE_GRACE = timedelta(seconds=10)
 
-# After so many emails in a row with UNAVAILABLE, the rest of the batch is postponed.
+# After so many emails in a row that found a provider unavailable, the rest of the batch is
+# postponed.
 MAX_UNAVAILABLE_IN_A_ROW = 2
+# Seconds that a batch waits for a provider that accepts no more for now. It is postponed otherwise.
+MAX_PAUSE_IN_BATCH = 5.0
+# Seconds after which a message is built again before it is handed over: a code may have expired.
+MAX_AGE = 20.0
+MAX_AGE_OF_CODE = 5.0
+
+# The email did not leave, for a reason that is not its own.
+NOT_PROCESSED = {
+    Result.UNAVAILABLE,
+    Result.LIMITED,
+    Result.NEEDS_MENDING,
+    Result.UNSURE,
+    Result.POSTPONED,
+    Result.RELEASED,
+}
 
 
-def send_due_emails(limit: int = BATCH) -> int:
-    """Claim up to `limit` due emails, fast ones first, and send them over one connection.
+def send_due_emails(limit: int = BATCH, *, fast: bool | None = None) -> int:
+    """Claim up to `limit` due emails, build them, and hand them to the providers.
 
-    Return how many were processed: 0 when none is due or the mail provider is unavailable. Waits
-    for an unavailable database for up to half of EMAIL_LEASE, and raises OperationalError after
-    that.
+    `fast` selects the codes or the other emails; None means all, codes first. Return how many were
+    processed: 0 when none is due or no provider is available. Waits for an unavailable database
+    for up to half of EMAIL_LEASE, and raises OperationalError after that.
     """
-    backend = get_connection()
     with KeptOutcomes() as kept:
-        _write_kept_outcomes(kept)
-        claimed = _claim(limit)
+        write_kept(kept, batch=BATCH)
+        claimed = _claim(limit, fast)
+        if not claimed:
+            return 0
         if len(claimed) == limit:
             # More emails may be due: another process can send them at the same time.
-            wake_emails_worker()
-        try:
-            return _send(claimed, backend, kept)
-        finally:
-            _close(backend)
+            _wake_worker(fast)
+        senders = code_senders if fast else bulk_senders
+        return _Batch(claimed, senders, kept).send()
 
 
 def write_kept_outcomes() -> None:
     """Write the outcomes that this host keeps to the database. No query when it keeps none."""
     with KeptOutcomes() as kept:
-        _write_kept_outcomes(kept)
+        write_kept(kept, batch=BATCH)
 
 
-def _write_kept_outcomes(kept: KeptOutcomes) -> None:
-    # Newer outcomes are left to the processes that are writing them now.
-    waiting = kept.find(older_than=WRITE_SECONDS)
-    for start in range(0, len(waiting), BATCH):
-        batch = waiting[start : start + BATCH]
-        queued = Email.objects.filter(state=Email.State.QUEUED)
-        emails = queued.in_bulk([each.email_id for each in batch])
-        for each in batch:
-            email = emails.get(each.email_id)
-            if email is not None and email.queued_at == each.queued_at:
-                _write(email, each.outcome)
-        kept.remove([each.key for each in batch])
+def _wake_worker(fast: bool | None) -> None:
+    if fast is not False:
+        wake_codes_worker()
+    if not fast:
+        wake_emails_worker()
 
 
 # One statement, so one round trip and one commit. MATERIALIZED has PostgreSQL select and lock the
@@ -105,177 +112,227 @@ SELECT * FROM claimed WHERE leased_until IS NOT NULL
 """
 
 
-def _claim(limit: int) -> list[Email]:
-    due = Email.objects.due().order_by("-fast", "next_attempt_at", "pk").values("pk")[:limit]
-    sql, parameters = due.query.sql_with_params()
+def _claim(limit: int, fast: bool | None) -> list[Email]:
+    due = Email.objects.due()
+    if fast is not None:
+        due = due.filter(fast=fast)
+    due = due.order_by("-fast", "next_attempt_at", "pk")
+    sql, parameters = due.values("pk")[:limit].query.sql_with_params()
     lease = timedelta(seconds=settings.EMAIL_LEASE)
     claimed = Email.objects.raw(CLAIM.format(due=sql), [*parameters, lease, EXPIRED_LEASE_GRACE])
     return sorted(claimed, key=lambda email: (not email.fast, email.next_attempt_at, email.pk))
 
 
-def _send(claimed: list[Email], backend: BaseEmailBackend, kept: KeptOutcomes) -> int:
-    """Send claimed emails. Return how many were processed, 0 when the provider is unavailable."""
-    if not claimed:
-        return 0
-    # One email can take several timeouts: none is begun in the second half of the lease.
-    stop_at = monotonic() + settings.EMAIL_LEASE / 2
-    known_outcomes = {each.key: each.outcome for each in kept.find()}
-    unavailable = 0
-    for done, email in enumerate(claimed):
-        if monotonic() > stop_at:
-            _release(claimed[done:])
-            return done
-        if known := known_outcomes.get((email.pk, email.queued_at)):
-            _record(email, known, kept, until=stop_at)
-            continue
-        if not provider.allows():
-            _postpone(claimed[done:])
-            return 0
-        outcome = _deliver(email, backend, kept)
-        _record(email, outcome, kept, until=stop_at)
-        if outcome.result is Result.UNAVAILABLE:
-            unavailable += 1
-        else:
-            unavailable = 0
-        if unavailable == MAX_UNAVAILABLE_IN_A_ROW:
-            _postpone(claimed[done + 1 :])
-            return 0
-    return len(claimed) - unavailable
+@dataclass(frozen=True)
+class _Ready:
+    """An email with its message, and when that was built."""
+
+    email: Email
+    message: RelatedMessage
+    built_at: float
+
+    def is_stale(self) -> bool:
+        age = monotonic() - self.built_at
+        return age > (MAX_AGE_OF_CODE if self.email.fast else MAX_AGE)
 
 
-def _deliver(email: Email, backend: BaseEmailBackend, kept: KeptOutcomes) -> Outcome:
-    """Send one email, and keep the provider's response on the disk."""
-    outcome = deliver(email, backend)
-    if outcome.result in PROVIDER_RESULTS:
-        kept.add(email, outcome)
-    if outcome.result not in EXPECTED_RESULTS:
-        # The connection may be unusable after an error. The next email opens a new one.
-        _close(backend)
-    return outcome
+@dataclass
+class _Batch:
+    """Claimed emails on their way. One thread builds, keeps and records; others hand over."""
 
+    claimed: Sequence[Email]
+    senders: SenderThreads
+    kept: KeptOutcomes
 
-def _record(email: Email, outcome: Outcome, kept: KeptOutcomes, *, until: float) -> None:
-    """Write an outcome to the database. Try again while that is unavailable.
+    processed: int = 0
+    unavailable_in_a_row: int = 0
+    _ready: deque[_Ready] = field(default_factory=deque)
+    _in_flight: dict[int, Email] = field(default_factory=dict)
+    _responses: SimpleQueue[tuple[Email, Outcome]] = field(default_factory=SimpleQueue)
+    _to_record: list[tuple[Email, Outcome]] = field(default_factory=list)
+    _record_at: float = float("inf")
+    _has_released: bool = False
 
-    Raises OperationalError or InterfaceError after `until` (monotonic clock); the provider's
-    response stays on the disk then.
-    """
-    _log_outcome(email, outcome)
-    is_synced = False
-    while True:
+    def send(self) -> int:
+        """Send the emails. Return how many were processed, 0 when no provider is available."""
+        # One email can take several timeouts: none is begun in the second half of the lease.
+        self._stop_at = monotonic() + settings.EMAIL_LEASE / 2
+        self._lease_ends_at = monotonic() + settings.EMAIL_LEASE
         try:
-            with deadline(WRITE_SECONDS):
-                _write(email, outcome)
-        except (OperationalError, InterfaceError) as error:
-            connection.close()
-            if not is_synced:
-                log.warning(
-                    "outcome_kept", extra={"email_id": email.pk, "error": type(error).__name__}
-                )
-                kept.sync()
-                is_synced = True
-            if monotonic() > until:
-                raise
-            sleep(WRITE_RETRY_SECONDS)
-        else:
-            if outcome.result in PROVIDER_RESULTS:
-                kept.remove([(email.pk, email.queued_at)])
+            self._build(self._without_known_outcomes())
+            while self._ready or self._in_flight:
+                self._start_some()
+                self._collect(RECORD_SECONDS)
+                if monotonic() > self._record_at or len(self._to_record) >= RECORD_BATCH:
+                    self._record()
+                if monotonic() > self._lease_ends_at:
+                    break
+            self._record()
+        finally:
+            self._keep_rest()
+        if self._has_released:
+            _wake_worker(self.claimed[0].fast)
+        return self.processed
+
+    # Building ------------------------------------------------------------------------------------
+
+    def _without_known_outcomes(self) -> list[Email]:
+        """Return the emails of whose last attempt this host knows no outcome. Record the others."""
+        outcomes: dict[Key, Outcome] = {}
+        for handover in self.kept.find_handovers():
+            outcomes[handover.key] = lost_response(handover.provider)
+        for known in self.kept.find():
+            outcomes[known.key] = known.outcome
+        unknown = []
+        for email in self.claimed:
+            outcome = outcomes.get((email.pk, email.queued_at))
+            if outcome is None:
+                unknown.append(email)
+            else:
+                self._end(email, outcome)
+        return unknown
+
+    def _build(self, emails: Sequence[Email]) -> None:
+        if not emails:
             return
+        messages = build_messages(emails)
+        built_at = monotonic()
+        for email in emails:
+            message = messages[email.pk]
+            if isinstance(message, RelatedMessage):
+                self._ready.append(_Ready(email, message, built_at))
+            else:
+                self._end(email, outcome_without_message(message))
 
+    # Handing over --------------------------------------------------------------------------------
 
-def _log_outcome(email: Email, outcome: Outcome) -> None:
-    level = logging.WARNING
-    if outcome.result in EXPECTED_RESULTS:
-        level = logging.INFO
-    event = f"email_{outcome.result.name.lower()}"
-    about = {"email_id": email.pk, "kind": email.kind, "error": outcome.error}
-    log.log(level, event, extra=about)
+    def _start_some(self) -> None:
+        """Hand over as many emails as there are free threads. Wait for one if none is under way."""
+        started: list[tuple[_Ready, Provider]] = []
+        while self._ready and self._acquire(is_first=not started):
+            ready = self._ready.popleft()
+            chosen = self._choose(ready)
+            if isinstance(chosen, Outcome):
+                self.senders.release()
+                self._end(ready.email, chosen)
+            else:
+                started.append((ready, chosen))
+        if started:
+            self.kept.begin([(ready.email, provider.name) for ready, provider in started])
+        for ready, provider in started:
+            self._in_flight[ready.email.pk] = ready.email
+            self._hand_over(ready, provider)
 
+    def _acquire(self, *, is_first: bool) -> bool:
+        must_wait = is_first and not self._in_flight
+        if not must_wait:
+            return self.senders.acquire(0)
+        if self.senders.acquire(max(0.0, self._stop_at - monotonic())):
+            return True
+        # Other batches use all threads.
+        while self._ready:
+            self._end(self._ready.popleft().email, Outcome(Result.RELEASED))
+        return False
 
-def _write(email: Email, outcome: Outcome) -> None:
-    match outcome.result:
-        case Result.SENT:
-            # Without a check of the lease: the email was sent, even if the lease has ended since.
-            # If staff queued it again meanwhile, it is still to be sent to its present address.
-            Email.objects.filter(
-                pk=email.pk, state=Email.State.QUEUED, queued_at=email.queued_at
-            ).update(
-                state=Email.State.SENT,
-                sent_at=Now(),
-                provider_id=outcome.provider_id,
-                leased_until=None,
-                error="",
-            )
-        case Result.NOT_WANTED:
-            _update_leased(email, state=Email.State.CANCELLED)
-        case Result.REFUSED:
-            _update_leased(email, state=Email.State.DEAD, error=outcome.error)
-        case Result.FAILED:
-            _count_attempt(email, outcome.error)
-        case Result.UNAVAILABLE:
-            _update_leased(email, next_attempt_at=_next_attempt_at(email), error=outcome.error)
+    def _choose(self, ready: _Ready) -> Provider | Outcome:
+        """Return the provider for an email, or why it is not handed over now."""
+        if monotonic() > self._stop_at or ready.is_stale():
+            return Outcome(Result.RELEASED)
+        if self.unavailable_in_a_row >= MAX_UNAVAILABLE_IN_A_ROW:
+            return Outcome(Result.POSTPONED)
+        candidates = providers()
+        if name := ready.email.unsure_provider:
+            candidates = [each for each in candidates if each.name == name]
+            if not candidates:
+                return Outcome(Result.FAILED, error=f"response_lost {name} is no longer set")
+        for provider in candidates:
+            self._wait_for_pace(provider)
+            if provider.allows():
+                return provider
+        wait = min(provider.pace.pause_left() for provider in candidates)
+        return Outcome(Result.POSTPONED, wait=wait)
 
+    def _wait_for_pace(self, provider: Provider) -> None:
+        pause = provider.pace.pause_left()
+        if 0 < pause < MAX_PAUSE_IN_BATCH and monotonic() + pause < self._stop_at:
+            sleep(pause)
 
-def _count_attempt(email: Email, error: str) -> None:
-    """Count a failed attempt. After EMAIL_ATTEMPTS of them the email is dead."""
-    backoff = timedelta(seconds=settings.EMAIL_BACKOFF * 2**email.attempts)
-    attempts = email.attempts + 1
-    state = Email.State.QUEUED
-    if attempts >= settings.EMAIL_ATTEMPTS:
-        state = Email.State.DEAD
-    _update_leased(
-        email, state=state, attempts=attempts, next_attempt_at=Now() + backoff, error=error
-    )
+    def _hand_over(self, ready: _Ready, provider: Provider) -> None:
+        delay = provider.pace.reserve(is_urgent=ready.email.fast)
+        responses = self._responses
 
+        def job() -> None:
+            sleep(delay)
+            responses.put((ready.email, hand_over(ready.email, ready.message, provider)))
 
-def _postpone(emails: list[Email]) -> None:
-    """End the lease of emails, and wait for the mail provider without counting an attempt."""
-    for email in emails:
-        _update_leased(email, next_attempt_at=_next_attempt_at(email))
+        self.senders.run(job)
+
+    # Outcomes ------------------------------------------------------------------------------------
+
+    def _collect(self, seconds: float = 0.0) -> None:
+        """Keep the responses that have arrived on the disk. Wait for one if any is under way."""
+        responses = []
+        with suppress(Empty):
+            if self._in_flight and seconds > 0:
+                responses.append(self._responses.get(timeout=seconds))
+            while True:
+                responses.append(self._responses.get_nowait())
+        if not responses:
+            return
+        self.kept.add(responses)
+        for email, outcome in responses:
+            del self._in_flight[email.pk]
+            self._end(email, outcome)
+            self._count_unavailable(outcome)
+
+    def _keep_rest(self) -> None:
+        """Keep the responses that are still under way, after an error or the end of the lease.
+
+        The note of the handover stays for an email without any: the provider may have it.
+        """
+        while self._in_flight and monotonic() < self._lease_ends_at:
+            self._collect(RECORD_SECONDS)
+        if self._in_flight:
+            log.error("emails_without_response", extra={"emails": len(self._in_flight)})
+
+    def _count_unavailable(self, outcome: Outcome) -> None:
+        if outcome.result in {Result.UNAVAILABLE, Result.UNSURE}:
+            self.unavailable_in_a_row += 1
+        else:
+            self.unavailable_in_a_row = 0
+
+    def _end(self, email: Email, outcome: Outcome) -> None:
+        if outcome.result not in NOT_PROCESSED:
+            self.processed += 1
+        if not self._to_record:
+            self._record_at = monotonic() + RECORD_SECONDS
+        if outcome.result is Result.RELEASED:
+            self._has_released = True
+        self._to_record.append((email, outcome))
+
+    def _record(self) -> None:
+        outcomes, self._to_record = self._to_record, []
+        self._record_at = float("inf")
+        record(outcomes, self.kept, until=self._stop_at, meanwhile=self._collect)
 
 
 def retry_postponed_emails() -> None:
-    """Make postponed emails due: the mail provider is back. Runs in the thread of the probe."""
+    """Make postponed emails due: a mail provider is back. Runs in the thread of its probe.
+
+    An email whose response was lost waits for a report.
+    """
     try:
         Email.objects.filter(
-            state=Email.State.QUEUED, attempts=0, leased_until=None, next_attempt_at__gt=Now()
+            state=Email.State.QUEUED,
+            attempts=0,
+            leased_until=None,
+            unsure_provider="",
+            next_attempt_at__gt=Now(),
         ).update(next_attempt_at=Now())
     finally:
         connection.close()
+    wake_codes_worker()
     wake_emails_worker()
 
 
-provider.on_recovery.append(retry_postponed_emails)
-
-
-def _release(emails: list[Email]) -> None:
-    """End the lease of emails that were not sent. They stay due."""
-    for email in emails:
-        _update_leased(email)
-
-
-def _next_attempt_at(email: Email) -> CombinedExpression:
-    """Return the time of the next attempt: after as long as the email has waited already.
-
-    The pause is at least EMAIL_BACKOFF, and at most MAX_WAIT_FOR_PROVIDER. A fast email always
-    waits for EMAIL_BACKOFF.
-    """
-    assert email.leased_until is not None
-    backoff = timedelta(seconds=settings.EMAIL_BACKOFF)
-    if email.fast:
-        return Now() + backoff
-    claimed_at = email.leased_until - timedelta(seconds=settings.EMAIL_LEASE)
-    waited = claimed_at - email.queued_at
-    return Now() + min(max(waited, backoff), MAX_WAIT_FOR_PROVIDER)
-
-
-def _update_leased(email: Email, **changes: Any) -> None:
-    """Change a row and end its lease, unless another worker has claimed the email since."""
-    Email.objects.filter(
-        pk=email.pk, state=Email.State.QUEUED, leased_until=email.leased_until
-    ).update(leased_until=None, **changes)
-
-
-def _close(backend: BaseEmailBackend) -> None:
-    with suppress(OSError):
-        backend.close()
+on_recovery.append(retry_postponed_emails)

@@ -4,7 +4,7 @@ The queue is the table; a message to the worker only wakes it.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,12 +20,29 @@ from snap.resilience.wakeup import WakeUp
 
 log = logging.getLogger(__name__)
 
+# Seconds between two messages of a process that wake a worker for codes.
+CODES_WAKE_UP_INTERVAL = 0.1
+
 wake_emails_worker = WakeUp(
     "notifications.tasks.send_emails", interval=settings.EMAILS_WAKE_UP_INTERVAL
 )
+wake_codes_worker = WakeUp("notifications.tasks.send_codes", interval=CODES_WAKE_UP_INTERVAL)
 
 # Staff can send emails in these states again.
 REQUEUEABLE_STATES = (Email.State.DEAD, Email.State.BOUNCED, Email.State.CANCELLED)
+
+# What a row forgets about its last sending when the email is queued again. Staff who send it again
+# also say that a lost response does not matter. `sent_at` stays: somebody may have read it.
+UNSENT: dict[str, Any] = {
+    "provider": "",
+    "provider_id": "",
+    "unsure_provider": "",
+    "error": "",
+    "delivered_at": None,
+    "opened_at": None,
+    "bounced_at": None,
+    "complained_at": None,
+}
 
 # The error of an email that was cancelled because of EMAILS_PER_RECIPIENT.
 TOO_MANY_FOR_RECIPIENT = "too_many_for_recipient"
@@ -33,7 +50,7 @@ TOO_MANY_FOR_RECIPIENT = "too_many_for_recipient"
 
 @dataclass(frozen=True)
 class EmailToQueue:
-    """An email for the queue. `fast` puts it before the other emails.
+    """An email for the queue. `fast` is for codes: they have workers and connections of their own.
 
     `by_stranger` marks an email that a visitor without proof of the address can cause. After
     EMAILS_PER_RECIPIENT of them in an hour, or twice as many if a challenge was `solved`, it is
@@ -82,7 +99,9 @@ def queue_emails(emails: Iterable[EmailToQueue]) -> None:
     for email in ordered:
         if email.by_stranger:
             _queue_within_limit(email)
-    if ordered:
+    if any(email.fast for email in ordered):
+        transaction.on_commit(wake_codes_worker, robust=True)
+    if not all(email.fast for email in ordered):
         transaction.on_commit(wake_emails_worker, robust=True)
 
 
@@ -94,6 +113,31 @@ def _row(email: EmailToQueue) -> Email:
         language=email.language,
         fast=email.fast,
     )
+
+
+QUEUE_SELECTED = """
+INSERT INTO notifications_email (
+    kind, cause, "to", recipient, by_stranger, language, fast, attempts, provider_id, state, error
+)
+SELECT kind, cause, "to", '', false, language, false, 0, '', 'queued', ''
+FROM ({selected}) AS selected
+ON CONFLICT DO NOTHING
+"""
+
+
+def queue_selected_emails(kind: str, selected: str, values: Sequence[Any]) -> int:
+    """Queue the emails that a SELECT returns, in its order. Return how many are new.
+
+    Its columns are `kind`, `cause`, `to` and `language`. One INSERT, so thousands of emails take
+    less than a second. Raises LookupError for an unknown kind.
+    """
+    require_known(kind)
+    with connection.cursor() as cursor:
+        cursor.execute(QUEUE_SELECTED.format(selected=selected), values)
+        queued: int = cursor.rowcount
+    if queued:
+        transaction.on_commit(wake_emails_worker, robust=True)
+    return queued
 
 
 # The INSERT counts the recipient's emails itself, which saves a round trip. Every registration
@@ -143,9 +187,10 @@ def requeue_emails(emails: QuerySet[Email], *, to: str | None = None) -> int:
         queued_at=Now(),
         next_attempt_at=Now(),
         leased_until=None,
-        error="",
+        **UNSENT,
         **changes,
     )
     log.info("emails_requeued", extra={"emails": queued})
+    transaction.on_commit(wake_codes_worker, robust=True)
     transaction.on_commit(wake_emails_worker, robust=True)
     return queued

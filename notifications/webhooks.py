@@ -1,70 +1,109 @@
-"""Reports of mail providers about the emails they accepted: delivered, opened, bounced.
+"""The webhooks at which mail providers report what became of emails.
 
-A report only moves an email forward, so a report that comes twice, late or out of order changes
-nothing. anymail authenticates a report by the shared secret, and by the provider's signature if it
-has one.
+A report needs the shared secret, and the provider's signature. Every other request gets a 4xx,
+which providers do not repeat for long. While the database is away the response is 503, and the
+provider reports again.
 """
 
+import hmac
+import json
 import logging
-from importlib import import_module
+from base64 import b64encode
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from anymail.signals import AnymailTrackingEvent, EventType, tracking
 from django.conf import settings
-from django.dispatch import receiver
+from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_POST
 
-from notifications.models import Email
+from notifications.report_formats import PARSERS
+from notifications.reports import record_reports
+from notifications.signatures import (
+    SignatureError,
+    Verify,
+    make_mailgun_verifier,
+    make_resend_verifier,
+    make_sendgrid_verifier,
+)
+from snap.environment.emails import SIGNED_WITH
+from snap.environment.errors import SettingError
 from snap.limits.policy import unlimited
+from snap.resilience.database import guarded_database
 
 log = logging.getLogger(__name__)
 
-TRACKING_VIEWS = {
-    "resend": "ResendTrackingWebhookView",
-    "sendgrid": "SendGridTrackingWebhookView",
-    "mailgun": "MailgunTrackingWebhookView",
+# What makes the check of signatures of each provider, from the setting in SIGNED_WITH.
+VERIFIERS: dict[str, Callable[[str], Verify]] = {
+    "resend": make_resend_verifier,
+    "sendgrid": make_sendgrid_verifier,
+    "mailgun": make_mailgun_verifier,
 }
-
-SENT, DELIVERED, OPENED = Email.State.SENT, Email.State.DELIVERED, Email.State.OPENED
-# The new state of an email for each report, and the states that can change to it.
-TRANSITIONS = {
-    EventType.DELIVERED: (DELIVERED, [SENT]),
-    EventType.OPENED: (OPENED, [SENT, DELIVERED]),
-    EventType.CLICKED: (OPENED, [SENT, DELIVERED]),
-    EventType.BOUNCED: (Email.State.BOUNCED, [SENT, DELIVERED]),
-    EventType.REJECTED: (Email.State.BOUNCED, [SENT, DELIVERED]),
-}
-
 
 unlimited_webhook = unlimited(
     "Providers report a rush of emails in bursts, from few addresses. Without the shared secret a"
-    " report is refused before anything is looked up."
+    " report is refused before its body is read and anything is looked up."
 )
 
 
 def webhook_paths() -> list[URLPattern]:
-    """Return the path for reports of EMAIL_PROVIDER, none without MAIL_WEBHOOK_SECRET."""
-    provider = settings.EMAIL_PROVIDER
-    if provider not in TRACKING_VIEWS or not settings.MAIL_WEBHOOK_SECRET:
+    """Return the paths for reports of the providers in use, none without MAIL_WEBHOOK_SECRET.
+
+    Raises SettingError for a key that cannot be one of its provider.
+    """
+    if not settings.MAIL_WEBHOOK_SECRET:
         return []
-    view: Any = getattr(import_module(f"anymail.webhooks.{provider}"), TRACKING_VIEWS[provider])
-    return [
-        path(f"webhooks/mail/{provider}/", unlimited_webhook(view.as_view()), name="mail_webhook")
-    ]
+    paths = []
+    for provider in reporting_providers():
+        view = partial(mail_webhook, provider=provider, verify=_make_verifier(provider))
+        decorated: Any = unlimited_webhook(csrf_exempt(require_POST(view)))
+        paths.append(path(f"webhooks/mail/{provider}/", decorated, name=f"mail_webhook_{provider}"))
+    return paths
 
 
-@receiver(tracking)
-def record_report(
-    sender: object, event: AnymailTrackingEvent, esp_name: str, **kwargs: object
-) -> None:
-    """Update the state of the reported email, if its message id is known."""
-    if event.event_type not in TRANSITIONS or not event.message_id:
-        return
-    state, from_states = TRANSITIONS[event.event_type]
-    reported = Email.objects.filter(provider_id=event.message_id, state__in=from_states)
-    if state == Email.State.BOUNCED:
-        error = f"{event.event_type} {event.reject_reason or ''}".strip()
-        moved = reported.update(state=state, error=error)
-    else:
-        moved = reported.update(state=state)
-    log.info("email_reported", extra={"state": state, "emails": moved, "provider": esp_name})
+def reporting_providers() -> list[str]:
+    """Return the providers in use that report what became of emails: the first, the fallback."""
+    in_use = [settings.EMAIL_PROVIDER, settings.EMAIL_FALLBACK_PROVIDER]
+    return [provider for provider in in_use if provider in PARSERS]
+
+
+def _make_verifier(provider: str) -> Verify:
+    name = SIGNED_WITH[provider]
+    key: Any = settings.ANYMAIL[name]
+    try:
+        return VERIFIERS[provider](key)
+    except ValueError as error:
+        raise SettingError(f"{name} is not a key with which {provider} signs reports.") from error
+
+
+def mail_webhook(request: HttpRequest, provider: str, verify: Verify) -> HttpResponse:
+    """Record the reports of a provider. Events that no email here has are ignored."""
+    if not _has_secret(request):
+        return _refuse(provider, "secret", 400)
+    if request.content_type != "application/json":
+        return _refuse(provider, "content_type", 415)
+    try:
+        # Not `request.body`, whose limit is that of forms.
+        body = request.read()
+        verify(request.headers, body)
+        reports = PARSERS[provider](json.loads(body))
+    except SignatureError:
+        return _refuse(provider, "signature", 400)
+    except (ValueError, RecursionError, OSError):
+        return _refuse(provider, "malformed", 400)
+    with guarded_database():
+        record_reports(provider, reports)
+    return HttpResponse(status=200)
+
+
+def _has_secret(request: HttpRequest) -> bool:
+    expected = b"Basic " + b64encode(settings.MAIL_WEBHOOK_SECRET.encode())
+    return hmac.compare_digest(request.headers.get("Authorization", "").encode(), expected)
+
+
+def _refuse(provider: str, reason: str, status: int) -> HttpResponse:
+    """Refuse a request without saying what would have been right."""
+    log.warning("mail_report_refused", extra={"provider": provider, "reason": reason})
+    return HttpResponse("This is no report.", content_type="text/plain", status=status)

@@ -17,6 +17,7 @@ from accounts.sessions import account_of, ensure_browser_id, sign_in
 from accounts.sms import sms_channel
 from guests.claims.corrections import correct_email, correct_email_by_code
 from guests.refusals import refusal_of, refusal_text
+from guests.requests.deliveries import accepts_no_email
 from guests.requests.giving_back import give_place_back, keep_place
 from promo.emergency import needs_database
 from promo.kept_emails import remember_kept_email
@@ -108,6 +109,8 @@ def _render_form(
         "needs_code": needs_code,
         "code_sent": sent is not None,
         "by_sms": by_sms,
+        # A code that goes to an address which refuses emails helps nobody.
+        "is_refused": needs_code and not by_sms and sent is None and accepts_no_email(account),
         "notice": notice,
     }
     return render_step(request, link, "email", context, phone=account.phone or "")

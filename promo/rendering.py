@@ -23,6 +23,7 @@ from guests.models import Event
 from guests.place_status import PlaceStatus
 from guests.refusals import refusal_of
 from guests.requests.tickets import Ticket
+from notifications.delivery_lines import NO_DELIVERY, Delivery
 from promo.links import PromoLink
 from promo.steps import FORM_STEPS, PHONE_STEPS, remember_phone, sign_phone
 from snap.local_cache import LocalCache
@@ -236,7 +237,7 @@ def render_ticket(
     *,
     wait: int,
     status: int = OK,
-    email_failed: bool = False,
+    delivery: Delivery = NO_DELIVERY,
 ) -> HttpResponse:
     """Show the state of a ticket. A form sent without HTMX is redirected to the ticket's page.
 
@@ -249,7 +250,7 @@ def render_ticket(
     if is_htmx(request):
         template = "promo/ticket.html#ticket"
     host = request.get_host()
-    context = ticket_context(ticket, wait=wait, host=host, email_failed=email_failed)
+    context = ticket_context(ticket, wait=wait, host=host, delivery=delivery)
     response = render(request, template, context, status=status)
     if request.method == "POST":
         set_browser_url(request, response, url)
@@ -257,11 +258,11 @@ def render_ticket(
 
 
 def ticket_context(
-    ticket: Ticket, *, wait: int, host: str, email_failed: bool = False
+    ticket: Ticket, *, wait: int, host: str, delivery: Delivery = NO_DELIVERY
 ) -> dict[str, Any]:
     """Return the context of the ticket partial; `wait` in seconds, `host` as in the Host header.
 
-    `email_failed` says that the email about the place did not arrive.
+    `delivery` is what became of the email about the place, if that is known.
     """
     return {
         "ticket": ticket,
@@ -269,7 +270,7 @@ def ticket_context(
         "card": ticket,
         "refusal": refusal_of(ticket.refusal_code),
         "wait": wait,
-        "email_failed": email_failed,
+        "delivery": delivery,
         # Functions, because most tickets use few of them. Templates call them.
         "ticket_url": partial(ticket_url, ticket),
         "event_url": partial(reverse, "promo:event", args=[ticket.event_slug]),

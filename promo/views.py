@@ -29,7 +29,7 @@ from guests.claims.proof import prove_by_code
 from guests.emergency.intake import queued_ticket
 from guests.emergency.snapshots import save_event
 from guests.exceptions import GuestError
-from guests.models import Event, Guest, GuestRequest
+from guests.models import Event, GuestRequest
 from guests.place_status import PlaceStatus
 from guests.refusals import refusal_text
 from guests.requests.accepting import (
@@ -37,12 +37,10 @@ from guests.requests.accepting import (
     check_list_takes_requests,
     latest_request,
     places_of,
-    request_place,
-    wake_guests_worker,
 )
-from guests.requests.creating import create_guest_now, create_guest_while_waiting
+from guests.requests.deliveries import delivery_of_place
 from guests.requests.tickets import seconds_left, ticket_of
-from guests.requests.waiting_list import has_email_failed
+from notifications.delivery_lines import NO_DELIVERY, Delivery
 from promo import emergency
 from promo.emergency import emergency_fallback, needs_database
 from promo.kept_emails import remember_kept_email
@@ -62,6 +60,7 @@ from promo.rendering import (
     restart_steps,
     ticket_context,
 )
+from promo.requesting import render_new_ticket, request_place_by_link, respond_with_place
 from promo.steps import remember_phone, step_phone
 from promo.ticket_access import TicketAccess, find_ticket
 from promo.untidy_links import tidy_path
@@ -121,7 +120,7 @@ def event(request: HttpRequest, event: str, promoter: str = "") -> HttpResponse:
         ticket_of(stored),
         wait=seconds_left(stored),
         host=request.get_host(),
-        email_failed=_has_email_failed(stored),
+        delivery=_delivery_of(stored),
     )
     return render_event(request, link, ticket)
 
@@ -146,7 +145,7 @@ def phone(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     number = form.cleaned_data["phone"]
     account = account_of(request)
     if account and account.phone == number:
-        return _request_access(request, link, account)
+        return respond_with_place(request, link, account)
     if check_phone(number).exists and (known := find_account(number)):
         return _send_code(request, link, known)
     if refusal:
@@ -166,7 +165,7 @@ def code(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
         return restart_steps(request, link)
     account = _account_of_repeated_form(request, number)
     if account and account.verified_at:
-        return _request_access(request, link, account)
+        return respond_with_place(request, link, account)
     if "resend" in request.POST and (known := find_account(number)):
         return _send_code(request, link, known)
     form = CodeForm(request.POST or None)
@@ -187,7 +186,7 @@ def code(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
         form.add_error("code", refusal_text(error.code))
         return render_step(request, link, "code", context, phone=number)
     sign_in(request, account)
-    return _request_access(request, link, account)
+    return respond_with_place(request, link, account)
 
 
 @limited(read=PAGES, write=REGISTER)
@@ -201,7 +200,7 @@ def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     if not number:
         return restart_steps(request, link)
     if account := _account_of_repeated_form(request, number):
-        return _request_access(request, link, account)
+        return respond_with_place(request, link, account)
     form = RegisterForm(request.POST or None)
     if request.method == "GET" or not form.is_valid():
         return render_step(request, link, "register", {"form": form}, phone=number)
@@ -213,7 +212,7 @@ def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
         return render_step(request, link, "unavailable", {"refusal": error.code})
     sign_in(request, account)
     remember_kept_email(request, account.email)
-    return _render_new_ticket(request, stored)
+    return render_new_ticket(request, stored)
 
 
 @limited(read=PAGES, write=PROVE)
@@ -247,7 +246,7 @@ def request_access(request: HttpRequest, event: str, promoter: str) -> HttpRespo
     account = account_of(request)
     if account is None:
         return next_step(request, link, "phone", {"form": PhoneForm()})
-    return _request_access(request, link, account)
+    return respond_with_place(request, link, account)
 
 
 @limited(read=TICKET)
@@ -271,10 +270,10 @@ def ticket(request: HttpRequest, event: str, ticket_id: UUID) -> HttpResponse:
         sign_in(request, found.stored.account)
     # After an outage the ticket is only in the journal until the journal is drained.
     ticket = found.ticket or queued_ticket(open_link(event, "").event, str(ticket_id))
-    email_failed = False
+    delivery = NO_DELIVERY
     if not is_htmx(request) and found.access is not TicketAccess.GIVEN:
-        email_failed = _has_email_failed(found.stored)
-    return render_ticket(request, ticket, wait=found.wait, email_failed=email_failed)
+        delivery = _delivery_of(found.stored)
+    return render_ticket(request, ticket, wait=found.wait, delivery=delivery)
 
 
 @limited(write=PAGES)
@@ -293,10 +292,11 @@ def calendar(request: HttpRequest, event: str) -> HttpResponse:
     return render_calendar(request, open_link(event, ""))
 
 
-def _has_email_failed(stored: GuestRequest | None) -> bool:
-    """Return whether the email about a request's place did not arrive. At most one query."""
-    guest = stored.guest if stored else None
-    return guest is not None and guest.state != Guest.State.CANCELLED and has_email_failed(guest)
+def _delivery_of(stored: GuestRequest | None) -> Delivery:
+    """Return what became of the email about a request's place. At most one query."""
+    if stored is None or stored.guest is None:
+        return NO_DELIVERY
+    return delivery_of_place(stored.guest, stored.account, stored.event)
 
 
 def _list_refusal(link: PromoLink) -> str:
@@ -332,7 +332,7 @@ def _register_and_request(
             language=get_language() or "",
             browser=ensure_browser_id(request),
         )
-        stored = _request_place(link, account, account_is_new=True, due_in=due_in)
+        stored = request_place_by_link(link, account, account_is_new=True, due_in=due_in)
     return account, stored
 
 
@@ -355,6 +355,7 @@ def _send_code(request: HttpRequest, link: PromoLink, account: User) -> HttpResp
         account,
         browser=ensure_browser_id(request),
         address=client_address(request),
+        page=link.url,
     )
     try:
         send_or_spend_exemption(request, send)
@@ -399,42 +400,3 @@ def _code_context(request: HttpRequest, phone: str) -> dict[str, Any]:
         "is_unproven": not sent.account.verified_at,
         "can_claim": not is_own,
     }
-
-
-def _request_place(
-    link: PromoLink,
-    account: User,
-    *,
-    account_is_new: bool = False,
-    due_in: float | None = None,
-) -> GuestRequest:
-    return request_place(
-        link.event,
-        account,
-        promoter=link.promoter,
-        team=link.team,
-        account_is_new=account_is_new,
-        due_in=due_in,
-    )
-
-
-def _request_access(request: HttpRequest, link: PromoLink, account: User) -> HttpResponse:
-    try:
-        stored = _request_place(link, account)
-    except GuestError as error:
-        return render_step(request, link, "unavailable", {"refusal": error.code})
-    return _render_new_ticket(request, stored)
-
-
-def _render_new_ticket(request: HttpRequest, stored: GuestRequest) -> HttpResponse:
-    """Show the ticket of a request that was just made.
-
-    The guest is created here when no worker can be woken, and for browsers without JavaScript: they
-    get no push, and their page reloads only after two seconds.
-    """
-    if stored.state == GuestRequest.State.PENDING:
-        if wake_guests_worker.is_failing():
-            stored = create_guest_now(stored)
-        elif not is_htmx(request):
-            stored = create_guest_while_waiting(stored)
-    return render_ticket(request, ticket_of(stored), wait=seconds_left(stored))

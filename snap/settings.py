@@ -21,6 +21,7 @@ from phonenumbers import SUPPORTED_REGIONS
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from snap.environment.emails import check_email_settings
 from snap.environment.file import add_file
 from snap.environment.foreign import remove_foreign_variables, remove_security_of_libpq
 from snap.environment.processes import check_process_variables
@@ -278,6 +279,7 @@ CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ROUTES = {
     "guests.tasks.*": {"queue": "guests"},
+    "notifications.tasks.send_codes": {"queue": "codes"},
     "notifications.tasks.*": {"queue": "emails"},
 }
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
@@ -537,11 +539,18 @@ GUEST_REQUEST_BACKOFF = 2  # seconds, doubled by each attempt
 SWEEP_INTERVAL = env.float("SWEEP_INTERVAL", default=1.0)
 # Seconds in which a guest who gives a place back can undo it. The place is kept meanwhile.
 GIVE_BACK_SECONDS = env.float("GIVE_BACK_SECONDS", default=60.0)
+# Seconds without another change of an event after which its guests get an email about it. A mistake
+# that is corrected meanwhile reaches nobody.
+EVENT_NEWS_DELAY = env.float("EVENT_NEWS_DELAY", default=120.0)
+# The same for an event that was cancelled.
+EVENT_CANCELLED_DELAY = env.float("EVENT_CANCELLED_DELAY", default=20.0)
 # Seconds that workers have to take up due requests before the sweeper ends them itself.
 SWEEP_TAKES_OVER = env.float("SWEEP_TAKES_OVER", default=4.0)
 # Seconds that workers have to take up due emails before the sweeper sends them itself. Emails may
 # wait for longer than requests.
 SWEEP_TAKES_OVER_EMAILS = env.float("SWEEP_TAKES_OVER_EMAILS", default=30.0)
+# Guests of a message to a list whose emails one transaction queues.
+LIST_MESSAGE_BATCH = env.int("LIST_MESSAGE_BATCH", default=500)
 # Seconds between two messages of a process that wake a worker for requests. Requests that come in
 # between are one batch.
 WAKE_UP_INTERVAL = env.float("WAKE_UP_INTERVAL", default=0.2)
@@ -565,19 +574,20 @@ JOURNAL_BACKOFF = 5  # seconds, doubled by each attempt
 EMAIL_BACKENDS = {
     "console": "notifications.inbox.InboxBackend",
     "smtp": "notifications.smtp.SMTPBackend",
-    "resend": "notifications.providers.ResendBackend",
-    "sendgrid": "anymail.backends.sendgrid.EmailBackend",
-    "mailgun": "anymail.backends.mailgun.EmailBackend",
+    "resend": "notifications.backends.ResendBackend",
+    "sendgrid": "notifications.backends.SendGridBackend",
+    "mailgun": "notifications.backends.MailgunBackend",
 }
-EMAIL_REQUIRES = {
-    "resend": ["RESEND_API_KEY"],
-    "sendgrid": ["SENDGRID_API_KEY"],
-    "mailgun": ["MAILGUN_API_KEY", "MAILGUN_SENDER_DOMAIN"],
-}
+SENDGRID_URLS = {"global": "https://api.sendgrid.com/v3", "eu": "https://api.eu.sendgrid.com/v3"}
+MAILGUN_URLS = {"eu": "https://api.eu.mailgun.net/v3", "us": "https://api.mailgun.net/v3"}
 # What sends emails: `smtp`, `resend`, `sendgrid`, `mailgun`, or `console`, which keeps emails as
 # files for development.
 EMAIL_PROVIDER = env.choice("EMAIL_PROVIDER", EMAIL_BACKENDS, default="smtp")
 EMAIL_BACKEND = EMAIL_BACKENDS[EMAIL_PROVIDER]
+# A second provider, which sends emails while EMAIL_PROVIDER is unavailable. It is another one, or
+# `smtp` with a mail server of its own. Empty: emails wait for EMAIL_PROVIDER.
+EMAIL_FALLBACK_PROVIDER = env.choice("EMAIL_FALLBACK_PROVIDER", EMAIL_BACKENDS, default="")
+EMAIL_FALLBACK_BACKEND = EMAIL_BACKENDS.get(EMAIL_FALLBACK_PROVIDER, "")
 # Host of the mail server, for `smtp`.
 EMAIL_HOST = env.host("EMAIL_HOST", default="localhost")
 # Port of the mail server, for `smtp`.
@@ -588,33 +598,69 @@ EMAIL_HOST_USER = env.str("EMAIL_HOST_USER", default="")
 EMAIL_HOST_PASSWORD = env.secret("EMAIL_HOST_PASSWORD", default="")
 # Whether the connection to the mail server is encrypted by STARTTLS, for `smtp`.
 EMAIL_USE_TLS = env.bool("EMAIL_USE_TLS", default=False)
+# Host of the fallback's mail server. Required if EMAIL_FALLBACK_PROVIDER is `smtp`.
+EMAIL_FALLBACK_HOST = env.host("EMAIL_FALLBACK_HOST", default="localhost")
+# Port of the fallback's mail server.
+EMAIL_FALLBACK_PORT = env.port("EMAIL_FALLBACK_PORT", default=25)
+# User name at the fallback's mail server. Empty: SNAP does not sign in there.
+EMAIL_FALLBACK_HOST_USER = env.str("EMAIL_FALLBACK_HOST_USER", default="")
+# Password at the fallback's mail server.
+EMAIL_FALLBACK_HOST_PASSWORD = env.secret("EMAIL_FALLBACK_HOST_PASSWORD", default="")
+# Whether the connection to the fallback's mail server is encrypted by STARTTLS.
+EMAIL_FALLBACK_USE_TLS = env.bool("EMAIL_FALLBACK_USE_TLS", default=False)
 EMAIL_TIMEOUT = 5
+# Seconds that an API has to respond to a request. Without a response the fate of the email is open.
+EMAIL_RESPONSE_TIMEOUT = 20
+# Emails that a process hands over at once, each on a connection of its own. Codes have four more.
+EMAIL_CONNECTIONS = env.int("EMAIL_CONNECTIONS", default=16, most=200)
+# Emails a second that a process hands to one provider, for providers that limit them. Codes do not
+# wait. 0: as many as the connections allow.
+EMAIL_PER_SECOND = env.float("EMAIL_PER_SECOND", default=0.0, least=0)
+# Seconds without a report after which an email is sent again whose response was lost. Providers
+# with idempotency keys (`resend`) are asked again at once.
+EMAIL_UNSURE_SECONDS = env.float("EMAIL_UNSURE_SECONDS", default=600.0)
+# Whether mail providers report when an email is opened, by an image in it. It tells them when and
+# where people read their emails. Clicks are never reported.
+EMAIL_OPEN_TRACKING = env.bool("EMAIL_OPEN_TRACKING", default=False)
 # Random `name:password` with which the mail provider reports what became of emails, at
 # `https://name:password@<host>/webhooks/mail/<provider>/`. Empty: that address does not exist.
 MAIL_WEBHOOK_SECRET = env.credentials("MAIL_WEBHOOK_SECRET", default="")
+# Region of the account, for `sendgrid`: `global` or `eu`.
+SENDGRID_REGION = env.choice("SENDGRID_REGION", SENDGRID_URLS, default="global")
+# Region of the sending domain, for `mailgun`: `eu` or `us`.
+MAILGUN_REGION = env.choice("MAILGUN_REGION", MAILGUN_URLS, default="eu")
+# Each email says so to SendGrid and Mailgun, whatever the account's settings are. At Resend these
+# are settings of a domain, and both are off unless somebody turns them on.
+EMAIL_TRACKING = {"track_clicks": False, "track_opens": EMAIL_OPEN_TRACKING}
 ANYMAIL = {
-    "REQUESTS_TIMEOUT": EMAIL_TIMEOUT,
+    "SENDGRID_SEND_DEFAULTS": EMAIL_TRACKING,
+    "MAILGUN_SEND_DEFAULTS": EMAIL_TRACKING,
+    "REQUESTS_TIMEOUT": (EMAIL_TIMEOUT, EMAIL_RESPONSE_TIMEOUT),
     "WEBHOOK_SECRET": MAIL_WEBHOOK_SECRET,
     # Key of the API, for `resend`.
     "RESEND_API_KEY": env.secret("RESEND_API_KEY", default=""),
+    # Address of the API, for `resend`.
+    "RESEND_API_URL": env.url("RESEND_API_URL", default="https://api.resend.com"),
     # Key of the API, for `sendgrid`.
     "SENDGRID_API_KEY": env.secret("SENDGRID_API_KEY", default=""),
+    # Address of the API, for `sendgrid`. Empty: the one of SENDGRID_REGION.
+    "SENDGRID_API_URL": env.url("SENDGRID_API_URL", default="") or SENDGRID_URLS[SENDGRID_REGION],
     # Key of the API, for `mailgun`.
     "MAILGUN_API_KEY": env.secret("MAILGUN_API_KEY", default=""),
     # Domain from which emails are sent. Required for `mailgun`.
     "MAILGUN_SENDER_DOMAIN": env.domain("MAILGUN_SENDER_DOMAIN", default=""),
     # Key with which reports are signed, for `mailgun`.
     "MAILGUN_WEBHOOK_SIGNING_KEY": env.secret("MAILGUN_WEBHOOK_SIGNING_KEY", default=""),
-    # Address of the API, for `mailgun`: the one of the account's region.
-    "MAILGUN_API_URL": env.url("MAILGUN_API_URL", default="https://api.eu.mailgun.net/v3"),
+    # Secret with which reports are signed, for `resend`: it begins with `whsec_`.
+    "RESEND_SIGNING_SECRET": env.secret("RESEND_SIGNING_SECRET", default=""),
+    # Public key of the signed event webhook, for `sendgrid`.
+    "SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY": env.secret(
+        "SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY", default=""
+    ),
+    # Address of the API, for `mailgun`. Empty: the one of MAILGUN_REGION.
+    "MAILGUN_API_URL": env.url("MAILGUN_API_URL", default="") or MAILGUN_URLS[MAILGUN_REGION],
 }
-# What each provider cannot work without.
-for name in EMAIL_REQUIRES.get(EMAIL_PROVIDER, ()):
-    env.require(name, f"when EMAIL_PROVIDER is {EMAIL_PROVIDER}")
-if EMAIL_PROVIDER == "mailgun" and MAIL_WEBHOOK_SECRET:
-    env.require("MAILGUN_WEBHOOK_SIGNING_KEY", "when MAIL_WEBHOOK_SECRET is set")
-if EMAIL_HOST_USER:
-    env.require("EMAIL_HOST_PASSWORD", "when EMAIL_HOST_USER is set")
+check_email_settings(env, EMAIL_PROVIDER, EMAIL_FALLBACK_PROVIDER, PUBLIC_URL)
 # Sender of all emails that EMAIL_SENDERS does not name.
 DEFAULT_FROM_EMAIL = env.sender("DEFAULT_FROM_EMAIL", default="SNAP <no-reply@snap.example>")
 # Senders by kind of email: `{"login_code": "SNAP <codes@snap.example>"}`.
@@ -692,6 +738,8 @@ WEB_PATIENCE = env.float("WEB_PATIENCE", default=3.0)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 250_000
 # Bytes of a form with files. Only staff send such forms, with posters.
 BODY_MAX_SIZE = 8_000_000
+# Bytes of a report of a mail provider. SendGrid reports up to 768 KB at once.
+REPORT_MAX_SIZE = 2_000_000
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
 DATA_UPLOAD_MAX_NUMBER_FILES = 5
 # Bytes of a poster, and pixels of a poster before it is made smaller.

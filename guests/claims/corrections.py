@@ -14,16 +14,21 @@ from accounts.login_codes import Proof, verify_login_code
 from accounts.models import EmailChange, User
 from guests.claims.proof import follow_proof
 from guests.claims.services import lock_lists_of, replace_codes
-from guests.models import Guest
+from guests.models import NEWS_KINDS, Guest, news_causes
 from guests.qr.codes import fill_pool
 from guests.requests.waiting_list import email_about
 from notifications.models import Email, EmailResend
-from notifications.services import queue_emails
+from notifications.services import queue_emails, requeue_emails
 
 # An email in one of these states never left, unless it was sent and then queued again.
 UNSENT_STATES = {Email.State.QUEUED, Email.State.CANCELLED, Email.State.DEAD}
 # An email that staff send again had one of these states before if somebody may have read it.
-SEEN_STATES = {Email.State.SENT, Email.State.DELIVERED, Email.State.OPENED}
+SEEN_STATES = {
+    Email.State.SENT,
+    Email.State.DELIVERED,
+    Email.State.OPENED,
+    Email.State.COMPLAINED,
+}
 
 
 def correct_email(account: User, email: str, *, browser: str) -> None:
@@ -88,6 +93,15 @@ def _correct(account: User, email: str, browser: str, *, proof: str) -> None:
         for guest in places
         if not guest.is_leaving and not (guest.is_on_list and guest.is_withheld)
     )
+    _readdress_news(places, account)
+
+
+def _readdress_news(places: list[Guest], account: User) -> None:
+    """Send the emails about changes of events that have not arrived to the new address."""
+    news = Email.objects.filter(kind__in=NEWS_KINDS, cause__in=news_causes(places))
+    waiting = news.filter(state=Email.State.QUEUED, leased_until=None, unsure_provider="")
+    waiting.update(to=account.email)
+    requeue_emails(news.filter(state__in=[Email.State.BOUNCED, Email.State.DEAD]), to=account.email)
 
 
 def _exposed(places: list[Guest]) -> list[Guest]:
@@ -107,6 +121,9 @@ def _exposed(places: list[Guest]) -> list[Guest]:
 
 def _may_have_left(email: Email) -> bool:
     """Return whether somebody may have received an email, at any time. One query if it bounced."""
+    if email.delivered_at or email.opened_at:
+        # A mail server took it, and sent it back later.
+        return True
     if email.state == Email.State.BOUNCED:
         return EmailResend.objects.filter(email=email, from_state__in=SEEN_STATES).exists()
     if email.state not in UNSENT_STATES or email.sent_at is not None:

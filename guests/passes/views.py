@@ -43,8 +43,9 @@ from guests.passes.image import draw_pass, text_of
 from guests.place_status import PlaceStatus, status_of
 from guests.previews import preview_name, store_preview, stored_name
 from guests.qr.codes import image_name, image_url, store_image
+from guests.requests.deliveries import delivery_of_place
 from guests.requests.giving_back import give_place_back, keep_place
-from guests.requests.waiting_list import has_email_failed
+from notifications.delivery_lines import NO_DELIVERY, Delivery
 from snap.crawlers import indexable, secret_address
 from snap.limits.policy import PAGES, Policy, account_key, limited, unlimited
 from snap.pages import page_path, websocket_url
@@ -75,7 +76,7 @@ class FoundPass:
     guest: Guest
     status: PlaceStatus
     is_held: bool
-    email_failed: bool = False
+    delivery: Delivery = NO_DELIVERY
     as_of: datetime | None = None
 
     @property
@@ -158,8 +159,10 @@ def _find_stored_pass(request: HttpRequest, token: str) -> FoundPass:
     # First, since opening the link from the email can be the proof that a withheld pass needs.
     is_held = _is_held(request, guest, token)
     status = status_of(guest, token=token)
-    email_failed = is_held and status.shows_code and has_email_failed(guest)
-    return FoundPass(guest, status, is_held, email_failed)
+    delivery = NO_DELIVERY
+    if is_held and status.shows_code:
+        delivery = delivery_of_place(guest, guest.account, guest.event)
+    return FoundPass(guest, status, is_held, delivery)
 
 
 def _is_held(request: HttpRequest, guest: Guest, token: str) -> bool:
@@ -212,7 +215,7 @@ def _render_for_holder(request: HttpRequest, found: FoundPass, token: str) -> Ht
         "undo_seconds": guest.seconds_to_undo(guest.database_now),
         "can_give_back": found.status.can_give_back and guest.checked_in_at is None,
         "card": _card_of(guest, found.status),
-        "email_failed": found.email_failed,
+        "delivery": found.delivery,
         "websocket_url": websocket_url("pass", token, request.get_host()),
     }
     if not found.as_of:
@@ -272,7 +275,10 @@ def poster(request: HttpRequest, name: str) -> HttpResponseBase:
     stored = f"posters/{name}"
     if not default_storage.exists(stored):
         raise Http404("no such poster")
-    return _immutable(stored)
+    response = _immutable(stored)
+    # Mailboxes in a browser show it in emails.
+    response["Cross-Origin-Resource-Policy"] = "cross-origin"
+    return response
 
 
 @unlimited(IMAGES_ARE_CHEAP)

@@ -3,8 +3,10 @@
 import secrets
 from base64 import b64encode
 from functools import lru_cache
+from hashlib import sha256
 from io import BytesIO
 from itertools import chain
+from pathlib import Path
 from time import perf_counter
 from typing import cast
 
@@ -28,6 +30,9 @@ QUIET_ZONE = 4  # modules, ISO/IEC 18004 section 6.3.8
 MASK = 2
 # The pixel of a light module (0) and of a dark one (1), as a table for `bytes.translate`.
 MODULE_COLOURS = bytes([255, 0]) + bytes(254)
+
+# Letters and digits of short codes: 32 that are not taken for one another.
+CODE_LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 
 # Load Pillow's formats before workers fork. Else the first guest of each process waits 50 ms.
 Image.preinit()
@@ -89,6 +94,24 @@ def draw_image(text: str) -> bytes:
     image = matrix.resize((side * MODULE_PIXELS,) * 2, Image.Resampling.NEAREST)
     image.save(png, "PNG", compress_level=1)
     return png.getvalue()
+
+
+def read_image(token: str) -> bytes:
+    """Return a token's image: from the disk if it is there, else drawn again.
+
+    An image in the storage of another machine is drawn, which takes less time than reading it.
+    """
+    try:
+        return Path(default_storage.path(image_name(token))).read_bytes()
+    except (NotImplementedError, OSError):
+        return draw_image(pass_url(token))
+
+
+def short_code(token: str) -> str:
+    """Return a token's code for people, such as K7QP-2MXD. The token cannot be found from it."""
+    digest = sha256(token.encode()).digest()
+    letters = "".join(CODE_LETTERS[byte % len(CODE_LETTERS)] for byte in digest[:8])
+    return f"{letters[:4]}-{letters[4:]}"
 
 
 def image_data_uri(token: str) -> str:

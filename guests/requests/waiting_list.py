@@ -6,6 +6,7 @@ waiting guests before it takes up new requests. The sweeper gives the places tha
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import count
 from operator import attrgetter
 
@@ -21,8 +22,7 @@ from guests.requests.accepting import wake_guests_worker
 from guests.requests.columns import columns_of
 from guests.requests.pushes import push_places_changed, push_tickets
 from guests.requests.tickets import build_ticket
-from notifications.models import Email
-from notifications.services import TOO_MANY_FOR_RECIPIENT, EmailToQueue, queue_emails
+from notifications.services import EmailToQueue, queue_emails
 
 log = logging.getLogger(__name__)
 # The most guests that one transaction promotes or cancels. The list is locked meanwhile.
@@ -212,7 +212,7 @@ def notify_guests(placed: Sequence[tuple[GuestRequest, Guest]]) -> None:
     """Queue the email about each guest's place, and push their tickets after the commit.
 
     The requests have their event and account loaded. A guest whose QR code waits for a proof gets
-    no email yet.
+    no QR email yet. If the place came from the waiting list, an email asks for the proof.
     """
     emails = []
     waiting = []
@@ -220,6 +220,8 @@ def notify_guests(placed: Sequence[tuple[GuestRequest, Guest]]) -> None:
         is_withheld = guest.is_on_list and request.event.withholds_qr_from(request.account)
         if request.account.email and not is_withheld:
             emails.append(email_about(guest, request.account))
+        elif request.account.email and guest.is_promoted:
+            emails.append(email_for_proof(guest, request.account))
         if guest.state == Guest.State.WAITING:
             waiting.append(guest)
     queue_emails(emails)
@@ -240,14 +242,6 @@ def _positions(waiting: list[Guest]) -> dict[int, int]:
     return dict(zip(from_first.values_list("pk", flat=True), count(first.position())))
 
 
-def has_email_failed(guest: Guest) -> bool:
-    """Return whether the last email about a guest's place bounced or was not sent. One query."""
-    email = email_about(guest, User())
-    has_failed = Q(state__in=[Email.State.BOUNCED, Email.State.DEAD])
-    has_failed |= Q(state=Email.State.CANCELLED, error=TOO_MANY_FOR_RECIPIENT)
-    return Email.objects.filter(has_failed, kind=email.kind, cause=email.cause).exists()
-
-
 def email_about(guest: Guest, account: User) -> EmailToQueue:
     """Return the email about a guest's place: `qr_code` or `waitlisted`.
 
@@ -258,3 +252,12 @@ def email_about(guest: Guest, account: User) -> EmailToQueue:
         kind = "qr_code"
     cause = f"guest:{guest.pk}/{guest.listings}"
     return EmailToQueue(kind=kind, cause=cause, to=account.email, language=account.language)
+
+
+def email_for_proof(guest: Guest, account: User) -> EmailToQueue:
+    """Return the email to a guest who got a place while away, and whose QR code waits for a proof.
+
+    Who asks for a place is on the page, which asks for the proof itself.
+    """
+    email = email_about(guest, account)
+    return replace(email, kind="place_to_prove")

@@ -8,7 +8,7 @@ from pathlib import Path
 from snap.environment.errors import SettingError
 from snap.environment.values import Environment, shown
 
-NUMBERS = ("WEB_WORKERS", "WEB_WAITING_THREADS", "WORKER_CONCURRENCY", "EMAILS_CONCURRENCY")
+NUMBERS = ("WEB_WORKERS", "WEB_WAITING_THREADS", "WORKER_CONCURRENCY")
 PORTS = ("WEB_PORT", "WS_PORT")
 METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 

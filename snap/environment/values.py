@@ -148,7 +148,12 @@ class Environment:
     def choice(
         self, name: builtins.str, options: Collection[builtins.str], default: builtins.str
     ) -> builtins.str:
-        """Return one of the options, whose case does not count."""
+        """Return one of the options, whose case does not count.
+
+        It is "" where that is the default.
+        """
+        if not default and not self.str(name, default):
+            return ""
         return self._option(name, options, self.str(name, default), default)
 
     def choices(

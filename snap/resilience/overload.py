@@ -16,6 +16,7 @@ from django.utils.http import parse_header_parameters
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 MULTIPART = "multipart/form-data"
+REPORTS_PATH = "/webhooks/mail/"
 MAX_LENGTH_DIGITS = 18
 CHUNK_SIZE = 65_536  # bytes
 # Marks in the environment of a request. A client cannot set these keys.
@@ -28,16 +29,20 @@ UNREADABLE = "snap.unreadable_content_type"
 def announced_length(environ: dict[str, Any]) -> int | None:
     """Return the length that a request announces for its body, in bytes; 0 for no body.
 
-    None for a length that is no number or above the limit: BODY_MAX_SIZE for files of staff, else
-    DATA_UPLOAD_MAX_MEMORY_SIZE. Django's own check does not limit uploads to files on disk.
+    None for a length that is no number or above the limit: BODY_MAX_SIZE for files of staff,
+    REPORT_MAX_SIZE for reports of mail providers, else DATA_UPLOAD_MAX_MEMORY_SIZE. Django's own
+    check does not limit uploads to files on disk.
     """
     length = environ.get("CONTENT_LENGTH") or "0"
     if not length.isdecimal() or len(length) > MAX_LENGTH_DIGITS:
         return None
     limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    path = environ.get("PATH_INFO", "")
     has_files = environ.get("CONTENT_TYPE", "").startswith(MULTIPART)
-    if has_files and environ.get("PATH_INFO", "").startswith("/admin/"):
+    if has_files and path.startswith("/admin/"):
         limit = settings.BODY_MAX_SIZE
+    elif path.startswith(REPORTS_PATH):
+        limit = settings.REPORT_MAX_SIZE
     if int(length) > limit:
         return None
     return int(length)

@@ -18,7 +18,7 @@ HEARTBEAT_INTERVAL = 2.0
 HEARTBEAT_SECONDS = 15
 # The queue without whose worker no request is ended in time.
 MAIN_QUEUE = "guests"
-QUEUES = (MAIN_QUEUE, "emails")
+QUEUES = (MAIN_QUEUE, "codes", "emails")
 PREFIX = "snap:worker:"
 WRITTEN_KEY = "snap:written"
 

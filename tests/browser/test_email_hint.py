@@ -1,5 +1,7 @@
 """A person who mistypes a domain reads it before sending, and loses no tap in a rush."""
 
+from typing import Any
+
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -90,7 +92,7 @@ def test_one_tap_accepts_the_hint(stack: Stack, page: Page) -> None:
 def test_an_address_that_was_kept_is_not_asked_about_again(stack: Stack, page: Page) -> None:
     open_registration(page)
     type_email(page, "ines@gmial.com")
-    page.get_by_role("button", name="Não, o meu está certo").click()
+    page.get_by_role("button", name="Não, está certo").click()
     hint = page.locator(".email-hint")
     expect(hint).to_be_empty()
     page.keyboard.type("m")
@@ -125,8 +127,9 @@ def test_a_usual_domain_has_no_hint(stack: Stack, page: Page) -> None:
 
 @pytest.mark.parametrize("color_scheme", ["light", "dark"])
 def test_the_hint_fits_a_narrow_screen(stack: Stack, browser: Browser, color_scheme: str) -> None:
-    screen = {"viewport": {"width": 320, "height": 568}, "locale": "en-GB"}
-    with browser.new_context(**screen, color_scheme=color_scheme, base_url=stack.url) as phone:
+    screen: dict[str, Any] = {"viewport": {"width": 320, "height": 568}, "locale": "en-GB"}
+    screen["color_scheme"] = color_scheme
+    with browser.new_context(**screen, base_url=stack.url) as phone:
         page = phone.new_page()
         page.goto(f"/promo/{make_event().slug}/-/phone/")
         give_phone(page, new_phone())

@@ -10,15 +10,14 @@ from django.test import RequestFactory
 from django.urls import URLResolver, get_resolver
 from pytest_django import Settings
 
-from notifications.webhooks import TRACKING_VIEWS, webhook_paths
+from notifications.report_formats import PARSERS
+from notifications.webhooks import webhook_paths
 from promo.api.schema import SchemaView
 from promo.sockets.routing import websocket_urlpatterns
 from promo.steps import Step
 from snap.limits.policy import Policy, policy_of
 from tests.docs.reference_tables import Row, assert_same, codes_in, table_of, tables_with
-
-# anymail says so of SendGrid's webhook, which is made here without being used.
-pytestmark = pytest.mark.filterwarnings("ignore:django-anymail has dropped official support")
+from tests.helpers.mail_reports import SIGNERS
 
 # Django admin has hundreds of routes. The page names it as a whole.
 ADMIN = "/admin/"
@@ -32,8 +31,8 @@ def routes(settings: Settings) -> list[tuple[str, Any]]:
     """Return path and view of all routes but admin's, with those that need a setting."""
     found = list(walk(get_resolver().url_patterns))
     settings.MAIL_WEBHOOK_SECRET = "name:password"
-    settings.ANYMAIL = settings.ANYMAIL | {"WEBHOOK_SECRET": settings.MAIL_WEBHOOK_SECRET}
-    for provider in TRACKING_VIEWS:
+    settings.ANYMAIL = settings.ANYMAIL | SIGNERS
+    for provider in PARSERS:
         settings.EMAIL_PROVIDER = provider
         found.extend(walk(webhook_paths()))
     return [(path, callback) for path, callback in found if not path.startswith(ADMIN)]

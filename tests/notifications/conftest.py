@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from notifications.delivery import provider
 from notifications.kinds import EmailContent, email_kind
+from snap.local_cache import reset_process_state
 from tests.helpers.mail_servers import Sink, send_to
 from tests.helpers.stack import wait_for
 
@@ -44,12 +44,12 @@ def _note_templates(settings: Settings) -> None:
 
 @pytest.fixture(autouse=True)
 def _closed_breaker() -> Iterator[None]:
-    """Begin with a closed breaker, and without a probe of the previous test that may open it."""
+    """Begin with closed breakers, and without a probe of the previous test that may open one."""
     wait_for(lambda: not is_probing())
-    provider.succeeded()
+    reset_process_state()
     yield
-    provider.succeeded()
+    reset_process_state()
 
 
 def is_probing() -> bool:
-    return any(thread.name == f"probe {provider.name}" for thread in threading.enumerate())
+    return any(thread.name.startswith("probe mail_") for thread in threading.enumerate())

@@ -231,7 +231,7 @@ def test_a_kept_outcome_does_not_end_an_email_that_staff_send_again(sink: Sink) 
 def keep(email: Email, outcome: Outcome) -> None:
     """Keep an outcome as a process does that died a minute ago."""
     with KeptOutcomes() as opened:
-        opened.add(email, outcome)
+        opened.add([(email, outcome)])
         assert opened._file is not None
         opened._file.execute("UPDATE outcome SET kept_at = kept_at - 60")
 

@@ -72,11 +72,8 @@ def provider() -> Iterator[Provider]:
 
 
 def use(provider: Provider, settings: Settings, name: str) -> None:
-    settings.EMAIL_BACKEND = {
-        "resend": "notifications.providers.ResendBackend",
-        "sendgrid": "anymail.backends.sendgrid.EmailBackend",
-        "mailgun": "anymail.backends.mailgun.EmailBackend",
-    }[name]
+    settings.EMAIL_PROVIDER = name
+    settings.EMAIL_BACKEND = settings.EMAIL_BACKENDS[name]
     settings.ANYMAIL = {
         f"{name.upper()}_API_KEY": "key",
         f"{name.upper()}_API_URL": provider.url,
@@ -137,14 +134,22 @@ def test_an_attempt_after_a_lost_response_has_the_same_idempotency_key(
     assert first == second
 
 
-@pytest.mark.parametrize(("status", "attempts"), [(500, 0), (503, 0), (429, 0), (401, 0), (422, 1)])
-def test_only_an_error_of_the_email_itself_uses_up_an_attempt(
-    provider: Provider, settings: Settings, status: int, attempts: int
+@pytest.mark.parametrize("status", [500, 503, 429, 401])
+def test_an_error_of_the_provider_uses_up_no_attempt(
+    provider: Provider, settings: Settings, status: int
 ) -> None:
     provider.status = status
     email = send_through(provider, settings, "resend")
-    assert (email.state, email.attempts) == ("queued", attempts)
+    assert (email.state, email.attempts) == ("queued", 0)
     assert email.error.startswith(f"AnymailRequestsAPIError {status}")
+
+
+def test_a_permanent_error_of_the_email_itself_ends_it_at_once(
+    provider: Provider, settings: Settings
+) -> None:
+    provider.status = 422
+    email = send_through(provider, settings, "resend")
+    assert (email.state, email.error.partition(" (")[0]) == ("dead", "AnymailRequestsAPIError 422")
 
 
 def test_a_provider_that_is_away_uses_up_no_attempts(

@@ -9,14 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from django.core.mail import get_connection
 from django.db import IntegrityError, connection, transaction
 from django.db.models.functions import Now
 from pytest_django import Settings
 from redis import Redis
 
-from notifications.delivery import deliver, provider
+from notifications.delivery import hand_over
+from notifications.messages import RelatedMessage, build_messages
 from notifications.models import Email
+from notifications.providers import providers
 from notifications.sending import EXPIRED_LEASE_GRACE, send_due_emails
 from notifications.services import EmailToQueue, queue_email, queue_emails, requeue_emails
 from notifications.tasks import send_emails
@@ -90,9 +91,11 @@ def test_without_the_claim_two_workers_send_the_same_email(sink: Sink) -> None:
     def send_without_claiming() -> None:
         due = list(Email.objects.due())
         both_have_looked.wait()
-        with get_connection() as backend:
-            for email in due:
-                deliver(email, backend)
+        messages = build_messages(due)
+        for email in due:
+            message = messages[email.pk]
+            assert isinstance(message, RelatedMessage)
+            hand_over(email, message, providers()[0])
 
     in_threads(2, send_without_claiming)
     assert len(sink.messages) == 2
@@ -225,7 +228,7 @@ def test_a_mail_server_that_is_away_uses_up_no_attempts(sink: Sink) -> None:
     email.refresh_from_db()
     assert (email.state, email.attempts, email.leased_until) == ("queued", 0, None)
     sink.start()
-    provider.succeeded()  # Its probe does this within a second.
+    providers()[0].breaker.succeeded()  # Its probe does this within a second.
     assert send_due_emails() == 1 + len(others)
     assert Email.objects.filter(state="sent").count() == 1 + len(others)
 
@@ -314,7 +317,7 @@ def test_emails_that_wait_for_the_mail_server_are_due_once_it_is_back(
     Email.objects.update(queued_at=Now() - timedelta(hours=5))  # The next pause is 60 s.
     sink.stop()
     assert send_due_emails() == 0
-    wait_for(lambda: provider.state == "open", 3)
+    wait_for(lambda: providers()[0].breaker.state == "open", 3)
     Email.objects.update(next_attempt_at=Now())
     assert send_due_emails() == 0
     assert not Email.objects.due().exists()

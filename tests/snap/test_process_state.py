@@ -13,8 +13,9 @@ from django.conf import settings
 from accounts import countries, forms
 from guests.emergency import mirror_sync
 from guests.venue_networks import venue_networks
-from notifications import delivery, outcomes
+from notifications import outcomes
 from notifications.delivery import Outcome, Result
+from notifications.providers import providers
 from promo.api.schema import CachedSchemaGenerator
 from snap.limits import counters, layers
 from snap.local_cache import reset_process_state
@@ -64,9 +65,9 @@ STATES: dict[str, tuple[Callable[[], Any], Callable[[], int]]] = {
         lambda: venue_networks._networks.append(ip_network("198.51.100.0/24")),
         lambda: len(venue_networks._networks),
     ),
-    "notifications/delivery.py": (
-        lambda: open_breaker(delivery.provider),
-        lambda: int(delivery.provider.state != "closed"),
+    "notifications/providers.py": (
+        lambda: open_breaker(providers()[0].breaker),
+        lambda: int(providers()[0].breaker.state != "closed"),
     ),
     "notifications/outcomes.py": (keep_in_memory, lambda: len(outcomes._memory)),
     "promo/api/schema.py": (

@@ -111,6 +111,7 @@ ADDRESSES["WEB_HOST"] = ("http://localhost", "any host", "a/b")
 ADDRESSES["LIKELY_COUNTRIES"] = ("Portugal", "PT;ES", "PT,XX")
 ADDRESSES["PROMETHEUS_MULTIPROC_DIR"] = ("/dev/null/none", __file__)
 ADDRESSES["SECRET_KEY"] = ("secret", "s" * 49)
+ADDRESSES["RESEND_API_URL"] = ADDRESSES["SENDGRID_API_URL"] = ADDRESSES["MAILGUN_API_URL"]
 ADDRESSES["MAIL_WEBHOOK_SECRET"] = ("secret", ":secret", "secret:")
 
 # Signs that a shell, a file or a parser could take for something else.

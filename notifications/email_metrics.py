@@ -1,0 +1,28 @@
+"""Metrics of emails: the states that they reach, and how long the way to the mailbox takes."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from prometheus_client import Counter, Histogram
+
+SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000
+emails = Counter("emails", "Emails that reached a state, by their kind", ["kind", "state"])
+delivery_duration = Histogram(
+    "email_delivery_duration_ms",
+    "From the provider's acceptance of an email to its delivery, as the provider reports it",
+    buckets=[
+        *(SECOND, 2 * SECOND, 5 * SECOND, 10 * SECOND, 30 * SECOND),
+        *(MINUTE, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 12 * HOUR),
+    ],
+)
+
+
+def count_emails(reached: Iterable[tuple[str, str]]) -> None:
+    """Count emails that reached a state, each given as its kind and state."""
+    for kind, state in reached:
+        emails.labels(kind=kind, state=state).inc()
+
+
+def observe_delivery(duration: timedelta) -> None:
+    """Count the time from the acceptance of an email to its delivery. Clocks may differ."""
+    delivery_duration.observe(max(0.0, duration.total_seconds() * 1000))
