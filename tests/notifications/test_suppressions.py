@@ -8,6 +8,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from notifications.messages import RelatedMessage, build_messages
 from notifications.models import Email, Suppression, SuppressionChange
+from notifications.sending import send_due_emails
 from notifications.suppressions import (
     UnsubscribedError,
     allow_bulk_emails,
@@ -15,6 +16,7 @@ from notifications.suppressions import (
     suppress,
     suppressed_emails,
 )
+from tests.helpers.mail_servers import Sink
 
 pytestmark = pytest.mark.django_db
 
@@ -131,6 +133,29 @@ def test_an_outage_of_the_database_stops_bulk_emails_only() -> None:
         built = build_messages([bulk, ticket])
     assert isinstance(built[bulk.pk], OperationalError)
     assert isinstance(built[ticket.pk], RelatedMessage)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_queued_email_is_not_sent_after_an_unsubscription(sink: Sink) -> None:
+    """Each reason stops both bulk emails, and no other email to the same mailbox."""
+    for number, reason in enumerate([STOPPED, COMPLAINED]):
+        Suppression.objects.all().delete()
+        bulk, ticket = make_email(10 + number), make_email(20 + number, "note")
+        suppress("Ines+x@example.com", reason)
+        while send_due_emails():
+            pass
+        bulk.refresh_from_db()
+        ticket.refresh_from_db()
+        assert (bulk.state, bulk.error, bulk.attempts) == ("cancelled", "unsubscribed", 0)
+        assert ticket.state == "sent"
+    assert len(sink.messages) == 2
+    allow_bulk_emails(ADDRESS)
+    later = make_email(30)
+    while send_due_emails():
+        pass
+    later.refresh_from_db()
+    assert later.state == "sent"
+    assert sink.messages[-1]["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
 
 
 @pytest.mark.django_db(transaction=True)
