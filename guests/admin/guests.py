@@ -18,6 +18,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.admin import PhoneSearchAdmin
+from accounts.disposable import DisposableFilter
 from accounts.exceptions import AccountError
 from accounts.phones import readable_phone
 from guests.admin.base import acting_user, render_phone_end
@@ -67,13 +68,17 @@ class ArrivedFilter(admin.SimpleListFilter):
         return queryset
 
 
+class DisposableGuestFilter(DisposableFilter):
+    email_field = "account__email"
+
+
 @admin.register(Guest)
 class GuestAdmin(GuestPages, LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin, ReadOnlyAdmin):
     form = GuestForm
     change_form_template = "admin/guests/guest/change_form.html"
     list_display = ["name", "phone_end", "state", "event", "brought_by", "note", "arrived"]
     list_select_related = ["event", "promoter", "team"]
-    list_filter = ["state", ArrivedFilter, "event", "promoter"]
+    list_filter = ["state", ArrivedFilter, "event", "promoter", DisposableGuestFilter]
     search_fields = ["name", "account__email__istartswith"]
     search_help_text = _("Name, email, phone, or the last digits of the phone.")
     ordering = ["-pk"]
