@@ -8,7 +8,7 @@ from django.db.models import Model, QuerySet
 from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 
-from accounts.email_links import signature_for
+from accounts.email_links import signature_for, signature_for_code
 from accounts.mailboxes import masked_email
 from accounts.models import Claim, EmailChange, LoginCode, User
 from accounts.phones import masked_phone
@@ -62,13 +62,24 @@ def _proof_url(account: User) -> str:
 @email_kind("login_code", _("Sign-in code"))
 def login_code(causes: Sequence[str]) -> Mapping[str, EmailContent]:
     """Return the codes that can still be used. One query."""
-    context = {"minutes": settings.LOGIN_CODE_AGE // 60}
+    minutes = settings.LOGIN_CODE_AGE // 60
+    contexts = [{"minutes": minutes, "has_link": has_link} for has_link in (False, True)]
     codes = _rows_of(causes, LoginCode.objects.usable().select_related("account"))
     contents = {}
     for cause, code in codes.items():
-        personal = {"first_name": code.account.first_name, "code": code.digits()}
-        contents[cause] = EmailContent(context, personal)
+        personal = {
+            "first_name": code.account.first_name,
+            "code": code.digits(),
+            "link_url": _sign_in_url(code),
+        }
+        contents[cause] = EmailContent(contexts[bool(code.page)], personal)
     return contents
+
+
+def _sign_in_url(code: LoginCode) -> str:
+    """Return the link that signs in without typing the code, in the browser that asked for it."""
+    query = urlencode({"proof": signature_for_code(code)})
+    return f"{page_url('sign_in_link', code.pk)}?{query}"
 
 
 @email_kind("claim", _("Somebody claims the phone"))

@@ -47,7 +47,7 @@ class Proof:
 
 
 def send_login_code(
-    account: User, *, browser: str, address: str, solved: bool = False
+    account: User, *, browser: str, address: str, solved: bool = False, page: str = ""
 ) -> LoginCode:
     """Send a new code for this browser to the account. The browser's last two codes are usable.
 
@@ -55,12 +55,13 @@ def send_login_code(
     this browser claims the phone, because only an SMS proves a phone. Otherwise, and to a landline,
     it goes by email.
     `browser` is the browser session's random id, `address` the client's address; `solved` says that
-    a challenge was solved for this code. Raises AccountError: `too_many_codes` past one of the
+    a challenge was solved for this code. `page` is the path to which the link in the email leads,
+    "" for an email without a link. Raises AccountError: `too_many_codes` past one of the
     LOGIN_CODES_ limits in ten minutes, `refused` for a blocked phone, an inactive account, or an
     account that no channel reaches. Not for use inside a transaction.
     """
     with _note_refusals(account.phone or "", address):
-        code, by_stranger = _create_code(account, browser, address, solved=solved)
+        code, by_stranger = _create_code(account, browser, address, solved=solved, page=page)
     if code.channel == LoginCode.Channel.SMS:
         _send_by_sms(code, by_stranger=by_stranger, solved=solved)
     return code
@@ -79,7 +80,7 @@ def _note_refusals(phone: str, address: str) -> Iterator[None]:
 
 @transaction.atomic
 def _create_code(
-    account: User, browser: str, address: str, *, solved: bool
+    account: User, browser: str, address: str, *, solved: bool, page: str
 ) -> tuple[LoginCode, bool]:
     """Return a stored code, and whether it counts as an email that strangers cause.
 
@@ -96,6 +97,7 @@ def _create_code(
         phone_prefix=account.phone[: settings.LOGIN_CODES_PREFIX_DIGITS + 1],
         channel=channel,
         claim=claim,
+        page=page,
         expires_at=Now() + timedelta(seconds=settings.LOGIN_CODE_AGE),
     )
     by_stranger = check_budgets(code, solved=solved)

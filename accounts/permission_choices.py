@@ -11,7 +11,13 @@ from django.http import HttpRequest
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
-ACTIONS = {"add": _("add"), "change": _("change"), "delete": _("delete"), "view": _("view")}
+ACTIONS = {
+    "add": _("add"),
+    "change": _("change"),
+    "delete": _("delete"),
+    "view": _("view"),
+    "send": _("send"),
+}
 # The apps of which staff get permissions. Only superusers manage second factors and groups.
 APPS = ["accounts", "guests", "notifications"]
 

@@ -12,8 +12,14 @@ class GuestsConfig(AppConfig):
 
     def ready(self) -> None:
         # These register the kinds of email that guest lists send, and what they are about.
-        from guests import email_causes, email_samples, emails  # noqa: F401
+        from guests import (  # noqa: F401
+            email_causes,
+            email_samples,
+            emails,
+            list_message_emails,
+        )
         from guests.emergency.journal import get_journal
+        from guests.news import causes  # noqa: F401
         from guests.requests.worker_health import workers_are_working
 
         worker_checks.append(workers_are_working)

@@ -1,6 +1,6 @@
 """Whom emails about guests reach at present, and what they are about, for staff.
 
-A cause is `guest:<id>/<listings>`, whatever the kind of email.
+A cause is `guest:<id>/<listings>`, with the day of the event for a reminder.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +25,12 @@ RESEND_REFUSALS = {
     "unproven": _("the QR code waits for a proof of the phone or the email"),
 }
 # The state that a guest has to have, by kind of email. Other kinds do not depend on it.
-STATE_FOR_KIND = {"qr_code": Guest.State.ON_LIST, "waitlisted": Guest.State.WAITING}
+STATE_FOR_KIND = {
+    "qr_code": Guest.State.ON_LIST,
+    "reminder": Guest.State.ON_LIST,
+    "place_to_prove": Guest.State.ON_LIST,
+    "waitlisted": Guest.State.WAITING,
+}
 
 
 def _find_recipient(kind: str, cause: str) -> Recipient:
@@ -54,7 +59,7 @@ def _guest_refusal(guest: Guest, kind: str, listings: int) -> str:
         return "event_over"
     if guest.state != STATE_FOR_KIND[kind] or guest.listings != listings:
         return "outdated"
-    if guest.is_on_list and guest.is_withheld:
+    if kind != "place_to_prove" and guest.is_on_list and guest.is_withheld:
         return "unproven"
     return ""
 

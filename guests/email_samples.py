@@ -9,6 +9,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from PIL import Image, ImageDraw
 
+from guests.calendars import CANCEL, PUBLISH, calendar_attachment
 from guests.event_values import event_values
 from guests.models import Event
 from guests.qr.codes import draw_image
@@ -33,7 +34,12 @@ def qr_code_samples(event: Event) -> Sequence[Sample]:
         ("promoted", _("From the waiting list"), True),
     ):
         context = {**event_values(event), **flags, "from_waiting_list": from_waiting_list}
-        content = EmailContent(context, _personal(event), {"qr": example_qr(event)})
+        content = EmailContent(
+            context,
+            _personal(event),
+            {"qr": example_qr(event)},
+            [calendar_attachment(event, PUBLISH)],
+        )
         samples.append(Sample(name, label, content))
     return samples
 
@@ -55,22 +61,28 @@ def event_changed_samples(event: Event) -> Sequence[Sample]:
     changes: list[tuple[str, Any, dict[str, Any]]] = [
         ("moved", _("Another time and place"), moved),
         ("renamed", _("Another title"), {"is_renamed": True, "old_title": gettext("Old title")}),
+        ("end", _("Another end"), {"has_other_end": True}),
         ("reinstated", _("Takes place after all"), {"is_reinstated": True}),
-        ("waiting", _("To the waiting list"), {**moved, "is_waiting": True, "has_code": False}),
     ]
-    shared = {**event_values(event), "has_code": True, "has_calendar": True}
+    ends = {"ends_at": event.local_end, "old_ends_at": event.local_end - timedelta(hours=1)}
+    shared = {**event_values(event), **ends, "has_code": True, "has_calendar": True}
+    files = [calendar_attachment(event, PUBLISH)]
     samples = []
     for name, label, change in changes:
-        samples.append(Sample(name, label, EmailContent({**shared, **change}, _personal(event))))
-    return samples
+        content = EmailContent({**shared, **change}, _personal(event), attachments=files)
+        samples.append(Sample(name, label, content))
+    waiting = {**event_values(event), **moved, "is_waiting": True}
+    content = EmailContent(waiting, _personal(event))
+    return [*samples, Sample("waiting", _("To the waiting list"), content)]
 
 
 @email_samples("event_cancelled")
 def event_cancelled_samples(event: Event) -> Sequence[Sample]:
-    shared = {**event_values(event), "has_calendar": True}
-    waiting = {**shared, "is_waiting": True}
+    on_list = {**event_values(event), "has_calendar": True}
+    waiting = {**event_values(event), "is_waiting": True}
+    files = [calendar_attachment(event, CANCEL)]
     return [
-        Sample("usual", _("To the list"), EmailContent(shared, _personal(event))),
+        Sample("usual", _("To the list"), EmailContent(on_list, _personal(event), {}, files)),
         Sample("waiting", _("To the waiting list"), EmailContent(waiting, _personal(event))),
     ]
 
@@ -79,6 +91,19 @@ def event_cancelled_samples(event: Event) -> Sequence[Sample]:
 def reminder_samples(event: Event) -> Sequence[Sample]:
     context = {**event_values(event), "has_code": True}
     return [Sample("usual", _("Usual"), EmailContent(context, _personal(event)))]
+
+
+@email_samples("place_to_prove")
+def place_to_prove_samples(event: Event) -> Sequence[Sample]:
+    samples = []
+    for name, label, from_waiting_list in (
+        ("promoted", _("From the waiting list"), True),
+        ("usual", _("On the list at once"), False),
+    ):
+        context = {**event_values(event), "from_waiting_list": from_waiting_list}
+        personal = {"first_name": FIRST_NAME, "proof_url": page_url("event", event.slug)}
+        samples.append(Sample(name, label, EmailContent(context, personal)))
+    return samples
 
 
 @email_samples("list_message")

@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
+from guests.calendars import PUBLISH, calendar_attachment
 from guests.event_values import event_values
 from guests.models import Event, Guest
 from guests.passes.holders import link_for_holder
@@ -42,6 +43,7 @@ def qr_code(causes: Sequence[str]) -> Mapping[str, EmailContent]:
             contexts.find(guest, status),
             personal,
             inline_images={"qr": read_image(guest.qr_token)},
+            attachments=[calendar_attachment(guest.event, PUBLISH)],
             only_to=guest.account.email,
         )
     return contents
@@ -65,6 +67,7 @@ class _QrContexts:
                 "has_begun": has_begun,
                 "begins_soon": begins_soon,
                 "has_code": True,
+                "has_calendar": True,
             }
         return self._contexts[key]
 

@@ -153,6 +153,8 @@ _TABLE = [
     Refusal("not_placed", _("This guest has no place any more."), is_for_staff=True),
     Refusal("has_arrived", _("This guest is inside already."), is_for_staff=True),
     Refusal("same_event", _("This guest is at that event already."), is_for_staff=True),
+    Refusal("message_sent", _("This message was confirmed before."), is_for_staff=True),
+    Refusal("message_to_nobody", _("There is no guest for this message."), is_for_staff=True),
     Refusal("for_event_over", _("The event is over."), is_for_staff=True),
     Refusal(
         "for_event_cancelled",

@@ -20,7 +20,10 @@ from guests.emergency.journal import get_journal
 from guests.emergency.mirror import get_mirror
 from guests.emergency.mirror_sync import sync_mirror
 from guests.emergency.snapshots import save_listed_events
+from guests.lists.messages import queue_messages
 from guests.models import GuestRequest
+from guests.news.announcing import announce_changes
+from guests.news.reminders import queue_reminders
 from guests.posters.upkeep import add_missing_sizes, delete_unused_posters
 from guests.previews import delete_old_previews
 from guests.requests.accepting import wake_guests_worker
@@ -102,6 +105,17 @@ def sweep_places_given_back(is_stopping: IsStopping) -> None:
         log.info("sweeper_freed_places_given_back")
 
 
+def sweep_event_news(is_stopping: IsStopping) -> None:
+    """Queue the emails about events that have changed and whose guests were not told yet."""
+    announce_changes(is_stopping)
+
+
+def sweep_reminders(is_stopping: IsStopping) -> None:
+    """Queue the reminders of events that begin in the next day."""
+    if queued := queue_reminders(is_stopping):
+        log.info("reminders_queued", extra={"emails": queued})
+
+
 def sweep_emails(is_stopping: IsStopping) -> None:
     """Write the outcomes that this host has kept to the database, and send overdue emails."""
     write_kept_outcomes()
@@ -117,6 +131,11 @@ def sweep_codes(is_stopping: IsStopping) -> None:
     if _must_take_over(due, wake_codes_worker, settings.SWEEP_TAKES_OVER):
         while not is_stopping() and send_due_emails(fast=True):
             log.info("sweeper_sent_codes")
+
+
+def sweep_list_messages(is_stopping: IsStopping) -> None:
+    """Queue the emails of messages to lists, a batch of each in turn."""
+    queue_messages(is_stopping)
 
 
 def sweep_claims(is_stopping: IsStopping) -> None:
@@ -155,6 +174,9 @@ SWEEPS = [
     Sweep(sweep_places_given_back),
     Sweep(sweep_codes),
     Sweep(sweep_emails),
+    Sweep(sweep_list_messages),
+    Sweep(sweep_event_news),
+    Sweep(sweep_reminders, interval=60.0),
     Sweep(sweep_claims, interval=60.0),
     Sweep(sweep_snapshots, interval=10.0),
     Sweep(sweep_suspicious_activity, interval=3600.0),

@@ -22,4 +22,5 @@ class PromoConfig(AppConfig):
         register_page("privacy", "privacy")
         register_page("welcome_link", "email_links:welcome")
         register_page("claim_link", "email_links:claim")
+        register_page("sign_in_link", "email_links:sign_in")
         register_page("unsubscribe_link", "email_links:unsubscribe")

@@ -37,10 +37,7 @@ from guests.requests.accepting import (
     check_list_takes_requests,
     latest_request,
     places_of,
-    request_place,
-    wake_guests_worker,
 )
-from guests.requests.creating import create_guest_now, create_guest_while_waiting
 from guests.requests.deliveries import delivery_of_place
 from guests.requests.tickets import seconds_left, ticket_of
 from notifications.delivery_lines import NO_DELIVERY, Delivery
@@ -62,6 +59,7 @@ from promo.rendering import (
     restart_steps,
     ticket_context,
 )
+from promo.requesting import render_new_ticket, request_place_by_link, respond_with_place
 from promo.steps import remember_phone, step_phone
 from promo.ticket_access import TicketAccess, find_ticket
 from promo.untidy_links import tidy_path
@@ -146,7 +144,7 @@ def phone(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     number = form.cleaned_data["phone"]
     account = account_of(request)
     if account and account.phone == number:
-        return _request_access(request, link, account)
+        return respond_with_place(request, link, account)
     if check_phone(number).exists and (known := find_account(number)):
         return _send_code(request, link, known)
     if refusal:
@@ -166,7 +164,7 @@ def code(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
         return restart_steps(request, link)
     account = _account_of_repeated_form(request, number)
     if account and account.verified_at:
-        return _request_access(request, link, account)
+        return respond_with_place(request, link, account)
     if "resend" in request.POST and (known := find_account(number)):
         return _send_code(request, link, known)
     form = CodeForm(request.POST or None)
@@ -187,7 +185,7 @@ def code(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
         form.add_error("code", refusal_text(error.code))
         return render_step(request, link, "code", context, phone=number)
     sign_in(request, account)
-    return _request_access(request, link, account)
+    return respond_with_place(request, link, account)
 
 
 @limited(read=PAGES, write=REGISTER)
@@ -201,7 +199,7 @@ def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     if not number:
         return restart_steps(request, link)
     if account := _account_of_repeated_form(request, number):
-        return _request_access(request, link, account)
+        return respond_with_place(request, link, account)
     form = RegisterForm(request.POST or None)
     if request.method == "GET" or not form.is_valid():
         return render_step(request, link, "register", {"form": form}, phone=number)
@@ -212,7 +210,7 @@ def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     except GuestError as error:
         return render_step(request, link, "unavailable", {"refusal": error.code})
     sign_in(request, account)
-    return _render_new_ticket(request, stored)
+    return render_new_ticket(request, stored)
 
 
 @limited(read=PAGES, write=PROVE)
@@ -246,7 +244,7 @@ def request_access(request: HttpRequest, event: str, promoter: str) -> HttpRespo
     account = account_of(request)
     if account is None:
         return next_step(request, link, "phone", {"form": PhoneForm()})
-    return _request_access(request, link, account)
+    return respond_with_place(request, link, account)
 
 
 @limited(read=TICKET)
@@ -332,7 +330,7 @@ def _register_and_request(
             language=get_language() or "",
             browser=ensure_browser_id(request),
         )
-        stored = _request_place(link, account, account_is_new=True, due_in=due_in)
+        stored = request_place_by_link(link, account, account_is_new=True, due_in=due_in)
     return account, stored
 
 
@@ -355,6 +353,7 @@ def _send_code(request: HttpRequest, link: PromoLink, account: User) -> HttpResp
         account,
         browser=ensure_browser_id(request),
         address=client_address(request),
+        page=link.url,
     )
     try:
         send_or_spend_exemption(request, send)
@@ -399,42 +398,3 @@ def _code_context(request: HttpRequest, phone: str) -> dict[str, Any]:
         "is_unproven": not sent.account.verified_at,
         "can_claim": not is_own,
     }
-
-
-def _request_place(
-    link: PromoLink,
-    account: User,
-    *,
-    account_is_new: bool = False,
-    due_in: float | None = None,
-) -> GuestRequest:
-    return request_place(
-        link.event,
-        account,
-        promoter=link.promoter,
-        team=link.team,
-        account_is_new=account_is_new,
-        due_in=due_in,
-    )
-
-
-def _request_access(request: HttpRequest, link: PromoLink, account: User) -> HttpResponse:
-    try:
-        stored = _request_place(link, account)
-    except GuestError as error:
-        return render_step(request, link, "unavailable", {"refusal": error.code})
-    return _render_new_ticket(request, stored)
-
-
-def _render_new_ticket(request: HttpRequest, stored: GuestRequest) -> HttpResponse:
-    """Show the ticket of a request that was just made.
-
-    The guest is created here when no worker can be woken, and for browsers without JavaScript: they
-    get no push, and their page reloads only after two seconds.
-    """
-    if stored.state == GuestRequest.State.PENDING:
-        if wake_guests_worker.is_failing():
-            stored = create_guest_now(stored)
-        elif not is_htmx(request):
-            stored = create_guest_while_waiting(stored)
-    return render_ticket(request, ticket_of(stored), wait=seconds_left(stored))

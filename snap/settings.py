@@ -539,11 +539,18 @@ GUEST_REQUEST_BACKOFF = 2  # seconds, doubled by each attempt
 SWEEP_INTERVAL = env.float("SWEEP_INTERVAL", default=1.0)
 # Seconds in which a guest who gives a place back can undo it. The place is kept meanwhile.
 GIVE_BACK_SECONDS = env.float("GIVE_BACK_SECONDS", default=60.0)
+# Seconds without another change of an event after which its guests get an email about it. A mistake
+# that is corrected meanwhile reaches nobody.
+EVENT_NEWS_DELAY = env.float("EVENT_NEWS_DELAY", default=120.0)
+# The same for an event that was cancelled.
+EVENT_CANCELLED_DELAY = env.float("EVENT_CANCELLED_DELAY", default=20.0)
 # Seconds that workers have to take up due requests before the sweeper ends them itself.
 SWEEP_TAKES_OVER = env.float("SWEEP_TAKES_OVER", default=4.0)
 # Seconds that workers have to take up due emails before the sweeper sends them itself. Emails may
 # wait for longer than requests.
 SWEEP_TAKES_OVER_EMAILS = env.float("SWEEP_TAKES_OVER_EMAILS", default=30.0)
+# Guests of a message to a list whose emails one transaction queues.
+LIST_MESSAGE_BATCH = env.int("LIST_MESSAGE_BATCH", default=500)
 # Seconds between two messages of a process that wake a worker for requests. Requests that come in
 # between are one batch.
 WAKE_UP_INTERVAL = env.float("WAKE_UP_INTERVAL", default=0.2)

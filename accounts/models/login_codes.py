@@ -36,6 +36,9 @@ class LoginCode(models.Model):
     phone_prefix = models.CharField(max_length=16, db_default="")
     channel = models.CharField(max_length=5, choices=Channel, db_default="email")
     claim = models.ForeignKey(Claim, on_delete=models.SET_NULL, null=True)
+    # The path of the page to which the link in the email leads after signing in. "": the email has
+    # no link, since the code is for something else than signing in.
+    page = models.CharField(max_length=120, db_default="")
     nonce = models.CharField(max_length=32, default=make_nonce)
     tries = models.PositiveSmallIntegerField(default=0)
     created_at = models.DateTimeField(db_default=Now())

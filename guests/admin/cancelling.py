@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q
@@ -12,12 +13,13 @@ from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.functional import Promise
-from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods
 
 from guests.admin.base import acting_user
 from guests.models import Event, Guest, GuestRequest
+from guests.news.recipients import count_reachable
 from guests.requests.event_changes import cancel_event, reinstate_event
 
 
@@ -73,7 +75,7 @@ class EventCancelling(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscr
     def decide(self, request: HttpRequest, pk: int, name: str) -> HttpResponse:
         """Say on GET who hears of it. Decide on POST."""
         decision = DECISIONS[name]
-        event = get_object_or_404(Event, pk=pk)
+        event = get_object_or_404(Event.objects.with_database_time(), pk=pk)
         if not self.has_change_permission(request, event):
             raise PermissionDenied
         is_possible = bool(event.cancelled_at) == decision.is_for_cancelled
@@ -91,21 +93,29 @@ class EventCancelling(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscr
             "is_possible": is_possible,
             "event": event,
             "audience": audience_of(event),
+            "seconds": seconds_until_email(is_cancelled=not event.cancelled_at),
+            "is_over": event.is_over(),
             "opts": self.opts,
         }
         return TemplateResponse(request, "admin/guests/event/decide.html", context)
 
 
+def seconds_until_email(*, is_cancelled: bool) -> int:
+    """Return the seconds in which a decision can be undone before guests get an email."""
+    seconds: float = settings.EVENT_NEWS_DELAY
+    if is_cancelled:
+        seconds = settings.EVENT_CANCELLED_DELAY
+    return round(seconds)
+
+
 def audience_of(event: Event) -> list[str]:
-    """Return who hears of a decision about an event, as sentences with numbers. Two queries."""
+    """Return who hears of a decision about an event, as sentences with numbers. Three queries."""
     placed = Guest.objects.filter(event=event).exclude(state=Guest.State.CANCELLED)
-    has_email = ~Q(account__email="")
     counts = placed.aggregate(
         on_list=Count("pk", filter=Q(state=Guest.State.ON_LIST)),
         waiting=Count("pk", filter=Q(state=Guest.State.WAITING)),
-        with_email=Count("pk", filter=has_email),
-        without_email=Count("pk", filter=~has_email),
     )
+    reachable = count_reachable(event.pk)
     pending = GuestRequest.objects.pending().filter(event=event).count()
     texts = [
         ngettext("%(n)d guest on the list", "%(n)d guests on the list", counts["on_list"])
@@ -118,10 +128,13 @@ def audience_of(event: Event) -> list[str]:
     if pending:
         text = ngettext("%(n)d request in progress", "%(n)d requests in progress", pending)
         texts.append(text % {"n": pending})
-    texts.append(gettext("%(n)d of them with an email address") % {"n": counts["with_email"]})
-    if counts["without_email"]:
-        texts.append(
-            gettext("%(n)d of them without one: only their page tells them")
-            % {"n": counts["without_email"]}
+    text = ngettext("%(n)d person gets an email", "%(n)d people get an email", reachable)
+    texts.append(text % {"n": reachable})
+    if others := counts["on_list"] + counts["waiting"] - reachable:
+        text = ngettext(
+            "%(n)d person gets none: only the page tells them",
+            "%(n)d people get none: only their page tells them",
+            others,
         )
+        texts.append(text % {"n": others})
     return texts

@@ -6,8 +6,9 @@ from django.db.models import DateTimeField
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator, capfirst
 
-from guests.models import Event, EventChange
+from guests.models import Event, EventChange, EventNews
 from guests.templatetags.event_time import plain_event_time
+from notifications.kinds import kind_label
 from snap.admin_output import EMPTY, MAX_SHOWN, actor_names, render_lines, render_time
 
 MAX_LENGTH = 60  # the most characters that a value has here
@@ -25,6 +26,17 @@ def render_event_history(event: Event) -> SafeString | str:
         actor = names[change.actor]
         rows.append((render_time(change.at), field, before, after, actor))
     return render_lines("{} · {}: {} → {} · {}", rows) or EMPTY
+
+
+def render_event_news(event: Event) -> SafeString | str:
+    """Return when guests were told of changes by email, and how many, the latest first."""
+    rows = []
+    for news in EventNews.objects.filter(event=event)[:MAX_SHOWN]:
+        kind = "event_changed"
+        if news.state["cancelled_at"]:
+            kind = "event_cancelled"
+        rows.append((render_time(news.at), kind_label(kind), news.emails))
+    return render_lines("{} · {}: {}", rows) or EMPTY
 
 
 def _shown(event: Event, field: str, value: str) -> str:

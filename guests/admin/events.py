@@ -22,15 +22,17 @@ from django.utils.translation import gettext_lazy as _
 
 from guests import audit
 from guests.admin.base import acting_user, count_related
-from guests.admin.cancelling import EventCancelling
+from guests.admin.cancelling import EventCancelling, seconds_until_email
 from guests.admin.deleting import KeptWithGuests
 from guests.admin.email_previews import EventEmails
-from guests.admin.event_history import render_event_history
+from guests.admin.event_history import render_event_history, render_event_news
+from guests.admin.event_messages import render_messages
 from guests.admin.event_times import SHOWN_TIMES, TIMES, EventTimesForm
 from guests.admin.sharing import EventSharing
 from guests.exports import guest_list_lines
 from guests.models import Event, EventPromoter, Guest
 from guests.models.events import EventQuerySet
+from guests.news.announcing import count_uninformed
 from guests.posters.uploads import PosterField, delete_unused_after_commit, stored_poster
 from guests.requests.event_changes import change_event
 from guests.requests.waiting_list import events_with_unfilled_places, fill_free_places
@@ -106,7 +108,7 @@ class EventAdmin(EventSharing, EventEmails, EventCancelling, KeptWithGuests, Cha
     prepopulated_fields = {"slug": ["title"]}
     inlines = [EventPromoterInline]
     actions = ["audit"]
-    readonly_fields = ["decision", "history"]
+    readonly_fields = ["decision", "messages_sent", "news", "history"]
     fieldsets = [
         (None, {"fields": ["decision", "title", "slug", "description", "poster", "is_published"]}),
         (_("Where"), {"fields": ["venue", "address"]}),
@@ -128,8 +130,9 @@ class EventAdmin(EventSharing, EventEmails, EventCancelling, KeptWithGuests, Cha
                 ]
             },
         ),
+        (_("Emails"), {"fields": ["sends_reminder", "news"]}),
         (_("Crowds"), {"fields": ["limit_per_minute", "venue_networks"]}),
-        (_("History"), {"fields": ["history"]}),
+        (_("History"), {"fields": ["messages_sent", "history"]}),
     ]
 
     def get_urls(self) -> list[Any]:
@@ -225,8 +228,23 @@ class EventAdmin(EventSharing, EventEmails, EventCancelling, KeptWithGuests, Cha
         columns = {field.name for field in obj._meta.concrete_fields}
         changed = columns.intersection(form.changed_data)
         change_event(obj, changed, acting_user=acting_user(request))
+        self.say_who_is_told(request, obj)
         if "poster" in changed:
             delete_unused_after_commit([form.initial["poster"].name])
+
+    def say_who_is_told(self, request: HttpRequest, event: Event) -> None:
+        """Say how many guests get an email about the changes, and until when it can be undone."""
+        if not (number := count_uninformed(event)):
+            return
+        seconds = seconds_until_email(is_cancelled=bool(event.cancelled_at))
+        text = ngettext(
+            "%(n)d person gets an email about the change in %(seconds)d seconds."
+            " Undo it before, and nobody gets one.",
+            "%(n)d people get an email about the change in %(seconds)d seconds."
+            " Undo it before, and nobody gets one.",
+            number,
+        )
+        self.message_user(request, text % {"n": number, "seconds": seconds}, messages.INFO)
 
     def delete_model(self, request: HttpRequest, obj: Event) -> None:
         super().delete_model(request, obj)
@@ -281,9 +299,17 @@ class EventAdmin(EventSharing, EventEmails, EventCancelling, KeptWithGuests, Cha
         start = plain_event_time(local, "SHORT_DATE_FORMAT")
         return f"{start.day} {start.time} {local.tzname()}"
 
+    @admin.display(description=_("messages to the list"))
+    def messages_sent(self, event: Event) -> str:
+        return render_messages(event)
+
     @admin.display(description=_("changes"))
     def history(self, event: Event) -> str:
         return render_event_history(event)
+
+    @admin.display(description=_("emails about changes"))
+    def news(self, event: Event) -> str:
+        return render_event_news(event)
 
     @admin.display(description=_("list"))
     def list_state(self, event: Event) -> str:

@@ -6,7 +6,8 @@ from typing import Any
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
-from guests.models import Guest
+from guests.lists.messages import messages_to
+from guests.models import NEWS_KINDS, Guest, news_causes
 from guests.requests.waiting_list import email_about
 from notifications.admin import send_all_again
 from notifications.kinds import kind_label
@@ -18,7 +19,7 @@ from snap.mail_addresses import readable_address
 
 
 class GuestEmails:
-    """The emails about a guest's places at an event, and the welcome to the account."""
+    """The emails about a guest's places and about changes of the event, and the welcome."""
 
     def __init__(self, guest: Guest) -> None:
         self.guest = guest
@@ -26,7 +27,9 @@ class GuestEmails:
     def emails(self) -> QuerySet[Email]:
         about_place = Q(cause__startswith=f"guest:{self.guest.pk}/")
         welcome = Q(kind="welcome", cause=f"account:{self.guest.account_id}")
-        return Email.objects.filter(about_place | welcome).order_by("pk")
+        messages = Q(kind="list_message", cause__in=messages_to(self.guest))
+        news = Q(kind__in=NEWS_KINDS, cause__in=news_causes([self.guest]))
+        return Email.objects.filter(about_place | welcome | messages | news).order_by("pk")
 
     def bounced(self) -> list[Email]:
         """Return the emails that did not arrive, at the address that the account has now."""

@@ -14,11 +14,11 @@ from accounts.login_codes import Proof, verify_login_code
 from accounts.models import EmailChange, User
 from guests.claims.proof import follow_proof
 from guests.claims.services import lock_lists_of, replace_codes
-from guests.models import Guest
+from guests.models import NEWS_KINDS, Guest, news_causes
 from guests.qr.codes import fill_pool
 from guests.requests.waiting_list import email_about
 from notifications.models import Email, EmailResend
-from notifications.services import queue_emails
+from notifications.services import queue_emails, requeue_emails
 
 # An email in one of these states never left, unless it was sent and then queued again.
 UNSENT_STATES = {Email.State.QUEUED, Email.State.CANCELLED, Email.State.DEAD}
@@ -93,6 +93,15 @@ def _correct(account: User, email: str, browser: str, *, proof: str) -> None:
         for guest in places
         if not guest.is_leaving and not (guest.is_on_list and guest.is_withheld)
     )
+    _readdress_news(places, account)
+
+
+def _readdress_news(places: list[Guest], account: User) -> None:
+    """Send the emails about changes of events that have not arrived to the new address."""
+    news = Email.objects.filter(kind__in=NEWS_KINDS, cause__in=news_causes(places))
+    waiting = news.filter(state=Email.State.QUEUED, leased_until=None, unsure_provider="")
+    waiting.update(to=account.email)
+    requeue_emails(news.filter(state__in=[Email.State.BOUNCED, Email.State.DEAD]), to=account.email)
 
 
 def _exposed(places: list[Guest]) -> list[Guest]:

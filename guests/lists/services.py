@@ -23,10 +23,12 @@ from guests.requests.pushes import push_places_changed
 from guests.requests.waiting_list import (
     PLACES_BATCH,
     cancel_locked,
+    email_for_proof,
     fill_free_places,
     fill_pool_for_waiting,
     give_places_to_waiting,
 )
+from notifications.services import queue_emails
 
 log = logging.getLogger(__name__)
 
@@ -264,6 +266,8 @@ def _give_place(event: Event, account: User, new: NewGuest, *, may_wait: bool) -
     guest = request.guest
     guest.note = new.note
     guest.save(update_fields=["note"])
+    if guest.is_on_list and account.email and event.withholds_qr_from(account):
+        queue_emails([email_for_proof(guest, account)])
     return guest
 
 

@@ -125,6 +125,12 @@ class Event(ReadAtDatabaseTime):
         db_default=False,
         help_text=_("Guests see their QR code once a code has proven their phone or email."),
     )
+    sends_reminder = models.BooleanField(
+        _("reminder the day before"),
+        default=False,
+        db_default=False,
+        help_text=_("Guests on the list get an email the day before, between 9:00 and 21:00."),
+    )
     is_published = models.BooleanField(_("published"), default=False)
     cancelled_at = models.DateTimeField(_("cancelled at"), null=True, blank=True)
     # Database triggers (migration 0008) write these three. `sequence` counts the changes that a
@@ -133,6 +139,8 @@ class Event(ReadAtDatabaseTime):
     sequence = models.PositiveIntegerField(default=0, db_default=0, editable=False)
     changed_at = models.DateTimeField(null=True, editable=False)
     moves = models.JSONField(default=list, db_default=[], editable=False)
+    # The revision up to which the holders of places were told by email (guests/news/announcing.py).
+    told_sequence = models.PositiveIntegerField(default=0, db_default=0, editable=False)
     limit_per_minute = models.PositiveIntegerField(
         _("requests a minute"),
         null=True,

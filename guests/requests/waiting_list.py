@@ -6,6 +6,7 @@ waiting guests before it takes up new requests. The sweeper gives the places tha
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import count
 from operator import attrgetter
 
@@ -211,7 +212,7 @@ def notify_guests(placed: Sequence[tuple[GuestRequest, Guest]]) -> None:
     """Queue the email about each guest's place, and push their tickets after the commit.
 
     The requests have their event and account loaded. A guest whose QR code waits for a proof gets
-    no email yet.
+    no QR email yet. If the place came from the waiting list, an email asks for the proof.
     """
     emails = []
     waiting = []
@@ -219,6 +220,8 @@ def notify_guests(placed: Sequence[tuple[GuestRequest, Guest]]) -> None:
         is_withheld = guest.is_on_list and request.event.withholds_qr_from(request.account)
         if request.account.email and not is_withheld:
             emails.append(email_about(guest, request.account))
+        elif request.account.email and guest.is_promoted:
+            emails.append(email_for_proof(guest, request.account))
         if guest.state == Guest.State.WAITING:
             waiting.append(guest)
     queue_emails(emails)
@@ -249,3 +252,12 @@ def email_about(guest: Guest, account: User) -> EmailToQueue:
         kind = "qr_code"
     cause = f"guest:{guest.pk}/{guest.listings}"
     return EmailToQueue(kind=kind, cause=cause, to=account.email, language=account.language)
+
+
+def email_for_proof(guest: Guest, account: User) -> EmailToQueue:
+    """Return the email to a guest who got a place while away, and whose QR code waits for a proof.
+
+    Who asks for a place is on the page, which asks for the proof itself.
+    """
+    email = email_about(guest, account)
+    return replace(email, kind="place_to_prove")

@@ -9,6 +9,7 @@ registrations only with a request for a place.
 from functools import partial
 
 from django.conf import settings
+from django.urls import reverse
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from rest_framework.decorators import api_view
@@ -71,7 +72,13 @@ def login(request: Request) -> Response:
     known = services.find_account(data["phone"])
     if known is None:
         raise AccountError("unknown_phone")
-    send = partial(login_codes.send_login_code, known, browser=browser, address=address)
+    send = partial(
+        login_codes.send_login_code,
+        known,
+        browser=browser,
+        address=address,
+        page=reverse("promo:events"),
+    )
     code = send_or_spend_exemption(request._request, send)
     body = CodeSentSerializer.render(
         codeSent=True, channel=code.channel, retryAfter=settings.LOGIN_CODE_RESEND

@@ -17,6 +17,8 @@ API_PHONE_CHECK = Policy("phone_check", phone=phone_in_json)
 API_LOGIN = Policy("emails", phone=phone_in_json, forgives=frozenset())
 CODE = Policy("emails", phone=step_phone)
 REGISTER = Policy("emails", phone=step_phone)
+# The link in the email with a code. It names no phone before it is found to be ours.
+SIGN_IN_LINK = Policy("emails")
 # A code for the signed-in account. The phone is the account's own.
 PROVE = Policy("emails", phone=account_phone)
 

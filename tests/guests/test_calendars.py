@@ -14,6 +14,7 @@ from guests.calendars import build_calendar
 from guests.models import Event
 from guests.requests.event_changes import cancel_event, reinstate_event
 from tests.factories import make_event, make_staff
+from tests.helpers.clock_changes import CHANGES
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
@@ -87,20 +88,6 @@ def test_the_file_of_a_cancelled_event_says_so_until_it_takes_place_again() -> N
     reinstate_event(event, acting_user=staff)
     again = entry_of(event)
     assert (again["status"], again["summary"], again["sequence"]) == ("CONFIRMED", "Festa", 2)
-
-
-# Each is a night in which clocks change, by zone and the moment of the change.
-CHANGES = [
-    ("Europe/Lisbon", datetime(2030, 3, 31, 1, tzinfo=UTC)),
-    ("Europe/Lisbon", datetime(2030, 10, 27, 1, tzinfo=UTC)),
-    ("Atlantic/Azores", datetime(2030, 3, 31, 1, tzinfo=UTC)),
-    ("Atlantic/Azores", datetime(2030, 10, 27, 1, tzinfo=UTC)),
-    ("America/New_York", datetime(2030, 3, 10, 7, tzinfo=UTC)),
-    ("America/New_York", datetime(2030, 11, 3, 6, tzinfo=UTC)),
-    ("Australia/Lord_Howe", datetime(2030, 4, 6, 15, tzinfo=UTC)),
-    ("Australia/Lord_Howe", datetime(2030, 10, 5, 15, 30, tzinfo=UTC)),
-    ("Asia/Kolkata", datetime(2030, 10, 27, 1, tzinfo=UTC)),
-]
 
 
 @pytest.mark.parametrize(("zone", "change"), CHANGES)

@@ -7,6 +7,7 @@ from django.core import mail
 from notifications.sending import send_due_emails
 
 PATHS = {"welcome": "/from-email/welcome/", "claim": "/from-email/claim/", "qr_code": "/guest/"}
+PATHS["login_code"] = "/from-email/sign-in/"
 
 
 def send_all() -> None:

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db.models.functions import Now
 
 from accounts.models import Claim, EmailChange, LoginCode, User
-from guests.models import Guest
+from guests.models import Event, Guest, news_cause
+from guests.news.announcing import announce
+from guests.news.emails import night_of
 from notifications.models import Email
 from notifications.services import queue_email
 from tests.factories import make_account, make_event, make_guest
@@ -64,6 +67,19 @@ def _email_change(account: User) -> str:
     return f"email_change:{change.pk}/new"
 
 
+def _changed(account: User, **change: Any) -> str:
+    """Make a guest, change the event, and let the guest be told."""
+    guest = make_guest(make_event(address="Rua do Ouro 12, Porto"), account)
+    Event.objects.filter(pk=guest.event_id).update(**change)
+    announce(guest.event_id)
+    return news_cause(guest.event_id, 1, guest.pk)
+
+
+def _reminder(account: User) -> str:
+    guest = make_guest(make_event(sends_reminder=True), account)
+    return f"{_of_guest(guest)}/{night_of(guest.event)}"
+
+
 CAUSES: dict[str, Callable[[User], str]] = {
     "welcome": lambda account: f"account:{account.pk}",
     "email_changed": _email_change,
@@ -73,5 +89,11 @@ CAUSES: dict[str, Callable[[User], str]] = {
         f"claim:{_claim(account, state=Claim.State.REFUSED).pk}/refused/claimant"
     ),
     "qr_code": _place,
+    "event_changed": lambda account: _changed(account, venue="Praia do Norte"),
+    "event_cancelled": lambda account: _changed(account, cancelled_at=Now()),
+    "reminder": _reminder,
+    "place_to_prove": lambda account: _of_guest(
+        make_guest(make_event(requires_proof=True), account)
+    ),
     "waitlisted": _waiting,
 }

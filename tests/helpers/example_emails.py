@@ -83,6 +83,12 @@ CONTEXTS: dict[str, dict[str, Any]] = {
         "old_starts_at": datetime(2027, 6, 22, 22, 0, tzinfo=ZoneInfo("Atlantic/Azores")),
         "old_venue": "Praça da República",
     },
+    "place_to_prove": EVENT
+    | {
+        "first_name": "Inês",
+        "from_waiting_list": True,
+        "proof_url": f"{PUBLIC}/from-email/welcome/17/?proof=s1GnAtUrE",
+    },
     "event_cancelled": EVENT | {"first_name": "Inês", "has_calendar": True},
     "reminder": EVENT
     | {

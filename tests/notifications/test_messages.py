@@ -77,6 +77,12 @@ def test_subjects_are_in_the_rows_language(sink: Sink) -> None:
         ("event_changed", "en"): "There is a change: Noite de São João",
         ("event_cancelled", "pt-pt"): "Cancelado: Noite de São João",
         ("event_cancelled", "en"): "Cancelled: Noite de São João",
+        ("place_to_prove", "pt-pt"): (
+            "Há um lugar livre: falta um passo para o teu código QR de Noite de São João"
+        ),
+        ("place_to_prove", "en"): (
+            "A place has become free: one step to your QR code for Noite de São João"
+        ),
         ("reminder", "pt-pt"): "Noite de São João: quarta-feira, 23 de junho de 2027, 23:30",
         ("reminder", "en"): "Noite de São João: Wednesday, June 23, 2027, 23:30",
         ("list_message", "pt-pt"): "Portas às 23:00",

@@ -6,6 +6,7 @@ import pytest
 import zxingcpp
 from django.contrib.admin.models import LogEntry
 from django.db.models import Model
+from django.db.models.functions import Now
 from django.test import Client
 from pytest_django.fixtures import DjangoAssertNumQueries
 
@@ -24,6 +25,7 @@ from tests.factories import (
     make_team,
 )
 from tests.helpers.admin import admin_client, admin_url, change_event, staff_with
+from tests.helpers.event_news import announce_all, edit
 from tests.helpers.images import pixels_of_data_uri
 
 pytestmark = pytest.mark.django_db
@@ -131,9 +133,9 @@ def test_cancelling_says_who_hears_of_it_and_asks(staff: Client) -> None:
         "2 guests on the list",
         "1 guest on the waiting list",
         "1 request in progress",
-        "2 of them with an email address",
-        "1 of them without one",
-        "No email goes out by itself",
+        "2 people get an email",
+        "1 person gets none: only the page tells them",
+        "The email leaves after 20 seconds.",
     ):
         assert text in page
     assert not is_cancelled(event)
@@ -146,14 +148,45 @@ def test_cancelling_says_who_hears_of_it_and_asks(staff: Client) -> None:
     # A second press changes nothing, and says so.
     again = staff.post(url, follow=True).content.decode()
     assert "The event was cancelled already." in again
-    # QR codes that were held back go out when the event takes place after all.
     reinstating = staff.get(admin_url("guests_event_reinstate", event.pk)).content.decode()
-    assert "No email goes out" not in reinstating
+    assert "The email leaves after 120 seconds." in reinstating
     page = staff.get(admin_url("guests_event_change", event.pk)).content.decode()
     assert admin_url("guests_event_reinstate", event.pk) in page
     assert url not in page
     staff.post(admin_url("guests_event_reinstate", event.pk))
     assert not is_cancelled(event)
+
+
+def test_cancelling_an_event_that_is_over_promises_no_email(staff: Client) -> None:
+    event = make_guest().event
+    Event.objects.update(starts_at=event.list_opens_at, ends_at=Now())
+    page = staff.get(admin_url("guests_event_cancel", event.pk)).content.decode()
+    assert "The event is over, so no email goes out." in page
+
+
+def test_a_change_says_how_many_guests_get_an_email_about_it(staff: Client) -> None:
+    event = make_event(capacity=1, time_zone="Europe/Lisbon")
+    for email in ("ana@example.com", "rui@example.com", ""):
+        make_guest(event, make_account(email=email))
+    url = admin_url("guests_event_change", event.pk)
+    change_event(staff, event, venue="Praia")
+    page = staff.get(url).content.decode()
+    assert "2 people get an email about the change in 120 seconds." in page
+    for change in ({"venue": "Sala Exemplo"}, {"description": "Texto"}):
+        event.refresh_from_db()
+        change_event(staff, event, **change)
+        assert "get an email" not in staff.get(url).content.decode()
+
+
+def test_the_page_of_an_event_says_who_was_told_of_changes(staff: Client, manager: User) -> None:
+    guest = make_guest()
+    edit(guest.event, manager, venue="Praia")
+    announce_all()
+    page = staff.get(admin_url("guests_event_change", guest.event_id)).content.decode()
+    assert "Event changed: 1" in page
+    assert 'name="sends_reminder"' in page
+    guest_page = staff.get(admin_url("guests_guest_change", guest.pk)).content.decode()
+    assert "Event changed" in guest_page
 
 
 def test_the_form_of_an_event_neither_cancels_nor_reinstates(staff: Client) -> None:

@@ -13,6 +13,7 @@ from tests.helpers.mail_providers.smtp_server import MailServer
 
 Transport = HTTPProvider | MailServer
 
+TIMEOUT = 0.2  # seconds; shorter than usual, for faults that hang
 # Starts providers by name, the first one and the fallback.
 Choose = Callable[..., list[Transport]]
 
@@ -24,12 +25,24 @@ PROVIDERS: dict[str, Callable[[], Transport]] = {
 }
 
 
-def send_with(settings: Any, first: Transport) -> None:
-    """Use a server as EMAIL_PROVIDER."""
-    given = first.settings()
+def environment(first: Transport, second: Transport | None = None) -> dict[str, str]:
+    """Return the environment variables of processes that send with one or two servers."""
+    names = {"EMAIL_PROVIDER": first.name}
+    if second is None:
+        return names | first.settings()
+    names["EMAIL_FALLBACK_PROVIDER"] = second.name
+    return names | first.settings() | second.settings()
+
+
+def send_with(settings: Any, first: Transport, second: Transport | None = None) -> None:
+    """Make this process send with one or two servers."""
+    given = environment(first, second)
     settings.EMAIL_PROVIDER = first.name
     settings.EMAIL_BACKEND = django_settings.EMAIL_BACKENDS[first.name]
-    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", first.port
+    settings.EMAIL_FALLBACK_PROVIDER = second.name if second else ""
+    settings.EMAIL_FALLBACK_BACKEND = django_settings.EMAIL_BACKENDS[second.name] if second else ""
+    settings.EMAIL_HOST = given.pop("EMAIL_HOST", "127.0.0.1")
+    settings.EMAIL_PORT = int(given.pop("EMAIL_PORT", "25"))
     settings.EMAIL_USE_TLS, settings.EMAIL_HOST_USER = False, ""
-    settings.EMAIL_TIMEOUT = 0.5
-    settings.ANYMAIL = {**settings.ANYMAIL, **given, "REQUESTS_TIMEOUT": 0.5}
+    settings.EMAIL_TIMEOUT = settings.EMAIL_RESPONSE_TIMEOUT = TIMEOUT
+    settings.ANYMAIL = {**settings.ANYMAIL, **given, "REQUESTS_TIMEOUT": TIMEOUT}

@@ -10,10 +10,19 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Self
 from uuid import uuid4
 
 import httpx
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    ECDSA,
+    SECP256R1,
+    EllipticCurvePrivateKey,
+    generate_private_key,
+)
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.helpers.mail_providers.fields import ReceivedEmail
 
@@ -122,11 +131,24 @@ def mailgun_report(email: ReceivedEmail, event: str, *, at: float | None = None)
     return Report(body, {})
 
 
+@cache
+def sendgrid_key() -> EllipticCurvePrivateKey:
+    return generate_private_key(SECP256R1())
+
+
+def sendgrid_public_key() -> str:
+    """Return the key with which SNAP checks the reports of SendGrid."""
+    public = sendgrid_key().public_key()
+    der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return base64.b64encode(der).decode()
+
+
 def sendgrid_report(email: ReceivedEmail, event: str, *, at: float | None = None) -> Report:
     """Return what SendGrid posts: a list of events, each with the email's custom arguments."""
+    at = at or time.time()
     data = {
         "email": email.to,
-        "timestamp": int(at or time.time()),
+        "timestamp": int(at),
         "smtp-id": email.message_id,
         "event": SENDGRID_EVENTS[event],
         "sg_event_id": uuid4().hex[:22],
@@ -135,7 +157,15 @@ def sendgrid_report(email: ReceivedEmail, event: str, *, at: float | None = None
     }
     if event == "bounced":
         data |= {"status": "5.1.1", "reason": "550 5.1.1 no such user", "type": "bounce"}
-    return Report(json.dumps([data]).encode(), {})
+    body, seconds = json.dumps([data]).encode(), str(int(at))
+    signature = sendgrid_key().sign(seconds.encode() + body, ECDSA(SHA256()))
+    return Report(
+        body,
+        {
+            "X-Twilio-Email-Event-Webhook-Signature": base64.b64encode(signature).decode(),
+            "X-Twilio-Email-Event-Webhook-Timestamp": seconds,
+        },
+    )
 
 
 REPORTS = {
@@ -143,6 +173,16 @@ REPORTS = {
     "sendgrid": sendgrid_report,
     "mailgun": mailgun_report,
 }
+
+
+def keys() -> dict[str, str]:
+    """Return the environment variables with which SNAP checks reports."""
+    return {
+        "MAIL_WEBHOOK_SECRET": SECRET,
+        "MAILGUN_WEBHOOK_SIGNING_KEY": MAILGUN_SIGNING_KEY,
+        "RESEND_SIGNING_SECRET": RESEND_SIGNING_SECRET,
+        "SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY": sendgrid_public_key(),
+    }
 
 
 class Reporter:

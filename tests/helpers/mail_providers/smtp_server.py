@@ -40,8 +40,10 @@ class MailServer:
         self.copies: Counter[tuple[str, str]] = Counter()
         self.accepted_at: dict[tuple[str, str], float] = {}
         self.connections = 0
+        # Mail servers report nothing.
+        self.on_accept: list[Any] = []
         self._lock = threading.Lock()
-        self._controller: Controller | None = None
+        self._controller: _Controller | None = None
 
     def start(self) -> None:
         self._controller = _Controller(self)
@@ -50,6 +52,7 @@ class MailServer:
     def stop(self) -> None:
         controller, self._controller = self._controller, None
         if controller is not None:
+            controller.cut_all()
             controller.stop()
 
     def __enter__(self) -> Self:
@@ -89,10 +92,26 @@ class MailServer:
 class _Controller(Controller):
     def __init__(self, server: MailServer) -> None:
         self.mail_server = server
+        self._dialogues: list[_Dialogue] = []
         super().__init__(_Handler(server), hostname="127.0.0.1", port=server.port)
 
     def factory(self) -> SMTP:
-        return _Dialogue(self.mail_server, self.handler)
+        dialogue = _Dialogue(self.mail_server, self.handler)
+        self._dialogues.append(dialogue)
+        return dialogue
+
+    def cut_all(self) -> None:
+        """Cut the connections that are open."""
+        done = threading.Event()
+
+        def cut() -> None:
+            for dialogue in self._dialogues:
+                if isinstance(dialogue.transport, asyncio.Transport):
+                    dialogue.transport.abort()
+            self.loop.call_soon(done.set)
+
+        self.loop.call_soon_threadsafe(cut)
+        done.wait(5)
 
 
 class _Dialogue(SMTP):
@@ -117,6 +136,13 @@ class _Dialogue(SMTP):
             await self.push(reply)
         else:
             await super().smtp_EHLO(hostname)
+
+    async def smtp_HELO(self, hostname: str) -> None:  # noqa: N802 (aiosmtpd's name)
+        reply = await act(self._mail_server.reply_to("ehlo"), self)
+        if reply:
+            await self.push(reply)
+        else:
+            await super().smtp_HELO(hostname)
 
     async def smtp_DATA(self, argument: str) -> None:  # noqa: N802 (aiosmtpd's name)
         reply = await act(self._mail_server.reply_to("data"), self)

@@ -18,7 +18,7 @@ def choose(settings: Settings) -> Iterator[Choose]:
             server = PROVIDERS[name]()
             server.start()
             started.append(server)
-        send_with(settings, started[0])
+        send_with(settings, *started)
         return started
 
     yield start

@@ -34,7 +34,8 @@ def receive(choose: Choose, name: str, kind: str, language: str) -> tuple[Email,
 
 
 def test_every_kind_has_rows_to_try_it_with() -> None:
-    assert set(known_kinds()) - {"note"} == set(CAUSES)
+    kinds = {kind for kind in known_kinds() if not kind.endswith("note")}
+    assert kinds == set(CAUSES)
 
 
 @pytest.mark.parametrize("language", ["pt-pt", "en"])

@@ -1,0 +1,15 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("accounts", "0010_staff_devices"),
+    ]
+
+    operations = [
+        migrations.AddField(
+            model_name="logincode",
+            name="page",
+            field=models.CharField(db_default="", max_length=120),
+        ),
+    ]

@@ -1,0 +1,289 @@
+"""The contents of emails about an event: changed, cancelled, the reminder, a place to be proven."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.utils.http import urlencode
+from django.utils.translation import gettext_lazy as _
+
+from accounts.email_links import signature_for
+from guests.calendars import CANCEL, PUBLISH, calendar_attachment
+from guests.event_values import event_values
+from guests.models import NEWS_KINDS, Event, EventNews, Guest, news_cause
+from guests.news.states import EventHistory, EventState, read_changes
+from guests.passes.holders import link_for_holder
+from guests.place_status import HELD_CODES, PlaceCode, status_of
+from guests.qr.codes import short_code
+from notifications.kinds import Attachment, EmailContent, email_kind
+from notifications.models import Email
+from snap.pages import page_url
+
+# Emails in these states have arrived, as far as is known.
+TOLD_STATES = frozenset(
+    {Email.State.SENT, Email.State.DELIVERED, Email.State.OPENED, Email.State.COMPLAINED}
+)
+# An event that begins in the first hours of a day belongs to the night before.
+NIGHT_ENDS = timedelta(hours=6)
+
+
+def personal_texts(guest: Guest) -> dict[str, str]:
+    """Return the texts of one guest. The link opens the pass in any browser."""
+    texts = {"first_name": guest.account.first_name, "guest_url": "", "code": ""}
+    if guest.qr_token:
+        texts["guest_url"] = link_for_holder(guest)
+        texts["code"] = short_code(guest.qr_token)
+    return texts
+
+
+# Changed and cancelled --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class NewsCause:
+    """A cause `event_change:<event id>/<sequence>/<guest id>`."""
+
+    event_id: int
+    sequence: int
+    guest_id: int
+
+    @classmethod
+    def parse(cls, cause: str) -> "NewsCause":
+        """Return the numbers of a cause. 0 for what is no number."""
+        parts = [*cause.partition(":")[2].split("/"), "", "", ""]
+        numbers = [int(part) if part.isdecimal() else 0 for part in parts[:3]]
+        return cls(*numbers)
+
+
+@email_kind("event_changed", _("Event changed"))
+def event_changed(causes: Sequence[str]) -> Mapping[str, EmailContent]:
+    """Say what has changed since the guest was told last, from and to."""
+    return News(causes).contents(is_cancelled=False)
+
+
+@email_kind("event_cancelled", _("Event cancelled"))
+def event_cancelled(causes: Sequence[str]) -> Mapping[str, EmailContent]:
+    """Say that the event does not take place."""
+    return News(causes).contents(is_cancelled=True)
+
+
+class News:
+    """The emails of a batch about changes of events. Four queries for all."""
+
+    def __init__(self, causes: Sequence[str]) -> None:
+        self.causes = {cause: NewsCause.parse(cause) for cause in causes}
+        event_ids = {parsed.event_id for parsed in self.causes.values()}
+        guest_ids = {parsed.guest_id for parsed in self.causes.values()}
+        self.news: dict[int, dict[int, EventNews]] = defaultdict(dict)
+        for news in EventNews.objects.filter(event__in=event_ids).order_by("sequence"):
+            self.news[news.event_id][news.sequence] = news
+        changes = read_changes(event_ids)
+        guests = Guest.objects.filter(event__in=event_ids, pk__in=guest_ids)
+        self.guests = guests.with_place_details().in_bulk()
+        self.histories: dict[int, EventHistory] = {}
+        for guest in self.guests.values():
+            if guest.event_id not in self.histories:
+                self.histories[guest.event_id] = EventHistory(guest.event, changes[guest.event_id])
+        self.told = self._told()
+        self.attachments: dict[tuple[int, str], Attachment] = {}
+        self.contexts: dict[tuple[object, ...], dict[str, Any]] = {}
+
+    def _told(self) -> dict[int, dict[int, Email]]:
+        """Return the emails about changes of each guest, by the change, the oldest first."""
+        keys: dict[str, tuple[int, int]] = {}
+        for parsed in self.causes.values():
+            for sequence in self.news[parsed.event_id]:
+                cause = news_cause(parsed.event_id, sequence, parsed.guest_id)
+                keys[cause] = (parsed.guest_id, sequence)
+        told: dict[int, dict[int, Email]] = defaultdict(dict)
+        for email in Email.objects.filter(kind__in=NEWS_KINDS, cause__in=keys):
+            guest_id, sequence = keys[email.cause]
+            told[guest_id][sequence] = email
+        return told
+
+    def contents(self, *, is_cancelled: bool) -> dict[str, EmailContent]:
+        contents = {}
+        for cause, parsed in self.causes.items():
+            guest = self.guests.get(parsed.guest_id)
+            if guest is None or not self.is_wanted(parsed, guest):
+                continue
+            if self.histories[guest.event_id].present.is_cancelled != is_cancelled:
+                continue
+            if is_cancelled:
+                contents[cause] = self._cancelled(guest)
+            else:
+                contents[cause] = self._changed(parsed, guest)
+        return contents
+
+    def is_wanted(self, parsed: NewsCause, guest: Guest) -> bool:
+        """Return whether the news is the last about the event, and new to the guest.
+
+        A change that was not told yet has news of its own, which says what has changed since the
+        last news that was sent.
+        """
+        news = self.news[parsed.event_id].get(parsed.sequence)
+        history = self.histories[guest.event_id]
+        if news is None or not EventState.from_texts(news.state).says_the_same_as(history.present):
+            return False
+        if any(sequence > parsed.sequence for sequence in self.told[guest.pk]):
+            return False
+        if not _is_placed(guest):
+            return False
+        return not self._known_to(parsed, guest).says_the_same_as(history.present)
+
+    def _known_to(self, parsed: NewsCause, guest: Guest) -> EventState:
+        """Return the state of the event that the guest was told last, before this news."""
+        known = self.histories[guest.event_id].state_at(guest.placed_at)
+        for sequence, email in sorted(self.told[guest.pk].items()):
+            told_at = email.sent_at or email.queued_at
+            has_told = _may_have_arrived(email) and told_at >= guest.placed_at
+            if sequence < parsed.sequence and has_told:
+                known = EventState.from_texts(self.news[parsed.event_id][sequence].state)
+        return known
+
+    def _changed(self, parsed: NewsCause, guest: Guest) -> EmailContent:
+        code = status_of(guest).code
+        known = self._known_to(parsed, guest)
+        return self._content(guest, PUBLISH, self._changed_context(guest, known, code))
+
+    def _changed_context(self, guest: Guest, known: EventState, code: PlaceCode) -> dict[str, Any]:
+        """Return the context for guests who know the same, the same object for all of them."""
+        event = guest.event
+        present = self.histories[event.pk].present
+        opens = code not in {PlaceCode.WAITING, PlaceCode.UNPROVEN}
+        key = (event.pk, known, guest.is_on_list, opens)
+        if key not in self.contexts:
+            self.contexts[key] = {
+                **event_values(event),
+                "ends_at": event.local_end,
+                "is_reinstated": known.is_cancelled,
+                "is_moved": present.is_moved_from(known),
+                "is_renamed": present.is_renamed_from(known),
+                "has_other_end": present.has_other_end_than(known),
+                "old_title": known.title,
+                "old_starts_at": known.appointment.starts_at,
+                "old_venue": known.appointment.venue,
+                "old_address": known.appointment.address,
+                "old_ends_at": known.ends_at,
+                "is_waiting": not guest.is_on_list,
+                "has_code": opens,
+                "has_calendar": guest.is_on_list,
+            }
+        return self.contexts[key]
+
+    def _cancelled(self, guest: Guest) -> EmailContent:
+        key = (guest.event_id, guest.is_on_list)
+        if key not in self.contexts:
+            self.contexts[key] = {
+                **event_values(guest.event),
+                "is_waiting": not guest.is_on_list,
+                "has_calendar": guest.is_on_list,
+            }
+        return self._content(guest, CANCEL, self.contexts[key])
+
+    def _content(self, guest: Guest, method: str, context: dict[str, Any]) -> EmailContent:
+        return EmailContent(
+            context,
+            personal_texts(guest),
+            attachments=self._calendar(guest, method),
+            only_to=guest.account.email,
+        )
+
+    def _calendar(self, guest: Guest, method: str) -> Sequence[Attachment]:
+        """Return the calendar file for a guest who has a place. It is built once for a batch."""
+        if not guest.is_on_list:
+            return ()
+        key = (guest.event_id, method)
+        if key not in self.attachments:
+            self.attachments[key] = calendar_attachment(guest.event, method)
+        return (self.attachments[key],)
+
+
+def _may_have_arrived(email: Email) -> bool:
+    if email.state == Email.State.QUEUED:
+        return email.leased_until is not None or email.unsure_provider != ""
+    return email.state in TOLD_STATES
+
+
+def _is_placed(guest: Guest) -> bool:
+    """Return whether a guest has, or may get, a place at an event that is not over."""
+    if guest.state == Guest.State.CANCELLED or guest.is_leaving:
+        return False
+    if guest.event.ends_at <= guest.database_now:
+        return False
+    code = status_of(guest).code
+    return code is PlaceCode.EVENT_CANCELLED or code in HELD_CODES
+
+
+# Reminder ---------------------------------------------------------------------------------------
+
+
+def night_of(event: Event) -> str:
+    """Return the day on which an event begins, as YYYYMMDD. Its first hours are of the day before.
+
+    An event that is moved within its night has the same one, so its reminder is not sent twice.
+    """
+    return f"{event.local_start - NIGHT_ENDS:%Y%m%d}"
+
+
+@email_kind("reminder", _("Reminder the day before"), is_bulk=True)
+def reminder(causes: Sequence[str]) -> Mapping[str, EmailContent]:
+    """Remind guests who have a QR code of an event that has not begun."""
+    contents = {}
+    contexts: dict[int, dict[str, Any]] = {}
+    for cause, (guest, rest) in _guests_of(causes).items():
+        event = guest.event
+        is_due = event.sends_reminder and event.phase(guest.database_now) is Event.Phase.UPCOMING
+        if not is_due or not status_of(guest).shows_code or rest != [night_of(event)]:
+            continue
+        context = contexts.setdefault(event.pk, {**event_values(event), "has_code": True})
+        contents[cause] = EmailContent(context, personal_texts(guest), only_to=guest.account.email)
+    return contents
+
+
+# A place to be proven -----------------------------------------------------------------------------
+
+
+@email_kind("place_to_prove", _("A place that waits for a proof"))
+def place_to_prove(causes: Sequence[str]) -> Mapping[str, EmailContent]:
+    """Tell guests who got a place while they were away that the QR code needs one more step.
+
+    The link proves the email of the account, and the QR email follows.
+    """
+    contents = {}
+    contexts: dict[tuple[int, bool], dict[str, Any]] = {}
+    for cause, (guest, _rest) in _guests_of(causes).items():
+        if status_of(guest).code is not PlaceCode.UNPROVEN:
+            continue
+        account = guest.account
+        query = urlencode({"proof": signature_for(account, "welcome")})
+        key = (guest.event_id, guest.is_promoted)
+        if key not in contexts:
+            contexts[key] = {**event_values(guest.event), "from_waiting_list": guest.is_promoted}
+        personal = {
+            "first_name": account.first_name,
+            "proof_url": f"{page_url('welcome_link', account.pk)}?{query}",
+        }
+        contents[cause] = EmailContent(contexts[key], personal, only_to=account.email)
+    return contents
+
+
+def _guests_of(causes: Iterable[str]) -> dict[str, tuple[Guest, list[str]]]:
+    """Return guests by cause `guest:<id>/<listings>/…`, and the other parts. One query.
+
+    A cause whose guest was given the place again since is left out.
+    """
+    parsed = {}
+    for cause in causes:
+        guest_id, listings, *rest = [*cause.removeprefix("guest:").split("/"), ""]
+        parsed[cause] = (guest_id, listings, [part for part in rest if part])
+    ids = {guest_id for guest_id, _listings, _rest in parsed.values()}
+    guests = Guest.objects.with_place_details().in_bulk(ids)
+    found = {}
+    for cause, (guest_id, listings, rest) in parsed.items():
+        guest = guests.get(int(guest_id))
+        if guest is not None and str(guest.listings) == listings:
+            found[cause] = (guest, rest)
+    return found

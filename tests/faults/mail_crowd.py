@@ -1,0 +1,120 @@
+"""Thousands of emails that are due, and the providers that receive them."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+from django.conf import settings
+from django.db import connection
+from django.db.models.functions import Now
+
+from accounts.models import LoginCode
+from guests.models import Event, Guest
+from guests.qr.codes import draw_image, image_name, pass_url
+from notifications.models import Email
+from notifications.services import queue_email
+from tests.bench.crowds import fill_list
+from tests.factories import make_account, make_event
+from tests.helpers.mail_providers.choice import PROVIDERS, Transport, environment
+from tests.helpers.mail_providers.reports import Reporter, keys
+from tests.helpers.stack import Stack
+
+DONE = [Email.State.SENT, Email.State.DELIVERED]
+CODE_PAUSE = 0.5  # seconds between two sign-in codes
+
+
+def queue_qr_emails(size: int) -> Event:
+    """Make guests with a QR code of their own each, whose emails are all due."""
+    event = make_event(capacity=size, title="Noite de São João")
+    fill_list(event, size)
+    for token in Guest.objects.filter(event=event).values_list("qr_token", flat=True):
+        path = Path(settings.MEDIA_ROOT) / image_name(str(token))
+        path.unlink()
+        path.write_bytes(draw_image(pass_url(str(token))))
+    Email.objects.exclude(kind="qr_code").delete()
+    Email.objects.update(state=Email.State.QUEUED, sent_at=None, attempts=0)
+    return event
+
+
+@contextmanager
+def played(stack: Stack, *names: str, **env: str) -> Iterator[Sequence[Transport]]:
+    """Play providers, the first one and the fallback, and let them report what they delivered.
+
+    The processes that send emails and receive reports run with them during the block.
+    """
+    servers = [PROVIDERS[name]() for name in names]
+    sender = {"DEFAULT_FROM_EMAIL": "SNAP <no-reply@mail.example>"}
+    env = environment(*servers) | keys() | sender | env
+    changed = ("web", "emails", "sweeper")
+    try:
+        for server in servers:
+            server.start()
+        with Reporter(f"{stack.url}/webhooks/mail/{{}}/") as reporter:
+            for server in servers:
+                server.on_accept.append(reporter)
+            stack.restart(*changed, **env)
+            yield servers
+    finally:
+        for server in servers:
+            server.stop()
+        stack.restart(*changed)
+
+
+def copies_of(servers: Sequence[Transport]) -> Counter[str]:
+    """Return how many copies each recipient got from all providers together."""
+    copies: Counter[str] = Counter()
+    for server in servers:
+        for (recipient, _), count in server.copies.items():
+            copies[recipient] += count
+    return copies
+
+
+def accepted_by(servers: Sequence[Transport]) -> int:
+    return sum(server.copies.total() for server in servers)
+
+
+class SignInCodes:
+    """Queues a sign-in code every CODE_PAUSE seconds, from another thread."""
+
+    def __init__(self) -> None:
+        self.queued_at: dict[str, float] = {}
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sign-in codes")
+
+    def __enter__(self) -> "SignInCodes":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._over.wait(CODE_PAUSE):
+            address = queue_code()
+            self.queued_at[address] = time.time()
+        connection.close()
+
+    def seconds(self, servers: Sequence[Transport]) -> list[float]:
+        """Return how long each received code took, the shortest first."""
+        received = {}
+        for server in servers:
+            for (recipient, _), at in server.accepted_at.items():
+                received[recipient] = at
+        waits = [received[to] - at for to, at in self.queued_at.items() if to in received]
+        return sorted(waits)
+
+
+def queue_code() -> str:
+    """Queue a sign-in code of a new account, and return its address."""
+    account = make_account()
+    expires_at = Now() + timedelta(seconds=settings.LOGIN_CODE_AGE)
+    code = LoginCode.objects.create(account=account, browser="b" * 32, expires_at=expires_at)
+    queue_email(
+        "login_code", f"login_code:{code.pk}", to=account.email, language="pt-pt", fast=True
+    )
+    return account.email

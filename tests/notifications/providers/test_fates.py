@@ -1,0 +1,244 @@
+"""What the row of an email says after each failure of a provider, and that one copy arrives.
+
+A provider that has certainly not accepted an email may be tried again, and so may the other one. An
+email whose response was lost stays with its provider: that one is tried again with the idempotency
+key at once, or without a key after EMAIL_UNSURE_SECONDS, unless its report comes first.
+"""
+
+from dataclasses import dataclass
+
+import pytest
+from django.db.models.functions import Now
+from pytest_django import Settings
+
+from notifications.models import Email
+from notifications.sending import send_due_emails
+from snap.local_cache import reset_process_state
+from tests.helpers.example_emails import queue_note
+from tests.helpers.mail_providers import faults
+from tests.helpers.mail_providers.choice import Choose
+from tests.helpers.mail_providers.faults import Fault
+from tests.helpers.mail_providers.http_server import HTTPProvider
+
+pytestmark = [
+    pytest.mark.django_db,
+    # The authors of anymail cannot test SendGrid any more. These tests show that it works here.
+    pytest.mark.filterwarnings("ignore:django-anymail has dropped official support for SendGrid"),
+]
+
+HTTP = ["resend", "sendgrid", "mailgun"]
+WITHOUT_KEYS = ["sendgrid", "mailgun"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a row says after one attempt."""
+
+    state: str = "queued"
+    attempts: int = 0
+    is_unsure: bool = False
+
+
+WAITS, UNSURE = Row(), Row(is_unsure=True)
+DEAD = Row(state="dead")
+SENT = Row(state="sent")
+
+# The response was lost: the provider may have accepted the email.
+LOST = [
+    faults.HANGS_BEFORE,
+    faults.HANGS_AFTER,
+    faults.CUTS_BEFORE,
+    faults.CUTS_AFTER,
+    faults.refuses(500),
+    faults.refuses(502),
+    faults.refuses(504),
+    faults.accepts_with(500),
+    faults.accepts_with(502),
+    faults.accepts_with(504),
+]
+LOST_TEXTS = [faults.GARBAGE, faults.WRONG_JSON, faults.HALF_BODY]
+# The provider has certainly not accepted the email, and would not accept another one either.
+NOT_ACCEPTED = [
+    faults.refuses(401),
+    faults.refuses(403),
+    faults.refuses(404),
+    faults.refuses(429),
+    faults.retry_after(7),
+    faults.refuses(503),
+    faults.redirects("/elsewhere"),
+    faults.redirects("/elsewhere", 307),
+    faults.redirects("http://127.0.0.1:9/", 301),
+]
+# The provider never accepts this email.
+REFUSED = [faults.refuses(400), faults.refuses(413), faults.refuses(422)]
+
+# What each provider's row says after each fault. SendGrid has no text that could be lost.
+FATES = {
+    name: [
+        *[(fault, UNSURE) for fault in LOST],
+        *[(fault, SENT if name == "sendgrid" else UNSURE) for fault in LOST_TEXTS],
+        *[(fault, WAITS) for fault in NOT_ACCEPTED],
+        *[(fault, DEAD) for fault in REFUSED],
+        (faults.SLOW, SENT),
+    ]
+    for name in HTTP
+}
+
+
+def use_one(choose: Choose, name: str, fault: Fault) -> HTTPProvider:
+    """Start a provider that fails once."""
+    (provider,) = choose(name)
+    assert isinstance(provider, HTTPProvider)
+    provider.next_faults.append(fault)
+    return provider
+
+
+def use_two(choose: Choose, names: tuple[str, str], fault: Fault) -> tuple[HTTPProvider, ...]:
+    """Start a provider that always fails, and its fallback."""
+    first, second = choose(*names)
+    assert isinstance(first, HTTPProvider)
+    assert isinstance(second, HTTPProvider)
+    first.fault = fault
+    return first, second
+
+
+def send_new(cause: str) -> Email:
+    """Queue an email and send it, as a process that has seen no failure yet."""
+    reset_process_state()
+    email = queue_note(f"note:{cause}")
+    send_due_emails()
+    return email
+
+
+def row_of(email: Email) -> Row:
+    email.refresh_from_db()
+    return Row(email.state, email.attempts, bool(email.unsure_provider))
+
+
+def send_again() -> None:
+    """Make all emails due, as if their pauses were over, and send them."""
+    Email.objects.filter(state="queued").update(next_attempt_at=Now(), leased_until=None)
+    send_due_emails()
+
+
+@pytest.mark.parametrize("name", HTTP)
+def test_the_row_says_what_became_of_an_email(choose: Choose, name: str) -> None:
+    (provider,) = choose(name)
+    assert isinstance(provider, HTTPProvider)
+    wrong = []
+    for fault, expected in FATES[name]:
+        provider.next_faults.append(fault)
+        email = send_new(str(fault))
+        is_right = row_of(email) == expected
+        is_right &= email.leased_until is None
+        is_right &= email.provider == (name if expected == SENT else "")
+        is_right &= email.unsure_provider == (name if expected == UNSURE else "")
+        is_right &= (expected == SENT) is (email.error == "")
+        is_right &= "example.pt" not in email.error
+        if not is_right:
+            wrong.append((str(fault), row_of(email), email.error))
+    assert wrong == []
+    assert provider.wrong == []
+    assert provider.request_count == len(FATES[name])
+
+
+def test_a_key_finds_out_what_became_of_an_email(choose: Choose) -> None:
+    (resend,) = choose("resend")
+    assert isinstance(resend, HTTPProvider)
+    for number, fault in enumerate([*LOST, *LOST_TEXTS], start=1):
+        resend.next_faults.append(fault)
+        email = send_new(str(fault))
+        send_again()
+        assert row_of(email) == SENT, fault
+        assert email.provider_id == resend.emails[-1].provider_id
+        assert resend.copies.total() == number
+    assert resend.wrong == []
+
+
+@pytest.mark.parametrize("name", WITHOUT_KEYS)
+@pytest.mark.parametrize("fault", [faults.CUTS_BEFORE, faults.CUTS_AFTER, faults.refuses(502)])
+def test_without_a_key_an_email_waits_for_the_report(
+    choose: Choose, settings: Settings, name: str, fault: Fault
+) -> None:
+    provider = use_one(choose, name, fault)
+    email = queue_note("note:1")
+    send_due_emails()
+    assert row_of(email) == UNSURE
+    waits = (email.next_attempt_at - email.queued_at).total_seconds()
+    assert abs(waits - settings.EMAIL_UNSURE_SECONDS) < 60
+    assert send_due_emails() == 0
+    assert provider.request_count == 1
+    send_again()
+    assert row_of(email) == SENT
+    assert provider.request_count == 2
+
+
+@pytest.mark.parametrize("names", [("resend", "mailgun"), ("mailgun", "resend")])
+def test_an_email_with_a_lost_response_never_goes_to_the_other_provider(
+    choose: Choose, names: tuple[str, str]
+) -> None:
+    first, second = use_two(choose, names, faults.CUTS_BEFORE)
+    for fault in [faults.CUTS_BEFORE, *LOST_TEXTS, faults.accepts_with(500)]:
+        first.fault = fault
+        email = send_new(str(fault))
+        send_again()
+        assert second.request_count == 0
+        first.fault = None
+        reset_process_state()  # A breaker that has opened would close within seconds.
+        send_again()
+        assert row_of(email).state == "sent", fault
+        assert email.provider == names[0]
+
+
+@pytest.mark.parametrize("names", [("resend", "mailgun"), ("sendgrid", "resend")])
+def test_an_email_that_was_certainly_not_accepted_goes_to_the_other_provider(
+    choose: Choose, names: tuple[str, str]
+) -> None:
+    first, second = use_two(choose, names, faults.refuses(401))
+    for number, fault in enumerate(NOT_ACCEPTED, start=1):
+        reset_process_state()
+        first.fault = fault
+        email = send_new(str(fault))
+        for _ in range(6):
+            if row_of(email).state == "queued":
+                send_again()
+        assert row_of(email) == SENT, fault
+        assert email.provider == names[1]
+        assert (first.copies.total(), second.copies.total()) == (0, number)
+    assert first.wrong == second.wrong == []
+
+
+def test_a_redirect_takes_no_email_to_another_host(choose: Choose) -> None:
+    with_redirect, other = choose("resend", "mailgun")
+    assert isinstance(with_redirect, HTTPProvider)
+    assert isinstance(other, HTTPProvider)
+    with_redirect.fault = faults.redirects(f"{other.url}/stolen", 307)
+    queue_note("note:1")
+    send_due_emails()
+    assert not [request for request in other.requests if request.path == "/stolen"]
+
+
+def test_an_earlier_request_that_is_still_in_flight_keeps_the_email_unsure(choose: Choose) -> None:
+    busy = faults.refuses(409, "concurrent_idempotent_requests")
+    resend = use_one(choose, "resend", faults.CUTS_AFTER)
+    resend.next_faults.append(busy)
+    email = queue_note("note:1")
+    send_due_emails()
+    send_again()
+    assert row_of(email) == UNSURE
+    send_again()
+    assert row_of(email) == SENT
+    assert resend.copies.total() == 1
+
+
+def test_an_email_whose_contents_changed_after_it_was_accepted_is_not_sent_twice(
+    choose: Choose,
+) -> None:
+    resend = use_one(choose, "resend", faults.CUTS_AFTER)
+    email = queue_note("note:1")
+    send_due_emails()
+    Email.objects.update(to="rui@example.pt")
+    for _ in range(3):
+        send_again()
+    assert row_of(email) == SENT
+    assert resend.copies == {("ana@example.pt", resend.only_email.message_id): 1}
