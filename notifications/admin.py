@@ -85,9 +85,8 @@ class EmailAdmin(LongListAdmin, ReadOnlyAdmin):
         "about",
         "readable_to",
         "provider",
-        "created_at",
-        "sent_at",
-        "reports",
+        "created",
+        "times",
         "problem",
     ]
     list_filter = [
@@ -169,9 +168,13 @@ class EmailAdmin(LongListAdmin, ReadOnlyAdmin):
             return gettext("no longer there")
         return link_to(subject.url_name, subject.text, pk=subject.pk)
 
-    @admin.display(description=_("reports"))
-    def reports(self, email: Email) -> str:
-        return render_reports(email)
+    @admin.display(description=_("created"), ordering="created_at")
+    def created(self, email: Email) -> str:
+        return render_time(email.created_at)
+
+    @admin.display(description=_("what happened"), ordering="sent_at")
+    def times(self, email: Email) -> str:
+        return render_reports(email, with_sent=True)
 
     @admin.display(description=_("problem"))
     def problem(self, email: Email) -> str:

@@ -1,5 +1,6 @@
 """What staff read about an email: what went wrong with it, and when its provider reported what."""
 
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
@@ -68,10 +69,14 @@ def email_problem(email: Email) -> str:
     return error_in_words(email.error)
 
 
-def render_reports(email: Email) -> SafeString | str:
-    """Return what the provider has reported of an email, with the times, one in each line."""
+def render_reports(email: Email, *, with_sent: bool = False) -> SafeString | str:
+    """Return what the provider has reported of an email, with the times, one in each line.
+
+    `with_sent` puts the time of sending before that.
+    """
+    words = {"sent_at": _("sent"), **REPORTED} if with_sent else REPORTED
     rows = []
-    for column, word in REPORTED.items():
+    for column, word in words.items():
         if at := getattr(email, column):
             rows.append((word, render_time(at)))
     return render_lines("{} {}", rows) or EMPTY
@@ -84,7 +89,7 @@ def render_delivery(email: Email | None) -> SafeString | str:
     at = getattr(email, f"{email.state}_at", None)
     text = str(email.get_state_display())
     if at:
-        text = f"{text} {render_time(at)}"
+        text = f"{text} {timezone.localtime(at):%d/%m %H:%M}"
     problem = email_problem(email)
     if not problem:
         return text
