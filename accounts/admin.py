@@ -48,6 +48,7 @@ from accounts.phones import (
     plain_phone,
 )
 from accounts.suspicious import count_last_day
+from notifications.staff_words import render_last_emails
 from snap.admin import ChangedFieldsAdmin, CleanedAdmin, LongListAdmin, NamedChoices, SnapAdmin
 from snap.admin_output import report_progress, words_filter
 from snap.limits.policy import STAFF, limited
@@ -154,11 +155,11 @@ class AccountAdmin(
     search_help_text = _("Name, email, phone, or the last digits of the phone.")
     ordering = ["-pk"]
     actions = ["sign_out_everywhere"]
-    readonly_fields = ["verified_at", "created_at"]
+    readonly_fields = ["verified_at", "created_at", "last_emails"]
     filter_horizontal = ()
     fieldsets = [
         (None, {"fields": ["phone", "first_name", "last_name", "email", "language"]}),
-        (_("History"), {"fields": ["verified_at", "created_at"]}),
+        (_("History"), {"fields": ["verified_at", "created_at", "last_emails"]}),
         (_("Access"), {"fields": ["is_active", *POWERS]}),
     ]
     add_fieldsets = [(None, {"classes": ["wide"], "fields": NewAccountForm.Meta.fields})]
@@ -184,6 +185,11 @@ class AccountAdmin(
         if not account.phone:
             return "–"
         return masked_phone(account.phone)
+
+    @admin.display(description=_("last emails"))
+    def last_emails(self, account: User) -> str:
+        """Return what became of the last emails to the account's address. One query."""
+        return render_last_emails(account.email)
 
     @admin.display(description=_("email"), ordering="email")
     def email_readable(self, account: User) -> str:

@@ -204,10 +204,3 @@ def _begin_again() -> None:
 
 
 on_reset(_begin_again)
-
-
-def report_needs_mending(name: str, code: str) -> None:
-    """Stop a provider that mailboxes refuse because of our domain, as one of its reports says."""
-    for provider in providers():
-        if provider.name == name:
-            provider.mending.failed(code)

@@ -22,7 +22,12 @@ from accounts.disposable import DisposableFilter
 from accounts.exceptions import AccountError
 from accounts.phones import readable_phone
 from guests.admin.base import acting_user, render_phone_end
-from guests.admin.guest_emails import GuestEmails, send_about_guests, send_email_of_guest
+from guests.admin.guest_emails import (
+    GuestEmails,
+    GuestList,
+    send_about_guests,
+    send_email_of_guest,
+)
 from guests.admin.guest_forms import (
     AddGuestForm,
     EventChoice,
@@ -41,6 +46,7 @@ from guests.qr.codes import image_data_uri, short_code
 from guests.refusals import staff_refusal_text
 from guests.requests.pushes import push_places_changed
 from guests.requests.waiting_list import PLACES_BATCH
+from notifications.staff_words import render_delivery
 from snap.admin import ChangedFieldsAdmin, LongListAdmin, ReadOnlyAdmin
 from snap.admin_output import (
     EMPTY,
@@ -76,7 +82,7 @@ class DisposableGuestFilter(DisposableFilter):
 class GuestAdmin(GuestPages, LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin, ReadOnlyAdmin):
     form = GuestForm
     change_form_template = "admin/guests/guest/change_form.html"
-    list_display = ["name", "phone_end", "state", "event", "brought_by", "note", "arrived"]
+    list_display = ["name", "phone_end", "state", "event", "brought_by", "note", "arrived", "email"]
     list_select_related = ["event", "promoter", "team"]
     list_filter = ["state", ArrivedFilter, "event", "promoter", DisposableGuestFilter]
     search_fields = ["name", "account__email__istartswith"]
@@ -126,6 +132,9 @@ class GuestAdmin(GuestPages, LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("guests.add_guest")
+
+    def get_changelist(self, request: HttpRequest, **options: Any) -> type[GuestList]:
+        return GuestList
 
     # Adding -----------------------------------------------------------------------------------
 
@@ -271,6 +280,11 @@ class GuestAdmin(GuestPages, LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin
         if guest.checked_in_at is None:
             return EMPTY
         return f"✓ {guest.checked_in_at.astimezone(guest.event.zone):%H:%M}"
+
+    @admin.display(description=_("email"))
+    def email(self, guest: Any) -> str:
+        """Return what became of the email about the place. Only for the list, which reads it."""
+        return render_delivery(guest.email_about_place)
 
     @admin.display(description=_("account"))
     def account_link(self, guest: Guest) -> SafeString:
