@@ -5,9 +5,9 @@ when a trial succeeds. No email uses up an attempt.
 """
 
 import logging
-from collections.abc import Iterable
+from contextlib import suppress
 from threading import Lock
-from time import monotonic, time
+from time import monotonic
 
 from django.core.cache import cache
 from prometheus_client import Gauge
@@ -20,8 +20,16 @@ MENDING_PAUSE = 60.0  # seconds between two trials
 # Seconds for which admin shows a refusal after the last one.
 NOTICE_SECONDS = 300
 NOTICE_KEY = "mail-provider-needs-mending:{}"
-# What a report said last, for the processes that send: they read it before each batch.
-REPORT_KEY = "mail-provider-reported:{}"
+
+# Mailboxes that refuse our domain may say so later, in reports to a web process. So many in a row,
+# without a delivery between, stop the provider. A single one does not: an address that forwards its
+# emails breaks their authentication.
+REFUSALS_IN_A_ROW = 5
+REFUSALS_KEY = "mail-provider-refusals:{}"
+# Seconds for which such reports keep a provider stopped, and between two looks for them.
+REPORTED_SECONDS = 600
+LOOK_SECONDS = 5.0
+REPORTED_KEY = "mail-provider-refused-us:{}"
 
 needs_mending = Gauge(
     "mail_provider_needs_mending",
@@ -39,7 +47,7 @@ class Mending:
         self._lock = Lock()
         self._failed_at: float | None = None
         self._next_trial_at = 0.0
-        self._report: str | None = None
+        self._next_look_at = 0.0
         self._show(0)
 
     @property
@@ -53,6 +61,7 @@ class Mending:
 
     def allows(self) -> bool:
         """Return whether an email may be handed over: while stopped, one at a time as a trial."""
+        self._look_for_reports()
         if self._failed_at is None:
             return True
         with self._lock:
@@ -73,6 +82,14 @@ class Mending:
         if is_new:
             log.error("mail_provider_needs_mending", extra={"provider": self.name, "code": code})
 
+    def _look_for_reports(self) -> None:
+        """Stop if reports say that mailboxes refuse our domain. One round trip in LOOK_SECONDS."""
+        now = monotonic()
+        if self._failed_at is None and now >= self._next_look_at:
+            self._next_look_at = now + LOOK_SECONDS
+            if code := cache.get(REPORTED_KEY.format(self.name)):
+                self.failed(code)
+
     def succeeded(self, began: float) -> None:
         """End the stop, if the email that succeeded was begun after the last refusal."""
         if self._failed_at is not None and began > self._failed_at:
@@ -88,28 +105,28 @@ class Mending:
         with report_lock:
             needs_mending.labels(self.name).set(value)
 
-    def learn(self, report: str) -> None:
-        """Stop because of a report that this process has not read yet."""
-        if report != self._report:
-            self._report = report
-            self.failed(report.partition(" ")[2])
 
+def note_refusals(name: str, code: str, number: int) -> None:
+    """Note that mailboxes refused emails because of our domain, as a provider has reported.
 
-def report_refusal(name: str, code: str) -> None:
-    """Stop a provider in all processes: mailboxes refuse our domain, as one of its reports says."""
-    log.error("mail_provider_needs_mending", extra={"provider": name, "code": code})
+    Nothing is noted while the cache is away.
+    """
+    key = REFUSALS_KEY.format(name)
     cache.set(NOTICE_KEY.format(name), code, NOTICE_SECONDS)
-    cache.set(REPORT_KEY.format(name), f"{time()} {code}", MENDING_PAUSE)
+    cache.add(key, 0, REPORTED_SECONDS)
+    with suppress(ValueError):
+        # Without Redis there is no number.
+        in_a_row = cache.incr(key, number) or 0
+        if in_a_row >= REFUSALS_IN_A_ROW:
+            cache.set(REPORTED_KEY.format(name), code, REPORTED_SECONDS)
 
 
-def learn_reports(all_mending: Iterable[Mending]) -> None:
-    """Read the reports that other processes got. One round trip to the cache."""
-    by_key = {REPORT_KEY.format(each.name): each for each in all_mending}
-    for key, report in (cache.get_many(by_key) or {}).items():
-        by_key[key].learn(report)
+def note_delivery(name: str) -> None:
+    """Note that a mailbox took an email of ours."""
+    cache.delete(REFUSALS_KEY.format(name))
 
 
-def mending_notices(names: Iterable[str]) -> dict[str, str]:
+def mending_notices(names: list[str]) -> dict[str, str]:
     """Return the codes of the providers that wait for an operator, by name.
 
     They are those of all processes. One round trip to the cache; none are returned while it is

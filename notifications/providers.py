@@ -22,7 +22,7 @@ from django.core.mail.backends.smtp import EmailBackend as DjangoSMTP
 from django.core.mail.utils import DNS_NAME
 from django.utils.module_loading import import_string
 
-from notifications.mending import Mending, report_refusal
+from notifications.mending import Mending
 from notifications.pace import Pace
 from snap.local_cache import on_reset
 from snap.resilience.breaker import Breaker
@@ -204,9 +204,3 @@ def _begin_again() -> None:
 
 
 on_reset(_begin_again)
-
-
-def report_needs_mending(name: str, code: str) -> None:
-    """Stop a provider that mailboxes refuse because of our domain, as one of its reports says."""
-    if name in {provider.name for provider in providers()}:
-        report_refusal(name, code)

@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from notifications.delivery import Outcome, Result
+from notifications.email_metrics import count_emails
 from notifications.models import Email
 from notifications.outcomes import KeptOutcomes
 from notifications.providers import providers
@@ -154,9 +155,12 @@ WHERE email.id = outcome.id AND email.state = 'queued' AND email.queued_at = out
 def write_outcomes(outcomes: Outcomes) -> None:
     """Write outcomes to their rows, in one statement."""
     rows = []
+    ended = []
     for email, outcome in outcomes:
         change = change_for(email, outcome)
         is_sent = change.state == State.SENT
+        if change.state != State.QUEUED:
+            ended.append((email.kind, str(change.state)))
         rows.append(
             (
                 email.pk,
@@ -176,6 +180,7 @@ def write_outcomes(outcomes: Outcomes) -> None:
         columns: list[list[object]] = [list(column) for column in zip(*rows, strict=True)]
         with connection.cursor() as cursor:
             cursor.execute(WRITE, columns)
+        count_emails(ended)
 
 
 def record(

@@ -45,20 +45,25 @@ WHERE guest.account_id = account.id AND email.cause = 'guest:' || guest.id || '/
 """
 
 
-def queue_qr_emails(size: int) -> Event:
-    """Make guests with a QR code of their own each, whose emails are all due."""
+def queue_qr_emails(size: int, *, draws: bool = True) -> None:
+    """Make guests whose QR emails are all due. Draws a QR code of their own for each of them."""
     event = make_event(capacity=size, title="Noite de São João")
     fill_list(event, size)
-    for token in Guest.objects.filter(event=event).values_list("qr_token", flat=True):
-        path = Path(settings.MEDIA_ROOT) / image_name(str(token))
-        path.unlink()
-        path.write_bytes(draw_image(pass_url(str(token))))
+    if draws:
+        draw_images(event)
     Email.objects.exclude(kind="qr_code").delete()
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL session_replication_role = replica")
         for statement in RENAME.split(";\n"):
             cursor.execute(statement, {"event": event.pk})
-    return event
+
+
+def draw_images(event: Event) -> None:
+    """Give each guest an image of their own. Those of `fill_list` are links to one file."""
+    for token in Guest.objects.filter(event=event).values_list("qr_token", flat=True):
+        path = Path(settings.MEDIA_ROOT) / image_name(str(token))
+        path.unlink()
+        path.write_bytes(draw_image(pass_url(str(token))))
 
 
 @contextmanager

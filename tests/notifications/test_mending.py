@@ -12,7 +12,7 @@ from pytest_django import Settings
 
 from notifications import mending
 from notifications.models import Email
-from notifications.providers import providers, report_needs_mending
+from notifications.providers import providers
 from notifications.sending import send_due_emails
 from tests.helpers.example_emails import queue_note
 from tests.helpers.mail_servers import Sink
@@ -99,18 +99,6 @@ def test_two_mail_servers_take_over_and_give_back(sink: Sink, second: Sink) -> N
             sink.start()
     assert names == ["smtp", "smtp_fallback", "smtp"]
     assert (len(sink.messages), len(second.messages)) == (2, 1)
-
-
-def test_a_report_stops_the_processes_that_send(sink: Sink) -> None:
-    """The report comes to a web process, which sends nothing itself."""
-    name = providers()[0].name
-    report_needs_mending(name, "5.7.515")
-    assert not providers()[0].mending.is_needed
-    queue_note("note:1")
-    assert send_due_emails() == 0
-    assert providers()[0].mending.is_needed
-    report_needs_mending("another", "5.7.515")
-    assert list(mending.mending_notices([name, "another"])) == [name]
 
 
 def test_an_email_that_was_under_way_before_does_not_end_the_stop() -> None:
