@@ -106,6 +106,26 @@ CONTEXTS: dict[str, dict[str, Any]] = {
 }
 
 
+# The values of examples that are texts of one person.
+PERSONAL_NAMES = {
+    "first_name",
+    "phone",
+    "email",
+    "code",
+    "position",
+    "guest_url",
+    "link_url",
+    "objection_url",
+    "proof_url",
+    "qr_url",
+    "unsubscribe_url",
+}
+PERSONAL = {
+    kind: {name: value for name, value in values.items() if name in PERSONAL_NAMES}
+    for kind, values in CONTEXTS.items()
+}
+
+
 def qr_png() -> bytes:
     buffer = BytesIO()
     qrcode.make(GUEST_URL, border=4).get_image().save(buffer, "PNG")
