@@ -28,10 +28,11 @@ from notifications.messages import RelatedMessage, build_messages
 from notifications.models import Email
 from notifications.outcomes import KeptOutcomes, Key
 from notifications.providers import Provider, on_recovery, providers
-from notifications.recording import lost_response, record
+from notifications.recording import EXPIRED_LEASE_GRACE, lost_response, record
 from notifications.recording import write_kept_outcomes as write_kept
 from notifications.senders import SenderThreads, bulk_senders, code_senders
 from notifications.services import wake_codes_worker, wake_emails_worker
+from snap.observability.logs import describe_error
 
 log = logging.getLogger(__name__)
 
@@ -40,10 +41,6 @@ BATCH = 100
 # Outcomes that are written to the database at once, and seconds that the first of them can wait.
 RECORD_BATCH = 50
 RECORD_SECONDS = 1.0
-
-# After the end of its lease an email is left to its worker for this time: the worker may write an
-# outcome as soon as the database is back. Longer than the pauses of the worker and the sweeper.
-EXPIRED_LEASE_GRACE = timedelta(seconds=10)
 
 # After so many emails in a row that found a provider unavailable, the rest of the batch is
 # postponed.
@@ -257,7 +254,9 @@ class _Batch:
             if not candidates:
                 return Outcome(Result.FAILED, error=f"response_lost {name} is no longer set")
         for provider in candidates:
-            self._wait_for_pace(provider)
+            # A code goes to the other provider at once.
+            if not ready.email.fast or len(candidates) == 1:
+                self._wait_for_pace(provider)
             if provider.allows():
                 return provider
         wait = min(provider.pace.pause_left() for provider in candidates)
@@ -274,7 +273,12 @@ class _Batch:
 
         def job() -> None:
             sleep(delay)
-            responses.put((ready.email, hand_over(ready.email, ready.message, provider)))
+            try:
+                outcome = hand_over(ready.email, ready.message, provider)
+            except Exception as error:
+                log.exception("hand_over_failed", extra={"email_id": ready.email.pk})
+                outcome = lost_response(provider.name, error=describe_error(error))
+            responses.put((ready.email, outcome))
 
         self.senders.run(job)
 

@@ -667,9 +667,11 @@ check_email_settings(env, EMAIL_PROVIDER, EMAIL_FALLBACK_PROVIDER, PUBLIC_URL)
 DEFAULT_FROM_EMAIL = env.sender("DEFAULT_FROM_EMAIL", default="SNAP <no-reply@snap.example>")
 # Senders by kind of email: `{"login_code": "SNAP <codes@snap.example>"}`.
 EMAIL_SENDERS = env.json("EMAIL_SENDERS", default={})
+# Address to which replies go, for all kinds of email. Empty: to the sender of the email.
+EMAIL_REPLY_TO = env.sender("EMAIL_REPLY_TO", default="")
 # Selectors of the senders' DKIM keys, for `manage.py check_email_domain`. Empty: those that the
 # mail provider uses.
-EMAIL_DKIM_SELECTORS = env.list("EMAIL_DKIM_SELECTORS", default=[])
+EMAIL_DKIM_SELECTORS = env.labels("EMAIL_DKIM_SELECTORS", default=[])
 # Domain to which bounces go, for `manage.py check_email_domain`. Empty: the one that the mail
 # provider uses. SendGrid chooses one for each account, such as em1234.snap.example.
 EMAIL_BOUNCE_DOMAIN = env.domain("EMAIL_BOUNCE_DOMAIN", default="")
