@@ -6,10 +6,12 @@ import pytest
 from django.conf import settings
 from playwright.sync_api import Browser, expect
 
-from notifications.models import Email
-from notifications.suppressions import is_suppressed
+from accounts.models import User
+from notifications.models import Email, Suppression
+from notifications.suppressions import is_suppressed, suppress
 from notifications.unsubscribing import unsubscribe_url
-from tests.helpers.browser import assert_accessible, shoot, watched
+from tests.helpers.admin import admin_url, sign_in_to_admin
+from tests.helpers.browser import PHONE_SCREEN, assert_accessible, shoot, watched
 from tests.helpers.stack import Stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
@@ -45,3 +47,29 @@ def test_one_tap_stops_them_and_one_tap_undoes_that(
             assert_accessible(page)
         # Chromium reports the status of the wrong link.
         assert [error for error in errors if "400" not in error] == []
+
+
+def test_staff_read_who_gets_none_and_allow_them_again(
+    stack: Stack, browser: Browser, manager: User
+) -> None:
+    suppress(ADDRESS, Suppression.Reason.COMPLAINED)
+    suppression = Suppression.objects.get()
+    with browser.new_context(**PHONE_SCREEN, base_url=stack.url) as context:
+        sign_in_to_admin(context, stack, manager)
+        page = context.new_page()
+        paths = {
+            "list": admin_url("notifications_suppression_changelist"),
+            "add": admin_url("notifications_suppression_add"),
+            "page": admin_url("notifications_suppression_change", suppression.pk),
+            "allow": admin_url("notifications_suppression_allow", suppression.pk),
+        }
+        for name, path in paths.items():
+            page.goto(path)
+            assert_accessible(page)
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390
+            shoot(page, f"suppression-{name}")
+        page.fill("[name=note]", "pediu por telefone")
+        page.click("form.staff-form input[type=submit]")
+        expect(page.get_by_text("pediu por telefone")).to_be_visible()
+        shoot(page, "suppression-allowed")
+        assert not is_suppressed(ADDRESS)
