@@ -19,11 +19,12 @@ from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 from django_otp.plugins.otp_static.admin import StaticDevice
 from django_otp.plugins.otp_totp.admin import TOTPDevice
 
+from accounts.disposable import DisposableFilter, is_disposable
 from accounts.lockout import STAFF_SIGN_IN, refuse_sign_in
 from accounts.login_codes import revoke_proofs
 from accounts.models import (
@@ -47,6 +48,7 @@ from accounts.phones import (
     plain_phone,
 )
 from accounts.suspicious import count_last_day
+from notifications.staff_words import render_last_emails
 from snap.admin import ChangedFieldsAdmin, CleanedAdmin, LongListAdmin, NamedChoices, SnapAdmin
 from snap.admin_output import report_progress, words_filter
 from snap.limits.policy import STAFF, limited
@@ -143,16 +145,21 @@ class AccountAdmin(
         "is_staff",
         "created_at",
     ]
-    list_filter = ["is_staff", "is_active", ("verified_at", admin.EmptyFieldListFilter)]
+    list_filter = [
+        "is_staff",
+        "is_active",
+        ("verified_at", admin.EmptyFieldListFilter),
+        DisposableFilter,
+    ]
     search_fields = ["first_name", "last_name", "email__istartswith"]
     search_help_text = _("Name, email, phone, or the last digits of the phone.")
     ordering = ["-pk"]
     actions = ["sign_out_everywhere"]
-    readonly_fields = ["verified_at", "created_at"]
+    readonly_fields = ["verified_at", "created_at", "last_emails"]
     filter_horizontal = ()
     fieldsets = [
         (None, {"fields": ["phone", "first_name", "last_name", "email", "language"]}),
-        (_("History"), {"fields": ["verified_at", "created_at"]}),
+        (_("History"), {"fields": ["verified_at", "created_at", "last_emails"]}),
         (_("Access"), {"fields": ["is_active", *POWERS]}),
     ]
     add_fieldsets = [(None, {"classes": ["wide"], "fields": NewAccountForm.Meta.fields})]
@@ -179,9 +186,17 @@ class AccountAdmin(
             return "–"
         return masked_phone(account.phone)
 
+    @admin.display(description=_("last emails"))
+    def last_emails(self, account: User) -> str:
+        """Return what became of the last emails to the account's address. One query."""
+        return render_last_emails(account.email)
+
     @admin.display(description=_("email"), ordering="email")
     def email_readable(self, account: User) -> str:
-        return readable_address(account.email)
+        address = readable_address(account.email)
+        if is_disposable(account.email):
+            return f"{address} · {gettext('disposable')}"
+        return address
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
         """Show the password section of staff to superusers. Guests sign in with codes only."""

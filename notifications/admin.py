@@ -5,7 +5,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import path, reverse
@@ -16,17 +16,16 @@ from django.views.decorators.http import require_POST
 from notifications.causes import Subject, describe_causes
 from notifications.kinds import kind_label, known_kinds
 from notifications.models import Email
+from notifications.providers import providers
 from notifications.resending import Resend, resend_email
-from notifications.services import TOO_MANY_FOR_RECIPIENT
+from notifications.staff_words import REASON_GROUPS, email_problem, render_reports
 from notifications.suppression_admin import SuppressionAdmin  # noqa: F401 (registers its pages)
-from notifications.suppressions import UNSUBSCRIBED
 from snap.admin import LongListAdmin, NameOrderList, ReadOnlyAdmin
 from snap.admin_output import (
     ACCOUNT_PREFIX,
     EMPTY,
     MAX_SHOWN,
     actor_names,
-    error_in_words,
     language_in_words,
     link_to,
     render_lines,
@@ -40,6 +39,30 @@ from snap.mail_addresses import readable_address
 
 def kinds_in_words() -> dict[str, str]:
     return {kind: kind_label(kind) for kind in sorted(known_kinds(), key=kind_label)}
+
+
+def providers_in_words() -> dict[str, str]:
+    """Return the providers in use by their names on rows."""
+    return {provider.name: provider.name for provider in providers()}
+
+
+class ReasonFilter(admin.SimpleListFilter):
+    """Finds the emails that came back for one group of reasons."""
+
+    title = _("why it came back")
+    parameter_name = "reason"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [(name, words) for name, (words, _) in REASON_GROUPS.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Email]) -> QuerySet[Email]:
+        group = REASON_GROUPS.get(self.value() or "")
+        if group is None:
+            return queryset
+        is_of_group = Q()
+        for reason in group[1]:
+            is_of_group |= Q(error__endswith=f" {reason}")
+        return queryset.filter(is_of_group, state=Email.State.BOUNCED)
 
 
 class EmailList(NameOrderList):
@@ -61,11 +84,17 @@ class EmailAdmin(LongListAdmin, ReadOnlyAdmin):
         "state",
         "about",
         "readable_to",
-        "created_at",
-        "sent_at",
+        "provider",
+        "created",
+        "times",
         "problem",
     ]
-    list_filter = ["state", words_filter("kind", _("kind"), kinds_in_words)]
+    list_filter = [
+        "state",
+        words_filter("kind", _("kind"), kinds_in_words),
+        words_filter("provider", _("provider"), providers_in_words),
+        ReasonFilter,
+    ]
     search_fields = ["to__icontains", "cause__istartswith"]
     ordering = ["-pk"]
     actions = ["send_again"]
@@ -83,7 +112,13 @@ class EmailAdmin(LongListAdmin, ReadOnlyAdmin):
         "next_attempt_at",
         "leased_until",
         "fast",
+        "provider",
         "provider_id",
+        "unsure_provider",
+        "delivered_at",
+        "opened_at",
+        "bounced_at",
+        "complained_at",
         "problem",
         "resends",
     ]
@@ -132,6 +167,14 @@ class EmailAdmin(LongListAdmin, ReadOnlyAdmin):
         if subject is None:
             return gettext("no longer there")
         return link_to(subject.url_name, subject.text, pk=subject.pk)
+
+    @admin.display(description=_("created"), ordering="created_at")
+    def created(self, email: Email) -> str:
+        return render_time(email.created_at)
+
+    @admin.display(description=_("what happened"), ordering="sent_at")
+    def times(self, email: Email) -> str:
+        return render_reports(email, with_sent=True)
 
     @admin.display(description=_("problem"))
     def problem(self, email: Email) -> str:
@@ -207,27 +250,3 @@ def show_resends(request: HttpRequest, resends: list[Resend], *, is_all: bool = 
 def actor_of(request: HttpRequest) -> str:
     """Return the signed-in staff member as histories name it."""
     return f"{ACCOUNT_PREFIX}{request.user.pk}"
-
-
-def email_problem(email: Email) -> str:
-    """Return what went wrong with an email, in words, "" when nothing did."""
-    if not email.error:
-        return ""
-    if email.error == UNSUBSCRIBED and email.state == Email.State.CANCELLED:
-        return gettext("This address gets no reminders and no messages to lists.")
-    if email.error == TOO_MANY_FOR_RECIPIENT:
-        return gettext("Too many emails to this address in an hour.")
-    if email.state == Email.State.BOUNCED:
-        reason = email.error.rpartition(" ")[2]
-        return str(BOUNCES.get(reason, _("The mail server refused it.")))
-    return error_in_words(email.error)
-
-
-# Why an address refused an email, by the word with which mail providers report it.
-BOUNCES = {
-    "invalid": _("The address does not exist."),
-    "timed_out": _("The mail server of the address did not respond."),
-    "blocked": _("The mail server of the address blocks our emails."),
-    "spam": _("The mail server of the address takes it for spam."),
-    "unsubscribed": _("This person does not want our emails."),
-}

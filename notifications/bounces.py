@@ -35,6 +35,7 @@ OUR_REASONS = frozenset({BounceReason.AUTHENTICATION, BounceReason.OURS})
 # Codes with a meaning of their own. The rest go by their subject, below.
 REASON_OF_CODE = {
     "5.2.2": BounceReason.FULL,
+    "4.2.2": BounceReason.FULL,
     "5.2.3": BounceReason.BLOCKED,
     "5.4.1": BounceReason.INVALID,  # Outlook: no such recipient
     "5.4.4": BounceReason.INVALID,  # no server for the domain

@@ -5,6 +5,7 @@ when a trial succeeds. No email uses up an attempt.
 """
 
 import logging
+from contextlib import suppress
 from threading import Lock
 from time import monotonic
 
@@ -19,6 +20,16 @@ MENDING_PAUSE = 60.0  # seconds between two trials
 # Seconds for which admin shows a refusal after the last one.
 NOTICE_SECONDS = 300
 NOTICE_KEY = "mail-provider-needs-mending:{}"
+
+# Mailboxes that refuse our domain may say so later, in reports to a web process. So many in a row,
+# without a delivery between, stop the provider. A single one does not: an address that forwards its
+# emails breaks their authentication.
+REFUSALS_IN_A_ROW = 5
+REFUSALS_KEY = "mail-provider-refusals:{}"
+# Seconds for which such reports keep a provider stopped, and between two looks for them.
+REPORTED_SECONDS = 600
+LOOK_SECONDS = 5.0
+REPORTED_KEY = "mail-provider-refused-us:{}"
 
 needs_mending = Gauge(
     "mail_provider_needs_mending",
@@ -36,6 +47,7 @@ class Mending:
         self._lock = Lock()
         self._failed_at: float | None = None
         self._next_trial_at = 0.0
+        self._next_look_at = 0.0
         self._show(0)
 
     @property
@@ -49,6 +61,7 @@ class Mending:
 
     def allows(self) -> bool:
         """Return whether an email may be handed over: while stopped, one at a time as a trial."""
+        self._look_for_reports()
         if self._failed_at is None:
             return True
         with self._lock:
@@ -69,6 +82,14 @@ class Mending:
         if is_new:
             log.error("mail_provider_needs_mending", extra={"provider": self.name, "code": code})
 
+    def _look_for_reports(self) -> None:
+        """Stop if reports say that mailboxes refuse our domain. One round trip in LOOK_SECONDS."""
+        now = monotonic()
+        if self._failed_at is None and now >= self._next_look_at:
+            self._next_look_at = now + LOOK_SECONDS
+            if code := cache.get(REPORTED_KEY.format(self.name)):
+                self.failed(code)
+
     def succeeded(self, began: float) -> None:
         """End the stop, if the email that succeeded was begun after the last refusal."""
         if self._failed_at is not None and began > self._failed_at:
@@ -83,6 +104,26 @@ class Mending:
     def _show(self, value: int) -> None:
         with report_lock:
             needs_mending.labels(self.name).set(value)
+
+
+def note_refusals(name: str, code: str, number: int) -> None:
+    """Note that mailboxes refused emails because of our domain, as a provider has reported.
+
+    Nothing is noted while the cache is away.
+    """
+    key = REFUSALS_KEY.format(name)
+    cache.set(NOTICE_KEY.format(name), code, NOTICE_SECONDS)
+    cache.add(key, 0, REPORTED_SECONDS)
+    with suppress(ValueError):
+        # Without Redis there is no number.
+        in_a_row = cache.incr(key, number) or 0
+        if in_a_row >= REFUSALS_IN_A_ROW:
+            cache.set(REPORTED_KEY.format(name), code, REPORTED_SECONDS)
+
+
+def note_delivery(name: str) -> None:
+    """Note that a mailbox took an email of ours."""
+    cache.delete(REFUSALS_KEY.format(name))
 
 
 def mending_notices(names: list[str]) -> dict[str, str]:

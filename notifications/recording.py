@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from notifications.delivery import Outcome, Result
+from notifications.email_metrics import count_emails
 from notifications.models import Email
 from notifications.outcomes import KeptOutcomes
 from notifications.providers import providers
@@ -154,9 +155,12 @@ WHERE email.id = outcome.id AND email.state = 'queued' AND email.queued_at = out
 def write_outcomes(outcomes: Outcomes) -> None:
     """Write outcomes to their rows, in one statement."""
     rows = []
+    ended = []
     for email, outcome in outcomes:
         change = change_for(email, outcome)
         is_sent = change.state == State.SENT
+        if change.state != State.QUEUED:
+            ended.append((email.kind, str(change.state)))
         rows.append(
             (
                 email.pk,
@@ -176,6 +180,7 @@ def write_outcomes(outcomes: Outcomes) -> None:
         columns: list[list[object]] = [list(column) for column in zip(*rows, strict=True)]
         with connection.cursor() as cursor:
             cursor.execute(WRITE, columns)
+        count_emails(ended)
 
 
 def record(
@@ -279,10 +284,10 @@ def _is_waiting_for_report(queued: QuerySet[Email], name: str) -> bool:
     ).exists()
 
 
-def lost_response(name: str) -> Outcome:
+def lost_response(name: str, *, error: str = "response_lost") -> Outcome:
     """Return the outcome of an email whose worker ended while it handed the email over."""
     has_key = False
     for provider in providers():
         if provider.name == name:
             has_key = provider.has_idempotency_keys
-    return Outcome(Result.UNSURE, error="response_lost", provider=name, has_key=has_key)
+    return Outcome(Result.UNSURE, error=error, provider=name, has_key=has_key)

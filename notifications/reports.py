@@ -24,8 +24,8 @@ from notifications.bounces import (
     code_in,
 )
 from notifications.email_metrics import count_emails, observe_delivery
+from notifications.mending import note_delivery, note_refusals
 from notifications.models import Email, Suppression
-from notifications.providers import report_needs_mending
 from notifications.references import Reference
 from notifications.suppressions import suppress
 
@@ -264,11 +264,22 @@ def _follow(provider: str, moved: Sequence[Email], reports: int) -> None:
         if email.state == State.DELIVERED and email.sent_at and email.delivered_at:
             observe_delivery(email.delivered_at - email.sent_at)
     bounced = [email for email in moved if email.state == State.BOUNCED]
-    ours = {email.error for email in bounced if bounce_reason(email.error) in OUR_REASONS}
+    ours = [email.error for email in bounced if bounce_reason(email.error) in OUR_REASONS]
+    _tell_senders(provider, ours, has_delivered=State.DELIVERED in states)
     if ours:
-        extra = {"provider": provider, "errors": sorted(ours)}
+        extra = {"provider": provider, "errors": sorted(set(ours))}
         log.error("emails_refused_for_our_fault", extra=extra)
-        report_needs_mending(provider, code_in(min(ours)))
     if bounced:
         for follow in on_bounced:
             follow(bounced)
+
+
+def _tell_senders(provider: str, ours: Sequence[str], *, has_delivered: bool) -> None:
+    """Let the processes that send emails know whether mailboxes refuse our domain.
+
+    `ours` are the errors of the emails that came back through our fault.
+    """
+    if has_delivered:
+        note_delivery(provider)
+    elif ours:
+        note_refusals(provider, code_in(ours[0]) or BounceReason.OURS.value, len(ours))

@@ -13,15 +13,18 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from queue import Empty, SimpleQueue
 from time import monotonic, sleep
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
+from django.db.models import Case, When
 from django.db.models.functions import Now
 
 from notifications.delivery import Outcome, Result, hand_over, outcome_without_message
+from notifications.kinds import bulk_kinds
 from notifications.messages import RelatedMessage, build_messages
 from notifications.models import Email
 from notifications.outcomes import KeptOutcomes, Key
@@ -30,6 +33,7 @@ from notifications.recording import EXPIRED_LEASE_GRACE, lost_response, record
 from notifications.recording import write_kept_outcomes as write_kept
 from notifications.senders import SenderThreads, bulk_senders, code_senders
 from notifications.services import wake_codes_worker, wake_emails_worker
+from snap.observability.logs import describe_error
 
 log = logging.getLogger(__name__)
 
@@ -112,11 +116,20 @@ def _claim(limit: int, fast: bool | None) -> list[Email]:
     due = Email.objects.due()
     if fast is not None:
         due = due.filter(fast=fast)
-    due = due.order_by("-fast", "next_attempt_at", "pk")
+    bulk = set(bulk_kinds())
+    order: list[Any] = ["-fast", "next_attempt_at", "pk"]
+    if not fast:
+        # A message to 10,000 guests holds up no QR code. Codes are never bulk emails.
+        order.insert(1, Case(When(kind__in=bulk, then=1), default=0))
+    due = due.order_by(*order)
     sql, parameters = due.values("pk")[:limit].query.sql_with_params()
     lease = timedelta(seconds=settings.EMAIL_LEASE)
     claimed = Email.objects.raw(CLAIM.format(due=sql), [*parameters, lease, EXPIRED_LEASE_GRACE])
-    return sorted(claimed, key=lambda email: (not email.fast, email.next_attempt_at, email.pk))
+
+    def rank(email: Email) -> tuple[bool, bool, datetime, int]:
+        return (not email.fast, email.kind in bulk, email.next_attempt_at, email.pk)
+
+    return sorted(claimed, key=rank)
 
 
 @dataclass(frozen=True)
@@ -261,7 +274,12 @@ class _Batch:
 
         def job() -> None:
             sleep(delay)
-            responses.put((ready.email, hand_over(ready.email, ready.message, provider)))
+            try:
+                outcome = hand_over(ready.email, ready.message, provider)
+            except Exception as error:
+                log.exception("hand_over_failed", extra={"email_id": ready.email.pk})
+                outcome = lost_response(provider.name, error=describe_error(error))
+            responses.put((ready.email, outcome))
 
         self.senders.run(job)
 

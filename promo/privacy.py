@@ -18,6 +18,7 @@ def render_privacy(request: HttpRequest) -> HttpResponse:
     context = {
         "controller": settings.PRIVACY_CONTROLLER,
         "contact": parseaddr(settings.PRIVACY_CONTACT)[1],
+        "open_tracking": settings.EMAIL_OPEN_TRACKING,
         "session_days": settings.SESSION_COOKIE_AGE // ONE_DAY,
         "code_minutes": settings.LOGIN_CODE_AGE // ONE_MINUTE,
         "suspicious_days": settings.SUSPICIOUS_DAYS,

@@ -9,9 +9,11 @@ from django.http import HttpRequest
 from guests.lists.messages import messages_to
 from guests.models import NEWS_KINDS, Guest, news_causes
 from guests.requests.waiting_list import email_about
-from notifications.admin import email_problem, send_all_again
+from notifications.admin import send_all_again
 from notifications.kinds import kind_label
 from notifications.models import Email
+from notifications.staff_words import email_problem, render_reports
+from snap.admin import NameOrderList
 from snap.admin_output import MAX_SHOWN, actor_names, render_time
 from snap.mail_addresses import readable_address
 
@@ -45,8 +47,28 @@ class GuestEmails:
                 to = readable_address(resend.to)
                 resends.append((render_time(resend.at), names[resend.actor], to))
             row = {"email": email, "kind": kind_label(email.kind), "resends": resends}
-            rows.append(row | {"problem": email_problem(email)})
+            reports = render_reports(email)
+            rows.append(row | {"problem": email_problem(email), "reports": reports})
         return rows
+
+
+class GuestList(NameOrderList):
+    """A page of guests. One query tells what became of the email about the place of each."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        guests = list(self.result_list)
+        wanted = {}
+        for guest in guests:
+            email = email_about(guest, guest.account)
+            wanted[guest.pk] = (email.kind, email.cause)
+        causes = [cause for _, cause in wanted.values()]
+        kinds = {kind for kind, _ in wanted.values()}
+        emails = Email.objects.filter(kind__in=kinds, cause__in=causes)
+        found = {(email.kind, email.cause): email for email in emails}
+        for guest in guests:
+            guest.email_about_place = found.get(wanted[guest.pk])
+        self.result_list = guests
 
 
 def send_about_guests(request: HttpRequest, guests: Iterable[Guest]) -> None:

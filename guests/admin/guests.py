@@ -18,10 +18,16 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.admin import PhoneSearchAdmin
+from accounts.disposable import DisposableFilter
 from accounts.exceptions import AccountError
 from accounts.phones import readable_phone
 from guests.admin.base import acting_user, render_phone_end
-from guests.admin.guest_emails import GuestEmails, send_about_guests, send_email_of_guest
+from guests.admin.guest_emails import (
+    GuestEmails,
+    GuestList,
+    send_about_guests,
+    send_email_of_guest,
+)
 from guests.admin.guest_forms import (
     AddGuestForm,
     EventChoice,
@@ -36,10 +42,11 @@ from guests.exceptions import GuestError
 from guests.lists.services import NewGuest, add_guest, reinstate_guest, remove_guests, set_promoter
 from guests.models import Event, Guest
 from guests.passes.holders import link_from_staff
-from guests.qr.codes import image_data_uri
+from guests.qr.codes import image_data_uri, short_code
 from guests.refusals import staff_refusal_text
 from guests.requests.pushes import push_places_changed
 from guests.requests.waiting_list import PLACES_BATCH
+from notifications.staff_words import render_delivery
 from snap.admin import ChangedFieldsAdmin, LongListAdmin, ReadOnlyAdmin
 from snap.admin_output import (
     EMPTY,
@@ -67,13 +74,17 @@ class ArrivedFilter(admin.SimpleListFilter):
         return queryset
 
 
+class DisposableGuestFilter(DisposableFilter):
+    email_field = "account__email"
+
+
 @admin.register(Guest)
 class GuestAdmin(GuestPages, LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin, ReadOnlyAdmin):
     form = GuestForm
     change_form_template = "admin/guests/guest/change_form.html"
-    list_display = ["name", "phone_end", "state", "event", "brought_by", "note", "arrived"]
+    list_display = ["name", "phone_end", "state", "event", "brought_by", "note", "arrived", "email"]
     list_select_related = ["event", "promoter", "team"]
-    list_filter = ["state", ArrivedFilter, "event", "promoter"]
+    list_filter = ["state", ArrivedFilter, "event", "promoter", DisposableGuestFilter]
     search_fields = ["name", "account__email__istartswith"]
     search_help_text = _("Name, email, phone, or the last digits of the phone.")
     ordering = ["-pk"]
@@ -121,6 +132,9 @@ class GuestAdmin(GuestPages, LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("guests.add_guest")
+
+    def get_changelist(self, request: HttpRequest, **options: Any) -> type[GuestList]:
+        return GuestList
 
     # Adding -----------------------------------------------------------------------------------
 
@@ -267,6 +281,11 @@ class GuestAdmin(GuestPages, LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin
             return EMPTY
         return f"✓ {guest.checked_in_at.astimezone(guest.event.zone):%H:%M}"
 
+    @admin.display(description=_("email"))
+    def email(self, guest: Any) -> str:
+        """Return what became of the email about the place. Only for the list, which reads it."""
+        return render_delivery(guest.email_about_place)
+
     @admin.display(description=_("account"))
     def account_link(self, guest: Guest) -> SafeString:
         return link_to("accounts_user_change", guest.account, pk=guest.account_id)
@@ -280,7 +299,11 @@ class GuestAdmin(GuestPages, LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin
         if guest.qr_token is None:
             return EMPTY
         image = image_data_uri(guest.qr_token)
-        return format_html('<img src="{}" width="200" height="200" alt="">', image)
+        return format_html(
+            '<img src="{}" width="200" height="200" alt=""><br>{}',
+            image,
+            short_code(guest.qr_token),
+        )
 
     @admin.display(description=_("link of the pass"))
     def pass_link(self, guest: Guest) -> str:

@@ -81,3 +81,12 @@ def test_forms_that_ask_for_a_name_say_where_it_goes() -> None:
             html = html_of(visitor.open(step))
             assert "We keep what you write here" in html, step
             assert 'href="/privacy/"' in html.partition("We keep")[2]
+
+
+def test_the_page_says_whether_openings_are_recorded(settings: Settings) -> None:
+    browser = Client(headers={"accept-language": "en"})
+    assert "Whether you open them, and what you tap in them, is not recorded." in html_of(
+        browser.get("/privacy/")
+    )
+    settings.EMAIL_OPEN_TRACKING = True
+    assert "whether they arrived and were opened" in html_of(browser.get("/privacy/"))
