@@ -70,7 +70,8 @@ PROVIDER_RESULTS = {Result.SENT, Result.REFUSED}
 # The disk and the memory each keep the newest outcomes; the oldest are dropped.
 MAX_KEPT = 10_000
 MIN_FREE_BYTES = 1_000_000  # A disk with less free space counts as full, as for the journal.
-LOCK_TIMEOUT = 0.5  # seconds to wait for another process that writes
+# Seconds to wait for another process that writes. On a busy host it may have to wait for a CPU.
+LOCK_TIMEOUT = 2.0
 
 # The outcomes of this process while the disk is unavailable.
 _memory: "OrderedDict[tuple[int, datetime], KeptOutcome]" = OrderedDict()
