@@ -7,6 +7,7 @@ import pytest
 from django.core import mail
 from django.core.mail import EmailMessage
 from django.core.mail.backends.locmem import EmailBackend as LocmemBackend
+from django.db import connection
 from django.db.models import F
 from django.utils import timezone
 from pytest_django import Settings
@@ -166,9 +167,12 @@ class CorrectedMeanwhile(LocmemBackend):
         if not EmailResend.objects.exists():
             User.objects.update(email="certa@example.com")
             assert send_again(Guest.objects.get()).refusal == ""
+            # The thread that hands emails over has no connection of its own otherwise.
+            connection.close()
         return super().send_messages(messages)
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_message_that_is_being_sent_does_not_stand_in_for_the_new_one(
     guest: Guest, settings: Settings
 ) -> None:
