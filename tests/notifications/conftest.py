@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from django.db import OperationalError
 from pytest_django import Settings
 
 from notifications.kinds import EmailContent, email_kind
@@ -18,6 +19,8 @@ def note(causes: Sequence[str]) -> Mapping[str, EmailContent]:
     """Return notes with their causes. The causes `gone:…` and `broken:…` have none or raise."""
     if any(cause.startswith("broken:") for cause in causes):
         raise KeyError("somebody@example.pt has the code 123456")
+    if any(cause.startswith("away:") for cause in causes):
+        raise OperationalError("the database is away")
     wanted = [cause for cause in causes if not cause.startswith("gone:")]
     return {cause: EmailContent({}, {"text": cause}) for cause in wanted}
 
