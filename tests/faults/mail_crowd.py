@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -24,6 +24,14 @@ from tests.helpers.mail_providers.reports import Reporter, keys
 from tests.helpers.stack import Stack
 
 DONE = [Email.State.SENT, Email.State.DELIVERED]
+# Quick recovery of a killed process, so that a storm fits in CI.
+QUICK = {
+    "BREAKER_PAUSE": "1",
+    "EMAIL_LEASE": "10",
+    "EMAIL_UNSURE_SECONDS": "20",
+    "SWEEP_TAKES_OVER_EMAILS": "2",
+    "EMAILS_CONCURRENCY": "5",
+}
 CODE_PAUSE = 0.5  # seconds between two sign-in codes
 
 
@@ -101,6 +109,20 @@ def copies_of(servers: Sequence[Transport]) -> Counter[str]:
 
 def accepted_by(servers: Sequence[Transport]) -> int:
     return sum(server.copies.total() for server in servers)
+
+
+def state_of_queue() -> str:
+    """Return how many emails are in which state, with the provider that they wait for."""
+    rows = Email.objects.values_list("state", "unsure_provider", "error")
+    return str(Counter(rows).most_common(8))
+
+
+def wait_until(is_true: Callable[[], bool], seconds: float) -> None:
+    """Wait, and say how the queue stands if it takes too long."""
+    deadline = time.monotonic() + seconds
+    while not is_true():
+        assert time.monotonic() < deadline, state_of_queue()
+        time.sleep(0.1)
 
 
 class SignInCodes:

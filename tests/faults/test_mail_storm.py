@@ -6,7 +6,7 @@ place is measured elsewhere.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import pytest
@@ -17,12 +17,14 @@ from notifications.services import wake_emails_worker
 from tests.faults.breaking import pause
 from tests.faults.mail_crowd import (
     DONE,
+    QUICK,
     SignInCodes,
     accepted_by,
     copies_of,
     played,
     queue_code,
     queue_qr_emails,
+    wait_until,
 )
 from tests.faults.scenario import Conclude, Form, MakeStorm
 from tests.helpers.mail_providers import faults
@@ -34,14 +36,6 @@ from tests.helpers.stack import Stack, wait_for
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 SHARE = 0.05  # of the requests fail
-# Quick recovery of a killed process, so that a storm fits in CI.
-QUICK = {
-    "BREAKER_PAUSE": "1",
-    "EMAIL_LEASE": "10",
-    "EMAIL_UNSURE_SECONDS": "20",
-    "SWEEP_TAKES_OVER_EMAILS": "2",
-    "EMAILS_CONCURRENCY": "5",
-}
 
 
 def both_http(servers: Sequence[Transport]) -> tuple[HTTPProvider, HTTPProvider]:
@@ -55,20 +49,6 @@ def undone() -> int:
     return Email.objects.exclude(state__in=DONE).count()
 
 
-def state_of_queue() -> str:
-    """Return how many emails are in which state, with the provider that they wait for."""
-    rows = Email.objects.values_list("state", "unsure_provider", "error")
-    return str(Counter(rows).most_common(8))
-
-
-def wait_until(is_true: Callable[[], bool], seconds: float) -> None:
-    """Wait, and say how the queue stands if it takes too long."""
-    deadline = time.monotonic() + seconds
-    while not is_true():
-        assert time.monotonic() < deadline, state_of_queue()
-        time.sleep(0.1)
-
-
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("names", [("resend", "mailgun"), ("mailgun", "resend")], ids="-".join)
 def test_mail_provider_fails_in_every_way(
@@ -79,7 +59,7 @@ def test_mail_provider_fails_in_every_way(
     The protections are the outcomes on the disk, the provider on the row of an email with a lost
     response, idempotency keys, and reports. The emails process is killed in between as well.
     """
-    size, patience = int(form(600, 10_000)), form(120, 600)
+    size, patience = int(form(600, 10_000)), form(300, 900)
     queue_qr_emails(size)
     with played(faulty, *names, **QUICK) as servers, SignInCodes() as codes:
         first, second = both_http(servers)
@@ -157,7 +137,7 @@ def test_mail_provider_is_away(
 
     The protection is that emails are rows: nothing of a guest's way waits for the provider.
     """
-    seconds = form(20, 600)
+    seconds = form(12, 600)
     with played(faulty, "mailgun", **QUICK) as servers:
         (mailgun,) = servers
         assert isinstance(mailgun, HTTPProvider)

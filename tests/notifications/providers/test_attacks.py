@@ -1,5 +1,7 @@
 """Workers that end at a bad moment, several at once, and what the disk of their host says."""
 
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -7,8 +9,9 @@ import pytest
 from django.db.models.functions import Now
 from pytest_django import Settings
 
+from notifications.delivery import Outcome, Result
 from notifications.models import Email
-from notifications.outcomes import KeptOutcomes
+from notifications.outcomes import FILE_NAME, KeptOutcomes
 from notifications.sending import send_due_emails, write_kept_outcomes
 from tests.helpers.example_emails import queue_note
 from tests.helpers.mail_providers.choice import Choose
@@ -66,3 +69,42 @@ def test_a_killed_handover_never_goes_to_the_other_provider(choose: Choose) -> N
     email.refresh_from_db()
     assert (email.state, email.unsure_provider) == ("queued", "mailgun")
     assert resend.request_count == 0
+
+
+def set_clock_back(settings: Settings) -> None:
+    """Make all that this host's disk says an hour later than the clock, as if that was set back."""
+    path = settings.JOURNAL_PATH.with_name(FILE_NAME)
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute("UPDATE handover SET began_at = began_at + 3600")
+        file.execute("UPDATE outcome SET kept_at = kept_at + 3600")
+
+
+def test_a_clock_that_is_set_back_hides_no_killed_handover(
+    choose: Choose, settings: Settings
+) -> None:
+    (mailgun,) = choose("mailgun")
+    assert isinstance(mailgun, HTTPProvider)
+    email = queue_note("note:1")
+    note_handover(email, "mailgun")
+    set_clock_back(settings)
+    send_due_emails()
+    email.refresh_from_db()
+    assert (email.state, email.unsure_provider) == ("queued", "mailgun")
+    assert mailgun.request_count == 0
+
+
+def test_a_clock_that_is_set_back_hides_no_email_that_was_sent(
+    choose: Choose, settings: Settings
+) -> None:
+    """The worker was killed after the response, before the row said so."""
+    (mailgun,) = choose("mailgun")
+    assert isinstance(mailgun, HTTPProvider)
+    email = queue_note("note:1")
+    sent = Outcome(Result.SENT, provider="mailgun", provider_id="<taken@mail.example>")
+    with KeptOutcomes() as kept:
+        kept.add([(email, sent)])
+    set_clock_back(settings)
+    send_due_emails()
+    email.refresh_from_db()
+    assert (email.state, email.provider_id) == ("sent", "<taken@mail.example>")
+    assert mailgun.request_count == 0
