@@ -19,11 +19,12 @@ from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 from django_otp.plugins.otp_static.admin import StaticDevice
 from django_otp.plugins.otp_totp.admin import TOTPDevice
 
+from accounts.disposable import DisposableFilter, is_disposable
 from accounts.lockout import STAFF_SIGN_IN, refuse_sign_in
 from accounts.login_codes import revoke_proofs
 from accounts.models import (
@@ -144,7 +145,12 @@ class AccountAdmin(
         "is_staff",
         "created_at",
     ]
-    list_filter = ["is_staff", "is_active", ("verified_at", admin.EmptyFieldListFilter)]
+    list_filter = [
+        "is_staff",
+        "is_active",
+        ("verified_at", admin.EmptyFieldListFilter),
+        DisposableFilter,
+    ]
     search_fields = ["first_name", "last_name", "email__istartswith"]
     search_help_text = _("Name, email, phone, or the last digits of the phone.")
     ordering = ["-pk"]
@@ -187,7 +193,10 @@ class AccountAdmin(
 
     @admin.display(description=_("email"), ordering="email")
     def email_readable(self, account: User) -> str:
-        return readable_address(account.email)
+        address = readable_address(account.email)
+        if is_disposable(account.email):
+            return f"{address} · {gettext('disposable')}"
+        return address
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
         """Show the password section of staff to superusers. Guests sign in with codes only."""

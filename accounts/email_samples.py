@@ -38,9 +38,14 @@ def email_changed_samples(about: Any) -> Sequence[Sample]:
 
 @email_samples("login_code")
 def login_code_samples(about: Any) -> Sequence[Sample]:
-    context = {"minutes": settings.LOGIN_CODE_AGE // 60, "has_link": True}
+    minutes = settings.LOGIN_CODE_AGE // 60
     personal = {"first_name": FIRST_NAME, "code": "123456", "link_url": page_url("events")}
-    return [Sample(*USUAL, EmailContent(context, personal))]
+    with_link = EmailContent({"minutes": minutes, "has_link": True}, personal)
+    without_link = EmailContent({"minutes": minutes, "has_link": False}, personal)
+    return [
+        Sample("usual", _("To sign in"), with_link),
+        Sample("proof", _("To confirm something else"), without_link),
+    ]
 
 
 @email_samples("claim")

@@ -41,7 +41,7 @@ def calendar_attachment(event: Event, method: str) -> Attachment:
     if body is None:
         body = build_calendar(event, page_url("event", event.slug), method=method)
         _files.set(key, body)
-    return Attachment(f"{event.slug}.ics", body, f"text/calendar; method={method}")
+    return Attachment(f"{event.slug}.ics", body, f"text/calendar; charset=utf-8; method={method}")
 
 
 def build_calendar(event: Event, url: str, *, method: str = "") -> bytes:

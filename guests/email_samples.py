@@ -142,7 +142,6 @@ def _personal(event: Event) -> dict[str, str]:
         "code": gettext("EXAMPLE"),
         "guest_url": url,
         "qr_url": url,
-        "unsubscribe_url": url,
     }
 
 

@@ -18,6 +18,7 @@ from notifications.messages import RelatedMessage
 from notifications.models import Email
 from notifications.providers import Provider
 from notifications.replies import Fate, code_of, fate_of, retry_after
+from notifications.suppressions import UnsubscribedError
 from snap.observability.logs import describe_error
 
 
@@ -65,6 +66,8 @@ def outcome_without_message(built: Exception | None) -> Outcome:
     match built:
         case None:
             return Outcome(Result.NOT_WANTED)
+        case UnsubscribedError():
+            return Outcome(Result.NOT_WANTED, error=str(built))
         case ValidationError() | BadHeaderError():
             result = Result.REFUSED
         case InterfaceError() | OperationalError() | ConnectionError() | TimeoutError():

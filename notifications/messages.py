@@ -29,6 +29,7 @@ from notifications.mime import (
 from notifications.models import Email
 from notifications.references import REFERENCE_KEY, Reference
 from notifications.skeletons import Filled, Skeleton, content_id_gap, find_skeleton
+from notifications.suppressions import UNSUBSCRIBED, UnsubscribedError, suppressed_emails
 from notifications.unsubscribing import unsubscribe_headers, unsubscribe_url
 from snap.mail_addresses import ascii_address, ascii_domain, is_same_address
 
@@ -86,13 +87,15 @@ class RelatedMessage(EmailMultiAlternatives):
 def build_messages(emails: Sequence[Email]) -> dict[int, RelatedMessage | Exception | None]:
     """Return the message of each email by primary key.
 
-    None stands for an email that is no longer wanted, an exception for one that cannot be built.
+    None stands for an email that is no longer wanted, UnsubscribedError for a bulk email to a
+    mailbox that gets none, and another exception for an email that cannot be built.
     The emails of a kind and language take as many queries as one of them. Raises nothing.
     """
     groups = defaultdict(list)
+    built: dict[int, RelatedMessage | Exception | None] = {**_suppressed(emails)}
     for email in emails:
-        groups[email.kind, email.language].append(email)
-    built: dict[int, RelatedMessage | Exception | None] = {}
+        if email.pk not in built:
+            groups[email.kind, email.language].append(email)
     for (kind, language), group in groups.items():
         with translation.override(language):
             contents = _build_contents(kind, [email.cause for email in group])
@@ -100,6 +103,15 @@ def build_messages(emails: Sequence[Email]) -> dict[int, RelatedMessage | Except
             for email in group:
                 built[email.pk] = batch.build(email, contents.get(email.cause))
     return built
+
+
+def _suppressed(emails: Sequence[Email]) -> dict[int, Exception]:
+    """Return the errors of the bulk emails that are not sent. One query if there are any."""
+    try:
+        return {pk: UnsubscribedError(UNSUBSCRIBED) for pk in suppressed_emails(emails)}
+    except OUTAGES as error:
+        kinds = set(bulk_kinds())
+        return {email.pk: error for email in emails if email.kind in kinds}
 
 
 def make_message(email: Email, content: EmailContent) -> RelatedMessage:
@@ -132,6 +144,7 @@ class _Batch:
         self._is_bulk = kind in bulk_kinds()
         sender = settings.EMAIL_SENDERS.get(kind, settings.DEFAULT_FROM_EMAIL)
         self._sender = ascii_address(sender)
+        self._reply_to = ascii_address(settings.EMAIL_REPLY_TO)
         # By the identity of a context, which is in `_contexts` so that it keeps it.
         self._skeletons: dict[tuple[int, tuple[str, ...]], Skeleton] = {}
         self._contexts: list[Mapping[str, Any]] = []
@@ -170,6 +183,8 @@ class _Batch:
             encoded = self._encoded(attachment.content)
             files.append(FilePart(attachment.content_type, attached, encoded))
         headers = {"Message-ID": message_id(email), "Auto-Submitted": "auto-generated"}
+        if self._reply_to:
+            headers["Reply-To"] = self._reply_to
         if self._is_bulk:
             gaps["unsubscribe_url"] = unsubscribe_url(email)
             headers |= unsubscribe_headers(email)

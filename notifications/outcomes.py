@@ -70,7 +70,8 @@ PROVIDER_RESULTS = {Result.SENT, Result.REFUSED}
 # The disk and the memory each keep the newest outcomes; the oldest are dropped.
 MAX_KEPT = 10_000
 MIN_FREE_BYTES = 1_000_000  # A disk with less free space counts as full, as for the journal.
-LOCK_TIMEOUT = 0.5  # seconds to wait for another process that writes
+# Seconds to wait for another process that writes. On a busy host it may have to wait for a CPU.
+LOCK_TIMEOUT = 2.0
 
 # The outcomes of this process while the disk is unavailable.
 _memory: "OrderedDict[tuple[int, datetime], KeptOutcome]" = OrderedDict()
@@ -173,19 +174,15 @@ class KeptOutcomes:
         with _memory_lock:
             kept = list(_memory.values())
         kept.extend(map(_to_kept_outcome, self._rows()))
-        latest = time.time() - older_than
-        return [each for each in kept if each.kept_at <= latest]
+        return [each for each in kept if _is_older(each.kept_at, older_than)]
 
     def find_handovers(self, *, older_than: float = 0) -> list[Handover]:
         """Return the handovers without a response that began `older_than` seconds ago."""
-        latest = time.time() - older_than
-        rows = self._read(
-            "SELECT email_id, queued_at, provider, began_at FROM handover WHERE began_at <= ?",
-            [latest],
-        )
+        rows = self._read("SELECT email_id, queued_at, provider, began_at FROM handover", [])
         return [
             Handover(email_id, datetime.fromisoformat(queued_at), provider, began_at)
             for email_id, queued_at, provider, began_at in rows
+            if _is_older(began_at, older_than)
         ]
 
     def remove(self, keys: Iterable[Key]) -> None:
@@ -327,6 +324,15 @@ def _keep_in_memory(kept: KeptOutcome) -> None:
         _memory[kept.key] = kept
         while len(_memory) > MAX_KEPT:
             _memory.popitem(last=False)
+
+
+def _is_older(moment: float, seconds: float) -> bool:
+    """Return whether a moment on the disk is `seconds` ago.
+
+    One in the future counts: this host's clock was set back since.
+    """
+    age = time.time() - moment
+    return age >= seconds or age < 0
 
 
 def _text(queued_at: datetime) -> str:

@@ -20,6 +20,7 @@ from django.core.mail import EmailMessage, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
 from django.core.mail.backends.smtp import EmailBackend as DjangoSMTP
 from django.core.mail.utils import DNS_NAME
+from django.utils.module_loading import import_string
 
 from notifications.mending import Mending
 from notifications.pace import Pace
@@ -96,7 +97,7 @@ class Provider:
     @property
     def has_idempotency_keys(self) -> bool:
         """Whether a second request for an email that was accepted sends no second copy."""
-        return bool(getattr(self.connect(), "has_idempotency_keys", False))
+        return bool(getattr(import_string(self._path), "has_idempotency_keys", False))
 
     # Connections ---------------------------------------------------------------------------------
 

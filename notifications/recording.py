@@ -8,6 +8,7 @@ from time import monotonic, sleep
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from notifications.delivery import Outcome, Result
@@ -21,6 +22,10 @@ log = logging.getLogger(__name__)
 
 # The longest pause between two attempts while the mail provider is unavailable.
 MAX_WAIT_FOR_PROVIDER = timedelta(seconds=60)
+
+# After the end of its lease an email is left to its worker for this time: the worker may write an
+# outcome as soon as the database is back. Longer than the pauses of the worker and the sweeper.
+EXPIRED_LEASE_GRACE = timedelta(seconds=10)
 
 WRITE_SECONDS = 2.0  # that one write of outcomes to the database can take
 WRITE_RETRY_SECONDS = 0.5  # between two attempts to write them
@@ -263,15 +268,26 @@ def _write_handovers(kept: KeptOutcomes) -> None:
         email = queued.first()
         if email is not None and queued.filter(leased_until__gt=Now()).exists():
             continue
-        if email is not None:
+        if email is not None and not _is_waiting_for_report(queued, handover.provider):
             write_outcomes([(email, lost_response(handover.provider))])
         kept.remove([handover.key])
 
 
-def lost_response(name: str) -> Outcome:
+def _is_waiting_for_report(queued: QuerySet[Email], name: str) -> bool:
+    """Return whether a row says already that this provider may have accepted the email.
+
+    Every process of this host reads the same note. It is one lost response, not one for each.
+    """
+    later = Now() + EXPIRED_LEASE_GRACE
+    return queued.filter(
+        unsure_provider=name, leased_until=None, next_attempt_at__gt=later
+    ).exists()
+
+
+def lost_response(name: str, *, error: str = "response_lost") -> Outcome:
     """Return the outcome of an email whose worker ended while it handed the email over."""
     has_key = False
     for provider in providers():
         if provider.name == name:
             has_key = provider.has_idempotency_keys
-    return Outcome(Result.UNSURE, error="response_lost", provider=name, has_key=has_key)
+    return Outcome(Result.UNSURE, error=error, provider=name, has_key=has_key)

@@ -19,17 +19,20 @@ from time import monotonic, sleep
 
 from django.conf import settings
 from django.db import connection
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from notifications.delivery import Outcome, Result, hand_over, outcome_without_message
+from notifications.kinds import bulk_kinds
 from notifications.messages import RelatedMessage, build_messages
 from notifications.models import Email
 from notifications.outcomes import KeptOutcomes, Key
 from notifications.providers import Provider, on_recovery, providers
-from notifications.recording import lost_response, record
+from notifications.recording import EXPIRED_LEASE_GRACE, lost_response, record
 from notifications.recording import write_kept_outcomes as write_kept
 from notifications.senders import SenderThreads, bulk_senders, code_senders
 from notifications.services import wake_codes_worker, wake_emails_worker
+from snap.observability.logs import describe_error
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +41,6 @@ BATCH = 100
 # Outcomes that are written to the database at once, and seconds that the first of them can wait.
 RECORD_BATCH = 50
 RECORD_SECONDS = 1.0
-
-# After the end of its lease an email is left to its worker for this time: the worker may write an
-# outcome as soon as the database is back. Longer than the pauses of the worker and the sweeper.
-EXPIRED_LEASE_GRACE = timedelta(seconds=10)
 
 # After so many emails in a row that found a provider unavailable, the rest of the batch is
 # postponed.
@@ -113,9 +112,18 @@ SELECT * FROM claimed WHERE leased_until IS NOT NULL
 
 
 def _claim(limit: int, fast: bool | None) -> list[Email]:
+    """Claim due emails, bulk kinds last: a message to 10,000 guests holds up no QR code."""
     due = Email.objects.due()
     if fast is not None:
         due = due.filter(fast=fast)
+    bulk = bulk_kinds()
+    claimed = _claim_some(due.exclude(kind__in=bulk), limit)
+    if not fast and len(claimed) < limit:
+        claimed += _claim_some(due.filter(kind__in=bulk), limit - len(claimed))
+    return claimed
+
+
+def _claim_some(due: QuerySet[Email], limit: int) -> list[Email]:
     due = due.order_by("-fast", "next_attempt_at", "pk")
     sql, parameters = due.values("pk")[:limit].query.sql_with_params()
     lease = timedelta(seconds=settings.EMAIL_LEASE)
@@ -246,7 +254,9 @@ class _Batch:
             if not candidates:
                 return Outcome(Result.FAILED, error=f"response_lost {name} is no longer set")
         for provider in candidates:
-            self._wait_for_pace(provider)
+            # A code goes to the other provider at once.
+            if not ready.email.fast or len(candidates) == 1:
+                self._wait_for_pace(provider)
             if provider.allows():
                 return provider
         wait = min(provider.pace.pause_left() for provider in candidates)
@@ -263,7 +273,12 @@ class _Batch:
 
         def job() -> None:
             sleep(delay)
-            responses.put((ready.email, hand_over(ready.email, ready.message, provider)))
+            try:
+                outcome = hand_over(ready.email, ready.message, provider)
+            except Exception as error:
+                log.exception("hand_over_failed", extra={"email_id": ready.email.pk})
+                outcome = lost_response(provider.name, error=describe_error(error))
+            responses.put((ready.email, outcome))
 
         self.senders.run(job)
 

@@ -29,7 +29,8 @@ TEXT_SECONDS = 20.0
 IDLE_SECONDS = 30.0
 # A connection that was unused for longer is asked whether it still works.
 NOOP_AFTER_SECONDS = 5.0
-MAX_REPLY_BYTES = 64 * 1024
+MAX_REPLY_LINES = 100
+MAX_LINE_BYTES = 8192
 
 START_OF_TEXT = 354
 SERVICE_CLOSING = 421
@@ -163,9 +164,11 @@ class Connection(smtplib.SMTP):
 
     def getreply(self) -> Reply:
         """Return the code and the text of a reply."""
-        lines = []
+        lines: list[bytes] = []
         is_last = False
         while not is_last:
+            if len(lines) == MAX_REPLY_LINES:
+                self._fail(ConnectionError("a reply is too long"))
             line = self._read_line()
             lines.append(line[4:].strip())
             is_last = line[3:4] != b"-"
@@ -177,11 +180,13 @@ class Connection(smtplib.SMTP):
     def _read_line(self) -> bytes:
         while b"\n" not in self._received:
             try:
-                received = self._socket().recv(8192)
+                received = self._socket().recv(MAX_LINE_BYTES)
             except OSError as error:
                 self._fail(error)
-            if not received or len(self._received) > MAX_REPLY_BYTES:
+            if not received:
                 self._fail(ConnectionError("the server closed the connection"))
+            if len(self._received) > MAX_LINE_BYTES:
+                self._fail(ConnectionError("a reply is too long"))
             self._received += received
         line, _, self._received = self._received.partition(b"\n")
         return line.rstrip(b"\r")

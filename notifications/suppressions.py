@@ -20,6 +20,10 @@ UNSUBSCRIBED = "unsubscribed"
 What = SuppressionChange.What
 
 
+class UnsubscribedError(Exception):
+    """A bulk email is not sent, because its mailbox gets none."""
+
+
 def suppress(
     recipient: str, reason: str, email: Email | None = None, *, actor: str = "", note: str = ""
 ) -> bool:

@@ -44,6 +44,7 @@ from guests.exceptions import GuestError
 from guests.models import Event
 from guests.place_status import PlaceStatus
 from guests.requests.tickets import Ticket, ticket_sent_by_email
+from promo.kept_emails import remember_kept_email
 from promo.links import PromoLink, log_unknown_promoter
 from promo.rendering import (
     next_step,
@@ -169,6 +170,7 @@ def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     form = RegisterForm(request.POST or None)
     if request.method == "GET" or not form.is_valid():
         return render_step(request, link, "register", {"form": form}, phone=number)
+    remember_kept_email(request, form.cleaned_data["email"])
     return _queue_and_render(request, link, number, Registration(**form.cleaned_data))
 
 

@@ -20,6 +20,7 @@ from guests.refusals import refusal_of, refusal_text
 from guests.requests.deliveries import accepts_no_email
 from guests.requests.giving_back import give_place_back, keep_place
 from promo.emergency import needs_database
+from promo.kept_emails import remember_kept_email
 from promo.limits.policies import PROVE
 from promo.links import PromoLink, open_link
 from promo.rendering import is_htmx, next_step, render_step, restart_steps
@@ -63,6 +64,7 @@ def email(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
         _change(request, account, form)
     except AccountError as error:
         return _render_refusal(request, link, account, form, error)
+    remember_kept_email(request, form.cleaned_data["email"])
     if is_htmx(request):
         return _render_change(request, link, account)
     return HttpResponseRedirect(f"{link.email_url}?{CHANGED}=1", status=303)

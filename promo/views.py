@@ -43,6 +43,7 @@ from guests.requests.tickets import seconds_left, ticket_of
 from notifications.delivery_lines import NO_DELIVERY, Delivery
 from promo import emergency
 from promo.emergency import emergency_fallback, needs_database
+from promo.kept_emails import remember_kept_email
 from promo.limits.challenge import send_or_spend_exemption
 from promo.limits.policies import CODE, PHONE_CHECK, PROVE, REGISTER, TICKET
 from promo.limits.too_many import render_too_many
@@ -210,6 +211,7 @@ def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     except GuestError as error:
         return render_step(request, link, "unavailable", {"refusal": error.code})
     sign_in(request, account)
+    remember_kept_email(request, account.email)
     return render_new_ticket(request, stored)
 
 

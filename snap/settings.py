@@ -551,6 +551,8 @@ SWEEP_TAKES_OVER = env.float("SWEEP_TAKES_OVER", default=4.0)
 SWEEP_TAKES_OVER_EMAILS = env.float("SWEEP_TAKES_OVER_EMAILS", default=30.0)
 # Guests of a message to a list whose emails one transaction queues.
 LIST_MESSAGE_BATCH = env.int("LIST_MESSAGE_BATCH", default=500)
+# Emails of messages to lists that may wait to be sent. While so many wait, no more are queued.
+LIST_MESSAGE_WAITING = env.int("LIST_MESSAGE_WAITING", default=1_000)
 # Seconds between two messages of a process that wake a worker for requests. Requests that come in
 # between are one batch.
 WAKE_UP_INTERVAL = env.float("WAKE_UP_INTERVAL", default=0.2)
@@ -664,9 +666,11 @@ check_email_settings(env, EMAIL_PROVIDER, EMAIL_FALLBACK_PROVIDER, PUBLIC_URL)
 DEFAULT_FROM_EMAIL = env.sender("DEFAULT_FROM_EMAIL", default="SNAP <no-reply@snap.example>")
 # Senders by kind of email: `{"login_code": "SNAP <codes@snap.example>"}`.
 EMAIL_SENDERS = env.json("EMAIL_SENDERS", default={})
+# Address to which replies go, for all kinds of email. Empty: to the sender of the email.
+EMAIL_REPLY_TO = env.sender("EMAIL_REPLY_TO", default="")
 # Selectors of the senders' DKIM keys, for `manage.py check_email_domain`. Empty: those that the
 # mail provider uses.
-EMAIL_DKIM_SELECTORS = env.list("EMAIL_DKIM_SELECTORS", default=[])
+EMAIL_DKIM_SELECTORS = env.labels("EMAIL_DKIM_SELECTORS", default=[])
 # Domain to which bounces go, for `manage.py check_email_domain`. Empty: the one that the mail
 # provider uses. SendGrid chooses one for each account, such as em1234.snap.example.
 EMAIL_BOUNCE_DOMAIN = env.domain("EMAIL_BOUNCE_DOMAIN", default="")

@@ -46,6 +46,7 @@ TYPES = {
     "credentials": "secret",
     "secrets": "secrets, by commas",
     "hosts": "list, by commas",
+    "labels": "list, by commas",
     "origins": "list, by commas",
     "port": "port",
     "folder": "folder",

@@ -18,6 +18,7 @@ from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.decorators import method_decorator
+from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.clickjacking import xframe_options_sameorigin
@@ -43,6 +44,10 @@ CONTENT_ID = re.compile(r"cid:([A-Za-z0-9@._-]+)")
 # How wide the frame is, by the word in the address. The first is shown at first.
 WIDTHS = {"phone": _("Phone"), "desktop": _("Desktop")}
 SCHEMES = {"light": _("Light"), "dark": _("Dark")}
+
+# The rules for dark mode are always in force, or never, as staff choose.
+DARK_MODE = "@media (prefers-color-scheme: dark)"
+MEDIA_OF_SCHEME = {"light": "@media not all", "dark": "@media all"}
 
 FRAME_POLICY: dict[str, Any] = {
     "default-src": [NONE],
@@ -87,7 +92,7 @@ class EventEmails(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscripta
     def emails_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """List all kinds of email with their subjects."""
         event = self._viewed_event(request, pk)
-        return self._render(request, event, "emails", _("Emails"), {"kinds": _kinds_of(event)})
+        return self._render(request, event, "emails", _("Emails"), {"groups": _groups(event)})
 
     @method_decorator(require_safe)
     @method_decorator(csp_replace({"frame-src": [SELF]}))
@@ -105,7 +110,7 @@ class EventEmails(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscripta
             "scheme": _chosen(request, "scheme", SCHEMES),
             "own_address": readable_address(acting_user(request).email or ""),
         }
-        return self._render(request, event, "email", kind_label(kind), context)
+        return self._render(request, event, "email", capfirst(kind_label(kind)), context)
 
     @method_decorator(require_safe)
     @method_decorator(xframe_options_sameorigin)
@@ -118,6 +123,8 @@ class EventEmails(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscripta
         if language not in dict(settings.LANGUAGES):
             raise Http404
         html = _html_of(_message(event, kind, sample, language))
+        scheme = _chosen(request, "scheme", SCHEMES)
+        html = html.replace(DARK_MODE, MEDIA_OF_SCHEME[scheme])
         return HttpResponse(html.replace("<head>", '<head><base target="_blank">', 1))
 
     @method_decorator(require_POST)
@@ -150,20 +157,32 @@ class EventEmails(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscripta
         return TemplateResponse(request, f"admin/guests/event/{page}.html", {**shared, **context})
 
 
-def _kinds_of(event: Event) -> list[dict[str, Any]]:
-    """Return each kind of email with its examples and their subjects."""
-    bulk = bulk_kinds()
-    kinds = []
+def _groups(event: Event) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Return the kinds of email that are about the event, and the others, by a title."""
+    about_event = []
+    about_accounts = []
     for kind in sorted(kinds_with_samples(), key=kind_label):
-        rows = []
-        for sample in _samples_of(event, kind):
-            previews = [
-                _preview(event, kind, sample.name, code) for code, _name in settings.LANGUAGES
-            ]
-            rows.append({"sample": sample, "previews": previews})
-        label = kind_label(kind)
-        kinds.append({"kind": kind, "label": label, "rows": rows, "is_bulk": kind in bulk})
-    return kinds
+        samples = _samples_of(event, kind)
+        described = _described(event, kind, samples)
+        if "event_title" in samples[0].content.context:
+            about_event.append(described)
+        else:
+            about_accounts.append(described)
+    return [(gettext("About the event"), about_event), (gettext("About accounts"), about_accounts)]
+
+
+def _described(event: Event, kind: str, samples: list[Sample]) -> dict[str, Any]:
+    """Return a kind of email with its examples and their subjects."""
+    rows = []
+    for sample in samples:
+        previews = [_preview(event, kind, sample.name, code) for code, _name in settings.LANGUAGES]
+        rows.append({"sample": sample, "previews": previews})
+    return {
+        "kind": kind,
+        "label": capfirst(kind_label(kind)),
+        "rows": rows,
+        "is_bulk": kind in bulk_kinds(),
+    }
 
 
 def _samples_of(event: Event, kind: str) -> list[Sample]:

@@ -18,6 +18,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.admin import PhoneSearchAdmin
+from accounts.disposable import DisposableFilter
 from accounts.exceptions import AccountError
 from accounts.phones import readable_phone
 from guests.admin.base import acting_user, render_phone_end
@@ -41,7 +42,7 @@ from guests.exceptions import GuestError
 from guests.lists.services import NewGuest, add_guest, reinstate_guest, remove_guests, set_promoter
 from guests.models import Event, Guest
 from guests.passes.holders import link_from_staff
-from guests.qr.codes import image_data_uri
+from guests.qr.codes import image_data_uri, short_code
 from guests.refusals import staff_refusal_text
 from guests.requests.pushes import push_places_changed
 from guests.requests.waiting_list import PLACES_BATCH
@@ -73,13 +74,17 @@ class ArrivedFilter(admin.SimpleListFilter):
         return queryset
 
 
+class DisposableGuestFilter(DisposableFilter):
+    email_field = "account__email"
+
+
 @admin.register(Guest)
 class GuestAdmin(GuestPages, LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin, ReadOnlyAdmin):
     form = GuestForm
     change_form_template = "admin/guests/guest/change_form.html"
     list_display = ["name", "phone_end", "state", "event", "brought_by", "note", "arrived", "email"]
     list_select_related = ["event", "promoter", "team"]
-    list_filter = ["state", ArrivedFilter, "event", "promoter"]
+    list_filter = ["state", ArrivedFilter, "event", "promoter", DisposableGuestFilter]
     search_fields = ["name", "account__email__istartswith"]
     search_help_text = _("Name, email, phone, or the last digits of the phone.")
     ordering = ["-pk"]
@@ -237,7 +242,7 @@ class GuestAdmin(GuestPages, LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin
             context |= {
                 "bounced": emails.bounced(),
                 "email_rows": emails.rows(),
-                "guest_pages": self.pages_for(guest) if may_change else [],
+                "guest_pages": self.pages_for(request, guest) if may_change else [],
             }
         return super().change_view(request, object_id, form_url, context)
 
@@ -294,7 +299,11 @@ class GuestAdmin(GuestPages, LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin
         if guest.qr_token is None:
             return EMPTY
         image = image_data_uri(guest.qr_token)
-        return format_html('<img src="{}" width="200" height="200" alt="">', image)
+        return format_html(
+            '<img src="{}" width="200" height="200" alt=""><br>{}',
+            image,
+            short_code(guest.qr_token),
+        )
 
     @admin.display(description=_("link of the pass"))
     def pass_link(self, guest: Guest) -> str:

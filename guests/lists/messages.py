@@ -196,14 +196,20 @@ def cause_of(message_id: int, account_id: int) -> str:
     return f"{KIND}:{message_id}/{account_id}"
 
 
-def queue_messages(is_stopping: Callable[[], bool]) -> None:
-    """Queue the emails of all messages that are being sent, a batch of each in turn."""
+def queue_messages(must_stop: Callable[[], bool]) -> None:
+    """Queue the emails of all messages that are being sent, a batch of each in turn.
+
+    No more are queued while LIST_MESSAGE_WAITING of them wait to be sent.
+    """
     is_busy = True
     while is_busy:
         is_busy = False
+        waiting = Email.objects.filter(kind=KIND, state=Email.State.QUEUED)
+        if waiting.count() >= settings.LIST_MESSAGE_WAITING:
+            return
         sending = ListMessage.objects.filter(state=ListMessage.State.SENDING).order_by("pk")
         for message_id in sending.values_list("pk", flat=True):
-            if is_stopping():
+            if must_stop():
                 return
             is_busy = bool(queue_batch(message_id)) or is_busy
 
@@ -273,15 +279,6 @@ def _finish(message: ListMessage) -> None:
         state=ListMessage.State.DONE, finished_at=Now()
     )
     log.info("list_message_done", extra={"message_id": message.pk})
-
-
-def messages_to(guest: Guest) -> list[str]:
-    """Return the causes of the messages that were meant for a guest. One query."""
-    recipients = ListMessageRecipient.objects.filter(guest=guest)
-    causes = []
-    for message_id in recipients.order_by().values_list("message_id", flat=True):
-        causes.append(cause_of(message_id, guest.account_id))
-    return causes
 
 
 def messages_of(event: Event) -> QuerySet[ListMessage]:

@@ -76,9 +76,10 @@ class News:
         self.causes = {cause: NewsCause.parse(cause) for cause in causes}
         event_ids = {parsed.event_id for parsed in self.causes.values()}
         guest_ids = {parsed.guest_id for parsed in self.causes.values()}
-        self.news: dict[int, dict[int, EventNews]] = defaultdict(dict)
+        # What was told by event and revision.
+        self.states: dict[int, dict[int, EventState]] = defaultdict(dict)
         for news in EventNews.objects.filter(event__in=event_ids).order_by("sequence"):
-            self.news[news.event_id][news.sequence] = news
+            self.states[news.event_id][news.sequence] = EventState.from_texts(news.state)
         changes = read_changes(event_ids)
         guests = Guest.objects.filter(event__in=event_ids, pk__in=guest_ids)
         self.guests = guests.with_place_details().in_bulk()
@@ -94,7 +95,7 @@ class News:
         """Return the emails about changes of each guest, by the change, the oldest first."""
         keys: dict[str, tuple[int, int]] = {}
         for parsed in self.causes.values():
-            for sequence in self.news[parsed.event_id]:
+            for sequence in self.states[parsed.event_id]:
                 cause = news_cause(parsed.event_id, sequence, parsed.guest_id)
                 keys[cause] = (parsed.guest_id, sequence)
         told: dict[int, dict[int, Email]] = defaultdict(dict)
@@ -107,31 +108,40 @@ class News:
         contents = {}
         for cause, parsed in self.causes.items():
             guest = self.guests.get(parsed.guest_id)
-            if guest is None or not self.is_wanted(parsed, guest):
+            if guest is None or not self._is_last(parsed, guest) or not _is_placed(guest):
                 continue
-            if self.histories[guest.event_id].present.is_cancelled != is_cancelled:
+            present = self.histories[guest.event_id].present
+            known = self._known_to(parsed, guest)
+            is_news = not known.says_the_same_as(present) or self._is_unsure(guest)
+            if not is_news or present.is_cancelled != is_cancelled:
                 continue
             if is_cancelled:
                 contents[cause] = self._cancelled(guest)
             else:
-                contents[cause] = self._changed(parsed, guest)
+                contents[cause] = self._changed(guest, known)
         return contents
 
-    def is_wanted(self, parsed: NewsCause, guest: Guest) -> bool:
-        """Return whether the news is the last about the event, and new to the guest.
+    def _is_last(self, parsed: NewsCause, guest: Guest) -> bool:
+        """Return whether the news tells the present state, and no later news goes to the guest.
 
         A change that was not told yet has news of its own, which says what has changed since the
         last news that was sent.
         """
-        news = self.news[parsed.event_id].get(parsed.sequence)
-        history = self.histories[guest.event_id]
-        if news is None or not EventState.from_texts(news.state).says_the_same_as(history.present):
+        state = self.states[guest.event_id].get(parsed.sequence)
+        if state is None or guest.event_id != parsed.event_id:
             return False
-        if any(sequence > parsed.sequence for sequence in self.told[guest.pk]):
+        if not state.says_the_same_as(self.histories[guest.event_id].present):
             return False
-        if not _is_placed(guest):
-            return False
-        return not self._known_to(parsed, guest).says_the_same_as(history.present)
+        return max(self.told[guest.pk], default=0) <= parsed.sequence
+
+    def _is_unsure(self, guest: Guest) -> bool:
+        """Return whether another process may be sending an email that tells something else."""
+        return any(map(self._may_be_on_its_way, self.told[guest.pk].values()))
+
+    def _may_be_on_its_way(self, email: Email) -> bool:
+        is_leased = email.leased_until is not None and email.cause not in self.causes
+        is_queued = email.state == Email.State.QUEUED
+        return is_queued and (is_leased or email.unsure_provider != "")
 
     def _known_to(self, parsed: NewsCause, guest: Guest) -> EventState:
         """Return the state of the event that the guest was told last, before this news."""
@@ -140,12 +150,11 @@ class News:
             told_at = email.sent_at or email.queued_at
             has_told = _may_have_arrived(email) and told_at >= guest.placed_at
             if sequence < parsed.sequence and has_told:
-                known = EventState.from_texts(self.news[parsed.event_id][sequence].state)
+                known = self.states[parsed.event_id][sequence]
         return known
 
-    def _changed(self, parsed: NewsCause, guest: Guest) -> EmailContent:
+    def _changed(self, guest: Guest, known: EventState) -> EmailContent:
         code = status_of(guest).code
-        known = self._known_to(parsed, guest)
         return self._content(guest, PUBLISH, self._changed_context(guest, known, code))
 
     def _changed_context(self, guest: Guest, known: EventState, code: PlaceCode) -> dict[str, Any]:
@@ -203,7 +212,7 @@ class News:
 
 def _may_have_arrived(email: Email) -> bool:
     if email.state == Email.State.QUEUED:
-        return email.leased_until is not None or email.unsure_provider != ""
+        return email.unsure_provider != ""
     return email.state in TOLD_STATES
 
 

@@ -2,8 +2,9 @@
 
 from functools import lru_cache
 
+from guests.posters.palettes import NIGHT
+
 WHITE = "#ffffff"
-NIGHT = "#160e1c"
 # The backgrounds of emails. templates/emails/_style.css and _dark.css have the same.
 LIGHT_BACKGROUNDS = ("#fffdfa", "#f7efe4", "#f5efe8")
 DARK_BACKGROUNDS = ("#1b1623", "#272030", "#0e0b13")

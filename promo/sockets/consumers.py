@@ -17,6 +17,7 @@ from guests.passes.holders import PASSES_KEY
 from guests.requests.pushes import event_group, places_group
 from guests.requests.tickets import Ticket, push_group
 from promo.emergency import QUEUED_SECONDS, session_has_ticket
+from promo.kept_emails import kept_hint
 from promo.limits.middleware import allows_handshake
 from promo.rendering import ticket_context
 from promo.sockets.handshakes import read_header, read_language, read_session
@@ -140,6 +141,7 @@ class TicketConsumer(FollowingConsumer):
     ticket_id: str
     host: str
     language: str
+    kept_hint: str
     # Kept while the session may not see the whole ticket: its browser was given the ticket in an
     # emergency. Each push then makes the consumer read the ticket again.
     restricted_session: Any = None
@@ -156,6 +158,7 @@ class TicketConsumer(FollowingConsumer):
             return
         self.host = read_header(self.scope, b"host")
         self.language = read_language(self.scope)
+        self.kept_hint = kept_hint(session)
         await self.accept_page()
         await self.send_ticket(found, session)
 
@@ -230,6 +233,7 @@ class PageConsumer(TicketConsumer):
     def render(self, ticket: Ticket, wait: int) -> str:
         with translation.override(self.language):
             context = {**ticket_context(ticket, wait=wait, host=self.host), "oob": True}
+            context["kept_hint"] = self.kept_hint
             return render_to_string("promo/ticket.html#ticket", context)
 
     async def send_restricted(self, found: FoundTicket) -> None:

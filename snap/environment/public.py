@@ -57,6 +57,7 @@ def origin(name: str, text: str) -> str:
 
 def email_address(name: str, sender: Any) -> str:
     """Return the sender of emails as it is. Raises SettingError for what is no address."""
-    if isinstance(sender, str) and _EMAIL.fullmatch(parseaddr(sender)[1]):
-        return sender
+    is_line = isinstance(sender, str) and sender.isprintable()
+    if is_line and _EMAIL.fullmatch(parseaddr(sender)[1]):
+        return str(sender)
     raise SettingError(f"{name} must name senders such as SNAP <no-reply@snap.example>.")

@@ -104,6 +104,18 @@ class Environment:
                 )
         return hosts
 
+    def labels(
+        self, name: builtins.str, default: builtins.list[builtins.str]
+    ) -> builtins.list[builtins.str]:
+        """Return parts of domains, such as the selectors of DKIM keys."""
+        labels = self.list(name, default)
+        for label in labels:
+            if not re.fullmatch(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*", label):
+                raise SettingError(
+                    f"{name} must be names such as s1, separated by commas, not {shown(label)}."
+                )
+        return labels
+
     def host(self, name: builtins.str, default: builtins.str) -> builtins.str:
         """Return a host name or an IP address, without port."""
         text = self.str(name, default)

@@ -78,6 +78,17 @@ document.body.addEventListener("htmx:responseError", (event) => {
   }
 });
 
+// Loads the hint about mistyped email addresses once a person is about to type one.
+async function loadEmailHint(event) {
+  const hint = document.getElementById("email-hint");
+  if (hint && event.target.matches?.("input[type=email]")) {
+    document.removeEventListener("focusin", loadEmailHint);
+    await import(hint.dataset.script).catch(() => document.addEventListener("focusin", loadEmailHint));
+  }
+}
+
+document.addEventListener("focusin", loadEmailHint);
+
 for (const name of ["htmx:sendError", "htmx:timeout", "htmx:responseError"]) {
   document.body.addEventListener(name, (event) => {
     if (event.detail.target === flow) {

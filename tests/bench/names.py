@@ -7,6 +7,7 @@ PARTS = {
     "calls": "phone check and accept, compared with a bare hello, one Redis GET and pgbench",
     "peak": "500 calls of create at once",
     "creation": "rows that a worker ends, compared with the same upsert alone; drawing a QR code",
+    "emails": "the CPU of an email beside Django's own, and emails to a provider that takes 50 ms",
     "sockets": "memory of idle websockets, and the latency of a push",
     "growth": "one and two web workers; lists of 1,000 to 1,000,000 guests",
     "attacks": "what an attacker achieves in a minute (docs/security.md)",

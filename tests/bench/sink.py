@@ -1,18 +1,22 @@
 """A cheap mail server that accepts every email and keeps none.
 
-`python -m tests.bench.sink 2525` listens on that port of 127.0.0.1 until it is stopped.
+`python -m tests.bench.sink 2525` listens on that port of 127.0.0.1 until it is stopped. A second
+argument is the seconds after which it replies to the text of an email.
 """
 
 import asyncio
 import sys
 
-REPLIES = {b"EHLO": b"250 sink", b"HELO": b"250 sink", b"DATA": b"354 go on", b"QUIT": b"221 bye"}
+# Clients may send several commands at once, as to nearly every mail server.
+HELLO = b"250-sink\r\n250 PIPELINING"
+REPLIES = {b"EHLO": HELLO, b"HELO": b"250 sink", b"DATA": b"354 go on", b"QUIT": b"221 bye"}
 
 
 class Sink(asyncio.Protocol):
     """One connection: commands, and after DATA a text that ends with a line of one dot."""
 
-    def __init__(self) -> None:
+    def __init__(self, delay: float) -> None:
+        self._delay = delay
         self._received = b""
         self._in_text = False
 
@@ -36,6 +40,10 @@ class Sink(asyncio.Protocol):
         command = received[:4].upper()
         if self._in_text:
             self._in_text, reply = False, b"250 accepted"
+            if self._delay:
+                loop = asyncio.get_running_loop()
+                loop.call_later(self._delay, self._transport.write, reply + b"\r\n")
+                return True
         else:
             self._in_text, reply = command == b"DATA", REPLIES.get(command, b"250 ok")
         self._transport.write(reply + b"\r\n")
@@ -44,10 +52,11 @@ class Sink(asyncio.Protocol):
         return True
 
 
-async def serve(port: int) -> None:
-    server = await asyncio.get_running_loop().create_server(Sink, "127.0.0.1", port, backlog=256)
+async def serve(port: int, delay: float = 0.0) -> None:
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Sink(delay), "127.0.0.1", port, backlog=256)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1])))
+    asyncio.run(serve(int(sys.argv[1]), *map(float, sys.argv[2:])))

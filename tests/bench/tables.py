@@ -299,6 +299,47 @@ def memory(figures: Figures) -> list[str]:
     ]
 
 
+def emails(figures: Figures) -> list[str]:
+    kinds = {"qr_code": "QR code", "welcome": "welcome", "login_code": "sign-in code"}
+    rows = [
+        ["CPU ms of `emails`, all in", *(number(figures, f"{k}/cpu/emails", 2) for k in kinds)],
+        ["CPU ms of PostgreSQL", *(number(figures, f"{k}/cpu/PostgreSQL", 2) for k in kinds)],
+        ["emails a second, one process", *(number(figures, f"{k}/rate", 0) for k in kinds)],
+        ["CPU ms of Django's `send_mail`", *(number(figures, f"{k}/send_mail", 2) for k in kinds)],
+        [
+            "CPU ms of Django's message, its connection kept",
+            *(number(figures, f"{k}/kept", 2) for k in kinds),
+        ],
+        ["emails", *(number(figures, f"{k}/emails", 0) for k in kinds)],
+        ["MiB of `emails` before them", *(number(figures, f"{k}/MiB/before", 0) for k in kinds)],
+        ["MiB after them", *(number(figures, f"{k}/MiB/after", 0) for k in kinds)],
+    ]
+    slow = [
+        [
+            text,
+            number(figures, f"slow {name}/rate", 0),
+            number(figures, f"slow {name}/cpu/emails", 2),
+            number(figures, f"slow {name}/connections", 0),
+        ]
+        for name, text in (("resend", "Resend's API over HTTP"), ("smtp", "SMTP"))
+    ]
+    return [
+        *table(["one email", *kinds.values()], rows),
+        "All in: the row is claimed, the contents are read from the database, the email is"
+        " rendered and encoded, it goes out by SMTP, the response is kept on the disk, the row is"
+        " written and a line is logged. Django's figures are of the same message in the same run,"
+        " and of less: its texts were rendered before, and no database and no disk took part."
+        " `send_mail` opens a connection for each email and has no image. The message with its"
+        " image goes over one connection.",
+        "",
+        *table(
+            ["a provider that takes 50 ms", "emails a second", "CPU ms an email", "connections"],
+            slow,
+        ),
+        "One `emails` process, welcome emails, with the CPU of its imports when it started.",
+    ]
+
+
 MAKERS: dict[str, Callable[[Figures], list[str]]] = {
     "journeys": journeys,
     "saturated": saturated,
@@ -306,6 +347,7 @@ MAKERS: dict[str, Callable[[Figures], list[str]]] = {
     "calls": calls,
     "peak": peak,
     "creation": creation,
+    "emails": emails,
     "sockets": sockets,
     "growth": growth,
     "memory": memory,

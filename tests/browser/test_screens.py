@@ -23,7 +23,6 @@ from tests.helpers.browser import (
     shoot,
     wait_until,
 )
-from tests.helpers.example_emails import CONTEXTS, example_message
 from tests.helpers.screens import ALL, Screens, walk_events
 from tests.helpers.stack import Stack
 from tests.helpers.walks import UNBROKEN, Texts, Walk
@@ -147,20 +146,6 @@ def test_an_event_with_long_words_is_no_wider_than_a_small_phone(
             assert widest_parts(page) == [], name
             if name == "event-open":
                 break
-
-
-@pytest.mark.parametrize("kind", CONTEXTS)
-def test_an_email_with_long_words_is_no_wider_than_a_small_phone(
-    browser: Browser, kind: str
-) -> None:
-    words = {"first_name": "F" * 60, "event_title": "T" * 120, "venue": "V" * 120}
-    given: dict[str, Any] = {name: word for name, word in words.items() if name in CONTEXTS[kind]}
-    message = example_message(kind, **given, address="A" * 200)
-    html = str(message.alternatives[0][0])
-    with browser.new_context(viewport=SMALL_PHONE) as phone:  # type: ignore[arg-type]
-        page = phone.new_page()
-        page.set_content(html)
-        assert widest_parts(page) == []
 
 
 def test_a_refusal_has_one_cross_and_a_wrong_form_its_focus(stack: Stack, page: Page) -> None:

@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 
 from notifications.models import Email
-from notifications.sending import EXPIRED_LEASE_GRACE
+from notifications.recording import EXPIRED_LEASE_GRACE
 from notifications.services import queue_email
 from snap.local.embedded import PostgreSQL
 from tests.factories import make_accounts

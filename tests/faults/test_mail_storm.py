@@ -6,7 +6,7 @@ place is measured elsewhere.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import pytest
@@ -17,12 +17,14 @@ from notifications.services import wake_emails_worker
 from tests.faults.breaking import pause
 from tests.faults.mail_crowd import (
     DONE,
+    QUICK,
     SignInCodes,
     accepted_by,
     copies_of,
     played,
     queue_code,
     queue_qr_emails,
+    wait_until,
 )
 from tests.faults.scenario import Conclude, Form, MakeStorm
 from tests.helpers.mail_providers import faults
@@ -34,13 +36,6 @@ from tests.helpers.stack import Stack, wait_for
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 SHARE = 0.05  # of the requests fail
-# Quick recovery of a killed process, so that a storm fits in CI.
-QUICK = {
-    "BREAKER_PAUSE": "1",
-    "EMAIL_LEASE": "10",
-    "SWEEP_TAKES_OVER_EMAILS": "2",
-    "EMAILS_CONCURRENCY": "5",
-}
 
 
 def both_http(servers: Sequence[Transport]) -> tuple[HTTPProvider, HTTPProvider]:
@@ -54,20 +49,6 @@ def undone() -> int:
     return Email.objects.exclude(state__in=DONE).count()
 
 
-def state_of_queue() -> str:
-    """Return how many emails are in which state, with the provider that they wait for."""
-    rows = Email.objects.values_list("state", "unsure_provider", "error")
-    return str(Counter(rows).most_common(8))
-
-
-def wait_until(is_true: Callable[[], bool], seconds: float) -> None:
-    """Wait, and say how the queue stands if it takes too long."""
-    deadline = time.monotonic() + seconds
-    while not is_true():
-        assert time.monotonic() < deadline, state_of_queue()
-        time.sleep(0.1)
-
-
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("names", [("resend", "mailgun"), ("mailgun", "resend")], ids="-".join)
 def test_mail_provider_fails_in_every_way(
@@ -78,8 +59,8 @@ def test_mail_provider_fails_in_every_way(
     The protections are the outcomes on the disk, the provider on the row of an email with a lost
     response, idempotency keys, and reports. The emails process is killed in between as well.
     """
-    size, patience = int(form(1000, 10_000)), form(120, 600)
-    event = queue_qr_emails(size)
+    size, patience = int(form(600, 10_000)), form(300, 900)
+    queue_qr_emails(size)
     with played(faulty, *names, **QUICK) as servers, SignInCodes() as codes:
         first, second = both_http(servers)
         first.mix, first.share = faults.ALL, SHARE
@@ -104,23 +85,31 @@ def test_mail_provider_fails_in_every_way(
         wait_until(lambda: not undone(), patience)
         seconds = time.time() - began
         delivered = Email.objects.filter(state=Email.State.DELIVERED)
-        wait_until(lambda: delivered.count() == Email.objects.count(), 60)
+        wait_until(lambda: delivered.count() == Email.objects.count(), patience)
         check(servers)
         waits = codes.seconds(servers)
         assert len(waits) == len(codes.queued_at)
-    played_faults = ", ".join(f"{name} {count}" for name, count in sorted(first.played.items()))
-    by_provider = dict(Email.objects.values_list("provider").annotate(Count("pk")))
-    late = waits[int(len(waits) * 0.95)]
     conclude(
         storm,
-        broken=f"{size:,} QR emails of {event.title} were due while visitors came."
-        f" {names[0].title()} failed {SHARE:.0%} of its requests ({played_faults}) and was away"
-        f" twice; the emails process was killed in between. All {Email.objects.count():,} emails"
-        f" were sent in {seconds:.0f} s, one copy each, counted where they were received:"
-        f" {by_provider}. {len(waits)} sign-in codes took {waits[len(waits) // 2]:.1f} s at the"
-        f" median and {late:.1f} s at the 95th percentile.",
+        broken=f"{size:,} QR emails were due while visitors came. {names[0].title()} failed"
+        f" {SHARE:.0%} of its requests ({listed(first.played)}) and was away twice; the emails"
+        f" process was killed in between. {sent_by()} in {seconds:.0f} s, one copy each, counted"
+        f" where they were received. {len(waits)} sign-in codes took {waits[len(waits) // 2]:.1f} s"
+        f" at the median, {waits[int(len(waits) * 0.95)]:.1f} s at the 95th percentile and"
+        f" {waits[-1]:.1f} s at most, the restart of the process included."
+        f" EMAIL_UNSURE_SECONDS was {QUICK['EMAIL_UNSURE_SECONDS']}.",
         healed_at=healed_at,
     )
+
+
+def listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{name}: {count}" for name, count in sorted(counts.items()))
+
+
+def sent_by() -> str:
+    """Return how many emails each provider sent, as the start of a sentence."""
+    counts = Email.objects.order_by("provider").values_list("provider").annotate(Count("pk"))
+    return " and ".join(f"{name.title()} sent {count:,} emails" for name, count in counts)
 
 
 def check(servers: Sequence[Transport]) -> None:
@@ -148,7 +137,7 @@ def test_mail_provider_is_away(
 
     The protection is that emails are rows: nothing of a guest's way waits for the provider.
     """
-    seconds = form(20, 600)
+    seconds = form(12, 600)
     with played(faulty, "mailgun", **QUICK) as servers:
         (mailgun,) = servers
         assert isinstance(mailgun, HTTPProvider)
@@ -181,7 +170,7 @@ def undone_or_wanted() -> int:
 @pytest.mark.timeout(400)
 def test_a_code_never_waits_behind_the_night(faulty: Stack) -> None:
     """5,000 QR emails are due at a provider that takes a second for each; codes pass them all."""
-    queue_qr_emails(5000)
+    queue_qr_emails(5000, draws=False)
     slow = faults.Fault("responds after a second", accepts=True, wait=1.0)
     with played(faulty, "mailgun", **QUICK) as servers:
         (mailgun,) = servers

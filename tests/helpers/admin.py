@@ -16,12 +16,14 @@ from guests.models import Event
 from notifications.suppressions import suppress
 from tests.factories import (
     make_account,
+    make_event,
     make_event_promoter,
     make_guest,
     make_promoter,
     make_request,
     make_team,
 )
+from tests.helpers.list_messages import make_message
 from tests.helpers.stack import Stack
 
 # A list of admin, and a function that adds a row to it.
@@ -35,6 +37,7 @@ LISTS: dict[str, Callable[[], object]] = {
     "accounts_blockedphone": lambda: BlockedPhone.objects.create(
         phone=f"+3519{BlockedPhone.objects.count()}", is_prefix=True, reason="tests"
     ),
+    "guests_listmessage": lambda: make_message(make_event()),
     "notifications_email": make_guest,
     "notifications_suppression": lambda: suppress(make_account().email, "unsubscribed"),
 }

@@ -68,10 +68,10 @@ def wait_until(page: Page, expression: str) -> None:
     wait_for(lambda: page.evaluate(expression))
 
 
-def assert_accessible(page: Page) -> None:
+def assert_accessible(page: Page, options: dict[str, Any] | None = None) -> None:
     """Check that axe finds no violation on a page."""
     wait_until(page, NO_ANIMATION_RUNS)
-    found = Axe().run(page)
+    found = Axe().run(page, options=options)
     assert found.violations_count == 0, found.generate_report()
 
 

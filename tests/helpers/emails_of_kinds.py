@@ -8,12 +8,13 @@ from django.conf import settings
 from django.db.models.functions import Now
 
 from accounts.models import Claim, EmailChange, LoginCode, User
-from guests.models import Event, Guest, news_cause
+from guests.models import Event, Guest, ListMessage, news_cause
 from guests.news.announcing import announce
 from guests.news.emails import night_of
 from notifications.models import Email
 from notifications.services import queue_email
 from tests.factories import make_account, make_event, make_guest
+from tests.helpers.list_messages import make_message
 
 
 def queue_email_of(kind: str, language: str = "en") -> Email:
@@ -80,6 +81,12 @@ def _reminder(account: User) -> str:
     return f"{_of_guest(guest)}/{night_of(guest.event)}"
 
 
+def _message(account: User) -> str:
+    guest = make_guest(make_event(), account)
+    message = make_message(guest.event, state=ListMessage.State.SENDING)
+    return f"list_message:{message.pk}/{account.pk}"
+
+
 CAUSES: dict[str, Callable[[User], str]] = {
     "welcome": lambda account: f"account:{account.pk}",
     "email_changed": _email_change,
@@ -96,4 +103,5 @@ CAUSES: dict[str, Callable[[User], str]] = {
         make_guest(make_event(requires_proof=True), account)
     ),
     "waitlisted": _waiting,
+    "list_message": _message,
 }

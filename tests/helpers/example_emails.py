@@ -96,15 +96,33 @@ CONTEXTS: dict[str, dict[str, Any]] = {
         "guest_url": GUEST_URL,
         "has_code": True,
         "code": "K7QP-2MXD",
-        "unsubscribe_url": f"{PUBLIC}/from-email/unsubscribe/?to=s1GnAtUrE",
     },
     "list_message": EVENT
     | {
         "first_name": "Inês",
         "subject": "Portas às 23:00",
         "paragraphs": ["Abrimos mais cedo.", "O programa está em https://snap.example/programa."],
-        "unsubscribe_url": f"{PUBLIC}/from-email/unsubscribe/?to=s1GnAtUrE",
     },
+}
+
+
+# The values of examples that are texts of one person.
+PERSONAL_NAMES = {
+    "first_name",
+    "phone",
+    "email",
+    "code",
+    "position",
+    "guest_url",
+    "link_url",
+    "objection_url",
+    "proof_url",
+    "qr_url",
+    "unsubscribe_url",
+}
+PERSONAL = {
+    kind: {name: value for name, value in values.items() if name in PERSONAL_NAMES}
+    for kind, values in CONTEXTS.items()
 }
 
 

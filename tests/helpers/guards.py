@@ -48,7 +48,7 @@ def without_locks(work: Callable[[], T], table: str = "") -> Callable[[], T]:
 
 def without_advisory_locks(work: Callable[[], T]) -> Callable[[], T]:
     """Return a function that does the work without advisory locks."""
-    return _rewriting(work, re.compile(r"pg_advisory_xact_lock"), "")
+    return _rewriting(work, re.compile(r"pg_(try_)?advisory_xact_lock"), "")
 
 
 def without_upserts(work: Callable[[], T]) -> Callable[[], T]:
@@ -118,6 +118,26 @@ def trigger(table: str, event: str, body: str, *, each: str = "ROW") -> Iterator
         yield
     finally:
         _execute("DROP FUNCTION tests_trigger() CASCADE")
+
+
+@contextmanager
+def held_up(table: str) -> Iterator[Callable[[], None]]:
+    """Hold up each INSERT into a table by others, until the yielded function is called."""
+    is_held = True
+
+    def release() -> None:
+        nonlocal is_held
+        if is_held:
+            _execute("SELECT pg_advisory_unlock(77)")
+        is_held = False
+
+    body = "PERFORM pg_advisory_xact_lock_shared(77); RETURN NULL;"
+    with trigger(table, "INSERT", body, each="STATEMENT"):
+        _execute("SELECT pg_advisory_lock(77)")
+        try:
+            yield release
+        finally:
+            release()
 
 
 def _execute(sql: str) -> None:

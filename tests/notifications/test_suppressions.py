@@ -3,16 +3,20 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from pytest_django import DjangoAssertNumQueries
 
+from notifications.messages import RelatedMessage, build_messages
 from notifications.models import Email, Suppression, SuppressionChange
+from notifications.sending import send_due_emails
 from notifications.suppressions import (
+    UnsubscribedError,
     allow_bulk_emails,
     is_suppressed,
     suppress,
     suppressed_emails,
 )
+from tests.helpers.mail_servers import Sink
 
 pytestmark = pytest.mark.django_db
 
@@ -103,6 +107,55 @@ def test_only_bulk_emails_of_a_batch_are_stopped(
     others = [make_email(number, to=f"rui{number}@example.com") for number in range(10, 20)]
     with django_assert_num_queries(1):
         assert suppressed_emails([*tickets, bulk, *others]) == {bulk.pk}
+
+
+def test_a_batch_leaves_out_the_bulk_emails_of_these_mailboxes(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    suppress("ines+festas@example.com", STOPPED)
+    stopped = make_email(1)
+    others = [make_email(2, to="rui@example.com"), make_email(3, "note")]
+    with django_assert_num_queries(1):
+        built = build_messages([stopped, *others])
+    assert isinstance(built[stopped.pk], UnsubscribedError)
+    for email in others:
+        assert isinstance(built[email.pk], RelatedMessage)
+
+
+def test_an_outage_of_the_database_stops_bulk_emails_only() -> None:
+    """Nobody knows then who has unsubscribed. Bulk emails wait; codes and tickets do not."""
+    bulk, ticket = make_email(1), make_email(2, "note")
+
+    def fail(*_arguments: object) -> None:
+        raise OperationalError
+
+    with connection.execute_wrapper(fail):
+        built = build_messages([bulk, ticket])
+    assert isinstance(built[bulk.pk], OperationalError)
+    assert isinstance(built[ticket.pk], RelatedMessage)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_queued_email_is_not_sent_after_an_unsubscription(sink: Sink) -> None:
+    """Each reason stops both bulk emails, and no other email to the same mailbox."""
+    for number, reason in enumerate([STOPPED, COMPLAINED]):
+        Suppression.objects.all().delete()
+        bulk, ticket = make_email(10 + number), make_email(20 + number, "note")
+        suppress("Ines+x@example.com", reason)
+        while send_due_emails():
+            pass
+        bulk.refresh_from_db()
+        ticket.refresh_from_db()
+        assert (bulk.state, bulk.error, bulk.attempts) == ("cancelled", "unsubscribed", 0)
+        assert ticket.state == "sent"
+    assert len(sink.messages) == 2
+    allow_bulk_emails(ADDRESS)
+    later = make_email(30)
+    while send_due_emails():
+        pass
+    later.refresh_from_db()
+    assert later.state == "sent"
+    assert sink.messages[-1]["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
 
 
 @pytest.mark.django_db(transaction=True)

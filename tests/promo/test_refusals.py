@@ -36,6 +36,8 @@ LISTS_ONLY = {
     "for_event_cancelled",
     "for_event_over",
     "has_arrived",
+    "message_sent",
+    "message_to_nobody",
     "no_room",
     "no_waiting_list",
     "not_cancelled",

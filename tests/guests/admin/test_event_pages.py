@@ -175,7 +175,7 @@ def test_a_change_says_how_many_guests_get_an_email_about_it(staff: Client) -> N
     for change in ({"venue": "Sala Exemplo"}, {"description": "Texto"}):
         event.refresh_from_db()
         change_event(staff, event, **change)
-        assert "get an email" not in staff.get(url).content.decode()
+        assert "email about the change" not in staff.get(url).content.decode()
 
 
 def test_the_page_of_an_event_says_who_was_told_of_changes(staff: Client, manager: User) -> None:

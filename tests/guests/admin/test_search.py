@@ -29,14 +29,15 @@ OUR_APPS = {"accounts", "guests", "notifications"}
 # Texts that are searched as they are, or not at all. A new text field belongs here or in
 # NAME_FIELDS.
 NOT_NAMES = {
-    "actor", "address", "address_hash", "attempts", "browser", "cause", "channel", "code",
-    "decided_by", "description", "detail", "email", "email_key", "ending", "error",
+    "actor", "address", "address_hash", "arrival", "attempts", "browser", "cause", "channel",
+    "code", "decided_by", "description", "detail", "email", "email_key", "ending", "error",
     "event_slug", "field", "from_email", "from_state", "from_to", "from_value",
-    "idempotency_key", "key", "kind", "language", "network_hash", "nonce", "note", "password",
-    "payload", "phone", "phone_hash", "phone_prefix", "poster", "proof", "proven_by",
-    "provider_id", "qr_token", "reason", "recipient", "refusal", "replay_by", "session_nonce",
-    "slug", "state", "time_zone", "to", "to_email", "to_state", "to_value", "token",
-    "venue_networks",
+    "idempotency_key", "key", "kind", "language", "network_hash", "nonce", "note", "origin",
+    "page", "password", "payload", "phone", "phone_hash", "phone_prefix", "place", "poster",
+    "proof", "proven_by", "provider", "provider_id", "qr_token", "reason", "recipient",
+    "refusal", "replay_by", "session_nonce", "slug", "state", "subject_en", "subject_pt",
+    "text_en", "text_pt", "time_zone", "to", "to_email", "to_state", "to_value", "token",
+    "unsure_provider", "venue_networks", "what",
 }  # fmt: skip
 
 

@@ -243,8 +243,9 @@ def test_the_list_is_told_first_and_the_waiting_list_in_other_words(manager: Use
     holder = told_guest(event, language="en")
     Guest.objects.filter(pk=waiting.pk).update(state="waiting", qr_token=None)
     edit(event, manager, venue="Praia")
-    messages = tell()
-    assert [message.to[0] for message in messages] == [holder.account.email, waiting.account.email]
+    tell()
+    told = Email.objects.filter(kind="event_changed").order_by("next_attempt_at", "pk")
+    assert list(told.values_list("to", flat=True)) == [holder.account.email, waiting.account.email]
     assert "Your place stays yours." in text_of(holder)
     assert "You keep your place on the waiting list." in text_of(waiting)
     assert "/guest/" not in text_of(waiting)

@@ -249,6 +249,8 @@ WALKED = {
     "undo_claim",
 }
 CHANGE_NO_PLACE = {"refuse_claim", "may_decide"}
+# Messages tell by email.
+CHANGE_NO_PLACE |= {"confirm_message", "stop_message", "resume_message"}
 
 
 def _groups_of(request: GuestRequest) -> set[str]:

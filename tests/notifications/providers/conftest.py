@@ -10,17 +10,25 @@ from tests.helpers.mail_providers.choice import PROVIDERS, Choose, Transport, se
 
 @pytest.fixture
 def choose(settings: Settings) -> Iterator[Choose]:
-    """Return a function that starts providers, the first one and the fallback."""
+    """Return a function that starts providers, the first one and the fallback.
+
+    Those that it started before are stopped.
+    """
     started: list[Transport] = []
 
+    def stop() -> None:
+        for server in started:
+            server.stop()
+        started.clear()
+
     def start(*names: str) -> list[Transport]:
+        stop()
         for name in names:
             server = PROVIDERS[name]()
             server.start()
             started.append(server)
         send_with(settings, *started)
-        return started
+        return list(started)
 
     yield start
-    for server in started:
-        server.stop()
+    stop()

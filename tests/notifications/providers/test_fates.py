@@ -5,6 +5,7 @@ email whose response was lost stays with its provider: that one is tried again w
 key at once, or without a key after EMAIL_UNSURE_SECONDS, unless its report comes first.
 """
 
+import time
 from dataclasses import dataclass
 
 import pytest
@@ -242,3 +243,15 @@ def test_an_email_whose_contents_changed_after_it_was_accepted_is_not_sent_twice
         send_again()
     assert row_of(email) == SENT
     assert resend.copies == {("ana@example.pt", resend.only_email.message_id): 1}
+
+
+def test_a_code_does_not_wait_for_a_provider_that_accepts_no_more_for_now(choose: Choose) -> None:
+    use_two(choose, ("resend", "mailgun"), faults.retry_after(4))
+    queue_note("note:1")
+    send_due_emails()
+    began = time.monotonic()
+    email = queue_note("note:code", fast=True)
+    send_due_emails(fast=True)
+    assert row_of(email) == SENT
+    assert email.provider == "mailgun"
+    assert time.monotonic() - began < 3

@@ -1,6 +1,5 @@
 """Signed reports of the providers, as they post them, settle what became of an email."""
 
-import itertools
 from base64 import b64encode
 from collections.abc import Callable
 
@@ -24,6 +23,12 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:django-anymail has dropped official support for SendGrid"),
 ]
 
+# The order in which it happens, the reverse, and one in between.
+ORDERS = [
+    ["sent", "delivered", "opened", "complained"],
+    ["complained", "opened", "delivered", "sent"],
+    ["opened", "sent", "complained", "delivered"],
+]
 HTTP = ["resend", "sendgrid", "mailgun"]
 
 Post = Callable[[ReceivedEmail, str], int]
@@ -86,7 +91,7 @@ def test_reports_in_any_order_and_twice_end_in_the_same_state(
     choose: Choose, post: Post, name: str
 ) -> None:
     email, received = accept(choose, name)
-    for events in itertools.permutations(["sent", "delivered", "opened", "complained"]):
+    for events in ORDERS:
         Email.objects.update(state="sent", delivered_at=None, opened_at=None, complained_at=None)
         for event in [*events, *events]:
             assert post(received, event) == 200

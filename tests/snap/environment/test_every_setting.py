@@ -25,7 +25,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     "true or false": ("yes please", "2", "app:*", "tru", "-"),
     "one of a list": ("nonsense", "smtp,resend", "PT/ES", "*"),
     "JSON": ("{", "[]", '"text"', "1", '{"login_code": 1}', '{"login_code": "nobody"}'),
-    "sender": ("nobody", "@", "SNAP <>", "a@", "two words@snap.example"),
+    "sender": ("nobody", "@", "SNAP <>", "a@", "two words@snap.example", "A\nB <a@snap.example>"),
     "domain": ("https://mg.snap.example", "mg", "mg.snap.example/", "m g.example"),
     "host": ("smtp://mail", "mail:25", "mail server", "mail/", "two\nlines", "póst.example"),
     "text": ("two\nlines", "bell\a"),
@@ -53,6 +53,7 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
     "PRIVACY_URL": ("javascript:alert(1)", "snap.example", "ftp://snap.example", "https://a b/c"),
     "MAILGUN_API_URL": ("api.mailgun.net", "ftp://api.mailgun.net", "https://", "https://a b/v3"),
     "ALLOWED_HOSTS": ("https://snap.example", "snap.example:8000", "snap.example/", "a b"),
+    "EMAIL_DKIM_SELECTORS": ("s1._domainkey.snap.example/", "s 1", "s1;s2", ".", "é"),
     "WEBSOCKET_ORIGINS": ("https://snap.example/promo", "a b", "https://", "snap.example/x"),
     "DATABASE_URL": (
         "localhost/snap",
