@@ -70,6 +70,8 @@ def test_a_fault_of_ours_is_not_the_addresss(admin: Client, guest: Guest, email:
         page = admin.get(path).content.decode()
         assert "5.7.26" in page
         assert "O endereço não existe" not in page
+        # The page of a guest asks staff to correct an address that is the reason.
+        assert "não chegam" not in page
 
 
 def test_staff_find_emails_by_provider_and_by_reason(admin: Client, email: Email) -> None:
