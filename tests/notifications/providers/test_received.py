@@ -5,6 +5,7 @@ import re
 import fast_mail_parser
 import pytest
 from fast_mail_parser import PyMimePart
+from ical.calendar_stream import IcsCalendarStream
 
 from notifications.models import Email
 from notifications.sending import send_due_emails
@@ -94,3 +95,11 @@ def test_the_received_qr_code_opens_the_door(choose: Choose) -> None:
     (image,) = [part for part in parts if part.content_type == "image/png"]
     assert image.content is not None
     assert scan(image.content) in text_of(parts, "text/plain")
+
+
+def test_the_received_calendar_file_is_read_by_another_library(choose: Choose) -> None:
+    _, content = receive(choose, "qr_code", "en")
+    (file,) = [part for part in parts_of(content) if part.content_type == "text/calendar"]
+    assert file.content is not None
+    (entry,) = IcsCalendarStream.calendar_from_ics(file.content.decode()).events
+    assert "Noite de São João" in entry.summary

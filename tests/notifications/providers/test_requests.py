@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from ical.calendar_stream import IcsCalendarStream
 
 from notifications.kinds import bulk_kinds, known_kinds
 from notifications.models import Email
@@ -68,6 +69,15 @@ def test_every_provider_gets_the_qr_code_that_opens_the_door(choose: Choose, nam
     address = scan(image.content)
     assert address in received.text
     assert received.message_id.startswith(f"<email.{email.pk}.")
+
+
+@pytest.mark.parametrize("name", HTTP)
+def test_every_provider_gets_the_calendar_file(choose: Choose, name: str) -> None:
+    _, received = receive(choose, name, "qr_code", "en")
+    (file,) = received.attachments
+    assert file.content_type.startswith("text/calendar")
+    (entry,) = IcsCalendarStream.calendar_from_ics(file.content.decode()).events
+    assert "Noite de São João" in entry.summary
 
 
 @pytest.mark.parametrize("name", HTTP)
