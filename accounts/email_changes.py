@@ -43,10 +43,11 @@ def was_new_email_told(account: User) -> bool:
     return told.exclude(state=Email.State.CANCELLED).exists()
 
 
-def change_email(account: User, email: str, *, browser: str, proof: str) -> EmailChange:
+def change_email(account: User, email: str, *, browser: str | None, proof: str) -> EmailChange:
     """Give a locked account another email. Its old proofs by email and all its codes end.
 
-    The browser can correct the new email directly, until that is proven. Raises AccountError:
+    The browser can correct the new email directly, until that is proven. None, for a change by
+    staff, leaves that to the browser that could do so before. Raises AccountError:
     `same_email`, `too_many_changes` past EMAIL_CHANGES_A_DAY, `email_taken`, or `refused` for a
     blocked phone, an inactive account or one with rights in admin. The caller has locked the
     account's row.
@@ -68,8 +69,9 @@ def change_email(account: User, email: str, *, browser: str, proof: str) -> Emai
         was_proven=account.has_proven_email,
     )
     account.email = email
-    account.browser = browser
-    account.ended_sessions = [each for each in account.ended_sessions if each != browser]
+    if browser is not None:
+        account.browser = browser
+        account.ended_sessions = [each for each in account.ended_sessions if each != browser]
     account.save(update_fields=["email", "browser", "ended_sessions"])
     revoke_proofs(account, email=True, phone=False)
     account.refresh_from_db(fields=["verified_at", "proven_by"])
@@ -93,5 +95,5 @@ def _email(change: EmailChange, account: User, side: str, to: str) -> EmailToQue
         to=to,
         language=account.language,
         # Anyone can type an address. The address from before was proven.
-        by_stranger=side == "new",
+        by_stranger=side == "new" and change.proof != EmailChange.Proof.STAFF,
     )

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST
 
 from notifications.causes import Subject, describe_causes
 from notifications.kinds import kind_label, known_kinds
+from notifications.mending import mending_notices
 from notifications.models import Email
 from notifications.providers import providers
 from notifications.resending import Resend, resend_email
@@ -77,6 +78,17 @@ class EmailList(NameOrderList):
         self.result_list = emails
 
 
+def show_mending(request: HttpRequest) -> None:
+    """Tell staff about mail providers that wait for an operator. One round trip to the cache."""
+    names = [provider.name for provider in providers()]
+    for name, code in mending_notices(names).items():
+        text = gettext(
+            "%(provider)s refuses our emails (%(code)s): its key, our sender or our domain's"
+            " records must be mended. Emails wait, and leave by themselves after that."
+        )
+        messages.error(request, text % {"provider": name, "code": code})
+
+
 @admin.register(Email)
 class EmailAdmin(LongListAdmin, ReadOnlyAdmin):
     list_display = [
@@ -128,6 +140,12 @@ class EmailAdmin(LongListAdmin, ReadOnlyAdmin):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[NameOrderList]:
         return EmailList
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        show_mending(request)
+        return super().changelist_view(request, extra_context)
 
     def get_urls(self) -> list[Any]:
         send = self.admin_site.admin_view(require_POST(self.send_one_again))

@@ -2,6 +2,7 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
+from notifications import checks  # noqa: F401 (registers them)
 from notifications.kinds import known_kinds
 from snap.environment.errors import SettingError
 from snap.mail_addresses import ascii_address

@@ -6,7 +6,9 @@ of 2025), HTTP statuses as Resend, SendGrid and Mailgun document them.
 
 import re
 import smtplib
+from email.utils import mktime_tz, parsedate_tz
 from enum import Enum, auto
+from time import time
 from typing import Any
 
 import requests
@@ -262,10 +264,18 @@ SENDER_WORDS = (
 
 
 def retry_after(error: Exception) -> float | None:
-    """Return the seconds that a 429 or 503 asks to wait, None if it names none."""
+    """Return the seconds that a 429 asks to wait, None if it names none."""
     headers = getattr(getattr(error, "response", None), "headers", {})
     for name in ("Retry-After", "ratelimit-reset"):
-        seconds = headers.get(name, "")
-        if re.fullmatch(r"[0-9]{1,6}(\.[0-9]+)?", seconds):
-            return float(seconds)
+        text = headers.get(name, "")
+        if SECONDS.fullmatch(text):
+            return float(text)
+        if moment := parsedate_tz(text):
+            return max(0.0, mktime_tz(moment) - time())
+    # SendGrid: seconds since 1970.
+    if SECONDS.fullmatch(reset := headers.get("X-RateLimit-Reset", "")):
+        return max(0.0, float(reset) - time())
     return None
+
+
+SECONDS = re.compile(r"[0-9]{1,11}(\.[0-9]+)?")

@@ -13,14 +13,13 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from queue import Empty, SimpleQueue
 from time import monotonic, sleep
-from typing import Any
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Case, When
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from notifications.delivery import Outcome, Result, hand_over, outcome_without_message
@@ -113,23 +112,23 @@ SELECT * FROM claimed WHERE leased_until IS NOT NULL
 
 
 def _claim(limit: int, fast: bool | None) -> list[Email]:
+    """Claim due emails, bulk kinds last: a message to 10,000 guests holds up no QR code."""
     due = Email.objects.due()
     if fast is not None:
         due = due.filter(fast=fast)
-    bulk = set(bulk_kinds())
-    order: list[Any] = ["-fast", "next_attempt_at", "pk"]
-    if not fast:
-        # A message to 10,000 guests holds up no QR code. Codes are never bulk emails.
-        order.insert(1, Case(When(kind__in=bulk, then=1), default=0))
-    due = due.order_by(*order)
+    bulk = bulk_kinds()
+    claimed = _claim_some(due.exclude(kind__in=bulk), limit)
+    if not fast and len(claimed) < limit:
+        claimed += _claim_some(due.filter(kind__in=bulk), limit - len(claimed))
+    return claimed
+
+
+def _claim_some(due: QuerySet[Email], limit: int) -> list[Email]:
+    due = due.order_by("-fast", "next_attempt_at", "pk")
     sql, parameters = due.values("pk")[:limit].query.sql_with_params()
     lease = timedelta(seconds=settings.EMAIL_LEASE)
     claimed = Email.objects.raw(CLAIM.format(due=sql), [*parameters, lease, EXPIRED_LEASE_GRACE])
-
-    def rank(email: Email) -> tuple[bool, bool, datetime, int]:
-        return (not email.fast, email.kind in bulk, email.next_attempt_at, email.pk)
-
-    return sorted(claimed, key=rank)
+    return sorted(claimed, key=lambda email: (not email.fast, email.next_attempt_at, email.pk))
 
 
 @dataclass(frozen=True)

@@ -45,9 +45,9 @@ class NoteForm(forms.Form):
 class StopForm(forms.ModelForm):  # type: ignore[type-arg]
     """Stops bulk emails for somebody who asks staff."""
 
-    address = EmailFormField(label=_("address"))
+    address = EmailFormField(label=_("Address"))
     note = CleanedFormField(
-        label=_("reason"),
+        label=_("Reason"),
         max_length=MAX_NOTE,
         required=False,
         help_text=_("For example: asked us by phone."),
@@ -58,10 +58,25 @@ class StopForm(forms.ModelForm):  # type: ignore[type-arg]
         fields: list[str] = []
 
 
+class StoppedFilter(admin.SimpleListFilter):
+    title = _("bulk emails")
+    parameter_name = "now"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("stopped", _("gets none")), ("allowed", _("allowed again"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() == "stopped":
+            return queryset.filter(lifted_at=None)
+        if self.value() == "allowed":
+            return queryset.exclude(lifted_at=None)
+        return queryset
+
+
 @admin.register(Suppression)
 class SuppressionAdmin(LongListAdmin):
-    list_display = ["address", "reason", "at", "is_stopped", "lifted_at"]
-    list_filter = ["reason", ("lifted_at", admin.EmptyFieldListFilter)]
+    list_display = ["address", "is_stopped", "reason", "at"]
+    list_filter = [StoppedFilter, "reason"]
     search_fields = ["recipient__icontains"]
     ordering = ["-pk"]
     change_form_template = "admin/notifications/suppression/change_form.html"
@@ -138,7 +153,7 @@ class SuppressionAdmin(LongListAdmin):
     def address(self, suppression: Suppression) -> str:
         return readable_address(suppression.recipient)
 
-    @admin.display(description=_("stopped"), boolean=True)
+    @admin.display(description=_("gets none"), boolean=True)
     def is_stopped(self, suppression: Suppression) -> bool:
         return suppression.lifted_at is None
 

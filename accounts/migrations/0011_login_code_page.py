@@ -12,4 +12,17 @@ class Migration(migrations.Migration):
             name="page",
             field=models.CharField(db_default="", max_length=120),
         ),
+        migrations.AlterField(
+            model_name="emailchange",
+            name="proof",
+            field=models.CharField(
+                choices=[
+                    ("browser", "the browser that registered"),
+                    ("code", "a code"),
+                    ("staff", "staff"),
+                ],
+                max_length=10,
+                verbose_name="proof",
+            ),
+        ),
     ]

@@ -1,4 +1,4 @@
-"""Changes of an account's email by its holder."""
+"""Changes of an account's email by its holder, and by staff who send its emails again."""
 
 from datetime import timedelta
 from typing import Self
@@ -17,13 +17,14 @@ class EmailChangeQuerySet(models.QuerySet["EmailChange"]):
 
 
 class EmailChange(models.Model):
-    """One change of the email of an account by its holder."""
+    """One change of the email of an account."""
 
     class Proof(models.TextChoices):
-        """What showed that the person is the holder."""
+        """What showed that the person is the holder, or that staff made the change."""
 
         BROWSER = "browser", _("the browser that registered")
         CODE = "code", _("a code")
+        STAFF = "staff", _("staff")
 
     account = models.ForeignKey(
         User, on_delete=models.CASCADE, related_name="email_changes", verbose_name=_("account")

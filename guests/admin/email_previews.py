@@ -45,6 +45,10 @@ CONTENT_ID = re.compile(r"cid:([A-Za-z0-9@._-]+)")
 WIDTHS = {"phone": _("Phone"), "desktop": _("Desktop")}
 SCHEMES = {"light": _("Light"), "dark": _("Dark")}
 
+# The rules for dark mode are always in force, or never, as staff choose.
+DARK_MODE = "@media (prefers-color-scheme: dark)"
+MEDIA_OF_SCHEME = {"light": "@media not all", "dark": "@media all"}
+
 FRAME_POLICY: dict[str, Any] = {
     "default-src": [NONE],
     "style-src": [UNSAFE_INLINE],
@@ -119,6 +123,8 @@ class EventEmails(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscripta
         if language not in dict(settings.LANGUAGES):
             raise Http404
         html = _html_of(_message(event, kind, sample, language))
+        scheme = _chosen(request, "scheme", SCHEMES)
+        html = html.replace(DARK_MODE, MEDIA_OF_SCHEME[scheme])
         return HttpResponse(html.replace("<head>", '<head><base target="_blank">', 1))
 
     @method_decorator(require_POST)

@@ -6,8 +6,7 @@ from typing import Any
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
-from guests.lists.messages import messages_to
-from guests.models import NEWS_KINDS, Guest, news_causes
+from guests.models import NEWS_KINDS, Guest, list_message_causes, news_causes
 from guests.requests.waiting_list import email_about
 from notifications.admin import send_all_again
 from notifications.kinds import kind_label
@@ -27,7 +26,7 @@ class GuestEmails:
     def emails(self) -> QuerySet[Email]:
         about_place = Q(cause__startswith=f"guest:{self.guest.pk}/")
         welcome = Q(kind="welcome", cause=f"account:{self.guest.account_id}")
-        messages = Q(kind="list_message", cause__in=messages_to(self.guest))
+        messages = Q(kind="list_message", cause__in=list_message_causes([self.guest]))
         news = Q(kind__in=NEWS_KINDS, cause__in=news_causes([self.guest]))
         return Email.objects.filter(about_place | welcome | messages | news).order_by("pk")
 

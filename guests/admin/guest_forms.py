@@ -131,6 +131,15 @@ class ReasonForm(forms.Form):
     )
 
 
+class EmailForm(forms.Form):
+    email = EmailFormField(
+        label=_("email"), max_length=254, help_text=_("The emails about the places go there.")
+    )
+
+    def __init__(self, data: Any, *, guest: Guest) -> None:
+        super().__init__(data, initial={"email": guest.account.email})
+
+
 class ReinstateForm(forms.Form):
     may_wait = forms.BooleanField(
         label=_("Put on the waiting list if every place is taken"), required=False

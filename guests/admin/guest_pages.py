@@ -15,15 +15,18 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_POST
 
+from accounts.exceptions import AccountError
 from accounts.models import User
 from guests.admin.base import acting_user
-from guests.admin.guest_forms import MoveForm, ReasonForm, ReinstateForm, refuse_form
+from guests.admin.guest_forms import EmailForm, MoveForm, ReasonForm, ReinstateForm, refuse_form
+from guests.claims.corrections import correct_email_by_staff
 from guests.exceptions import GuestError
 from guests.lists.services import move_guest, reinstate_guest, remove_guests
 from guests.models import Event, Guest
 from guests.refusals import staff_refusal_text
 
 PLACED = frozenset({"on_list", "waiting"})
+ANY_STATE = frozenset({*PLACED, "cancelled"})
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class GuestPage:
     states: frozenset[str]
     make_form: Callable[[Any, Guest], forms.Form]
     run: Callable[[Guest, dict[str, Any], User], Guest]
+    # A permission besides that to change guests.
+    permission: str = ""
 
 
 def _reinstate(guest: Guest, data: dict[str, Any], user: User) -> Guest:
@@ -53,6 +58,11 @@ def _move(guest: Guest, data: dict[str, Any], user: User) -> Guest:
     )
 
 
+def _correct_email(guest: Guest, data: dict[str, Any], user: User) -> Guest:
+    correct_email_by_staff(guest, data["email"], acting_user=user)
+    return guest
+
+
 def _remove(guest: Guest, data: dict[str, Any], user: User) -> Guest:
     if not remove_guests(guest.event_id, [guest.pk], acting_user=user, reason=data["reason"]):
         raise GuestError("not_placed")
@@ -60,6 +70,20 @@ def _remove(guest: Guest, data: dict[str, Any], user: User) -> Guest:
 
 
 PAGES = {
+    "correct-email": GuestPage(
+        _("Correct the email and send again"),
+        _(
+            "The account gets this address, which is not proven yet. The emails about its places go"
+            " there at once, and so does what did not arrive. A QR code that went to an address"
+            " which nobody had proven is replaced."
+        ),
+        _("The email is corrected, and the emails are on their way."),
+        _("The email is corrected, and the emails are on their way."),
+        ANY_STATE,
+        lambda data, guest: EmailForm(data, guest=guest),
+        _correct_email,
+        permission="accounts.change_user",
+    ),
     "reinstate": GuestPage(
         _("Put back on the list"),
         _("The guest gets a place again, under a new QR code, and an email with it."),
@@ -97,6 +121,11 @@ PAGES = {
 }
 
 
+def may_open(request: HttpRequest, page: GuestPage) -> bool:
+    """Return whether staff have the page's own permission, if it has one."""
+    return not page.permission or request.user.has_perm(page.permission)
+
+
 class GuestPages(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
     """Adds the pages to the admin of guests."""
 
@@ -112,11 +141,11 @@ class GuestPages(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptab
     def send_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         raise NotImplementedError
 
-    def pages_for(self, guest: Guest) -> list[tuple[str, Promise]]:
+    def pages_for(self, request: HttpRequest, guest: Guest) -> list[tuple[str, Promise]]:
         """Return the addresses and labels of what staff can do to a guest in this state."""
         links = []
         for name, page in PAGES.items():
-            if guest.state in page.states:
+            if guest.state in page.states and may_open(request, page):
                 url = reverse("admin:guests_guest_do", args=[guest.pk, name])
                 links.append((url, page.label))
         return links
@@ -134,13 +163,13 @@ class GuestPages(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptab
             raise Http404("no such page")
         page = PAGES[name]
         guest = get_object_or_404(Guest.objects.select_related("event", "account"), pk=pk)
-        if not self.has_change_permission(request, guest):
+        if not self.has_change_permission(request, guest) or not may_open(request, page):
             raise PermissionDenied
         form = page.make_form(request.POST if request.method == "POST" else None, guest)
         if form.is_valid():
             try:
                 shown = page.run(guest, form.cleaned_data, acting_user(request))
-            except GuestError as error:
+            except (GuestError, AccountError) as error:
                 refuse_form(form, staff_refusal_text(error.code))
             else:
                 self.log_change(request, guest, str(page.label))

@@ -242,7 +242,7 @@ class GuestAdmin(GuestPages, LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin
             context |= {
                 "bounced": emails.bounced(),
                 "email_rows": emails.rows(),
-                "guest_pages": self.pages_for(guest) if may_change else [],
+                "guest_pages": self.pages_for(request, guest) if may_change else [],
             }
         return super().change_view(request, object_id, form_url, context)
 

@@ -62,7 +62,7 @@ SHOWN_STATES = [
 
 @admin.register(ListMessage)
 class ListMessageAdmin(LongListAdmin, ReadOnlyAdmin):
-    list_display = ["subject", "event", "audience", "people", "state", "author", "created_at"]
+    list_display = ["subject", "event", "state", "people", "audience", "author", "created_at"]
     list_select_related = ["event", "author", "promoter", "team"]
     list_filter = ["state", "event"]
     search_fields = ["subject_pt__icontains", "subject_en__icontains", "event__title"]

@@ -7,19 +7,24 @@ new one. Nothing changes hands: the account, its places and its sessions stay as
 from dataclasses import replace
 
 from django.db import transaction
+from django.db.models import Q
 
 from accounts.email_changes import change_email, may_change_directly
 from accounts.exceptions import AccountError
 from accounts.login_codes import Proof, verify_login_code
 from accounts.models import EmailChange, User
+from guests.actor import acting_as
 from guests.claims.proof import follow_proof
 from guests.claims.services import lock_lists_of, replace_codes
-from guests.models import NEWS_KINDS, Guest, news_causes
+from guests.models import NEWS_KINDS, Guest, StaffAction, list_message_causes, news_causes
 from guests.qr.codes import fill_pool
 from guests.requests.waiting_list import email_about
 from notifications.models import Email, EmailResend
 from notifications.services import queue_emails, requeue_emails
+from snap.mail_addresses import readable_address
 
+# The length of the detail of a StaffAction.
+MAX_DETAIL = 300
 # An email in one of these states never left, unless it was sent and then queued again.
 UNSENT_STATES = {Email.State.QUEUED, Email.State.CANCELLED, Email.State.DEAD}
 # An email that staff send again had one of these states before if somebody may have read it.
@@ -70,7 +75,26 @@ def correct_email_by_code(
     )
 
 
-def _correct(account: User, email: str, browser: str, *, proof: str) -> None:
+def correct_email_by_staff(guest: Guest, email: str, *, acting_user: User) -> None:
+    """Change the email of a guest's account, and send the emails about its places there.
+
+    The new address is not proven. Raises AccountError as `change_email` does. Not for use inside a
+    transaction.
+    """
+    fill_pool(Guest.objects.on_lists_of(guest.account).count())
+    with acting_as(acting_user):
+        account = User.objects.select_for_update(no_key=True).get(pk=guest.account_id)
+        before = readable_address(account.email) or "–"
+        _correct(account, email, None, proof=EmailChange.Proof.STAFF)
+        StaffAction.objects.create(
+            guest=guest,
+            kind=StaffAction.Kind.CORRECTED,
+            detail=f"{before} → {readable_address(email)}"[:MAX_DETAIL],
+            account=acting_user,
+        )
+
+
+def _correct(account: User, email: str, browser: str | None, *, proof: str) -> None:
     """Change the email of a locked account, and send the emails about its places there."""
     change = change_email(account, email, browser=browser, proof=proof)
     lock_lists_of(account)
@@ -89,7 +113,7 @@ def _correct(account: User, email: str, browser: str, *, proof: str) -> None:
     replace_codes([(guest, None) for guest in exposed])
     queue_emails(
         # Anyone can type an address, so `by_stranger` limits the emails to it.
-        replace(email_about(guest, account), by_stranger=not change.was_proven)
+        replace(email_about(guest, account), by_stranger=_is_by_stranger(change))
         for guest in places
         if not guest.is_leaving and not (guest.is_on_list and guest.is_withheld)
     )
@@ -97,11 +121,18 @@ def _correct(account: User, email: str, browser: str, *, proof: str) -> None:
 
 
 def _readdress_news(places: list[Guest], account: User) -> None:
-    """Send the emails about changes of events that have not arrived to the new address."""
-    news = Email.objects.filter(kind__in=NEWS_KINDS, cause__in=news_causes(places))
+    """Send what has not arrived to the new address: news of events, and messages to lists."""
+    is_news = Q(kind__in=NEWS_KINDS, cause__in=news_causes(places))
+    is_message = Q(kind="list_message", cause__in=list_message_causes(places))
+    news = Email.objects.filter(is_news | is_message)
     waiting = news.filter(state=Email.State.QUEUED, leased_until=None, unsure_provider="")
     waiting.update(to=account.email)
     requeue_emails(news.filter(state__in=[Email.State.BOUNCED, Email.State.DEAD]), to=account.email)
+
+
+def _is_by_stranger(change: EmailChange) -> bool:
+    """Return whether the address may be anybody's: neither the holder's proof nor staff say so."""
+    return not change.was_proven and change.proof != EmailChange.Proof.STAFF
 
 
 def _exposed(places: list[Guest]) -> list[Guest]:

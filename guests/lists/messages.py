@@ -281,15 +281,6 @@ def _finish(message: ListMessage) -> None:
     log.info("list_message_done", extra={"message_id": message.pk})
 
 
-def messages_to(guest: Guest) -> list[str]:
-    """Return the causes of the messages that were meant for a guest. One query."""
-    recipients = ListMessageRecipient.objects.filter(guest=guest)
-    causes = []
-    for message_id in recipients.order_by().values_list("message_id", flat=True):
-        causes.append(cause_of(message_id, guest.account_id))
-    return causes
-
-
 def messages_of(event: Event) -> QuerySet[ListMessage]:
     """Return the messages of an event that were confirmed, the latest first."""
     confirmed = ListMessage.objects.filter(event=event).exclude(state=ListMessage.State.DRAFT)

@@ -312,4 +312,21 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.RunSQL(FORWARDS, BACKWARDS),
+        migrations.AlterField(
+            model_name="staffaction",
+            name="kind",
+            field=models.CharField(
+                choices=[
+                    ("added", "added by hand"),
+                    ("reinstated", "put back on the list"),
+                    ("removed", "taken off the list"),
+                    ("attributed", "promoter changed"),
+                    ("moved_away", "moved to another event"),
+                    ("moved_here", "moved here from another event"),
+                    ("corrected", "email corrected"),
+                ],
+                max_length=12,
+                verbose_name="action",
+            ),
+        ),
     ]

@@ -3,7 +3,12 @@
 from guests.models.events import Appointment, Event
 from guests.models.guests import Guest, RevokedQr
 from guests.models.history import EventChange, StaffAction, StateChange
-from guests.models.list_messages import ListMessage, ListMessageChange, ListMessageRecipient
+from guests.models.list_messages import (
+    ListMessage,
+    ListMessageChange,
+    ListMessageRecipient,
+    list_message_causes,
+)
 from guests.models.news import NEWS_KINDS, EventNews, news_cause, news_causes
 from guests.models.pool import PooledQr
 from guests.models.promoters import EventPromoter, Promoter, Team, TeamMember
@@ -39,6 +44,7 @@ __all__ = [
     "Team",
     "TeamMember",
     "code_validator",
+    "list_message_causes",
     "news_cause",
     "news_causes",
     "parse_ticket_id",

@@ -56,6 +56,7 @@ class StaffAction(models.Model):
         ATTRIBUTED = "attributed", _("promoter changed")
         MOVED_AWAY = "moved_away", _("moved to another event")
         MOVED_HERE = "moved_here", _("moved here from another event")
+        CORRECTED = "corrected", _("email corrected")
 
     guest = models.ForeignKey(Guest, on_delete=models.CASCADE, verbose_name=_("guest"))
     at = models.DateTimeField(_("when"), db_default=Now())

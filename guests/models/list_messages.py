@@ -1,5 +1,6 @@
 """Messages that staff write to everyone on a list, or to a part of it."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
@@ -160,6 +161,16 @@ class ListMessageRecipient(models.Model):
 
     def __str__(self) -> str:
         return f"{self.message_id} → {self.guest_id}"
+
+
+def list_message_causes(guests: Iterable[Guest]) -> list[str]:
+    """Return the causes of the emails of all messages that were meant for guests. One query."""
+    accounts = {guest.pk: guest.account_id for guest in guests}
+    recipients = ListMessageRecipient.objects.filter(guest__in=accounts).order_by()
+    causes = []
+    for message_id, guest_id in recipients.values_list("message_id", "guest_id"):
+        causes.append(f"list_message:{message_id}/{accounts[guest_id]}")
+    return causes
 
 
 class ListMessageChange(models.Model):

@@ -18,7 +18,7 @@ for _code in (*range(32), *range(127, 160)):
 HIDDEN = "[hidden]"
 _SECRETS = [
     # In a URL or a file name, also where a URL is quoted in another one.
-    re.compile(r"((?:/|%2F)(?:guest|qr)(?:/|%2F))[^\s/'\"?&<>]+", re.IGNORECASE),
+    re.compile(r"((?:/|%2F)(?:guest|qr|unsubscribe)(?:/|%2F))[^\s/'\"?&<>]+", re.IGNORECASE),
     re.compile(r"(qr_token\)?=\(?'?)[\w-]+"),
     re.compile(r"([?&](?:code|key|proof|signature|step|t|token)=)[^\s&'\"]+", re.IGNORECASE),
     # A QR token without a URL: 24 characters with at least one digit, capital and small letter.

@@ -113,7 +113,9 @@ RIGHT = [
 ]
 
 
-@pytest.mark.parametrize("domain", ["", *RIGHT, *COMMON_DOMAINS, *RIGHT_DOMAINS, "GMAIL.COM"])
+@pytest.mark.parametrize(
+    "domain", ["", *RIGHT, *sorted({*COMMON_DOMAINS, *RIGHT_DOMAINS}), "GMAIL.COM"]
+)
 def test_other_domains_are_right_as_they_are(domain: str) -> None:
     assert likely_email(f"maria@{domain}") == ""
 

@@ -21,6 +21,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.browser]
 
 SMALL_PHONE = {"width": 320, "height": 568}
 DESKTOP = {"width": 600, "height": 800}
+# The card of an email.
+LIGHT, DARK = "rgb(255, 253, 250)", "rgb(27, 22, 35)"
 ONLY_IN_TESTS = {"note", "bulk_note"}
 # The rules of WCAG. An email is shown inside a page that has landmarks of its own.
 EMAIL_RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
@@ -107,7 +109,7 @@ def test_dark_mode_changes_the_colours_of_an_email(browser: Browser, event: Even
             page.set_content(email.html, wait_until="commit")
             card = page.locator(".card")
             found[scheme] = card.evaluate("card => getComputedStyle(card).backgroundColor")
-    assert found == {"light": "rgb(255, 253, 250)", "dark": "rgb(27, 22, 35)"}
+    assert found == {"light": LIGHT, "dark": DARK}
 
 
 @pytest.mark.processes
@@ -132,8 +134,19 @@ def test_staff_look_at_an_email_and_send_themselves_a_test(
         assert image.evaluate("image => image.naturalWidth") > 0
         assert errors == []
         assert_looks_right(page, f"email-{width}")
+        assert colour_of_card(page) == LIGHT
+        page.get_by_role("link", name="Escuro").click()
+        page.get_by_role("link", name="Computador").click()
+        assert_looks_right(page, f"email-dark-{width}")
+        assert colour_of_card(page) == DARK
         page.get_by_role("button", name="Enviar-me um teste").first.click()
         expect(page.locator(".messagelist")).to_contain_text(staff.email or "no address")
+
+
+def colour_of_card(page: Page) -> str:
+    card = page.frame_locator(".email-frame").first.locator(".card")
+    colour: str = card.evaluate("card => getComputedStyle(card).backgroundColor")
+    return colour
 
 
 def assert_looks_right(page: Page, name: str) -> None:

@@ -10,8 +10,11 @@ from playwright.sync_api import Page, expect
 from accounts.models import User
 from guests.requests.pushes import push_event_changed
 from guests.requests.waiting_list import cancel_guests
-from tests.factories import make_event, make_guest
-from tests.helpers.browser import expect_qr, sign_in, watched
+from notifications.bounces import BounceReason
+from notifications.models import Email
+from notifications.reports import Report, ReportKind, record_reports
+from tests.factories import make_account, make_event, make_guest
+from tests.helpers.browser import assert_accessible, expect_qr, sign_in, watched
 from tests.helpers.places import pass_of_only_guest
 from tests.helpers.stack import Stack
 
@@ -86,6 +89,32 @@ def test_a_cancelled_guest_loses_the_code_on_the_page_and_the_pass(
     page.get_by_role("button", name="Quero entrar na lista").click()
     expect_qr(page)
     expect(page.locator("dialog #ticket")).to_be_visible()
+    assert errors == []
+
+
+def test_an_email_that_comes_back_shows_on_the_page_and_the_pass(
+    stack: Stack, page: Page, timed: Callable[[str, float], None]
+) -> None:
+    guest = make_guest(account=make_account(email="ines@gmial.com"))
+    sign_in(page.context, stack, guest.account)
+    open_pass = page.context.new_page()
+    errors = watched(page) + watched(open_pass)
+    with _opening_a_socket(page):
+        page.goto(f"/promo/{guest.event.slug}/")
+    with _opening_a_socket(open_pass):
+        open_pass.goto(pass_of_only_guest(stack))
+    email = Email.objects.filter(kind="qr_code")
+    email.update(state="sent", provider="resend", provider_id="id-1")
+    began = monotonic()
+    bounced = Report(ReportKind.BOUNCED, provider_id="id-1", reason=BounceReason.INVALID)
+    assert record_reports("resend", [bounced]) == 1
+    for each in (page, open_pass):
+        each.bring_to_front()
+        line = each.locator("[data-delivery=no_such_address]")
+        expect(line).to_contain_text("não existe. Querias dizer gmail.com?", timeout=SOON)
+        expect(line.get_by_role("link")).to_have_text("Corrigir o email")
+        assert_accessible(each)
+    timed("bounce to page and pass", began)
     assert errors == []
 
 

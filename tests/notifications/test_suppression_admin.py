@@ -5,7 +5,7 @@ from django.test import Client
 
 from notifications.models import Email, Suppression, SuppressionChange
 from notifications.resending import resend_email
-from notifications.suppressions import is_suppressed, suppress
+from notifications.suppressions import allow_bulk_emails, is_suppressed, suppress
 from tests.factories import make_account, make_guest, make_staff
 from tests.helpers.admin import admin_client, admin_url, staff_with
 from tests.helpers.visitors import html_of
@@ -89,6 +89,17 @@ def test_the_list_is_searched_by_any_spelling(
     page = html_of(admin.get(admin_url("notifications_suppression_changelist"), {"q": term}))
     assert ADDRESS in page
     assert "rui@example.pt" not in page
+
+
+@pytest.mark.parametrize(("now", "shown"), [("", 2), ("stopped", 1), ("allowed", 1)])
+def test_the_list_tells_who_gets_none_now(admin: Client, now: str, shown: int) -> None:
+    for address in (ADDRESS, "rui@example.pt"):
+        suppress(address, COMPLAINT)
+    allow_bulk_emails("rui@example.pt")
+    url = admin_url("notifications_suppression_changelist")
+    page = html_of(admin.get(url, {"now": now} if now else {}))
+    assert page.count('class="field-address"') == shown
+    assert (ADDRESS in page) is (now != "allowed")
 
 
 def test_a_row_is_never_deleted(admin: Client, suppression: Suppression) -> None:

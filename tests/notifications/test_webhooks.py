@@ -278,6 +278,7 @@ def test_the_real_process_takes_a_signed_report(stack: Stack) -> None:
     given = {
         "EMAIL_PROVIDER": "resend",
         "RESEND_API_KEY": "key-for-tests",
+        "DEFAULT_FROM_EMAIL": "SNAP <no-reply@example.com>",
         "MAIL_WEBHOOK_SECRET": SECRET,
         "RESEND_SIGNING_SECRET": SIGNERS["RESEND_SIGNING_SECRET"],
     }

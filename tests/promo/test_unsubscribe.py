@@ -11,6 +11,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from notifications.models import Email, EmailResend, Suppression
 from notifications.suppressions import is_suppressed, suppress
 from notifications.unsubscribing import unsubscribe_url
+from snap.observability.logs import hide_secrets
 from tests.helpers.pages import LANGUAGES, check_page, in_both_languages
 from tests.helpers.visitors import html_of
 
@@ -193,3 +194,11 @@ def test_an_email_that_is_no_longer_there_has_no_page(email: Email, phone: Clien
 def test_other_methods_are_refused(email: Email, phone: Client, method: str) -> None:
     assert getattr(phone, method)(path_of(email)).status_code == 405
     assert not Suppression.objects.exists()
+
+
+def test_no_log_has_the_link(email: Email) -> None:
+    token = path_of(email).split("/")[-2]
+    for line in (f"POST {path_of(email)} 200", f"?next={path_of(email).replace('/', '%2F')}"):
+        hidden = hide_secrets(line)
+        assert token not in hidden
+        assert "unsubscribe" in hidden

@@ -77,7 +77,7 @@ def test_each_example_is_shown_in_both_languages(staff: Client, event: Event) ->
         for language in ("pt-pt", "en"):
             message = build_preview(kind, event.pk, sample, language)
             assert message is not None
-            assert frame(event, kind, sample, language) in page
+            assert f"{frame(event, kind, sample, language)}?scheme=light" in page
             assert f"<pre lang={chr(34)}{language}{chr(34)}>" in page
             response = staff.get(frame(event, kind, sample, language))
             assert response.status_code == 200
@@ -89,7 +89,10 @@ def test_width_and_scheme_are_chosen_by_the_address(staff: Client, event: Event)
     assert "email-previews-phone" in staff.get(url).content.decode()
     page = staff.get(f"{url}?width=desktop&scheme=dark").content.decode()
     assert "email-previews-desktop" in page
-    assert "email-frame-dark" in page
+    assert "?scheme=dark" in page
+    shown = frame(event, "welcome", "usual", "en")
+    assert "@media all" in staff.get(f"{shown}?scheme=dark").content.decode()
+    assert "@media not all" in staff.get(shown).content.decode()
     assert "email-previews-phone" in staff.get(f"{url}?width=%3Cb%3E").content.decode()
 
 

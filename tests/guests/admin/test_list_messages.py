@@ -249,7 +249,7 @@ def test_a_second_press_says_so(staff: Client, event: Event) -> None:
 
 def test_a_message_to_nobody_has_no_button(staff: Client, event: Event) -> None:
     message = make_message(event)
-    assert "There is no guest for this message." in html_of(staff.get(page_of(message)))
+    assert "No guest gets this message by email." in html_of(staff.get(page_of(message)))
     assert "There is no guest for this message." in send(staff, message, seen=0)
 
 
