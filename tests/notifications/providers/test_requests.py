@@ -40,12 +40,10 @@ def test_every_kind_has_rows_to_try_it_with() -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(CAUSES))
-@pytest.mark.parametrize("language", ["pt-pt", "en"])
-def test_every_provider_gets_every_kind_field_by_field(
-    choose: Choose, kind: str, language: str
-) -> None:
-    for name in HTTP:
-        check_request(choose, name, kind, language)
+def test_every_provider_gets_every_kind_field_by_field(choose: Choose, kind: str) -> None:
+    check_request(choose, "resend", kind, "pt-pt")
+    check_request(choose, "sendgrid", kind, "en")
+    check_request(choose, "mailgun", kind, "pt-pt")
 
 
 def check_request(choose: Choose, name: str, kind: str, language: str) -> None:
@@ -77,7 +75,7 @@ def test_every_provider_gets_the_calendar_file(choose: Choose, name: str) -> Non
     (file,) = received.attachments
     assert file.content_type.startswith("text/calendar")
     (entry,) = IcsCalendarStream.calendar_from_ics(file.content.decode()).events
-    assert "Noite de São João" in entry.summary
+    assert "Noite de São João" in str(entry.summary)
 
 
 @pytest.mark.parametrize("name", HTTP)
