@@ -638,7 +638,6 @@ ANYMAIL = {
     "SENDGRID_SEND_DEFAULTS": EMAIL_TRACKING,
     "MAILGUN_SEND_DEFAULTS": EMAIL_TRACKING,
     "REQUESTS_TIMEOUT": (EMAIL_TIMEOUT, EMAIL_RESPONSE_TIMEOUT),
-    "WEBHOOK_SECRET": MAIL_WEBHOOK_SECRET,
     # Key of the API, for `resend`.
     "RESEND_API_KEY": env.secret("RESEND_API_KEY", default=""),
     # Address of the API, for `resend`.

@@ -164,10 +164,12 @@ class CorrectedMeanwhile(LocmemBackend):
     """A mail provider. While it takes the first message, staff correct the address and resend."""
 
     def send_messages(self, messages: Sequence[EmailMessage]) -> int:
-        if not EmailResend.objects.exists():
-            User.objects.update(email="certa@example.com")
-            assert send_again(Guest.objects.get()).refusal == ""
-            # The thread that hands emails over has no connection of its own otherwise.
+        try:
+            if not EmailResend.objects.exists():
+                User.objects.update(email="certa@example.com")
+                assert send_again(Guest.objects.get()).refusal == ""
+        finally:
+            # The thread that sends has a connection of its own.
             connection.close()
         return super().send_messages(messages)
 
