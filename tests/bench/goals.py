@@ -51,6 +51,11 @@ def memory_growth(m: Medians) -> float:
     return (many / few - 1) * 100
 
 
+def growth_of_emails(m: Medians) -> float:
+    """Return the growth of the process `emails`, in percent, while it sends QR emails."""
+    return (m["emails"]["qr_code/MiB/after"] / m["emails"]["qr_code/MiB/before"] - 1) * 100
+
+
 GOALS = [
     Goal(
         "journeys a second, closed loop of 64",
@@ -97,6 +102,16 @@ GOALS = [
     Goal("accept at half load, p95", lambda m: m["calls"]["accept/half/p95"], 50, "ms"),
     Goal("registration at half load, p95", lambda m: m["journeys"]["half/register/p95"], 100, "ms"),
     Goal("drawing a QR code, CPU", lambda m: m["creation"]["qr/ours"], 1, "ms"),
+    Goal("a QR email by SMTP, all in, CPU", lambda m: m["emails"]["qr_code/cpu/emails"], 1, "ms"),
+    Goal("a welcome by SMTP, all in, CPU", lambda m: m["emails"]["welcome/cpu/emails"], 1, "ms"),
+    Goal(
+        "emails a second to an API that takes 50 ms, one process",
+        lambda m: m["emails"]["slow resend/rate"],
+        200,
+        "/s",
+        at_least=True,
+    ),
+    Goal("memory after 10,000 QR emails more", growth_of_emails, 10, "% more"),
     Goal("event page, 1,000 → 1,000,000 guests", growth_of("page"), 20, "% more"),
     Goal("phone check, 1,000 → 1,000,000 guests", growth_of("check"), 20, "% more"),
     Goal("a whole journey, 1,000 → 1,000,000 guests", growth_of("create"), 20, "% more"),

@@ -336,7 +336,7 @@ def emails(figures: Figures) -> list[str]:
             ["a provider that takes 50 ms", "emails a second", "CPU ms an email", "connections"],
             slow,
         ),
-        "One `emails` process, welcome emails, with the CPU of its imports when it started.",
+        "One `emails` process and welcome emails.",
     ]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from guests.models import Event, Guest
 from notifications.models import Email
-from tests.bench import report
+from tests.bench import report, tables
 from tests.bench.figures import medians, percentile
 from tests.bench.goals import Goal
 from tests.bench.journey import STEPS, Journey, Phones, Times, closed_loop, is_png, open_loop
@@ -153,3 +153,11 @@ def test_all_people_of_a_scenario_arrive_and_most_at_the_beginning(name: str) ->
     kinds = [count_of(kind, scenario.people) for kind in ("new", "known", "returning", "impatient")]
     assert sum(kinds) == scenario.people
     assert min(kinds) >= scenario.people * 0.1
+
+
+def test_the_document_has_djangos_cpu_of_an_email_beside_ours() -> None:
+    figures = {"qr_code/cpu/emails": 0.604, "qr_code/send_mail": 2.2, "slow resend/rate": 251.0}
+    lines = tables.of("emails", figures)
+    assert "| CPU ms of `emails`, all in | 0.60 | – | – |" in lines
+    assert "| CPU ms of Django's `send_mail` | 2.20 | – | – |" in lines
+    assert "| Resend's API over HTTP | 251 | – | – |" in lines

@@ -5,10 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from django.db import OperationalError
 from pytest_django import Settings
 
 from notifications.kinds import EmailContent, email_kind
 from snap.local_cache import reset_process_state
+from tests.helpers.mail_providers.choice import PROVIDERS, Choose, Transport, send_with
 from tests.helpers.mail_servers import Sink, send_to
 from tests.helpers.stack import wait_for
 
@@ -18,6 +20,8 @@ def note(causes: Sequence[str]) -> Mapping[str, EmailContent]:
     """Return notes with their causes. The causes `gone:…` and `broken:…` have none or raise."""
     if any(cause.startswith("broken:") for cause in causes):
         raise KeyError("somebody@example.pt has the code 123456")
+    if any(cause.startswith("away:") for cause in causes):
+        raise OperationalError("the database is away")
     wanted = [cause for cause in causes if not cause.startswith("gone:")]
     return {cause: EmailContent({}, {"text": cause}) for cause in wanted}
 
@@ -53,3 +57,29 @@ def _closed_breaker() -> Iterator[None]:
 
 def is_probing() -> bool:
     return any(thread.name.startswith("probe mail_") for thread in threading.enumerate())
+
+
+@pytest.fixture
+def choose(settings: Settings) -> Iterator[Choose]:
+    """Return a function that starts providers, the first one and the fallback.
+
+    Those that it started before are stopped.
+    """
+    started: list[Transport] = []
+
+    def stop() -> None:
+        for server in started:
+            server.stop()
+        started.clear()
+
+    def start(*names: str) -> list[Transport]:
+        stop()
+        for name in names:
+            server = PROVIDERS[name]()
+            server.start()
+            started.append(server)
+        send_with(settings, *started)
+        return list(started)
+
+    yield start
+    stop()

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, replace
 from email import message_from_bytes, policy
 from email.message import EmailMessage
-from html import unescape
+from html.parser import HTMLParser
 from typing import Any
 
 import fast_mail_parser
@@ -77,13 +77,40 @@ def build(kind: str, language: str, name: str, **more: Any) -> tuple[RelatedMess
     return make_message(email, content), plain.as_bytes(linesep="\r\n")
 
 
+class Reader(HTMLParser):
+    """Reads HTML as its tags, attributes and texts, whatever was escaped in them how."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tokens.append(f"\n<{tag} {attrs}>\n")
+
+    def handle_endtag(self, tag: str) -> None:
+        self.tokens.append(f"\n</{tag}>\n")
+
+    def handle_data(self, data: str) -> None:
+        self.tokens.append(data)
+
+    def handle_comment(self, data: str) -> None:
+        self.tokens.append(f"\n<!--{data}-->\n")
+
+
+def tokens_of(html: str) -> str:
+    reader = Reader()
+    reader.feed(html)
+    reader.close()
+    return "".join(reader.tokens)
+
+
 def lines_of(text: str, subtype: str) -> list[str]:
     """Return the lines of a text. Line ends may differ, and so may empty lines at the end.
 
     The styles of plain messages are put in after the names, which changes how these are escaped.
     """
     if subtype == "html":
-        text = unescape(text)
+        text = tokens_of(text)
     return text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n").split("\n")
 
 
