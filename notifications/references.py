@@ -8,6 +8,7 @@ and comes back in each report.
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Self
 from urllib.parse import urlsplit
 from zlib import crc32
@@ -48,5 +49,10 @@ class Reference:
 
 
 def _installation() -> str:
-    host = urlsplit(settings.PUBLIC_URL).hostname or ""
+    return _digest_of_host(settings.PUBLIC_URL)
+
+
+@lru_cache(maxsize=4)
+def _digest_of_host(public_url: str) -> str:
+    host = urlsplit(public_url).hostname or ""
     return f"{crc32(host.encode()):08x}"

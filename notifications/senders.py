@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 IDLE_SECONDS = 20.0
 
 # Threads for emails that people wait for.
-CODE_SENDERS = 4
+CODE_SENDERS = 8
 
 
 class SenderThreads:

@@ -69,6 +69,9 @@ def send_due_emails(limit: int = BATCH, *, fast: bool | None = None) -> int:
     processed: 0 when none is due or no provider is available. Waits for an unavailable database
     for up to half of EMAIL_LEASE, and raises OperationalError after that.
     """
+    if rate := settings.EMAIL_PER_SECOND:
+        # What leaves in a few seconds. More would have to be built again.
+        limit = min(limit, max(1, int(rate * MAX_AGE / 2)))
     with KeptOutcomes() as kept:
         write_kept(kept, batch=BATCH)
         claimed = _claim(limit, fast)
@@ -178,6 +181,7 @@ class _Batch:
             self._record()
         finally:
             self._keep_rest()
+        self._record()
         if self._has_released:
             _wake_worker(self.claimed[0].fast)
         return self.processed
@@ -305,7 +309,8 @@ class _Batch:
 
         The note of the handover stays for an email without any: the provider may have it.
         """
-        while self._in_flight and monotonic() < self._lease_ends_at:
+        wait_until = monotonic() + settings.EMAIL_TIMEOUT + settings.EMAIL_RESPONSE_TIMEOUT
+        while self._in_flight and monotonic() < wait_until:
             self._collect(RECORD_SECONDS)
         if self._in_flight:
             log.error("emails_without_response", extra={"emails": len(self._in_flight)})

@@ -613,7 +613,7 @@ EMAIL_FALLBACK_USE_TLS = env.bool("EMAIL_FALLBACK_USE_TLS", default=False)
 EMAIL_TIMEOUT = 5
 # Seconds that an API has to respond to a request. Without a response the fate of the email is open.
 EMAIL_RESPONSE_TIMEOUT = 20
-# Emails that a process hands over at once, each on a connection of its own. Codes have four more.
+# Emails that a process hands over at once, each on a connection of its own. Codes have eight more.
 EMAIL_CONNECTIONS = env.int("EMAIL_CONNECTIONS", default=16, most=200)
 # Emails a second that a process hands to one provider, for providers that limit them. Codes do not
 # wait. 0: as many as the connections allow.
@@ -638,7 +638,6 @@ ANYMAIL = {
     "SENDGRID_SEND_DEFAULTS": EMAIL_TRACKING,
     "MAILGUN_SEND_DEFAULTS": EMAIL_TRACKING,
     "REQUESTS_TIMEOUT": (EMAIL_TIMEOUT, EMAIL_RESPONSE_TIMEOUT),
-    "WEBHOOK_SECRET": MAIL_WEBHOOK_SECRET,
     # Key of the API, for `resend`.
     "RESEND_API_KEY": env.secret("RESEND_API_KEY", default=""),
     # Address of the API, for `resend`.

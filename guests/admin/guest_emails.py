@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from guests.models import NEWS_KINDS, Guest, list_message_causes, news_causes
 from guests.requests.waiting_list import email_about
 from notifications.admin import send_all_again
+from notifications.bounces import OUR_REASONS, bounce_reason
 from notifications.kinds import kind_label
 from notifications.models import Email
 from notifications.staff_words import email_problem, render_reports
@@ -31,9 +32,10 @@ class GuestEmails:
         return Email.objects.filter(about_place | welcome | messages | news).order_by("pk")
 
     def bounced(self) -> list[Email]:
-        """Return the emails that did not arrive, at the address that the account has now."""
+        """Return the emails that the address of the account did not take, if it is the reason."""
         lost = [Email.State.BOUNCED, Email.State.DEAD]
-        return list(self.emails().filter(state__in=lost, to=self.guest.account.email))
+        emails = self.emails().filter(state__in=lost, to=self.guest.account.email)
+        return [email for email in emails if bounce_reason(email.error) not in OUR_REASONS]
 
     def rows(self) -> list[dict[str, Any]]:
         """Return what the page shows of each email, and who sent it again. Three queries."""

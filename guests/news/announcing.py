@@ -31,10 +31,10 @@ GUESTS_BATCH = 2000
 NEWS_LOCK = 0x534E4154
 
 
-def announce_changes(is_stopping: Callable[[], bool]) -> None:
+def announce_changes(must_stop: Callable[[], bool]) -> None:
     """Queue the emails about all events that have changed and whose holders are not told yet."""
     for event_id in events_with_news().values_list("pk", flat=True):
-        if is_stopping():
+        if must_stop():
             return
         announce(event_id)
 

@@ -18,6 +18,7 @@ from rest_framework.response import Response
 
 from accounts import login_codes, phone_checks, services
 from accounts.exceptions import AccountError
+from accounts.mailboxes import likely_email
 from accounts.models import User
 from accounts.sessions import ensure_browser_id, sign_in
 from guests.claims.proof import prove_by_code
@@ -102,5 +103,8 @@ def register(request: Request) -> Response:
         browser=ensure_browser_id(request._request),
     )
     sign_in(request._request, account)
-    body = RegisteredSerializer.render(user=account, message=_("Welcome to SNAP."))
+    fields = {"user": account, "message": _("Welcome to SNAP.")}
+    if suggestion := likely_email(account.email):
+        fields["email_suggestion"] = suggestion
+    body = RegisteredSerializer.render(**fields)
     return Response(body, status=201)

@@ -305,6 +305,11 @@ class RegisteredSerializer(SignedInSerializer):
     """The new account, which this browser is signed in to."""
 
     message = serializers.CharField()
+    emailSuggestion = ReadableEmailField(
+        source="email_suggestion",
+        required=False,
+        help_text="The email that was probably meant, when its domain looks mistyped.",
+    )
 
 
 class AcceptedSerializer(ResponseSerializer):

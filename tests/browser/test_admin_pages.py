@@ -14,6 +14,7 @@ from notifications.models import Email
 from tests.factories import make_event_promoter, make_guest, make_request, make_staff, make_team
 from tests.helpers.admin import admin_url, sign_in_to_admin, watch_admin
 from tests.helpers.browser import PHONE_SCREEN, assert_accessible, shoot
+from tests.helpers.list_messages import make_message, sent_message
 from tests.helpers.stack import Stack
 
 pytestmark = [pytest.mark.django_db, pytest.mark.browser]
@@ -63,6 +64,11 @@ def pages_of(guest: Guest) -> list[str]:
         admin_url("guests_guest_change", guest.pk),
         f"{admin_url('guests_guest_add')}?event={guest.event_id}",
         admin_url("guests_guest_do", guest.pk, "move"),
+        admin_url("guests_guest_do", guest.pk, "correct-email"),
+        f"{admin_url('guests_listmessage_add')}?event={guest.event_id}",
+        admin_url("guests_listmessage_changelist"),
+        admin_url("guests_listmessage_change", make_message(guest.event).pk),
+        admin_url("guests_listmessage_change", sent_message(guest.event, make_staff()).pk),
         admin_url("guests_event_change", guest.event_id),
         admin_url("guests_event_links", guest.event_id),
         admin_url("guests_event_cancel", guest.event_id),

@@ -61,7 +61,7 @@ def test_mail_provider_fails_in_every_way(
     """
     size, patience = int(form(600, 10_000)), form(300, 900)
     queue_qr_emails(size)
-    with played(faulty, *names, **QUICK) as servers, SignInCodes() as codes:
+    with played(faulty, *names, **QUICK) as servers:
         first, second = both_http(servers)
         first.mix, first.share = faults.ALL, SHARE
 
@@ -74,7 +74,8 @@ def test_mail_provider_fails_in_every_way(
 
         began = time.time()
         wake_emails_worker()
-        with make_storm(int(form(40, 400)), rate=form(2, 4)) as storm:
+        storm, codes = make_storm(int(form(40, 400)), rate=form(2, 4)), SignInCodes()
+        with storm, codes:
             take_over(0.2)
             wait_until(lambda: accepted_by(servers) >= size * 0.5, patience)
             faulty.kill("emails")

@@ -193,3 +193,47 @@ def test_the_file_arrives_as_it_was_written(settings: Settings) -> None:
     # It stands beside the text, so programs show it as a file.
     assert received.get_content_type() == "multipart/mixed"
     assert part in list(received.iter_parts())
+
+
+# The strict reader ------------------------------------------------------------------------------
+
+WRONG: dict[str, tuple[bytes, bytes]] = {
+    "line ends": (b"\r\n", b"\n"),
+    "long line": (b"SUMMARY:", b"SUMMARY:" + b"x" * 80),
+    "no end": (b"END:VEVENT\r\n", b""),
+    "comma": (b"SUMMARY:", b"SUMMARY:a, b"),
+    "no uid": (b"UID:", b"X-UID:"),
+    "two starts": (b"DTSTAMP:", b"DTSTART:20300101T000000Z\r\nDTSTAMP:"),
+    "unknown zone": (b"TZID:Europe/Lisbon", b"TZID:Europe/Paris"),
+    "no offset": (b"TZOFFSETTO:+0", b"TZOFFSETTO:0"),
+    "local stamp": (b"00Z\r\nUID", b"00\r\nUID"),
+    "status": (b"STATUS:CONFIRMED", b"STATUS:GONE"),
+    "sequence": (b"SEQUENCE:0", b"SEQUENCE:one"),
+    "invitation": (b"METHOD:PUBLISH", b"METHOD:REQUEST"),
+    "not cancelled": (b"METHOD:PUBLISH", b"METHOD:CANCEL"),
+    "no message": (b"METHOD:PUBLISH\r\n", b""),
+    "no organizer": (b"ORGANIZER;", b"X-ORGANIZER;"),
+    "attendee": (b"STATUS:", b"ATTENDEE:mailto:ana@example.com\r\nSTATUS:"),
+    "two versions": (b"VERSION:2.0", b"VERSION:2.0\r\nVERSION:2.0"),
+}
+
+
+@pytest.mark.parametrize(("old", "new"), WRONG.values(), ids=WRONG)
+def test_the_strict_reader_refuses_a_wrong_file(old: bytes, new: bytes) -> None:
+    start = datetime(2030, 7, 1, 20, tzinfo=UTC)
+    event = Event(
+        pk=1,
+        slug="festa",
+        title="Festa",
+        venue="Sala",
+        time_zone="Europe/Lisbon",
+        starts_at=start,
+        ends_at=start + HOUR,
+        list_opens_at=start,
+    )
+    body = build_calendar(event, "https://snap.example/", method=PUBLISH)
+    read_file(body)
+    wrong = body.replace(old, new)
+    assert wrong != body
+    with pytest.raises(AssertionError):
+        read_file(wrong)

@@ -7,6 +7,7 @@ import pytest
 from django.core import mail
 from django.core.mail import EmailMessage
 from django.core.mail.backends.locmem import EmailBackend as LocmemBackend
+from django.db import connection
 from django.db.models import F
 from django.utils import timezone
 from pytest_django import Settings
@@ -163,12 +164,17 @@ class CorrectedMeanwhile(LocmemBackend):
     """A mail provider. While it takes the first message, staff correct the address and resend."""
 
     def send_messages(self, messages: Sequence[EmailMessage]) -> int:
-        if not EmailResend.objects.exists():
-            User.objects.update(email="certa@example.com")
-            assert send_again(Guest.objects.get()).refusal == ""
+        try:
+            if not EmailResend.objects.exists():
+                User.objects.update(email="certa@example.com")
+                assert send_again(Guest.objects.get()).refusal == ""
+        finally:
+            # The thread that sends has a connection of its own.
+            connection.close()
         return super().send_messages(messages)
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_message_that_is_being_sent_does_not_stand_in_for_the_new_one(
     guest: Guest, settings: Settings
 ) -> None:

@@ -131,7 +131,10 @@ def held_up(table: str) -> Iterator[Callable[[], None]]:
             _execute("SELECT pg_advisory_unlock(77)")
         is_held = False
 
-    body = "PERFORM pg_advisory_xact_lock_shared(77); RETURN NULL;"
+    body = (
+        "PERFORM set_config('lock_timeout', '0', true);"
+        " PERFORM pg_advisory_xact_lock_shared(77); RETURN NULL;"
+    )
     with trigger(table, "INSERT", body, each="STATEMENT"):
         _execute("SELECT pg_advisory_lock(77)")
         try:

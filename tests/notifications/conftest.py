@@ -10,6 +10,7 @@ from pytest_django import Settings
 
 from notifications.kinds import EmailContent, email_kind
 from snap.local_cache import reset_process_state
+from tests.helpers.mail_providers.choice import PROVIDERS, Choose, Transport, send_with
 from tests.helpers.mail_servers import Sink, send_to
 from tests.helpers.stack import wait_for
 
@@ -56,3 +57,29 @@ def _closed_breaker() -> Iterator[None]:
 
 def is_probing() -> bool:
     return any(thread.name.startswith("probe mail_") for thread in threading.enumerate())
+
+
+@pytest.fixture
+def choose(settings: Settings) -> Iterator[Choose]:
+    """Return a function that starts providers, the first one and the fallback.
+
+    Those that it started before are stopped.
+    """
+    started: list[Transport] = []
+
+    def stop() -> None:
+        for server in started:
+            server.stop()
+        started.clear()
+
+    def start(*names: str) -> list[Transport]:
+        stop()
+        for name in names:
+            server = PROVIDERS[name]()
+            server.start()
+            started.append(server)
+        send_with(settings, *started)
+        return list(started)
+
+    yield start
+    stop()

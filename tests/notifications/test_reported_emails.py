@@ -4,7 +4,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from prometheus_client import REGISTRY
 
 from guests.models import Guest
@@ -70,6 +72,8 @@ def test_a_fault_of_ours_is_not_the_addresss(admin: Client, guest: Guest, email:
         page = admin.get(path).content.decode()
         assert "5.7.26" in page
         assert "O endereço não existe" not in page
+        # The page of a guest asks staff to correct an address that is the reason.
+        assert "não chegam" not in page
 
 
 def test_staff_find_emails_by_provider_and_by_reason(admin: Client, email: Email) -> None:
@@ -103,12 +107,9 @@ def test_emails_are_counted_by_kind_and_state(
     assert value("email_delivery_duration_ms_sum") == before[1] + 3000
 
 
-def test_the_list_of_guests_reads_all_emails_in_one_query(
-    admin: Client, django_assert_max_num_queries: Any
-) -> None:
+def test_the_list_of_guests_reads_all_emails_in_one_query(admin: Client) -> None:
     for _ in range(3):
         make_guest()
-    with django_assert_max_num_queries(20) as queries:
+    with CaptureQueriesContext(connection) as captured:
         admin.get(admin_url("guests_guest_changelist"))
-    emails = [query for query in queries if "notifications_email" in query["sql"]]
-    assert len(emails) == 1
+    assert sum("notifications_email" in query["sql"] for query in captured) == 1

@@ -24,7 +24,7 @@ from tests.helpers.mail_reports import (
     happened,
     reporting,
 )
-from tests.helpers.outages import start_database, stop_database
+from tests.helpers.outages import open_breaker, start_database, stop_database
 from tests.helpers.stack import Stack, http
 
 ID = "<provider-id-1@mail.example>"
@@ -270,6 +270,12 @@ def test_a_report_that_finds_no_database_comes_again(settings: Settings) -> None
             start_database()
         assert resend.report(happened("delivered", email)) == 200
     assert state_of(email) == "delivered"
+
+
+def test_an_open_breaker_is_a_503_at_once(reporter: Reporter, email: Email) -> None:
+    with open_breaker(), CaptureQueriesContext(connection) as captured:
+        assert reporter.report(happened("delivered", email)) == 503
+    assert len(captured) == 0
 
 
 @pytest.mark.processes

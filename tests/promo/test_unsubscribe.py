@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from django.conf import settings as django_settings
+from django.db import OperationalError, connection
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries, Settings
 
@@ -194,6 +195,27 @@ def test_an_email_that_is_no_longer_there_has_no_page(email: Email, phone: Clien
 def test_other_methods_are_refused(email: Email, phone: Client, method: str) -> None:
     assert getattr(phone, method)(path_of(email)).status_code == 405
     assert not Suppression.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("body", [ONE_CLICK, {"answer": "stop"}])
+def test_an_outage_of_the_database_asks_to_come_back(
+    email: Email, phone: Client, body: dict[str, str]
+) -> None:
+    """A mail program reads Retry-After; the page keeps the form and sends it again."""
+    path = path_of(email)
+
+    def fail(*_arguments: object) -> None:
+        raise OperationalError
+
+    with connection.execute_wrapper(fail):
+        response = phone.post(path, body)
+    assert response.status_code == 503
+    assert response["Retry-After"]
+    (name, value), *_ = body.items()
+    assert f'name="{name}" value="{value}"' in html_of(response)
+    assert phone.post(path, body).status_code in {200, 303}
+    assert is_suppressed(ADDRESS)
 
 
 def test_no_log_has_the_link(email: Email) -> None:

@@ -65,6 +65,7 @@ def send(staff: Client, message: ListMessage, **fields: Any) -> str:
 
 def test_the_way_from_the_event_to_the_email(staff: Client, sender: User, event: Event) -> None:
     guest = make_guest(event, make_account(language="en"))
+    send_all()
     page = html_of(staff.get(admin_url("guests_event_change", event.pk)))
     form = f"{admin_url('guests_listmessage_add')}?event={event.pk}"
     assert form in page

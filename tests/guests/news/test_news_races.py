@@ -141,6 +141,7 @@ def test_workers_give_places_while_guests_are_told() -> None:
     assert news_of(guest) == []
 
 
+@pytest.mark.slow
 def test_a_sweeper_that_is_killed_in_the_round_leaves_no_half(tmp_path: Path) -> None:
     manager, event = make_staff(), event_with(4)
     edit(event, manager, venue="Praia")

@@ -250,3 +250,17 @@ def test_a_check_works_without_the_cache(client: Client) -> None:
     servers.valkey.stop()
     response = post(client, CHECK, {"phone": account.phone}).json()
     assert (response["exists"], response["source"]) == (True, "database")
+
+
+@pytest.mark.parametrize(
+    ("email", "suggestion"),
+    [("ines@gmial.com", "ines@gmail.com"), ("ines@gmail.com", None), ("ines@example.com", None)],
+)
+def test_a_mistyped_domain_is_registered_with_a_suggestion(
+    client: Client, email: str, suggestion: str | None
+) -> None:
+    body = {**PERSON, "email": email}
+    response = post(client, REGISTER, body)
+    assert response.status_code == 201
+    assert response.json()["user"]["email"] == email
+    assert response.json().get("emailSuggestion") == suggestion

@@ -5,6 +5,7 @@ import re
 import fast_mail_parser
 import pytest
 from fast_mail_parser import PyMimePart
+from ical.calendar_stream import IcsCalendarStream
 
 from notifications.models import Email
 from notifications.sending import send_due_emails
@@ -58,14 +59,15 @@ def test_every_kind_is_received_whole(choose: Choose, kind: str, language: str) 
     assert read.headers["Auto-Submitted"] == ["auto-generated"]
     (message_id,) = read.headers["Message-ID"]
     assert message_id.startswith(f"<email.{email.pk}.")
+    check_format(content)
     parts = parts_of(content)
+    check_parts(parts)
     assert "Inês & Zé" in text_of(parts, "text/plain")
     assert "Inês &amp; Zé" in text_of(parts, "text/html")
 
 
-@pytest.mark.parametrize("kind", sorted(CAUSES))
-def test_every_kind_keeps_the_rules_of_the_format(choose: Choose, kind: str) -> None:
-    _, content = receive(choose, kind, "pt-pt")
+def check_format(content: bytes) -> None:
+    """Check the rules of RFC 5322: line breaks, lengths, ASCII, no header twice."""
     assert re.search(rb"(?<!\r)\n|\r(?!\n)", content) is None
     assert max(map(len, content.split(b"\r\n"))) <= LONGEST_LINE
     head = content.partition(b"\r\n\r\n")[0]
@@ -74,10 +76,8 @@ def test_every_kind_keeps_the_rules_of_the_format(choose: Choose, kind: str) -> 
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("kind", sorted(CAUSES))
-def test_the_parts_come_in_the_order_that_mail_programs_expect(choose: Choose, kind: str) -> None:
-    _, content = receive(choose, kind, "en")
-    parts = parts_of(content)
+def check_parts(parts: list[PyMimePart]) -> None:
+    """Check that the parts come in the order that mail programs expect, and images are shown."""
     types = [part.content_type for part in parts]
     start = types.index("multipart/alternative")
     assert types[start : start + 3] == PLAIN
@@ -94,3 +94,11 @@ def test_the_received_qr_code_opens_the_door(choose: Choose) -> None:
     (image,) = [part for part in parts if part.content_type == "image/png"]
     assert image.content is not None
     assert scan(image.content) in text_of(parts, "text/plain")
+
+
+def test_the_received_calendar_file_is_read_by_another_library(choose: Choose) -> None:
+    _, content = receive(choose, "qr_code", "en")
+    (file,) = [part for part in parts_of(content) if part.content_type == "text/calendar"]
+    assert file.content is not None
+    (entry,) = IcsCalendarStream.calendar_from_ics(file.content.decode()).events
+    assert "Noite de São João" in str(entry.summary)

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from ical.calendar_stream import IcsCalendarStream
 
 from notifications.kinds import bulk_kinds, known_kinds
 from notifications.models import Email
@@ -39,12 +40,10 @@ def test_every_kind_has_rows_to_try_it_with() -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(CAUSES))
-@pytest.mark.parametrize("language", ["pt-pt", "en"])
-def test_every_provider_gets_every_kind_field_by_field(
-    choose: Choose, kind: str, language: str
-) -> None:
-    for name in HTTP:
-        check_request(choose, name, kind, language)
+def test_every_provider_gets_every_kind_field_by_field(choose: Choose, kind: str) -> None:
+    check_request(choose, "resend", kind, "pt-pt")
+    check_request(choose, "sendgrid", kind, "en")
+    check_request(choose, "mailgun", kind, "pt-pt")
 
 
 def check_request(choose: Choose, name: str, kind: str, language: str) -> None:
@@ -68,6 +67,15 @@ def test_every_provider_gets_the_qr_code_that_opens_the_door(choose: Choose, nam
     address = scan(image.content)
     assert address in received.text
     assert received.message_id.startswith(f"<email.{email.pk}.")
+
+
+@pytest.mark.parametrize("name", HTTP)
+def test_every_provider_gets_the_calendar_file(choose: Choose, name: str) -> None:
+    _, received = receive(choose, name, "qr_code", "en")
+    (file,) = received.attachments
+    assert file.content_type.startswith("text/calendar")
+    (entry,) = IcsCalendarStream.calendar_from_ics(file.content.decode()).events
+    assert "Noite de São João" in str(entry.summary)
 
 
 @pytest.mark.parametrize("name", HTTP)

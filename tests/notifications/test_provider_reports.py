@@ -65,25 +65,27 @@ def accept(choose: Choose, name: str) -> tuple[Email, ReceivedEmail]:
     return email, provider.only_email
 
 
+# What each report makes of an email that was sent.
+STATES = {
+    "sent": "sent",
+    "delayed": "sent",
+    "delivered": "delivered",
+    "bounced": "bounced",
+    "complained": "complained",
+    "opened": "opened",
+}
+
+
 @pytest.mark.parametrize("name", HTTP)
-@pytest.mark.parametrize(
-    ("event", "state"),
-    [
-        ("sent", "sent"),
-        ("delayed", "sent"),
-        ("delivered", "delivered"),
-        ("bounced", "bounced"),
-        ("complained", "complained"),
-        ("opened", "opened"),
-    ],
-)
-def test_every_report_moves_the_row(
-    choose: Choose, post: Post, name: str, event: str, state: str
-) -> None:
+def test_every_report_moves_the_row(choose: Choose, post: Post, name: str) -> None:
     email, received = accept(choose, name)
-    assert post(received, event) == 200
-    email.refresh_from_db()
-    assert email.state == state
+    states = {}
+    for event in STATES:
+        Email.objects.update(state="sent")
+        assert post(received, event) == 200
+        email.refresh_from_db()
+        states[event] = email.state
+    assert states == STATES
 
 
 @pytest.mark.parametrize("name", HTTP)
