@@ -55,13 +55,17 @@ def free_port() -> int:
     raise EmbeddedError("No free TCP port was found between 15000 and 30000.")
 
 
+def full_disk(folder: Path) -> str:
+    return f"the disk of {folder} is full; free some space on it."
+
+
 def cause_of(messages: str, folder: Path) -> str:
     """Return why a server failed, from its messages about a folder.
 
     The last message often says only what the server did then.
     """
     if any(words in messages for words in FULL_DISK):
-        return f"the disk of {folder} is full; free some space on it."
+        return full_disk(folder)
     lines = [line.strip() for line in messages.splitlines() if line.strip()]
     for words in CAUSES:
         for line in lines:
@@ -303,10 +307,14 @@ class PostgreSQL(_Server):
         return True
 
     def _create_database(self) -> None:
-        with self._connect() as connection:
-            found = connection.execute("SELECT 1 FROM pg_database WHERE datname = 'snap'")
-            if found.fetchone() is None:
-                connection.execute(sql.SQL("CREATE DATABASE snap"))
+        try:
+            with self._connect() as connection:
+                found = connection.execute("SELECT 1 FROM pg_database WHERE datname = 'snap'")
+                if found.fetchone() is None:
+                    connection.execute(sql.SQL("CREATE DATABASE snap"))
+        except psycopg.errors.DiskFull as error:
+            cause = full_disk(self.data_dir)
+            raise EmbeddedError(f"PostgreSQL could not create a database: {cause}") from error
 
     def _move_where_user_has_access(self, user: int) -> None:
         """Use a folder in /var/lib for programs and data that PostgreSQL's user cannot reach.

@@ -77,9 +77,9 @@ def test_it_works_whatever_the_shell_sets_for_others(checkout: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.processes
-@pytest.mark.parametrize("kilobytes", [30_000, 52_000])
+@pytest.mark.parametrize("kilobytes", [30_000, 53_500, 56_000])
 def test_a_full_disk(kilobytes: int) -> None:
-    """The disk is full while PostgreSQL creates its data, and while the demo is loaded."""
+    """The disk is full while PostgreSQL creates its data, then a database, and in the demo."""
     with (
         tempfile.TemporaryDirectory(prefix="snap-disk-") as folder,
         small_disk(Path(folder) / "disk", kilobytes) as disk,
