@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 from django.db.models import QuerySet
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from notifications.delivery import Outcome, Result
 from notifications.email_metrics import count_emails
@@ -29,6 +30,9 @@ EXPIRED_LEASE_GRACE = timedelta(seconds=10)
 
 WRITE_SECONDS = 2.0  # that one write of outcomes to the database can take
 WRITE_RETRY_SECONDS = 0.5  # between two attempts to write them
+
+# Age of an email after which its idempotency key is not relied on. Resend knows one for 24 hours.
+KEY_IS_KNOWN_FOR = timedelta(hours=20)
 
 # Outcomes without an error.
 EXPECTED_RESULTS = {Result.SENT, Result.NOT_WANTED}
@@ -87,12 +91,13 @@ def _counted(email: Email, outcome: Outcome, unsure: str) -> Change:
 def _unsure(email: Email, outcome: Outcome) -> Change:
     """Leave an email to the provider that may have accepted it.
 
-    A provider with idempotency keys is asked again soon, another one after EMAIL_UNSURE_SECONDS
-    without a report. A second lost response there counts as an attempt: each may be a copy.
+    A provider that still knows the idempotency key is asked again soon, another one after
+    EMAIL_UNSURE_SECONDS without a report. A second lost response there counts as an attempt: each
+    may be a copy.
     """
     attempts = email.attempts
     state = State.QUEUED
-    if outcome.has_key:
+    if outcome.has_key and timezone.now() < email.queued_at + KEY_IS_KNOWN_FOR:
         wait = _pause(email, outcome)
     else:
         wait = timedelta(seconds=settings.EMAIL_UNSURE_SECONDS)

@@ -7,9 +7,11 @@ key at once, or without a key after EMAIL_UNSURE_SECONDS, unless its report come
 
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 
 import pytest
 from django.db.models.functions import Now
+from django.utils import timezone
 from pytest_django import Settings
 
 from notifications.models import Email
@@ -154,6 +156,24 @@ def test_a_key_finds_out_what_became_of_an_email(choose: Choose) -> None:
         assert email.provider_id == resend.emails[-1].provider_id
         assert resend.copies.total() == number
     assert resend.wrong == []
+
+
+def test_a_key_that_the_provider_may_have_forgotten_does_not_bring_copies(
+    choose: Choose, settings: Settings
+) -> None:
+    """Resend knows a key for 24 hours. Attempts after that are few, and far between."""
+    resend = use_one(choose, "resend", faults.refuses(500))
+    resend.fault = faults.refuses(500)
+    email = queue_note("note:1")
+    Email.objects.update(queued_at=Now() - timedelta(hours=21))
+    send_again()
+    email.refresh_from_db()
+    waits = (email.next_attempt_at - timezone.now()).total_seconds()
+    assert waits > settings.EMAIL_UNSURE_SECONDS - 60
+    for _ in range(settings.EMAIL_ATTEMPTS + 2):
+        send_again()
+    assert row_of(email).state == "dead"
+    assert resend.request_count == settings.EMAIL_ATTEMPTS + 1
 
 
 @pytest.mark.parametrize("name", WITHOUT_KEYS)
