@@ -21,6 +21,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 from django.core.mail.backends.smtp import EmailBackend as DjangoSMTP
 from django.core.mail.utils import DNS_NAME
 from django.utils.module_loading import import_string
+from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
 
 from notifications.mending import Mending
 from notifications.pace import Pace
@@ -87,8 +88,8 @@ class Provider:
                 with smtplib.SMTP(backend.host, backend.port, name, PROBE_SECONDS) as server:
                     server.noop()
             elif address := getattr(backend, "api_url", ""):
-                url = urlsplit(address)
-                port = url.port or DEFAULT_PORTS[url.scheme]
+                url = urlsplit(_proxy_for(address) or address)
+                port = url.port or DEFAULT_PORTS.get(url.scheme, 80)
                 socket.create_connection((url.hostname or "", port), PROBE_SECONDS).close()
         except OSError:
             return False
@@ -164,6 +165,15 @@ class Provider:
             settings.EMAIL_TIMEOUT,
             *settings.ANYMAIL.values(),
         )
+
+
+def _proxy_for(address: str) -> str:
+    """Return the proxy of the environment (HTTPS_PROXY) by which emails reach an API, "" if none.
+
+    Where one is needed, no other connection gets through.
+    """
+    proxy = select_proxy(address, get_environ_proxies(address))
+    return prepend_scheme_if_needed(proxy, "http") if proxy else ""
 
 
 def providers() -> list[Provider]:
