@@ -47,6 +47,9 @@ RECORD_SECONDS = 1.0
 MAX_UNAVAILABLE_IN_A_ROW = 2
 # Seconds that a batch waits for a provider that accepts no more for now. It is postponed otherwise.
 MAX_PAUSE_IN_BATCH = 5.0
+# Seconds for which a thread waits for the moment of an email under EMAIL_PER_SECOND. At a low rate
+# all threads together would wait past their leases.
+MAX_BACKLOG = 10.0
 # Seconds after which a message is built again before it is handed over: a code may have expired.
 MAX_AGE = 20.0
 MAX_AGE_OF_CODE = 5.0
@@ -261,6 +264,8 @@ class _Batch:
             # A code goes to the other provider at once.
             if not ready.email.fast or len(candidates) == 1:
                 self._wait_for_pace(provider)
+            if not ready.email.fast and provider.pace.backlog() > MAX_BACKLOG:
+                return Outcome(Result.POSTPONED, wait=provider.pace.backlog())
             if provider.allows():
                 return provider
         wait = min(provider.pace.pause_left() for provider in candidates)
