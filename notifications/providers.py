@@ -79,6 +79,11 @@ class Provider:
             return False
         return self.mending.allows() and self.breaker.allows()
 
+    @property
+    def is_working(self) -> bool:
+        """Whether an email that is handed over now is no trial."""
+        return self.breaker.state == "closed" and not self.mending.is_needed
+
     def responds(self) -> bool:
         """Return whether the provider accepts a connection within PROBE_SECONDS."""
         backend = self.connect()

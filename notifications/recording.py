@@ -127,9 +127,7 @@ def _pause(email: Email, outcome: Outcome) -> timedelta:
 def _has_other_provider() -> bool:
     """Return whether there are two providers of which one works."""
     known = providers()
-    return len(known) > 1 and any(
-        each.breaker.state == "closed" and not each.mending.is_needed for each in known
-    )
+    return len(known) > 1 and any(each.is_working for each in known)
 
 
 # If staff queued an email again meanwhile, it is still to be sent to its present address. If

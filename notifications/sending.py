@@ -260,6 +260,9 @@ class _Batch:
             candidates = [each for each in candidates if each.name == name]
             if not candidates:
                 return Outcome(Result.FAILED, error=f"response_lost {name} is no longer set")
+        if ready.email.fast:
+            # A code is no trial of a provider while the other one works.
+            candidates.sort(key=lambda provider: not provider.is_working)
         for provider in candidates:
             # A code goes to the other provider at once.
             if not ready.email.fast or len(candidates) == 1:

@@ -15,6 +15,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from notifications.models import Email
+from notifications.providers import providers
 from notifications.sending import send_due_emails
 from snap.local_cache import reset_process_state
 from tests.helpers.example_emails import queue_note
@@ -289,3 +290,22 @@ def test_a_provider_with_a_limit_gets_all_emails_and_no_attempt_is_used_up(choos
     assert [row_of(email) for email in emails] == [SENT] * 8
     assert set(resend.copies.values()) == {1}
     assert resend.wrong == []
+
+
+def test_a_code_is_no_trial_of_a_provider_while_the_other_one_works(
+    choose: Choose, settings: Settings
+) -> None:
+    """Its response could be lost, and it would wait longer than it is good for."""
+    mailgun, resend = use_two(choose, ("mailgun", "resend"), faults.CUTS_AFTER)
+    breaker = providers()[0].breaker
+    for _ in range(settings.BREAKER_THRESHOLD):
+        breaker.failed()
+    breaker._opened_at = time.monotonic() - 2 * settings.BREAKER_PAUSE
+    assert breaker.state == "half_open"
+    email = queue_note("note:code", fast=True)
+    send_due_emails(fast=True)
+    assert row_of(email) == SENT
+    assert (mailgun.request_count, resend.request_count) == (0, 1)
+    queue_note("note:1")
+    send_due_emails(fast=False)
+    assert mailgun.request_count == 1
