@@ -21,8 +21,8 @@ from pytest_django import Settings
 from notifications.models import Email
 from notifications.references import Reference
 from notifications.webhooks import webhook_paths
-from snap.environment.emails import SIGNED_WITH
 from snap import urls
+from snap.environment.emails import SIGNED_WITH
 
 PROVIDERS = ("resend", "sendgrid", "mailgun")
 SECRET = "snap:a-secret-of-the-webhook"
