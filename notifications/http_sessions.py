@@ -1,7 +1,7 @@
-"""HTTP sessions whose responses take a limited time, and have a limited size, as a whole.
+"""HTTP sessions in which the timeout of a request is for its whole response.
 
 The timeout of `requests` is for each read. A server that sends a byte now and then would hold a
-thread for ever.
+thread for ever. The size of a response is limited, too.
 """
 
 import io
@@ -20,12 +20,12 @@ MAX_RESPONSE = 1_000_000
 
 
 class _LimitedReader(io.RawIOBase):
-    """Reads from a socket for EMAIL_RESPONSE_TIMEOUT seconds at most."""
+    """Reads a response from a socket. All reads together take the timeout of the socket."""
 
     def __init__(self, connection: Any, stream: io.RawIOBase) -> None:
         self._connection = connection
         self._stream = stream
-        self._stop_at = monotonic() + settings.EMAIL_RESPONSE_TIMEOUT
+        self._stop_at = monotonic() + (connection.gettimeout() or settings.EMAIL_RESPONSE_TIMEOUT)
         self._left = MAX_RESPONSE
 
     def readable(self) -> bool:

@@ -14,6 +14,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from pytest_django import Settings
 
+from notifications import providers as provider_module
 from notifications.models import Email
 from notifications.providers import providers
 from notifications.sending import send_due_emails
@@ -23,6 +24,7 @@ from tests.helpers.mail_providers import faults
 from tests.helpers.mail_providers.choice import Choose
 from tests.helpers.mail_providers.faults import Fault
 from tests.helpers.mail_providers.http_server import HTTPProvider
+from tests.helpers.stack import wait_for
 
 pytestmark = [
     pytest.mark.django_db,
@@ -309,3 +311,21 @@ def test_a_code_is_no_trial_of_a_provider_while_the_other_one_works(
     queue_note("note:1")
     send_due_emails(fast=False)
     assert mailgun.request_count == 1
+
+
+def test_a_provider_that_hangs_costs_one_code(
+    choose: Choose, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It accepts connections and responds to nothing. Its probe finds that out."""
+    monkeypatch.setattr(provider_module, "PROBE_SECONDS", 0.5)
+    _, resend = use_two(choose, ("mailgun", "resend"), faults.HANGS_BEFORE)
+    settings.EMAIL_TIMEOUT = 0.3
+    settings.ANYMAIL = settings.ANYMAIL | {"REQUESTS_TIMEOUT": (0.3, 0.3)}
+    lost = queue_note("note:lost", fast=True)
+    send_due_emails(fast=True)
+    assert row_of(lost) == UNSURE
+    wait_for(lambda: providers()[0].breaker.state == "open")
+    email = queue_note("note:code", fast=True)
+    send_due_emails(fast=True)
+    assert row_of(email) == SENT
+    assert resend.request_count == 1
