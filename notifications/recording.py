@@ -156,10 +156,13 @@ WHERE email.id = outcome.id AND email.state = 'queued' AND email.queued_at = out
 
 
 def write_outcomes(outcomes: Outcomes) -> None:
-    """Write outcomes to their rows, in one statement."""
+    """Write outcomes to their rows, in one statement.
+
+    The rows are in the order in which reports lock them: two batches wait and do not deadlock.
+    """
     rows = []
     ended = []
-    for email, outcome in outcomes:
+    for email, outcome in sorted(outcomes, key=lambda each: each[0].pk):
         change = change_for(email, outcome)
         is_sent = change.state == State.SENT
         if change.state != State.QUEUED:
