@@ -52,9 +52,12 @@ def fate_of(error: Exception, *, is_known_by_key: bool = False) -> Fate:
     match error:
         case AnymailRecipientsRefused() | AnymailInvalidAddress():
             return Fate.REFUSED
-        case BadHeaderError() | ValidationError() | smtplib.SMTPNotSupportedError():
+        case BadHeaderError() | ValidationError():
             return Fate.REFUSED
         case AnymailConfigurationError() | ImproperlyConfigured():
+            return Fate.NEEDS_MENDING
+        case smtplib.SMTPNotSupportedError():
+            # The server offers no encryption or no login, and a setting asks for it.
             return Fate.NEEDS_MENDING
         case AnymailAPIError(status_code=None):
             return _fate_without_response(error)

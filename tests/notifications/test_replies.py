@@ -203,7 +203,7 @@ def test_a_connection_without_a_response_has_its_fate(cause: Exception, fate: Fa
         (TimeoutError(), UNAVAILABLE),
         (ssl.SSLError(), UNAVAILABLE),
         (smtplib.SMTPServerDisconnected(), UNAVAILABLE),
-        (smtplib.SMTPNotSupportedError(), REFUSED),
+        (smtplib.SMTPNotSupportedError(), MENDING),
         (AnymailConfigurationError(), MENDING),
         (KeyError(), FAILED),
     ],
