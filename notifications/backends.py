@@ -7,9 +7,19 @@ from anymail.backends.resend import EmailBackend as AnymailResend
 from anymail.backends.sendgrid import EmailBackend as AnymailSendGrid
 from django.core.mail import EmailMessage
 
+from notifications.http_sessions import limit_responses
 
-class WithoutRedirects:
-    """Follows no redirect: `requests` turns a POST into a GET, whose 200 is no acceptance."""
+
+class OverHTTP:
+    """Limits the time of a response, and follows no redirect.
+
+    `requests` turns a redirected POST into a GET, whose 200 is no acceptance.
+    """
+
+    def create_session(self) -> Any:
+        session = super().create_session()  # type: ignore[misc]
+        limit_responses(session)
+        return session
 
     def post_to_esp(self, payload: Any, message: EmailMessage) -> Any:
         plain = payload.get_request_params
@@ -21,7 +31,7 @@ class WithoutRedirects:
         return super().post_to_esp(payload, message)  # type: ignore[misc]
 
 
-class ResendBackend(WithoutRedirects, AnymailResend):  # type: ignore[misc]  # anymail has no types
+class ResendBackend(OverHTTP, AnymailResend):  # type: ignore[misc]  # anymail has no types
     """Resend with idempotency keys: an attempt after a lost response sends no second copy."""
 
     has_idempotency_keys = True
@@ -45,9 +55,9 @@ def _send_metadata_as_tags(payload: Any) -> None:
         ]
 
 
-class SendGridBackend(WithoutRedirects, AnymailSendGrid):  # type: ignore[misc]
+class SendGridBackend(OverHTTP, AnymailSendGrid):  # type: ignore[misc]
     """SendGrid's v3 API."""
 
 
-class MailgunBackend(WithoutRedirects, AnymailMailgun):  # type: ignore[misc]
+class MailgunBackend(OverHTTP, AnymailMailgun):  # type: ignore[misc]
     """Mailgun's messages API."""

@@ -82,7 +82,8 @@ def delivery_of(email: Email | None, address: str) -> Delivery:
     if email is None or not is_same_address(email.to, address):
         return NO_DELIVERY
     match email.state:
-        case Email.State.QUEUED if email.unsure_provider:
+        case Email.State.QUEUED | Email.State.DEAD if email.unsure_provider:
+            # After the last attempt, too: each of them may have arrived.
             return Delivery(DeliveryCode.UNSURE)
         case Email.State.QUEUED:
             return Delivery(DeliveryCode.ON_ITS_WAY)

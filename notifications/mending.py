@@ -122,8 +122,12 @@ def note_refusals(name: str, code: str, number: int) -> None:
 
 
 def note_delivery(name: str) -> None:
-    """Note that a mailbox took an email of ours."""
-    cache.delete(REFUSALS_KEY.format(name))
+    """Note that a mailbox took an email of ours, so our domain is in order.
+
+    A provider that reports have stopped resumes with its next trial: anybody can have a few mail
+    servers refuse our domain.
+    """
+    cache.delete_many([REFUSALS_KEY.format(name), REPORTED_KEY.format(name)])
 
 
 def mending_notices(names: list[str]) -> dict[str, str]:

@@ -39,6 +39,10 @@ class Pace:
             return 0.0
         return moment - now
 
+    def backlog(self) -> float:
+        """Return the seconds for which an email that is reserved now would wait."""
+        return max(0.0, self._next_at - monotonic())
+
     def limited(self, retry_after: float | None) -> float:
         """Pause: the provider accepts no more for now. Return for how many seconds.
 

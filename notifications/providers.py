@@ -5,32 +5,30 @@ Each process has its own state of them.
 """
 
 import logging
-import smtplib
-import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from threading import Lock, local
 from time import monotonic
 from typing import Any
-from urllib.parse import urlsplit
 
+import requests
 from anymail.backends.base_requests import AnymailRequestsBackend
 from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
 from django.core.mail.backends.smtp import EmailBackend as DjangoSMTP
-from django.core.mail.utils import DNS_NAME
 from django.utils.module_loading import import_string
 
+from notifications.http_sessions import limit_responses
 from notifications.mending import Mending
 from notifications.pace import Pace
+from notifications.smtp import Connection
 from snap.local_cache import on_reset
 from snap.resilience.breaker import Breaker
 
 log = logging.getLogger(__name__)
 
 PROBE_SECONDS = 2.0
-DEFAULT_PORTS = {"http": 80, "https": 443}
 # A kept HTTP connection that was unused for longer is replaced. A server may be closing it.
 MAX_IDLE_SECONDS = 20.0
 
@@ -78,18 +76,25 @@ class Provider:
             return False
         return self.mending.allows() and self.breaker.allows()
 
+    @property
+    def is_working(self) -> bool:
+        """Whether an email that is handed over now is no trial."""
+        return self.breaker.state == "closed" and not self.mending.is_needed
+
     def responds(self) -> bool:
-        """Return whether the provider accepts a connection within PROBE_SECONDS."""
+        """Return whether the provider responds within PROBE_SECONDS.
+
+        A connection alone says nothing of an API: what accepts it may have nothing behind it.
+        """
         backend = self.connect()
         try:
             if isinstance(backend, DjangoSMTP):
-                name = DNS_NAME.get_fqdn()
-                with smtplib.SMTP(backend.host, backend.port, name, PROBE_SECONDS) as server:
+                with Connection(backend.host, backend.port, seconds=PROBE_SECONDS) as server:
                     server.noop()
             elif address := getattr(backend, "api_url", ""):
-                url = urlsplit(address)
-                port = url.port or DEFAULT_PORTS[url.scheme]
-                socket.create_connection((url.hostname or "", port), PROBE_SECONDS).close()
+                with requests.Session() as session:
+                    limit_responses(session)
+                    session.head(address, timeout=PROBE_SECONDS, allow_redirects=False)
         except OSError:
             return False
         return True

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 from django.db.models import QuerySet
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from notifications.delivery import Outcome, Result
 from notifications.email_metrics import count_emails
@@ -29,6 +30,9 @@ EXPIRED_LEASE_GRACE = timedelta(seconds=10)
 
 WRITE_SECONDS = 2.0  # that one write of outcomes to the database can take
 WRITE_RETRY_SECONDS = 0.5  # between two attempts to write them
+
+# Age of an email after which its idempotency key is not relied on. Resend knows one for 24 hours.
+KEY_IS_KNOWN_FOR = timedelta(hours=20)
 
 # Outcomes without an error.
 EXPECTED_RESULTS = {Result.SENT, Result.NOT_WANTED}
@@ -87,12 +91,13 @@ def _counted(email: Email, outcome: Outcome, unsure: str) -> Change:
 def _unsure(email: Email, outcome: Outcome) -> Change:
     """Leave an email to the provider that may have accepted it.
 
-    A provider with idempotency keys is asked again soon, another one after EMAIL_UNSURE_SECONDS
-    without a report. A second lost response there counts as an attempt: each may be a copy.
+    A provider that still knows the idempotency key is asked again soon, another one after
+    EMAIL_UNSURE_SECONDS without a report. A second lost response there counts as an attempt: each
+    may be a copy.
     """
     attempts = email.attempts
     state = State.QUEUED
-    if outcome.has_key:
+    if outcome.has_key and timezone.now() < email.queued_at + KEY_IS_KNOWN_FOR:
         wait = _pause(email, outcome)
     else:
         wait = timedelta(seconds=settings.EMAIL_UNSURE_SECONDS)
@@ -122,9 +127,7 @@ def _pause(email: Email, outcome: Outcome) -> timedelta:
 def _has_other_provider() -> bool:
     """Return whether there are two providers of which one works."""
     known = providers()
-    return len(known) > 1 and any(
-        each.breaker.state == "closed" and not each.mending.is_needed for each in known
-    )
+    return len(known) > 1 and any(each.is_working for each in known)
 
 
 # If staff queued an email again meanwhile, it is still to be sent to its present address. If
@@ -153,10 +156,13 @@ WHERE email.id = outcome.id AND email.state = 'queued' AND email.queued_at = out
 
 
 def write_outcomes(outcomes: Outcomes) -> None:
-    """Write outcomes to their rows, in one statement."""
+    """Write outcomes to their rows, in one statement.
+
+    The rows are in the order in which reports lock them: two batches wait and do not deadlock.
+    """
     rows = []
     ended = []
-    for email, outcome in outcomes:
+    for email, outcome in sorted(outcomes, key=lambda each: each[0].pk):
         change = change_for(email, outcome)
         is_sent = change.state == State.SENT
         if change.state != State.QUEUED:

@@ -6,6 +6,7 @@ of 2025), HTTP statuses as Resend, SendGrid and Mailgun document them.
 
 import re
 import smtplib
+from contextlib import suppress
 from email.utils import mktime_tz, parsedate_tz
 from enum import Enum, auto
 from time import time
@@ -51,9 +52,12 @@ def fate_of(error: Exception, *, is_known_by_key: bool = False) -> Fate:
     match error:
         case AnymailRecipientsRefused() | AnymailInvalidAddress():
             return Fate.REFUSED
-        case BadHeaderError() | ValidationError() | smtplib.SMTPNotSupportedError():
+        case BadHeaderError() | ValidationError():
             return Fate.REFUSED
         case AnymailConfigurationError() | ImproperlyConfigured():
+            return Fate.NEEDS_MENDING
+        case smtplib.SMTPNotSupportedError():
+            # The server offers no encryption or no login, and a setting asks for it.
             return Fate.NEEDS_MENDING
         case AnymailAPIError(status_code=None):
             return _fate_without_response(error)
@@ -102,6 +106,14 @@ OURS = {
 # Ranges of the third number of 5.7.x. Gmail and RFC 7372: SPF, DKIM, DMARC, PTR and TLS of ours.
 # Outlook: our domain (501 to 515) or our network (606 to 649, 700 to 709) is banned or lacks proof.
 OUR_RANGES = (range(20, 32), range(501, 516), range(606, 650), range(700, 710))
+# Servers that do not send for us, in the words of Postfix, Exim, Sendmail and Exchange.
+RELAYING = re.compile(
+    r"\brelay(ing)?\b[^.]{0,20}\b(not|denied|refused|prohibited|forbidden|disabled)\b"
+    r"|\b(unable|cannot|not|denied|refused|prohibited|forbidden)\b[^.]{0,20}\brelay(ing)?\b",
+    re.IGNORECASE,
+)
+# Replies repeat addresses, and anybody can choose the words of one.
+ADDRESS = re.compile(r"[^\s\"'`<>,:;()\[\]{}]*@[^\s\"'`<>,:;()\[\]{}]*")
 # The server accepts no email at all for now: out of space, being shut down, or overloaded.
 SERVER_CODES = {"4.3.0", "4.3.1", "4.3.2", "4.4.5"}
 SERVICE_CLOSING = 421
@@ -132,9 +144,20 @@ def fate_of_reply(code: int, text: bytes, *, is_about_sender: bool = False) -> F
         return Fate.UNAVAILABLE
     if code < 500:
         return Fate.UNAVAILABLE if is_about_sender else Fate.FAILED
-    if is_about_sender or b"relay" in text.lower():
+    if is_about_sender or _is_about_relaying(enhanced, text):
         return Fate.NEEDS_MENDING
     return Fate.REFUSED
+
+
+def _is_about_relaying(enhanced: str, text: bytes) -> bool:
+    """Return whether a refusal says that the server does not send for us."""
+    if enhanced and not enhanced.startswith("5.7."):
+        return False
+    return RELAYING.search(_without_addresses(text.decode(errors="replace"))) is not None
+
+
+def _without_addresses(text: str) -> str:
+    return ADDRESS.sub("", text)
 
 
 def is_ours(enhanced: str) -> bool:
@@ -249,6 +272,7 @@ def _is_about_sender(text: str, status: int) -> bool:
     """Return whether a 400 or 422 is about the key or the sender (Resend and Mailgun use them)."""
     if status not in {400, 422}:
         return False
+    text = _without_addresses(text)
     return any(words in text for words in SENDER_WORDS)
 
 
@@ -260,6 +284,7 @@ SENDER_WORDS = (
     "verified sender identity",
     "account is disabled",
     "from parameter is not a valid address",
+    "from email does not contain a valid address",
 )
 
 
@@ -270,8 +295,9 @@ def retry_after(error: Exception) -> float | None:
         text = headers.get(name, "")
         if SECONDS.fullmatch(text):
             return float(text)
-        if moment := parsedate_tz(text):
-            return max(0.0, mktime_tz(moment) - time())
+        with suppress(ValueError, OverflowError):  # a year that no clock knows
+            if moment := parsedate_tz(text):
+                return max(0.0, mktime_tz(moment) - time())
     # SendGrid: seconds since 1970.
     if SECONDS.fullmatch(reset := headers.get("X-RateLimit-Reset", "")):
         return max(0.0, float(reset) - time())

@@ -47,6 +47,9 @@ RECORD_SECONDS = 1.0
 MAX_UNAVAILABLE_IN_A_ROW = 2
 # Seconds that a batch waits for a provider that accepts no more for now. It is postponed otherwise.
 MAX_PAUSE_IN_BATCH = 5.0
+# Seconds for which a thread waits for the moment of an email under EMAIL_PER_SECOND. At a low rate
+# all threads together would wait past their leases.
+MAX_BACKLOG = 10.0
 # Seconds after which a message is built again before it is handed over: a code may have expired.
 MAX_AGE = 20.0
 MAX_AGE_OF_CODE = 5.0
@@ -257,10 +260,15 @@ class _Batch:
             candidates = [each for each in candidates if each.name == name]
             if not candidates:
                 return Outcome(Result.FAILED, error=f"response_lost {name} is no longer set")
+        if ready.email.fast:
+            # A code is no trial of a provider while the other one works.
+            candidates.sort(key=lambda provider: not provider.is_working)
         for provider in candidates:
             # A code goes to the other provider at once.
             if not ready.email.fast or len(candidates) == 1:
                 self._wait_for_pace(provider)
+            if not ready.email.fast and provider.pace.backlog() > MAX_BACKLOG:
+                return Outcome(Result.POSTPONED, wait=provider.pace.backlog())
             if provider.allows():
                 return provider
         wait = min(provider.pace.pause_left() for provider in candidates)

@@ -34,6 +34,7 @@ MAX_LINE_BYTES = 8192
 
 START_OF_TEXT = 354
 SERVICE_CLOSING = 421
+LOGIN_FAILED = 535
 
 Reply = tuple[int, bytes]
 
@@ -276,6 +277,10 @@ class SMTPBackend(EmailBackend):
             connection.ehlo_or_helo_if_needed()
             if self.username and self.password:
                 connection.login(self.username, self.password)
+        except UnicodeError as error:
+            connection.close()
+            refused = smtplib.SMTPAuthenticationError(LOGIN_FAILED, b"the password is not in ASCII")
+            raise refused from error
         except BaseException:
             connection.close()
             raise

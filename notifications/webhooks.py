@@ -49,7 +49,7 @@ unlimited_webhook = unlimited(
 
 
 def webhook_paths() -> list[URLPattern]:
-    """Return the paths for reports of the providers in use, none without MAIL_WEBHOOK_SECRET.
+    """Return the paths for reports of providers, none without MAIL_WEBHOOK_SECRET.
 
     Raises SettingError for a key that cannot be one of its provider.
     """
@@ -64,9 +64,14 @@ def webhook_paths() -> list[URLPattern]:
 
 
 def reporting_providers() -> list[str]:
-    """Return the providers in use that report what became of emails: the first, the fallback."""
-    in_use = [settings.EMAIL_PROVIDER, settings.EMAIL_FALLBACK_PROVIDER]
-    return [provider for provider in in_use if provider in PARSERS]
+    """Return the providers that report what became of emails.
+
+    They are those in use, and those that still have their key: a provider that was replaced reports
+    on its last emails for days.
+    """
+    in_use = {settings.EMAIL_PROVIDER, settings.EMAIL_FALLBACK_PROVIDER}
+    with_key = {name for name, key in SIGNED_WITH.items() if settings.ANYMAIL.get(key)}
+    return [provider for provider in PARSERS if provider in in_use | with_key]
 
 
 def _make_verifier(provider: str) -> Verify:

@@ -19,6 +19,8 @@ SIGNED_WITH = {
     "sendgrid": "SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY",
     "mailgun": "MAILGUN_WEBHOOK_SIGNING_KEY",
 }
+# A key travels in a header of each request.
+KEY = re.compile(r"[!-~]+")
 # Domains that never send email (RFC 2606, RFC 6761).
 PLACEHOLDER = re.compile(
     r"(.*\.)?(example|example\.(com|net|org)|invalid|test|localhost)", re.IGNORECASE
@@ -43,6 +45,9 @@ def check_email_settings(env: Environment, provider: str, fallback: str, public_
 def _check_provider(env: Environment, variable: str, provider: str) -> None:
     for name in REQUIRED.get(provider, ()):
         env.require(name, f"when {variable} is {provider}")
+        if name.endswith("_API_KEY") and not KEY.fullmatch(env.secret(name, "")):
+            # No request could be made, so every email would fail.
+            raise SettingError(f"{name} must have ASCII characters only, and no spaces.")
     if provider in SIGNED_WITH and env.secret("MAIL_WEBHOOK_SECRET", ""):
         env.require(SIGNED_WITH[provider], "when MAIL_WEBHOOK_SECRET is set")
 

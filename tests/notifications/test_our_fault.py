@@ -1,6 +1,7 @@
 """Mailboxes refuse emails because our domain is not authenticated. That is ours to mend."""
 
 import logging
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -61,6 +62,18 @@ def test_a_delivery_says_that_our_domain_is_trusted(report: Any) -> None:
         report(ReportKind.BOUNCED, REFUSALS_IN_A_ROW - 1)
         report(ReportKind.DELIVERED)
     assert sender().allows()
+
+
+def test_a_delivery_ends_what_refusals_have_stopped(report: Any) -> None:
+    report(ReportKind.BOUNCED, REFUSALS_IN_A_ROW)
+    stopped = sender()
+    assert not stopped.allows()
+    report(ReportKind.DELIVERED)
+    stopped.succeeded(monotonic())
+    stopped._next_look_at = 0.0
+    assert stopped.allows()
+    assert stopped.allows()
+    assert not stopped.is_needed
 
 
 def test_other_bounces_stop_nothing(report: Any, caplog: pytest.LogCaptureFixture) -> None:

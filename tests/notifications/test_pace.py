@@ -1,8 +1,12 @@
 """The pace of emails to a provider that limits them."""
 
+from datetime import timedelta
+
 import pytest
+from django.utils import timezone
 from pytest_django import Settings
 
+from notifications.models import Email
 from notifications.pace import MAX_PAUSE, Pace
 from notifications.providers import providers
 from notifications.sending import send_due_emails
@@ -54,3 +58,18 @@ def test_emails_leave_at_the_rate_of_the_setting(sink: Sink, settings: Settings)
     # Six moments with a twentieth of a second between them were used.
     assert reserved.reserve(is_urgent=False) > 0.0
     assert len(sink.messages) == 6
+
+
+@pytest.mark.django_db(transaction=True)
+def test_at_a_low_rate_no_thread_waits_past_a_lease(sink: Sink, settings: Settings) -> None:
+    settings.EMAIL_PER_SECOND = 0.02
+    pace = providers()[0].pace
+    pace.reserve(is_urgent=False)
+    assert pace.backlog() == pytest.approx(50.0, abs=1.0)
+    queue_note("note:1")
+    queue_note("note:code", fast=True)
+    assert send_due_emails(fast=False) == 0
+    waiting = Email.objects.get(fast=False)
+    assert (waiting.state, waiting.attempts, waiting.leased_until) == ("queued", 0, None)
+    assert waiting.next_attempt_at > timezone.now() + timedelta(seconds=40)
+    assert send_due_emails(fast=True) == 1

@@ -7,12 +7,16 @@ key at once, or without a key after EMAIL_UNSURE_SECONDS, unless its report come
 
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 
 import pytest
 from django.db.models.functions import Now
+from django.utils import timezone
 from pytest_django import Settings
 
+from notifications import providers as provider_module
 from notifications.models import Email
+from notifications.providers import providers
 from notifications.sending import send_due_emails
 from snap.local_cache import reset_process_state
 from tests.helpers.example_emails import queue_note
@@ -20,6 +24,7 @@ from tests.helpers.mail_providers import faults
 from tests.helpers.mail_providers.choice import Choose, forget_failures, set_timeout
 from tests.helpers.mail_providers.faults import Fault
 from tests.helpers.mail_providers.http_server import HTTPProvider
+from tests.helpers.stack import wait_for
 
 pytestmark = [
     pytest.mark.django_db,
@@ -161,6 +166,24 @@ def test_a_key_finds_out_what_became_of_an_email(choose: Choose, settings: Setti
     assert resend.wrong == []
 
 
+def test_a_key_that_the_provider_may_have_forgotten_does_not_bring_copies(
+    choose: Choose, settings: Settings
+) -> None:
+    """Resend knows a key for 24 hours. Attempts after that are few, and far between."""
+    resend = use_one(choose, "resend", faults.refuses(500))
+    resend.fault = faults.refuses(500)
+    email = queue_note("note:1")
+    Email.objects.update(queued_at=Now() - timedelta(hours=21))
+    send_again()
+    email.refresh_from_db()
+    waits = (email.next_attempt_at - timezone.now()).total_seconds()
+    assert waits > settings.EMAIL_UNSURE_SECONDS - 60
+    for _ in range(settings.EMAIL_ATTEMPTS + 2):
+        send_again()
+    assert row_of(email).state == "dead"
+    assert resend.request_count == settings.EMAIL_ATTEMPTS + 1
+
+
 @pytest.mark.parametrize("name", WITHOUT_KEYS)
 @pytest.mark.parametrize("fault", [faults.CUTS_BEFORE, faults.CUTS_AFTER, faults.refuses(502)])
 def test_without_a_key_an_email_waits_for_the_report(
@@ -274,3 +297,40 @@ def test_a_provider_with_a_limit_gets_all_emails_and_no_attempt_is_used_up(choos
     assert [row_of(email) for email in emails] == [SENT] * 8
     assert set(resend.copies.values()) == {1}
     assert resend.wrong == []
+
+
+def test_a_code_is_no_trial_of_a_provider_while_the_other_one_works(
+    choose: Choose, settings: Settings
+) -> None:
+    """Its response could be lost, and it would wait longer than it is good for."""
+    mailgun, resend = use_two(choose, ("mailgun", "resend"), faults.CUTS_AFTER)
+    breaker = providers()[0].breaker
+    for _ in range(settings.BREAKER_THRESHOLD):
+        breaker.failed()
+    breaker._opened_at = time.monotonic() - 2 * settings.BREAKER_PAUSE
+    assert breaker.state == "half_open"
+    email = queue_note("note:code", fast=True)
+    send_due_emails(fast=True)
+    assert row_of(email) == SENT
+    assert (mailgun.request_count, resend.request_count) == (0, 1)
+    queue_note("note:1")
+    send_due_emails(fast=False)
+    assert mailgun.request_count == 1
+
+
+def test_a_provider_that_hangs_costs_one_code(
+    choose: Choose, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It accepts connections and responds to nothing. Its probe finds that out."""
+    monkeypatch.setattr(provider_module, "PROBE_SECONDS", 0.5)
+    _, resend = use_two(choose, ("mailgun", "resend"), faults.HANGS_BEFORE)
+    settings.EMAIL_TIMEOUT = 0.3
+    settings.ANYMAIL = settings.ANYMAIL | {"REQUESTS_TIMEOUT": (0.3, 0.3)}
+    lost = queue_note("note:lost", fast=True)
+    send_due_emails(fast=True)
+    assert row_of(lost) == UNSURE
+    wait_for(lambda: providers()[0].breaker.state == "open")
+    email = queue_note("note:code", fast=True)
+    send_due_emails(fast=True)
+    assert row_of(email) == SENT
+    assert resend.request_count == 1

@@ -67,9 +67,18 @@ REPLIES = [
     # Relays
     ("554 5.7.1 Relay access denied", MENDING),
     ("550 relay not permitted", MENDING),
+    ("550 5.7.1 Unable to relay", MENDING),
+    ("550 5.7.1 <ana@mail.pt>... Relaying denied", MENDING),
+    ("551 we do not relay", MENDING),
     ("421 Service not available", UNAVAILABLE),
     ("450 later", FAILED),
     ("550 no such user", REFUSED),
+    # Words in addresses and names of servers, which are not about us.
+    ("550 5.1.1 <relay@mail.pt>: Recipient address rejected: User unknown", REFUSED),
+    ("550 5.1.1 Relay denied for an unknown user", REFUSED),
+    ("550 <relay@mail.pt> is not known here", REFUSED),
+    ("550 relay.denied@mail.pt is not known here", REFUSED),
+    ("550 5.7.1 relay.mail.pt does not want this message", REFUSED),
     # Not an enhanced code.
     ("550 version 5.7.26.1 of our policy", REFUSED),
 ]
@@ -127,6 +136,8 @@ def api_error(status: int, text: str = "", **headers: str) -> AnymailRequestsAPI
         (413, "", REFUSED),
         (422, '{"name": "invalid_parameter"}', REFUSED),
         (422, '{"name": "invalid_from_address"}', MENDING),
+        (422, '{"name":"validation_error","message":"invalid_from_address@mail.pt"}', REFUSED),
+        (400, "The from email does not contain a valid address.", MENDING),
         (429, '{"name": "rate_limit_exceeded"}', LIMITED),
         (429, '{"name": "daily_quota_exceeded"}', LIMITED),
         (500, "", UNSURE),
@@ -192,7 +203,7 @@ def test_a_connection_without_a_response_has_its_fate(cause: Exception, fate: Fa
         (TimeoutError(), UNAVAILABLE),
         (ssl.SSLError(), UNAVAILABLE),
         (smtplib.SMTPServerDisconnected(), UNAVAILABLE),
-        (smtplib.SMTPNotSupportedError(), REFUSED),
+        (smtplib.SMTPNotSupportedError(), MENDING),
         (AnymailConfigurationError(), MENDING),
         (KeyError(), FAILED),
     ],

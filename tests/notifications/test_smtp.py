@@ -253,6 +253,14 @@ def test_a_refused_sign_in_says_so(certificate: Path) -> None:
         secure(server, certificate).send_messages([MESSAGE])
 
 
+def test_a_password_that_cannot_be_sent_is_a_refused_sign_in(certificate: Path) -> None:
+    with playing(usual) as server:
+        backend = secure(server, certificate)
+        backend.password = "palavra-passe é"
+        with pytest.raises(smtplib.SMTPAuthenticationError):
+            backend.send_messages([MESSAGE])
+
+
 # Connections that are kept ---------------------------------------------------------------------
 
 

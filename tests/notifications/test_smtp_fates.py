@@ -5,6 +5,7 @@ from django.db.models.functions import Now
 from pytest_django import Settings
 
 from notifications.models import Email
+from notifications.providers import providers
 from notifications.sending import send_due_emails
 from tests.helpers.example_emails import queue_note
 from tests.helpers.mail_providers.choice import Choose, forget_failures, set_timeout
@@ -118,3 +119,21 @@ def test_a_mail_server_that_refuses_our_domain_hands_over_to_the_other_provider(
         send_again()
     states = [Email.objects.get(pk=email.pk).state for email in emails]
     assert (states, other.copies.total(), server.copies.total()) == (["sent"] * 3, 3, 0)
+
+
+@pytest.mark.parametrize(
+    ("user", "with_tls"),
+    [("snap", False), ("", True)],
+)
+def test_a_server_without_the_login_or_encryption_we_want_kills_no_email(
+    choose: Choose, settings: Settings, user: str, with_tls: bool
+) -> None:
+    """Its settings, or ours, are to be mended. Ten thousand emails would be dead at once."""
+    choose("smtp")
+    settings.EMAIL_HOST_USER, settings.EMAIL_HOST_PASSWORD = user, "secret"
+    settings.EMAIL_USE_TLS = with_tls
+    email = queue_note("note:1")
+    send_due_emails()
+    email.refresh_from_db()
+    assert (email.state, email.attempts, email.unsure_provider) == ("queued", 0, "")
+    assert providers()[0].mending.is_needed

@@ -239,8 +239,20 @@ def test_the_fallback_reports_too(settings: Settings, db: None) -> None:
     with reporting(settings, "resend", fallback="mailgun") as resend:
         mailgun = Reporter("mailgun", resend.client)
         assert mailgun.report(happened("delivered", email)) == 200
-        assert Reporter("sendgrid", resend.client).post([]) == 404
     assert state_of(email) == "delivered"
+
+
+def test_a_provider_that_was_replaced_reports_while_it_has_its_key(
+    settings: Settings, db: None
+) -> None:
+    """Its last emails arrive or come back later, and some of its responses were lost."""
+    lost = make_email("", state="queued", provider_id="", unsure_provider="mailgun")
+    with reporting(settings, "resend") as resend:
+        mailgun = Reporter("mailgun", resend.client)
+        assert mailgun.report(happened("delivered", lost, provider_id="<late>")) == 200
+    assert state_of(lost) == "delivered"
+    with reporting(settings, "resend", without="mailgun") as resend:
+        assert Reporter("mailgun", resend.client).post({}) == 404
 
 
 def test_without_a_secret_there_is_no_webhook(settings: Settings) -> None:

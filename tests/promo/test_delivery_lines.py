@@ -100,6 +100,7 @@ STATES: list[tuple[dict[str, Any], str]] = [
     ({"state": "opened", "opened_at": YESTERDAY}, f"Email delivered {ON_1_JULY}"),
     ({"state": "complained", "delivered_at": YESTERDAY}, f"Email delivered {ON_1_JULY}"),
     ({"state": "queued", "unsure_provider": "mailgun"}, "We do not know yet whether our email to"),
+    ({"state": "dead", "unsure_provider": "smtp"}, "We do not know yet whether our email to"),
     ({"state": "dead", "error": "SMTPDataError"}, LOST),
     ({"state": "cancelled", "error": "too_many_for_recipient"}, LOST),
     *(({"state": "bounced", "error": f"bounced {error}"}, text) for error, text in BOUNCES),

@@ -272,6 +272,15 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._handle()
 
+    def do_HEAD(self) -> None:
+        """Respond to a probe, unless this provider responds to nothing."""
+        fault = self.server.provider.fault
+        if fault is not None and fault.wait and fault.cuts:
+            self._wait(fault.wait)
+            self.close_connection = True
+            return
+        self._write(Reply(404, b""), is_half=False)
+
     def _wait(self, seconds: float) -> bool:
         """Wait. Return False at once when the client closes the connection."""
         readable, _, _ = select.select([self.connection], [], [], seconds)

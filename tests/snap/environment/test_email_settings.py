@@ -64,6 +64,14 @@ def test_each_setting_that_a_provider_needs_is_named_when_it_is_missing(
     assert said == f"{SIGNED_WITH[name]} must be set when MAIL_WEBHOOK_SECRET is set."
 
 
+@pytest.mark.parametrize("name", APIS)
+@pytest.mark.parametrize("key", ["kéy", "a key", "key\n", "key\u200b", "“key”"])
+def test_a_key_that_no_request_can_carry_stops_the_start(name: str, key: str) -> None:
+    variable = f"{name.upper()}_API_KEY"
+    said = sentence(using(name) | {variable: key})
+    assert said == f"{variable} must have ASCII characters only, and no spaces."
+
+
 @pytest.mark.parametrize("name", sorted(set(COMPLETE) - {"smtp"}))
 def test_the_fallback_is_another_provider(name: str) -> None:
     said = sentence(using(name, name) | {"EMAIL_FALLBACK_PROVIDER": name.upper()})
