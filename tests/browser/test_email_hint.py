@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from accounts.mail_domains import COMMON_DOMAINS, MISTAKEN_DOMAINS, RIGHT_DOMAINS
 from accounts.mailboxes import likely_domain
@@ -163,7 +163,12 @@ def test_a_field_that_had_its_focus_before_the_script_ran_has_the_hint(
     type_email(page, "ines@example.com")
     send(page)
     expect_qr(page)
-    page.route("**/js/steps*.js", lambda route: (page.wait_for_timeout(500), route.continue_()))
+
+    def respond_late(route: Route) -> None:
+        page.wait_for_timeout(500)
+        route.continue_()
+
+    page.route("**/js/steps*.js", respond_late)
     page.goto(f"/promo/{Guest.objects.get().event.slug}/-/email/", wait_until="domcontentloaded")
     field = page.locator("[name=email]")
     expect(field).to_be_focused()
