@@ -16,7 +16,7 @@ from notifications.models import Email
 from notifications.resending import resend_email
 from tests.factories import make_account, make_event, make_guest, with_database_time
 from tests.helpers.emails import send_all
-from tests.helpers.event_news import announce_all, edit, tell
+from tests.helpers.event_news import announce_all, edit, note_sent, tell
 
 pytestmark = pytest.mark.django_db
 
@@ -84,6 +84,7 @@ def test_who_is_not_there_yet_reads_that_the_event_has_begun(manager: User) -> N
     event = make_event(capacity=2)
     late, present = guests_of(event, 2)
     Guest.objects.filter(pk=present.pk).update(checked_in_at=Now())
+    note_sent()
     begins = timezone.now() - timedelta(minutes=10)
     for fields in ({"starts_at": begins, "venue": "Praia"}, {"title": "Noite de Fado"}):
         edit(event, manager, **fields)
