@@ -163,8 +163,11 @@ def code(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     number = step_phone(request)
     if not number:
         return restart_steps(request, link)
-    account = _account_of_repeated_form(request, number)
+    account = _signed_in_with(request, number)
     if account and account.verified_at:
+        # The form was sent before, or the link of the email has signed in.
+        if request.method == "GET":
+            return redirect(link.url)
         return respond_with_place(request, link, account)
     if "resend" in request.POST and (known := find_account(number)):
         return _send_code(request, link, known)
@@ -199,7 +202,9 @@ def register(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     number = step_phone(request)
     if not number:
         return restart_steps(request, link)
-    if account := _account_of_repeated_form(request, number):
+    account = _signed_in_with(request, number)
+    if account and request.method == "POST":
+        # The form was sent before.
         return respond_with_place(request, link, account)
     form = RegisterForm(request.POST or None)
     if request.method == "GET" or not form.is_valid():
@@ -308,10 +313,8 @@ def _list_refusal(link: PromoLink) -> str:
     return ""
 
 
-def _account_of_repeated_form(request: HttpRequest, phone: str) -> User | None:
-    """Return the account with this phone when the form was sent before and has signed it in."""
-    if request.method != "POST":
-        return None
+def _signed_in_with(request: HttpRequest, phone: str) -> User | None:
+    """Return the signed-in account if it has this phone."""
     account = account_of(request)
     if account is None or account.phone != phone:
         return None

@@ -15,6 +15,7 @@ from django.db.models.functions import Concat, Now, Upper
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
+from accounts.mailboxes import likely_domain
 from accounts.names import MAX_NAME_LENGTH, NameField
 from accounts.phones import PhoneError, PhoneField, parse_phone
 from notifications.push import push
@@ -154,6 +155,13 @@ class User(AbstractBaseUser, PermissionsMixin):
     def has_proven_email(self) -> bool:
         """Return whether a code or link has proven this account's email. An SMS does not."""
         return self.verified_at is not None and self.proven_by != self.ProvenBy.SMS
+
+    @property
+    def likely_domain(self) -> str:
+        """Return the domain that was probably meant by this email, "" for a right or proven one."""
+        if self.has_proven_email:
+            return ""
+        return likely_domain(self.email)
 
     @property
     def has_powers(self) -> bool:

@@ -154,15 +154,16 @@ class News:
         return known
 
     def _changed(self, guest: Guest, known: EventState) -> EmailContent:
-        code = status_of(guest).code
-        return self._content(guest, PUBLISH, self._changed_context(guest, known, code))
+        return self._content(guest, PUBLISH, self._changed_context(guest, known))
 
-    def _changed_context(self, guest: Guest, known: EventState, code: PlaceCode) -> dict[str, Any]:
+    def _changed_context(self, guest: Guest, known: EventState) -> dict[str, Any]:
         """Return the context for guests who know the same, the same object for all of them."""
+        status = status_of(guest)
         event = guest.event
         present = self.histories[event.pk].present
-        opens = code not in {PlaceCode.WAITING, PlaceCode.UNPROVEN}
-        key = (event.pk, known, guest.is_on_list, opens)
+        opens = status.code not in {PlaceCode.WAITING, PlaceCode.UNPROVEN}
+        is_awaited = status.phase is Event.Phase.BEGUN and guest.checked_in_at is None
+        key = (event.pk, known, guest.is_on_list, opens, is_awaited)
         if key not in self.contexts:
             self.contexts[key] = {
                 **event_values(event),
@@ -178,6 +179,7 @@ class News:
                 "old_ends_at": known.ends_at,
                 "is_waiting": not guest.is_on_list,
                 "has_code": opens,
+                "is_awaited": is_awaited,
                 "has_calendar": guest.is_on_list,
             }
         return self.contexts[key]

@@ -26,7 +26,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.email_links import is_link_opened
-from accounts.mailboxes import likely_domain, masked_email
+from accounts.mailboxes import masked_email
 from accounts.sessions import account_of, remembered_account
 from guests.emergency.mirror import get_mirror
 from guests.emergency.sessions import known_account
@@ -237,7 +237,7 @@ def _card_of(guest: Guest, status: PlaceStatus) -> dict[str, Any]:
         "address": event.address,
         "previous": status.moved_from,
         "email_hint": masked_email(email),
-        "likely_domain": likely_domain(email),
+        "likely_domain": guest.account.likely_domain,
     }
 
 

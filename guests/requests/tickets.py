@@ -9,7 +9,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from accounts.mailboxes import likely_domain, masked_email
+from accounts.mailboxes import masked_email
 from guests.models import Appointment, Event, Guest, GuestRequest
 from guests.place_status import (
     OPENING_CODES,
@@ -284,7 +284,7 @@ def build_ticket(
         ticket_id=str(request.ticket_id),
         email_follows=bool(request.account.email),
         email_hint=masked_email(request.account.email),
-        likely_domain=likely_domain(request.account.email),
+        likely_domain=request.account.likely_domain,
         **_event_fields(request.event, now),
         **fields,
     )

@@ -88,6 +88,8 @@ async function loadEmailHint(event) {
 }
 
 document.addEventListener("focusin", loadEmailHint);
+// The field of a whole page may have had its focus before this script ran.
+loadEmailHint({ target: document.activeElement });
 
 for (const name of ["htmx:sendError", "htmx:timeout", "htmx:responseError"]) {
   document.body.addEventListener(name, (event) => {

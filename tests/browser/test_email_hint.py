@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from accounts.mail_domains import COMMON_DOMAINS, MISTAKEN_DOMAINS, RIGHT_DOMAINS
 from accounts.mailboxes import likely_domain
@@ -152,4 +152,25 @@ def test_the_hint_is_at_the_correction_of_the_email_too(stack: Stack, page: Page
     expect(page.locator("[name=email]")).to_be_visible()
     page.fill("[name=email]", "")
     type_email(page, "ines@hotmial.com")
+    expect(page.locator(".email-hint")).to_contain_text("ines@hotmail.com")
+
+
+def test_a_field_that_had_its_focus_before_the_script_ran_has_the_hint(
+    stack: Stack, page: Page
+) -> None:
+    """A whole page focuses its field while its scripts are still on their way."""
+    open_registration(page)
+    type_email(page, "ines@example.com")
+    send(page)
+    expect_qr(page)
+
+    def respond_late(route: Route) -> None:
+        page.wait_for_timeout(500)
+        route.continue_()
+
+    page.route("**/js/steps*.js", respond_late)
+    page.goto(f"/promo/{Guest.objects.get().event.slug}/-/email/", wait_until="domcontentloaded")
+    field = page.locator("[name=email]")
+    expect(field).to_be_focused()
+    page.keyboard.type("ines@hotmial.com")
     expect(page.locator(".email-hint")).to_contain_text("ines@hotmail.com")

@@ -154,7 +154,7 @@ def test_the_qr_email_says_what_to_do_and_when_in_the_events_own_zone(sink: Sink
     for subtype in ("plain", "html"):
         text = body(english, subtype)
         for line in (
-            "Show this code at the entrance.",
+            "Show your QR code at the entrance.",
             "Come 15 minutes early.",
             "Bring identification.",
             "Wednesday, June 23, 2027",
@@ -163,10 +163,10 @@ def test_the_qr_email_says_what_to_do_and_when_in_the_events_own_zone(sink: Sink
             assert line in text
         text = body(portuguese, subtype)
         for line in (
-            "Mostra este código à entrada.",
+            "Mostra o teu código QR à entrada.",
             "Chega 15 minutos antes.",
             "Traz um documento de identificação.",
-            "quarta-feira, 23 de junho de 2027",
+            "Quarta-feira, 23 de junho de 2027",
         ):
             assert line in text
 

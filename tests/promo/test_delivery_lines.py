@@ -202,6 +202,18 @@ def test_the_browser_that_registered_corrects_a_bounced_address_and_the_code_goe
     assert (old.state, old.error) == ("bounced", "bounced 5.1.1 invalid")
 
 
+def test_an_unusual_address_has_its_delivery_beside_the_question() -> None:
+    visitor = Visitor(make_event())
+    visitor.give_phone()
+    visitor.register(email="ines@gmial.com")
+    make_guest_of(visitor, User.objects.get(phone=PHONE))
+    assert "The email goes to <strong>i•••@gmial.com</strong>" in html_of(visitor.look())
+    Email.objects.filter(kind="qr_code").update(state="delivered", delivered_at=timezone.now())
+    page = html_of(visitor.look())
+    assert "Email delivered at" in page
+    assert "Did you mean <strong>gmail.com</strong>?" in page
+
+
 def make_guest_of(visitor: Visitor, account: User) -> Guest:
     create_due_guests()
     return Guest.objects.get(account=account)

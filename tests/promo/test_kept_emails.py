@@ -1,7 +1,9 @@
 """An address that its person has confirmed is not asked about again."""
 
 import pytest
+from django.utils import timezone
 
+from accounts.models import User
 from tests.factories import make_event
 from tests.helpers.visitors import PERSON, Visitor, html_of
 
@@ -38,3 +40,11 @@ def test_a_corrected_address_can_be_kept_too() -> None:
     page = html_of(visitor.look())
     assert "i•••@hotmial.com" in page
     assert ALERT not in page
+
+
+@pytest.mark.parametrize(("proven_by", "is_asked"), [("email", False), ("sms", True)])
+def test_an_address_whose_email_was_read_is_not_asked_about(proven_by: str, is_asked: bool) -> None:
+    visitor = Visitor(make_event())
+    assert ALERT in register(visitor)
+    User.objects.update(verified_at=timezone.now(), proven_by=proven_by)
+    assert (ALERT in html_of(visitor.look())) is is_asked

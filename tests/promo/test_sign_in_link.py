@@ -87,6 +87,14 @@ def test_the_button_signs_in_and_requests_the_place(htmx: bool) -> None:
     assert page.get(pressed["Location"]).status_code == 200
 
 
+def test_the_code_form_in_another_tab_leads_to_the_place_after_the_link(visitor: Visitor) -> None:
+    """The form's own token is too old by then, and its page is where a person goes back to."""
+    assert 'name="code"' in html_of(visitor.open("code"))
+    visitor.browser.post(link_for(visitor))
+    assert location_of(visitor.open("code")) == f"/promo/{visitor.event.slug}/"
+    assert GuestRequest.objects.count() == 1
+
+
 def test_opening_the_link_changes_nothing(visitor: Visitor) -> None:
     """Mail servers open links before a person does, in all ways."""
     link, before = link_for(visitor), unchanged()

@@ -1,10 +1,11 @@
 """The contents of emails about changes of events, as they are built for a batch."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db.models.functions import Now
-from django.utils import translation
+from django.utils import timezone, translation
 
 from accounts.models import User
 from guests.models import Event, EventNews, Guest, news_cause
@@ -15,7 +16,7 @@ from notifications.models import Email
 from notifications.resending import resend_email
 from tests.factories import make_account, make_event, make_guest, with_database_time
 from tests.helpers.emails import send_all
-from tests.helpers.event_news import announce_all, edit
+from tests.helpers.event_news import announce_all, edit, note_sent, tell
 
 pytestmark = pytest.mark.django_db
 
@@ -77,6 +78,19 @@ def test_each_change_of_a_guest_is_told_from_what_that_guest_knows(manager: User
     contents = contents_of("event_changed")
     assert [content.context["old_venue"] for content in contents] == ["Sala", "Praia"]
     assert {content.context["venue"] for content in contents} == {"Armazém"}
+
+
+def test_who_is_not_there_yet_reads_that_the_event_has_begun(manager: User) -> None:
+    event = make_event(capacity=2)
+    late, present = guests_of(event, 2)
+    Guest.objects.filter(pk=present.pk).update(checked_in_at=Now())
+    note_sent()
+    begins = timezone.now() - timedelta(minutes=10)
+    for fields in ({"starts_at": begins, "venue": "Praia"}, {"title": "Noite de Fado"}):
+        edit(event, manager, **fields)
+        messages = {message.to[0]: str(message.body) for message in tell()}
+        assert "Já começou: vem assim que puderes." in messages[late.account.email]
+        assert "Já começou" not in messages[present.account.email]
 
 
 @pytest.mark.parametrize(
