@@ -50,7 +50,7 @@ class RelatedMessage(EmailMultiAlternatives):
     def __init__(self, filled: Filled, files: Sequence[FilePart], **options: Any) -> None:
         super().__init__(filled.subject, filled.text, **options)
         self.attach_alternative(filled.html, "text/html")
-        self._body = filled.body
+        self.encoded_body = filled.body
         self._files = files
         # Most messages go by SMTP, which does not need these objects.
         del self.attachments
@@ -64,7 +64,7 @@ class RelatedMessage(EmailMultiAlternatives):
 
         An inline image belongs to the HTML (multipart/related), an attachment to the message.
         """
-        entity = self._body
+        entity = self.encoded_body
         inline = [file.to_bytes() for file in self._files if file.content_id]
         if inline:
             related = ';\r\n type="multipart/alternative"'

@@ -18,6 +18,7 @@ from guests.claims.proof import follow_proof
 from guests.claims.services import lock_lists_of, replace_codes
 from guests.models import NEWS_KINDS, Guest, StaffAction, list_message_causes, news_causes
 from guests.qr.codes import fill_pool
+from guests.requests.pushes import push_places_changed
 from guests.requests.waiting_list import email_about
 from notifications.models import Email, EmailResend
 from notifications.services import queue_emails, requeue_emails
@@ -118,6 +119,7 @@ def _correct(account: User, email: str, browser: str | None, *, proof: str) -> N
         if not guest.is_leaving and not (guest.is_on_list and guest.is_withheld)
     )
     _readdress_news(places, account)
+    push_places_changed(places)
 
 
 def _readdress_news(places: list[Guest], account: User) -> None:

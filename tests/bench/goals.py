@@ -111,7 +111,7 @@ GOALS = [
         "/s",
         at_least=True,
     ),
-    Goal("memory after 10,000 QR emails more", growth_of_emails, 10, "% more"),
+    Goal("memory of `emails` after sending QR emails", growth_of_emails, 10, "% more"),
     Goal("event page, 1,000 → 1,000,000 guests", growth_of("page"), 20, "% more"),
     Goal("phone check, 1,000 → 1,000,000 guests", growth_of("check"), 20, "% more"),
     Goal("a whole journey, 1,000 → 1,000,000 guests", growth_of("create"), 20, "% more"),

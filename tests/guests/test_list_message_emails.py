@@ -35,6 +35,7 @@ def test_a_text_is_text_and_its_addresses_are_links(manager: User) -> None:
     event = make_event()
     account = make_account(language="en", first_name="Zé <b>")
     make_guest(event, account)
+    send_all()
     text = "<b>Bold</b> & {{ first_name }}\nhttps://snap.example/mapa.\n\n% {% now %}"
     sent_message(event, manager, text_en=text, subject_en="A & <b>B</b> {{ x }}")
     send_all()

@@ -53,8 +53,7 @@ def test_whatever_its_state_an_email_goes_to_the_present_address(guest: Guest, s
     kept = EmailResend.objects.get()
     assert (kept.actor, kept.from_state, kept.from_to) == (ACTOR, state, old)
     send_all()
-    message = mail.outbox[-1]
-    assert message.to == ["certa@example.com"]
+    (message,) = [each for each in mail.outbox if each.to == ["certa@example.com"]]
     assert message.subject
 
 
@@ -67,7 +66,7 @@ def test_other_kinds_go_to_the_present_address(kind: str) -> None:
     User.objects.filter(pk=account.pk).update(email="certa@example.com")
     assert resend_email(kind, cause, actor=ACTOR).refusal == ""
     send_all()
-    assert mail.outbox[-1].to == ["certa@example.com"]
+    assert ["certa@example.com"] in [message.to for message in mail.outbox]
 
 
 def test_an_email_that_was_never_queued_is_made(db: None) -> None:
@@ -78,7 +77,7 @@ def test_an_email_that_was_never_queued_is_made(db: None) -> None:
     User.objects.filter(pk=account.pk).update(email="nova@example.com")
     assert send_again(guest).refusal == ""
     send_all()
-    assert mail.outbox[-1].to == ["nova@example.com"]
+    assert ["nova@example.com"] in [message.to for message in mail.outbox]
 
 
 def test_an_email_of_a_later_release_is_left_alone(guest: Guest) -> None:

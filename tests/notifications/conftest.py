@@ -1,6 +1,5 @@
 """Kinds of email that only these tests send, and a mail server that receives them."""
 
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -10,9 +9,14 @@ from pytest_django import Settings
 
 from notifications.kinds import EmailContent, email_kind
 from snap.local_cache import reset_process_state
-from tests.helpers.mail_providers.choice import PROVIDERS, Choose, Transport, send_with
+from tests.helpers.mail_providers.choice import (
+    PROVIDERS,
+    Choose,
+    Transport,
+    forget_failures,
+    send_with,
+)
 from tests.helpers.mail_servers import Sink, send_to
-from tests.helpers.stack import wait_for
 
 
 @email_kind("note")
@@ -48,15 +52,10 @@ def _note_templates(settings: Settings) -> None:
 
 @pytest.fixture(autouse=True)
 def _closed_breaker() -> Iterator[None]:
-    """Begin with closed breakers, and without a probe of the previous test that may open one."""
-    wait_for(lambda: not is_probing())
-    reset_process_state()
+    """Begin with new breakers, which no probe of the previous test can open."""
+    forget_failures()
     yield
     reset_process_state()
-
-
-def is_probing() -> bool:
-    return any(thread.name.startswith("probe mail_") for thread in threading.enumerate())
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from notifications.sending import send_due_emails
 from snap.local_cache import reset_process_state
 from tests.helpers.example_emails import queue_note
 from tests.helpers.mail_providers import faults
-from tests.helpers.mail_providers.choice import Choose
+from tests.helpers.mail_providers.choice import Choose, forget_failures, set_timeout
 from tests.helpers.mail_providers.faults import Fault
 from tests.helpers.mail_providers.http_server import HTTPProvider
 
@@ -44,10 +44,10 @@ WAITS, UNSURE = Row(), Row(is_unsure=True)
 DEAD = Row(state="dead")
 SENT = Row(state="sent")
 
+HANGS = [faults.HANGS_BEFORE, faults.HANGS_AFTER]
 # The response was lost: the provider may have accepted the email.
 LOST = [
-    faults.HANGS_BEFORE,
-    faults.HANGS_AFTER,
+    *HANGS,
     faults.CUTS_BEFORE,
     faults.CUTS_AFTER,
     faults.refuses(500),
@@ -105,7 +105,7 @@ def use_two(choose: Choose, names: tuple[str, str], fault: Fault) -> tuple[HTTPP
 
 def send_new(cause: str) -> Email:
     """Queue an email and send it, as a process that has seen no failure yet."""
-    reset_process_state()
+    forget_failures()
     email = queue_note(f"note:{cause}")
     send_due_emails()
     return email
@@ -123,11 +123,14 @@ def send_again() -> None:
 
 
 @pytest.mark.parametrize("name", HTTP)
-def test_the_row_says_what_became_of_an_email(choose: Choose, name: str) -> None:
+def test_the_row_says_what_became_of_an_email(
+    choose: Choose, settings: Settings, name: str
+) -> None:
     (provider,) = choose(name)
     assert isinstance(provider, HTTPProvider)
     wrong = []
     for fault, expected in FATES[name]:
+        set_timeout(settings, hangs=fault in HANGS)
         provider.next_faults.append(fault)
         email = send_new(str(fault))
         is_right = row_of(email) == expected
@@ -143,12 +146,14 @@ def test_the_row_says_what_became_of_an_email(choose: Choose, name: str) -> None
     assert provider.request_count == len(FATES[name])
 
 
-def test_a_key_finds_out_what_became_of_an_email(choose: Choose) -> None:
+def test_a_key_finds_out_what_became_of_an_email(choose: Choose, settings: Settings) -> None:
     (resend,) = choose("resend")
     assert isinstance(resend, HTTPProvider)
     for number, fault in enumerate([*LOST, *LOST_TEXTS], start=1):
+        set_timeout(settings, hangs=fault in HANGS)
         resend.next_faults.append(fault)
         email = send_new(str(fault))
+        set_timeout(settings)
         send_again()
         assert row_of(email) == SENT, fault
         assert email.provider_id == resend.emails[-1].provider_id

@@ -2,12 +2,12 @@
 
 import pytest
 from django.db.models.functions import Now
+from pytest_django import Settings
 
 from notifications.models import Email
 from notifications.sending import send_due_emails
-from snap.local_cache import reset_process_state
 from tests.helpers.example_emails import queue_note
-from tests.helpers.mail_providers.choice import Choose
+from tests.helpers.mail_providers.choice import Choose, forget_failures, set_timeout
 from tests.helpers.mail_providers.http_server import HTTPProvider
 from tests.helpers.mail_providers.smtp_server import CUT, HANG, STEPS, MailServer
 
@@ -51,12 +51,13 @@ FATES = [
 ]
 
 
-def test_the_row_says_what_became_of_an_email(choose: Choose) -> None:
+def test_the_row_says_what_became_of_an_email(choose: Choose, settings: Settings) -> None:
     (server,) = choose("smtp")
     assert isinstance(server, MailServer)
     wrong = []
     for step, reply, expected in FATES:
-        reset_process_state()
+        forget_failures()
+        set_timeout(settings, hangs=reply == HANG)
         server.replies = {step: reply}
         email = queue_note(f"note:{step} {reply}")
         send_due_emails()

@@ -13,7 +13,7 @@ from django.conf import settings
 from accounts import countries, forms
 from guests.emergency import mirror_sync
 from guests.venue_networks import venue_networks
-from notifications import outcomes
+from notifications import outcomes, smtp
 from notifications.delivery import Outcome, Result
 from notifications.providers import providers
 from promo.api.schema import CachedSchemaGenerator
@@ -25,6 +25,11 @@ from snap.resilience.breaker import Breaker
 APPS = ("accounts", "guests", "notifications", "promo", "snap")
 # Caches of functions whose results depend on nothing but their arguments.
 PURE = {
+    ("accounts/disposable.py", "_domains"),
+    ("guests/posters/shades.py", "bright_tint"),
+    ("guests/posters/shades.py", "deep_shade"),
+    ("notifications/messages.py", "_host"),
+    ("notifications/references.py", "_digest_of_host"),
     ("accounts/phones.py", "parse_phone"),
     ("guests/qr/codes.py", "_version_for"),
     ("guests/typesetting.py", "_has_glyph"),
@@ -70,6 +75,10 @@ STATES: dict[str, tuple[Callable[[], Any], Callable[[], int]]] = {
         lambda: int(providers()[0].breaker.state != "closed"),
     ),
     "notifications/outcomes.py": (keep_in_memory, lambda: len(outcomes._memory)),
+    "notifications/smtp.py": (
+        lambda: smtp.kept._connections.append(("server", smtp.Connection("", 0, seconds=1))),
+        lambda: len(smtp.kept._connections),
+    ),
     "promo/api/schema.py": (
         lambda: CachedSchemaGenerator().get_schema(public=True),  # type: ignore[no-untyped-call]
         lambda: len(CachedSchemaGenerator._schemas),

@@ -134,12 +134,13 @@ def test_everyone_gets_one_in_their_language(event: Event, manager: User) -> Non
 def test_without_one_language_everybody_gets_the_other(event: Event, manager: User) -> None:
     english = make_account(language="en")
     make_guest(event, english)
+    send_all()
     sent_message(event, manager, subject_en="", text_en="")
     email = Email.objects.get(kind="list_message")
     assert (email.to, email.language) == (english.email, "pt-pt")
     send_all()
-    assert mail.outbox[-1].subject == "Portas às 23:00"
-    assert "Até já!" in str(mail.outbox[-1].body)
+    (sent,) = [each for each in mail.outbox if each.subject == "Portas às 23:00"]
+    assert "Até já!" in str(sent.body)
 
 
 def test_two_people_with_one_mailbox_get_one_each(event: Event, manager: User) -> None:
@@ -218,7 +219,8 @@ def test_a_qr_code_goes_before_the_messages_that_wait(event: Event, manager: Use
     sent_message(event, manager)
     latest = make_guest(event)
     mail.outbox.clear()
-    send_due_emails(limit=2)
+    # One at a time: the emails of a batch are handed over by several threads.
+    send_due_emails(limit=1)
     assert mail.outbox[0].to == [latest.account.email]
     assert "QR" in str(mail.outbox[0].body)
     send_all()

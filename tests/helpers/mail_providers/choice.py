@@ -5,6 +5,8 @@ from typing import Any
 
 from django.conf import settings as django_settings
 
+from notifications import providers
+from snap.local_cache import reset_process_state
 from tests.helpers.mail_providers.http_server import HTTPProvider
 from tests.helpers.mail_providers.mailgun import Mailgun
 from tests.helpers.mail_providers.resend import Resend
@@ -13,7 +15,8 @@ from tests.helpers.mail_providers.smtp_server import MailServer
 
 Transport = HTTPProvider | MailServer
 
-TIMEOUT = 0.2  # seconds; shorter than usual, for faults that hang
+TIMEOUT = 5.0  # seconds
+TIMEOUT_OF_A_HANG = 0.2  # seconds, for faults that end by a timeout
 # Starts providers by name, the first one and the fallback.
 Choose = Callable[..., list[Transport]]
 
@@ -44,5 +47,19 @@ def send_with(settings: Any, first: Transport, second: Transport | None = None) 
     settings.EMAIL_HOST = given.pop("EMAIL_HOST", "127.0.0.1")
     settings.EMAIL_PORT = int(given.pop("EMAIL_PORT", "25"))
     settings.EMAIL_USE_TLS, settings.EMAIL_HOST_USER = False, ""
-    settings.EMAIL_TIMEOUT = settings.EMAIL_RESPONSE_TIMEOUT = TIMEOUT
-    settings.ANYMAIL = {**settings.ANYMAIL, **given, "REQUESTS_TIMEOUT": TIMEOUT}
+    settings.ANYMAIL = {**settings.ANYMAIL, **given}
+    set_timeout(settings)
+
+
+def set_timeout(settings: Any, *, hangs: bool = False) -> None:
+    """Set how long this process waits for a provider: briefly for one that hangs."""
+    seconds = TIMEOUT_OF_A_HANG if hangs else TIMEOUT
+    settings.EMAIL_TIMEOUT = settings.EMAIL_RESPONSE_TIMEOUT = seconds
+    settings.ANYMAIL = {**settings.ANYMAIL, "REQUESTS_TIMEOUT": seconds}
+
+
+def forget_failures() -> None:
+    """Make this process one that has seen no failure: with new breakers, and no probe of them."""
+    reset_process_state()
+    # A probe that runs now may still open the breaker that it was started for.
+    providers._made.clear()
