@@ -179,7 +179,9 @@ class ListMessageAdmin(LongListAdmin, ReadOnlyAdmin):
             context["audience"] = audience
             context["form"] = form or ConfirmForm(seen=audience.guests)
         else:
-            context["counts"] = counts_in_words(message)
+            counts = counts_of(message)
+            context["counts"] = counts_in_words(message, counts)
+            context["ended"] = message.handled - counts.get(Email.State.QUEUED, 0)
         return _with_frames(request, context)
 
     @staticmethod
@@ -329,9 +331,8 @@ def _redirect_to(message: ListMessage) -> HttpResponseRedirect:
     return HttpResponseRedirect(reverse("admin:guests_listmessage_change", args=[message.pk]))
 
 
-def counts_in_words(message: ListMessage) -> list[tuple[str, int]]:
-    """Return how many emails of a message are in which state, without empty ones. One query."""
-    counts = counts_of(message)
+def counts_in_words(message: ListMessage, counts: dict[str, int]) -> list[tuple[str, int]]:
+    """Return how many emails of a message are in which state, without empty ones."""
     labels = {state: state.label for state in SHOWN_STATES}
     rows = [(gettext("guests"), message.recipients)]
     if waiting := message.recipients - message.handled:

@@ -383,3 +383,16 @@ def test_staff_who_unsubscribed_read_that_no_test_arrives(
     page = staff.post(page_of(message, "test"), follow=True)
     assert "Your own address gets no reminders" in html_of(page)
     assert emails_to() == {}
+
+
+def test_the_progress_ends_when_the_emails_have_left(
+    staff: Client, sender: User, event: Event
+) -> None:
+    make_guest(event)
+    make_guest(event, make_account(email=""))
+    message = sent_message(event, sender)
+    page = html_of(staff.get(page_of(message)))
+    assert '<progress value="1" max="2"' in page, "an email waits"
+    send_all()
+    page = html_of(staff.get(page_of(message)))
+    assert '<progress value="2" max="2"' in page
