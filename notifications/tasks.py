@@ -21,13 +21,21 @@ BULK_TASKS = 2
 
 _bulk_tasks = BoundedSemaphore(BULK_TASKS)
 _is_wanted = Event()
-_is_stopping = Event()
+
+
+class _Worker:
+    """Whether this process shuts down. A plain value: a signal handler must not wait for a lock."""
+
+    is_stopping = False
 
 
 @worker_shutting_down.connect
 def stop_after_this_batch(**_signal: object) -> None:
-    """Have tasks end after their present batch, before the worker's supervisor ends them."""
-    _is_stopping.set()
+    """Have tasks end after their present batch, before the worker's supervisor ends them.
+
+    Runs in the handler of the signal, which a second signal can interrupt.
+    """
+    _Worker.is_stopping = True
 
 
 # The limits are for a pool of processes; threads have none. Leases and the timeouts of connections
@@ -60,6 +68,6 @@ def _send(*, fast: bool) -> bool:
     """Send what is due. Return False if time ran out before that."""
     stop_at = monotonic() + MAX_SECONDS
     while send_due_emails(fast=fast):
-        if monotonic() > stop_at or _is_stopping.is_set():
+        if monotonic() > stop_at or _Worker.is_stopping:
             return False
     return True
