@@ -22,6 +22,14 @@ def check_providers(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                 id="notifications.W001",
             )
         )
+    if settings.EMAIL_PROVIDER == "console" and settings.HTTPS:
+        found.append(
+            Warning(
+                "The provider console keeps emails on this machine, and nobody receives them.",
+                hint="Set EMAIL_PROVIDER to resend, sendgrid, mailgun or smtp.",
+                id="notifications.W003",
+            )
+        )
     if settings.EMAIL_FALLBACK_PROVIDER == "console":
         found.append(
             Warning(
@@ -30,4 +38,31 @@ def check_providers(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                 id="notifications.W002",
             )
         )
+    if settings.EMAIL_PROVIDER == "smtp":
+        found += _check_server("EMAIL")
+    if settings.EMAIL_FALLBACK_PROVIDER == "smtp":
+        found += _check_server("EMAIL_FALLBACK")
     return found
+
+
+def _check_server(server: str) -> list[CheckMessage]:
+    """Warn of a password that is not sent, or that is sent over the network in clear."""
+    user = getattr(settings, f"{server}_HOST_USER")
+    if not user and getattr(settings, f"{server}_HOST_PASSWORD"):
+        return [
+            Warning(
+                f"{server}_HOST_PASSWORD is not used, because {server}_HOST_USER is not set.",
+                hint=f"Set {server}_HOST_USER to the user name at the mail server.",
+                id="notifications.W004",
+            )
+        ]
+    is_here = getattr(settings, f"{server}_HOST") in {"localhost", "127.0.0.1", "::1"}
+    if user and not is_here and not getattr(settings, f"{server}_USE_TLS"):
+        return [
+            Warning(
+                f"The password of {server}_HOST_USER goes over the network unencrypted.",
+                hint=f"Set {server}_USE_TLS=true. Most servers also need {server}_PORT=587.",
+                id="notifications.W005",
+            )
+        ]
+    return []

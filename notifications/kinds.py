@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.utils.functional import Promise
+from django.utils.text import capfirst
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def kind_label(kind: str) -> str:
     known = _kinds.get(kind)
     if known is None or known.label is None:
         return kind.replace("_", " ")
-    return str(known.label)
+    return capfirst(str(known.label))
 
 
 def require_known(kind: str) -> None:

@@ -592,7 +592,8 @@ EMAIL_FALLBACK_PROVIDER = env.choice("EMAIL_FALLBACK_PROVIDER", EMAIL_BACKENDS, 
 EMAIL_FALLBACK_BACKEND = EMAIL_BACKENDS.get(EMAIL_FALLBACK_PROVIDER, "")
 # Host of the mail server, for `smtp`.
 EMAIL_HOST = env.host("EMAIL_HOST", default="localhost")
-# Port of the mail server, for `smtp`.
+# Port of the mail server, for `smtp`. Most servers take emails at 587, with EMAIL_USE_TLS. It
+# cannot be 465.
 EMAIL_PORT = env.port("EMAIL_PORT", default=25)
 # User name at the mail server, for `smtp`. Empty: SNAP does not sign in there.
 EMAIL_HOST_USER = env.str("EMAIL_HOST_USER", default="")
@@ -669,10 +670,11 @@ EMAIL_SENDERS = env.json("EMAIL_SENDERS", default={})
 # Address to which replies go, for all kinds of email. Empty: to the sender of the email.
 EMAIL_REPLY_TO = env.sender("EMAIL_REPLY_TO", default="")
 # Selectors of the senders' DKIM keys, for `manage.py check_email_domain`. Empty: those that the
-# mail provider uses.
+# mail provider uses. Of two providers it is for the one whose own selectors are not known.
 EMAIL_DKIM_SELECTORS = env.labels("EMAIL_DKIM_SELECTORS", default=[])
 # Domain to which bounces go, for `manage.py check_email_domain`. Empty: the one that the mail
-# provider uses. SendGrid chooses one for each account, such as em1234.snap.example.
+# provider uses. SendGrid chooses one for each account, such as em1234.snap.example. Of two
+# providers it is for the one whose own domain is not known.
 EMAIL_BOUNCE_DOMAIN = env.domain("EMAIL_BOUNCE_DOMAIN", default="")
 # Address of a mailbox that people read, for requests to unsubscribe that mail programs send by
 # email. Empty: the headers of reminders and messages name only the page for that.

@@ -37,6 +37,7 @@ from notifications.previews import (
     make_samples,
 )
 from notifications.services import queue_email
+from notifications.suppressions import is_suppressed
 from snap.admin_output import language_in_words
 from snap.mail_addresses import readable_address
 
@@ -221,8 +222,8 @@ def _html_of(message: RelatedMessage) -> str:
 
 def _send_test(event: Event, kind: str, sample: str, language: str, to: str) -> tuple[int, str]:
     """Queue an example. Return what staff read of it, and the level of that message."""
-    if not to:
-        return messages.ERROR, gettext("Your account has no email address.")
+    if refusal := refuse_test(kind, to):
+        return messages.ERROR, refusal
     cause = cause_of_test(event.pk, sample)
     # An address gets a limited number of emails that somebody else could have asked for.
     queue_email(kind, cause, to=to, language=language, by_stranger=True, solved=True)
@@ -231,6 +232,18 @@ def _send_test(event: Event, kind: str, sample: str, language: str, to: str) -> 
     return messages.SUCCESS, gettext("A test is on its way to %(address)s.") % {
         "address": readable_address(to)
     }
+
+
+def refuse_test(kind: str, to: str) -> str:
+    """Return why staff cannot get a test of a kind at their own address, "" if they can."""
+    if not to:
+        return gettext("Your account has no email address.")
+    if kind in bulk_kinds() and is_suppressed(to):
+        return gettext(
+            "Your own address gets no reminders and messages to lists: allow them again in the list"
+            " of addresses without bulk emails."
+        )
+    return ""
 
 
 def _chosen(request: HttpRequest, name: str, choices: dict[str, Any]) -> str:

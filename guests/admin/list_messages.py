@@ -22,11 +22,13 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from guests.actor import acting_as
 from guests.admin.base import acting_user
+from guests.admin.email_previews import refuse_test
 from guests.admin.event_messages import filter_in_words, number_of_guests
 from guests.admin.message_forms import ConfirmForm, EventChoice, ListMessageForm
 from guests.exceptions import GuestError
 from guests.list_message_emails import preview_html, send_tests
 from guests.lists.messages import (
+    KIND,
     audience_of,
     confirm_message,
     counts_of,
@@ -177,7 +179,9 @@ class ListMessageAdmin(LongListAdmin, ReadOnlyAdmin):
             context["audience"] = audience
             context["form"] = form or ConfirmForm(seen=audience.guests)
         else:
-            context["counts"] = counts_in_words(message)
+            counts = counts_of(message)
+            context["counts"] = counts_in_words(message, counts)
+            context["ended"] = message.handled - counts.get(Email.State.QUEUED, 0)
         return _with_frames(request, context)
 
     @staticmethod
@@ -211,9 +215,8 @@ class ListMessageAdmin(LongListAdmin, ReadOnlyAdmin):
         """Send the draft to the staff member, in each of its languages."""
         self._require_sender(request)
         message, user = self._draft(pk), acting_user(request)
-        if not user.email:
-            text = gettext("Your account has no email address.")
-            self.message_user(request, text, messages.ERROR)
+        if refusal := refuse_test(KIND, user.email or ""):
+            self.message_user(request, refusal, messages.ERROR)
             return _redirect_to(message)
         decision = acquire([Layer("message_tests", f"account {user.pk}", TESTS_A_MINUTE)])
         if not decision.allowed:
@@ -328,9 +331,8 @@ def _redirect_to(message: ListMessage) -> HttpResponseRedirect:
     return HttpResponseRedirect(reverse("admin:guests_listmessage_change", args=[message.pk]))
 
 
-def counts_in_words(message: ListMessage) -> list[tuple[str, int]]:
-    """Return how many emails of a message are in which state, without empty ones. One query."""
-    counts = counts_of(message)
+def counts_in_words(message: ListMessage, counts: dict[str, int]) -> list[tuple[str, int]]:
+    """Return how many emails of a message are in which state, without empty ones."""
     labels = {state: state.label for state in SHOWN_STATES}
     rows = [(gettext("guests"), message.recipients)]
     if waiting := message.recipients - message.handled:

@@ -54,6 +54,18 @@ DROP TRIGGER guests_message_written ON guests_listmessage;
 DROP FUNCTION guests_record_message_change();
 """
 
+# The way back drops the messages and keeps their emails, whose causes have the message's id. A new
+# message must not get such an id: its guests would count as told.
+CONTINUE_IDS = """
+SELECT setval(
+    pg_get_serial_sequence('guests_listmessage', 'id'),
+    max(split_part(split_part(cause, ':', 2), '/', 1)::bigint)
+)
+FROM notifications_email
+WHERE kind = 'list_message' AND cause ~ '^list_message:[1-9][0-9]*/'
+HAVING count(*) > 0
+"""
+
 
 class Migration(migrations.Migration):
     dependencies = [
@@ -312,6 +324,7 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.RunSQL(FORWARDS, BACKWARDS),
+        migrations.RunSQL(CONTINUE_IDS, migrations.RunSQL.noop),
         migrations.AlterField(
             model_name="staffaction",
             name="kind",

@@ -32,7 +32,8 @@ class Sending:
 
     `bounce_domain` is the domain of the envelope's sender, "" when it is not known.
     `signing_domain` is the one of the DKIM signature. `addresses` are those from which an own mail
-    server sends; `are_guessed` when they are only those of EMAIL_HOST.
+    server sends; `are_guessed` when they are only those of EMAIL_HOST. `tls_settings` are those
+    that would encrypt the way to it.
     """
 
     provider: str
@@ -41,7 +42,7 @@ class Sending:
     selectors: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
     are_guessed: bool = False
-    is_encrypted: bool = True
+    tls_settings: tuple[str, ...] = ()
 
     @property
     def rules(self) -> ProviderRules:
@@ -110,8 +111,10 @@ def _check_spf(domain: str, sending: Sending, lookups: Lookups) -> list[Finding]
         # The provider keeps the record itself.
         include = ""
     findings = check_spf(bounces, lookups, include=include, addresses=sending.addresses)
-    if sending.are_guessed:
-        findings = [_as_guess(finding) for finding in findings]
+    if sending.are_guessed and sending.addresses:
+        # What is missing whichever address sends is no guess, such as two records.
+        certain = check_spf(bounces, lookups, include=include)
+        findings = [each if each in certain else _as_guess(each) for each in findings]
     if bounces != domain:
         findings += _check_unused_spf(domain, lookups)
     findings += _check_bounce_server(sending, lookups)
@@ -186,9 +189,9 @@ def _has(level: Level, findings: list[Finding]) -> bool:
 def _check_server(sending: Sending, lookups: Lookups) -> list[Finding]:
     """Check the own mail server: its names, and the encryption on the way to it."""
     findings = []
-    if not sending.is_encrypted:
+    for setting in sending.tls_settings:
         findings.append(
-            advice("server", "Set EMAIL_USE_TLS: emails go to the mail server unencrypted.")
+            advice("server", f"Set {setting}: emails go to the mail server unencrypted.")
         )
     if not sending.addresses:
         text = "Name the public address from which the mail server sends with --address."

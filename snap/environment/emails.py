@@ -19,8 +19,9 @@ SIGNED_WITH = {
     "sendgrid": "SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY",
     "mailgun": "MAILGUN_WEBHOOK_SIGNING_KEY",
 }
-# A key travels in a header of each request.
 KEY = re.compile(r"[!-~]+")
+# The port of SMTP in TLS from the first byte, which SNAP does not speak.
+SMTPS = 465
 # Domains that never send email (RFC 2606, RFC 6761).
 PLACEHOLDER = re.compile(
     r"(.*\.)?(example|example\.(com|net|org)|invalid|test|localhost)", re.IGNORECASE
@@ -33,23 +34,38 @@ def check_email_settings(env: Environment, provider: str, fallback: str, public_
     if fallback:
         _check_provider(env, "EMAIL_FALLBACK_PROVIDER", fallback)
         _check_fallback(env, provider, fallback)
-    for user in ("EMAIL_HOST_USER", "EMAIL_FALLBACK_HOST_USER"):
-        if env.str(user, ""):
-            env.require(user.replace("USER", "PASSWORD"), f"when {user} is set")
+    _check_server(env, "EMAIL", is_used=provider == "smtp")
+    _check_server(env, "EMAIL_FALLBACK", is_used=fallback == "smtp")
     for each in {provider, fallback} & set(REQUIRED):
         env.require("DEFAULT_FROM_EMAIL", f"when emails are sent by {each}")
     if public_url.startswith("https://") and provider != "console":
         _check_sender(env, urlsplit(public_url).hostname or "")
 
 
+def _check_server(env: Environment, server: str, *, is_used: bool) -> None:
+    """Check the settings of a mail server, whose names begin with `server`."""
+    user = f"{server}_HOST_USER"
+    if env.str(user, ""):
+        env.require(f"{server}_HOST_PASSWORD", f"when {user} is set")
+    if env.port(f"{server}_PORT", 25) == SMTPS and is_used:
+        raise SettingError(
+            f"{server}_PORT cannot be 465: SNAP encrypts by STARTTLS. Most servers offer that at"
+            f" 587; set {server}_USE_TLS=true too."
+        )
+
+
 def _check_provider(env: Environment, variable: str, provider: str) -> None:
     for name in REQUIRED.get(provider, ()):
         env.require(name, f"when {variable} is {provider}")
-        if name.endswith("_API_KEY") and not KEY.fullmatch(env.secret(name, "")):
-            # No request could be made, so every email would fail.
-            raise SettingError(f"{name} must have ASCII characters only, and no spaces.")
+        _check_key(name, env.secret(name, ""))
     if provider in SIGNED_WITH and env.secret("MAIL_WEBHOOK_SECRET", ""):
         env.require(SIGNED_WITH[provider], "when MAIL_WEBHOOK_SECRET is set")
+
+
+def _check_key(name: str, key: str) -> None:
+    """Raise SettingError for a key that cannot be in a header, such as one with a line break."""
+    if name.endswith("KEY") and not KEY.fullmatch(key):
+        raise SettingError(f"{name} must have ASCII characters only, and no spaces.")
 
 
 def _check_fallback(env: Environment, provider: str, fallback: str) -> None:
@@ -73,8 +89,13 @@ def _check_sender(env: Environment, host: str) -> None:
     if PLACEHOLDER.fullmatch(host):
         return
     env.require("DEFAULT_FROM_EMAIL", "when PUBLIC_URL begins with https://")
-    address = parseaddr(env.sender("DEFAULT_FROM_EMAIL", ""))[1]
-    if PLACEHOLDER.fullmatch(address.rpartition("@")[2]):
+    _check_domain("DEFAULT_FROM_EMAIL", env.sender("DEFAULT_FROM_EMAIL", ""))
+    for sender in env.json("EMAIL_SENDERS", {}).values():
+        _check_domain("EMAIL_SENDERS", sender)
+
+
+def _check_domain(name: str, sender: str) -> None:
+    if PLACEHOLDER.fullmatch(parseaddr(sender)[1].rpartition("@")[2]):
         raise SettingError(
-            "DEFAULT_FROM_EMAIL must have a domain of yours when PUBLIC_URL begins with https://."
+            f"{name} must have a domain of yours when PUBLIC_URL begins with https://."
         )

@@ -1,7 +1,7 @@
 """Addresses that others use: of SNAP itself, of APIs, of senders."""
 
 import re
-from email.utils import parseaddr
+from email.utils import getaddresses
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,7 +10,7 @@ from snap.environment.errors import SettingError
 PORTS = {"http": 80, "https": 443}
 
 _HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?|[0-9a-f:.]+")
-_EMAIL = re.compile(r"[^\s@<>,;:\"]+@[^\s@<>,;:\"]+")
+_EMAIL = re.compile(r"[^\s@<>,;:\"]+@[^\s@<>,;:\".]+(\.[^\s@<>,;:\".]+)*")
 
 
 def public_url(name: str, text: str, *, path: bool = False) -> str:
@@ -56,8 +56,11 @@ def origin(name: str, text: str) -> str:
 
 
 def email_address(name: str, sender: Any) -> str:
-    """Return the sender of emails as it is. Raises SettingError for what is no address."""
-    is_line = isinstance(sender, str) and sender.isprintable()
-    if is_line and _EMAIL.fullmatch(parseaddr(sender)[1]):
-        return str(sender)
+    """Return the sender of emails as it is. Raises SettingError for what is not one address."""
+    if isinstance(sender, str) and sender.isprintable():
+        addresses = [address for _, address in getaddresses([sender])]
+        # What is read must be written so. `ana@snap.example x` is read as `ana@snap.examplex`.
+        is_written = sender == addresses[0] or sender.endswith(f"<{addresses[0]}>")
+        if len(addresses) == 1 and is_written and _EMAIL.fullmatch(addresses[0]):
+            return sender
     raise SettingError(f"{name} must name senders such as SNAP <no-reply@snap.example>.")

@@ -19,6 +19,7 @@ from notifications.causes import describe_causes
 from notifications.kinds import kind_label
 from notifications.models import Email
 from notifications.previews import build_preview, kinds_with_samples, make_samples
+from notifications.suppressions import suppress
 from tests.factories import make_account, make_event, make_guest
 from tests.helpers.admin import admin_client, admin_url, staff_with
 from tests.helpers.emails import send_all
@@ -254,3 +255,14 @@ def test_staff_without_an_email_get_no_test(event: Event) -> None:
     page = send_test(client, event, "welcome", "usual").content.decode()
     assert "Your account has no email address." in page
     assert not Email.objects.exists()
+
+
+def test_staff_who_unsubscribed_read_that_no_test_of_a_bulk_email_arrives(
+    staff: Client, manager: User, event: Event
+) -> None:
+    suppress(manager.email, "unsubscribed")
+    for kind, arrives in (("reminder", False), ("list_message", False), ("qr_code", True)):
+        page = send_test(staff, event, kind, "usual")
+        said = "Your own address gets no reminders" not in page.content.decode()
+        assert said == arrives, kind
+        assert Email.objects.filter(kind=kind).exists() == arrives, kind

@@ -13,6 +13,7 @@ from accounts.models import User
 from guests.admin.message_forms import ASKS_FROM
 from guests.models import Event, Guest, ListMessage, ListMessageChange
 from notifications.models import Email
+from notifications.suppressions import suppress
 from tests.factories import make_account, make_event, make_event_promoter, make_guest, make_team
 from tests.helpers.admin import admin_client, admin_url, staff_with
 from tests.helpers.emails import send_all
@@ -372,3 +373,26 @@ def test_unknown_messages_are_no_pages(staff: Client) -> None:
         url = admin_url(f"guests_listmessage_{name}", 999_999)
         response = staff.get(url) if name in {"change", "edit"} else staff.post(url)
         assert response.status_code == 404, name
+
+
+def test_staff_who_unsubscribed_read_that_no_test_arrives(
+    staff: Client, sender: User, event: Event
+) -> None:
+    message = make_message(event)
+    suppress(sender.email, "unsubscribed")
+    page = staff.post(page_of(message, "test"), follow=True)
+    assert "Your own address gets no reminders" in html_of(page)
+    assert emails_to() == {}
+
+
+def test_the_progress_ends_when_the_emails_have_left(
+    staff: Client, sender: User, event: Event
+) -> None:
+    make_guest(event)
+    make_guest(event, make_account(email=""))
+    message = sent_message(event, sender)
+    page = html_of(staff.get(page_of(message)))
+    assert '<progress value="1" max="2"' in page, "an email waits"
+    send_all()
+    page = html_of(staff.get(page_of(message)))
+    assert '<progress value="2" max="2"' in page

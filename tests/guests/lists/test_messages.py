@@ -1,6 +1,7 @@
 """Messages to lists: whom they are for, queued in batches, once a person whatever happens."""
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -350,3 +351,30 @@ def test_two_presses_confirm_once(manager: User) -> None:
     message = make_message(event)
     assert sorted(at_once([press] * 3)) == ["1", "message_sent", "message_sent"]
     assert ListMessageRecipient.objects.filter(message=message).count() == 1
+
+
+# Upgrades -----------------------------------------------------------------------------------------
+
+
+def test_a_message_after_a_way_back_and_an_upgrade_reaches_everybody(
+    event: Event, manager: User
+) -> None:
+    """The way back keeps the emails of messages, whose causes have ids of messages."""
+    guest = make_guest(event)
+    earlier = make_message(event).pk + 50
+    test = f"list_message:{earlier + 20}/{guest.account_id}/test-x"
+    for cause in (messages.cause_of(earlier, guest.account_id), test, "list_message:x/1"):
+        Email.objects.create(kind="list_message", cause=cause, to="ana@example.com")
+    migration: Any = import_module("guests.migrations.0013_list_messages")
+    with connection.cursor() as cursor:
+        cursor.execute(migration.CONTINUE_IDS)
+    message = sent_message(event, manager)
+    assert message.pk > earlier + 20
+    assert emails_to()[guest.account.email] == 1
+
+
+def test_the_first_message_of_an_installation_has_the_first_id() -> None:
+    migration: Any = import_module("guests.migrations.0013_list_messages")
+    with connection.cursor() as cursor:
+        cursor.execute(migration.CONTINUE_IDS)
+        assert cursor.fetchall() == []

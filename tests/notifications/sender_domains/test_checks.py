@@ -1,5 +1,7 @@
 """Each thing that can be wrong with a sender domain is found, and named in one sentence."""
 
+from typing import Any
+
 import pytest
 
 from notifications.sender_domains.findings import Finding, Level
@@ -22,11 +24,9 @@ from tests.helpers.sender_zones import (
 )
 
 ZONES = {"resend": RESEND, "sendgrid": SENDGRID, "mailgun": MAILGUN, "smtp": OWN_SERVER}
-DKIM_NAME, DMARC_NAME, BOUNCES = (
-    "resend._domainkey.snap.example",
-    "_dmarc.snap.example",
-    "send.snap.example",
-)
+DKIM_NAME = "resend._domainkey.snap.example"
+DMARC_NAME = "_dmarc.snap.example"
+BOUNCES = "send.snap.example"
 BOUNCE_MX = {"MX": ["10 feedback-smtp.eu-west-1.amazonses.com."]}
 
 
@@ -354,6 +354,22 @@ def test_an_own_server_needs_spf_and_a_name(check: Check, changes: Zone, part: s
 
 
 @pytest.mark.parametrize(
+    "records",
+    [
+        txt("v=spf1 mx -all", "v=spf1 -all"),
+        txt("v=spf1 mx +all"),
+        txt("v=spf1 mxx -all"),
+        txt("v=spf1 include:none.snap.example -all"),
+        txt("v=spf1 " + "a " * 11 + "-all"),
+        {},
+    ],
+)
+def test_what_is_missing_for_any_address_is_no_guess(check: Check, records: Any) -> None:
+    zone = {**OWN_SERVER, DOMAIN: {**MX, **records}}
+    assert len(texts_of(check(zone, "smtp", are_guessed=True), Level.MISSING)) == 1
+
+
+@pytest.mark.parametrize(
     "record",
     [
         "v=spf1 ip4:198.51.100.0/24 -all",
@@ -369,7 +385,9 @@ def test_each_way_to_name_a_server_counts(check: Check, record: str) -> None:
 
 
 def test_an_own_server_without_values_is_not_checked(check: Check) -> None:
-    findings = check(OWN_SERVER, "smtp", selectors=(), addresses=(), is_encrypted=False)
+    findings = check(
+        OWN_SERVER, "smtp", selectors=(), addresses=(), tls_settings=("EMAIL_USE_TLS",)
+    )
     unknown = " ".join(texts_of(findings, Level.UNKNOWN))
     assert "--selector" in unknown
     assert "--address" in unknown

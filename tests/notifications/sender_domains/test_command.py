@@ -128,6 +128,25 @@ def test_settings_name_selectors_and_the_bounce_domain(
     assert "SPF of out.snap.example" in output
 
 
+def test_a_setting_is_for_the_provider_whose_own_value_is_not_known(
+    where: str, names: NameServer, settings: Settings
+) -> None:
+    settings.EMAIL_FALLBACK_PROVIDER = "sendgrid"
+    settings.EMAIL_BOUNCE_DOMAIN = "em1234.snap.example"
+    names.zone = {**RESEND, **SENDGRID}
+    status, output = run(where)
+    assert status == 0, output
+    settings.EMAIL_FALLBACK_PROVIDER, settings.EMAIL_BOUNCE_DOMAIN = "smtp", ""
+    settings.EMAIL_FALLBACK_HOST = "mx.snap.example"
+    settings.EMAIL_FALLBACK_USE_TLS = True
+    settings.EMAIL_DKIM_SELECTORS = ["s2027"]
+    names.zone = {**RESEND, **OWN_SERVER}
+    _, output = run(where)
+    assert "The key at resend._domainkey.snap.example" in output
+    assert "The key at s2027._domainkey.snap.example" in output
+    assert "missing" not in output
+
+
 def test_the_address_of_the_mail_server_is_a_guess(
     where: str, names: NameServer, settings: Settings
 ) -> None:
@@ -140,6 +159,37 @@ def test_the_address_of_the_mail_server_is_a_guess(
     assert "8.8.4.4" in output
     assert "If emails leave from another address, name it with --address." in output
     assert "10.0.0.1" not in output
+
+
+def test_two_records_are_missing_at_an_api_too(where: str, names: NameServer) -> None:
+    names.zone["send.snap.example"] = {
+        **RESEND["send.snap.example"],  # type: ignore[dict-item]
+        "TXT": [text("v=spf1 include:amazonses.com ~all"), text("v=spf1 -all")],
+    }
+    status, output = run(where)
+    assert status == 1
+    assert "  missing: SPF: Join the 2 SPF records" in output
+    assert "--address" not in output
+
+
+@pytest.mark.parametrize("first", ["smtp", "resend"])
+def test_the_mail_server_of_the_fallback_is_checked(
+    where: str, names: NameServer, settings: Settings, first: str
+) -> None:
+    settings.EMAIL_PROVIDER, settings.EMAIL_FALLBACK_PROVIDER = first, "smtp"
+    settings.EMAIL_HOST, settings.EMAIL_FALLBACK_HOST = "relay.example", "relay2.example"
+    settings.EMAIL_USE_TLS, settings.EMAIL_FALLBACK_USE_TLS = True, False
+    names.zone = {
+        **OWN_SERVER,
+        "relay.example": {"A": ["8.8.4.4"]},
+        "relay2.example": {"A": ["8.8.8.8"]},
+    }
+    _, output = run(where)
+    assert output.count("snap.example (the mail server)") == 1
+    assert ("ip4:8.8.4.4" in output) == (first == "smtp")
+    assert "ip4:8.8.8.8" in output
+    assert "Set EMAIL_FALLBACK_USE_TLS:" in output
+    assert "Set EMAIL_USE_TLS:" not in output
 
 
 def test_the_console_sends_no_emails(where: str, settings: Settings) -> None:

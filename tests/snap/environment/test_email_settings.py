@@ -1,5 +1,7 @@
 """Settings of mail providers: each provider, as the first and as the fallback, needs its own."""
 
+import json
+
 import pytest
 from pytest_django import Settings
 
@@ -65,7 +67,9 @@ def test_each_setting_that_a_provider_needs_is_named_when_it_is_missing(
 
 
 @pytest.mark.parametrize("name", APIS)
-@pytest.mark.parametrize("key", ["kéy", "a key", "key\n", "key\u200b", "“key”"])
+@pytest.mark.parametrize(
+    "key", ["kéy", "a key", " key", "key\n", "key\r", "a\nb", "key\u200b", "“key”"]
+)
 def test_a_key_that_no_request_can_carry_stops_the_start(name: str, key: str) -> None:
     variable = f"{name.upper()}_API_KEY"
     said = sentence(using(name) | {variable: key})
@@ -87,8 +91,45 @@ def test_two_mail_servers_must_be_two() -> None:
     assert sentence(using("resend", "smtp") | {"EMAIL_FALLBACK_HOST": ""}).startswith(
         "EMAIL_FALLBACK_HOST must be set"
     )
-    with_user = both | OTHER_SERVER | {"EMAIL_FALLBACK_HOST_USER": "snap"}
-    assert sentence(with_user).startswith("EMAIL_FALLBACK_HOST_PASSWORD must be set")
+
+
+@pytest.mark.parametrize("server", ["EMAIL", "EMAIL_FALLBACK"])
+def test_a_mail_server_has_user_and_password_and_a_port_with_starttls(server: str) -> None:
+    both = using("smtp", "smtp")
+    user, password = f"{server}_HOST_USER", f"{server}_HOST_PASSWORD"
+    said = sentence(both | {user: "snap"})
+    assert said == f"{password} must be set when {user} is set."
+    assert sentence(both | {f"{server}_PORT": "465"}).startswith(f"{server}_PORT cannot be 465")
+    assert read_settings(**both | {user: "snap", password: "secret", f"{server}_PORT": "587"})
+
+
+@pytest.mark.parametrize(
+    "sender",
+    [
+        "a@snap.party, b@snap.party",
+        "a@snap.party;b@snap.party",
+        "Snap, Lda <a@snap.party>",
+        "a@snap.party junk",
+        "SNAP <a@snap.party> x",
+        "SNAP <a@snap.party",
+        "SNAP <a@snap..party>",
+        "SNAP <a@snap.party.>",
+        "SNAP <a@snap,party>",
+        "mailto:a@snap.party",
+        "SNAP",
+    ],
+)
+def test_a_sender_is_one_address(sender: str) -> None:
+    for given in ({"DEFAULT_FROM_EMAIL": sender}, {"EMAIL_SENDERS": json.dumps({"claim": sender})}):
+        assert sentence(given).endswith("must name senders such as SNAP <no-reply@snap.example>.")
+
+
+@pytest.mark.parametrize(
+    "sender",
+    ["a@snap.party", "<a@snap.party>", '"Snap, Lda" <a@snap.party>', "Olá (SNAP) <a@olá.pt>"],
+)
+def test_a_sender_may_have_a_name(sender: str) -> None:
+    assert read_settings(DEFAULT_FROM_EMAIL=sender)["DEFAULT_FROM_EMAIL"] == sender
 
 
 @pytest.mark.parametrize(
@@ -137,7 +178,10 @@ def test_a_public_site_has_a_real_sender(name: str, sender: str) -> None:
     assert sentence(public | {"DEFAULT_FROM_EMAIL": ""}).startswith(
         "DEFAULT_FROM_EMAIL must be set"
     )
-    assert read_settings(**public | {"DEFAULT_FROM_EMAIL": "SNAP <hi@snap.party>"})
+    real = public | {"DEFAULT_FROM_EMAIL": "SNAP <hi@snap.party>"}
+    assert read_settings(**real)
+    said = sentence(real | {"EMAIL_SENDERS": json.dumps({"reminder": sender})})
+    assert said.startswith("EMAIL_SENDERS must have a domain of yours")
 
 
 def test_the_checks_warn_of_emails_that_are_lost_without_a_sign(settings: Settings) -> None:
@@ -148,4 +192,32 @@ def test_the_checks_warn_of_emails_that_are_lost_without_a_sign(settings: Settin
     ids = [found.id for found in check_providers(None)]
     assert ids == ["notifications.W001", "notifications.W002"]
     settings.MAIL_WEBHOOK_SECRET, settings.EMAIL_FALLBACK_PROVIDER = "a:b", "mailgun"
+    assert check_providers(None) == []
+
+
+def test_the_checks_warn_of_a_public_site_whose_emails_stay_on_its_machine(
+    settings: Settings,
+) -> None:
+    settings.EMAIL_PROVIDER, settings.EMAIL_FALLBACK_PROVIDER = "console", ""
+    settings.HTTPS = False
+    assert check_providers(None) == []
+    settings.HTTPS = True
+    assert [found.id for found in check_providers(None)] == ["notifications.W003"]
+
+
+@pytest.mark.parametrize("server", ["EMAIL", "EMAIL_FALLBACK"])
+def test_the_checks_warn_of_a_password_that_is_not_sent_or_not_encrypted(
+    settings: Settings, server: str
+) -> None:
+    settings.EMAIL_PROVIDER = settings.EMAIL_FALLBACK_PROVIDER = "smtp"
+    settings.MAIL_WEBHOOK_SECRET = ""
+    setattr(settings, f"{server}_HOST", "mail.snap.party")
+    assert check_providers(None) == []
+    setattr(settings, f"{server}_HOST_PASSWORD", "secret")
+    assert [found.id for found in check_providers(None)] == ["notifications.W004"]
+    setattr(settings, f"{server}_HOST_USER", "snap")
+    (found,) = check_providers(None)
+    assert found.id == "notifications.W005"
+    assert f"{server}_USE_TLS=true" in str(found.hint)
+    setattr(settings, f"{server}_USE_TLS", True)
     assert check_providers(None) == []
