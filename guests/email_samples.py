@@ -78,7 +78,7 @@ def event_changed_samples(event: Event) -> Sequence[Sample]:
 
 @email_samples("event_cancelled")
 def event_cancelled_samples(event: Event) -> Sequence[Sample]:
-    on_list = {**event_values(event), "has_calendar": True}
+    on_list = {**event_values(event), "has_code": True, "has_calendar": True}
     waiting = {**event_values(event), "is_waiting": True}
     files = [calendar_attachment(event, CANCEL)]
     return [

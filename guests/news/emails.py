@@ -185,11 +185,13 @@ class News:
         return self.contexts[key]
 
     def _cancelled(self, guest: Guest) -> EmailContent:
-        key = (guest.event_id, guest.is_on_list)
+        has_code = guest.is_on_list and not guest.is_withheld
+        key = (guest.event_id, guest.is_on_list, has_code)
         if key not in self.contexts:
             self.contexts[key] = {
                 **event_values(guest.event),
                 "is_waiting": not guest.is_on_list,
+                "has_code": has_code,
                 "has_calendar": guest.is_on_list,
             }
         return self._content(guest, CANCEL, self.contexts[key])

@@ -89,7 +89,7 @@ CONTEXTS: dict[str, dict[str, Any]] = {
         "from_waiting_list": True,
         "proof_url": f"{PUBLIC}/from-email/welcome/17/?proof=s1GnAtUrE",
     },
-    "event_cancelled": EVENT | {"first_name": "Inês", "has_calendar": True},
+    "event_cancelled": EVENT | {"first_name": "Inês", "has_code": True, "has_calendar": True},
     "reminder": EVENT
     | {
         "first_name": "Inês",

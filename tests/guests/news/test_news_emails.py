@@ -222,3 +222,14 @@ def test_news_that_another_process_is_sending_is_followed_by_the_last_state(
             state="cancelled", leased_until=None
         )
     assert set(build_contents("event_changed", [last])) == (set() if is_sure else {last})
+
+
+def test_a_cancellation_names_no_code_to_guests_who_never_saw_one(manager: User) -> None:
+    event = make_event(requires_proof=True)
+    make_guest(event)
+    make_guest(event, make_account(verified_at=timezone.now()))
+    send_all()
+    cancel_event(event, acting_user=manager)
+    announce_all()
+    codes = [content.context["has_code"] for content in contents_of("event_cancelled")]
+    assert codes == [False, True]
