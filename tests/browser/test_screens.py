@@ -194,7 +194,10 @@ def test_everything_that_can_be_tapped_is_in_reach(
     kind = f"{size['width']}x{size['height']}"
     with phone_with(browser, stack, size) as page:
         for name in walk_through(stack, page, screens, LONG_TITLE, kind):
-            page.evaluate(f"document.documentElement.style.fontSize = '{text_size}%'")
+            # A pushed hint may load the page again just now: the locator waits for its document.
+            page.locator("html").evaluate(
+                "(html, size) => {html.style.fontSize = size}", f"{text_size}%"
+            )
             if found := parts_out_of_reach(page):
                 away[name] = found
     assert away == {}
