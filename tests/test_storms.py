@@ -113,6 +113,7 @@ def test_twenty_registrations_of_one_phone_are_one_account(stack: Stack) -> None
         client.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("htmx", [True, False])
 def test_sixty_requests_for_fifty_places_fill_the_list(stack: Stack, *, htmx: bool) -> None:
     event = make_event(capacity=50)

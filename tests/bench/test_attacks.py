@@ -38,6 +38,7 @@ def test_the_table_between_its_marks_is_replaced() -> None:
         with_table("nothing", kept)
 
 
+@pytest.mark.slow
 @pytest.mark.processes
 def test_callers_go_all_steps_and_solve_challenges(stack: Stack) -> None:
     event, known = make_event(), make_account()

@@ -37,6 +37,7 @@ def open_claim_form(page: Page) -> None:
     fill_in_registration(page, email="marta@example.org")
 
 
+@pytest.mark.slow
 def test_a_claim_and_the_holders_answer(stack: Stack, phone: BrowserContext) -> None:
     guest, page = held_place(), phone.new_page()
     errors = watched(page)

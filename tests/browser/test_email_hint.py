@@ -89,6 +89,7 @@ def test_one_tap_accepts_the_hint(stack: Stack, page: Page) -> None:
     assert not errors
 
 
+@pytest.mark.slow
 def test_an_address_that_was_kept_is_not_asked_about_again(stack: Stack, page: Page) -> None:
     open_registration(page)
     type_email(page, "ines@gmial.com")
@@ -155,6 +156,7 @@ def test_the_hint_is_at_the_correction_of_the_email_too(stack: Stack, page: Page
     expect(page.locator(".email-hint")).to_contain_text("ines@hotmail.com")
 
 
+@pytest.mark.slow
 def test_a_field_that_had_its_focus_before_the_script_ran_has_the_hint(
     stack: Stack, page: Page
 ) -> None:

@@ -112,6 +112,7 @@ def test_dark_mode_changes_the_colours_of_an_email(browser: Browser, event: Even
     assert found == {"light": LIGHT, "dark": DARK}
 
 
+@pytest.mark.slow
 @pytest.mark.processes
 @pytest.mark.parametrize("width", [320, 1280])
 def test_staff_look_at_an_email_and_send_themselves_a_test(

@@ -144,6 +144,7 @@ def test_giving_back_and_undoing_without_javascript(stack: Stack, page_without_j
         expect(page.locator(".pass-code img")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_a_countdown_shows_how_long_it_can_be_undone(stack: Stack, page: Page) -> None:
     guest = held()
     sign_in(page.context, stack, guest.account)

@@ -49,6 +49,7 @@ def test_one_tap_stops_them_and_one_tap_undoes_that(
         assert [error for error in errors if "400" not in error] == []
 
 
+@pytest.mark.slow
 def test_staff_read_who_gets_none_and_allow_them_again(
     stack: Stack, browser: Browser, manager: User
 ) -> None:

@@ -265,6 +265,7 @@ def test_the_file_is_bounded_and_drops_the_oldest(monkeypatch: pytest.MonkeyPatc
     assert [each.email_id for each in kept()] == [email.pk for email in emails[2:]]
 
 
+@pytest.mark.slow
 def test_without_a_disk_outcomes_are_kept_in_memory(
     breaking_sink: BreakingSink,
     postgresql: PostgreSQL,

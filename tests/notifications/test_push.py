@@ -114,6 +114,7 @@ def test_with_redis_away_a_push_returns_quickly_and_does_not_raise(
     assert caplog.messages == ["push_failed", "push_failed"]
 
 
+@pytest.mark.slow
 def test_with_redis_hanging_a_push_returns_within_its_time_limit(
     valkey: Valkey, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -220,6 +220,7 @@ def test_a_browser_that_opened_the_pass_still_sees_it(client: Client, event: Eve
     assert guest.name not in client.get("/promo/festa/").content.decode()
 
 
+@pytest.mark.slow
 def test_a_browser_that_registered_in_an_outage_sees_its_place_in_the_next(
     client: Client, event: Event
 ) -> None:

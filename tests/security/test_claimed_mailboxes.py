@@ -78,6 +78,7 @@ def test_time_refuses_a_claim_whose_email_has_too_many_accounts() -> None:
     assert grant_unanswered_claims() == 0
 
 
+@pytest.mark.slow
 def test_emails_about_decisions_are_limited_for_a_mailbox() -> None:
     """Each claim has the same email and another phone, and staff refuse all of them."""
     event, staff = make_event(), admin_client(make_staff())

@@ -70,6 +70,7 @@ class Robot:
         return False
 
 
+@pytest.mark.slow
 def test_one_address_learns_twenty_neighbouring_numbers() -> None:
     robot = Robot()
     revealed = sum(robot.check(in_a_row(number)) for number in range(100))

@@ -21,7 +21,7 @@ from tests.helpers.outages import (
 from tests.helpers.places import assert_nothing_of, pages_of
 from tests.helpers.visitors import Response, Visitor, html_of, location_of, state_in
 
-pytestmark = pytest.mark.usefixtures("stoppable_database")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("stoppable_database")]
 
 
 @pytest.fixture
@@ -32,7 +32,6 @@ def event() -> Event:
 # Create calls -------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 def test_the_name_and_key_of_a_create_call_count_in_an_outage_too(event: Event) -> None:
     other = make_seen_event()
     visitor = Visitor(event).signed_in(make_account())

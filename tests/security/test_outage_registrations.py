@@ -30,7 +30,7 @@ from tests.helpers.places import assert_nothing_of
 from tests.helpers.stack import wait_for
 from tests.helpers.visitors import PHONE, Visitor, html_of, location_of, state_in
 
-pytestmark = pytest.mark.usefixtures("stoppable_database")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("stoppable_database")]
 RITA = {"first_name": "Rita", "last_name": "Primeira", "email": "rita@example.com"}
 OUTRA = {"first_name": "Ana", "last_name": "Segunda", "email": "ana@example.com"}
 

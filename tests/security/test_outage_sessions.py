@@ -21,7 +21,7 @@ from tests.helpers.outages import (
 from tests.helpers.places import pages_of
 from tests.helpers.visitors import PERSON, Visitor, copy_of, html_of, location_of, state_in
 
-pytestmark = pytest.mark.usefixtures("stoppable_database")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("stoppable_database")]
 
 
 @pytest.fixture

@@ -63,6 +63,7 @@ def test_polls_of_one_browser_are_limited(event: Event) -> None:
     assert Client(REMOTE_ADDR=CARRIER).get(f"/promo/{event.slug}/").status_code == 200
 
 
+@pytest.mark.slow
 def test_the_budget_of_a_ticket_counts_for_that_ticket_only(event: Event) -> None:
     """Requests for other tickets and pages count for the address."""
     browser, url = queued_browser(event, 1)

@@ -36,6 +36,7 @@ def test_a_frozen_process_responds_after_the_block(stack: Stack) -> None:
     assert http.get(f"{stack.url}/healthz").text == "ok"
 
 
+@pytest.mark.slow
 def test_workers_can_be_stopped_during_a_block(stack: Stack) -> None:
     with stack.without("worker"):
         assert "ready." in stack.log("emails")

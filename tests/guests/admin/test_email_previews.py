@@ -72,6 +72,7 @@ def test_the_list_has_every_kind_with_its_subjects(staff: Client, event: Event) 
     assert admin_url("guests_event_emails", event.pk) in form
 
 
+@pytest.mark.slow
 def test_each_example_is_shown_in_both_languages(staff: Client, event: Event) -> None:
     for kind, sample in examples(event):
         page = staff.get(email_page(event, kind, sample)).content.decode()

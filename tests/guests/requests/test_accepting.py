@@ -122,6 +122,7 @@ def test_without_the_constraint_parallel_requests_of_one_person_are_many() -> No
         assert GuestRequest.objects.count() > 1
 
 
+@pytest.mark.slow
 @committed
 def test_a_request_that_ends_during_the_insert_of_another_is_the_only_one() -> None:
     event, account = make_event(), make_account()

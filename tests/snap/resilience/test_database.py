@@ -85,6 +85,7 @@ def hold(seconds: float) -> None:
         cursor.execute("SELECT pg_sleep(%s)", [seconds])
 
 
+@pytest.mark.slow
 def test_a_response_after_a_suspicious_silence_is_still_read() -> None:
     """The wait goes on, and the connection serves the next query as well."""
     with guarded_database(), connection.cursor() as cursor:
@@ -171,6 +172,7 @@ def test_an_error_in_our_code_is_no_failure_of_the_database(transactional_db: No
     assert database_breaker.state == "closed"
 
 
+@pytest.mark.slow
 def test_the_connection_works_again_after_a_restart(transactional_db: None) -> None:
     postgresql = own_postgresql()
     User.objects.count()
