@@ -1,9 +1,12 @@
 """Mail servers on loopback: SMTP servers that keep the emails they receive."""
 
+import asyncio
 import logging
+import threading
 from collections.abc import Callable
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from typing import Any
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -13,6 +16,39 @@ from snap.local.embedded import free_port
 
 # The log of aiosmtpd repeats whole messages; tests read the log of SNAP.
 logging.getLogger("mail.log").setLevel(logging.CRITICAL)
+
+
+class CuttingController(Controller):
+    """A controller that cuts the connections that clients keep when it stops."""
+
+    def __init__(self, handler: Any, port: int) -> None:
+        self._dialogues: list[SMTP] = []
+        super().__init__(handler, hostname="127.0.0.1", port=port)
+
+    def factory(self) -> SMTP:
+        dialogue = self.make_dialogue()
+        self._dialogues.append(dialogue)
+        return dialogue
+
+    def make_dialogue(self) -> SMTP:
+        made: SMTP = super().factory()  # type: ignore[no-untyped-call]
+        return made
+
+    def stop(self, no_assert: bool = False) -> None:
+        self._cut_all()
+        super().stop(no_assert)
+
+    def _cut_all(self) -> None:
+        done = threading.Event()
+
+        def cut() -> None:
+            for dialogue in self._dialogues:
+                if isinstance(dialogue.transport, asyncio.Transport):
+                    dialogue.transport.abort()
+            self.loop.call_soon(done.set)
+
+        self.loop.call_soon_threadsafe(cut)
+        done.wait(5)
 
 
 class Sink:
@@ -26,7 +62,7 @@ class Sink:
         self._controller: Controller | None = None
 
     def start(self) -> None:
-        self._controller = Controller(self, hostname="127.0.0.1", port=self.port)
+        self._controller = CuttingController(self, self.port)
         self._controller.start()
 
     def stop(self) -> None:

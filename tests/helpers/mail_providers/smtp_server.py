@@ -8,10 +8,10 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from typing import Any, Self
 
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from snap.local.embedded import free_port
+from tests.helpers.mail_servers import CuttingController
 
 STEPS = ("connect", "ehlo", "mail", "rcpt", "data", "text")
 # What a server can do in place of a reply.
@@ -52,7 +52,6 @@ class MailServer:
     def stop(self) -> None:
         controller, self._controller = self._controller, None
         if controller is not None:
-            controller.cut_all()
             controller.stop()
 
     def __enter__(self) -> Self:
@@ -89,29 +88,13 @@ class MailServer:
                 self.contents.append(envelope.content)
 
 
-class _Controller(Controller):
+class _Controller(CuttingController):
     def __init__(self, server: MailServer) -> None:
         self.mail_server = server
-        self._dialogues: list[_Dialogue] = []
-        super().__init__(_Handler(server), hostname="127.0.0.1", port=server.port)
+        super().__init__(_Handler(server), server.port)
 
-    def factory(self) -> SMTP:
-        dialogue = _Dialogue(self.mail_server, self.handler)
-        self._dialogues.append(dialogue)
-        return dialogue
-
-    def cut_all(self) -> None:
-        """Cut the connections that are open."""
-        done = threading.Event()
-
-        def cut() -> None:
-            for dialogue in self._dialogues:
-                if isinstance(dialogue.transport, asyncio.Transport):
-                    dialogue.transport.abort()
-            self.loop.call_soon(done.set)
-
-        self.loop.call_soon_threadsafe(cut)
-        done.wait(5)
+    def make_dialogue(self) -> SMTP:
+        return _Dialogue(self.mail_server, self.handler)
 
 
 class _Dialogue(SMTP):
