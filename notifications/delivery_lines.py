@@ -40,8 +40,6 @@ CODE_OF_REASON = {
     BounceReason.FULL: DeliveryCode.MAILBOX_FULL,
     **dict.fromkeys(OUR_REASONS, DeliveryCode.OUR_FAULT),
 }
-# Somebody who marked an email as spam reads that it was delivered, and no reproach.
-ARRIVED_STATES = {Email.State.DELIVERED, Email.State.OPENED, Email.State.COMPLAINED}
 
 
 @dataclass(frozen=True)
