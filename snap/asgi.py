@@ -20,6 +20,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import (  # noqa: E402
 from websockets.http11 import Request  # noqa: E402
 
 from promo.sockets.routing import websocket_urlpatterns  # noqa: E402
+from snap.control import snapshot  # noqa: E402
 from snap.limits.policy import require_policies  # noqa: E402
 
 
@@ -84,3 +85,5 @@ application = ProtocolTypeRouter(
         "websocket": StrictOriginValidator(routes, settings.WEBSOCKET_ORIGINS),
     }
 )
+
+snapshot.start()

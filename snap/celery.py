@@ -10,12 +10,13 @@ from typing import Any
 
 from celery import Celery, bootsteps
 from celery.app.amqp import AMQP
-from celery.signals import task_postrun, task_prerun, worker_ready
+from celery.signals import task_postrun, task_prerun, worker_process_init, worker_ready
 from django.conf import settings
 from django.db import close_old_connections
 from kombu import Connection
 from redis.exceptions import ResponseError
 
+from snap.control import snapshot
 from snap.resilience.workers import HEARTBEAT_INTERVAL, record_heartbeat
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "snap.settings")
@@ -119,3 +120,10 @@ def apply_nice_to_autogroup(**_signal: object) -> None:
     if niceness > 0 and os.getpgrp() == os.getsid(0):
         with suppress(OSError):  # The kernel has no autogroups.
             Path("/proc/self/autogroup").write_text(str(niceness))
+
+
+@worker_process_init.connect
+@worker_ready.connect
+def start_snapshot(**_signal: object) -> None:
+    """Follow the switches and modes in each process that runs tasks."""
+    snapshot.start()

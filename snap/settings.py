@@ -98,6 +98,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "rest_framework",
     "template_partials",
+    "waffle",
 ]
 
 MIDDLEWARE = [
@@ -782,6 +783,9 @@ METRICS_TOKEN = env.secret("METRICS_TOKEN", default="")
 if HTTPS or TRUSTED_PROXIES:
     env.require("METRICS_TOKEN", "to a random text that Prometheus sends for /metrics")
 PROMETHEUS_EXPORT_MIGRATIONS = False
+# Seconds between two looks of a process at the switches and modes, by one query. Each process
+# follows a change after that at the latest. 0: processes ignore both.
+CONTROL_REFRESH_SECONDS = env.float("CONTROL_REFRESH_SECONDS", default=0.8, least=0)
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LOGGING = {

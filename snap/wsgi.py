@@ -6,6 +6,7 @@ from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.urls import get_resolver
 
+from snap.control import snapshot
 from snap.limits.policy import require_policies
 from snap.resilience.overload import BufferedBody
 
@@ -18,3 +19,5 @@ application = BufferedBody(
 # This also loads all views and what they import. Otherwise the first visitor of a process would
 # wait for that, about 0.3 s on an idle machine.
 require_policies(get_resolver().url_patterns)
+
+snapshot.start()

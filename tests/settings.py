@@ -21,3 +21,6 @@ STORAGES = {
 
 # Links are not cached, so that a test sees its changes at once. Tests of the cache set a time.
 LINK_SECONDS = 0.0
+
+# The thread would not see what a test has not committed. Tests call `snapshot.refresh`.
+CONTROL_REFRESH_SECONDS = 0.0

@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand
 from django.db import InterfaceError, OperationalError, close_old_connections
 
 from guests.sweeps import SWEEPS, Sweep
+from snap.control import snapshot
 from snap.observability.logs import describe_error
 from snap.resilience.database import database_breaker
 
@@ -46,6 +47,7 @@ def run_until_stopped() -> None:
     """Run each sweep in its own thread until SIGTERM or SIGINT. A batch in progress is finished."""
     # A blocked signal waits for sigwait, so it cannot interrupt the code before that.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    snapshot.start()
     stop = threading.Event()
     threads = []
     for sweep in SWEEPS:
