@@ -23,6 +23,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from notifications.delivery import Outcome, Result, hand_over, outcome_without_message
+from notifications.email_metrics import batch_size
 from notifications.kinds import bulk_kinds
 from notifications.messages import RelatedMessage, build_messages
 from notifications.models import Email
@@ -80,6 +81,7 @@ def send_due_emails(limit: int = BATCH, *, fast: bool | None = None) -> int:
         claimed = _claim(limit, fast)
         if not claimed:
             return 0
+        batch_size.observe(len(claimed))
         if len(claimed) == limit:
             # More emails may be due: another process can send them at the same time.
             _wake_worker(fast)

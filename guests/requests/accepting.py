@@ -2,6 +2,7 @@
 
 import logging
 from datetime import datetime
+from functools import partial
 
 from django.conf import settings
 from django.db import transaction
@@ -16,6 +17,7 @@ from guests.models import Event, EventPromoter, Guest, GuestRequest, Promoter, T
 from guests.place_status import PlaceStatus, status_of
 from guests.requests.attribution import choose_promoter
 from guests.requests.line import reserve_turn
+from snap.observability.steps import ACCEPTED, count_step
 from snap.resilience.wakeup import WakeUp
 
 log = logging.getLogger(__name__)
@@ -142,6 +144,7 @@ def _stored_request(request: GuestRequest, *, is_stored: bool) -> GuestRequest:
         return stored
     log.info("guest_request_accepted", extra={"ticket_id": str(request.ticket_id)})
     transaction.on_commit(wake_guests_worker)
+    transaction.on_commit(partial(count_step, ACCEPTED))
     return request
 
 
