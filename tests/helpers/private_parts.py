@@ -35,6 +35,7 @@ PRIVATE_NAMES = {
 UNDOCUMENTED = {
     "qrcode": "guests/qr",
     "uvicorn": "snap/asgi.py",
+    "granian": "snap/granian.py",
     "prometheus-client": "snap/observability/metrics.py",
 }
 # Names with an underscore that their documentation has.
