@@ -35,6 +35,7 @@ PRIVATE_NAMES = {
 UNDOCUMENTED = {
     "qrcode": "guests/qr",
     "uvicorn": "snap/asgi.py",
+    "granian": "snap/granian.py",
     "prometheus-client": "snap/metering/slots.py",
 }
 # Names with an underscore that their documentation has.

@@ -243,6 +243,17 @@ def test_granian_logs_with_the_logger_that_the_settings_name() -> None:
     assert logger.name == "_granian", sentence
 
 
+def test_granian_waits_for_an_event_that_its_signal_handlers_set() -> None:
+    from granian.server import Server
+
+    options: Any = {"interface": "wsgi"}
+    server: Any = Server("tests.bench.hello:application", **options)
+    event = server.main_loop_interrupt
+    server.signal_handler_interrupt()
+    reliance = "AbstractServer.main_loop_interrupt"
+    assert event.is_set(), changed("granian", UNDOCUMENTED["granian"], reliance)
+
+
 def test_prometheus_client_names_files_by_kind_and_process(tmp_path: Path) -> None:
     file = UNDOCUMENTED["prometheus-client"]
     program = (
