@@ -24,6 +24,7 @@ from guests.lists.messages import queue_messages
 from guests.models import GuestRequest
 from guests.news.announcing import announce_changes
 from guests.news.reminders import queue_reminders
+from guests.overview.gauges import show_host, show_queues
 from guests.posters.upkeep import add_missing_sizes, delete_unused_posters
 from guests.previews import delete_old_previews
 from guests.requests.accepting import wake_guests_worker
@@ -48,12 +49,14 @@ class Sweep:
     """A sweep, and how often it runs.
 
     It runs every `interval` seconds, by default SWEEP_INTERVAL. `max_share` limits the share of the
-    time that it takes: after a long run it pauses for longer.
+    time that it takes: after a long run it pauses for longer. A sweep that does not need the
+    database also runs while that is away.
     """
 
     run: Callable[[IsStopping], None]
     interval: float | None = None
     max_share: float = 1.0
+    needs_database: bool = True
 
     @property
     def name(self) -> str:
@@ -167,6 +170,16 @@ def sweep_posters(is_stopping: IsStopping) -> None:
     delete_old_previews(is_stopping)
 
 
+def sweep_queue_metrics(is_stopping: IsStopping) -> None:
+    """Show the queues of the database in metrics."""
+    show_queues()
+
+
+def sweep_host_metrics(is_stopping: IsStopping) -> None:
+    """Show the level of service and the journal of this host in metrics."""
+    show_host()
+
+
 SWEEPS = [
     Sweep(sweep_journal),
     Sweep(sweep_requests),
@@ -182,6 +195,8 @@ SWEEPS = [
     Sweep(sweep_suspicious_activity, interval=3600.0),
     Sweep(sweep_mirror, max_share=0.02),
     Sweep(sweep_posters, interval=3600.0),
+    Sweep(sweep_queue_metrics, interval=5.0, max_share=0.02),
+    Sweep(sweep_host_metrics, interval=5.0, needs_database=False),
 ]
 
 

@@ -9,4 +9,7 @@ class SnapConfig(AppConfig):
     def ready(self) -> None:
         # These register the system checks.
         from snap import checks  # noqa: F401
+
+        # Registers its look at the pool.
+        from snap.observability import pool_metrics  # noqa: F401
         from snap.setup import addresses, clock, files, observability, postgresql, redis  # noqa: F401

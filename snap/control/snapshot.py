@@ -7,7 +7,7 @@ the thread, the last known values hold; before the first query all switches are 
 import logging
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import sleep
 
@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 
 # Seconds that a query may take.
 QUERY_SECONDS = 2.0
+
+# Functions that the thread calls after each look, to show figures of this process.
+each_round: list[Callable[[], None]] = []
 
 # A mode is on if staff have set it so, and else if the monitor has.
 QUERY = """
@@ -76,6 +79,8 @@ def _run() -> None:
     while True:
         if database_breaker.state != "open":
             _refresh_safely()
+        for function in each_round:
+            function()
         sleep(settings.CONTROL_REFRESH_SECONDS)
 
 

@@ -63,13 +63,14 @@ def run_until_stopped() -> None:
 def run_repeatedly(sweep: Sweep, stop: threading.Event) -> None:
     """Run a sweep at its interval until `stop` is set. Log a failure once, until it is over.
 
-    While the database's breaker is open the sweep does not run. It runs as soon as it is closed.
+    While the database's breaker is open, sweeps that need it do not run. They run as soon as it is
+    closed.
     """
     interval = sweep.pause_after(0)
     pause = interval
     is_failing = False
     while not stop.wait(pause):
-        if database_breaker.state == "open":
+        if sweep.needs_database and database_breaker.state == "open":
             pause = min(BREAKER_CHECK_SECONDS, interval)
             continue
         began = monotonic()
