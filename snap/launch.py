@@ -16,6 +16,8 @@ from snap.environment.processes import check_process_variables
 
 # Programs that import SNAP in other processes than the one that they begin with.
 WITH_CHILDREN = ("granian",)
+# Programs that a module of SNAP starts.
+MODULES = {"granian": "snap.granian"}
 
 
 def launch(command: list[str]) -> NoReturn:
@@ -26,8 +28,10 @@ def launch(command: list[str]) -> NoReturn:
     program = command[0]
     if program in WITH_CHILDREN:
         importlib.import_module("snap.settings")
+    if program in MODULES:
+        command = [sys.executable, "-m", MODULES[program], *command[1:]]
     try:
-        os.execvp(program, command)  # noqa: S606  # nosec B606
+        os.execvp(command[0], command)  # noqa: S606  # nosec B606
     except OSError as error:
         raise SettingError(
             f"{program} is not in PATH; add the folder .venv/bin to it, or run `make run`."

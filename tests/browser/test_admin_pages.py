@@ -13,7 +13,7 @@ from guests.models import Event, Guest, GuestRequest
 from notifications.models import Email
 from tests.factories import make_event_promoter, make_guest, make_request, make_staff, make_team
 from tests.helpers.admin import admin_url, sign_in_to_admin, watch_admin
-from tests.helpers.browser import PHONE_SCREEN, assert_accessible, shoot
+from tests.helpers.browser import PHONE_SCREEN, assert_accessible, shoot, width_beyond
 from tests.helpers.list_messages import make_message, sent_message
 from tests.helpers.stack import Stack
 
@@ -31,11 +31,6 @@ def guest(stack: Stack) -> Guest:
     guest = make_guest(at.event, promoter=at.promoter, team=at.team)
     Guest.objects.update(note="Mesa 4, vem com a irmã")
     return guest
-
-
-def width_beyond(page: Page) -> int:
-    wider: int = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
-    return wider
 
 
 def open_and_check(page: Page, path: str) -> None:

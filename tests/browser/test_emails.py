@@ -13,7 +13,7 @@ from guests.models import Event
 from notifications.previews import kinds_with_samples
 from tests.factories import make_event, make_staff
 from tests.helpers.admin import admin_url, sign_in_to_admin, watch_admin
-from tests.helpers.browser import PHONE_SCREEN, assert_accessible, shoot
+from tests.helpers.browser import PHONE_SCREEN, assert_accessible, shoot, width_beyond
 from tests.helpers.email_screens import ExampleEmail, example_emails, without_style
 from tests.helpers.stack import Stack
 
@@ -151,6 +151,6 @@ def colour_of_card(page: Page) -> str:
 
 
 def assert_looks_right(page: Page, name: str) -> None:
+    assert width_beyond(page) <= 0, name
     shoot(page, f"admin-{name}")
-    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, name
     assert_accessible(page)

@@ -9,17 +9,12 @@ from playwright.sync_api import Page
 from accounts.models import User
 from tests.factories import make_staff
 from tests.helpers.admin import watch_admin
+from tests.helpers.browser import width_beyond
 from tests.helpers.stack import Stack
 
 pytestmark = pytest.mark.browser
 
 PHONE = "+351912000999"
-
-
-def width_beyond(page: Page) -> int:
-    """Return how many pixels wider than the screen a page is."""
-    wider: int = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
-    return wider
 
 
 @pytest.mark.slow

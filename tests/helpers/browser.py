@@ -120,3 +120,10 @@ def sign_in(phone: BrowserContext, stack: Stack, account: User) -> None:
     """Give a phone the session cookie of an account."""
     name, value = settings.SESSION_COOKIE_NAME, session_of(account)
     phone.add_cookies([{"name": name, "value": value, "url": stack.url}])
+
+
+def width_beyond(page: Page) -> int:
+    """Return how many pixels wider than the screen a page is, once it has loaded."""
+    page.wait_for_load_state()
+    wider: int = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    return wider

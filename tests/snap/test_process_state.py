@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from waffle.models import Switch
 
 from accounts import countries, forms
 from guests.emergency import mirror_sync
@@ -17,6 +18,7 @@ from notifications import outcomes, smtp
 from notifications.delivery import Outcome, Result
 from notifications.providers import providers
 from promo.api.schema import CachedSchemaGenerator
+from snap.control import snapshot
 from snap.limits import counters, layers
 from snap.local_cache import reset_process_state
 from snap.resilience import database
@@ -52,6 +54,11 @@ def keep_in_memory() -> None:
     outcomes._memory[kept.key] = kept
 
 
+def refresh_with_a_switch() -> None:
+    Switch.objects.get_or_create(name="check_in", defaults={"active": True})
+    snapshot.refresh()
+
+
 # What puts state into a process, and the size of that state, by the place that keeps it.
 STATES: dict[str, tuple[Callable[[], Any], Callable[[], int]]] = {
     "accounts/countries.py:_country_labels": (
@@ -82,6 +89,10 @@ STATES: dict[str, tuple[Callable[[], Any], Callable[[], int]]] = {
     "promo/api/schema.py": (
         lambda: CachedSchemaGenerator().get_schema(public=True),  # type: ignore[no-untyped-call]
         lambda: len(CachedSchemaGenerator._schemas),
+    ),
+    "snap/control/snapshot.py": (
+        refresh_with_a_switch,
+        lambda: len(snapshot.current().switches),
     ),
     "snap/limits/counters.py:_redis": (
         lambda: counters.use_once("a", 1),

@@ -1,14 +1,17 @@
 """The helpers that start, stop and freeze processes, and the phones of browser tests."""
 
+import signal
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection
 from playwright.sync_api import Page
 
-from tests.helpers.stack import Stack, http
+from tests.helpers.local_run import is_alive
+from tests.helpers.stack import Stack, http, wait_for
 
 pytestmark = pytest.mark.processes
 
@@ -75,3 +78,14 @@ def test_workers_publish_no_events_of_celery() -> None:
     assert len(commands) == 2
     for command in commands:
         assert {"--without-heartbeat", "--without-gossip"} <= set(command.split())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["emails", "sweeper", "web", "worker", "ws"])
+def test_each_process_ends_at_a_storm_of_signals(stack: Stack, name: str) -> None:
+    """`make run` that is killed sends several: the kernel sends one for each of its threads."""
+    leader = psutil.Process(stack.pid(name))
+    for _ in range(200):
+        leader.send_signal(signal.SIGTERM)
+    wait_for(lambda: not is_alive(leader), 60)
+    stack.start(name)
