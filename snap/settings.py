@@ -773,6 +773,33 @@ CONTENT_SECURITY_POLICY = {
     },
 }
 
+# Load monitor and modes -------------------------------------------------------------------------
+
+# Seconds between two readings of the load monitor, and between two of its decisions. 0: nothing is
+# measured, and only staff set modes.
+MONITOR_SECONDS = env.float("MONITOR_SECONDS", default=10.0, least=0)
+# Milliseconds within which 19 of 20 requests must be answered. Above, emergency mode begins.
+MONITOR_RESPONSE_MS = env.float("MONITOR_RESPONSE_MS", default=3_000.0)
+# Percent of requests that may end with an error (5xx). Above, emergency mode begins.
+MONITOR_ERROR_PERCENT = env.float("MONITOR_ERROR_PERCENT", default=5.0)
+# Connections to PostgreSQL above which queue mode begins. It also begins above four fifths of
+# PostgreSQL's own max_connections.
+MONITOR_CONNECTIONS = env.int("MONITOR_CONNECTIONS", default=150)
+# Requests in half a minute below which response times and errors decide nothing: of three requests
+# at night one slow one is a third.
+MONITOR_LEAST_REQUESTS = env.int("MONITOR_LEAST_REQUESTS", default=50)
+# Megabytes of memory above which a process is named in the log.
+MEMORY_WARNING_MB = env.int("MEMORY_WARNING_MB", default=500)
+# Percent of LIMIT_EVENT and LIMIT_SYSTEM that are accepted at once while a mode is on. Others get a
+# place in line.
+MODE_ADMISSION_PERCENT = env.int("MODE_ADMISSION_PERCENT", default=50, most=100)
+# How many times larger batches of requests are in queue mode, and the pauses in which they collect.
+MODE_BATCH_FACTOR = env.int("MODE_BATCH_FACTOR", default=4, most=20)
+# Seconds by which emergency mode postpones emails. Codes are never postponed.
+MODE_EMAIL_SECONDS = env.float("MODE_EMAIL_SECONDS", default=120.0, least=0)
+# The same for reminders and messages to lists.
+MODE_BULK_EMAIL_SECONDS = env.float("MODE_BULK_EMAIL_SECONDS", default=1_800.0, least=0)
+
 # Metrics and logs ------------------------------------------------------------------------------
 
 # Random bearer token that Prometheus sends for /metrics. Required when PUBLIC_URL begins with

@@ -28,11 +28,14 @@ from guests.requests.waiting_list import (
     give_places_to_waiting,
     notify_guests,
 )
+from snap.control.modes import batch_factor
 from snap.observability.logs import describe_error
 
 log = logging.getLogger(__name__)
 
 waiters = BoundedSemaphore(settings.CREATE_WAITERS)
+# Seconds for which a thread tries to create a guest directly.
+DIRECT_SECONDS = 1.0
 
 guests_created = Counter("guests_created", "Guests put on a list")
 creation_duration = Histogram(
@@ -42,11 +45,16 @@ creation_duration = Histogram(
 )
 
 
+def batch_size() -> int:
+    """Return how many requests one transaction ends: GUEST_BATCH_SIZE, and more in queue mode."""
+    return settings.GUEST_BATCH_SIZE * batch_factor()
+
+
 def create_due_guests(*, pause: float = 0) -> int:
     """End all due requests, event by event, until none is due. Return how many were taken up.
 
-    After a batch of fewer than GUEST_BATCH_SIZE requests it waits for `pause` seconds. Without the
-    pause a rush would be many batches of one or two requests.
+    After a batch of fewer than `batch_size` requests it waits for `pause` seconds, and for longer
+    in queue mode. Without the pause a rush would be many batches of one or two requests.
     """
     taken_up = 0
     while True:
@@ -55,18 +63,19 @@ def create_due_guests(*, pause: float = 0) -> int:
         if not batch:
             return taken_up
         taken_up += batch
-        if batch < settings.GUEST_BATCH_SIZE:
-            sleep(pause)
+        if batch < batch_size():
+            sleep(pause * batch_factor())
 
 
 def create_guests_for_event(event_id: int) -> int:
-    """End up to GUEST_BATCH_SIZE due requests of one event. Return how many were taken up.
+    """End up to `batch_size` due requests of one event. Return how many were taken up.
 
     The result is 0 when no request is due, or when another process holds the list's lock. Requests
     for which the pool had no QR code stay due until the next round.
     """
     due = GuestRequest.objects.due().filter(event_id=event_id).order_by("pk")
-    expected = due[: settings.GUEST_BATCH_SIZE].count()
+    size = batch_size()
+    expected = due[:size].count()
     places = Event.objects.filter(pk=event_id).values_list("capacity", "places_taken").first()
     if not expected or places is None:
         return 0
@@ -81,12 +90,12 @@ def create_guests_for_event(event_id: int) -> int:
             transaction.on_commit(lambda: fill_free_places(event), robust=True)
             return expected
         locked = due.select_for_update(skip_locked=True).values_list("pk", flat=True)
-        request_ids = list(locked[: settings.GUEST_BATCH_SIZE])
+        request_ids = list(locked[:size])
         _end_batch(event, request_ids)
         return len(request_ids)
 
 
-def create_guest_now(request: GuestRequest, *, seconds: float = 1) -> GuestRequest:
+def create_guest_now(request: GuestRequest, *, seconds: float = DIRECT_SECONDS) -> GuestRequest:
     """End a committed request in this process. Return it as read afterwards.
 
     It is still pending when it waits in line past a limit, or when other processes held the list's
@@ -105,16 +114,21 @@ def create_guest_now(request: GuestRequest, *, seconds: float = 1) -> GuestReque
         pause = min(pause * 2, 0.2)
 
 
-def create_guest_while_waiting(request: GuestRequest) -> GuestRequest:
-    """End a committed request in this thread, for a visitor who gets no push. Return it.
+def create_guest_while_waiting(
+    request: GuestRequest, *, seconds: float | None = None
+) -> GuestRequest:
+    """End a committed request in this thread: its visitor gets no push, or SNAP is overloaded.
 
-    At most CREATE_WAITERS threads of a process do this at once, each for CREATE_WAIT_SECONDS, so
-    that other threads stay free in a rush. Beyond that the request stays pending for the workers.
+    Return it. At most CREATE_WAITERS threads of a process do this at once, each for `seconds`, by
+    default CREATE_WAIT_SECONDS, so that other threads stay free in a rush. Beyond that the request
+    stays pending for the workers.
     """
     if not waiters.acquire(blocking=False):
         return request
     try:
-        return create_guest_now(request, seconds=settings.CREATE_WAIT_SECONDS)
+        if seconds is None:
+            seconds = settings.CREATE_WAIT_SECONDS
+        return create_guest_now(request, seconds=seconds)
     finally:
         waiters.release()
 
