@@ -17,6 +17,7 @@ from kombu import Connection
 from redis.exceptions import ResponseError
 
 from snap.control import snapshot
+from snap.observability.context import begin
 from snap.resilience.workers import HEARTBEAT_INTERVAL, record_heartbeat
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "snap.settings")
@@ -69,6 +70,13 @@ app = SnapCelery("snap", amqp=ReconnectingAMQP)
 app.set_default()
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@task_prerun.connect
+@task_postrun.connect
+def clear_log_context(**_signal: object) -> None:
+    """Begin each task without the ids of an earlier one."""
+    begin()
 
 
 @task_prerun.connect

@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from tempfile import SpooledTemporaryFile
+from time import perf_counter
 from typing import IO, Any
 
 from django.conf import settings
@@ -24,6 +25,8 @@ CHUNK_SIZE = 65_536  # bytes
 OVERLOADED = "snap.overloaded"
 # Django cannot read the content type: some charsets fail before any middleware.
 UNREADABLE = "snap.unreadable_content_type"
+# When the whole request was here, by `perf_counter`.
+RECEIVED_AT = "snap.received_at"
 
 
 def announced_length(environ: dict[str, Any]) -> int | None:
@@ -133,6 +136,7 @@ class BufferedBody:
                 start_response("400 Bad Request", [("Content-Length", "0")])
                 return []
             environ["wsgi.input"] = body
+        environ[RECEIVED_AT] = perf_counter()
         if not self._limiter.acquire(has_session=has_session(environ), timeout=self._patience):
             environ[OVERLOADED] = True
             return self._application(environ, start_response)
