@@ -6,6 +6,7 @@ SIGTERM, waits for itself, and the process never ends. Here the supervisor waits
 """
 
 import copy
+import logging
 import os
 import select
 from contextlib import suppress
@@ -52,6 +53,13 @@ def create_server(self: Any, *args: Any, **options: Any) -> None:
     self.main_loop_interrupt = PipeEvent()
 
 
+class NoAdvice(logging.Filter):
+    """Drops granian's advice about WEB_WAITING_THREADS, which is that high on purpose."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not str(record.msg).startswith("Configuration allows spawning up to")
+
+
 def use_our_lines() -> None:
     """Write granian's own lines in LOG_FORMAT, in the supervisor and until a worker has settings.
 
@@ -62,8 +70,9 @@ def use_our_lines() -> None:
     for formatter in config["formatters"].values():
         formatter.clear()
         formatter.update({"()": make_formatter, "kind": kind})
+    config["filters"] = {"advice": {"()": NoAdvice}}
     for handler in config["handlers"].values():
-        handler["stream"] = "ext://sys.stderr"
+        handler |= {"stream": "ext://sys.stderr", "filters": ["advice"]}
     granian_log.LOGGING_CONFIG = config
 
 

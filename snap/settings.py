@@ -800,6 +800,7 @@ LOGGING = {
     "filters": {
         "context": {"()": "snap.observability.logs.ContextFilter"},
         "only_errors": {"()": "snap.observability.logs.OnlyErrors"},
+        "no_sockets": {"()": "snap.observability.logs.NoSockets"},
     },
     "handlers": {
         "console": {
@@ -818,7 +819,7 @@ LOGGING = {
         # The servers' own lines also go through the formatter, because it hides tokens.
         "uvicorn": {"handlers": [], "propagate": True},
         # Three lines for each socket. snap.requests has one for each handshake.
-        "uvicorn.error": {"handlers": [], "propagate": True, "level": "WARNING"},
+        "uvicorn.error": {"handlers": [], "propagate": True, "filters": ["no_sockets"]},
         "uvicorn.access": {"handlers": [], "propagate": False},
         "_granian": {"handlers": [], "propagate": True},
         "granian.access": {"handlers": [], "propagate": True},

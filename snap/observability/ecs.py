@@ -22,7 +22,7 @@ FIELDS = {
     "error": ("error", "message"),
 }
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
+_encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
 
 
 class EcsFormatter(StdlibFormatter):

@@ -54,6 +54,14 @@ class OnlyErrors(logging.Filter):
         return bool(record.exc_info)
 
 
+class NoSockets(logging.Filter):
+    """Drops uvicorn's lines about each socket, which name the client's address."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = str(record.msg)
+        return "WebSocket" not in text and not text.startswith("connection ")
+
+
 class LineHandler(logging.StreamHandler[Any]):
     """Writes lines to the standard error output."""
 

@@ -38,7 +38,11 @@ _SIGNED = re.compile(r"()[\w.-]+(?::[A-Za-z0-9]{6})?:[\w-]{27,}", re.ASCII)
 _CREDENTIALS = re.compile(r"(://)[^\s@/'\"<>]*(?:/[^\s@'\"<>]*)?@")
 _AT = r"(?:@|%40|\uff20|\ufe6b)"
 _PART = r"[^\s@<>\"'(),:;=&?\[\]{}|/\\\uff20\ufe6b]+"
-_EMAIL = re.compile(rf"()(?:\"[^\"\n]{{1,64}}\"|{_PART}){_AT}(?:{_PART}|\[[^\]\s]+\])")
+# Not the name of a Celery worker, such as worker@web1.
+_EMAIL = re.compile(
+    r"()(?<![\w.+-])(?!(?:worker|emails)@[\w-]+(?![\w.@-]))"
+    rf"(?:\"[^\"\n]{{1,64}}\"|{_PART}){_AT}(?:{_PART}|\[[^\]\s]+\])"
+)
 _HAS_AT = re.compile(_AT)
 # Any digits of Unicode, in groups. `_hide_phone` decides.
 _SEPARATOR = r"(?:[ .()/\u00a0\u2009\u202f\u2010-\u2015-]{0,3}|%20|\+|%2D)"
@@ -77,7 +81,11 @@ _HEADER = re.compile(r"((?:cookie|authorization)\s*[:=]\s*)[^'\"\n]+", re.IGNORE
 # PostgreSQL quotes rows and statements in the texts of its errors.
 _ROW = re.compile(r"((?:Key \([^)\n]*\)=|Failing row contains )\().*?(?:\)(?=[\s.,]|$)|$)", re.M)
 _STATEMENT = re.compile(r"^((?:LINE \d+|QUERY|CONTEXT|STATEMENT):).*", re.M)
-_QUOTED = re.compile(r"()(?<!\w)[bru]?(?:\"[^\"\n]*\"|'[^'\n]*'|\u201c[^\u201d\n]*\u201d)")
+_DATABASE_NAME = re.compile(
+    r"((?:relation|constraint|column|index|table|function|type) \"[a-z_][a-z0-9_]*\")"
+)
+# From the first quotation mark to the last one: a quoted value can have more of them.
+_QUOTED = re.compile(r"()(?<!\w)[bru]?[\"'\u201c](?:.*[\"'\u201d]|.*$)")
 # The representation of an exception, such as ValueError('…').
 _ERROR_OBJECT = re.compile(r"(\w*(?:Error|Exception|Warning)\()(?!\)).*(?=\))")
 
@@ -160,7 +168,9 @@ def hide_personal_data(text: str) -> str:
 def hide_in_error(kind: str, text: str) -> str:
     """Return the text of an exception without what it quotes, unless that is a name of the code."""
     if kind.rpartition(".")[2] not in _CODE_ERRORS:
-        text = _QUOTED.sub(_keep_context, text)
+        parts = _DATABASE_NAME.split(text)
+        parts[::2] = [_QUOTED.sub(_keep_context, part) for part in parts[::2]]
+        text = "".join(parts)
     return hide_personal_data(text)
 
 
