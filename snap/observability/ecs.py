@@ -2,14 +2,14 @@
 
 import json
 import logging
-import os
 import socket
 import time
 from typing import Any
 
 from ecs_logging import StdlibFormatter
 
-from snap.observability.logs import PROCESS_VARIABLE, fields_of, is_ours, text_of, traceback_of
+from snap.metering.processes import process_name
+from snap.observability.logs import fields_of, is_ours, text_of, traceback_of
 from snap.observability.redaction import hide_in_error
 
 ECS_VERSION = "1.6.0"  # of ecs_logging
@@ -34,7 +34,7 @@ class EcsFormatter(StdlibFormatter):
     def __init__(self) -> None:
         super().__init__()
         self._hostname = socket.gethostname()
-        self._process = os.environ.get(PROCESS_VARIABLE, "command")
+        self._process = process_name()
         self._second = 0
         self._time = ""
 

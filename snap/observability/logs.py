@@ -15,12 +15,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from snap.metering.processes import COMMAND, process_name
 from snap.observability.context import NONE, current
 from snap.observability.redaction import hide_in_traceback, hide_in_value, hide_personal_data
 
 OURS = frozenset({"accounts", "guests", "notifications", "promo", "snap"})
-# Set for each process of the Procfile.
-PROCESS_VARIABLE = "SNAP_PROCESS"
 # Characters of a traceback that a line has. Collectors of logs cut lines at 16 KiB.
 LONGEST_TRACEBACK = 8_000
 
@@ -157,7 +156,7 @@ def configure(config: dict[str, Any]) -> None:
     """
     logging.config.dictConfig(config)
     logging.captureWarnings(capture=True)
-    if PROCESS_VARIABLE in os.environ or os.environ.get("LOG_FORMAT") == "ecs":
+    if process_name() != COMMAND or os.environ.get("LOG_FORMAT") == "ecs":
         report_uncaught_errors()
 
 

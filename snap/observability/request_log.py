@@ -14,7 +14,8 @@ from django.urls import ResolverMatch
 
 from snap.observability.context import LogContext, begin, current
 from snap.observability.redaction import hide_secrets
-from snap.resilience.overload import RECEIVED_AT
+from snap.observability.request_metrics import route_of
+from snap.resilience.overload import ARRIVED_AT
 
 log = logging.getLogger("snap.requests")
 
@@ -42,7 +43,7 @@ def log_requests(get_response: Handler) -> Handler:
     files = (settings.STATIC_URL, "/favicon.ico")
 
     def middleware(request: HttpRequest) -> HttpResponse:
-        began = request.META.get(RECEIVED_AT) or perf_counter()
+        began = request.META.get(ARRIVED_AT) or perf_counter()
         request_id = choose_id(request.META.get("HTTP_X_REQUEST_ID", ""))
         begin(LogContext(request_id))
         try:
@@ -54,10 +55,8 @@ def log_requests(get_response: Handler) -> Handler:
             elif path in CHECKS or path.startswith(files):
                 level = logging.DEBUG
             if log.isEnabledFor(level):
-                match = request.resolver_match
-                ticket_id = current().ticket_id or _ticket_of(match)
-                route = match.view_name if match else ""
-                method = request.method or ""
+                ticket_id = current().ticket_id or _ticket_of(request.resolver_match)
+                method, route = request.method or "", route_of(request)
                 log_line(level, method, path, route, response.status_code, began, ticket_id)
         finally:
             begin()
@@ -93,9 +92,8 @@ def log_line(
         "path": safe_path(path),
         "status": status,
         "duration_ms": round((perf_counter() - began) * 1000, 1),
+        "route": route,
     }
-    if route:
-        fields["route"] = route
     if ticket_id:
         fields["ticket_id"] = ticket_id
     log.log(level, "request", extra=fields)

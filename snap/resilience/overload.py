@@ -21,12 +21,12 @@ REPORTS_PATH = "/webhooks/mail/"
 MAX_LENGTH_DIGITS = 18
 CHUNK_SIZE = 65_536  # bytes
 # Marks in the environment of a request. A client cannot set these keys.
+# When the last byte of the request arrived, by `time.perf_counter`.
+ARRIVED_AT = "snap.arrived_at"
 # The request has waited too long for its turn.
 OVERLOADED = "snap.overloaded"
 # Django cannot read the content type: some charsets fail before any middleware.
 UNREADABLE = "snap.unreadable_content_type"
-# When the whole request was here, by `perf_counter`.
-RECEIVED_AT = "snap.received_at"
 
 
 def announced_length(environ: dict[str, Any]) -> int | None:
@@ -136,7 +136,7 @@ class BufferedBody:
                 start_response("400 Bad Request", [("Content-Length", "0")])
                 return []
             environ["wsgi.input"] = body
-        environ[RECEIVED_AT] = perf_counter()
+        environ[ARRIVED_AT] = perf_counter()
         if not self._limiter.acquire(has_session=has_session(environ), timeout=self._patience):
             environ[OVERLOADED] = True
             return self._application(environ, start_response)
