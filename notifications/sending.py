@@ -32,6 +32,7 @@ from notifications.recording import EXPIRED_LEASE_GRACE, lost_response, record
 from notifications.recording import write_kept_outcomes as write_kept
 from notifications.senders import SenderThreads, bulk_senders, code_senders
 from notifications.services import wake_codes_worker, wake_emails_worker
+from snap.observability.context import context_of, following
 from snap.observability.logs import describe_error
 
 log = logging.getLogger(__name__)
@@ -285,11 +286,12 @@ class _Batch:
 
         def job() -> None:
             sleep(delay)
-            try:
-                outcome = hand_over(ready.email, ready.message, provider)
-            except Exception as error:
-                log.exception("hand_over_failed", extra={"email_id": ready.email.pk})
-                outcome = lost_response(provider.name, error=describe_error(error))
+            with following(context_of(ready.email)):
+                try:
+                    outcome = hand_over(ready.email, ready.message, provider)
+                except Exception as error:
+                    log.exception("hand_over_failed", extra={"email_id": ready.email.pk})
+                    outcome = lost_response(provider.name, error=describe_error(error))
             responses.put((ready.email, outcome))
 
         self.senders.run(job)

@@ -101,6 +101,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "snap.observability.request_log.log_requests",
     "snap.observability.request_metrics.count_requests",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -812,20 +813,38 @@ if HTTPS or TRUSTED_PROXIES:
 CONTROL_REFRESH_SECONDS = env.float("CONTROL_REFRESH_SECONDS", default=0.8, least=0)
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+# Format of log lines: plain, for people, or ecs, which is JSON with the fields of the Elastic
+# Common Schema.
+LOG_FORMAT = env.choice("LOG_FORMAT", ("plain", "ecs"), default="plain")
+LOGGING_CONFIG = "snap.observability.logs.configure"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"plain": {"()": "snap.observability.logs.PlainFormatter"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "formatters": {"line": {"()": "snap.observability.logs.make_formatter", "kind": LOG_FORMAT}},
+    "filters": {
+        "context": {"()": "snap.observability.logs.ContextFilter"},
+        "only_errors": {"()": "snap.observability.logs.OnlyErrors"},
+        "no_sockets": {"()": "snap.observability.logs.NoSockets"},
+    },
+    "handlers": {
+        "console": {
+            "class": "snap.observability.logs.LineHandler",
+            "formatter": "line",
+            "filters": ["context"],
+        }
+    },
     # Level from which messages are logged: DEBUG, INFO, WARNING, ERROR or CRITICAL.
     "root": {"handlers": ["console"], "level": env.choice("LOG_LEVEL", LOG_LEVELS, default="INFO")},
     "loggers": {
         "django": {"handlers": [], "level": "INFO", "propagate": True},
-        "django.server": {"handlers": [], "propagate": True},
+        # snap.requests has a line for each request. Those of a 4xx and 503 would be second ones.
+        "django.request": {"filters": ["only_errors"]},
+        "django.server": {"handlers": [], "propagate": False},
         # The servers' own lines also go through the formatter, because it hides tokens.
         "uvicorn": {"handlers": [], "propagate": True},
-        "uvicorn.error": {"handlers": [], "propagate": True},
-        "uvicorn.access": {"handlers": [], "propagate": True},
+        # Three lines for each socket. snap.requests has one for each handshake.
+        "uvicorn.error": {"handlers": [], "propagate": True, "filters": ["no_sockets"]},
+        "uvicorn.access": {"handlers": [], "propagate": False},
         "_granian": {"handlers": [], "propagate": True},
         "granian.access": {"handlers": [], "propagate": True},
         # Celery logs a line for each wake-up. The tasks themselves log what they did.

@@ -8,6 +8,7 @@ request whose wake-up arrived meanwhile.
 
 import logging
 from datetime import timedelta
+from functools import partial
 from threading import BoundedSemaphore
 from time import monotonic, sleep
 
@@ -29,6 +30,7 @@ from guests.requests.waiting_list import (
     notify_guests,
 )
 from snap.control.modes import batch_factor
+from snap.observability.context import context_of, following
 from snap.observability.logs import describe_error
 
 log = logging.getLogger(__name__)
@@ -156,11 +158,10 @@ def _end_alone(event: Event, request_id: int) -> None:
     except (OperationalError, InterfaceError):
         raise
     except Exception as error:  # noqa: BLE001 (one bad row must not hold up its batch)
-        log.warning(
-            "guest_request_failed",
-            extra={"request_id": request_id, "error": describe_error(error)},
-        )
-        _count_attempt(GuestRequest.objects.get(pk=request_id), describe_error(error))
+        request = GuestRequest.objects.get(pk=request_id)
+        with following(context_of(request)):
+            log.warning("guest_request_failed", extra={"error": describe_error(error)})
+            _count_attempt(request, describe_error(error))
 
 
 def _count_attempt(request: GuestRequest, error: str) -> None:
@@ -169,7 +170,7 @@ def _count_attempt(request: GuestRequest, error: str) -> None:
     rows = GuestRequest.objects.filter(pk=request.pk)
     rows.update(attempts=F("attempts") + 1, next_attempt_at=Now() + backoff, error=error)
     if request.attempts + 1 >= settings.GUEST_REQUEST_ATTEMPTS:
-        log.error("guest_request_dead", extra={"ticket_id": str(request.ticket_id)})
+        log.error("guest_request_dead")
         rows.update(state=GuestRequest.State.DEAD, ended_at=Now())
         push_places_changed([request])
 
@@ -193,6 +194,24 @@ def end_requests(event: Event, request_ids: list[int]) -> None:
     notify_guests(new)
     push_tickets([build_ticket(request, request.guest) for request in settled])
     _count_created(guests, durations)
+    transaction.on_commit(partial(_log_ends, requests), robust=True)
+
+
+def _log_ends(requests: list[GuestRequest]) -> None:
+    """Log how each request ended, under the ids of the visitor's own HTTP request."""
+    for request in requests:
+        if request.state == GuestRequest.State.PENDING:
+            continue  # The pool had no QR code for it.
+        with following(context_of(request)):
+            log.info(
+                "guest_request_ended",
+                extra={
+                    "state": str(request.state),
+                    "code": request.refusal or None,
+                    "guest_id": request.guest_id,
+                    "event_id": request.event_id,
+                },
+            )
 
 
 def end_due_requests(event: Event, *, beside: User) -> bool:
@@ -273,9 +292,6 @@ def _end_with_guest(request: GuestRequest, guest: Guest) -> None:
 def _refuse(request: GuestRequest, code: str) -> None:
     request.state = GuestRequest.State.REFUSED
     request.refusal = code
-    log.info(
-        "guest_request_ended_refused", extra={"ticket_id": str(request.ticket_id), "code": code}
-    )
 
 
 def _new_guest(request: GuestRequest, token: str | None) -> Guest:
