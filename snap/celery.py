@@ -10,13 +10,21 @@ from typing import Any
 
 from celery import Celery, bootsteps
 from celery.app.amqp import AMQP
-from celery.signals import task_postrun, task_prerun, worker_process_init, worker_ready
+from celery.signals import (
+    celeryd_init,
+    task_postrun,
+    task_prerun,
+    worker_process_init,
+    worker_process_shutdown,
+    worker_ready,
+)
 from django.conf import settings
 from django.db import close_old_connections
 from kombu import Connection
 from redis.exceptions import ResponseError
 
 from snap.control import snapshot
+from snap.observability import tracing
 from snap.resilience.workers import HEARTBEAT_INTERVAL, record_heartbeat
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "snap.settings")
@@ -127,3 +135,15 @@ def apply_nice_to_autogroup(**_signal: object) -> None:
 def start_snapshot(**_signal: object) -> None:
     """Follow the switches and modes in each process that runs tasks."""
     snapshot.start()
+
+
+@celeryd_init.connect
+def start_tracing(sender: str, **_signal: object) -> None:
+    """Record traces in this worker and its children. `sender` is its name: `worker@host`."""
+    tracing.start(sender.partition("@")[0])
+
+
+@worker_process_shutdown.connect
+def send_last_spans(**_signal: object) -> None:
+    """Send what a child has recorded. It ends without `atexit`, also when it is recycled."""
+    tracing.stop()

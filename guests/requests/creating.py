@@ -28,6 +28,7 @@ from guests.requests.waiting_list import (
     give_places_to_waiting,
     notify_guests,
 )
+from snap.observability import tracing
 from snap.observability.logs import describe_error
 
 log = logging.getLogger(__name__)
@@ -71,7 +72,12 @@ def create_guests_for_event(event_id: int) -> int:
     if not expected or places is None:
         return 0
     capacity, places_taken = places
-    fill_pool(min(expected, capacity - places_taken))
+    with tracing.span("create guests", event_id=event_id):
+        fill_pool(min(expected, capacity - places_taken))
+        return _end_due_batch(event_id, due, expected)
+
+
+def _end_due_batch(event_id: int, due: QuerySet[GuestRequest], expected: int) -> int:
     with transaction.atomic():
         event = Event.objects.locked(event_id, skip_locked=True).first()
         if event is None:
@@ -167,6 +173,11 @@ def end_requests(event: Event, request_ids: list[int]) -> None:
     """
     rows = GuestRequest.objects.filter(pk__in=request_ids).select_related("account")
     requests = list(rows.order_by("pk"))
+    with tracing.continuing_each("create guest", requests):
+        _end(event, requests)
+
+
+def _end(event: Event, requests: list[GuestRequest]) -> None:
     for request in requests:
         request.event = event
     new, settled = _decide(event, requests)
@@ -177,7 +188,7 @@ def end_requests(event: Event, request_ids: list[int]) -> None:
     Event.objects.filter(pk=event.pk).update(places_taken=event.places_taken)
     durations = _store_ends([*settled, *(request for request, _ in new)])
     notify_guests(new)
-    push_tickets([build_ticket(request, request.guest) for request in settled])
+    push_tickets([build_ticket(request, request.guest) for request in settled], settled)
     _count_created(guests, durations)
 
 

@@ -12,6 +12,7 @@ from django.db import InterfaceError, OperationalError, close_old_connections
 
 from guests.sweeps import SWEEPS, Sweep
 from snap.control import snapshot
+from snap.observability import tracing
 from snap.observability.logs import describe_error
 from snap.resilience.database import database_breaker
 
@@ -47,6 +48,7 @@ def run_until_stopped() -> None:
     """Run each sweep in its own thread until SIGTERM or SIGINT. A batch in progress is finished."""
     # A blocked signal waits for sigwait, so it cannot interrupt the code before that.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    tracing.start("sweeper")
     snapshot.start()
     stop = threading.Event()
     threads = []
