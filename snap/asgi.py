@@ -87,5 +87,5 @@ application = ProtocolTypeRouter(
     }
 )
 
-tracing.start("ws")
+tracing.start()
 snapshot.start()

@@ -24,7 +24,7 @@ from kombu import Connection
 from redis.exceptions import ResponseError
 
 from snap.control import snapshot
-from snap.observability import tracing
+from snap.observability import error_reports, tracing
 from snap.resilience.workers import HEARTBEAT_INTERVAL, record_heartbeat
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "snap.settings")
@@ -138,12 +138,13 @@ def start_snapshot(**_signal: object) -> None:
 
 
 @celeryd_init.connect
-def start_tracing(sender: str, **_signal: object) -> None:
-    """Record traces in this worker and its children. `sender` is its name: `worker@host`."""
-    tracing.start(sender.partition("@")[0])
+def start_tracing(**_signal: object) -> None:
+    """Record traces in this worker and its children."""
+    tracing.start(runs_tasks=True)
 
 
 @worker_process_shutdown.connect
-def send_last_spans(**_signal: object) -> None:
+def send_the_last(**_signal: object) -> None:
     """Send what a child has recorded. It ends without `atexit`, also when it is recycled."""
     tracing.stop()
+    error_reports.stop()

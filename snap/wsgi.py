@@ -21,5 +21,5 @@ application = BufferedBody(
 # wait for that, about 0.3 s on an idle machine.
 require_policies(get_resolver().url_patterns)
 
-tracing.start("web")
+tracing.start()
 snapshot.start()

@@ -29,6 +29,8 @@ from guests.requests.waiting_list import (
     notify_guests,
 )
 from snap.observability import tracing
+from snap.observability.context import context_of, following
+from snap.observability.error_reports import report_error
 from snap.observability.logs import describe_error
 
 log = logging.getLogger(__name__)
@@ -148,11 +150,14 @@ def _end_alone(event: Event, request_id: int) -> None:
     except (OperationalError, InterfaceError):
         raise
     except Exception as error:  # noqa: BLE001 (one bad row must not hold up its batch)
-        log.warning(
-            "guest_request_failed",
-            extra={"request_id": request_id, "error": describe_error(error)},
-        )
-        _count_attempt(GuestRequest.objects.get(pk=request_id), describe_error(error))
+        request = GuestRequest.objects.get(pk=request_id)
+        with following(context_of(request)):
+            log.warning(
+                "guest_request_failed",
+                extra={"request_id": request_id, "error": describe_error(error)},
+            )
+            report_error(error)
+        _count_attempt(request, describe_error(error))
 
 
 def _count_attempt(request: GuestRequest, error: str) -> None:

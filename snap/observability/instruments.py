@@ -10,14 +10,11 @@ from opentelemetry.instrumentation.psycopg import PsycopgInstrumentor
 from opentelemetry.instrumentation.redis import RedisInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
 
-# Processes that run tasks.
-WORKERS = frozenset({"worker", "emails"})
 
-
-def instrument(provider: TracerProvider, process: str) -> None:
+def instrument(provider: TracerProvider, *, runs_tasks: bool) -> None:
     PsycopgInstrumentor().instrument(tracer_provider=provider)
     RedisInstrumentor().instrument(tracer_provider=provider)
-    if process in WORKERS:
+    if runs_tasks:
         # A task is a trace of its own. The wake-up that it answers stands for many requests.
         celery = CeleryInstrumentor()  # type: ignore[no-untyped-call]
         celery.instrument(tracer_provider=provider, use_span_links=True)

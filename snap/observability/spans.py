@@ -26,6 +26,7 @@ from opentelemetry.sdk.trace.sampling import (
 from opentelemetry.trace import Link, Span, SpanKind, StatusCode, TraceFlags
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from snap.metering.processes import process_name
 from snap.observability.span_export import OWN, RedactingExporter
 from snap.observability.tracing import HasTrace
 
@@ -69,7 +70,7 @@ class RootSampler(Sampler):
 class Spans:
     """Records and sends the spans of one process, and of its children after a fork."""
 
-    def __init__(self, process: str) -> None:
+    def __init__(self) -> None:
         self._exporter = RedactingExporter()
         self._processor = BatchSpanProcessor(
             self._exporter,
@@ -79,7 +80,7 @@ class Spans:
         )
         self.provider = TracerProvider(
             sampler=ParentBased(RootSampler(settings.OTEL_TRACES_SAMPLER_ARG)),
-            resource=Resource(resource_attributes(process)),
+            resource=Resource(resource_attributes()),
             shutdown_on_exit=False,
         )
         self.provider.add_span_processor(self._processor)
@@ -156,9 +157,9 @@ def own(attributes: Attributes) -> Attributes:
     return {OWN + name: value for name, value in attributes.items()}
 
 
-def resource_attributes(process: str) -> dict[str, str]:
+def resource_attributes() -> dict[str, str]:
     """Return what describes this process to the receiver."""
-    host = socket.gethostname()
+    host, process = socket.gethostname(), process_name()
     return {
         "service.name": settings.OTEL_SERVICE_NAME,
         "service.instance.id": f"{host}/{process}",

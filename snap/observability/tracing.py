@@ -38,8 +38,8 @@ STABLE_NAMES = "http,database"
 NO_SPAN: AbstractContextManager[None] = nullcontext()
 
 
-def start(process: str) -> None:
-    """Record traces in this process, if the settings say so. `process` is its Procfile name.
+def start(*, runs_tasks: bool = False) -> None:
+    """Record traces in this process, if the settings say so. `runs_tasks` is for Celery's workers.
 
     Call it before the first connection to PostgreSQL and Redis. Children of a fork go on by
     themselves.
@@ -51,8 +51,8 @@ def start(process: str) -> None:
     from snap.observability.instruments import instrument
     from snap.observability.spans import Spans
 
-    _Process.spans = Spans(process)
-    instrument(_Process.spans.provider, process)
+    _Process.spans = Spans()
+    instrument(_Process.spans.provider, runs_tasks=runs_tasks)
 
 
 def stop() -> None:
@@ -117,8 +117,4 @@ def current_trace_id() -> str:
     return current_traceparent()[3:35]
 
 
-def _forget() -> None:
-    _Process.spans = None
-
-
-on_reset(_forget)
+on_reset(stop)
