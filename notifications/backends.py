@@ -7,7 +7,7 @@ from anymail.backends.resend import EmailBackend as AnymailResend
 from anymail.backends.sendgrid import EmailBackend as AnymailSendGrid
 from django.core.mail import EmailMessage
 
-from notifications.http_sessions import limit_responses
+from snap.resilience.http_sessions import limit_responses
 
 
 class OverHTTP:

@@ -32,6 +32,7 @@ from notifications.recording import EXPIRED_LEASE_GRACE, lost_response, record
 from notifications.recording import write_kept_outcomes as write_kept
 from notifications.senders import SenderThreads, bulk_senders, code_senders
 from notifications.services import wake_codes_worker, wake_emails_worker
+from snap.observability import tracing
 from snap.observability.context import context_of, following
 from snap.observability.logs import describe_error
 
@@ -85,7 +86,8 @@ def send_due_emails(limit: int = BATCH, *, fast: bool | None = None) -> int:
             # More emails may be due: another process can send them at the same time.
             _wake_worker(fast)
         senders = code_senders if fast else bulk_senders
-        return _Batch(claimed, senders, kept).send()
+        with tracing.span("send emails", emails=len(claimed)):
+            return _Batch(claimed, senders, kept).send()
 
 
 def write_kept_outcomes() -> None:
@@ -283,12 +285,19 @@ class _Batch:
     def _hand_over(self, ready: _Ready, provider: Provider) -> None:
         delay = provider.pace.reserve(is_urgent=ready.email.fast)
         responses = self._responses
+        batch = tracing.current_traceparent()
 
         def job() -> None:
             sleep(delay)
             with following(context_of(ready.email)):
                 try:
-                    outcome = hand_over(ready.email, ready.message, provider)
+                    with tracing.continuing("send email", ready.email.traceparent, link=batch):
+                        outcome = hand_over(ready.email, ready.message, provider)
+                        tracing.annotate(
+                            kind=ready.email.kind,
+                            provider=provider.name,
+                            result=outcome.result.name,
+                        )
                 except Exception as error:
                     log.exception("hand_over_failed", extra={"email_id": ready.email.pk})
                     outcome = lost_response(provider.name, error=describe_error(error))

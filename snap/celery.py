@@ -16,6 +16,7 @@ from celery.signals import (
     task_postrun,
     task_prerun,
     worker_process_init,
+    worker_process_shutdown,
     worker_ready,
 )
 from django.conf import settings
@@ -24,6 +25,7 @@ from kombu import Connection
 from redis.exceptions import ResponseError
 
 from snap.control import snapshot
+from snap.observability import error_reports, tracing
 from snap.observability.context import begin
 from snap.resilience.workers import HEARTBEAT_INTERVAL, record_heartbeat
 
@@ -158,3 +160,16 @@ def write_line(text: str, _stream: object = None) -> None:
 def start_snapshot(**_signal: object) -> None:
     """Follow the switches and modes in each process that runs tasks."""
     snapshot.start()
+
+
+@celeryd_init.connect
+def start_tracing(**_signal: object) -> None:
+    """Record traces in this worker and its children."""
+    tracing.start(runs_tasks=True)
+
+
+@worker_process_shutdown.connect
+def send_the_last(**_signal: object) -> None:
+    """Send what a child has recorded. It ends without `atexit`, also when it is recycled."""
+    tracing.stop()
+    error_reports.stop()

@@ -108,6 +108,7 @@ MIDDLEWARE = [
     "snap.middleware.add_browser_headers",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "snap.observability.request_traces.TraceRequests",
     "snap.middleware.refuse_large_bodies",
     "snap.middleware.refuse_null_bytes",
     "snap.middleware.refuse_charsets",
@@ -850,10 +851,41 @@ LOGGING = {
         # Celery logs a line for each wake-up. The tasks themselves log what they did.
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
+        # They log each failure. `traces_not_sent` and `reports_not_sent` are logged once.
+        "opentelemetry": {"level": "CRITICAL"},
+        "sentry_sdk": {"level": "CRITICAL"},
         # axes warns of each wrong password. The sign-in itself logs each success.
         "axes": {"level": "WARNING"},
     },
 }
+
+# Traces and errors ------------------------------------------------------------------------------
+
+# Address of a receiver of OpenTelemetry traces (OTLP over HTTP, in protobuf), such as
+# http://localhost:4318. Empty: no traces, and OpenTelemetry is not imported.
+OTEL_EXPORTER_OTLP_ENDPOINT = env.url("OTEL_EXPORTER_OTLP_ENDPOINT", default="").removesuffix(
+    "/v1/traces"
+)
+# Headers that the receiver wants, such as `authorization=Bearer%20secret`.
+OTEL_EXPORTER_OTLP_HEADERS = env.pairs("OTEL_EXPORTER_OTLP_HEADERS")
+# Share of requests and tasks whose traces are recorded, from 0 to 1. A request that is not recorded
+# costs a tenth of one that is.
+OTEL_TRACES_SAMPLER_ARG = env.share("OTEL_TRACES_SAMPLER_ARG", default=0.1)
+# Whether a request continues the trace that its `traceparent` header names. For a proxy that
+# removes the header of visitors: with it they decide what is recorded.
+OTEL_TRUST_TRACEPARENT = env.bool("OTEL_TRUST_TRACEPARENT", default=False)
+# Name of this installation in traces.
+OTEL_SERVICE_NAME = env.str("OTEL_SERVICE_NAME", default="snap")
+# Further attributes of all processes in traces, such as `deployment.environment.name=production`.
+OTEL_RESOURCE_ATTRIBUTES = env.pairs("OTEL_RESOURCE_ATTRIBUTES")
+
+# Address (DSN) of a project in Sentry, or in a server that speaks its protocol, to which errors are
+# reported. Empty: no reports, and Sentry's package is not imported.
+SENTRY_DSN = env.sentry_dsn("SENTRY_DSN")
+# Name of this installation in reports of errors.
+SENTRY_ENVIRONMENT = env.str("SENTRY_ENVIRONMENT", default="production")
+# Name of the running release in reports of errors, such as a commit. Empty: reports name none.
+SENTRY_RELEASE = env.str("SENTRY_RELEASE", default="")
 
 SILENCED_SYSTEM_CHECKS = [
     "auth.E003",

@@ -30,7 +30,9 @@ from guests.requests.waiting_list import (
     notify_guests,
 )
 from snap.control.modes import batch_factor
+from snap.observability import tracing
 from snap.observability.context import context_of, following
+from snap.observability.error_reports import report_error
 from snap.observability.logs import describe_error
 
 log = logging.getLogger(__name__)
@@ -82,7 +84,12 @@ def create_guests_for_event(event_id: int) -> int:
     if not expected or places is None:
         return 0
     capacity, places_taken = places
-    fill_pool(min(expected, capacity - places_taken))
+    with tracing.span("create guests", event_id=event_id):
+        fill_pool(min(expected, capacity - places_taken))
+        return _end_due_batch(event_id, due, expected)
+
+
+def _end_due_batch(event_id: int, due: QuerySet[GuestRequest], expected: int) -> int:
     with transaction.atomic():
         event = Event.objects.locked(event_id, skip_locked=True).first()
         if event is None:
@@ -161,6 +168,7 @@ def _end_alone(event: Event, request_id: int) -> None:
         request = GuestRequest.objects.get(pk=request_id)
         with following(context_of(request)):
             log.warning("guest_request_failed", extra={"error": describe_error(error)})
+            report_error(error)
             _count_attempt(request, describe_error(error))
 
 
@@ -182,6 +190,11 @@ def end_requests(event: Event, request_ids: list[int]) -> None:
     """
     rows = GuestRequest.objects.filter(pk__in=request_ids).select_related("account")
     requests = list(rows.order_by("pk"))
+    with tracing.continuing_each("create guest", requests):
+        _end(event, requests)
+
+
+def _end(event: Event, requests: list[GuestRequest]) -> None:
     for request in requests:
         request.event = event
     new, settled = _decide(event, requests)
@@ -192,7 +205,7 @@ def end_requests(event: Event, request_ids: list[int]) -> None:
     Event.objects.filter(pk=event.pk).update(places_taken=event.places_taken)
     durations = _store_ends([*settled, *(request for request, _ in new)])
     notify_guests(new)
-    push_tickets([build_ticket(request, request.guest) for request in settled])
+    push_tickets([build_ticket(request, request.guest) for request in settled], settled)
     _count_created(guests, durations)
     transaction.on_commit(partial(_log_ends, requests), robust=True)
 
