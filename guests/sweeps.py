@@ -24,6 +24,7 @@ from guests.lists.messages import queue_messages
 from guests.models import GuestRequest
 from guests.news.announcing import announce_changes
 from guests.news.reminders import queue_reminders
+from guests.overview.queues import read_requests
 from guests.posters.upkeep import add_missing_sizes, delete_unused_posters
 from guests.previews import delete_old_previews
 from guests.requests.accepting import wake_guests_worker
@@ -185,7 +186,7 @@ def sweep_load(is_stopping: IsStopping) -> None:
     store_reading()
     export_modes()
     if is_decision_due():
-        decide(count_queue=GuestRequest.objects.due().count)
+        decide(count_queue=lambda: read_requests()[0].depth)
 
 
 SWEEPS = [
