@@ -7,4 +7,6 @@ class SnapConfig(AppConfig):
     name = "snap"
 
     def ready(self) -> None:
-        from snap import checks  # noqa: F401  (registers the system checks)
+        # These register the system checks.
+        from snap import checks  # noqa: F401
+        from snap.setup import addresses, clock, files, observability, postgresql, redis  # noqa: F401
