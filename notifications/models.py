@@ -7,7 +7,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from notifications.kinds import kind_label, known_kinds
+from notifications.kinds import kind_label, kinds_to_send
 from snap.mail_addresses import readable_address
 
 
@@ -15,13 +15,14 @@ class EmailQuerySet(models.QuerySet["Email"]):
     def due(self) -> Self:
         """Return emails to send now by the database's clock, of kinds that this process knows.
 
-        While two releases run, the older one leaves the kinds of the newer one to it.
+        Emails of kinds that staff have turned off wait. While two releases run, the older one
+        leaves the kinds of the newer one to it.
         """
         return self.filter(
             Q(leased_until=None) | Q(leased_until__lte=Now()),
             state=Email.State.QUEUED,
             next_attempt_at__lte=Now(),
-            kind__in=known_kinds(),
+            kind__in=kinds_to_send(),
         )
 
 

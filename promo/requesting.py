@@ -5,8 +5,8 @@ from django.http import HttpRequest, HttpResponse
 from accounts.models import User
 from guests.exceptions import GuestError
 from guests.models import GuestRequest
-from guests.requests.accepting import request_place, wake_guests_worker
-from guests.requests.creating import create_guest_now, create_guest_while_waiting
+from guests.requests.accepting import request_place
+from guests.requests.creating import create_guest_now, create_guest_while_waiting, creates_now
 from guests.requests.tickets import seconds_left, ticket_of
 from promo.links import PromoLink
 from promo.rendering import is_htmx, render_step, render_ticket
@@ -40,11 +40,11 @@ def respond_with_place(request: HttpRequest, link: PromoLink, account: User) -> 
 def render_new_ticket(request: HttpRequest, stored: GuestRequest) -> HttpResponse:
     """Show the ticket of a request that was just made.
 
-    The guest is created here when no worker can be woken, and for browsers without JavaScript: they
-    get no push, and their page reloads only after two seconds.
+    The guest is created here when workers end no requests, and for browsers without JavaScript:
+    they get no push, and their page reloads only after two seconds.
     """
     if stored.state == GuestRequest.State.PENDING:
-        if wake_guests_worker.is_failing():
+        if creates_now():
             stored = create_guest_now(stored)
         elif not is_htmx(request):
             stored = create_guest_while_waiting(stored)
