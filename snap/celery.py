@@ -10,6 +10,7 @@ from typing import Any
 
 from celery import Celery, bootsteps
 from celery.app.amqp import AMQP
+from celery.concurrency import prefork
 from celery.signals import task_postrun, task_prerun, worker_process_init, worker_ready
 from django.conf import settings
 from django.db import close_old_connections
@@ -124,6 +125,11 @@ def apply_nice_to_autogroup(**_signal: object) -> None:
 
 @worker_process_init.connect
 @worker_ready.connect
-def start_snapshot(**_signal: object) -> None:
-    """Follow the switches and modes in each process that runs tasks."""
-    snapshot.start()
+def start_snapshot(sender: Any = None, **_signal: object) -> None:
+    """Follow the switches and modes in each process that runs tasks.
+
+    The parent of prefork runs none. It forks for as long as it lives, and has no thread whose locks
+    a child could inherit.
+    """
+    if not isinstance(getattr(sender, "pool", None), prefork.TaskPool):
+        snapshot.start()

@@ -16,6 +16,7 @@ from guests.models import Event, EventPromoter, Guest, GuestRequest, Promoter, T
 from guests.place_status import PlaceStatus, status_of
 from guests.requests.attribution import choose_promoter
 from guests.requests.line import reserve_turn
+from snap.control.switches import ASYNC_CREATION, is_on
 from snap.resilience.wakeup import WakeUp
 
 log = logging.getLogger(__name__)
@@ -141,7 +142,8 @@ def _stored_request(request: GuestRequest, *, is_stored: bool) -> GuestRequest:
             raise GuestError("key_reused")
         return stored
     log.info("guest_request_accepted", extra={"ticket_id": str(request.ticket_id)})
-    transaction.on_commit(wake_guests_worker)
+    if is_on(ASYNC_CREATION):
+        transaction.on_commit(wake_guests_worker)
     return request
 
 
