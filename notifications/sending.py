@@ -23,7 +23,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from notifications.delivery import Outcome, Result, hand_over, outcome_without_message
-from notifications.kinds import bulk_kinds
+from notifications.kinds import bulk_kinds, is_paused
 from notifications.messages import RelatedMessage, build_messages
 from notifications.models import Email
 from notifications.outcomes import KeptOutcomes, Key
@@ -32,6 +32,7 @@ from notifications.recording import EXPIRED_LEASE_GRACE, lost_response, record
 from notifications.recording import write_kept_outcomes as write_kept
 from notifications.senders import SenderThreads, bulk_senders, code_senders
 from notifications.services import wake_codes_worker, wake_emails_worker
+from snap.control.switches import BATCHING, is_on
 from snap.observability import tracing
 from snap.observability.context import context_of, following
 from snap.observability.logs import describe_error
@@ -74,6 +75,8 @@ def send_due_emails(limit: int = BATCH, *, fast: bool | None = None) -> int:
     processed: 0 when none is due or no provider is available. Waits for an unavailable database
     for up to half of EMAIL_LEASE, and raises OperationalError after that.
     """
+    if not is_on(BATCHING):
+        limit = 1
     if rate := settings.EMAIL_PER_SECOND:
         # What leaves in a few seconds. More would have to be built again.
         limit = min(limit, max(1, int(rate * MAX_AGE / 2)))
@@ -254,7 +257,7 @@ class _Batch:
 
     def _choose(self, ready: _Ready) -> Provider | Outcome:
         """Return the provider for an email, or why it is not handed over now."""
-        if monotonic() > self._stop_at or ready.is_stale():
+        if monotonic() > self._stop_at or ready.is_stale() or is_paused(ready.email.kind):
             return Outcome(Result.RELEASED)
         if self.unavailable_in_a_row >= MAX_UNAVAILABLE_IN_A_ROW:
             return Outcome(Result.POSTPONED)

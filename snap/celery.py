@@ -11,6 +11,7 @@ from typing import Any
 
 from celery import Celery, bootsteps
 from celery.app.amqp import AMQP
+from celery.concurrency import prefork
 from celery.signals import (
     celeryd_init,
     task_postrun,
@@ -157,9 +158,14 @@ def write_line(text: str, _stream: object = None) -> None:
 
 @worker_process_init.connect
 @worker_ready.connect
-def start_snapshot(**_signal: object) -> None:
-    """Follow the switches and modes in each process that runs tasks."""
-    snapshot.start()
+def start_snapshot(sender: Any = None, **_signal: object) -> None:
+    """Follow the switches and modes in each process that runs tasks.
+
+    The parent of prefork runs none. It forks for as long as it lives, and has no thread whose locks
+    a child could inherit.
+    """
+    if not isinstance(getattr(sender, "pool", None), prefork.TaskPool):
+        snapshot.start()
 
 
 @celeryd_init.connect

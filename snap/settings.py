@@ -97,7 +97,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "rest_framework",
     "template_partials",
-    "waffle",
+    "snap.apps.SwitchesConfig",
 ]
 
 MIDDLEWARE = [
@@ -289,6 +289,11 @@ CELERY_WORKER_MAX_MEMORY_PER_CHILD = 400_000
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 5
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_DB_REUSE_MAX = sys.maxsize  # tasks: snap.celery gives connections back
+
+# Switches ----------------------------------------------------------------------------------------
+
+# Only switches are shown in admin (snap/switch_admin.py), without waffle's flags and samples.
+WAFFLE_ENABLE_ADMIN_PAGES = False
 
 # Accounts --------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from guests.models import Event, EventPromoter, Guest, GuestRequest, Promoter, T
 from guests.place_status import PlaceStatus, status_of
 from guests.requests.attribution import choose_promoter
 from guests.requests.line import reserve_turn
+from snap.control.switches import ASYNC_CREATION, is_on
 from snap.observability.context import set_ticket
 from snap.resilience.wakeup import WakeUp
 
@@ -146,7 +147,8 @@ def _stored_request(request: GuestRequest, *, is_stored: bool) -> GuestRequest:
         return stored
     set_ticket(request.ticket_id)
     log.info("guest_request_accepted")
-    transaction.on_commit(wake_guests_worker)
+    if is_on(ASYNC_CREATION):
+        transaction.on_commit(wake_guests_worker)
     return request
 
 

@@ -21,6 +21,7 @@ from prometheus_client import Counter, Histogram
 from accounts.models import User
 from guests.models import Event, Guest, GuestRequest
 from guests.qr.codes import fill_pool, take_from_pool
+from guests.requests.accepting import wake_guests_worker
 from guests.requests.columns import columns_of
 from guests.requests.pushes import push_places_changed, push_tickets
 from guests.requests.tickets import build_ticket
@@ -30,6 +31,7 @@ from guests.requests.waiting_list import (
     notify_guests,
 )
 from snap.control.modes import batch_factor
+from snap.control.switches import ASYNC_CREATION, BATCHING, is_on
 from snap.observability import tracing
 from snap.observability.context import context_of, following
 from snap.observability.error_reports import report_error
@@ -50,14 +52,27 @@ creation_duration = Histogram(
 
 
 def batch_size() -> int:
-    """Return how many requests one transaction ends: GUEST_BATCH_SIZE, and more in queue mode."""
+    """Return how many requests one transaction ends: GUEST_BATCH_SIZE, and more in queue mode.
+
+    One while staff have turned batching off.
+    """
+    if not is_on(BATCHING):
+        return 1
     return settings.GUEST_BATCH_SIZE * batch_factor()
+
+
+def creates_now() -> bool:
+    """Return whether the process that accepts a request also ends it.
+
+    It does while no worker can be woken, and while staff have turned async creation off.
+    """
+    return wake_guests_worker.is_failing() or not is_on(ASYNC_CREATION)
 
 
 def create_due_guests(*, pause: float = 0) -> int:
     """End all due requests, event by event, until none is due. Return how many were taken up.
 
-    After a batch of fewer than `batch_size` requests it waits for `pause` seconds, and for longer
+    After a batch of fewer than `batch_size()` requests it waits for `pause` seconds, and for longer
     in queue mode. Without the pause a rush would be many batches of one or two requests.
     """
     taken_up = 0
@@ -72,13 +87,13 @@ def create_due_guests(*, pause: float = 0) -> int:
 
 
 def create_guests_for_event(event_id: int) -> int:
-    """End up to `batch_size` due requests of one event. Return how many were taken up.
+    """End up to `batch_size()` due requests of one event. Return how many were taken up.
 
     The result is 0 when no request is due, or when another process holds the list's lock. Requests
     for which the pool had no QR code stay due until the next round.
     """
-    due = GuestRequest.objects.due().filter(event_id=event_id).order_by("pk")
     size = batch_size()
+    due = GuestRequest.objects.due().filter(event_id=event_id).order_by("pk")
     expected = due[:size].count()
     places = Event.objects.filter(pk=event_id).values_list("capacity", "places_taken").first()
     if not expected or places is None:
@@ -86,10 +101,10 @@ def create_guests_for_event(event_id: int) -> int:
     capacity, places_taken = places
     with tracing.span("create guests", event_id=event_id):
         fill_pool(min(expected, capacity - places_taken))
-        return _end_due_batch(event_id, due, expected)
+        return _end_due_batch(event_id, due, size=size, expected=expected)
 
 
-def _end_due_batch(event_id: int, due: QuerySet[GuestRequest], expected: int) -> int:
+def _end_due_batch(event_id: int, due: QuerySet[GuestRequest], *, size: int, expected: int) -> int:
     with transaction.atomic():
         event = Event.objects.locked(event_id, skip_locked=True).first()
         if event is None:

@@ -12,12 +12,9 @@ from django.db import InterfaceError, OperationalError, close_old_connections
 
 from guests.sweeps import SWEEPS, Sweep
 from snap.control import snapshot
-<<<<<<< HEAD
 from snap.control.modes import is_emergency
-=======
 from snap.observability import tracing
 from snap.observability.error_reports import report_error
->>>>>>> tracing
 from snap.observability.logs import describe_error
 from snap.resilience.database import database_breaker
 
