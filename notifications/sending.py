@@ -23,6 +23,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from notifications.delivery import Outcome, Result, hand_over, outcome_without_message
+from notifications.email_metrics import batch_sizes
 from notifications.kinds import bulk_kinds, is_paused
 from notifications.messages import RelatedMessage, build_messages
 from notifications.models import Email
@@ -85,6 +86,7 @@ def send_due_emails(limit: int = BATCH, *, fast: bool | None = None) -> int:
         claimed = _claim(limit, fast)
         if not claimed:
             return 0
+        batch_sizes.observe(len(claimed))
         if len(claimed) == limit:
             # More emails may be due: another process can send them at the same time.
             _wake_worker(fast)

@@ -36,6 +36,7 @@ from snap.observability import tracing
 from snap.observability.context import context_of, following
 from snap.observability.error_reports import report_error
 from snap.observability.logs import describe_error
+from snap.observability.steps import CREATED, REFUSED, WAITLISTED, count_step
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,24 @@ waiters = BoundedSemaphore(settings.CREATE_WAITERS)
 DIRECT_SECONDS = 1.0
 
 guests_created = Counter("guests_created", "Guests put on a list")
+requests_ended = Counter(
+    "guest_requests_ended",
+    "Requests that ended, and whether they did within IN_TIME_MS of their turn",
+    ["outcome", "in_time"],
+)
+# A request should end within this time (milliseconds).
+IN_TIME_MS = 60_000
+# By outcome, and whether the request ended in time. All begin at 0.
+_counts_ended = {
+    (outcome, is_in_time): requests_ended.labels(outcome, "yes" if is_in_time else "no").inc
+    for outcome in (CREATED, WAITLISTED, REFUSED)
+    for is_in_time in (True, False)
+}
+batch_sizes = Histogram(
+    "guest_batch_size",
+    "Requests that are ended in one transaction",
+    buckets=(1, 2, 5, 10, 20, 50, 100, 200),
+)
 creation_duration = Histogram(
     "guest_creation_duration_ms",
     "Milliseconds from the acceptance of a request to its guest",
@@ -116,7 +135,9 @@ def _end_due_batch(event_id: int, due: QuerySet[GuestRequest], *, size: int, exp
         locked = due.select_for_update(skip_locked=True).values_list("pk", flat=True)
         request_ids = list(locked[:size])
         _end_batch(event, request_ids)
-        return len(request_ids)
+    if request_ids:
+        batch_sizes.observe(len(request_ids))
+    return len(request_ids)
 
 
 def create_guest_now(request: GuestRequest, *, seconds: float = DIRECT_SECONDS) -> GuestRequest:
@@ -218,10 +239,12 @@ def _end(event: Event, requests: list[GuestRequest]) -> None:
     for request, guest in new:
         _end_with_guest(request, guest)
     Event.objects.filter(pk=event.pk).update(places_taken=event.places_taken)
-    durations = _store_ends([*settled, *(request for request, _ in new)])
+    ended = [*settled, *(request for request, _ in new)]
+    durations = _store_ends(ended)
     notify_guests(new)
     push_tickets([build_ticket(request, request.guest) for request in settled], settled)
-    _count_created(guests, durations)
+    transaction.on_commit(partial(_count_created, guests))
+    transaction.on_commit(partial(_count_ends, ended, durations))
     transaction.on_commit(partial(_log_ends, requests), robust=True)
 
 
@@ -386,10 +409,11 @@ def _upsert(guests: list[Guest]) -> None:
         guest.pk, guest.listings = stored[guest.account_id]
 
 
-def _store_ends(requests: list[GuestRequest]) -> list[float]:
+def _store_ends(requests: list[GuestRequest]) -> dict[int, float]:
     """Store how requests ended.
 
-    Return the milliseconds from the acceptance of each to its end, by the database's clock.
+    Return the milliseconds from the acceptance of each to its end, by its id and the database's
+    clock.
     """
     with connection.cursor() as cursor:
         cursor.execute(
@@ -400,16 +424,22 @@ def _store_ends(requests: list[GuestRequest]) -> list[float]:
             FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::bigint[])
                 AS ended (id, state, refusal, guest_id)
             WHERE request.id = ended.id
-            RETURNING extract(epoch FROM clock_timestamp() - request.accepted_at) * 1000
+            RETURNING request.id, extract(epoch FROM clock_timestamp() - request.accepted_at) * 1000
             """,
             columns_of(requests, "pk", "state", "refusal", "guest_id"),
         )
-        return [float(milliseconds) for (milliseconds,) in cursor.fetchall()]
+        return {request_id: float(milliseconds) for request_id, milliseconds in cursor.fetchall()}
 
 
-def _count_created(guests: list[Guest], durations: list[float]) -> None:
-    for guest in guests:
-        if guest.is_on_list:
-            guests_created.inc()
-    for milliseconds in durations:
+def _count_created(guests: list[Guest]) -> None:
+    guests_created.inc(sum(guest.is_on_list for guest in guests))
+
+
+def _count_ends(requests: list[GuestRequest], durations: dict[int, float]) -> None:
+    """Count requests that ended, by the milliseconds that each took."""
+    for request in requests:
+        milliseconds = durations[request.pk]
         creation_duration.observe(milliseconds)
+        count_step(request.state)
+        is_in_time = milliseconds - request.milliseconds_in_line <= IN_TIME_MS
+        _counts_ended[request.state, is_in_time]()
