@@ -9,6 +9,11 @@ from django.utils.translation import gettext_lazy as _
 
 from notifications.kinds import kind_label, known_kinds
 from snap.mail_addresses import readable_address
+from snap.observability.context import (
+    current_request_id,
+    current_ticket_id,
+    current_traceparent,
+)
 
 
 class EmailQuerySet(models.QuerySet["Email"]):
@@ -58,6 +63,17 @@ class Email(models.Model):
         _("response lost by"), max_length=20, blank=True, db_default=""
     )
     error = models.CharField(_("error"), max_length=200, blank=True)
+    # What caused it, for the lines of the worker that sends it: the HTTP request, its ticket and
+    # its trace.
+    request_id = models.CharField(
+        max_length=64, blank=True, default=current_request_id, db_default="", editable=False
+    )
+    ticket_id = models.CharField(
+        max_length=36, blank=True, default=current_ticket_id, db_default="", editable=False
+    )
+    traceparent = models.CharField(
+        max_length=55, blank=True, default=current_traceparent, db_default="", editable=False
+    )
     queued_at = models.DateTimeField(_("queued"), db_default=Now())
     created_at = models.DateTimeField(_("created"), db_default=Now())
     sent_at = models.DateTimeField(_("sent"), null=True, blank=True)

@@ -93,7 +93,6 @@ INSTALLED_APPS = [
     "django_otp",
     "django_otp.plugins.otp_static",
     "django_otp.plugins.otp_totp",
-    "django_prometheus",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "rest_framework",
@@ -102,7 +101,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "snap.observability.request_metrics.count_requests",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "snap.middleware.add_browser_headers",
@@ -123,7 +122,6 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "snap.middleware.DatabaseUnavailableMiddleware",
     "axes.middleware.AxesMiddleware",
-    "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
 
 ROOT_URLCONF = "snap.urls"
@@ -782,7 +780,6 @@ CONTENT_SECURITY_POLICY = {
 METRICS_TOKEN = env.secret("METRICS_TOKEN", default="")
 if HTTPS or TRUSTED_PROXIES:
     env.require("METRICS_TOKEN", "to a random text that Prometheus sends for /metrics")
-PROMETHEUS_EXPORT_MIGRATIONS = False
 # Seconds between two looks of a process at the switches and modes, by one query. Each process
 # follows a change after that at the latest. 0: processes ignore both.
 CONTROL_REFRESH_SECONDS = env.float("CONTROL_REFRESH_SECONDS", default=0.8, least=0)

@@ -17,6 +17,7 @@ from guests.emergency.intake import EMAIL_TAKEN, find_dead_tickets
 from guests.emergency.journal import Journal
 from guests.models import DeadEntry, Event
 from guests.requests.pushes import push_tickets
+from snap.observability.context import context_of, following
 from snap.observability.logs import describe_error
 
 log = logging.getLogger(__name__)
@@ -40,14 +41,15 @@ def drain(journal: Journal) -> int:
     imported = 0
     _revive_requested_entries(journal)
     for stored in journal.due(time.time()):
-        try:
-            imported += _drain_entry(journal, stored)
-        except DATABASE_UNAVAILABLE as error:
-            if not _database_responds():
-                log.warning("draining_stopped", extra={"error": describe_error(error)})
-                return imported
-            # Only this entry fails, for example because its account is locked for a moment.
-            _postpone(journal, stored, describe_error(error))
+        with following(context_of(stored.entry)):
+            try:
+                imported += _drain_entry(journal, stored)
+            except DATABASE_UNAVAILABLE as error:
+                if not _database_responds():
+                    log.warning("draining_stopped", extra={"error": describe_error(error)})
+                    return imported
+                # Only this entry fails, for example because its account is locked for a moment.
+                _postpone(journal, stored, describe_error(error))
     # Sessions end after the entries: a request made before the sign-out still counts as signed in.
     _end_sessions(journal)
     return imported

@@ -13,6 +13,7 @@ from guests.emergency.snapshots import load_event_by_id
 from guests.models import DeadEntry, Event, Promoter, Team
 from guests.requests.accepting import check_list_takes_requests
 from guests.requests.tickets import Ticket, TicketState, ticket_without_guest
+from snap.observability.context import current
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +77,8 @@ def accept_request(
         language=language,
         name=name,
         idempotency_key=idempotency_key,
+        request_id=current().request_id,
+        traceparent=current().traceparent,
         **details,
     )
     ticket_id = get_journal().accept(entry)

@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("guests", "0013_list_messages")]
+    dependencies = [("guests", "0014_log_context")]
 
     operations = [
         migrations.CreateModel(

@@ -14,6 +14,7 @@ from guests.models.clock import DatabaseTimeQuerySet, ReadAtDatabaseTime
 from guests.models.events import Event
 from guests.models.guests import Guest
 from guests.models.promoters import Promoter, Team
+from snap.observability.context import current_request_id, current_traceparent
 from snap.search import Folded
 
 # The names of constraints that callers distinguish by.
@@ -76,6 +77,13 @@ class GuestRequest(ReadAtDatabaseTime):
         _("second registration"), default=False, db_default=False, editable=False
     )
     idempotency_key = models.CharField(max_length=64, blank=True, db_default="", editable=False)
+    # The HTTP request that made it, and its trace: log lines of workers name them.
+    request_id = models.CharField(
+        max_length=64, blank=True, default=current_request_id, db_default="", editable=False
+    )
+    traceparent = models.CharField(
+        max_length=55, blank=True, default=current_traceparent, db_default="", editable=False
+    )
     accepted_at = models.DateTimeField(_("accepted at"), db_default=Now(), editable=False)
     ended_at = models.DateTimeField(_("ended at"), null=True, blank=True)
 
@@ -147,9 +155,10 @@ class GuestRequest(ReadAtDatabaseTime):
                 """
                 INSERT INTO guests_guestrequest (
                     ticket_id, event_id, account_id, phone, name, promoter_id, team_id,
-                    idempotency_key, refusal, error, attempts, next_attempt_at
+                    idempotency_key, request_id, traceparent, refusal, error, attempts,
+                    next_attempt_at
                 )
-                SELECT %s, %s, %s, %s, %s, %s, %s, %s, '', '', 0,
+                SELECT %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, '', '', 0,
                     statement_timestamp() + %s * interval '1 second'
                 WHERE NOT EXISTS (
                     SELECT FROM (
@@ -171,6 +180,8 @@ class GuestRequest(ReadAtDatabaseTime):
                     self.promoter_id,
                     self.team_id,
                     self.idempotency_key,
+                    self.request_id,
+                    self.traceparent,
                     due_in,
                     self.event_id,
                     self.account_id,

@@ -207,13 +207,13 @@ def add_changes(tally: Tally, *, now: float) -> Tally:
     ids: list[int] = []
     with connection.cursor() as cursor:
         cursor.execute(ADD_CHANGES, {"seen": tally.seen, "gaps": list(tally.gaps)})
-        for event_id, *change, size, group_ids in cursor.fetchall():
+        for event_id, *change, group_ids in cursor.fetchall():
             ids.extend(group_ids)
             if event_id not in tally.events:
                 continue
             if event_id not in copies:
                 copies[event_id] = tally.events[event_id].copy()
-            if not _add_change(copies[event_id], *change, size):
+            if not _add_change(copies[event_id], *change):
                 changed.is_doubtful = True
     changed.events.update(copies)
     changed.seen = max([tally.seen, *ids])
