@@ -1,1 +1,1 @@
-"""What staff and operators see of a night: counts of events, queues, and the state of the system."""
+"""What staff and operators see of a night: counts of events, queues, the system's state."""

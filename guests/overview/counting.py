@@ -35,32 +35,42 @@ FORM = 1
 
 # Minutes since 1970. What is older than half a day is counted by the hour, at its first minute.
 MINUTE = """(CASE WHEN {at} < now() - interval '12 hours'
-    THEN floor(extract(epoch FROM {at}) / 3600) * 60
-    ELSE floor(extract(epoch FROM {at}) / 60) END)::bigint"""
+    THEN floor(date_part('epoch', {at}) / 3600) * 60
+    ELSE floor(date_part('epoch', {at}) / 60) END)::bigint"""
 
+# Each table is read once. A row of the result is about a promoter, or about a minute.
 COUNT_ALL = f"""
-WITH counted AS (
-    SELECT event_id, 'requests' AS measure, promoter_id, {MINUTE.format(at="accepted_at")} AS minute
+SELECT event_id, grouping(promoter_id), coalesce(promoter_id, 0), minute,
+    count(*),
+    count(*) FILTER (WHERE state = 'pending'),
+    count(*) FILTER (WHERE state = 'refused'),
+    count(*) FILTER (WHERE state = 'dead'),
+    0, 0, 0, NULL::bigint[]
+FROM (
+    SELECT event_id, promoter_id, state, {MINUTE.format(at="accepted_at")} AS minute
     FROM guests_guestrequest WHERE event_id = ANY(%(events)s)
-    UNION ALL
-    SELECT event_id, state, promoter_id, NULL
-    FROM guests_guestrequest
-    WHERE event_id = ANY(%(events)s) AND state IN ('pending', 'refused', 'dead')
-    UNION ALL
-    SELECT event_id, state, promoter_id, {MINUTE.format(at="coalesce(state_since, created_at)")}
-    FROM guests_guest WHERE event_id = ANY(%(events)s) AND state IN ('on_list', 'waiting')
-    UNION ALL
-    SELECT event_id, 'checked_in', promoter_id, {MINUTE.format(at="checked_in_at")}
-    FROM guests_guest
-    WHERE event_id = ANY(%(events)s) AND state = 'on_list' AND checked_in_at IS NOT NULL
-)
-SELECT event_id, measure, grouping(promoter_id), coalesce(promoter_id, 0), minute, count(*),
-    NULL::bigint[]
-FROM counted GROUP BY GROUPING SETS ((event_id, measure, promoter_id), (event_id, measure, minute))
+) AS request
+GROUP BY GROUPING SETS ((event_id, promoter_id), (event_id, minute))
 UNION ALL
-SELECT NULL, 'seen', 0, 0, NULL, coalesce(max(id), 0), array_agg(id)
+SELECT event_id, grouping(promoter_id), coalesce(promoter_id, 0), minute, 0, 0, 0, 0,
+    count(*) FILTER (WHERE state = 'on_list'),
+    count(*) FILTER (WHERE state = 'waiting'),
+    count(*) FILTER (WHERE state = 'on_list' AND checked_in_at IS NOT NULL),
+    NULL
+FROM (
+    SELECT event_id, promoter_id, state, checked_in_at,
+        {MINUTE.format(at="coalesce(state_since, created_at)")} AS minute
+    FROM guests_guest WHERE event_id = ANY(%(events)s) AND state IN ('on_list', 'waiting')
+) AS guest
+GROUP BY GROUPING SETS ((event_id, promoter_id), (event_id, minute))
+UNION ALL
+SELECT NULL, 0, 0, NULL, coalesce(max(id), 0), 0, 0, 0, 0, 0, 0, array_agg(id)
 FROM (SELECT id FROM guests_statechange ORDER BY id DESC LIMIT {RECENT_IDS}) AS recent
 """  # noqa: S608 (no input)
+# The measures in the order of its columns.
+MEASURES = (REQUESTS, "pending", "refused", "dead", ON_LIST, WAITING, CHECKED_IN)
+# Those that are also counted by minute.
+BY_MINUTE = {REQUESTS, ON_LIST}
 
 # `since` and `before` are aggregates, so that PostgreSQL uses the index by guest.
 ADD_CHANGES = f"""
@@ -102,8 +112,7 @@ class EventCounts:
     promoters: dict[int, dict[str, int]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(int))
     )
-    # By measure and minute: when requests were accepted, and when those who have a place now, or
-    # have arrived, got so far.
+    # Of requests, when they were accepted, and of guests on the list, when they got their place.
     minutes: dict[str, dict[int, int]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(int))
     )
@@ -113,7 +122,7 @@ class EventCounts:
         self.promoters[promoter][measure] += size
 
     def add_minute(self, measure: str, minute: int | None, size: int) -> None:
-        if minute is not None:
+        if minute is not None and measure in BY_MINUTE:
             self.minutes[measure][minute] += size
 
     def copy(self) -> "EventCounts":
@@ -179,21 +188,24 @@ class Tally:
 
 
 def count_all(event_ids: Sequence[int], *, now: float) -> Tally:
-    """Count all requests and guests of some events. One query, 0.1 to 0.3 s for 100,000 guests.
+    """Count all requests and guests of some events. One query, about 0.15 s for 100,000 guests.
 
     `now`: seconds since 1970, by the database's clock.
     """
     tally = Tally({pk: EventCounts() for pk in event_ids}, counted_at=now)
     with connection.cursor() as cursor:
         cursor.execute(COUNT_ALL, {"events": list(event_ids)})
-        for event_id, measure, is_by_minute, promoter, minute, size, ids in cursor.fetchall():
+        for event_id, is_by_minute, promoter, minute, *sizes, ids in cursor.fetchall():
             if event_id is None:
-                tally.seen = size
+                tally.seen = sizes[0]
                 note_gaps(tally, min(ids or [1]) - 1, ids or [], now=now)
-            elif is_by_minute:
-                tally.events[event_id].add_minute(measure, minute, size)
-            else:
-                tally.events[event_id].add(measure, promoter, size)
+                continue
+            counts = tally.events[event_id]
+            for measure, size in zip(MEASURES, sizes, strict=True):
+                if size and is_by_minute:
+                    counts.add_minute(measure, minute, size)
+                elif size:
+                    counts.add(measure, promoter, size)
     return tally
 
 
@@ -235,7 +247,7 @@ def note_gaps(tally: Tally, start: int, ids: Iterable[int], *, now: float) -> No
 def _add_change(
     counts: EventCounts,
     promoter: int,
-    is_request: bool,  # noqa: FBT001 (a column of the query)
+    is_request: bool,
     before: str,
     after: str,
     minute: int,
@@ -250,7 +262,6 @@ def _add_change(
         return False
     elif after == CHECKED_IN:
         counts.add(CHECKED_IN, promoter, size)
-        counts.add_minute(CHECKED_IN, minute, size)
     elif after not in {LEAVING, before}:
         _move_guests(counts, promoter, before, after, minute, since, size)
     return True

@@ -124,7 +124,7 @@ def read_night() -> Night:
     if cached is not None:
         return cached
     events = tonights_events()
-    now, age = _read_row()
+    _now, age = _read_row()
     if not _is_current(age, events):
         _bring_up_to_date(events)
     known = _Process.known

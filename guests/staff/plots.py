@@ -1,7 +1,7 @@
 """The geometry of the dashboard's plots. Templates draw them as SVG, with a table behind each."""
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 
@@ -75,6 +75,10 @@ class Curve:
     capacity_y: float
     capacity: int
     ticks: list[Tick]
+
+    @property
+    def latest_first(self) -> list[Point]:
+        return self.points[::-1]
 
 
 @dataclass(frozen=True)
@@ -155,7 +159,7 @@ def draw_curve(minutes: Mapping[int, int], capacity: int, now: datetime, zone: t
     first = min([*(minute for minute, size in minutes.items() if size), last - 1])
     step = _step_for(last - first)
     first -= first % step
-    ends = list(range(first, last, step))[-MAX_POINTS:] + [last]
+    ends = [*list(range(first, last, step))[-MAX_POINTS:], last]
     sizes = _running_totals(minutes, ends)
     top = max([1, capacity, *sizes])
     with_day = last - first >= 24 * 60
@@ -194,7 +198,7 @@ def _running_totals(minutes: Mapping[int, int], ends: list[int]) -> list[int]:
     return sums
 
 
-def draw_ranking(promoters: list[tuple[str, Mapping[str, int]]]) -> Ranking:
+def draw_ranking(promoters: Sequence[tuple[str, Mapping[str, int]]]) -> Ranking:
     """Draw a bar for each promoter that anybody came through."""
     known = [(name, sizes) for name, sizes in promoters if any(sizes.values())]
     known.sort(key=lambda each: (-each[1].get("on_list", 0), -each[1].get("waiting", 0), each[0]))

@@ -6,7 +6,6 @@ from typing import Any
 
 from django.contrib.auth.backends import ModelBackend
 
-from accounts.models import User
 from accounts.staff_sessions import find_staff
 
 # The permission behind each part of the dashboard.
@@ -26,9 +25,9 @@ class Rights:
     # The state of the system in numbers. Whether something is wrong is shown to all.
     system: bool
 
-    @property
-    def are_any(self) -> bool:
-        return self.events or self.system
+    def may_see(self, page: str) -> bool:
+        """Return whether they open the page of an event, or that of tonight, which is ""."""
+        return self.events or (self.system and not page)
 
 
 def rights_of(account: Any) -> Rights:

@@ -10,7 +10,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
-from guests.models import Event, Guest, GuestRequest
+from guests.models import Event, Guest
 from guests.overview import counting, events
 from guests.overview.counting import EventCounts, count_all
 from guests.requests.creating import create_due_guests
