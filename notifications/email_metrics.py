@@ -12,7 +12,7 @@ emails_by_provider = Counter(
     "Emails that reached a state, by their provider; `none` if none accepted it",
     ["provider", "state"],
 )
-batch_size = Histogram(
+batch_sizes = Histogram(
     "email_batch_size",
     "Emails that a worker claims and builds at once",
     buckets=(1, 2, 5, 10, 20, 50, 100),
