@@ -16,8 +16,8 @@ class SnapConfig(AppConfig):
         # These register the system checks.
         from snap import checks  # noqa: F401
 
-        # Registers its look at the pool.
-        from snap.observability import pool_metrics  # noqa: F401
+        # These register metrics that no other module imports in each process.
+        from snap.observability import pool_metrics, socket_metrics  # noqa: F401
         from snap.setup import addresses, clock, files, observability, postgresql, redis  # noqa: F401
 
 

@@ -13,6 +13,7 @@ from waffle.models import Switch
 
 from accounts import countries, forms
 from guests.emergency import mirror_sync
+from guests.overview import success
 from guests.venue_networks import venue_networks
 from notifications import outcomes, smtp
 from notifications.delivery import Outcome, Result
@@ -21,6 +22,7 @@ from promo.api.schema import CachedSchemaGenerator
 from snap.control import snapshot
 from snap.limits import counters, layers
 from snap.local_cache import reset_process_state
+from snap.metering import collecting
 from snap.resilience import database
 from snap.resilience.breaker import Breaker
 
@@ -89,6 +91,14 @@ STATES: dict[str, tuple[Callable[[], Any], Callable[[], int]]] = {
     "promo/api/schema.py": (
         lambda: CachedSchemaGenerator().get_schema(public=True),  # type: ignore[no-untyped-call]
         lambda: len(CachedSchemaGenerator._schemas),
+    ),
+    "guests/overview/success.py": (
+        success.success_percent,
+        lambda: int(success._Process.last_before is not None),
+    ),
+    "snap/metering/collecting.py": (
+        lambda: collecting._parse("counter", b'["a", "a_total", {}, "A"]'),
+        lambda: len(collecting._Process.keys),
     ),
     "snap/control/snapshot.py": (
         refresh_with_a_switch,
