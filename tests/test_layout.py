@@ -15,6 +15,7 @@ BESIDE = {
     "faults",
     "helpers",
     "load",
+    "night",
     "management",
     "security",
 }
