@@ -13,6 +13,7 @@ BESIDE = {
     "deploy",
     "docs",
     "faults",
+    "grafana",
     "helpers",
     "load",
     "night",

@@ -22,7 +22,6 @@ from snap.local.processes import BASE_DIR
 from tests.bench.stack import ProductionStack
 from tests.night.plan import Plan
 
-FOLDER = BASE_DIR / "var" / "night"
 PROGRAMS = ("prometheus", "prometheus-alertmanager", "chromium-headless-shell")
 SETTINGS = {"LOG_FORMAT": "ecs", "LOG_LEVEL": "INFO"}
 
@@ -33,9 +32,19 @@ def read_options(arguments: list[str]) -> Plan:
     parser.add_argument("--seconds", type=float, default=60, help="in which they arrive")
     parser.add_argument("--outage", type=float, default=30, help="seconds without PostgreSQL")
     parser.add_argument("--every", type=int, help="seconds between scrapes; else as deployed")
+    parser.add_argument("--settle", type=float, default=240, help="seconds until all is quiet")
     parser.add_argument("--write", type=Path, default=BASE_DIR / "docs" / "operations.md")
+    parser.add_argument("--folder", type=Path, default=BASE_DIR / "var" / "night")
     options = parser.parse_args(arguments)
-    return Plan(options.people, options.seconds, options.outage, options.every, options.write)
+    return Plan(
+        people=options.people,
+        seconds=options.seconds,
+        outage=options.outage,
+        every=options.every,
+        settle=options.settle,
+        page=options.write,
+        folder=options.folder,
+    )
 
 
 def main() -> int:
@@ -44,15 +53,15 @@ def main() -> int:
     if missing:
         print(f"Not installed here: {', '.join(missing)}. `.ci/run` installs them.")
         return 1
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir(parents=True)
-    with ProductionStack(FOLDER / "stack", SETTINGS) as stack:
+    shutil.rmtree(plan.folder, ignore_errors=True)
+    plan.folder.mkdir(parents=True)
+    with ProductionStack(plan.folder / "stack", SETTINGS) as stack:
         os.environ.update(stack.own_env)
         # Because of Playwright's event loop Django takes every query for one in a coroutine.
         os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
         django.setup()
         # Models can only be imported after the stack has made the settings.
-        night = importlib.import_module("tests.night.night").Night(stack, plan, FOLDER)
+        night = importlib.import_module("tests.night.night").Night(stack, plan)
         night.run()
         problems = importlib.import_module("tests.night.page").write(night)
     for problem in problems:

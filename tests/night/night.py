@@ -3,7 +3,6 @@
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from django.db import connection
 
@@ -17,7 +16,7 @@ from tests.faults.result import LENIENT, ScenarioResult, judge
 from tests.faults.storm import Response
 from tests.helpers.watching import Watch
 from tests.night.crowd import Crowd, add_promoters, make_night
-from tests.night.plan import SETTLE, Plan
+from tests.night.plan import Plan
 from tests.night.screens import Screens
 
 STEP = 5.0  # seconds between two samples
@@ -32,7 +31,7 @@ class Moments:
     repaired: float = 0.0
     arrived: float = 0.0
     ended: float = 0.0
-    # When the last alert and the last mode ended; None: not within SETTLE.
+    # When the last alert and the last mode ended; None: not within the plan's `settle`.
     quiet: float | None = None
     emails_sent: float | None = None
 
@@ -51,7 +50,7 @@ class FiredAlert:
 def forget_connections() -> None:
     """Close connections from before the outage, which lead to a server that has stopped."""
     connection.close()
-    connection.close_pool()
+    connection.close_pool()  # type: ignore[attr-defined]  # PostgreSQL's has it
 
 
 @dataclass
@@ -60,7 +59,6 @@ class Night:
 
     stack: ProductionStack
     plan: Plan
-    folder: Path
     moments: Moments = field(default_factory=Moments)
     problems: list[str] = field(default_factory=list)
     changes: list[ModeChange] = field(default_factory=list)
@@ -98,7 +96,7 @@ class Night:
         self.problems += self.screens.problems
 
     def _watch(self) -> Watch:
-        folder = self.folder / "watch"
+        folder = self.plan.folder / "watch"
         folder.mkdir()
         targets = {"snap": [f"127.0.0.1:{self.stack.web_port}"]}
         return Watch(folder, targets, every=self.plan.every)
@@ -144,7 +142,7 @@ class Night:
     def _settle(self) -> None:
         """Wait until emails are sent, alerts have ended and no mode is on."""
         print("waiting for the end of alerts and modes", flush=True)
-        deadline = time.monotonic() + SETTLE
+        deadline = time.monotonic() + self.plan.settle
         moments = self.moments
         # Messages about the end of an alert go out a group interval later.
         told_after = 75 if self.plan.every is None else 5
@@ -187,16 +185,19 @@ class Night:
         for each in series:
             name = each["metric"]["alertname"]
             times = [at for at, _ in each["values"]]
-            told = self._told(": " + name, ("CRITICAL", "WARNING"))
-            fired.append(FiredAlert(name, times[0], times[-1], told, self._told(name, ("OVER",))))
+            told = self._told(name, "CRITICAL", "WARNING")
+            told_end = self._told(name, "OVER")
+            fired.append(
+                FiredAlert(
+                    name, times[0], times[-1], min(told, default=None), max(told_end, default=None)
+                )
+            )
         return sorted(fired, key=lambda alert: alert.began)
 
-    def _told(self, name: str, words: tuple[str, ...]) -> float | None:
-        """Return when Slack got the first message about an alert."""
-        for at, title in self.watch.slack.arrivals():
-            if title.endswith(name) and title.startswith(words):
-                return at
-        return None
+    def _told(self, name: str, *words: str) -> list[float]:
+        """Return when Slack got messages about an alert that begin with one of these words."""
+        titles = {f"{word}: {name}" for word in words}
+        return [at for at, title in self.watch.slack.arrivals() if title in titles]
 
     def _sample(self, expression: str) -> dict[int, float]:
         """Return an expression over the night, by seconds from its beginning."""
@@ -210,14 +211,14 @@ class Night:
 VISITORS = 'route!~"/healthz|/readyz|/metrics|static"'
 # What the table shows, by the heading of its column.
 EXPRESSIONS = {
-    "requests/s": f"sum(rate(http_requests_total{{{VISITORS}}}[20s]))",
+    "requests/s": f"sum(rate(http_requests_total{{{VISITORS}}}[30s]))",
     "errors %": (
-        f'100 * (sum(rate(http_requests_total{{status=~"5..",{VISITORS}}}[20s])) or vector(0))'
-        f" / sum(rate(http_requests_total{{{VISITORS}}}[20s]))"
+        f'100 * (sum(rate(http_requests_total{{status=~"5..",{VISITORS}}}[30s])) or vector(0))'
+        f" / sum(rate(http_requests_total{{{VISITORS}}}[30s]))"
     ),
     "p95 ms": (
         "histogram_quantile(0.95, sum by (le)"
-        f" (rate(http_request_duration_ms_bucket{{{VISITORS}}}[20s])))"
+        f" (rate(http_request_duration_ms_bucket{{{VISITORS}}}[30s])))"
     ),
     "level": "max(service_level)",
     "breaker": 'max(circuit_breaker_state{name="database"})',

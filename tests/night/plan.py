@@ -3,22 +3,22 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-# Seconds after the arrivals in which alerts end, modes return and emails are sent.
-SETTLE = 240.0
-
 
 @dataclass(frozen=True)
 class Plan:
     """People who arrive within `seconds`. In the middle PostgreSQL is away for `outage` seconds.
 
-    `every` is seconds between scrapes, None: as deployed.
+    `every` is seconds between scrapes, None: as deployed. `settle` is seconds after the arrivals in
+    which alerts end, modes return and emails are sent.
     """
 
     people: int
     seconds: float
     outage: float
     every: int | None
+    settle: float
     page: Path
+    folder: Path
 
     @property
     def rate(self) -> float:
