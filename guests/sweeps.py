@@ -24,11 +24,13 @@ from guests.lists.messages import queue_messages
 from guests.models import GuestRequest
 from guests.news.announcing import announce_changes
 from guests.news.reminders import queue_reminders
+from guests.overview.queues import read_requests
 from guests.posters.upkeep import add_missing_sizes, delete_unused_posters
 from guests.previews import delete_old_previews
 from guests.requests.accepting import wake_guests_worker
 from guests.requests.creating import create_guests_for_event
 from guests.requests.giving_back import free_places_given_back
+from guests.requests.line import end_line
 from guests.requests.waiting_list import events_with_unfilled_places, fill_free_places
 from guests.requests.worker_health import note_workers_unavailable
 from notifications.models import Email
@@ -77,6 +79,13 @@ def sweep_journal(is_stopping: IsStopping) -> None:
     """Import the requests that this host accepted while the database was unavailable."""
     while not is_stopping() and drain(get_journal()):
         pass
+
+
+def sweep_line(is_stopping: IsStopping) -> None:
+    """Let the requests in line go on while staff have turned the line off."""
+    if requests := end_line():
+        log.info("line_ended", extra={"requests": requests})
+        wake_guests_worker()
 
 
 def sweep_requests(is_stopping: IsStopping) -> None:
@@ -185,11 +194,12 @@ def sweep_load(is_stopping: IsStopping) -> None:
     store_reading()
     export_modes()
     if is_decision_due():
-        decide(count_queue=GuestRequest.objects.due().count)
+        decide(count_queue=lambda: read_requests()[0].depth)
 
 
 SWEEPS = [
     Sweep(sweep_journal),
+    Sweep(sweep_line),
     Sweep(sweep_requests),
     Sweep(sweep_waiting_lists),
     Sweep(sweep_places_given_back),

@@ -20,6 +20,7 @@ from guests.place_status import (
     place_status,
 )
 from guests.qr.codes import image_url, pass_url
+from notifications.kinds import is_paused
 from snap.control.modes import is_crowded
 from snap.local_cache import LocalCache
 
@@ -286,7 +287,7 @@ def build_ticket(
             fields["position"] = request.position_in_line()
     return Ticket(
         ticket_id=str(request.ticket_id),
-        email_follows=bool(request.account.email),
+        email_follows=bool(request.account.email) and not is_paused("qr_code"),
         email_hint=masked_email(request.account.email),
         likely_domain=request.account.likely_domain,
         **_event_fields(request.event, now),

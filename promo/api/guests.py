@@ -12,11 +12,12 @@ from rest_framework.response import Response
 
 from accounts.models import User
 from guests.models import Event, GuestRequest
-from guests.requests.accepting import find_promoter, request_place, wake_guests_worker
+from guests.requests.accepting import find_promoter, request_place
 from guests.requests.creating import (
     DIRECT_SECONDS,
     create_guest_now,
     create_guest_while_waiting,
+    creates_now,
 )
 from guests.requests.tickets import TicketState, seconds_left, ticket_of
 from promo.api import emergency, schema
@@ -50,6 +51,8 @@ def events(request: Request) -> Response:
 @api_view(["POST"])
 def create(request: Request) -> Response:
     """Ask for a place and wait for the guest: 200 with the QR code, or 202 when it takes longer."""
+    if creates_now():
+        return _create(request, create_guest_now)
     return _create(request, create_guest_while_waiting)
 
 
@@ -59,7 +62,7 @@ def create(request: Request) -> Response:
 @api_view(["POST"])
 def create_async(request: Request) -> Response:
     """Ask for a place and return 202 with a ticket, to be followed by websocket or polling."""
-    if wake_guests_worker.is_failing():
+    if creates_now():
         return _create(request, create_guest_now)
     if is_emergency():
         return _create(request, partial(create_guest_while_waiting, seconds=DIRECT_SECONDS))

@@ -81,7 +81,7 @@ def _warn_of_memory(reading: Reading) -> None:
     large = set()
     for process, used in reading.memory.items():
         if used > limit and process not in _host.large:
-            about = {"process": process, "megabytes": used // MEGABYTE}
+            about = {"of_process": process, "megabytes": used // MEGABYTE}
             log.warning("process_memory_high", extra=about)
         is_still_large = process in _host.large and used > limit * LOW_MEMORY
         if used > limit or is_still_large:
