@@ -1,4 +1,4 @@
-"""The queries of Grafana's dashboard, asked of a real Prometheus that watches the real processes."""
+"""The queries of Grafana's dashboard, asked of a real Prometheus that watches real processes."""
 
 import time
 from collections.abc import Iterator

@@ -5,6 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from guests.models import Event
+from guests.overview.counting import NO_PROMOTER, EventCounts
+from guests.overview.events import Night, NightEvent
 from guests.overview.problems import problems_of
 from guests.overview.queues import BULK, CODES, Queue
 from guests.overview.system import Host, ModeState, System
@@ -29,8 +32,27 @@ SYSTEMS = {
 }
 
 
-def text_of(system: System) -> str:
-    return "\n".join(describe(system, problems_of(system)))
+NOW = datetime(2026, 11, 27, 23, 41, 5, tzinfo=UTC)
+THIS_MINUTE = int(NOW.timestamp()) // 60
+
+
+def make_night(*titles: str) -> Night:
+    """Make a night without rows. The second event is the busier one."""
+    events = []
+    for number, title in enumerate(titles):
+        event = Event(title=title, capacity=200)
+        event.database_now = NOW
+        counts = EventCounts()
+        for measure, size in (("requests", 260), ("on_list", 200), ("waiting", 31)):
+            counts.add(measure, NO_PROMOTER, size)
+        counts.add_minute("requests", THIS_MINUTE - 1, 12 * number)
+        counts.add_minute("requests", THIS_MINUTE, 999)
+        events.append(NightEvent(event, counts))
+    return Night(NOW, tuple(events))
+
+
+def text_of(system: System, night: Night | None = None) -> str:
+    return "\n".join(describe(system, problems_of(system), night))
 
 
 def joined(system: System) -> str:
@@ -89,3 +111,20 @@ def test_queues_and_emails_are_said_in_numbers() -> None:
     assert "Requests 12 wait, the oldest 3 s, 40 in line, 0 dead" in text
     assert "codes: 1 wait, the oldest 0 s; others: 120 wait, the oldest 35 s; 2 dead" in text
     assert "latest: 950 delivered, 40 sent" in text
+
+
+def test_the_busiest_events_come_first() -> None:
+    text = text_of(WELL, make_night("Quiet", "Noite"))
+    assert text.index("Noite") < text.index("Quiet")
+    joined_text = " ".join(text.split())
+    assert "200 of 200 on the list, 31 waiting, 0 refused, 0 pending, 260 requests," in joined_text
+    assert "12 in the last minute" in joined_text
+    assert "checked in" not in text
+
+
+def test_many_events_with_long_titles_fit() -> None:
+    text = text_of(WELL, make_night(*(f"{number} {'festa ' * 40}" for number in range(30))))
+    assert max(map(len, text.splitlines())) <= WIDTH
+    assert len(text.splitlines()) <= 32
+    assert "and 25 more events" in text
+    assert "Events     none tonight" in text_of(WELL, make_night())
