@@ -175,6 +175,12 @@ def test_the_worst_comes_first() -> None:
     assert severity_of([]) == Severity.WELL
 
 
+def test_every_heading_is_in_the_runbook() -> None:
+    runbook = (BASE_DIR / "docs" / "operations.md").read_text()
+    for _, heading, _, _ in WRONG.values():
+        assert f"\n### {heading}\n" in runbook
+
+
 def test_every_heading_has_a_case() -> None:
     source = (BASE_DIR / "guests" / "overview" / "problems.py").read_text()
     named = set(re.findall(r'"([A-Z][a-z]+(?:[A-Z][a-z]+)+)"', source))
