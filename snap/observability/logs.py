@@ -7,6 +7,7 @@ Elastic Common Schema. Both hide the same.
 import logging
 import logging.config
 import os
+import re
 import smtplib
 import sys
 import threading
@@ -15,9 +16,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
+
 from snap.metering.processes import COMMAND, process_name
 from snap.observability.context import NONE, current
-from snap.observability.redaction import hide_in_traceback, hide_in_value, hide_personal_data
+from snap.observability.redaction import (
+    hide_in_error,
+    hide_in_traceback,
+    hide_in_value,
+    hide_personal_data,
+    hide_values,
+)
 
 OURS = frozenset({"accounts", "guests", "notifications", "promo", "snap"})
 # Characters of a traceback that a line has. Collectors of logs cut lines at 16 KiB.
@@ -27,6 +36,10 @@ _STANDARD_FIELDS = frozenset({*vars(logging.makeLogRecord({})), "message", "asct
 _IDS = frozenset({"request_id", "ticket_id", "traceparent"})
 # What SNAP makes, and paths, which snap.observability.request_log cleans: not searched for secrets.
 _CLEAN = _IDS | {"method", "path", "route", "state", "kind"}
+# A warning of Python. A line of code follows.
+_WARNING = re.compile(
+    r"(?P<place>[^\n]+:\d+: (?P<kind>\w+Warning): )(?P<text>.*?)(?:\n  [^\n]*)?\n?", re.DOTALL
+)
 # Characters that end a line or control a terminal, so that values from users start no log line.
 _CONTROLS = {0x2028: "\\u2028", 0x2029: "\\u2029"}
 for _code in (*range(32), *range(127, 160)):
@@ -85,6 +98,8 @@ def text_of(record: logging.LogRecord) -> str:
         text = str(record.msg)
     if is_ours(record):
         return hide_in_value(text)
+    if warning := _WARNING.fullmatch(text):
+        return warning["place"] + hide_in_error(warning["kind"], warning["text"])
     return hide_personal_data(text)
 
 
@@ -156,6 +171,7 @@ def configure(config: dict[str, Any]) -> None:
     """
     logging.config.dictConfig(config)
     logging.captureWarnings(capture=True)
+    hide_values(settings.SECRET_VALUES)
     if process_name() != COMMAND or os.environ.get("LOG_FORMAT") == "ecs":
         report_uncaught_errors()
 

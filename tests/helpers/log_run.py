@@ -36,6 +36,9 @@ class LoggedRun:
         self.secrets += [settings.SECRET_KEY, "filomena.zarco"]
         self.ticket_id = self.request_id = ""
 
+    def close(self) -> None:
+        self.browser.close()
+
     def post(self, path: str, body: Any, **headers: str) -> httpx.Response:
         token = self.browser.cookies.get(settings.CSRF_COOKIE_NAME) or ""
         headers["X-CSRFToken"] = token

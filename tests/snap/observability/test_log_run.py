@@ -1,7 +1,7 @@
 """The logs of all real processes over a run with errors and an outage, in both formats."""
 
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import httpx
 import pytest
@@ -37,27 +37,27 @@ def logs_of(stack: Stack) -> dict[str, str]:
 
 
 def run_everything(stack: Stack) -> LoggedRun:
-    run = LoggedRun(stack, make_event())
-    run.visit()
-    run.sign_in_wrongly()
-    run.ask_oddly()
-    run.work_in_admin()
-    run.meet_errors()
-    run_through_an_outage(run)
+    with closing(LoggedRun(stack, make_event())) as run:
+        run.visit()
+        run.sign_in_wrongly()
+        run.ask_oddly()
+        run.work_in_admin()
+        run.meet_errors()
+        run_through_an_outage(run)
     return run
 
 
 def run_through_an_outage(run: LoggedRun) -> None:
     """Kill PostgreSQL under requests. What was accepted is drained afterwards."""
-    late = LoggedRun(run.stack, run.event)
-    late.browser.get(f"/promo/{run.event.slug}/")
-    own_postgresql().stop("immediate")
-    connection.close()
-    for _ in range(8):
-        with suppress(httpx.TransportError):
-            late.register(LATE)
-            late.request_place()
-    own_postgresql().start()
+    with closing(LoggedRun(run.stack, run.event)) as late:
+        late.browser.get(f"/promo/{run.event.slug}/")
+        own_postgresql().stop("immediate")
+        connection.close()
+        for _ in range(8):
+            with suppress(httpx.TransportError):
+                late.register(LATE)
+                late.request_place()
+        own_postgresql().start()
     accepted = GuestRequest.objects.filter(event=run.event)
     wait_for(lambda: not accepted.filter(state="pending").exists(), 30)
     # Each process has seen that the database is back.
