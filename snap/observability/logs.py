@@ -33,7 +33,8 @@ OURS = frozenset({"accounts", "guests", "notifications", "promo", "snap"})
 LONGEST_TRACEBACK = 8_000
 
 _STANDARD_FIELDS = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"})
-_IDS = frozenset({"request_id", "ticket_id", "traceparent"})
+CONTEXT_FIELDS = ("request_id", "ticket_id", "traceparent")
+_IDS = frozenset(CONTEXT_FIELDS)
 # What SNAP makes, and paths, which snap.observability.request_log cleans: not searched for secrets.
 _CLEAN = _IDS | {"method", "path", "route", "state", "kind"}
 # A warning of Python. A line of code follows.
@@ -53,7 +54,7 @@ class ContextFilter(logging.Filter):
         context = current()
         if context is not NONE:
             fields = vars(record)
-            for name, value in context._asdict().items():
+            for name, value in zip(CONTEXT_FIELDS, context, strict=True):
                 if value:
                     fields.setdefault(name, value)
         return True
