@@ -167,7 +167,7 @@ def write_outcomes(outcomes: Outcomes) -> None:
         change = change_for(email, outcome)
         is_sent = change.state == State.SENT
         if change.state != State.QUEUED:
-            ended.append((email.kind, str(change.state)))
+            ended.append((email.kind, str(change.state), outcome.provider))
         rows.append(
             (
                 email.pk,

@@ -22,6 +22,7 @@ from websockets.http11 import Request  # noqa: E402
 from promo.sockets.routing import websocket_urlpatterns  # noqa: E402
 from snap.control import snapshot  # noqa: E402
 from snap.limits.policy import require_policies  # noqa: E402
+from snap.observability import tracing  # noqa: E402
 from snap.observability.request_log import HandshakeLog  # noqa: E402
 
 
@@ -87,4 +88,5 @@ application = ProtocolTypeRouter(
     }
 )
 
+tracing.start()
 snapshot.start()

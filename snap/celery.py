@@ -11,11 +11,13 @@ from typing import Any
 
 from celery import Celery, bootsteps
 from celery.app.amqp import AMQP
+from celery.concurrency import prefork
 from celery.signals import (
     celeryd_init,
     task_postrun,
     task_prerun,
     worker_process_init,
+    worker_process_shutdown,
     worker_ready,
 )
 from django.conf import settings
@@ -24,6 +26,7 @@ from kombu import Connection
 from redis.exceptions import ResponseError
 
 from snap.control import snapshot
+from snap.observability import error_reports, tracing
 from snap.observability.context import begin
 from snap.resilience.workers import HEARTBEAT_INTERVAL, record_heartbeat
 
@@ -142,7 +145,7 @@ def say_in_lines(**_signal: object) -> None:
     """Have Celery's words at its end be lines of the log. It writes them past logging."""
     from celery.apps import worker
 
-    vars(worker)["safe_say"] = write_line
+    worker.safe_say = write_line  # type: ignore[attr-defined]
 
 
 def write_line(text: str, _stream: object = None) -> None:
@@ -155,6 +158,24 @@ def write_line(text: str, _stream: object = None) -> None:
 
 @worker_process_init.connect
 @worker_ready.connect
-def start_snapshot(**_signal: object) -> None:
-    """Follow the switches and modes in each process that runs tasks."""
-    snapshot.start()
+def start_snapshot(sender: Any = None, **_signal: object) -> None:
+    """Follow the switches and modes in each process that runs tasks.
+
+    The parent of prefork runs none. It forks for as long as it lives, and has no thread whose locks
+    a child could inherit.
+    """
+    if not isinstance(getattr(sender, "pool", None), prefork.TaskPool):
+        snapshot.start()
+
+
+@celeryd_init.connect
+def start_tracing(**_signal: object) -> None:
+    """Record traces in this worker and its children."""
+    tracing.start(runs_tasks=True)
+
+
+@worker_process_shutdown.connect
+def send_the_last(**_signal: object) -> None:
+    """Send what a child has recorded. It ends without `atexit`, also when it is recycled."""
+    tracing.stop()
+    error_reports.stop()

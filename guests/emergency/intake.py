@@ -14,6 +14,7 @@ from guests.models import DeadEntry, Event, Promoter, Team
 from guests.requests.accepting import check_list_takes_requests
 from guests.requests.tickets import Ticket, TicketState, ticket_without_guest
 from snap.observability.context import current, set_ticket
+from snap.observability.steps import ACCEPTED, count_step
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +84,7 @@ def accept_request(
     )
     ticket_id = get_journal().accept(entry)
     set_ticket(ticket_id)
+    count_step(ACCEPTED)
     log.warning("guest_request_journalled")
     return queued_ticket(event, ticket_id, email=entry.email)
 

@@ -2,6 +2,7 @@
 
 import logging
 from datetime import datetime
+from functools import partial
 
 from django.conf import settings
 from django.db import transaction
@@ -16,7 +17,9 @@ from guests.models import Event, EventPromoter, Guest, GuestRequest, Promoter, T
 from guests.place_status import PlaceStatus, status_of
 from guests.requests.attribution import choose_promoter
 from guests.requests.line import reserve_turn
+from snap.control.switches import ASYNC_CREATION, is_on
 from snap.observability.context import set_ticket
+from snap.observability.steps import ACCEPTED, count_step
 from snap.resilience.wakeup import WakeUp
 
 log = logging.getLogger(__name__)
@@ -146,7 +149,9 @@ def _stored_request(request: GuestRequest, *, is_stored: bool) -> GuestRequest:
         return stored
     set_ticket(request.ticket_id)
     log.info("guest_request_accepted")
-    transaction.on_commit(wake_guests_worker)
+    if is_on(ASYNC_CREATION):
+        transaction.on_commit(wake_guests_worker)
+    transaction.on_commit(partial(count_step, ACCEPTED))
     return request
 
 
