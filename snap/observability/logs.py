@@ -36,7 +36,7 @@ _STANDARD_FIELDS = frozenset({*vars(logging.makeLogRecord({})), "message", "asct
 CONTEXT_FIELDS = ("request_id", "ticket_id", "traceparent")
 _IDS = frozenset(CONTEXT_FIELDS)
 # What SNAP makes, and paths, which snap.observability.request_log cleans: not searched for secrets.
-_CLEAN = _IDS | {"method", "path", "route", "state", "kind"}
+_CLEAN = _IDS | {"inbox_name", "kind", "method", "path", "route", "state"}
 # A warning of Python. A line of code follows.
 _WARNING = re.compile(
     r"(?P<place>[^\n]+:\d+: (?P<kind>\w+Warning): )(?P<text>.*?)(?:\n  [^\n]*)?\n?", re.DOTALL

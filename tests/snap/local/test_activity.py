@@ -52,8 +52,10 @@ def test_its_status_has_a_colour_on_a_terminal(kind: str, status: int, colour: i
 
 @BOTH
 def test_an_email_is_a_link_to_the_inbox(kind: str) -> None:
-    line = line_of(kind, "notifications.inbox", "email_in_inbox", inbox_name="20261128T00-a1")
-    assert shown(line) == f"Email: {URL}/inbox/20261128T00-a1/"
+    line = line_of(
+        kind, "notifications.inbox", "email_in_inbox", inbox_name="20261128T004418123456-22317bfa"
+    )
+    assert shown(line) == f"Email: {URL}/inbox/20261128T004418123456-22317bfa/"
 
 
 @BOTH
