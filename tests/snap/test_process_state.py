@@ -40,6 +40,7 @@ PURE = {
     ("guests/qr/codewords.py", "_contributions"),
     ("promo/api/serializers.py", "_shared"),
     ("snap/addresses.py", "normal_address"),
+    ("snap/observability/request_log.py", "safe_path"),
 }
 
 
