@@ -126,7 +126,7 @@ def read_night() -> Night:
     events = tonights_events()
     _now, age = _read_row()
     if not _is_current(age, events):
-        _bring_up_to_date(events)
+        _bring_up_to_date(events, has_row=age is not None)
     known = _Process.known
     assert known.counted_at is not None
     counted = []
@@ -191,17 +191,17 @@ def _read_row(lock: str = "") -> tuple[float, float | None]:
 
 
 @transaction.atomic
-def _bring_up_to_date(events: list[Event]) -> None:
+def _bring_up_to_date(events: list[Event], *, has_row: bool) -> None:
     """Lock the shared row, count, and write it, unless another process has just done so.
 
     While another process counts, the last values hold. A process that knows none waits for them.
     """
-    lock = "FOR UPDATE"
-    if _Process.known.has(events):
-        lock = "FOR UPDATE SKIP LOCKED"
-    else:
+    if not has_row:
         with connection.cursor() as cursor:
             cursor.execute(ADD_ROW)
+    lock = "FOR UPDATE"
+    if has_row and _Process.known.has(events):
+        lock = "FOR UPDATE SKIP LOCKED"
     now, age = _read_row(lock)
     if age is None or _is_current(age, events):
         return
