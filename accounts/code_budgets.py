@@ -22,6 +22,7 @@ from django.db.models import QuerySet
 from accounts.exceptions import AccountError
 from accounts.models import LoginCode, User
 from notifications.recipients import RECIPIENT_WINDOW, caused_by_strangers
+from snap.control.switches import CHALLENGE, is_on
 
 # Number of the advisory lock under which codes are counted. Any number that no other lock uses.
 CODES_LOCK = 0x534E4150
@@ -82,11 +83,16 @@ def check_budgets(code: LoginCode, *, solved: bool) -> bool:
 
 
 def _too_many_codes(refusals: list[BudgetRefusal], now: datetime) -> AccountError:
-    """Return the error for the refusal that lasts longest. Without `may_solve` it counts first."""
+    """Return the error for the refusal that lasts longest. Without `may_solve` it counts first.
+
+    No challenge helps while staff have turned it off.
+    """
     final = [refusal for refusal in refusals if not refusal.may_solve]
     until = max(refusal.until for refusal in final or refusals)
     wait = ceil((until - now).total_seconds())
-    return AccountError("too_many_codes", retry_after=max(1, wait), may_solve=not final)
+    return AccountError(
+        "too_many_codes", retry_after=max(1, wait), may_solve=not final and is_on(CHALLENGE)
+    )
 
 
 def _lock() -> datetime:

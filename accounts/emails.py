@@ -59,7 +59,14 @@ def _proof_url(account: User) -> str:
     return f"{page_url('welcome_link', account.pk)}?{query}"
 
 
-@email_kind("login_code", _("Sign-in code"))
+@email_kind(
+    "login_code",
+    _("Sign-in code"),
+    when_off=_(
+        "Nobody can sign in with a code by email: the page says that we send no codes now. Codes by"
+        " SMS still go out."
+    ),
+)
 def login_code(causes: Sequence[str]) -> Mapping[str, EmailContent]:
     """Return the codes that can still be used. One query."""
     minutes = settings.LOGIN_CODE_AGE // 60

@@ -7,9 +7,9 @@ class AccountError(Exception):
     `retry_after`: seconds after which another try may succeed, 0 if unknown. `may_solve`: a solved
     challenge allows it now.
 
-    Codes: phone_taken, email_taken, unknown_phone, refused, too_many_codes, wrong_code,
-    code_expired, too_many_tries, too_many_claims, claim_waits (the code is right, and staff have to
-    decide the claim that it belongs to), claim_decided, needs_superuser.
+    Codes: phone_taken, email_taken, unknown_phone, refused, too_many_codes, codes_paused,
+    wrong_code, code_expired, too_many_tries, too_many_claims, claim_waits (the code is right, and
+    staff have to decide the claim that it belongs to), claim_decided, needs_superuser.
     Each surface maps the codes to its texts in one place.
     """
 

@@ -19,11 +19,14 @@ from accounts.models import Claim, LoginCode, User
 from accounts.services import is_blocked
 from accounts.sms import ChannelError, sms_channel, sms_channel_to
 from accounts.suspicious import hash_personal, note_suspicious
+from notifications.kinds import is_paused
 from notifications.services import queue_email
 from snap.addresses import normal_address
+from snap.observability.steps import CODE_SENT, SIGNED_IN, count_step
 
 log = logging.getLogger(__name__)
 
+KIND = "login_code"
 # The reason under which a refusal is noted as suspicious, where it is not the refusal's own code.
 SUSPICIOUS_REASONS = {"refused": "blocked_phone", "too_many_codes": "code_throttle"}
 
@@ -58,12 +61,14 @@ def send_login_code(
     a challenge was solved for this code. `page` is the path to which the link in the email leads,
     "" for an email without a link. Raises AccountError: `too_many_codes` past one of the
     LOGIN_CODES_ limits in ten minutes, `refused` for a blocked phone, an inactive account, or an
-    account that no channel reaches. Not for use inside a transaction.
+    account that no channel reaches, `codes_paused` while staff have turned codes by email off. Not
+    for use inside a transaction.
     """
     with _note_refusals(account.phone or "", address):
         code, by_stranger = _create_code(account, browser, address, solved=solved, page=page)
     if code.channel == LoginCode.Channel.SMS:
         _send_by_sms(code, by_stranger=by_stranger, solved=solved)
+    count_step(CODE_SENT)
     return code
 
 
@@ -73,8 +78,9 @@ def _note_refusals(phone: str, address: str) -> Iterator[None]:
     try:
         yield
     except AccountError as error:
-        reason = SUSPICIOUS_REASONS.get(error.code, error.code)
-        note_suspicious(reason, phone=phone, address=address)
+        if error.code != "codes_paused":
+            reason = SUSPICIOUS_REASONS.get(error.code, error.code)
+            note_suspicious(reason, phone=phone, address=address)
         raise
 
 
@@ -90,6 +96,8 @@ def _create_code(
     if not account.is_active or account.phone is None or is_blocked(account.phone):
         raise AccountError("refused")
     channel, claim = _channel_for(account, browser)
+    if channel == LoginCode.Channel.EMAIL:
+        _check_not_paused()
     code = LoginCode(
         account=account,
         browser=browser,
@@ -124,10 +132,19 @@ def _channel_for(account: User, browser: str) -> tuple[str, Claim | None]:
     return LoginCode.Channel.EMAIL, None
 
 
+def _check_not_paused() -> None:
+    """Raise AccountError `codes_paused` while staff have turned codes by email off.
+
+    A code that waits in the queue would expire there.
+    """
+    if is_paused(KIND):
+        raise AccountError("codes_paused")
+
+
 def _queue_email(code: LoginCode, *, by_stranger: bool, solved: bool) -> None:
     account, cause = code.account, f"login_code:{code.pk}"
     queue_email(
-        "login_code",
+        KIND,
         cause,
         to=account.email,
         language=account.language,
@@ -140,7 +157,8 @@ def _queue_email(code: LoginCode, *, by_stranger: bool, solved: bool) -> None:
 def _send_by_sms(code: LoginCode, *, by_stranger: bool, solved: bool) -> None:
     """Send a code by SMS. If the channel fails, send it to the account's email instead.
 
-    A claim's code is not sent by email, because only the holder of the phone may have it.
+    A claim's code is not sent by email, because only the holder of the phone may have it. Raises
+    AccountError `codes_paused` if the email would wait.
     """
     channel = sms_channel()
     assert channel is not None
@@ -151,6 +169,7 @@ def _send_by_sms(code: LoginCode, *, by_stranger: bool, solved: bool) -> None:
     except (ChannelError, OSError) as error:
         log.warning("sms_failed", extra={"code_id": code.pk, "error": type(error).__name__})
         if code.account.email and not code.claim:
+            _check_not_paused()
             LoginCode.objects.filter(pk=code.pk).update(channel=LoginCode.Channel.EMAIL)
             _queue_email(code, by_stranger=by_stranger, solved=solved)
 
@@ -194,6 +213,7 @@ def verify_login_code(
         raise AccountError("code_expired")
     proof = _redeem(code, on_proof)
     log.info("signed_in", extra={"account_id": proof.account.pk})
+    count_step(SIGNED_IN)
     return proof.account
 
 

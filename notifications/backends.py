@@ -7,7 +7,8 @@ from anymail.backends.resend import EmailBackend as AnymailResend
 from anymail.backends.sendgrid import EmailBackend as AnymailSendGrid
 from django.core.mail import EmailMessage
 
-from notifications.http_sessions import limit_responses
+from notifications.tracking import tracks_opens
+from snap.resilience.http_sessions import limit_responses
 
 
 class OverHTTP:
@@ -55,9 +56,17 @@ def _send_metadata_as_tags(payload: Any) -> None:
         ]
 
 
-class SendGridBackend(OverHTTP, AnymailSendGrid):  # type: ignore[misc]
+class TrackingByMessage:
+    """Says in each message whether its opening is reported, since staff can turn that off."""
+
+    def build_message_payload(self, message: EmailMessage, defaults: dict[str, Any]) -> Any:
+        defaults = {**defaults, "track_opens": tracks_opens()}
+        return super().build_message_payload(message, defaults)  # type: ignore[misc]
+
+
+class SendGridBackend(TrackingByMessage, OverHTTP, AnymailSendGrid):  # type: ignore[misc]
     """SendGrid's v3 API."""
 
 
-class MailgunBackend(OverHTTP, AnymailMailgun):  # type: ignore[misc]
+class MailgunBackend(TrackingByMessage, OverHTTP, AnymailMailgun):  # type: ignore[misc]
     """Mailgun's messages API."""

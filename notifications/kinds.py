@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.utils.functional import Promise
-from django.utils.text import capfirst
+from django.utils.text import capfirst, format_lazy
+from django.utils.translation import gettext_lazy as _
+
+from snap.control.switches import EMAILS, is_on, register_switch
 
 
 @dataclass(frozen=True)
@@ -59,20 +62,31 @@ _kinds: dict[str, _Kind] = {}
 _build_previews: PreviewBuilder | None = None
 
 
+# What happens while the switch of a kind is off.
+WAITS = _(
+    "These emails wait in the queue. When this is on again they go out, but for those that nobody"
+    " wants by then."
+)
+
+
 def email_kind(
-    kind: str, label: Promise | None = None, *, is_bulk: bool = False
+    kind: str, label: Promise | None = None, *, is_bulk: bool = False, when_off: Promise = WAITS
 ) -> Callable[[Builder], Builder]:
     """Register a function that builds the contents of a kind of email from their causes.
 
     It builds a batch at once, in as many queries as for one. It leaves out the causes whose email
     is no longer wanted; these are cancelled then. Staff read the `label`. `is_bulk` marks kinds
     that nobody asked for one by one, such as reminders: their emails can be unsubscribed from.
+    Each kind has a switch; `when_off` tells staff what happens while it is off.
     """
 
     def register(builder: Builder) -> Builder:
         if kind in _kinds:
             raise ValueError(f"The kind of email {kind!r} is registered twice.")
         _kinds[kind] = _Kind(builder, label, is_bulk)
+        register_switch(
+            EMAILS + kind, format_lazy(_("Emails: {kind}"), kind=label or kind), when_off
+        )
         return builder
 
     return register
@@ -86,6 +100,16 @@ def register_preview_builder(build: PreviewBuilder) -> None:
 
 def known_kinds() -> list[str]:
     return sorted(_kinds)
+
+
+def is_paused(kind: str) -> bool:
+    """Return whether staff have turned this kind off: its emails wait."""
+    return not is_on(EMAILS + kind)
+
+
+def kinds_to_send() -> list[str]:
+    """Return the kinds that this process knows and that are not paused."""
+    return [kind for kind in known_kinds() if not is_paused(kind)]
 
 
 def bulk_kinds() -> list[str]:

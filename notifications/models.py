@@ -1,5 +1,6 @@
 """The emails table: the queue and the record of all emails."""
 
+from datetime import timedelta
 from typing import Self
 
 from django.db import models
@@ -7,7 +8,8 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from notifications.kinds import kind_label, known_kinds
+from notifications.kinds import bulk_kinds, kind_label, kinds_to_send
+from snap.control.modes import email_wait, is_emergency
 from snap.mail_addresses import readable_address
 from snap.observability.context import (
     current_request_id,
@@ -20,13 +22,23 @@ class EmailQuerySet(models.QuerySet["Email"]):
     def due(self) -> Self:
         """Return emails to send now by the database's clock, of kinds that this process knows.
 
-        While two releases run, the older one leaves the kinds of the newer one to it.
+        Emails of kinds that staff have turned off wait, and in emergency mode all but codes do for
+        a while. While two releases run, the older one leaves the kinds of the newer one to it.
         """
-        return self.filter(
+        due = self.filter(
             Q(leased_until=None) | Q(leased_until__lte=Now()),
             state=Email.State.QUEUED,
             next_attempt_at__lte=Now(),
-            kind__in=known_kinds(),
+            kind__in=kinds_to_send(),
+        )
+        if not is_emergency():
+            return due
+        before = Now() - timedelta(seconds=email_wait())
+        bulk_before = Now() - timedelta(seconds=email_wait(is_bulk=True))
+        return due.filter(
+            Q(fast=True)
+            | Q(next_attempt_at__lte=bulk_before)
+            | Q(next_attempt_at__lte=before) & ~Q(kind__in=bulk_kinds())
         )
 
 

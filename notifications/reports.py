@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 
-from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
@@ -28,6 +27,7 @@ from notifications.mending import note_delivery, note_refusals
 from notifications.models import Email, Suppression
 from notifications.references import Reference
 from notifications.suppressions import suppress
+from notifications.tracking import tracks_opens
 
 log = logging.getLogger(__name__)
 
@@ -104,11 +104,11 @@ def record_reports(provider: str, reports: Iterable[Report]) -> int:
     """Update the rows of the emails that a provider reports on. Return how many changed.
 
     Three queries for BATCH reports, one more for each complaint. Reports on unknown emails are
-    ignored, and so are those that an email was opened without EMAIL_OPEN_TRACKING.
+    ignored, and so are those that an email was opened unless `tracks_opens()`.
     """
     wanted = []
     for report in reports:
-        if report.kind is not ReportKind.OPENED or settings.EMAIL_OPEN_TRACKING:
+        if report.kind is not ReportKind.OPENED or tracks_opens():
             wanted.append(report)
     changed = 0
     for start in range(0, len(wanted), BATCH):
@@ -259,7 +259,7 @@ def _follow(provider: str, moved: Sequence[Email], reports: int) -> None:
         "emails_reported",
         extra={"provider": provider, "reports": reports, "emails": len(moved), **states},
     )
-    count_emails((email.kind, email.state) for email in moved)
+    count_emails((email.kind, email.state, email.provider) for email in moved)
     for email in moved:
         if email.state == State.DELIVERED and email.sent_at and email.delivered_at:
             observe_delivery(email.delivered_at - email.sent_at)

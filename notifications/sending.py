@@ -23,7 +23,8 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from notifications.delivery import Outcome, Result, hand_over, outcome_without_message
-from notifications.kinds import bulk_kinds
+from notifications.email_metrics import batch_sizes
+from notifications.kinds import bulk_kinds, is_paused
 from notifications.messages import RelatedMessage, build_messages
 from notifications.models import Email
 from notifications.outcomes import KeptOutcomes, Key
@@ -32,6 +33,9 @@ from notifications.recording import EXPIRED_LEASE_GRACE, lost_response, record
 from notifications.recording import write_kept_outcomes as write_kept
 from notifications.senders import SenderThreads, bulk_senders, code_senders
 from notifications.services import wake_codes_worker, wake_emails_worker
+from snap.control.switches import BATCHING, is_on
+from snap.observability import tracing
+from snap.observability.context import context_of, following
 from snap.observability.logs import describe_error
 
 log = logging.getLogger(__name__)
@@ -72,6 +76,8 @@ def send_due_emails(limit: int = BATCH, *, fast: bool | None = None) -> int:
     processed: 0 when none is due or no provider is available. Waits for an unavailable database
     for up to half of EMAIL_LEASE, and raises OperationalError after that.
     """
+    if not is_on(BATCHING):
+        limit = 1
     if rate := settings.EMAIL_PER_SECOND:
         # What leaves in a few seconds. More would have to be built again.
         limit = min(limit, max(1, int(rate * MAX_AGE / 2)))
@@ -80,11 +86,13 @@ def send_due_emails(limit: int = BATCH, *, fast: bool | None = None) -> int:
         claimed = _claim(limit, fast)
         if not claimed:
             return 0
+        batch_sizes.observe(len(claimed))
         if len(claimed) == limit:
             # More emails may be due: another process can send them at the same time.
             _wake_worker(fast)
         senders = code_senders if fast else bulk_senders
-        return _Batch(claimed, senders, kept).send()
+        with tracing.span("send emails", emails=len(claimed)):
+            return _Batch(claimed, senders, kept).send()
 
 
 def write_kept_outcomes() -> None:
@@ -251,7 +259,7 @@ class _Batch:
 
     def _choose(self, ready: _Ready) -> Provider | Outcome:
         """Return the provider for an email, or why it is not handed over now."""
-        if monotonic() > self._stop_at or ready.is_stale():
+        if monotonic() > self._stop_at or ready.is_stale() or is_paused(ready.email.kind):
             return Outcome(Result.RELEASED)
         if self.unavailable_in_a_row >= MAX_UNAVAILABLE_IN_A_ROW:
             return Outcome(Result.POSTPONED)
@@ -282,14 +290,22 @@ class _Batch:
     def _hand_over(self, ready: _Ready, provider: Provider) -> None:
         delay = provider.pace.reserve(is_urgent=ready.email.fast)
         responses = self._responses
+        batch = tracing.current_traceparent()
 
         def job() -> None:
             sleep(delay)
-            try:
-                outcome = hand_over(ready.email, ready.message, provider)
-            except Exception as error:
-                log.exception("hand_over_failed", extra={"email_id": ready.email.pk})
-                outcome = lost_response(provider.name, error=describe_error(error))
+            with following(context_of(ready.email)):
+                try:
+                    with tracing.continuing("send email", ready.email.traceparent, link=batch):
+                        outcome = hand_over(ready.email, ready.message, provider)
+                        tracing.annotate(
+                            kind=ready.email.kind,
+                            provider=provider.name,
+                            result=outcome.result.name,
+                        )
+                except Exception as error:
+                    log.exception("hand_over_failed", extra={"email_id": ready.email.pk})
+                    outcome = lost_response(provider.name, error=describe_error(error))
             responses.put((ready.email, outcome))
 
         self.senders.run(job)

@@ -129,7 +129,7 @@ def _send_code(request: HttpRequest, link: PromoLink, account: User) -> HttpResp
     try:
         send_login_code(account, browser=browser, address=client_address(request))
     except AccountError as error:
-        if error.code != "too_many_codes":
+        if error.code not in {"too_many_codes", "codes_paused"}:
             return render_step(request, link, "unavailable", {"refusal": error.code})
         notice = refusal_text(error.code)
     form = EmailAndCodeForm(initial={"email": likely_email(account.email)})

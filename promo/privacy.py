@@ -7,6 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from notifications.tracking import tracks_opens
 from promo.emergency import emergency_fallback
 from snap.limits.policy import PAGES, limited
 
@@ -18,7 +19,7 @@ def render_privacy(request: HttpRequest) -> HttpResponse:
     context = {
         "controller": settings.PRIVACY_CONTROLLER,
         "contact": parseaddr(settings.PRIVACY_CONTACT)[1],
-        "open_tracking": settings.EMAIL_OPEN_TRACKING,
+        "open_tracking": tracks_opens(),
         "session_days": settings.SESSION_COOKIE_AGE // ONE_DAY,
         "code_minutes": settings.LOGIN_CODE_AGE // ONE_MINUTE,
         "suspicious_days": settings.SUSPICIOUS_DAYS,

@@ -22,6 +22,7 @@ from accounts.disposable import DisposableFilter
 from accounts.exceptions import AccountError
 from accounts.phones import readable_phone
 from guests.admin.base import acting_user, render_phone_end
+from guests.admin.checking_in import CheckInActions
 from guests.admin.guest_emails import (
     GuestEmails,
     GuestList,
@@ -79,7 +80,9 @@ class DisposableGuestFilter(DisposableFilter):
 
 
 @admin.register(Guest)
-class GuestAdmin(GuestPages, LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin, ReadOnlyAdmin):
+class GuestAdmin(
+    CheckInActions, GuestPages, LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin, ReadOnlyAdmin
+):
     form = GuestForm
     change_form_template = "admin/guests/guest/change_form.html"
     list_display = ["name", "phone_end", "state", "event", "brought_by", "note", "arrived", "email"]
@@ -88,7 +91,7 @@ class GuestAdmin(GuestPages, LongListAdmin, PhoneSearchAdmin, ChangedFieldsAdmin
     search_fields = ["name", "account__email__istartswith"]
     search_help_text = _("Name, email, phone, or the last digits of the phone.")
     ordering = ["-pk"]
-    actions = ["send_email_again", "reinstate", "cancel"]
+    actions = ["check_in", "undo_check_in", "send_email_again", "reinstate", "cancel"]
     fields = [
         "name",
         "note",

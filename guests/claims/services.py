@@ -26,9 +26,8 @@ from guests.qr.codes import (
     delete_image_after_commit,
     fill_pool,
     image_name,
-    make_token,
+    new_tokens,
     store_image,
-    store_image_after_commit,
     take_from_pool,
 )
 from guests.requests.waiting_list import email_about
@@ -325,12 +324,8 @@ def replace_codes(listed: list[tuple[Guest, str | None]]) -> None:
 
 def _new_tokens(count: int) -> list[str]:
     tokens = take_from_pool(count)
-    for _ in range(count - len(tokens)):
-        # Another transaction emptied the pool, so the image is drawn after the commit.
-        token = make_token()
-        tokens.append(token)
-        store_image_after_commit(token)
-    return tokens
+    # Another transaction may have emptied the pool.
+    return tokens + new_tokens(count - len(tokens))
 
 
 def _replace_code(guest: Guest, token: str) -> None:

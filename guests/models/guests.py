@@ -223,6 +223,21 @@ class Guest(ReadAtDatabaseTime):
         """Undo giving the place back. Return False if it is free already. One statement."""
         return bool(Guest.objects.leaving().filter(pk=self.pk).update(leaves_at=None))
 
+    def check_in(self) -> bool:
+        """Note that the guest has come in. Return False for one who may not, or who is inside.
+
+        Staff do so while the event is not cancelled, and at any hour: clocks at doors are wrong.
+        One statement.
+        """
+        may_enter = Guest.objects.filter(pk=self.pk, state=self.State.ON_LIST, checked_in_at=None)
+        at_event = Event.objects.filter(pk=models.OuterRef("event"), cancelled_at=None)
+        return bool(may_enter.filter(models.Exists(at_event)).update(checked_in_at=Now()))
+
+    def undo_check_in(self) -> bool:
+        """Undo checking in. Return False for a guest who is not checked in. One statement."""
+        inside = Guest.objects.filter(pk=self.pk, state=self.State.ON_LIST)
+        return bool(inside.exclude(checked_in_at=None).update(checked_in_at=None))
+
     @property
     def is_withheld(self) -> bool:
         """Return whether the QR code waits for a proof. Reads the event and the account."""

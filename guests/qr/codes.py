@@ -23,6 +23,7 @@ from qrcode.util import QRData
 
 from guests.models import PooledQr
 from guests.qr.codewords import codewords
+from snap.control.switches import QR_POOL, is_on
 
 TOKEN_BYTES = 18  # 144 bits
 MODULE_PIXELS = 10
@@ -127,6 +128,17 @@ def store_image(token: str) -> None:
 
 
 def fill_pool(size: int) -> int:
+    """Fill the pool for guests who are about to get places. Return how many codes were drawn.
+
+    While the pool is turned off each code is drawn when it is taken. Not for use inside a
+    transaction.
+    """
+    if not is_on(QR_POOL):
+        return 0
+    return make_ahead(size)
+
+
+def make_ahead(size: int) -> int:
     """Draw and store QR codes until the pool holds `size` of them. Return how many were drawn.
 
     Images are stored before their tokens, so each token in the pool has an image. Not for use
@@ -143,10 +155,23 @@ def fill_pool(size: int) -> int:
 
 
 def take_from_pool(count: int) -> list[str]:
-    """Take at most `count` tokens out of the pool. They come back if the transaction rolls back."""
+    """Take at most `count` tokens out of the pool. They come back if the transaction rolls back.
+
+    While the pool is turned off return `count` new tokens, whose images are drawn after the commit.
+    """
+    if not is_on(QR_POOL):
+        return new_tokens(count)
     unlocked = PooledQr.objects.select_for_update(skip_locked=True)
     tokens = list(unlocked.values_list("token", flat=True)[:count])
     PooledQr.objects.filter(token__in=tokens).delete()
+    return tokens
+
+
+def new_tokens(count: int) -> list[str]:
+    """Return new tokens, whose images are drawn and stored when the transaction has committed."""
+    tokens = [make_token() for _ in range(count)]
+    for token in tokens:
+        store_image_after_commit(token)
     return tokens
 
 

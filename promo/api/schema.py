@@ -257,6 +257,7 @@ login = call(
         "unknown_phone",
         "refused",
         "too_many_codes",
+        "codes_paused",
         "wrong_code",
         "code_expired",
         "too_many_tries",

@@ -6,6 +6,7 @@ docs/reference.md, Limits, says which limits the exemption lifts.
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import wraps
 from math import ceil
 from time import time
 
@@ -24,6 +25,7 @@ from promo.limits.too_many import SOLVED_FIELD, SentForm, render_challenge
 from promo.rendering import is_htmx
 from promo.steps import FORM_STEPS, step_from_path
 from snap.addresses import client_address
+from snap.control.switches import CHALLENGE, is_on
 from snap.limits.challenges import (
     has_waited,
     is_solved,
@@ -32,7 +34,7 @@ from snap.limits.challenges import (
     start_waiting,
 )
 from snap.limits.counters import acquire, rate_limit_hits, use_once
-from snap.limits.layers import Decision, Layer
+from snap.limits.layers import WINDOW, Decision, Layer
 from snap.limits.policy import unlimited
 
 # Session key of the browser's exemptions: by purpose, the Unix time of the end and requests a
@@ -45,7 +47,12 @@ CHECKED_BY_VIEW = "The views of the challenge check limits of their own."
 
 
 def find_exemption(request: HttpRequest, purpose: str) -> tuple[str, int] | None:
-    """Return the browser's id and the requests a minute of its valid exemption, or None."""
+    """Return the browser's id and the requests a minute of its valid exemption, or None.
+
+    Exemptions do not count while staff have turned the challenge off.
+    """
+    if not is_on(CHALLENGE):
+        return None
     until, limit = request.session.get(EXEMPTIONS_KEY, {}).get(purpose, (0, 0))
     browser = request.session.get(BROWSER_KEY)
     if not browser or until <= time():
@@ -76,9 +83,29 @@ def _spend_exemption(request: HttpRequest) -> bool:
     return use_once(f"code pass {browser} {until}", settings.CHALLENGE_PASS_AGE + 1)
 
 
+def while_offered(view: Callable[[HttpRequest], HttpResponse]) -> Callable[..., HttpResponse]:
+    """Have a view tell people to wait while staff have turned the challenge off."""
+
+    @wraps(view)
+    def checked(request: HttpRequest) -> HttpResponse:
+        if is_on(CHALLENGE):
+            return view(request)
+        return render_challenge(
+            request,
+            purpose="",
+            next_path=_next_path(request),
+            form=_refused_form(request),
+            wait=WINDOW,
+            status=429,
+        )
+
+    return checked
+
+
 @unlimited(CHECKED_BY_VIEW)
 @never_cache
 @require_http_methods(["GET", "POST"])
+@while_offered
 def page(request: HttpRequest) -> HttpResponse:
     """Show the challenge, or check its solution and grant the exemption."""
     decision = _check_challenge_limit(request)
@@ -95,6 +122,7 @@ def page(request: HttpRequest) -> HttpResponse:
 @unlimited(CHECKED_BY_VIEW)
 @never_cache
 @require_safe
+@while_offered
 def new(request: HttpRequest) -> HttpResponse:
     """Return a new challenge for this browser, as JSON for the widget."""
     decision = _check_challenge_limit(request)
@@ -108,6 +136,7 @@ def new(request: HttpRequest) -> HttpResponse:
 @unlimited(CHECKED_BY_VIEW)
 @never_cache
 @require_POST
+@while_offered
 def wait(request: HttpRequest) -> HttpResponse:
     """Start the wait that replaces the challenge without JavaScript."""
     decision = _check_wait_limit(request)
@@ -120,6 +149,7 @@ def wait(request: HttpRequest) -> HttpResponse:
 @unlimited(CHECKED_BY_VIEW)
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
+@while_offered
 def waited(request: HttpRequest) -> HttpResponse:
     """Grant the exemption to a browser that has waited long enough.
 

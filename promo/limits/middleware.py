@@ -23,6 +23,7 @@ from guests.venue_networks import venue_networks
 from promo.limits.challenge import find_exemption
 from promo.limits.too_many import render_too_many
 from snap.addresses import client_address, socket_address
+from snap.control.switches import CHALLENGE, is_on
 from snap.limits.counters import acquire, acquire_locally, block_for, rate_limit_hits
 from snap.limits.layers import WINDOW, Decision, DistinctLimit, Layer, LayerStatus, hash_of
 from snap.limits.policy import SOCKETS, Policy, Reader, account_in_session, policy_of
@@ -249,11 +250,11 @@ def challenge_limits(request: HttpRequest, check: LimitCheck) -> RequestLimits |
 def challenge_purpose(check: LimitCheck) -> str:
     """Return the purpose of the challenge that lifts a refusal: "phone" or "address".
 
-    "" when no challenge lifts it: for the limits of different phones, and for routes that count
-    requests in a layer of their own.
+    "" when no challenge lifts it: for the limits of different phones, for routes that count
+    requests in a layer of their own, and while staff have turned the challenge off.
     """
     decision = check.decision
-    if not check.policy.is_shared or decision.refused_by_distinct_limit:
+    if not is_on(CHALLENGE) or not check.policy.is_shared or decision.refused_by_distinct_limit:
         return ""
     if check.limits.phone is None or "ip" in decision.refused_by:
         return "address"

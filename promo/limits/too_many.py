@@ -97,8 +97,8 @@ def render_challenge(
         # Give the browser its id. The challenge is bound to it.
         ensure_browser_id(request)
     solved: tuple[str, ...] = ()
-    can_solve = True
-    if form is not None:
+    can_solve = bool(purpose)
+    if form is not None and purpose:
         solved = (*form.solved, purpose)
         can_solve = purpose not in form.solved
     context = {

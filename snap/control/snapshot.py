@@ -1,26 +1,28 @@
 """What a process knows of the switches and modes: a copy that is refreshed once a second.
 
-A thread reads both by one query. While the database is away, and in processes that have not started
-the thread, the last known values hold; before the first query all switches are on, and no mode.
+A thread reads both by one query, over a connection of its own: a pool whose connections are all in
+use delays no switch, and a forked child inherits no connection. While the database is away, and in
+processes that have not started the thread, the last known values hold. Before the first query all
+switches are on, and no mode.
 """
 
 import logging
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from time import sleep
+from typing import Any
 
 from django.conf import settings
-from django.db import Error, close_old_connections, connection
+from django.db import connection
 
 from snap.local_cache import on_reset
-from snap.resilience.connections import deadline
-from snap.resilience.database import database_breaker
+from snap.resilience.connections import BoundedConnection, deadline
 
 log = logging.getLogger(__name__)
 
-# Seconds that a query may take.
+# Seconds that connecting and reading may take together. libpq itself waits 2 seconds or more.
 QUERY_SECONDS = 2.0
 
 # A mode is on if staff have set it so, and else if the monitor has.
@@ -43,8 +45,13 @@ class _Process:
     """The state of this process."""
 
     snapshot = Snapshot()
+    is_read = False
     thread: threading.Thread | None = None
     is_failing = False
+
+
+# Called after a refresh with other values than before, and after the first one of a process.
+on_change: list[Callable[[], None]] = []
 
 
 def current() -> Snapshot:
@@ -54,15 +61,24 @@ def current() -> Snapshot:
 
 def refresh() -> None:
     """Read switches and modes by one query. Raises django.db.Error; the last values hold then."""
-    switches, modes = {}, set()
     with connection.cursor() as cursor:
         cursor.execute(QUERY)
-        for source, name, is_on in cursor.fetchall():
-            if source == "switch":
-                switches[name] = is_on
-            elif is_on:
-                modes.add(name)
-    _Process.snapshot = Snapshot(switches, frozenset(modes))
+        _store(cursor.fetchall())
+
+
+def _store(rows: Iterable[tuple[str, str, bool]]) -> None:
+    switches, modes = {}, set()
+    for source, name, is_on in rows:
+        if source == "switch":
+            switches[name] = is_on
+        elif is_on:
+            modes.add(name)
+    read = Snapshot(switches, frozenset(modes))
+    if _Process.is_read and read == _Process.snapshot:
+        return
+    _Process.snapshot, _Process.is_read = read, True
+    for report in on_change:
+        report()
 
 
 def start() -> None:
@@ -73,35 +89,50 @@ def start() -> None:
 
 
 def _run() -> None:
+    own: BoundedConnection | None = None
     while True:
-        if database_breaker.state != "open":
-            _refresh_safely()
+        own = _refresh_over(own)
         sleep(settings.CONTROL_REFRESH_SECONDS)
 
 
-def _refresh_safely() -> None:
-    """Refresh. Log a failure once, until it is over."""
+def _refresh_over(own: BoundedConnection | None) -> BoundedConnection | None:
+    """Refresh over a connection, a new one for None. Return it, or None when it is of no use.
+
+    Logs a failure once, until it is over. Without the breaker: the process learns of a switch as
+    soon as the database is back, whether or not a request has asked for it.
+    """
     try:
         with deadline(QUERY_SECONDS):
-            refresh()
-    except Error as error:
+            own = own or BoundedConnection.connect(**_parameters())
+            _store(own.execute(QUERY).fetchall())
+    except Exception as error:  # noqa: BLE001 (the thread must live as long as its process)
         if not _Process.is_failing:
             log.warning("switches_not_refreshed", extra={"error": type(error).__name__})
         _Process.is_failing = True
-    else:
-        _Process.is_failing = False
-    finally:
-        close_old_connections()
+        if own is not None:
+            own.close()
+        return None
+    if _Process.is_failing:
+        log.info("switches_refreshed_again")
+    _Process.is_failing = False
+    return own
+
+
+def _parameters() -> dict[str, Any]:
+    return {**connection.get_connection_params(), "autocommit": True}
 
 
 def _forget() -> None:
-    _Process.snapshot = Snapshot()
+    _Process.snapshot, _Process.is_read, _Process.is_failing = Snapshot(), False, False
 
 
-def _forget_thread() -> None:
+def _start_in_child() -> None:
     """Threads do not outlive a fork."""
+    had_thread = _Process.thread is not None
     _Process.thread = None
+    if had_thread:
+        start()
 
 
 on_reset(_forget)
-os.register_at_fork(after_in_child=_forget_thread)
+os.register_at_fork(after_in_child=_start_in_child)

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from guests.models import Event, PooledQr
-from guests.qr.codes import fill_pool
+from guests.qr.codes import make_ahead
 
 STEP = 100  # codes between two lines of progress
 
@@ -29,7 +29,7 @@ class Command(BaseCommand):
             raise CommandError(f"{found.places_left} places are left at {event!r}; n is {n}.")
         size = PooledQr.objects.count()
         while size < n:
-            fill_pool(min(size + STEP, n))
+            make_ahead(min(size + STEP, n))
             size = PooledQr.objects.count()
             self.stdout.write(f"{min(size, n)} of {n}")
         self.stdout.write(f"The pool holds {size} codes.")

@@ -1,0 +1,152 @@
+"""The admin page of the switches. Each has a row already: staff only turn it off and on."""
+
+import logging
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.models import LogEntry
+from django.contrib.admin.options import get_content_type_for_model
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.text import capfirst
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+from waffle.models import Switch as SwitchRow
+
+from snap.admin import ReadOnlyAdmin, log_changes
+from snap.admin_output import EMPTY, render_lines, render_time
+from snap.control.switches import find_switch
+from snap.text_fields import CleanedFormField
+
+log = logging.getLogger(__name__)
+
+# Lines of the history on the page of a switch. The page "History" has all of them.
+SHOWN_CHANGES = 10
+MAX_NOTE = 200
+OTHER_RELEASE = _("Only another release of SNAP knows this switch. It has no effect here.")
+
+
+class SwitchForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable at run time
+    active = forms.BooleanField(label=_("on"), required=False)
+    note = CleanedFormField(
+        label=_("reason"),
+        required=False,
+        max_length=MAX_NOTE,
+        help_text=_("For the team: why it is off, and until when."),
+        widget=forms.TextInput(attrs={"class": "vTextField"}),
+    )
+
+
+@admin.register(SwitchRow)
+class SwitchAdmin(ReadOnlyAdmin):
+    form = SwitchForm
+    list_display = ["label", "is_active", "meaning", "note_text", "modified_at"]
+    list_display_links = ["label"]
+    list_filter = ["active"]
+    search_fields = ["name__icontains", "note__icontains"]
+    ordering = ["active", "name"]
+    actions = ["turn_on", "turn_off"]
+    fields = ["label", "name", "meaning", "active", "note", "modified_at", "changes"]
+    readonly_fields = ["label", "name", "meaning", "modified_at", "changes"]
+
+    # Fields -----------------------------------------------------------------------------------
+
+    @admin.display(description=_("switch"), ordering="name")
+    def label(self, row: SwitchRow) -> str:
+        return label_of(row)
+
+    @admin.display(description=_("on"), boolean=True, ordering="active")
+    def is_active(self, row: SwitchRow) -> bool:
+        return row.active
+
+    @admin.display(description=_("while it is off"))
+    def meaning(self, row: SwitchRow) -> str:
+        known = find_switch(row.name)
+        if known is None:
+            return str(OTHER_RELEASE)
+        return str(known.meaning)
+
+    @admin.display(description=_("reason"), ordering="note")
+    def note_text(self, row: SwitchRow) -> str:
+        return row.note or EMPTY
+
+    @admin.display(description=_("changed"), ordering="modified")
+    def modified_at(self, row: SwitchRow) -> str:
+        return render_time(row.modified)
+
+    @admin.display(description=_("history"))
+    def changes(self, row: SwitchRow) -> SafeString | str:
+        """Return the last changes, the newest first: when, by whom and what."""
+        kind = get_content_type_for_model(row)
+        entries = LogEntry.objects.filter(content_type=kind, object_id=row.pk)
+        lines = []
+        for entry in entries.select_related("user").order_by("-pk")[:SHOWN_CHANGES]:
+            lines.append((render_time(entry.action_time), entry.user, entry.get_change_message()))
+        return render_lines("{} · {} · {}", lines) or EMPTY
+
+    # Changing ---------------------------------------------------------------------------------
+
+    def construct_change_message(
+        self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
+    ) -> Any:
+        """Return what the history says: what was turned off or on, and the reason."""
+        row = form.instance
+        if "active" not in form.changed_data:
+            return gettext("Reason: %(reason)s") % {"reason": row.note or EMPTY}
+        return f"{change_text(row.active)} {row.note}".strip()
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        obj.save()
+        if "active" in form.changed_data:
+            self._report(request, [obj])
+
+    @admin.action(description=_("Turn on"), permissions=["change"])
+    def turn_on(self, request: HttpRequest, queryset: QuerySet[SwitchRow]) -> None:
+        self._turn(request, queryset, is_on=True)
+
+    @admin.action(description=_("Turn off"), permissions=["change"])
+    def turn_off(self, request: HttpRequest, queryset: QuerySet[SwitchRow]) -> None:
+        self._turn(request, queryset, is_on=False)
+
+    def _turn(self, request: HttpRequest, queryset: QuerySet[SwitchRow], *, is_on: bool) -> None:
+        changed = list(queryset.exclude(active=is_on).order_by("name"))
+        for row in changed:
+            row.active = is_on
+            row.save()
+        rows = queryset.filter(pk__in=[row.pk for row in changed])
+        log_changes(request.user, rows, change_text(is_on))
+        self._report(request, changed)
+        if is_on:
+            text = ngettext("%(n)d switch is on.", "%(n)d switches are on.", len(changed))
+        else:
+            text = ngettext("%(n)d switch is off.", "%(n)d switches are off.", len(changed))
+        level = messages.SUCCESS if changed else messages.WARNING
+        self.message_user(request, text % {"n": len(changed)}, level)
+
+    def _report(self, request: HttpRequest, rows: list[SwitchRow]) -> None:
+        """Write changes to the log, and tell staff what follows from each."""
+        for row in rows:
+            log.warning(
+                "switch_turned_on" if row.active else "switch_turned_off",
+                extra={"switch": row.name, "account_id": request.user.pk},
+            )
+            if not row.active:
+                text = format_html("<strong>{}</strong>: {}", label_of(row), self.meaning(row))
+                self.message_user(request, text, messages.WARNING)
+
+
+def label_of(row: SwitchRow) -> str:
+    """Return what staff call a switch, its name if only another release knows it."""
+    known = find_switch(row.name)
+    if known is None:
+        return row.name
+    return capfirst(str(known.label))
+
+
+def change_text(is_on: bool) -> str:
+    if is_on:
+        return gettext("Turned on.")
+    return gettext("Turned off.")
