@@ -15,12 +15,11 @@ from django.db.models.functions import Now
 
 from guests.models import Event, Promoter
 from guests.overview.counting import NO_PROMOTER, EventCounts, Tally, add_changes, count_all
-from snap.control.modes import is_emergency
+from snap.control.modes import slowed
 from snap.local_cache import LocalCache, on_reset
 
-# Seconds between two counts. In emergency mode the database does more important work.
+# Seconds between two counts. Emergency mode makes them more.
 SECONDS = 1.0
-EMERGENCY_SECONDS = 5.0
 # The counts of an event that is not tonight's are cached for this time.
 OTHER_EVENT_SECONDS = 10.0
 PROMOTER_SECONDS = 60.0
@@ -99,9 +98,7 @@ _promoter_names: LocalCache[int, str] = LocalCache(size=5_000, seconds=lambda: P
 
 def seconds_between() -> float:
     """Return the seconds between two counts."""
-    if is_emergency():
-        return EMERGENCY_SECONDS
-    return SECONDS
+    return slowed(SECONDS)
 
 
 def tonights_events() -> list[Event]:

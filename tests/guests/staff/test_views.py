@@ -175,7 +175,7 @@ def test_a_mode_is_told_to_everybody(guest: Guest) -> None:
     text = html_of(client.get("/staff/"))
     assert "Emergency mode" in text
     assert "All is well." not in text
-    assert f'data-seconds="{events.EMERGENCY_SECONDS}"' in text
+    assert f'data-seconds="{5 * events.SECONDS}"' in text
 
 
 def test_one_count_serves_many_readers(
