@@ -8,11 +8,13 @@ from snap import celery  # noqa: F401  (every process sends its messages by this
 
 class SnapConfig(AppConfig):
     name = "snap"
+    verbose_name = _("operations")
     default = True
 
     def ready(self) -> None:
         # These register the system checks.
         from snap import checks  # noqa: F401
+        from snap.monitor import admin  # noqa: F401  (registers the pages of modes)
         from snap.setup import addresses, clock, files, observability, postgresql, redis  # noqa: F401
 
 
