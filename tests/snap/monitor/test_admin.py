@@ -13,7 +13,7 @@ from snap.control.modes import is_emergency
 from snap.models import Mode, ModeChange
 from snap.monitor.changes import set_mode
 from snap.monitor.deciding import decide
-from tests.factories import make_staff
+from tests.factories import make_account
 from tests.helpers.load import make_modes
 
 MODES = "/admin/snap/mode/"
@@ -35,7 +35,7 @@ def page(client: Client, path: str) -> str:
 
 
 def staff_with(client: Client, *codenames: str) -> User:
-    account = make_staff(is_superuser=False)
+    account = make_account(is_staff=True)
     permissions = Permission.objects.filter(content_type__app_label="snap", codename__in=codenames)
     account.user_permissions.set(permissions)
     client.force_login(account)
