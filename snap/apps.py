@@ -4,6 +4,7 @@ from django.utils.translation import gettext_lazy as _
 from waffle.apps import WaffleConfig
 
 from snap import celery  # noqa: F401  (every process sends its messages by this application)
+from snap.observability import error_reports
 
 
 class SnapConfig(AppConfig):
@@ -12,6 +13,7 @@ class SnapConfig(AppConfig):
     default = True
 
     def ready(self) -> None:
+        error_reports.start()
         # These register the system checks.
         from snap import checks  # noqa: F401
         from snap.monitor import admin  # noqa: F401  (registers the pages of modes)

@@ -103,14 +103,14 @@ def _drain_entry(journal: Journal, stored: StoredEntry) -> bool:
     except Exception as error:  # noqa: BLE001 (one bad entry must not block the others)
         # The database's message would put the row, with its phone and name, into the log.
         reason = describe_error(error)
-        log.error("draining_failed", extra={"ticket_id": ticket_id, "error": reason})
+        log.error("draining_failed", extra={"error": reason})
         _record_failure(journal, stored, reason)
         return False
     if stored.error:
         # The entry may have been dead before.
         DeadEntry.objects.filter(ticket_id=ticket_id).delete()
     journal.remove_imported(stored, outcome)
-    log.info("entry_drained", extra={"ticket_id": ticket_id})
+    log.info("entry_drained")
     return True
 
 

@@ -21,6 +21,9 @@ from snap.search import Folded
 ONE_PENDING_REQUEST = "guests_one_pending_request_per_account"
 ONE_REQUEST_PER_KEY = "guests_idempotency_key_once"
 
+# The service level of requests that the emergency journal has accepted.
+EMERGENCY_LEVEL = 3
+
 
 class GuestRequestQuerySet(DatabaseTimeQuerySet["GuestRequest"]):
     def pending(self) -> Self:
@@ -212,6 +215,17 @@ class GuestRequest(ReadAtDatabaseTime):
         """Return whether it was accepted past a limit and still waits for its turn."""
         waits = self.state == self.State.PENDING and not self.attempts
         return waits and self.next_attempt_at > self.database_now
+
+    @property
+    def milliseconds_in_line(self) -> float:
+        """The time from the acceptance to its turn, if it was accepted past a limit.
+
+        0 for a request that has failed, and for one of the journal, whose row is younger than it.
+        """
+        if self.attempts or self.level == EMERGENCY_LEVEL:
+            return 0.0
+        waits = (self.next_attempt_at - self.accepted_at).total_seconds() * 1000
+        return max(0.0, waits)
 
     def position_in_line(self) -> int:
         """Return the position among the event's pending requests, from 1. One query."""

@@ -1,1 +1,1 @@
-"""A night at a glance: what is queued, how events fill up, how the system is."""
+"""What staff and operators see of a night: counts of events, queues, the system's state."""

@@ -230,7 +230,7 @@ def notify_guests(placed: Sequence[tuple[GuestRequest, Guest]]) -> None:
     tickets = []
     for request, guest in placed:
         tickets.append(build_ticket(request, guest, position=positions.get(guest.pk)))
-    push_tickets(tickets)
+    push_tickets(tickets, [request for request, _ in placed])
 
 
 def _positions(waiting: list[Guest]) -> dict[int, int]:

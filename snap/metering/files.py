@@ -10,6 +10,7 @@ once.
 import logging
 import os
 from io import BufferedRandom
+from pathlib import Path
 from threading import Lock
 
 from prometheus_client import values
@@ -35,14 +36,18 @@ class ReservedDict(MmapedDict):
     """The values of one process in one file."""
 
     def __init__(self, filename: str, read_mode: bool = False) -> None:
-        self._name = os.path.basename(filename)
-        if not slots.has_slot() or not _reserve_file(filename):
+        path = Path(filename)
+        where = slots.folder()
+        if where is not None:
+            path = where / path.name
+        self._name = path.name
+        if not slots.has_slot() or not _reserve_file(path):
             # A name of the descriptor, which the base class opens.
             with _memory_file() as memory:
                 super().__init__(f"/proc/self/fd/{memory.fileno()}")  # type: ignore[no-untyped-call]
             self._note_memory()
             return
-        super().__init__(filename, read_mode)  # type: ignore[no-untyped-call]
+        super().__init__(str(path), read_mode)  # type: ignore[no-untyped-call]
 
     def _init_value(self, key: str) -> None:
         # The longest entry is the key, 4 bytes, padding and two numbers.
@@ -75,7 +80,7 @@ def in_memory() -> dict[str, bytes]:
     return {name: kept.content() for name, kept in _Process.in_memory.items()}
 
 
-def _reserve_file(path: str) -> bool:
+def _reserve_file(path: Path) -> bool:
     """Make a file with its space, or take one over. Return whether it can be used."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)

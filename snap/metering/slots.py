@@ -16,6 +16,9 @@ from pathlib import Path
 from snap.metering.processes import process_name
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+# The folder inside of it. The previous release, which may run beside this one, knows files by pid
+# and fails at other names.
+FOLDER = "processes"
 SUFFIX = ".slot"
 MAX_SLOTS = 4096  # of one kind on one host
 
@@ -46,7 +49,7 @@ def folder() -> Path | None:
     """Return the folder of all metric files of this host; None for a process on its own."""
     path = os.environ.get(FOLDER_VARIABLE)
     if path:
-        return Path(path)
+        return Path(path) / FOLDER
     return None
 
 

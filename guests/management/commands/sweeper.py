@@ -13,6 +13,8 @@ from django.db import InterfaceError, OperationalError, close_old_connections
 from guests.sweeps import SWEEPS, Sweep
 from snap.control import snapshot
 from snap.control.modes import is_emergency
+from snap.observability import tracing
+from snap.observability.error_reports import report_error
 from snap.observability.logs import describe_error
 from snap.resilience.database import database_breaker
 
@@ -50,6 +52,7 @@ def run_until_stopped() -> None:
     """Run each sweep in its own thread until SIGTERM or SIGINT. A batch in progress is finished."""
     # A blocked signal waits for sigwait, so it cannot interrupt the code before that.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    tracing.start()
     snapshot.start()
     stop = threading.Event()
     threads = []
@@ -91,6 +94,7 @@ def run_repeatedly(sweep: Sweep, stop: threading.Event) -> None:
         except Exception as error:  # noqa: BLE001 (the next run must come, whatever the error)
             pause = min(pause * 2, max(MAX_RETRY_SECONDS, interval))
             _log_failure(sweep, error, is_failing)
+            report_error(error)
             is_failing = True
         else:
             pause = sweep.pause_after(monotonic() - began)
