@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.utils.formats import number_format
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
-from django.utils.translation import gettext, gettext_lazy, ngettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from snap.admin import LongListAdmin, ReadOnlyAdmin
@@ -66,10 +66,10 @@ class ModeForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable 
     """Sets a mode for a time, with a reason."""
 
     setting = forms.ChoiceField(
-        label=gettext_lazy("this mode is"), choices=Setting.CHOICES, widget=forms.RadioSelect
+        label=_("this mode is"), choices=Setting.CHOICES, widget=forms.RadioSelect
     )
     minutes = forms.TypedChoiceField(
-        label=gettext_lazy("for"),
+        label=_("for how long"),
         choices=duration_choices,
         coerce=int,
         initial=60,
@@ -144,7 +144,7 @@ class ModeAdmin(ReadOnlyAdmin):
     def is_active(self, row: Mode) -> bool:
         return row.is_active
 
-    @admin.display(description=_("decided by"))
+    @admin.display(description=_("decision of"))
     def decided_by(self, row: Mode) -> str:
         if not row.is_set_by_hand:
             return gettext("load monitor")
