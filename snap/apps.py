@@ -9,6 +9,7 @@ from snap.observability import error_reports
 
 class SnapConfig(AppConfig):
     name = "snap"
+    verbose_name = _("operations")
     default = True
 
     def ready(self) -> None:
@@ -18,6 +19,7 @@ class SnapConfig(AppConfig):
 
         # Registers its look at the pool.
         from snap.observability import pool_metrics  # noqa: F401
+        from snap.monitor import admin  # noqa: F401  (registers the pages of modes)
         from snap.setup import addresses, clock, files, observability, postgresql, redis  # noqa: F401
 
 
