@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run logs dev test faults load bench lighthouse metrics settings translations countries lint types security requirements
+.PHONY: run logs dev test faults load bench lighthouse metrics settings grafana translations countries lint types security requirements
 
 # What a shell sets for other projects would lead Python to other modules, and installers to other
 # folders. If PYTHONDONTWRITEBYTECODE is set, as in many images, every process compiles its imports
@@ -80,6 +80,10 @@ metrics: .venv/.dev
 # Writes docs/settings.md from the comments in snap/settings.py and the Procfile.
 settings: .venv/.dev
 	$(BIN)/python -m tests.settings_reference
+
+# Writes deploy/grafana/dashboards/snap.json from the panels in tests/grafana.
+grafana: .venv/.dev
+	$(BIN)/python -m tests.grafana
 
 # Compiles the translations: writes the django.mo of each app from its django.po.
 translations: .venv/.dev

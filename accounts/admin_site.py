@@ -6,7 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.admin import AdminSite
-from django.contrib.auth import BACKEND_SESSION_KEY, REDIRECT_FIELD_NAME
+from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -23,7 +23,6 @@ from accounts.lockout import STAFF_SIGN_IN, count_sign_in_failure, refuse_sign_i
 from accounts.models import User
 from accounts.second_factor import confirm_device, device_of, enrolment_of, verify_code
 from accounts.sessions import (
-    BACKEND,
     SESSION_ID_KEY,
     STAFF_BROWSER_KEY,
     account_of,
@@ -32,13 +31,16 @@ from accounts.sessions import (
     ensure_browser_id,
     ensure_session_id,
 )
+from accounts.staff_sessions import (
+    SEEN_KEY,
+    SINCE_KEY,
+    began_with_password,
+    is_recent,
+    note_request,
+)
 from snap.limits.policy import PAGES, STAFF, STAFF_CODE, limit_all, limited
 
 log = logging.getLogger(__name__)
-
-SINCE_KEY = "staff_since"
-SEEN_KEY = "staff_seen"
-SEEN_INTERVAL = 60  # seconds between two updates of SEEN_KEY, each of which sets a new cookie
 
 
 class StaffSite(AdminSite):
@@ -61,7 +63,7 @@ class StaffSite(AdminSite):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Ask for the password. After the right one redirect to the second factor."""
-        if super().has_permission(request) and began_with_password(request):
+        if super().has_permission(request) and began_with_password(request.session):
             if not is_staff_session(request):
                 end_session(request, account_of(request))
             elif not is_verified(request):
@@ -149,24 +151,11 @@ def begin_staff_session(request: HttpRequest) -> None:
     request.session.pop(DEVICE_ID_SESSION_KEY, None)
 
 
-def began_with_password(request: HttpRequest) -> bool:
-    return bool(request.session.get(BACKEND_SESSION_KEY) != BACKEND)
-
-
 def is_staff_session(request: HttpRequest) -> bool:
-    """Return whether the session began with a password and has not expired.
-
-    It expires STAFF_SESSION_AGE seconds after the password, or STAFF_SESSION_IDLE seconds without a
-    request.
-    """
-    if not began_with_password(request):
+    """Return whether the session began with a password and has not expired."""
+    if not began_with_password(request.session) or not is_recent(request.session):
         return False
-    session, now = request.session, int(time.time())
-    since, seen = session.setdefault(SINCE_KEY, now), session.setdefault(SEEN_KEY, now)
-    if now - since > settings.STAFF_SESSION_AGE or now - seen > settings.STAFF_SESSION_IDLE:
-        return False
-    if now - seen > SEEN_INTERVAL:
-        session[SEEN_KEY] = now
+    note_request(request.session)
     return True
 
 

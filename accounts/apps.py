@@ -9,8 +9,8 @@ class AccountsConfig(AppConfig):
     default = True
 
     def ready(self) -> None:
-        # These register the kinds of email that accounts send, and their examples.
-        from accounts import email_samples, emails  # noqa: F401
+        # These register system checks, the kinds of email that accounts send, and their examples.
+        from accounts import checks, email_samples, emails  # noqa: F401
         from accounts.sms import require_channel
 
         require_channel()

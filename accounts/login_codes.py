@@ -22,6 +22,7 @@ from accounts.suspicious import hash_personal, note_suspicious
 from notifications.kinds import is_paused
 from notifications.services import queue_email
 from snap.addresses import normal_address
+from snap.observability.steps import CODE_SENT, SIGNED_IN, count_step
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ def send_login_code(
         code, by_stranger = _create_code(account, browser, address, solved=solved, page=page)
     if code.channel == LoginCode.Channel.SMS:
         _send_by_sms(code, by_stranger=by_stranger, solved=solved)
+    count_step(CODE_SENT)
     return code
 
 
@@ -211,6 +213,7 @@ def verify_login_code(
         raise AccountError("code_expired")
     proof = _redeem(code, on_proof)
     log.info("signed_in", extra={"account_id": proof.account.pk})
+    count_step(SIGNED_IN)
     return proof.account
 
 

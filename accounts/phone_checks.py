@@ -12,11 +12,14 @@ from prometheus_client import Counter, Histogram
 
 from accounts.models import User
 from accounts.suspicious import hash_personal
+from snap.observability.cache_metrics import CacheCounter
+from snap.observability.steps import PHONE, count_step
 
 CACHE_SECONDS = 300
 
 cache_hits = Counter("phone_check_cache_hits", "Phone checks answered from the cache")
 cache_misses = Counter("phone_check_cache_misses", "Phone checks answered from the database")
+in_cache = CacheCounter("phone_check")
 duration = Histogram(
     "phone_verification_duration_ms",
     "Milliseconds that a phone check takes",
@@ -34,6 +37,7 @@ def check_phone(phone: str) -> PhoneCheck:
     began = monotonic()
     check = _check(phone)
     duration.observe((monotonic() - began) * 1000)
+    count_step(PHONE)
     return check
 
 
@@ -45,8 +49,10 @@ def forget_phone(phone: str) -> None:
 def _check(phone: str) -> PhoneCheck:
     if cache.get(_key(phone)) == 1:
         cache_hits.inc()
+        in_cache.hit()
         return PhoneCheck(exists=True, source="cache")
     cache_misses.inc()
+    in_cache.miss()
     exists = User.objects.filter(phone=phone).exists()
     if exists:
         cache.set(_key(phone), 1, CACHE_SECONDS)

@@ -1,6 +1,7 @@
 """Registration, and who may register."""
 
 import logging
+from functools import partial
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
@@ -10,6 +11,7 @@ from accounts.models import User
 from accounts.suspicious import hash_personal
 from notifications.recipients import recipient_key
 from notifications.services import queue_email
+from snap.observability.steps import REGISTERED, count_step
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +90,7 @@ def register(
     except IntegrityError as error:
         raise AccountError("phone_taken") from error
     log.info("account_registered", extra={"account_id": account.pk})
+    transaction.on_commit(partial(count_step, REGISTERED))
     return account
 
 

@@ -11,8 +11,10 @@ class GuestsConfig(AppConfig):
     verbose_name = _("guest lists")
 
     def ready(self) -> None:
-        # These register the kinds of email that guest lists send, and what they are about.
+        # These register system checks, the kinds of email that guest lists send, and what they are
+        # about.
         from guests import (  # noqa: F401
+            checks,
             email_causes,
             email_samples,
             emails,

@@ -8,6 +8,9 @@ from typing import Literal
 from django.utils import timezone
 from PIL import Image, ImageDraw
 
+STAFF_PHONE = "+351910000000"
+GUEST_PHONE = "+351910000001"
+
 POSTER_SIZE = (1200, 1500)
 SCALE = 2  # Shapes are drawn larger and then reduced, which smooths their edges.
 

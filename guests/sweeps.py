@@ -24,6 +24,7 @@ from guests.lists.messages import queue_messages
 from guests.models import GuestRequest
 from guests.news.announcing import announce_changes
 from guests.news.reminders import queue_reminders
+from guests.overview.queues import read_requests
 from guests.posters.upkeep import add_missing_sizes, delete_unused_posters
 from guests.previews import delete_old_previews
 from guests.requests.accepting import wake_guests_worker
@@ -35,6 +36,9 @@ from guests.requests.worker_health import note_workers_unavailable
 from notifications.models import Email
 from notifications.sending import send_due_emails, write_kept_outcomes
 from notifications.services import wake_codes_worker, wake_emails_worker
+from snap.control.modes import email_wait
+from snap.monitor.deciding import decide, export_modes, is_decision_due
+from snap.monitor.host import store_reading, take_reading
 from snap.resilience.database import database_breaker
 from snap.resilience.wakeup import WakeUp
 
@@ -49,12 +53,15 @@ class Sweep:
     """A sweep, and how often it runs.
 
     It runs every `interval` seconds, by default SWEEP_INTERVAL. `max_share` limits the share of the
-    time that it takes: after a long run it pauses for longer.
+    time that it takes: after a long run it pauses for longer. Emergency mode postpones a sweep that
+    `can_wait`. A sweep that does not need the database also runs while that is away.
     """
 
     run: Callable[[IsStopping], None]
     interval: float | None = None
     max_share: float = 1.0
+    can_wait: bool = False
+    needs_database: bool = True
 
     @property
     def name(self) -> str:
@@ -128,7 +135,8 @@ def sweep_emails(is_stopping: IsStopping) -> None:
     """Write the outcomes that this host has kept to the database, and send overdue emails."""
     write_kept_outcomes()
     due = Email.objects.due().filter(fast=False)
-    if _must_take_over(due, wake_emails_worker, settings.SWEEP_TAKES_OVER_EMAILS):
+    takeover = settings.SWEEP_TAKES_OVER_EMAILS + email_wait()
+    if _must_take_over(due, wake_emails_worker, takeover):
         while not is_stopping() and send_due_emails(fast=False):
             log.info("sweeper_sent_emails")
 
@@ -175,6 +183,20 @@ def sweep_posters(is_stopping: IsStopping) -> None:
     delete_old_previews(is_stopping)
 
 
+def sweep_readings(is_stopping: IsStopping) -> None:
+    """Measure what the processes of this host have done since the last reading."""
+    if settings.MONITOR_SECONDS:
+        take_reading()
+
+
+def sweep_load(is_stopping: IsStopping) -> None:
+    """Store what was measured. Set the modes if no sweeper has done so for MONITOR_SECONDS."""
+    store_reading()
+    export_modes()
+    if is_decision_due():
+        decide(count_queue=lambda: read_requests()[0].depth)
+
+
 SWEEPS = [
     Sweep(sweep_journal),
     Sweep(sweep_line),
@@ -188,9 +210,11 @@ SWEEPS = [
     Sweep(sweep_reminders, interval=60.0),
     Sweep(sweep_claims, interval=60.0),
     Sweep(sweep_snapshots, interval=10.0),
-    Sweep(sweep_suspicious_activity, interval=3600.0),
+    Sweep(sweep_suspicious_activity, interval=3600.0, can_wait=True),
     Sweep(sweep_mirror, max_share=0.02),
-    Sweep(sweep_posters, interval=3600.0),
+    Sweep(sweep_posters, interval=3600.0, can_wait=True),
+    Sweep(sweep_readings, interval=settings.MONITOR_SECONDS or 10.0, needs_database=False),
+    Sweep(sweep_load, interval=1.0),
 ]
 
 

@@ -7,8 +7,8 @@ from anymail.backends.resend import EmailBackend as AnymailResend
 from anymail.backends.sendgrid import EmailBackend as AnymailSendGrid
 from django.core.mail import EmailMessage
 
-from notifications.http_sessions import limit_responses
 from notifications.tracking import tracks_opens
+from snap.resilience.http_sessions import limit_responses
 
 
 class OverHTTP:

@@ -1,9 +1,13 @@
 """System checks of mail providers. The settings themselves refuse what cannot work at all."""
 
+from email.utils import parseaddr
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Warning, register
+from django.core.checks import CheckMessage, Error, Info, Warning, register
+
+from snap.environment.emails import PLACEHOLDER
+from snap.setup import SETUP
 
 APIS = ("resend", "sendgrid", "mailgun")
 
@@ -22,14 +26,8 @@ def check_providers(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                 id="notifications.W001",
             )
         )
-    if settings.EMAIL_PROVIDER == "console" and settings.HTTPS:
-        found.append(
-            Warning(
-                "The provider console keeps emails on this machine, and nobody receives them.",
-                hint="Set EMAIL_PROVIDER to resend, sendgrid, mailgun or smtp.",
-                id="notifications.W003",
-            )
-        )
+    if settings.HTTPS:
+        found += _check_console()
     if settings.EMAIL_FALLBACK_PROVIDER == "console":
         found.append(
             Warning(
@@ -43,6 +41,62 @@ def check_providers(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if settings.EMAIL_FALLBACK_PROVIDER == "smtp":
         found += _check_server("EMAIL_FALLBACK")
     return found
+
+
+def _check_console() -> list[CheckMessage]:
+    if settings.EMAIL_PROVIDER != "console":
+        return []
+    return [
+        Warning(
+            "The provider console keeps emails on this machine, and nobody receives them.",
+            hint="Set EMAIL_PROVIDER to resend, sendgrid, mailgun or smtp.",
+            id="notifications.W003",
+        )
+    ]
+
+
+@register(SETUP, deploy=True)
+def check_emails_of_production(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Report what lets emails fail in production. Some of it is usual in development."""
+    found: list[CheckMessage] = []
+    if not settings.HTTPS:  # Else the usual checks say it.
+        found += _check_console()
+    domains = sorted({_domain_of(sender) for sender in _senders()})
+    for domain in domains:
+        if PLACEHOLDER.fullmatch(domain):
+            found.append(
+                Error(
+                    f"Emails come from {domain}, which is no domain of yours: they are refused.",
+                    hint="Set DEFAULT_FROM_EMAIL and EMAIL_SENDERS to addresses of your domain.",
+                    id="notifications.E101",
+                )
+            )
+    if not settings.EMAIL_FALLBACK_PROVIDER:
+        found.append(
+            Info(
+                "There is no second mail provider: codes wait while the first one is away.",
+                hint="Set EMAIL_FALLBACK_PROVIDER.",
+                id="notifications.I102",
+            )
+        )
+    if settings.EMAIL_PROVIDER == "console":
+        return found
+    found.append(
+        Info(
+            f"The DNS records of {', '.join(domains)} are not checked here.",
+            hint="Run `manage.py check_email_domain`.",
+            id="notifications.I103",
+        )
+    )
+    return found
+
+
+def _senders() -> list[str]:
+    return [settings.DEFAULT_FROM_EMAIL, *settings.EMAIL_SENDERS.values()]
+
+
+def _domain_of(sender: str) -> str:
+    return parseaddr(sender)[1].rpartition("@")[2].lower()
 
 
 def _check_server(server: str) -> list[CheckMessage]:

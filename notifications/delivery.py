@@ -19,6 +19,7 @@ from notifications.models import Email
 from notifications.providers import Provider
 from notifications.replies import Fate, code_of, fate_of, retry_after
 from notifications.suppressions import UnsubscribedError
+from snap.observability.error_reports import report_error
 from snap.observability.logs import describe_error
 
 
@@ -74,6 +75,7 @@ def outcome_without_message(built: Exception | None) -> Outcome:
             result = Result.UNAVAILABLE
         case _:
             result = Result.FAILED
+            report_error(built)
     return Outcome(result, error=describe_error(built))
 
 

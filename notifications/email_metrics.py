@@ -7,6 +7,16 @@ from prometheus_client import Counter, Histogram
 
 SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000
 emails = Counter("emails", "Emails that reached a state, by their kind", ["kind", "state"])
+emails_by_provider = Counter(
+    "emails_by_provider",
+    "Emails that reached a state, by their provider; `none` if none accepted it",
+    ["provider", "state"],
+)
+batch_sizes = Histogram(
+    "email_batch_size",
+    "Emails that a worker claims and builds at once",
+    buckets=(1, 2, 5, 10, 20, 50, 100),
+)
 delivery_duration = Histogram(
     "email_delivery_duration_ms",
     "From the provider's acceptance of an email to its delivery, as the provider reports it",
@@ -17,10 +27,11 @@ delivery_duration = Histogram(
 )
 
 
-def count_emails(reached: Iterable[tuple[str, str]]) -> None:
-    """Count emails that reached a state, each given as its kind and state."""
-    for kind, state in reached:
+def count_emails(reached: Iterable[tuple[str, str, str]]) -> None:
+    """Count emails that reached a state, each given as its kind, state and provider."""
+    for kind, state, provider in reached:
         emails.labels(kind=kind, state=state).inc()
+        emails_by_provider.labels(provider=provider or "none", state=state).inc()
 
 
 def observe_delivery(duration: timedelta) -> None:

@@ -1,5 +1,6 @@
 """The emails table: the queue and the record of all emails."""
 
+from datetime import timedelta
 from typing import Self
 
 from django.db import models
@@ -7,22 +8,37 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from notifications.kinds import kind_label, kinds_to_send
+from notifications.kinds import bulk_kinds, kind_label, kinds_to_send
+from snap.control.modes import email_wait, is_emergency
 from snap.mail_addresses import readable_address
+from snap.observability.context import (
+    current_request_id,
+    current_ticket_id,
+    current_traceparent,
+)
 
 
 class EmailQuerySet(models.QuerySet["Email"]):
     def due(self) -> Self:
         """Return emails to send now by the database's clock, of kinds that this process knows.
 
-        Emails of kinds that staff have turned off wait. While two releases run, the older one
-        leaves the kinds of the newer one to it.
+        Emails of kinds that staff have turned off wait, and in emergency mode all but codes do for
+        a while. While two releases run, the older one leaves the kinds of the newer one to it.
         """
-        return self.filter(
+        due = self.filter(
             Q(leased_until=None) | Q(leased_until__lte=Now()),
             state=Email.State.QUEUED,
             next_attempt_at__lte=Now(),
             kind__in=kinds_to_send(),
+        )
+        if not is_emergency():
+            return due
+        before = Now() - timedelta(seconds=email_wait())
+        bulk_before = Now() - timedelta(seconds=email_wait(is_bulk=True))
+        return due.filter(
+            Q(fast=True)
+            | Q(next_attempt_at__lte=bulk_before)
+            | Q(next_attempt_at__lte=before) & ~Q(kind__in=bulk_kinds())
         )
 
 
@@ -59,6 +75,17 @@ class Email(models.Model):
         _("response lost by"), max_length=20, blank=True, db_default=""
     )
     error = models.CharField(_("error"), max_length=200, blank=True)
+    # What caused it, for the lines of the worker that sends it: the HTTP request, its ticket and
+    # its trace.
+    request_id = models.CharField(
+        max_length=64, blank=True, default=current_request_id, db_default="", editable=False
+    )
+    ticket_id = models.CharField(
+        max_length=36, blank=True, default=current_ticket_id, db_default="", editable=False
+    )
+    traceparent = models.CharField(
+        max_length=55, blank=True, default=current_traceparent, db_default="", editable=False
+    )
     queued_at = models.DateTimeField(_("queued"), db_default=Now())
     created_at = models.DateTimeField(_("created"), db_default=Now())
     sent_at = models.DateTimeField(_("sent"), null=True, blank=True)

@@ -19,12 +19,12 @@ from django.core.mail.backends.base import BaseEmailBackend
 from django.core.mail.backends.smtp import EmailBackend as DjangoSMTP
 from django.utils.module_loading import import_string
 
-from notifications.http_sessions import limit_responses
 from notifications.mending import Mending
 from notifications.pace import Pace
 from notifications.smtp import Connection
 from snap.local_cache import on_reset
 from snap.resilience.breaker import Breaker
+from snap.resilience.http_sessions import limit_responses
 
 log = logging.getLogger(__name__)
 

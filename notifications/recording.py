@@ -17,6 +17,7 @@ from notifications.email_metrics import count_emails
 from notifications.models import Email
 from notifications.outcomes import KeptOutcomes
 from notifications.providers import providers
+from snap.observability.context import context_of, following
 from snap.resilience.connections import deadline
 
 log = logging.getLogger(__name__)
@@ -166,7 +167,7 @@ def write_outcomes(outcomes: Outcomes) -> None:
         change = change_for(email, outcome)
         is_sent = change.state == State.SENT
         if change.state != State.QUEUED:
-            ended.append((email.kind, str(change.state)))
+            ended.append((email.kind, str(change.state), outcome.provider))
         rows.append(
             (
                 email.pk,
@@ -233,10 +234,11 @@ def log_outcome(email: Email, outcome: Outcome) -> None:
     if outcome.result in EXPECTED_RESULTS:
         level = logging.INFO
     event = f"email_{outcome.result.name.lower()}"
-    about = {"email_id": email.pk, "kind": email.kind, "error": outcome.error}
+    about = {"email_id": email.pk, "kind": email.kind, "error": outcome.error or None}
     if outcome.provider:
         about["provider"] = outcome.provider
-    log.log(level, event, extra=about)
+    with following(context_of(email)):
+        log.log(level, event, extra=about)
 
 
 def write_kept_outcomes(kept: KeptOutcomes, *, batch: int) -> None:

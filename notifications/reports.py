@@ -259,7 +259,7 @@ def _follow(provider: str, moved: Sequence[Email], reports: int) -> None:
         "emails_reported",
         extra={"provider": provider, "reports": reports, "emails": len(moved), **states},
     )
-    count_emails((email.kind, email.state) for email in moved)
+    count_emails((email.kind, email.state, email.provider) for email in moved)
     for email in moved:
         if email.state == State.DELIVERED and email.sent_at and email.delivered_at:
             observe_delivery(email.delivered_at - email.sent_at)

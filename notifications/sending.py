@@ -23,6 +23,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from notifications.delivery import Outcome, Result, hand_over, outcome_without_message
+from notifications.email_metrics import batch_sizes
 from notifications.kinds import bulk_kinds, is_paused
 from notifications.messages import RelatedMessage, build_messages
 from notifications.models import Email
@@ -33,6 +34,8 @@ from notifications.recording import write_kept_outcomes as write_kept
 from notifications.senders import SenderThreads, bulk_senders, code_senders
 from notifications.services import wake_codes_worker, wake_emails_worker
 from snap.control.switches import BATCHING, is_on
+from snap.observability import tracing
+from snap.observability.context import context_of, following
 from snap.observability.logs import describe_error
 
 log = logging.getLogger(__name__)
@@ -83,11 +86,13 @@ def send_due_emails(limit: int = BATCH, *, fast: bool | None = None) -> int:
         claimed = _claim(limit, fast)
         if not claimed:
             return 0
+        batch_sizes.observe(len(claimed))
         if len(claimed) == limit:
             # More emails may be due: another process can send them at the same time.
             _wake_worker(fast)
         senders = code_senders if fast else bulk_senders
-        return _Batch(claimed, senders, kept).send()
+        with tracing.span("send emails", emails=len(claimed)):
+            return _Batch(claimed, senders, kept).send()
 
 
 def write_kept_outcomes() -> None:
@@ -285,14 +290,22 @@ class _Batch:
     def _hand_over(self, ready: _Ready, provider: Provider) -> None:
         delay = provider.pace.reserve(is_urgent=ready.email.fast)
         responses = self._responses
+        batch = tracing.current_traceparent()
 
         def job() -> None:
             sleep(delay)
-            try:
-                outcome = hand_over(ready.email, ready.message, provider)
-            except Exception as error:
-                log.exception("hand_over_failed", extra={"email_id": ready.email.pk})
-                outcome = lost_response(provider.name, error=describe_error(error))
+            with following(context_of(ready.email)):
+                try:
+                    with tracing.continuing("send email", ready.email.traceparent, link=batch):
+                        outcome = hand_over(ready.email, ready.message, provider)
+                        tracing.annotate(
+                            kind=ready.email.kind,
+                            provider=provider.name,
+                            result=outcome.result.name,
+                        )
+                except Exception as error:
+                    log.exception("hand_over_failed", extra={"email_id": ready.email.pk})
+                    outcome = lost_response(provider.name, error=describe_error(error))
             responses.put((ready.email, outcome))
 
         self.senders.run(job)

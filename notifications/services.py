@@ -5,7 +5,7 @@ The queue is the table; a message to the worker only wakes it.
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
@@ -16,6 +16,7 @@ from django.db.models.functions import Now
 from notifications.kinds import require_known
 from notifications.models import Email
 from notifications.recipients import RECENT_COUNT, recipient_key
+from snap.observability.context import LogContext, current
 from snap.resilience.wakeup import WakeUp
 
 log = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ class EmailToQueue:
     `by_stranger` marks an email that a visitor without proof of the address can cause. After
     EMAILS_PER_RECIPIENT of them in an hour, or twice as many if a challenge was `solved`, it is
     stored as cancelled. Not for emails that people wait for: QR codes, sign-in codes of proven
-    accounts, warnings.
+    accounts, warnings. `context` is what caused it, by default what this process does now.
     """
 
     kind: str
@@ -65,6 +66,7 @@ class EmailToQueue:
     fast: bool = False
     by_stranger: bool = False
     solved: bool = False
+    context: LogContext = field(default_factory=current)
 
 
 def queue_email(
@@ -112,14 +114,18 @@ def _row(email: EmailToQueue) -> Email:
         to=email.to,
         language=email.language,
         fast=email.fast,
+        request_id=email.context.request_id,
+        ticket_id=email.context.ticket_id,
+        traceparent=email.context.traceparent,
     )
 
 
 QUEUE_SELECTED = """
 INSERT INTO notifications_email (
-    kind, cause, "to", recipient, by_stranger, language, fast, attempts, provider_id, state, error
+    kind, cause, "to", recipient, by_stranger, language, fast, attempts, provider_id, state, error,
+    request_id, ticket_id, traceparent
 )
-SELECT kind, cause, "to", '', false, language, false, 0, '', 'queued', ''
+SELECT kind, cause, "to", '', false, language, false, 0, '', 'queued', '', %s, %s, %s
 FROM ({selected}) AS selected
 ON CONFLICT DO NOTHING
 """
@@ -133,7 +139,7 @@ def queue_selected_emails(kind: str, selected: str, values: Sequence[Any]) -> in
     """
     require_known(kind)
     with connection.cursor() as cursor:
-        cursor.execute(QUEUE_SELECTED.format(selected=selected), values)
+        cursor.execute(QUEUE_SELECTED.format(selected=selected), [*current(), *values])
         queued: int = cursor.rowcount
     if queued:
         transaction.on_commit(wake_emails_worker, robust=True)
@@ -144,12 +150,14 @@ def queue_selected_emails(kind: str, selected: str, values: Sequence[Any]) -> in
 # queues such an email: through the ORM this takes the process and PostgreSQL twice the time.
 QUEUE_WITHIN_LIMIT = f"""
 INSERT INTO notifications_email (
-    kind, cause, "to", recipient, by_stranger, language, fast, attempts, provider_id, state, error
+    kind, cause, "to", recipient, by_stranger, language, fast, attempts, provider_id, state, error,
+    request_id, ticket_id, traceparent
 )
 SELECT
     %s, %s, %s, %s, true, %s, %s, 0, '',
     CASE WHEN number < %s THEN 'queued' ELSE 'cancelled' END,
-    CASE WHEN number < %s THEN '' ELSE %s END
+    CASE WHEN number < %s THEN '' ELSE %s END,
+    %s, %s, %s
 FROM ({RECENT_COUNT}) AS counted
 ON CONFLICT DO NOTHING
 """  # noqa: S608
@@ -168,7 +176,7 @@ def _queue_within_limit(email: EmailToQueue) -> None:
         email.language,
         email.fast,
     ]
-    values += [limit, limit, TOO_MANY_FOR_RECIPIENT, recipient, limit]
+    values += [limit, limit, TOO_MANY_FOR_RECIPIENT, *email.context, recipient, limit]
     with connection.cursor() as cursor:
         cursor.execute(QUEUE_WITHIN_LIMIT, values)
 

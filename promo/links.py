@@ -15,6 +15,7 @@ from guests.models import Event, EventPromoter, Promoter, Team
 from guests.requests.accepting import find_promoter
 from promo.steps import Step
 from snap.local_cache import LocalCache
+from snap.observability.cache_metrics import CacheCounter
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +82,7 @@ class PromoLink:
         return reverse("promo:claim_made", args=[self.event.slug, self.code, claim_id])
 
 
+in_cache = CacheCounter("event")
 # Links are cached per process by event and promoter code: during a rush thousands of requests a
 # minute open the same link.
 _cached_links: LocalCache[tuple[str, str], PromoLink] = LocalCache(
@@ -114,8 +116,11 @@ def open_link(event_slug: str, promoter_code: str) -> PromoLink:
     if link is None and is_unknown_promoter(event_slug, promoter_code):
         link = _cached_links.get((event_slug, ""))
     if link is None:
+        in_cache.miss()
         link = _load_link(event_slug, promoter_code, now)
         _cached_links.set((event_slug, link.code), link)
+    else:
+        in_cache.hit()
     assert link.loaded_at is not None
     event = copy(link.event)
     event.database_now += timedelta(seconds=now - link.loaded_at)

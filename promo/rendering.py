@@ -27,6 +27,7 @@ from notifications.delivery_lines import NO_DELIVERY, Delivery
 from promo.links import PromoLink
 from promo.steps import FORM_STEPS, PHONE_STEPS, remember_phone, sign_phone
 from snap.local_cache import LocalCache
+from snap.observability.steps import EVENT, QR_SHOWN, count_step
 from snap.pages import websocket_url
 
 # Statuses of a step without a refusal: INVALID when its form was filled in wrongly.
@@ -76,6 +77,7 @@ def render_event(request: HttpRequest, link: PromoLink, ticket: dict[str, Any]) 
 
     The page includes the phone form, so that the first tap needs no request.
     """
+    count_step(EVENT)
     list_state = link.event.list_state()
     opens_in = seconds_until_opening(link.event)
     if ticket or request.user.is_authenticated:
@@ -264,6 +266,8 @@ def ticket_context(
 
     `delivery` is what became of the email about the place, if that is known.
     """
+    if ticket.qr_code_url:
+        count_step(QR_SHOWN)
     return {
         "ticket": ticket,
         # The name under which templates of `guests` know it.

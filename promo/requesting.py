@@ -6,10 +6,16 @@ from accounts.models import User
 from guests.exceptions import GuestError
 from guests.models import GuestRequest
 from guests.requests.accepting import request_place
-from guests.requests.creating import create_guest_now, create_guest_while_waiting, creates_now
+from guests.requests.creating import (
+    DIRECT_SECONDS,
+    create_guest_now,
+    create_guest_while_waiting,
+    creates_now,
+)
 from guests.requests.tickets import seconds_left, ticket_of
 from promo.links import PromoLink
 from promo.rendering import is_htmx, render_step, render_ticket
+from snap.control.modes import is_emergency
 
 
 def request_place_by_link(
@@ -40,12 +46,14 @@ def respond_with_place(request: HttpRequest, link: PromoLink, account: User) -> 
 def render_new_ticket(request: HttpRequest, stored: GuestRequest) -> HttpResponse:
     """Show the ticket of a request that was just made.
 
-    The guest is created here when workers end no requests, and for browsers without JavaScript:
-    they get no push, and their page reloads only after two seconds.
+    The guest is created here when workers end no requests, in emergency mode, and for browsers
+    without JavaScript: they get no push, and their page reloads only after two seconds.
     """
     if stored.state == GuestRequest.State.PENDING:
         if creates_now():
             stored = create_guest_now(stored)
+        elif is_emergency():
+            stored = create_guest_while_waiting(stored, seconds=DIRECT_SECONDS)
         elif not is_htmx(request):
             stored = create_guest_while_waiting(stored)
     return render_ticket(request, ticket_of(stored), wait=seconds_left(stored))

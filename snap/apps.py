@@ -4,7 +4,7 @@ from django.utils.translation import gettext_lazy as _
 from waffle.apps import WaffleConfig
 
 from snap import celery  # noqa: F401  (every process sends its messages by this application)
-from snap.observability import metric_files  # noqa: F401  (before any app makes a metric)
+from snap.observability import error_reports
 
 
 class SnapConfig(AppConfig):
@@ -12,7 +12,10 @@ class SnapConfig(AppConfig):
     default = True
 
     def ready(self) -> None:
-        from snap import checks  # noqa: F401  (registers the system checks)
+        error_reports.start()
+        # These register the system checks.
+        from snap import checks  # noqa: F401
+        from snap.setup import addresses, clock, files, observability, postgresql, redis  # noqa: F401
 
 
 class SwitchesConfig(WaffleConfig):

@@ -22,6 +22,8 @@ from websockets.http11 import Request  # noqa: E402
 from promo.sockets.routing import websocket_urlpatterns  # noqa: E402
 from snap.control import snapshot  # noqa: E402
 from snap.limits.policy import require_policies  # noqa: E402
+from snap.observability import tracing  # noqa: E402
+from snap.observability.request_log import HandshakeLog  # noqa: E402
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
@@ -82,8 +84,9 @@ routes = URLRouter([*websocket_urlpatterns, unknown_path])
 application = ProtocolTypeRouter(
     {
         "http": reject_http,
-        "websocket": StrictOriginValidator(routes, settings.WEBSOCKET_ORIGINS),
+        "websocket": HandshakeLog(StrictOriginValidator(routes, settings.WEBSOCKET_ORIGINS)),
     }
 )
 
+tracing.start()
 snapshot.start()

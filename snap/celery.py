@@ -3,6 +3,7 @@
 There is no Celery beat. A periodic job is a sweep of the sweeper (guests/sweeps.py).
 """
 
+import logging
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -11,13 +12,22 @@ from typing import Any
 from celery import Celery, bootsteps
 from celery.app.amqp import AMQP
 from celery.concurrency import prefork
-from celery.signals import task_postrun, task_prerun, worker_process_init, worker_ready
+from celery.signals import (
+    celeryd_init,
+    task_postrun,
+    task_prerun,
+    worker_process_init,
+    worker_process_shutdown,
+    worker_ready,
+)
 from django.conf import settings
 from django.db import close_old_connections
 from kombu import Connection
 from redis.exceptions import ResponseError
 
 from snap.control import snapshot
+from snap.observability import error_reports, tracing
+from snap.observability.context import begin
 from snap.resilience.workers import HEARTBEAT_INTERVAL, record_heartbeat
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "snap.settings")
@@ -74,6 +84,13 @@ app.autodiscover_tasks()
 
 @task_prerun.connect
 @task_postrun.connect
+def clear_log_context(**_signal: object) -> None:
+    """Begin each task without the ids of an earlier one."""
+    begin()
+
+
+@task_prerun.connect
+@task_postrun.connect
 def return_database_connections(**_signal: object) -> None:
     """Return database connections to the pool of the process, as Django does around a request.
 
@@ -123,6 +140,22 @@ def apply_nice_to_autogroup(**_signal: object) -> None:
             Path("/proc/self/autogroup").write_text(str(niceness))
 
 
+@celeryd_init.connect
+def say_in_lines(**_signal: object) -> None:
+    """Have Celery's words at its end be lines of the log. It writes them past logging."""
+    from celery.apps import worker
+
+    worker.safe_say = write_line
+
+
+def write_line(text: str, _stream: object = None) -> None:
+    """Write a line of the log without any lock: signal handlers call this."""
+    fields = {"name": "celery.apps.worker", "levelname": "INFO", "msg": text.strip()}
+    record = logging.makeLogRecord(fields)
+    for handler in logging.getLogger().handlers:
+        os.write(2, f"{handler.format(record)}\n".encode())
+
+
 @worker_process_init.connect
 @worker_ready.connect
 def start_snapshot(sender: Any = None, **_signal: object) -> None:
@@ -133,3 +166,16 @@ def start_snapshot(sender: Any = None, **_signal: object) -> None:
     """
     if not isinstance(getattr(sender, "pool", None), prefork.TaskPool):
         snapshot.start()
+
+
+@celeryd_init.connect
+def start_tracing(**_signal: object) -> None:
+    """Record traces in this worker and its children."""
+    tracing.start(runs_tasks=True)
+
+
+@worker_process_shutdown.connect
+def send_the_last(**_signal: object) -> None:
+    """Send what a child has recorded. It ends without `atexit`, also when it is recycled."""
+    tracing.stop()
+    error_reports.stop()

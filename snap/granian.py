@@ -5,13 +5,18 @@ a lock that is not reentrant: a signal that comes while the main thread holds it
 SIGTERM, waits for itself, and the process never ends. Here the supervisor waits for a pipe.
 """
 
+import copy
+import logging
 import os
 import select
 from contextlib import suppress
 from typing import Any
 
+from granian import log as granian_log
 from granian.cli import entrypoint
 from granian.server.common import AbstractServer
+
+from snap.observability.logs import make_formatter
 
 # Bytes that one call reads at most. Each signal writes one.
 PIPE_SIZE = 1 << 16
@@ -47,6 +52,31 @@ def create_server(self: Any, *args: Any, **options: Any) -> None:
     _create_server(self, *args, **options)
     self.main_loop_interrupt = PipeEvent()
 
+
+class NoAdvice(logging.Filter):
+    """Drops granian's advice about WEB_WAITING_THREADS, which is that high on purpose."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not str(record.msg).startswith("Configuration allows spawning up to")
+
+
+def use_our_lines() -> None:
+    """Write granian's own lines in LOG_FORMAT, in the supervisor and until a worker has settings.
+
+    Celery, uvicorn and manage.py read the settings before their first line.
+    """
+    config: dict[str, Any] = copy.deepcopy(granian_log.LOGGING_CONFIG)
+    kind = os.environ.get("LOG_FORMAT", "").strip()
+    for formatter in config["formatters"].values():
+        formatter.clear()
+        formatter.update({"()": make_formatter, "kind": kind})
+    config["filters"] = {"advice": {"()": NoAdvice}}
+    for handler in config["handlers"].values():
+        handler |= {"stream": "ext://sys.stderr", "filters": ["advice"]}
+    granian_log.LOGGING_CONFIG = config
+
+
+use_our_lines()
 
 if __name__ == "__main__":
     AbstractServer.__init__ = create_server  # type: ignore[method-assign]

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from snap.environment.errors import SettingError
 from snap.environment.foreign import remove_foreign_variables
-from snap.environment.processes import check_process_variables
+from snap.environment.processes import METRICS_PORT, check_process_variables
 
 # Programs that import SNAP in other processes than the one that they begin with.
 WITH_CHILDREN = ("granian",)
@@ -28,6 +28,7 @@ def launch(command: list[str]) -> NoReturn:
     program = command[0]
     if program in WITH_CHILDREN:
         importlib.import_module("snap.settings")
+        command = with_metrics(command, os.environ.get(METRICS_PORT, ""))
     if program in MODULES:
         command = [sys.executable, "-m", MODULES[program], *command[1:]]
     try:
@@ -36,6 +37,13 @@ def launch(command: list[str]) -> NoReturn:
         raise SettingError(
             f"{program} is not in PATH; add the folder .venv/bin to it, or run `make run`."
         ) from error
+
+
+def with_metrics(command: list[str], port: str) -> list[str]:
+    """Return granian's command, with the option to show its metrics if they have a port."""
+    if port.strip() in {"", "0"}:
+        return command
+    return [command[0], "--metrics", *command[1:]]
 
 
 if __name__ == "__main__":

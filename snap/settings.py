@@ -93,7 +93,6 @@ INSTALLED_APPS = [
     "django_otp",
     "django_otp.plugins.otp_static",
     "django_otp.plugins.otp_totp",
-    "django_prometheus",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "rest_framework",
@@ -102,12 +101,14 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "snap.observability.request_log.log_requests",
+    "snap.observability.request_metrics.count_requests",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "snap.middleware.add_browser_headers",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "snap.observability.request_traces.TraceRequests",
     "snap.middleware.refuse_large_bodies",
     "snap.middleware.refuse_null_bytes",
     "snap.middleware.refuse_charsets",
@@ -123,7 +124,6 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "snap.middleware.DatabaseUnavailableMiddleware",
     "axes.middleware.AxesMiddleware",
-    "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
 
 ROOT_URLCONF = "snap.urls"
@@ -780,6 +780,33 @@ CONTENT_SECURITY_POLICY = {
     },
 }
 
+# Load monitor and modes -------------------------------------------------------------------------
+
+# Seconds between two readings of the load monitor, and between two of its decisions. 0: nothing is
+# measured, and only staff set modes.
+MONITOR_SECONDS = env.float("MONITOR_SECONDS", default=10.0, least=0)
+# Milliseconds within which 19 of 20 requests must be answered. Above, emergency mode begins.
+MONITOR_RESPONSE_MS = env.float("MONITOR_RESPONSE_MS", default=3_000.0)
+# Percent of requests that may end with an error (5xx). Above, emergency mode begins.
+MONITOR_ERROR_PERCENT = env.float("MONITOR_ERROR_PERCENT", default=5.0)
+# Connections to PostgreSQL above which queue mode begins. It also begins above four fifths of
+# PostgreSQL's own max_connections.
+MONITOR_CONNECTIONS = env.int("MONITOR_CONNECTIONS", default=150)
+# Requests in half a minute below which response times and errors decide nothing: of three requests
+# at night one slow one is a third.
+MONITOR_LEAST_REQUESTS = env.int("MONITOR_LEAST_REQUESTS", default=50)
+# Megabytes of memory above which a process is named in the log.
+MEMORY_WARNING_MB = env.int("MEMORY_WARNING_MB", default=500)
+# Percent of LIMIT_EVENT and LIMIT_SYSTEM that are accepted at once while a mode is on. Others get a
+# place in line.
+MODE_ADMISSION_PERCENT = env.int("MODE_ADMISSION_PERCENT", default=50, most=100)
+# How many times larger batches of requests are in queue mode, and the pauses in which they collect.
+MODE_BATCH_FACTOR = env.int("MODE_BATCH_FACTOR", default=4, most=20)
+# Seconds by which emergency mode postpones emails. Codes are never postponed.
+MODE_EMAIL_SECONDS = env.float("MODE_EMAIL_SECONDS", default=120.0, least=0)
+# The same for reminders and messages to lists.
+MODE_BULK_EMAIL_SECONDS = env.float("MODE_BULK_EMAIL_SECONDS", default=1_800.0, least=0)
+
 # Metrics and logs ------------------------------------------------------------------------------
 
 # Random bearer token that Prometheus sends for /metrics. Required when PUBLIC_URL begins with
@@ -787,35 +814,83 @@ CONTENT_SECURITY_POLICY = {
 METRICS_TOKEN = env.secret("METRICS_TOKEN", default="")
 if HTTPS or TRUSTED_PROXIES:
     env.require("METRICS_TOKEN", "to a random text that Prometheus sends for /metrics")
-PROMETHEUS_EXPORT_MIGRATIONS = False
 # Seconds between two looks of a process at the switches and modes, by one query. Each process
 # follows a change after that at the latest. 0: processes ignore both.
 CONTROL_REFRESH_SECONDS = env.float("CONTROL_REFRESH_SECONDS", default=0.8, least=0)
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+# Format of log lines: plain, for people, or ecs, which is JSON with the fields of the Elastic
+# Common Schema.
+LOG_FORMAT = env.choice("LOG_FORMAT", ("plain", "ecs"), default="plain")
+LOGGING_CONFIG = "snap.observability.logs.configure"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"plain": {"()": "snap.observability.logs.PlainFormatter"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "formatters": {"line": {"()": "snap.observability.logs.make_formatter", "kind": LOG_FORMAT}},
+    "filters": {
+        "context": {"()": "snap.observability.logs.ContextFilter"},
+        "only_errors": {"()": "snap.observability.logs.OnlyErrors"},
+        "no_sockets": {"()": "snap.observability.logs.NoSockets"},
+    },
+    "handlers": {
+        "console": {
+            "class": "snap.observability.logs.LineHandler",
+            "formatter": "line",
+            "filters": ["context"],
+        }
+    },
     # Level from which messages are logged: DEBUG, INFO, WARNING, ERROR or CRITICAL.
     "root": {"handlers": ["console"], "level": env.choice("LOG_LEVEL", LOG_LEVELS, default="INFO")},
     "loggers": {
         "django": {"handlers": [], "level": "INFO", "propagate": True},
-        "django.server": {"handlers": [], "propagate": True},
+        # snap.requests has a line for each request. Those of a 4xx and 503 would be second ones.
+        "django.request": {"filters": ["only_errors"]},
+        "django.server": {"handlers": [], "propagate": False},
         # The servers' own lines also go through the formatter, because it hides tokens.
         "uvicorn": {"handlers": [], "propagate": True},
-        "uvicorn.error": {"handlers": [], "propagate": True},
-        "uvicorn.access": {"handlers": [], "propagate": True},
+        # Three lines for each socket. snap.requests has one for each handshake.
+        "uvicorn.error": {"handlers": [], "propagate": True, "filters": ["no_sockets"]},
+        "uvicorn.access": {"handlers": [], "propagate": False},
         "_granian": {"handlers": [], "propagate": True},
         "granian.access": {"handlers": [], "propagate": True},
         # Celery logs a line for each wake-up. The tasks themselves log what they did.
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
+        # They log each failure. `traces_not_sent` and `reports_not_sent` are logged once.
+        "opentelemetry": {"level": "CRITICAL"},
+        "sentry_sdk": {"level": "CRITICAL"},
         # axes warns of each wrong password. The sign-in itself logs each success.
         "axes": {"level": "WARNING"},
     },
 }
+
+# Traces and errors ------------------------------------------------------------------------------
+
+# Address of a receiver of OpenTelemetry traces (OTLP over HTTP, in protobuf), such as
+# http://localhost:4318. Empty: no traces, and OpenTelemetry is not imported.
+OTEL_EXPORTER_OTLP_ENDPOINT = env.url("OTEL_EXPORTER_OTLP_ENDPOINT", default="").removesuffix(
+    "/v1/traces"
+)
+# Headers that the receiver wants, such as `authorization=Bearer%20secret`.
+OTEL_EXPORTER_OTLP_HEADERS = env.pairs("OTEL_EXPORTER_OTLP_HEADERS")
+# Share of requests and tasks whose traces are recorded, from 0 to 1. A request that is not recorded
+# costs a tenth of one that is.
+OTEL_TRACES_SAMPLER_ARG = env.share("OTEL_TRACES_SAMPLER_ARG", default=0.1)
+# Whether a request continues the trace that its `traceparent` header names. For a proxy that
+# removes the header of visitors: with it they decide what is recorded.
+OTEL_TRUST_TRACEPARENT = env.bool("OTEL_TRUST_TRACEPARENT", default=False)
+# Name of this installation in traces.
+OTEL_SERVICE_NAME = env.str("OTEL_SERVICE_NAME", default="snap")
+# Further attributes of all processes in traces, such as `deployment.environment.name=production`.
+OTEL_RESOURCE_ATTRIBUTES = env.pairs("OTEL_RESOURCE_ATTRIBUTES")
+
+# Address (DSN) of a project in Sentry, or in a server that speaks its protocol, to which errors are
+# reported. Empty: no reports, and Sentry's package is not imported.
+SENTRY_DSN = env.sentry_dsn("SENTRY_DSN")
+# Name of this installation in reports of errors.
+SENTRY_ENVIRONMENT = env.str("SENTRY_ENVIRONMENT", default="production")
+# Name of the running release in reports of errors, such as a commit. Empty: reports name none.
+SENTRY_RELEASE = env.str("SENTRY_RELEASE", default="")
 
 SILENCED_SYSTEM_CHECKS = [
     "auth.E003",

@@ -30,6 +30,7 @@ urlpatterns = [
     path("sign-out/", sign_out, name="sign_out"),
     path("i18n/setlang/", limited(write=PAGES)(set_language), name="set_language"),
     path("admin/", admin.site.urls),
+    path("staff/", include("guests.staff.urls")),
     path(
         "favicon.ico",
         unlimited(CONSTANT_REDIRECT)(RedirectView.as_view(url=lazy(static, str)("img/icon.svg"))),

@@ -8,6 +8,7 @@ from django.urls import get_resolver
 
 from snap.control import snapshot
 from snap.limits.policy import require_policies
+from snap.observability import tracing
 from snap.resilience.overload import BufferedBody
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "snap.settings")
@@ -20,4 +21,5 @@ application = BufferedBody(
 # wait for that, about 0.3 s on an idle machine.
 require_policies(get_resolver().url_patterns)
 
+tracing.start()
 snapshot.start()

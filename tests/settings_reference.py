@@ -29,6 +29,9 @@ TYPES = {
     "str": "text",
     "int": "whole number",
     "float": "number",
+    "share": "number",
+    "pairs": "list, by commas",
+    "sentry_dsn": "address",
     "bool": "true or false",
     "list": "list, by commas",
     "json": "JSON",
@@ -78,11 +81,12 @@ have no meaning. Single or double quotes around it do not belong to it; in doubl
 line break and a backslash escapes the next character.
 
 SNAP ignores the variables of other programs, and removes them from its processes: those with which
-libpq, Celery, granian and uvicorn would connect elsewhere or run in another way (`PGHOST`,
-`PGOPTIONS`, `CELERY_BROKER_URL`, `GRANIAN_PORT`, `WEB_CONCURRENCY` and so on; the list is in
-`snap/environment/foreign.py`). Those that say how safe a connection to PostgreSQL must be, such as
-`PGSSLMODE`, apply when DATABASE_URL has no `sslmode`. `PGPASSWORD` and `PGPASSFILE` apply when it
-has no password. Proxies (`https_proxy`) apply to mail providers only.
+libpq, Celery, granian, uvicorn, OpenTelemetry and Sentry would connect elsewhere or run in another
+way (`PGHOST`, `PGOPTIONS`, `CELERY_BROKER_URL`, `GRANIAN_PORT`, `WEB_CONCURRENCY`,
+`OTEL_SDK_DISABLED` and so on; the list is in `snap/environment/foreign.py`). Those that say how
+safe a connection to PostgreSQL must be, such as `PGSSLMODE`, apply when DATABASE_URL has no
+`sslmode`. `PGPASSWORD` and `PGPASSFILE` apply when it has no password. Proxies (`https_proxy`)
+apply to mail providers and to the receivers of traces and errors only.
 """
 
 

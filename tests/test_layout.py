@@ -7,7 +7,18 @@ ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests"
 APPS = ("snap", "promo", "guests", "accounts", "notifications")
 # Folders without a counterpart in the code. `management` has commands of the test settings.
-BESIDE = {"bench", "browser", "docs", "faults", "helpers", "load", "management", "security"}
+BESIDE = {
+    "bench",
+    "browser",
+    "deploy",
+    "docs",
+    "faults",
+    "grafana",
+    "helpers",
+    "load",
+    "management",
+    "security",
+}
 MAX_LINES = 400
 FILES = sorted(TESTS.rglob("*.py"))
 

@@ -17,6 +17,7 @@ from guests.emergency.intake import EMAIL_TAKEN, find_dead_tickets
 from guests.emergency.journal import Journal
 from guests.models import DeadEntry, Event
 from guests.requests.pushes import push_tickets
+from snap.observability.context import context_of, following
 from snap.observability.logs import describe_error
 
 log = logging.getLogger(__name__)
@@ -40,14 +41,15 @@ def drain(journal: Journal) -> int:
     imported = 0
     _revive_requested_entries(journal)
     for stored in journal.due(time.time()):
-        try:
-            imported += _drain_entry(journal, stored)
-        except DATABASE_UNAVAILABLE as error:
-            if not _database_responds():
-                log.warning("draining_stopped", extra={"error": describe_error(error)})
-                return imported
-            # Only this entry fails, for example because its account is locked for a moment.
-            _postpone(journal, stored, describe_error(error))
+        with following(context_of(stored.entry)):
+            try:
+                imported += _drain_entry(journal, stored)
+            except DATABASE_UNAVAILABLE as error:
+                if not _database_responds():
+                    log.warning("draining_stopped", extra={"error": describe_error(error)})
+                    return imported
+                # Only this entry fails, for example because its account is locked for a moment.
+                _postpone(journal, stored, describe_error(error))
     # Sessions end after the entries: a request made before the sign-out still counts as signed in.
     _end_sessions(journal)
     return imported
@@ -101,14 +103,14 @@ def _drain_entry(journal: Journal, stored: StoredEntry) -> bool:
     except Exception as error:  # noqa: BLE001 (one bad entry must not block the others)
         # The database's message would put the row, with its phone and name, into the log.
         reason = describe_error(error)
-        log.error("draining_failed", extra={"ticket_id": ticket_id, "error": reason})
+        log.error("draining_failed", extra={"error": reason})
         _record_failure(journal, stored, reason)
         return False
     if stored.error:
         # The entry may have been dead before.
         DeadEntry.objects.filter(ticket_id=ticket_id).delete()
     journal.remove_imported(stored, outcome)
-    log.info("entry_drained", extra={"ticket_id": ticket_id})
+    log.info("entry_drained")
     return True
 
 

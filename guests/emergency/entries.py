@@ -37,6 +37,9 @@ class Entry:
     name: str = ""
     idempotency_key: str = ""
     ticket_id: str = field(default_factory=lambda: str(uuid4()))
+    # The HTTP request and the trace of the visitor, for log lines.
+    request_id: str = ""
+    traceparent: str = ""
     accepted_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
 
     @property

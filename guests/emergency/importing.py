@@ -75,7 +75,7 @@ def import_entry(entry: Entry) -> str:
         save_second_registration(match.account, entry)
     if request.state != GuestRequest.State.PENDING:
         # The worker pushes the end of a pending request.
-        push_tickets([build_ticket(request, request.guest)])
+        push_tickets([build_ticket(request, request.guest)], [request])
     transaction.on_commit(wake_guests_worker)
     return request.state
 

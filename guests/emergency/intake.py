@@ -13,6 +13,8 @@ from guests.emergency.snapshots import load_event_by_id
 from guests.models import DeadEntry, Event, Promoter, Team
 from guests.requests.accepting import check_list_takes_requests
 from guests.requests.tickets import Ticket, TicketState, ticket_without_guest
+from snap.observability.context import current, set_ticket
+from snap.observability.steps import ACCEPTED, count_step
 
 log = logging.getLogger(__name__)
 
@@ -76,10 +78,14 @@ def accept_request(
         language=language,
         name=name,
         idempotency_key=idempotency_key,
+        request_id=current().request_id,
+        traceparent=current().traceparent,
         **details,
     )
     ticket_id = get_journal().accept(entry)
-    log.warning("guest_request_journalled", extra={"ticket_id": ticket_id})
+    set_ticket(ticket_id)
+    count_step(ACCEPTED)
+    log.warning("guest_request_journalled")
     return queued_ticket(event, ticket_id, email=entry.email)
 
 

@@ -81,6 +81,17 @@ class Journal:
             counts.update(journal.execute("SELECT state, count(*) FROM entry GROUP BY state"))
         return counts
 
+    def waiting(self) -> tuple[int, str]:
+        """Return the number of `waiting` entries, and the text of the oldest; "" for none."""
+        with self._open(to_write=False) as journal:
+            count, oldest = journal.execute(
+                "SELECT count(*), min(id) FROM entry WHERE state = 'waiting'"
+            ).fetchone()
+            if oldest is None:
+                return 0, ""
+            body = journal.execute("SELECT body FROM entry WHERE id = ?", [oldest]).fetchone()[0]
+        return count, str(body)
+
     def remove_imported(self, stored: StoredEntry, outcome: str) -> None:
         """Remove an entry that is in the database now. Its history stays and gets `outcome`."""
         with self._open() as journal:

@@ -10,6 +10,7 @@ from guests.models.list_messages import (
     list_message_causes,
 )
 from guests.models.news import NEWS_KINDS, EventNews, news_cause, news_causes
+from guests.models.night import NightCounts
 from guests.models.pool import PooledQr
 from guests.models.promoters import EventPromoter, Promoter, Team, TeamMember
 from guests.models.requests import (
@@ -36,6 +37,7 @@ __all__ = [
     "ListMessage",
     "ListMessageChange",
     "ListMessageRecipient",
+    "NightCounts",
     "PooledQr",
     "Promoter",
     "RevokedQr",

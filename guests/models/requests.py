@@ -14,11 +14,15 @@ from guests.models.clock import DatabaseTimeQuerySet, ReadAtDatabaseTime
 from guests.models.events import Event
 from guests.models.guests import Guest
 from guests.models.promoters import Promoter, Team
+from snap.observability.context import current_request_id, current_traceparent
 from snap.search import Folded
 
 # The names of constraints that callers distinguish by.
 ONE_PENDING_REQUEST = "guests_one_pending_request_per_account"
 ONE_REQUEST_PER_KEY = "guests_idempotency_key_once"
+
+# The service level of requests that the emergency journal has accepted.
+EMERGENCY_LEVEL = 3
 
 
 class GuestRequestQuerySet(DatabaseTimeQuerySet["GuestRequest"]):
@@ -76,6 +80,13 @@ class GuestRequest(ReadAtDatabaseTime):
         _("second registration"), default=False, db_default=False, editable=False
     )
     idempotency_key = models.CharField(max_length=64, blank=True, db_default="", editable=False)
+    # The HTTP request that made it, and its trace: log lines of workers name them.
+    request_id = models.CharField(
+        max_length=64, blank=True, default=current_request_id, db_default="", editable=False
+    )
+    traceparent = models.CharField(
+        max_length=55, blank=True, default=current_traceparent, db_default="", editable=False
+    )
     accepted_at = models.DateTimeField(_("accepted at"), db_default=Now(), editable=False)
     ended_at = models.DateTimeField(_("ended at"), null=True, blank=True)
 
@@ -147,9 +158,10 @@ class GuestRequest(ReadAtDatabaseTime):
                 """
                 INSERT INTO guests_guestrequest (
                     ticket_id, event_id, account_id, phone, name, promoter_id, team_id,
-                    idempotency_key, refusal, error, attempts, next_attempt_at
+                    idempotency_key, request_id, traceparent, refusal, error, attempts,
+                    next_attempt_at
                 )
-                SELECT %s, %s, %s, %s, %s, %s, %s, %s, '', '', 0,
+                SELECT %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, '', '', 0,
                     statement_timestamp() + %s * interval '1 second'
                 WHERE NOT EXISTS (
                     SELECT FROM (
@@ -171,6 +183,8 @@ class GuestRequest(ReadAtDatabaseTime):
                     self.promoter_id,
                     self.team_id,
                     self.idempotency_key,
+                    self.request_id,
+                    self.traceparent,
                     due_in,
                     self.event_id,
                     self.account_id,
@@ -201,6 +215,17 @@ class GuestRequest(ReadAtDatabaseTime):
         """Return whether it was accepted past a limit and still waits for its turn."""
         waits = self.state == self.State.PENDING and not self.attempts
         return waits and self.next_attempt_at > self.database_now
+
+    @property
+    def milliseconds_in_line(self) -> float:
+        """The time from the acceptance to its turn, if it was accepted past a limit.
+
+        0 for a request that has failed, and for one of the journal, whose row is younger than it.
+        """
+        if self.attempts or self.level == EMERGENCY_LEVEL:
+            return 0.0
+        waits = (self.next_attempt_at - self.accepted_at).total_seconds() * 1000
+        return max(0.0, waits)
 
     def position_in_line(self) -> int:
         """Return the position among the event's pending requests, from 1. One query."""

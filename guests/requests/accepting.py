@@ -2,6 +2,7 @@
 
 import logging
 from datetime import datetime
+from functools import partial
 
 from django.conf import settings
 from django.db import transaction
@@ -17,6 +18,8 @@ from guests.place_status import PlaceStatus, status_of
 from guests.requests.attribution import choose_promoter
 from guests.requests.line import reserve_turn
 from snap.control.switches import ASYNC_CREATION, is_on
+from snap.observability.context import set_ticket
+from snap.observability.steps import ACCEPTED, count_step
 from snap.resilience.wakeup import WakeUp
 
 log = logging.getLogger(__name__)
@@ -90,12 +93,14 @@ def request_place(
     if idempotency_key:
         repeated = _request_with_key(event, account, idempotency_key)
         if repeated:
+            set_ticket(repeated.ticket_id)
             return repeated
     if not account_is_new:
         earlier = latest_request(event, account)
         if earlier and _is_pending_or_placed(earlier):
             duplicate_requests.inc()
             _keep_place(earlier)
+            set_ticket(earlier.ticket_id)
             return earlier
     check_list_takes_requests(event)
     if not account_is_new:
@@ -140,10 +145,13 @@ def _stored_request(request: GuestRequest, *, is_stored: bool) -> GuestRequest:
         if stored is None:
             # The key was used for another event at the same moment.
             raise GuestError("key_reused")
+        set_ticket(stored.ticket_id)
         return stored
-    log.info("guest_request_accepted", extra={"ticket_id": str(request.ticket_id)})
+    set_ticket(request.ticket_id)
+    log.info("guest_request_accepted")
     if is_on(ASYNC_CREATION):
         transaction.on_commit(wake_guests_worker)
+    transaction.on_commit(partial(count_step, ACCEPTED))
     return request
 
 

@@ -8,6 +8,7 @@ request whose wake-up arrived meanwhile.
 
 import logging
 from datetime import timedelta
+from functools import partial
 from threading import BoundedSemaphore
 from time import monotonic, sleep
 
@@ -29,14 +30,39 @@ from guests.requests.waiting_list import (
     give_places_to_waiting,
     notify_guests,
 )
+from snap.control.modes import batch_factor
 from snap.control.switches import ASYNC_CREATION, BATCHING, is_on
+from snap.observability import tracing
+from snap.observability.context import context_of, following
+from snap.observability.error_reports import report_error
 from snap.observability.logs import describe_error
+from snap.observability.steps import CREATED, REFUSED, WAITLISTED, count_step
 
 log = logging.getLogger(__name__)
 
 waiters = BoundedSemaphore(settings.CREATE_WAITERS)
+# Seconds for which a thread tries to create a guest directly.
+DIRECT_SECONDS = 1.0
 
 guests_created = Counter("guests_created", "Guests put on a list")
+requests_ended = Counter(
+    "guest_requests_ended",
+    "Requests that ended, and whether they did within IN_TIME_MS of their turn",
+    ["outcome", "in_time"],
+)
+# A request should end within this time (milliseconds).
+IN_TIME_MS = 60_000
+# By outcome, and whether the request ended in time. All begin at 0.
+_counts_ended = {
+    (outcome, is_in_time): requests_ended.labels(outcome, "yes" if is_in_time else "no").inc
+    for outcome in (CREATED, WAITLISTED, REFUSED)
+    for is_in_time in (True, False)
+}
+batch_sizes = Histogram(
+    "guest_batch_size",
+    "Requests that are ended in one transaction",
+    buckets=(1, 2, 5, 10, 20, 50, 100, 200),
+)
 creation_duration = Histogram(
     "guest_creation_duration_ms",
     "Milliseconds from the acceptance of a request to its guest",
@@ -45,10 +71,13 @@ creation_duration = Histogram(
 
 
 def batch_size() -> int:
-    """Return how many requests a worker ends at once: one while batching is turned off."""
+    """Return how many requests one transaction ends: GUEST_BATCH_SIZE, and more in queue mode.
+
+    One while staff have turned batching off.
+    """
     if not is_on(BATCHING):
         return 1
-    return settings.GUEST_BATCH_SIZE
+    return settings.GUEST_BATCH_SIZE * batch_factor()
 
 
 def creates_now() -> bool:
@@ -62,8 +91,8 @@ def creates_now() -> bool:
 def create_due_guests(*, pause: float = 0) -> int:
     """End all due requests, event by event, until none is due. Return how many were taken up.
 
-    After a batch of fewer than `batch_size()` requests it waits for `pause` seconds. Without the
-    pause a rush would be many batches of one or two requests.
+    After a batch of fewer than `batch_size()` requests it waits for `pause` seconds, and for longer
+    in queue mode. Without the pause a rush would be many batches of one or two requests.
     """
     taken_up = 0
     while True:
@@ -73,7 +102,7 @@ def create_due_guests(*, pause: float = 0) -> int:
             return taken_up
         taken_up += batch
         if batch < batch_size():
-            sleep(pause)
+            sleep(pause * batch_factor())
 
 
 def create_guests_for_event(event_id: int) -> int:
@@ -89,7 +118,12 @@ def create_guests_for_event(event_id: int) -> int:
     if not expected or places is None:
         return 0
     capacity, places_taken = places
-    fill_pool(min(expected, capacity - places_taken))
+    with tracing.span("create guests", event_id=event_id):
+        fill_pool(min(expected, capacity - places_taken))
+        return _end_due_batch(event_id, due, size=size, expected=expected)
+
+
+def _end_due_batch(event_id: int, due: QuerySet[GuestRequest], *, size: int, expected: int) -> int:
     with transaction.atomic():
         event = Event.objects.locked(event_id, skip_locked=True).first()
         if event is None:
@@ -101,10 +135,12 @@ def create_guests_for_event(event_id: int) -> int:
         locked = due.select_for_update(skip_locked=True).values_list("pk", flat=True)
         request_ids = list(locked[:size])
         _end_batch(event, request_ids)
-        return len(request_ids)
+    if request_ids:
+        batch_sizes.observe(len(request_ids))
+    return len(request_ids)
 
 
-def create_guest_now(request: GuestRequest, *, seconds: float = 1) -> GuestRequest:
+def create_guest_now(request: GuestRequest, *, seconds: float = DIRECT_SECONDS) -> GuestRequest:
     """End a committed request in this process. Return it as read afterwards.
 
     It is still pending when it waits in line past a limit, or when other processes held the list's
@@ -123,16 +159,21 @@ def create_guest_now(request: GuestRequest, *, seconds: float = 1) -> GuestReque
         pause = min(pause * 2, 0.2)
 
 
-def create_guest_while_waiting(request: GuestRequest) -> GuestRequest:
-    """End a committed request in this thread, for a visitor who gets no push. Return it.
+def create_guest_while_waiting(
+    request: GuestRequest, *, seconds: float | None = None
+) -> GuestRequest:
+    """End a committed request in this thread: its visitor gets no push, or SNAP is overloaded.
 
-    At most CREATE_WAITERS threads of a process do this at once, each for CREATE_WAIT_SECONDS, so
-    that other threads stay free in a rush. Beyond that the request stays pending for the workers.
+    Return it. At most CREATE_WAITERS threads of a process do this at once, each for `seconds`, by
+    default CREATE_WAIT_SECONDS, so that other threads stay free in a rush. Beyond that the request
+    stays pending for the workers.
     """
     if not waiters.acquire(blocking=False):
         return request
     try:
-        return create_guest_now(request, seconds=settings.CREATE_WAIT_SECONDS)
+        if seconds is None:
+            seconds = settings.CREATE_WAIT_SECONDS
+        return create_guest_now(request, seconds=seconds)
     finally:
         waiters.release()
 
@@ -160,11 +201,11 @@ def _end_alone(event: Event, request_id: int) -> None:
     except (OperationalError, InterfaceError):
         raise
     except Exception as error:  # noqa: BLE001 (one bad row must not hold up its batch)
-        log.warning(
-            "guest_request_failed",
-            extra={"request_id": request_id, "error": describe_error(error)},
-        )
-        _count_attempt(GuestRequest.objects.get(pk=request_id), describe_error(error))
+        request = GuestRequest.objects.get(pk=request_id)
+        with following(context_of(request)):
+            log.warning("guest_request_failed", extra={"error": describe_error(error)})
+            report_error(error)
+            _count_attempt(request, describe_error(error))
 
 
 def _count_attempt(request: GuestRequest, error: str) -> None:
@@ -173,7 +214,7 @@ def _count_attempt(request: GuestRequest, error: str) -> None:
     rows = GuestRequest.objects.filter(pk=request.pk)
     rows.update(attempts=F("attempts") + 1, next_attempt_at=Now() + backoff, error=error)
     if request.attempts + 1 >= settings.GUEST_REQUEST_ATTEMPTS:
-        log.error("guest_request_dead", extra={"ticket_id": str(request.ticket_id)})
+        log.error("guest_request_dead")
         rows.update(state=GuestRequest.State.DEAD, ended_at=Now())
         push_places_changed([request])
 
@@ -185,6 +226,11 @@ def end_requests(event: Event, request_ids: list[int]) -> None:
     """
     rows = GuestRequest.objects.filter(pk__in=request_ids).select_related("account")
     requests = list(rows.order_by("pk"))
+    with tracing.continuing_each("create guest", requests):
+        _end(event, requests)
+
+
+def _end(event: Event, requests: list[GuestRequest]) -> None:
     for request in requests:
         request.event = event
     new, settled = _decide(event, requests)
@@ -193,10 +239,30 @@ def end_requests(event: Event, request_ids: list[int]) -> None:
     for request, guest in new:
         _end_with_guest(request, guest)
     Event.objects.filter(pk=event.pk).update(places_taken=event.places_taken)
-    durations = _store_ends([*settled, *(request for request, _ in new)])
+    ended = [*settled, *(request for request, _ in new)]
+    durations = _store_ends(ended)
     notify_guests(new)
-    push_tickets([build_ticket(request, request.guest) for request in settled])
-    _count_created(guests, durations)
+    push_tickets([build_ticket(request, request.guest) for request in settled], settled)
+    transaction.on_commit(partial(_count_created, guests))
+    transaction.on_commit(partial(_count_ends, ended, durations))
+    transaction.on_commit(partial(_log_ends, requests), robust=True)
+
+
+def _log_ends(requests: list[GuestRequest]) -> None:
+    """Log how each request ended, under the ids of the visitor's own HTTP request."""
+    for request in requests:
+        if request.state == GuestRequest.State.PENDING:
+            continue  # The pool had no QR code for it.
+        with following(context_of(request)):
+            log.info(
+                "guest_request_ended",
+                extra={
+                    "state": str(request.state),
+                    "code": request.refusal or None,
+                    "guest_id": request.guest_id,
+                    "event_id": request.event_id,
+                },
+            )
 
 
 def end_due_requests(event: Event, *, beside: User) -> bool:
@@ -277,9 +343,6 @@ def _end_with_guest(request: GuestRequest, guest: Guest) -> None:
 def _refuse(request: GuestRequest, code: str) -> None:
     request.state = GuestRequest.State.REFUSED
     request.refusal = code
-    log.info(
-        "guest_request_ended_refused", extra={"ticket_id": str(request.ticket_id), "code": code}
-    )
 
 
 def _new_guest(request: GuestRequest, token: str | None) -> Guest:
@@ -346,10 +409,11 @@ def _upsert(guests: list[Guest]) -> None:
         guest.pk, guest.listings = stored[guest.account_id]
 
 
-def _store_ends(requests: list[GuestRequest]) -> list[float]:
+def _store_ends(requests: list[GuestRequest]) -> dict[int, float]:
     """Store how requests ended.
 
-    Return the milliseconds from the acceptance of each to its end, by the database's clock.
+    Return the milliseconds from the acceptance of each to its end, by its id and the database's
+    clock.
     """
     with connection.cursor() as cursor:
         cursor.execute(
@@ -360,16 +424,22 @@ def _store_ends(requests: list[GuestRequest]) -> list[float]:
             FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::bigint[])
                 AS ended (id, state, refusal, guest_id)
             WHERE request.id = ended.id
-            RETURNING extract(epoch FROM clock_timestamp() - request.accepted_at) * 1000
+            RETURNING request.id, extract(epoch FROM clock_timestamp() - request.accepted_at) * 1000
             """,
             columns_of(requests, "pk", "state", "refusal", "guest_id"),
         )
-        return [float(milliseconds) for (milliseconds,) in cursor.fetchall()]
+        return {request_id: float(milliseconds) for request_id, milliseconds in cursor.fetchall()}
 
 
-def _count_created(guests: list[Guest], durations: list[float]) -> None:
-    for guest in guests:
-        if guest.is_on_list:
-            guests_created.inc()
-    for milliseconds in durations:
+def _count_created(guests: list[Guest]) -> None:
+    guests_created.inc(sum(guest.is_on_list for guest in guests))
+
+
+def _count_ends(requests: list[GuestRequest], durations: dict[int, float]) -> None:
+    """Count requests that ended, by the milliseconds that each took."""
+    for request in requests:
+        milliseconds = durations[request.pk]
         creation_duration.observe(milliseconds)
+        count_step(request.state)
+        is_in_time = milliseconds - request.milliseconds_in_line <= IN_TIME_MS
+        _counts_ended[request.state, is_in_time]()

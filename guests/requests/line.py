@@ -4,6 +4,7 @@ from django.conf import settings
 from django.db.models.functions import Now
 
 from guests.models import Event, GuestRequest
+from snap.control.modes import paced
 from snap.control.switches import ADMISSION_PACING, is_on
 from snap.limits.counters import reserve_turns
 from snap.limits.layers import Layer
@@ -12,14 +13,15 @@ from snap.limits.layers import Layer
 def reserve_turn(event: Event) -> float:
     """Count a request that is about to be accepted. Return the seconds until its turn.
 
-    The limits are the event's `limit_per_minute` (LIMIT_EVENT without one) and LIMIT_SYSTEM. The
-    result is 0 below both, and while staff have turned the line off. One round trip to Redis.
+    The limits are the event's `limit_per_minute` (LIMIT_EVENT without one) and LIMIT_SYSTEM, or a
+    share of both while a mode is on. The result is 0 below both, and while staff have turned the
+    line off. One round trip to Redis.
     """
     if not is_on(ADMISSION_PACING):
         return 0.0
     limit = event.limit_per_minute or settings.LIMIT_EVENT
-    event_layer = Layer("event", str(event.pk), limit)
-    system_layer = Layer("system", "", settings.LIMIT_SYSTEM)
+    event_layer = Layer("event", str(event.pk), paced(limit))
+    system_layer = Layer("system", "", paced(settings.LIMIT_SYSTEM))
     return reserve_turns([event_layer, system_layer])
 
 

@@ -12,6 +12,7 @@ from django.db import transaction
 from guests.models import Guest, GuestRequest
 from guests.requests.tickets import Ticket
 from notifications.push import Message, push_many
+from snap.observability import tracing
 
 
 def event_group(event_id: int) -> str:
@@ -24,9 +25,12 @@ def places_group(account_id: object) -> str:
     return f"places.{account_id}"
 
 
-def push_tickets(tickets: Sequence[Ticket]) -> None:
-    """Push the states of tickets to the pages that show them, after the commit."""
-    _push_after_commit([(ticket.group, ticket.as_message()) for ticket in tickets])
+def push_tickets(tickets: Sequence[Ticket], requests: Sequence[GuestRequest] = ()) -> None:
+    """Push the states of tickets to the pages that show them, after the commit.
+
+    The push is part of the traces of `requests`.
+    """
+    _push_after_commit([(ticket.group, ticket.as_message()) for ticket in tickets], requests)
 
 
 def push_places_changed(places: Iterable[Guest | GuestRequest]) -> None:
@@ -52,6 +56,12 @@ def push_event_changed(event_id: int) -> None:
     _push_after_commit([(event_group(event_id), {"type": "event.changed"})])
 
 
-def _push_after_commit(messages: list[tuple[str, Message]]) -> None:
+def _push_after_commit(
+    messages: list[tuple[str, Message]], requests: Sequence[GuestRequest] = ()
+) -> None:
+    def push() -> None:
+        with tracing.continuing_each("push", requests):
+            push_many(messages)
+
     if messages:
-        transaction.on_commit(lambda: push_many(messages), robust=True)
+        transaction.on_commit(push, robust=True)

@@ -21,9 +21,13 @@ from guests.place_status import (
 )
 from guests.qr.codes import image_url, pass_url
 from notifications.kinds import is_paused
+from snap.control.modes import is_crowded
 from snap.local_cache import LocalCache
 
 REQUESTS_PER_SECOND = 100  # a cautious rate of one worker, for estimates
+# The same while a mode is on, and the estimate when no request waits.
+CROWDED_REQUESTS_PER_SECOND = 40
+CROWDED_SECONDS = 5
 MAX_WAITED_SECONDS = 60  # the most by which the time waited raises an estimate
 PENDING_COUNT_SECONDS = 1.0  # a process counts an event's pending requests once in this time
 SAME_OUTAGE = timedelta(days=1)
@@ -441,11 +445,13 @@ def seconds_left(request: GuestRequest) -> int:
 def estimated_seconds(event_id: int) -> int:
     """Return the estimated seconds until a request made now ends, at least 1.
 
-    A process counts the pending requests once in PENDING_COUNT_SECONDS: in a rush each visitor
-    asks, and there are many rows to count.
+    It is longer while a mode is on. A process counts the pending requests once in
+    PENDING_COUNT_SECONDS: in a rush each visitor asks, and there are many rows to count.
     """
     pending = _pending.get(event_id)
     if pending is None:
         pending = GuestRequest.objects.pending().filter(event_id=event_id)[:10_000].count()
         _pending.set(event_id, pending)
+    if is_crowded():
+        return CROWDED_SECONDS + pending // CROWDED_REQUESTS_PER_SECOND
     return 1 + pending // REQUESTS_PER_SECOND

@@ -23,6 +23,7 @@ from guests.requests.columns import columns_of
 from guests.requests.pushes import push_places_changed, push_tickets
 from guests.requests.tickets import build_ticket
 from notifications.services import EmailToQueue, queue_emails
+from snap.observability.context import context_of
 
 log = logging.getLogger(__name__)
 # The most guests that one transaction promotes or cancels. The list is locked meanwhile.
@@ -219,9 +220,9 @@ def notify_guests(placed: Sequence[tuple[GuestRequest, Guest]]) -> None:
     for request, guest in placed:
         is_withheld = guest.is_on_list and request.event.withholds_qr_from(request.account)
         if request.account.email and not is_withheld:
-            emails.append(email_about(guest, request.account))
+            emails.append(email_about(guest, request.account, request))
         elif request.account.email and guest.is_promoted:
-            emails.append(email_for_proof(guest, request.account))
+            emails.append(email_for_proof(guest, request.account, request))
         if guest.state == Guest.State.WAITING:
             waiting.append(guest)
     queue_emails(emails)
@@ -229,7 +230,7 @@ def notify_guests(placed: Sequence[tuple[GuestRequest, Guest]]) -> None:
     tickets = []
     for request, guest in placed:
         tickets.append(build_ticket(request, guest, position=positions.get(guest.pk)))
-    push_tickets(tickets)
+    push_tickets(tickets, [request for request, _ in placed])
 
 
 def _positions(waiting: list[Guest]) -> dict[int, int]:
@@ -242,22 +243,28 @@ def _positions(waiting: list[Guest]) -> dict[int, int]:
     return dict(zip(from_first.values_list("pk", flat=True), count(first.position())))
 
 
-def email_about(guest: Guest, account: User) -> EmailToQueue:
+def email_about(guest: Guest, account: User, request: GuestRequest | None = None) -> EmailToQueue:
     """Return the email about a guest's place: `qr_code` or `waitlisted`.
 
-    Its cause has the number of listings, so each time a place is given one email is sent.
+    Its cause has the number of listings, so each time a place is given one email is sent. Log lines
+    about it name the `request` that the place ends, by default what this process does now.
     """
     kind = "waitlisted"
     if guest.is_on_list:
         kind = "qr_code"
     cause = f"guest:{guest.pk}/{guest.listings}"
-    return EmailToQueue(kind=kind, cause=cause, to=account.email, language=account.language)
+    email = EmailToQueue(kind=kind, cause=cause, to=account.email, language=account.language)
+    if request is None:
+        return email
+    return replace(email, context=context_of(request))
 
 
-def email_for_proof(guest: Guest, account: User) -> EmailToQueue:
+def email_for_proof(
+    guest: Guest, account: User, request: GuestRequest | None = None
+) -> EmailToQueue:
     """Return the email to a guest who got a place while away, and whose QR code waits for a proof.
 
     Who asks for a place is on the page, which asks for the proof itself.
     """
-    email = email_about(guest, account)
+    email = email_about(guest, account, request)
     return replace(email, kind="place_to_prove")

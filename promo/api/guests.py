@@ -1,6 +1,7 @@
 """JSON API calls about events, places and tickets (docs/reference.md, JSON API)."""
 
 from collections.abc import Callable
+from functools import partial
 from uuid import UUID
 
 from django.http import Http404
@@ -12,7 +13,12 @@ from rest_framework.response import Response
 from accounts.models import User
 from guests.models import Event, GuestRequest
 from guests.requests.accepting import find_promoter, request_place
-from guests.requests.creating import create_guest_now, create_guest_while_waiting, creates_now
+from guests.requests.creating import (
+    DIRECT_SECONDS,
+    create_guest_now,
+    create_guest_while_waiting,
+    creates_now,
+)
 from guests.requests.tickets import TicketState, seconds_left, ticket_of
 from promo.api import emergency, schema
 from promo.api.responses import (
@@ -26,6 +32,7 @@ from promo.api.serializers import read_place
 from promo.emergency import emergency_fallback
 from promo.limits.policies import TICKET
 from promo.ticket_access import TicketAccess, find_ticket
+from snap.control.modes import is_emergency
 from snap.limits.policy import CREATE, PAGES, limited
 
 
@@ -57,6 +64,8 @@ def create_async(request: Request) -> Response:
     """Ask for a place and return 202 with a ticket, to be followed by websocket or polling."""
     if creates_now():
         return _create(request, create_guest_now)
+    if is_emergency():
+        return _create(request, partial(create_guest_while_waiting, seconds=DIRECT_SECONDS))
     return _create(request)
 
 

@@ -19,6 +19,7 @@ from promo.api.serializers import (
     EventsSerializer,
     StateSerializer,
 )
+from snap.observability.steps import QR_SHOWN, count_step
 from snap.pages import websocket_url
 
 
@@ -79,6 +80,7 @@ def ticket_data(ticket: Ticket) -> dict[str, Any] | None:
     code = ticket.refusal_code
     match ticket.state:
         case TicketState.CREATED:
+            count_step(QR_SHOWN)
             return place_data(ticket) | {"id": ticket.guest_id, "qr_code_url": ticket.qr_code_url}
         case TicketState.PROCESSING if ticket.position:
             return {"position": ticket.position}

@@ -7,6 +7,7 @@ from typing import Literal, NotRequired, TypedDict
 
 from guests.refusals import refusal_text
 from guests.requests.tickets import Ticket, TicketState
+from snap.observability.steps import QR_SHOWN, count_step
 
 
 class GuestProcessing(TypedDict):
@@ -58,6 +59,7 @@ def ticket_message(ticket: Ticket, wait: int) -> Message:
     """Return the message for a ticket's state; `wait` in seconds."""
     match ticket.state:
         case TicketState.CREATED:
+            count_step(QR_SHOWN)
             guest: Pass = {
                 "id": ticket.guest_id,
                 "qr_code_url": ticket.qr_code_url,

@@ -1,6 +1,9 @@
 """How a process ends that cannot work: with one sentence and status 1."""
 
 import errno
+import json
+import os
+from datetime import UTC, datetime
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -15,7 +18,22 @@ class SettingError(SystemExit):
     """
 
     def __init__(self, sentence: str) -> None:
-        super().__init__(f"SNAP cannot start: {sentence}")
+        super().__init__(as_line(f"SNAP cannot start: {sentence}"))
+
+
+def as_line(sentence: str) -> str:
+    """Return a sentence as a line of the log: JSON if LOG_FORMAT is `ecs`."""
+    if os.environ.get("LOG_FORMAT", "").strip() != "ecs":
+        return sentence
+    fields = {
+        "@timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "log.level": "critical",
+        "message": sentence,
+        "ecs.version": "1.6.0",
+        "log": {"logger": "snap.environment"},
+        "service": {"name": "snap"},
+    }
+    return json.dumps(fields, ensure_ascii=False)
 
 
 def is_about_storage(error: OSError) -> bool:

@@ -68,6 +68,19 @@ CELERY = (
 )
 # uvicorn: it would trust addresses that a client writes, and start other processes.
 UVICORN = ("FORWARDED_ALLOW_IPS", "WEB_CONCURRENCY")
+# OpenTelemetry and Sentry: they would send headers of visitors, or to another receiver. These
+# variables are settings, from which the packages get them.
+TRACING = (
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_RESOURCE_ATTRIBUTES",
+    "OTEL_SERVICE_NAME",
+    "OTEL_TRACES_SAMPLER_ARG",
+    "OTEL_TRUST_TRACEPARENT",
+    "SENTRY_DSN",
+    "SENTRY_ENVIRONMENT",
+    "SENTRY_RELEASE",
+)
 # Python: it would import other modules, leave out docstrings, stop at warnings, or wait for input.
 # `make run` removes them; in production they are its operator's choice.
 PYTHON = (
@@ -83,7 +96,7 @@ PYTHON = (
     "PYTHONUSERBASE",
     "PYTHONWARNINGS",
 )
-PREFIXES = ("CELERY_", "GRANIAN_", "UVICORN_")
+PREFIXES = ("CELERY_", "GRANIAN_", "OTEL_", "SENTRY_", "UVICORN_")
 # Programs of PostgreSQL and Valkey: addresses, languages, time zones, and the socket of systemd.
 SERVERS = ("PG", "LANG", "LC_", "NOTIFY_SOCKET", "TZ", "VALKEY")
 
@@ -96,6 +109,8 @@ def remove_foreign_variables(environ: MutableMapping[str, str]) -> None:
 
 
 def is_foreign(name: str) -> bool:
+    if name in TRACING:
+        return False
     return name.startswith(PREFIXES) or name in {*LIBPQ, *CELERY, *UVICORN}
 
 

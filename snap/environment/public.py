@@ -10,6 +10,8 @@ from snap.environment.errors import SettingError
 PORTS = {"http": 80, "https": 443}
 
 _HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?|[0-9a-f:.]+")
+_DSN_KEY = re.compile(r"[A-Za-z0-9_-]+(:[A-Za-z0-9_-]+)?")
+_DSN_PROJECT = re.compile(r"[0-9]+")
 _EMAIL = re.compile(r"[^\s@<>,;:\"]+@[^\s@<>,;:\".]+(\.[^\s@<>,;:\".]+)*")
 
 
@@ -53,6 +55,27 @@ def origin(name: str, text: str) -> str:
     raise SettingError(
         f"{name} must be addresses such as https://snap.example, separated by commas."
     )
+
+
+def sentry_dsn(name: str, text: str) -> str:
+    """Return an address with a key and the number of a project, "" for none.
+
+    Raises SettingError for another one, which it does not repeat: the key is a secret.
+    """
+    wrong = SettingError(f"{name} must be an address such as https://key@sentry.example/1.")
+    key, at, rest = text.partition("://")[2].rpartition("@")
+    if not text:
+        return ""
+    address, slash, project = rest.rpartition("/")
+    if not at or not slash or not _DSN_KEY.fullmatch(key) or not _DSN_PROJECT.fullmatch(project):
+        raise wrong
+    scheme = text.partition("://")[0]
+    try:
+        address = public_url(name, f"{scheme}://{address}", path=True)
+    except SettingError:
+        raise wrong from None
+    scheme, _, host = address.partition("://")
+    return f"{scheme}://{key}@{host}/{project}"
 
 
 def email_address(name: str, sender: Any) -> str:

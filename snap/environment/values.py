@@ -11,10 +11,11 @@ import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 from snap.environment.errors import SettingError
 from snap.environment.postgresql import database_settings
-from snap.environment.public import email_address, origin, public_url
+from snap.environment.public import email_address, origin, public_url, sentry_dsn
 from snap.environment.redis import redis_address
 
 # The largest number that PostgreSQL, Redis and timers all take.
@@ -28,6 +29,7 @@ FALSE = frozenset({"0", "off", "false", "n", "no"})
 REQUIRED = ("SECRET_KEY", "PUBLIC_URL", "DATABASE_URL", "REDIS_URL")
 
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
+_PAIR_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 T = TypeVar("T")
 
@@ -83,6 +85,24 @@ class Environment:
             ):
                 return [each for each in parsed if each]
         return [each for each in text.split(",") if each.strip()] or default
+
+    def pairs(self, name: builtins.str) -> dict[builtins.str, builtins.str]:
+        """Return `name=value` pairs that are separated by commas, as OpenTelemetry writes them.
+
+        Values are percent-encoded. A wrong one is not repeated, because it may be a secret.
+        """
+        pairs = {}
+        for entry in self.list(name, []):
+            key, equals, value = entry.partition("=")
+            decoded = unquote(value.strip())
+            is_text = decoded.isascii() and decoded.isprintable()
+            if not equals or not is_text or not _PAIR_NAME.fullmatch(key.strip()):
+                raise SettingError(
+                    f"{name} must be pairs such as name=value, separated by commas, with values in"
+                    " percent-encoded ASCII."
+                )
+            pairs[key.strip()] = decoded
+        return pairs
 
     def list(
         self, name: builtins.str, default: builtins.list[builtins.str]
@@ -241,6 +261,17 @@ class Environment:
         wanted = "above 0" if least is None else f"of at least {least:g}"
         raise SettingError(f"{name} must be a number {wanted}, such as 2.5, not {shown(text)}.")
 
+    def share(self, name: builtins.str, default: builtins.float) -> builtins.float:
+        """Return a number from 0 to 1."""
+        text = self.str(name, builtins.str(default))
+        try:
+            number = builtins.float(text)
+        except ValueError:
+            number = math.nan
+        if 0 <= number <= 1:
+            return number
+        raise SettingError(f"{name} must be a number from 0 to 1, such as 0.1, not {shown(text)}.")
+
     def bool(self, name: builtins.str, default: builtins.bool) -> builtins.bool:
         text = self.str(name, builtins.str(default))
         if text.casefold() in TRUE:
@@ -294,6 +325,10 @@ class Environment:
         if not text and not default:
             return ""
         return public_url(name, text, path=True)
+
+    def sentry_dsn(self, name: builtins.str) -> builtins.str:
+        """Return the address of a project in Sentry, "" if none is set."""
+        return sentry_dsn(name, self.secret(name, "").strip())
 
     def db_url(self, name: builtins.str) -> dict[builtins.str, Any]:
         return database_settings(name, self.secret(name).strip())

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from honcho.colour import get_colours
 
+from snap.local.activity import Fields, describe, read_line
+
 # The log of all processes together. Each process has a file of its own beside it.
 ALL = "all"
-# Lines at start that say nothing about SNAP. WEB_WAITING_THREADS is that high on purpose.
-IGNORED = ("[WARNING] Configuration allows spawning up to",)
 # Seconds for which further errors of the same kind and process go to its log only.
 ERROR_PAUSE = 10.0
 # Characters of an error that the screen shows. The log has all of it.
@@ -38,8 +38,13 @@ class ErrorFinder:
         self._event = ""
         self._in_traceback = False
 
-    def find(self, line: str) -> str:
-        """Return the error that is complete with this line, or an empty string."""
+    def find(self, line: str, fields: Fields) -> str:
+        """Return the error that is complete with this line, or an empty string.
+
+        `fields` are those of the line. A line in LOG_FORMAT=ecs has its traceback in itself.
+        """
+        if line.startswith("{") and fields:
+            return self.take_event() or _error_in(fields)
         if self._in_traceback:
             return self._read_traceback(line)
         if line.startswith(_TRACEBACK):
@@ -66,6 +71,16 @@ class ErrorFinder:
         if not event:
             return line
         return f"{line} ({event})"
+
+
+def _error_in(fields: Fields) -> str:
+    """Return the error of a line in LOG_FORMAT=ecs, "" for none."""
+    if fields.get("level") not in {"error", "critical"}:
+        return ""
+    error, message = fields.get("error_type", ""), fields.get("message", "")
+    if not error:
+        return message
+    return f"{error}: {fields.get('error', '')} ({message})"
 
 
 class LogFiles:
@@ -105,8 +120,8 @@ class LogFiles:
 class Output:
     """The screen and the log files. Safe to use from several threads.
 
-    The screen shows each error and each end of a process in one sentence. With `verbose` it shows
-    all lines of all processes.
+    The screen shows each error and each end of a process in one sentence, and from `show_activity`
+    on a line for each request, email and guest. With `verbose` it shows all lines of all processes.
     """
 
     def __init__(self, logs: LogFiles, names: Collection[str], *, verbose: bool) -> None:
@@ -120,8 +135,13 @@ class Output:
         self._error_times: dict[tuple[str, str], float] = {}
         self._lock = threading.Lock()
         self._muted = False
+        self._url = ""
         for name in (ALL, *names):
             logs.create(name)
+
+    def show_activity(self, url: str) -> None:
+        """Show from now on what SNAP does. `url` is its address on this machine."""
+        self._url = url
 
     def mute(self) -> None:
         """Show nothing more: what processes report while they stop goes to the logs only."""
@@ -129,15 +149,19 @@ class Output:
 
     def process_line(self, name: str, line: str) -> None:
         """Log a line that a process wrote, and show it if it completes an error."""
-        if line.startswith(IGNORED):
-            return
         with self._lock:
             self.last_output = time.monotonic()
             self._log(name, line)
             if self.verbose:
                 self._print(self._prefix(name) + line)
             else:
-                self._print_error(name, self._finders[name].find(line))
+                self._show(name, line)
+
+    def _show(self, name: str, line: str) -> None:
+        fields = read_line(line)
+        self._print_error(name, self._finders[name].find(line, fields))
+        if self._url and (shown := describe(fields, self._url, coloured=self._coloured)):
+            self._print_sentence(shown)
 
     def print_pending_errors(self) -> None:
         """Show the logged errors that no traceback has followed."""

@@ -99,6 +99,7 @@ def start(cleanup: ExitStack, *, verbose: bool, without: Collection[str]) -> Sup
     wait_until_ready(supervisor, addresses)
     supervisor.is_ready = True
     print_text(welcome(addresses, demo) + commands_by_hand(without, addresses))
+    output.show_activity(addresses.local_url)
     return supervisor
 
 

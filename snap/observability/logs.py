@@ -1,80 +1,192 @@
-"""The format of log lines. Secrets and control characters are removed from them."""
+"""The lines of the log: their fields, their two formats, and what they never contain.
+
+`LOG_FORMAT=plain` is for people, `LOG_FORMAT=ecs` for Elasticsearch: JSON with the fields of the
+Elastic Common Schema. Both hide the same.
+"""
 
 import logging
-import re
+import logging.config
+import os
 import smtplib
+import sys
+import threading
 import traceback
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-_STANDARD_FIELDS = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
-_STANDARD_FIELDS.add("color_message")  # uvicorn's copy of the message
+from snap.metering.processes import COMMAND, process_name
+from snap.observability.context import NONE, current
+from snap.observability.redaction import hide_in_traceback, hide_in_value, hide_personal_data
+
+OURS = frozenset({"accounts", "guests", "notifications", "promo", "snap"})
+# Characters of a traceback that a line has. Collectors of logs cut lines at 16 KiB.
+LONGEST_TRACEBACK = 8_000
+
+_STANDARD_FIELDS = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"})
+_IDS = frozenset({"request_id", "ticket_id", "traceparent"})
+# What SNAP makes, and paths, which snap.observability.request_log cleans: not searched for secrets.
+_CLEAN = _IDS | {"method", "path", "route", "state", "kind"}
 # Characters that end a line or control a terminal, so that values from users start no log line.
 _CONTROLS = {0x2028: "\\u2028", 0x2029: "\\u2029"}
 for _code in (*range(32), *range(127, 160)):
     _CONTROLS[_code] = f"\\x{_code:02x}"
 
 
-# QR tokens, links with a proof and signed values, which a reader of a log could use.
-HIDDEN = "[hidden]"
-_SECRETS = [
-    # In a URL or a file name, also where a URL is quoted in another one.
-    re.compile(r"((?:/|%2F)(?:guest|qr|unsubscribe)(?:/|%2F))[^\s/'\"?&<>]+", re.IGNORECASE),
-    re.compile(r"(qr_token\)?=\(?'?)[\w-]+"),
-    re.compile(r"([?&](?:code|key|proof|signature|step|t|token)=)[^\s&'\"]+", re.IGNORECASE),
-    # A QR token without a URL: 24 characters with at least one digit, capital and small letter.
-    re.compile(
-        r"()(?<![\w-])(?=[\w-]*[0-9])(?=[\w-]*[A-Z])(?=[\w-]*[a-z])[\w-]{24}(?![\w-])", re.ASCII
-    ),
-]
-# A value signed by django.core.signing: the value, in most cases a time, and the signature.
-_SIGNATURE = re.compile(r":[\w-]{27,}", re.ASCII)
-_SIGNED = re.compile(r"()[\w.-]+(?::[A-Za-z0-9]{6})?:[\w-]{27,}", re.ASCII)
+class ContextFilter(logging.Filter):
+    """Adds the ids of the request and the ticket that a line belongs to."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        context = current()
+        if context is not NONE:
+            fields = vars(record)
+            for name, value in context._asdict().items():
+                if value:
+                    fields.setdefault(name, value)
+        return True
 
 
-def hide_secrets(text: str) -> str:
-    """Return a text with its tokens replaced. Takes 4 µs for a usual line."""
-    for secret in _SECRETS:
-        text = secret.sub(_keep_context, text)
-    # The search for a signature costs a tenth of the search for a signed value.
-    if _SIGNATURE.search(text):
-        text = _SIGNED.sub(_keep_context, text)
+class OnlyErrors(logging.Filter):
+    """Keeps what has a traceback: an error of our code, not a status."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return bool(record.exc_info)
+
+
+class NoSockets(logging.Filter):
+    """Drops uvicorn's lines about each socket, which name the client's address."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = str(record.msg)
+        return "WebSocket" not in text and not text.startswith("connection ")
+
+
+class LineHandler(logging.StreamHandler[Any]):
+    """Writes lines to the standard error output."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
+        """Say where a line came from that could not be written: its values may be private."""
+        place = {"place": f"{record.module}:{record.lineno}"}
+        event = {"name": __name__, "levelname": "ERROR", "msg": "log_line_failed"}
+        failure = logging.makeLogRecord(event | place)
+        with suppress(Exception):
+            self.stream.write(self.format(failure) + self.terminator)
+
+
+def is_ours(record: logging.LogRecord) -> bool:
+    return record.name.partition(".")[0] in OURS
+
+
+def text_of(record: logging.LogRecord) -> str:
+    """Return the message of a record, which is the name of an event if it is ours."""
+    try:
+        text = record.getMessage()
+    except Exception:  # noqa: BLE001 (arguments that do not fit their message)
+        text = str(record.msg)
+    if is_ours(record):
+        return hide_in_value(text)
+    return hide_personal_data(text)
+
+
+def fields_of(record: logging.LogRecord) -> dict[str, object]:
+    """Return the extra fields of a record. Libraries' own are whole requests, and left out."""
+    record_fields = vars(record)
+    names = record_fields.keys() - _STANDARD_FIELDS
+    if not is_ours(record):
+        names &= _IDS
+    fields: dict[str, object] = {}
+    for name in record_fields:
+        if name not in names:
+            continue
+        value = record_fields[name]
+        if name not in _CLEAN and not isinstance(value, (int, float)) and value is not None:
+            value = hide_in_value(str(value))
+        if value is not None:
+            fields[name] = value
+    return fields
+
+
+def traceback_of(record: logging.LogRecord) -> str:
+    """Return the traceback of a record without values, or an empty string.
+
+    Any client can cause errors below 500 and "security" errors, so they have no traceback.
+    """
+    is_clients = record.name.startswith("django.security")
+    if is_clients or getattr(record, "status_code", 500) < 500:
+        return ""
+    text = record.stack_info or ""
+    if record.exc_info and record.exc_info[0] is not None:
+        lines = traceback.format_exception(*record.exc_info)
+        text = hide_in_traceback("".join(lines).rstrip("\n"))
+    if len(text) > LONGEST_TRACEBACK:
+        text = f"…{text[-LONGEST_TRACEBACK:]}"
     return text
 
 
-def _keep_context(match: re.Match[str]) -> str:
-    return match[1] + HIDDEN
-
-
-def _is_clients_error(record: logging.LogRecord) -> bool:
-    """Return whether a record is Django's, about a request that was refused with a 4xx."""
-    status = getattr(record, "status_code", 500)
-    return record.name.startswith("django.security") or status < 500
-
-
 class PlainFormatter(logging.Formatter):
-    """Formats an event as one line: time, level, logger, event name, extra fields as key=value.
-
-    Tokens are hidden in the whole text, including the values in a traceback.
-    """
-
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
+    """Formats an event as one line: time, level, logger, event name, extra fields as key=value."""
 
     def format(self, record: logging.LogRecord) -> str:
-        if _is_clients_error(record):
-            # Any client can cause these, so they get no traceback. The record itself is unchanged:
-            # other handlers need the traceback.
-            record = logging.makeLogRecord({**vars(record), "exc_info": None, "exc_text": None})
-        return hide_secrets(super().format(record))
+        line = f"{self.formatTime(record)} {record.levelname} {record.name} {text_of(record)}"
+        for key, value in fields_of(record).items():
+            line += f" {key}={value}"
+        line = line.translate(_CONTROLS)
+        if error := traceback_of(record):
+            line += f"\n{error}"
+        return line
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
-        line = super().formatMessage(record)
-        # The message of runserver has everything; its fields are a socket and a second time.
-        if record.name != "django.server":
-            for key, value in vars(record).items():
-                if key not in _STANDARD_FIELDS:
-                    line += f" {key}={value}"
-        return line.translate(_CONTROLS)
+
+def make_formatter(kind: str = "plain") -> logging.Formatter:
+    """Return the formatter of a LOG_FORMAT."""
+    if kind == "ecs":
+        # Not imported for the other format.
+        from snap.observability.ecs import EcsFormatter
+
+        return EcsFormatter()
+    return PlainFormatter()
+
+
+# Processes ---------------------------------------------------------------------------------------
+
+
+def configure(config: dict[str, Any]) -> None:
+    """Configure logging, and have it report what would be written to the standard error output.
+
+    Django calls this with the setting LOGGING.
+    """
+    logging.config.dictConfig(config)
+    logging.captureWarnings(capture=True)
+    if process_name() != COMMAND or os.environ.get("LOG_FORMAT") == "ecs":
+        report_uncaught_errors()
+
+
+def report_uncaught_errors() -> None:
+    """Log uncaught errors: Python would write their texts as they are, in many lines."""
+    sys.excepthook = _log_uncaught
+    threading.excepthook = _log_uncaught_in_thread
+    sys.unraisablehook = _log_unraisable
+
+
+log = logging.getLogger("snap.process")
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException, tb: Any) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, tb)
+        return
+    log.critical("uncaught_error", exc_info=(kind, error, tb))
+
+
+def _log_uncaught_in_thread(failure: threading.ExceptHookArgs) -> None:
+    if failure.exc_value is not None and not issubclass(failure.exc_type, SystemExit):
+        error = (failure.exc_type, failure.exc_value, failure.exc_traceback)
+        log.error("thread_failed", exc_info=error)
+
+
+def _log_unraisable(failure: Any) -> None:
+    if failure.exc_value is not None:
+        error = (failure.exc_type, failure.exc_value, failure.exc_traceback)
+        log.error("error_ignored", exc_info=error)
 
 
 def describe_error(error: Exception) -> str:

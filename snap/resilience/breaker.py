@@ -12,6 +12,8 @@ from time import monotonic, sleep
 
 from prometheus_client import Gauge
 
+import snap.metering  # noqa: F401  (before the first metric is made)
+
 log = logging.getLogger(__name__)
 
 STATE = "circuit_breaker_state"

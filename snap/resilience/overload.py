@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from tempfile import SpooledTemporaryFile
+from time import perf_counter
 from typing import IO, Any
 
 from django.conf import settings
@@ -20,6 +21,8 @@ REPORTS_PATH = "/webhooks/mail/"
 MAX_LENGTH_DIGITS = 18
 CHUNK_SIZE = 65_536  # bytes
 # Marks in the environment of a request. A client cannot set these keys.
+# When the last byte of the request arrived, by `time.perf_counter`.
+ARRIVED_AT = "snap.arrived_at"
 # The request has waited too long for its turn.
 OVERLOADED = "snap.overloaded"
 # Django cannot read the content type: some charsets fail before any middleware.
@@ -133,6 +136,7 @@ class BufferedBody:
                 start_response("400 Bad Request", [("Content-Length", "0")])
                 return []
             environ["wsgi.input"] = body
+        environ[ARRIVED_AT] = perf_counter()
         if not self._limiter.acquire(has_session=has_session(environ), timeout=self._patience):
             environ[OVERLOADED] = True
             return self._application(environ, start_response)

@@ -18,9 +18,9 @@ from django_otp.plugins.otp_static.models import StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
 from pytest_django import Settings
 
-from accounts.admin_site import SEEN_KEY, SINCE_KEY
 from accounts.models import User
 from accounts.sessions import BACKEND
+from accounts.staff_sessions import SEEN_KEY, SINCE_KEY
 from tests.factories import make_account, make_event, make_staff
 from tests.helpers.visitors import Visitor, html_of
 

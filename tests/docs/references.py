@@ -16,7 +16,7 @@ from django.core.management import get_commands
 
 ROOT = Path(__file__).resolve().parents[2]
 APPS = ("snap", "promo", "guests", "accounts", "notifications")
-FOLDERS = (*APPS, "tests", "templates", "static", "docs", ".ci", ".github")
+FOLDERS = (*APPS, "deploy", "tests", "templates", "static", "docs", ".ci", ".github")
 
 FENCED = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 SPAN = re.compile(r"`([^`]+)`")

@@ -36,7 +36,7 @@ UNDOCUMENTED = {
     "qrcode": "guests/qr",
     "uvicorn": "snap/asgi.py",
     "granian": "snap/granian.py",
-    "prometheus-client": "snap/observability/metrics.py",
+    "prometheus-client": "snap/metering/slots.py",
 }
 # Names with an underscore that their documentation has.
 DOCUMENTED_NAMES = {"_default_manager", "_exit", "_meta", "_replace"}

@@ -152,6 +152,11 @@ class Stack:
         """Return the log of a process since the tests began."""
         return self._log_path(name).read_text(errors="replace")
 
+    def new_log(self, name: str) -> str:
+        """Return the log of a process since its last start."""
+        said = self._log_path(name).read_bytes()[self._log_starts[name] :]
+        return said.decode(errors="replace")
+
     def _log_path(self, name: str) -> Path:
         return self.folder / f"{name}.log"
 

@@ -12,7 +12,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from notifications.models import Email, EmailResend, Suppression
 from notifications.suppressions import is_suppressed, suppress
 from notifications.unsubscribing import unsubscribe_url
-from snap.observability.logs import hide_secrets
+from snap.observability.redaction import hide_secrets
 from tests.helpers.pages import LANGUAGES, check_page, in_both_languages
 from tests.helpers.visitors import html_of
 

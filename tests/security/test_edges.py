@@ -20,7 +20,8 @@ from accounts.services import register
 from guests.emergency.snapshots import save_event
 from guests.models import Guest, GuestRequest
 from snap.local.processes import BASE_DIR
-from snap.observability.logs import PlainFormatter, hide_secrets
+from snap.observability.logs import PlainFormatter
+from snap.observability.redaction import hide_secrets
 from tests.factories import make_account, make_event, make_guest, make_staff
 from tests.helpers import servers
 from tests.helpers.outages import open_breaker

@@ -7,6 +7,7 @@ resilience/test_psycopg_private_parts.py.
 """
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -22,7 +23,8 @@ from django.test import RequestFactory
 from kombu import Connection
 
 from accounts.models import User
-from snap.observability.metric_files import SIZE, ReservedDict
+from snap.metering.entries import read_entries, value_at
+from snap.metering.files import SIZE, ReservedDict
 from tests.helpers.private_parts import UNDOCUMENTED, changed, require
 
 # channels_redis ----------------------------------------------------------------------------------
@@ -225,6 +227,8 @@ def test_kombu_passes_the_intervals_between_two_tries() -> None:
     )
 
 
+METERING = "snap/metering/files.py"
+
 # Logs and metrics --------------------------------------------------------------------------------
 
 
@@ -250,40 +254,39 @@ def test_granian_waits_for_an_event_that_its_signal_handlers_set() -> None:
     assert event.is_set(), changed("granian", UNDOCUMENTED["granian"], reliance)
 
 
-def test_prometheus_client_names_the_files_of_gauges_by_mode_and_process(tmp_path: Path) -> None:
-    from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
-
+def test_prometheus_client_names_files_by_kind_and_process(tmp_path: Path) -> None:
     file = UNDOCUMENTED["prometheus-client"]
     program = (
-        "import os; from prometheus_client import Gauge;"
+        "from prometheus_client import Counter, Gauge, values;"
+        "values.ValueClass = values.MultiProcessValue(lambda: 'web-1');"
         "Gauge('level', 'A level', ['name'], multiprocess_mode='livemax').labels('a').set(2);"
-        "print(os.getpid())"
+        "Counter('seen', 'Seen').inc()"
     )
     environment = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     command = [sys.executable, "-c", program]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
-    pid = int(done.stdout)
-    gauge = tmp_path / f"gauge_livemax_{pid}.db"
-    assert list(tmp_path.iterdir()) == [gauge], changed(
-        "prometheus-client", file, "gauge_<mode>_<pid>.db, the files of gauges"
+    subprocess.run(command, check=True, env=environment)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "gauge_livemax_web-1.db",
+        "counter_web-1.db",
+    }, changed("prometheus-client", file, "files named by kind, mode and process")
+    content = (tmp_path / "gauge_livemax_web-1.db").read_bytes()
+    [(key, position)] = read_entries(content)
+    assert json.loads(key) == ["level", "level", {"name": "a"}, "A level"]
+    assert value_at(content, position)[0] == 2, changed(
+        "prometheus-client", "snap/metering/entries.py", "the form of such files"
     )
-    values = {}
-    for metric in MultiProcessCollector.merge([str(gauge)]):  # type: ignore[no-untyped-call]
-        for sample in metric.samples:
-            values[metric.name, sample.labels["name"]] = sample.value
-    assert values == {("level", "a"): 2}, changed(
-        "prometheus-client", file, "MultiProcessCollector.merge, which reads such files"
-    )
-    mark_process_dead(pid, str(tmp_path))  # type: ignore[no-untyped-call]
-    assert not gauge.exists(), changed(
-        "prometheus-client", file, "mark_process_dead, which removes the files of a process"
-    )
+
+
+def test_prometheus_client_makes_its_lock_and_values_by_these_names() -> None:
+    from prometheus_client import values
+
+    require(values, {"Lock", "MultiProcessValue", "ValueClass"}, "prometheus-client", METERING)
 
 
 def test_prometheus_client_keeps_the_values_of_a_process_in_a_mapped_file(tmp_path: Path) -> None:
     from prometheus_client import mmap_dict, values
 
-    file = "snap/observability/metric_files.py"
+    file = METERING
     kept: Any = mmap_dict.MmapedDict(str(tmp_path / "x.db"))  # type: ignore[no-untyped-call]
     require(kept, {"_capacity", "_f", "_init_value", "_m", "_used"}, "prometheus-client", file)
     sizes = (kept._capacity, len(kept._m), os.fstat(kept._f.fileno()).st_size)

@@ -11,14 +11,20 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.phones import readable_phone
-from guests.demo import EVENTS, PROMOTERS, TEAMS, DemoEvent, draw_poster, people
+from guests.demo import (
+    EVENTS,
+    GUEST_PHONE,
+    PROMOTERS,
+    STAFF_PHONE,
+    TEAMS,
+    DemoEvent,
+    draw_poster,
+    people,
+)
 from guests.models import Event, EventPromoter, GuestRequest, Promoter, Team
 from guests.posters.sizes import store_poster
 from guests.requests.accepting import request_place
 from guests.requests.creating import create_due_guests
-
-STAFF_PHONE = "+351910000000"
-GUEST_PHONE = "+351910000001"
 
 
 class Command(BaseCommand):

@@ -12,6 +12,9 @@ from django.db import InterfaceError, OperationalError, close_old_connections
 
 from guests.sweeps import SWEEPS, Sweep
 from snap.control import snapshot
+from snap.control.modes import is_emergency
+from snap.observability import tracing
+from snap.observability.error_reports import report_error
 from snap.observability.logs import describe_error
 from snap.resilience.database import database_breaker
 
@@ -19,6 +22,8 @@ log = logging.getLogger(__name__)
 
 MAX_RETRY_SECONDS = 5.0  # The longest pause of a failing sweep, unless its interval is longer.
 BREAKER_CHECK_SECONDS = 0.2  # between two checks of the database's breaker while it is open
+MODE_CHECK_SECONDS = 5.0  # between two checks of emergency mode while a sweep waits for its end
+MAX_POSTPONED_SECONDS = 3600.0  # Emergency mode that never ends must not stop the upkeep.
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 
 
@@ -47,6 +52,7 @@ def run_until_stopped() -> None:
     """Run each sweep in its own thread until SIGTERM or SIGINT. A batch in progress is finished."""
     # A blocked signal waits for sigwait, so it cannot interrupt the code before that.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    tracing.start()
     snapshot.start()
     stop = threading.Event()
     threads = []
@@ -63,14 +69,19 @@ def run_until_stopped() -> None:
 def run_repeatedly(sweep: Sweep, stop: threading.Event) -> None:
     """Run a sweep at its interval until `stop` is set. Log a failure once, until it is over.
 
-    While the database's breaker is open the sweep does not run. It runs as soon as it is closed.
+    While the database's breaker is open, sweeps that need it do not run. They run as soon as it is
+    closed. In emergency mode a sweep that can wait is postponed for MAX_POSTPONED_SECONDS at most.
     """
     interval = sweep.pause_after(0)
     pause = interval
     is_failing = False
+    due_at = monotonic() + pause
     while not stop.wait(pause):
-        if database_breaker.state == "open":
+        if sweep.needs_database and database_breaker.state == "open":
             pause = min(BREAKER_CHECK_SECONDS, interval)
+            continue
+        if is_postponed(sweep, monotonic() - due_at):
+            pause = min(MODE_CHECK_SECONDS, interval)
             continue
         began = monotonic()
         try:
@@ -83,6 +94,7 @@ def run_repeatedly(sweep: Sweep, stop: threading.Event) -> None:
         except Exception as error:  # noqa: BLE001 (the next run must come, whatever the error)
             pause = min(pause * 2, max(MAX_RETRY_SECONDS, interval))
             _log_failure(sweep, error, is_failing)
+            report_error(error)
             is_failing = True
         else:
             pause = sweep.pause_after(monotonic() - began)
@@ -90,7 +102,13 @@ def run_repeatedly(sweep: Sweep, stop: threading.Event) -> None:
                 log.info("sweep_recovered", extra={"sweep": sweep.name})
             is_failing = False
         finally:
+            due_at = monotonic() + pause
             close_old_connections()
+
+
+def is_postponed(sweep: Sweep, overdue: float) -> bool:
+    """Return whether emergency mode postpones a sweep that is overdue by so many seconds."""
+    return sweep.can_wait and is_emergency() and overdue < MAX_POSTPONED_SECONDS
 
 
 def _log_failure(sweep: Sweep, error: Exception, was_failing: bool) -> None:

@@ -107,9 +107,8 @@ REDIS = (
 )
 for _name in ("REDIS_URL", "CACHE_URL", "LIMITS_URL", "CHANNELS_URL", "BROKER_URL"):
     ADDRESSES[_name] = REDIS
-ADDRESSES["WEB_HOST"] = ("http://localhost", "any host", "a/b")
+ADDRESSES["WEB_HOST"] = ADDRESSES["WEB_METRICS_HOST"] = ("http://localhost", "any host", "a/b")
 ADDRESSES["LIKELY_COUNTRIES"] = ("Portugal", "PT;ES", "PT,XX")
-ADDRESSES["PROMETHEUS_MULTIPROC_DIR"] = ("/dev/null/none", __file__)
 ADDRESSES["SECRET_KEY"] = ("secret", "s" * 49)
 ADDRESSES["RESEND_API_URL"] = ADDRESSES["SENDGRID_API_URL"] = ADDRESSES["MAILGUN_API_URL"]
 ADDRESSES["MAIL_WEBHOOK_SECRET"] = ("secret", ":secret", "secret:")

@@ -41,7 +41,7 @@ def feed(output: Output, *lines: str) -> None:
 def test_usual_lines_go_to_the_logs_only(
     output: Output, logs: LogFiles, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    feed(output, "Started worker-1", "[WARNING] Configuration allows spawning up to 512 threads")
+    feed(output, "Started worker-1")
     output.print_pending_errors()
     assert shown(capfd) == []
     assert logs.path("web").read_text() == "Started worker-1\n"

@@ -1,7 +1,7 @@
 """HTTP sessions in which the timeout of a request is for its whole response.
 
-The timeout of `requests` is for each read. A server that sends a byte now and then would hold a
-thread for ever. The size of a response is limited, too.
+The timeout of `requests` and urllib3 is for each read. A server that sends a byte now and then
+would hold a thread for ever. The size of a response is limited, too.
 """
 
 import io
@@ -10,13 +10,14 @@ from time import monotonic
 from typing import Any
 
 import requests
-from django.conf import settings
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-# Bytes of a response, with its headers. Providers respond with a few hundred.
+# Bytes of a response, with its headers. Mail providers and receivers of traces send a few hundred.
 MAX_RESPONSE = 1_000_000
+# Seconds for a response to a request without a timeout.
+DEFAULT_SECONDS = 20.0
 
 
 class _LimitedReader(io.RawIOBase):
@@ -25,7 +26,7 @@ class _LimitedReader(io.RawIOBase):
     def __init__(self, connection: Any, stream: io.RawIOBase) -> None:
         self._connection = connection
         self._stream = stream
-        self._stop_at = monotonic() + (connection.gettimeout() or settings.EMAIL_RESPONSE_TIMEOUT)
+        self._stop_at = monotonic() + (connection.gettimeout() or DEFAULT_SECONDS)
         self._left = MAX_RESPONSE
 
     def readable(self) -> bool:

@@ -1,0 +1,96 @@
+"""`manage.py status`: the night in a terminal, once or each second."""
+
+import json
+import logging
+import sys
+from argparse import ArgumentParser
+from time import monotonic, sleep
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.db import close_old_connections
+
+from guests.overview.problems import Problem, Severity, problems_of, severity_of
+from guests.overview.system import System, read_system
+from guests.overview.terminal import describe
+
+SECONDS = 1.0  # between two pictures
+# ANSI: the cursor to the top left, and everything below it away.
+CLEAR = "\x1b[H\x1b[J"
+
+
+class Command(BaseCommand):
+    help = (
+        "Show level, servers, modes, queues, emails, response times and processes. The exit status"
+        " is 0 if all is well, 1 if something needs attention, 2 if a part is down or unknown. It"
+        " also works while PostgreSQL or Redis is away."
+    )
+    # They would ask the database.
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--json", action="store_true", help="print one JSON object a line")
+        parser.add_argument(
+            "--watch", action="store_true", help="show it again each second, until Ctrl-C"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        # Each finding is said in the picture. Lines of the log would be in between.
+        logging.disable(logging.CRITICAL)
+        severity = Severity.WELL
+        try:
+            severity = self._show(options)
+            while options["watch"]:
+                severity = self._show_again(options)
+        except KeyboardInterrupt:
+            pass  # Ctrl-C is how a watch ends.
+        except BrokenPipeError:
+            # The reader, such as `head`, has seen enough. Nothing is left to write.
+            sys.stdout = None
+        finally:
+            logging.disable(logging.NOTSET)
+        if severity:
+            sys.exit(severity)
+
+    def _show_again(self, options: dict[str, Any]) -> Severity:
+        sleep(SECONDS - monotonic() % SECONDS)
+        return self._show(options)
+
+    def _show(self, options: dict[str, Any]) -> Severity:
+        system = read_system()
+        close_old_connections()
+        problems = problems_of(system)
+        if options["json"]:
+            self.stdout.write(json.dumps(_as_json(system, problems)))
+        else:
+            self._print(system, problems, is_watching=options["watch"])
+        self.stdout.flush()
+        return severity_of(problems)
+
+    def _print(self, system: System, problems: list[Problem], *, is_watching: bool) -> None:
+        title, *lines = describe(system, problems)
+        styles = {
+            Severity.WELL: self.style.SUCCESS,
+            Severity.ATTENTION: self.style.WARNING,
+            Severity.DOWN: self.style.ERROR,
+        }
+        text = "\n".join([styles[severity_of(problems)](title), *lines])
+        if is_watching and self.stdout.isatty():
+            text = f"{CLEAR}{text}"
+        elif is_watching:
+            text = f"{text}\n"
+        self.stdout.write(text)
+
+
+def _as_json(system: System, problems: list[Problem]) -> dict[str, Any]:
+    found = []
+    for problem in problems:
+        found.append(
+            {
+                "severity": problem.severity.name.lower(),
+                "text": problem.text,
+                "heading": problem.heading,
+            }
+        )
+    severity = severity_of(problems)
+    return {"status": severity.name.lower(), "problems": found, **system.to_json()}

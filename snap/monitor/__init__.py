@@ -1,0 +1,1 @@
+"""The load monitor: it measures how crowded the night is, and sets the modes."""

@@ -1,0 +1,103 @@
+"""The logs of all real processes over a run with errors and an outage, in both formats."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+import httpx
+import pytest
+from django.db import connection
+
+from guests.models import GuestRequest
+from tests.factories import make_event
+from tests.helpers import servers
+from tests.helpers.log_lines import find_secrets, read_ecs
+from tests.helpers.log_run import LATE, REQUEST_ID, LoggedRun
+from tests.helpers.own_servers import own_postgresql
+from tests.helpers.stack import Stack, wait_for
+
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
+
+PROCESSES = ("web", "ws", "worker", "emails", "sweeper")
+
+
+@pytest.fixture
+def logging_stack(stack: Stack, request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """All processes, restarted with a LOG_FORMAT. Their logs begin there."""
+    own_postgresql()
+    servers.empty_journal()
+    stack.restart(*PROCESSES, LOG_FORMAT=request.param, TRUSTED_PROXIES="1", METRICS_TOKEN="x" * 9)
+    yield stack
+    connection.close()
+    servers.freshen()
+    stack.restart(*PROCESSES)
+
+
+def logs_of(stack: Stack) -> dict[str, str]:
+    return {name: stack.new_log(name) for name in PROCESSES}
+
+
+def run_everything(stack: Stack) -> LoggedRun:
+    run = LoggedRun(stack, make_event())
+    run.visit()
+    run.sign_in_wrongly()
+    run.ask_oddly()
+    run.work_in_admin()
+    run.meet_errors()
+    run_through_an_outage(run)
+    return run
+
+
+def run_through_an_outage(run: LoggedRun) -> None:
+    """Kill PostgreSQL under requests. What was accepted is drained afterwards."""
+    late = LoggedRun(run.stack, run.event)
+    late.browser.get(f"/promo/{run.event.slug}/")
+    own_postgresql().stop("immediate")
+    connection.close()
+    for _ in range(8):
+        with suppress(httpx.TransportError):
+            late.register(LATE)
+            late.request_place()
+    own_postgresql().start()
+    accepted = GuestRequest.objects.filter(event=run.event)
+    wait_for(lambda: not accepted.filter(state="pending").exists(), 30)
+    # Each process has seen that the database is back.
+    for name in ("web", "ws", "worker", "emails", "sweeper"):
+        run.stack.stop(name)
+
+
+@pytest.mark.parametrize("logging_stack", ["ecs"], indirect=True)
+@pytest.mark.timeout(240)
+def test_an_elk_stack_takes_every_line_and_finds_a_request_in_all_processes(
+    logging_stack: Stack,
+) -> None:
+    run = run_everything(logging_stack)
+    logs = logs_of(logging_stack)
+    lines = {}
+    for name, text in logs.items():
+        lines[name] = [read_ecs(line) for line in text.splitlines()]
+        assert lines[name], name
+    assert {each: find_secrets(text, run.secrets) for each, text in logs.items()} == {
+        each: [] for each in logs
+    }
+    for name in ("web", "ws", "worker", "emails"):
+        about = [each for each in lines[name] if each.get("snap.ticket_id") == run.ticket_id]
+        assert about, f"{name} has no line about the ticket"
+    assert run.request_id == REQUEST_ID
+    for name in ("web", "worker", "emails"):
+        found = [each for each in lines[name] if each.get("http.request.id") == run.request_id]
+        assert found, f"{name} has no line of the request"
+    statuses = {each.get("http.response.status_code") for each in lines["web"]}
+    assert {200, 201, 202, 404, 500} <= statuses
+    assert [each for each in lines["web"] if "error.stack_trace" in each]
+
+
+@pytest.mark.parametrize("logging_stack", ["plain"], indirect=True)
+@pytest.mark.timeout(240)
+def test_readable_lines_have_no_personal_data(logging_stack: Stack) -> None:
+    run = run_everything(logging_stack)
+    logs = logs_of(logging_stack)
+    assert {each: find_secrets(text, run.secrets) for each, text in logs.items()} == {
+        each: [] for each in logs
+    }
+    assert f"request_id={REQUEST_ID}" in logs["emails"]
+    assert "Traceback (most recent call last)" in logs["web"]
