@@ -145,7 +145,7 @@ def say_in_lines(**_signal: object) -> None:
     """Have Celery's words at its end be lines of the log. It writes them past logging."""
     from celery.apps import worker
 
-    worker.safe_say = write_line
+    worker.safe_say = write_line  # type: ignore[attr-defined]
 
 
 def write_line(text: str, _stream: object = None) -> None:

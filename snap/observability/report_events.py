@@ -14,7 +14,7 @@ from sentry_sdk.types import Event, Hint
 
 from snap.metering.processes import process_name
 from snap.observability.context import current
-from snap.observability.logs import hide_secrets
+from snap.observability.redaction import hide_secrets
 from snap.observability.tracing import current_traceparent
 
 # Parts of an event that Sentry's package fills without data of requests.
