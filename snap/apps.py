@@ -16,10 +16,10 @@ class SnapConfig(AppConfig):
         error_reports.start()
         # These register the system checks.
         from snap import checks  # noqa: F401
+        from snap.monitor import admin  # noqa: F401  (registers the pages of modes)
 
         # Registers its look at the pool.
         from snap.observability import pool_metrics  # noqa: F401
-        from snap.monitor import admin  # noqa: F401  (registers the pages of modes)
         from snap.setup import addresses, clock, files, observability, postgresql, redis  # noqa: F401
 
 
