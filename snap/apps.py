@@ -9,12 +9,14 @@ from snap.observability import error_reports
 
 class SnapConfig(AppConfig):
     name = "snap"
+    verbose_name = _("operations")
     default = True
 
     def ready(self) -> None:
         error_reports.start()
         # These register the system checks.
         from snap import checks  # noqa: F401
+        from snap.monitor import admin  # noqa: F401  (registers the pages of modes)
 
         # These register metrics that no other module imports in each process.
         from snap.observability import pool_metrics, socket_metrics  # noqa: F401

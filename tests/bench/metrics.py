@@ -1,6 +1,7 @@
 """What metrics cost: to count a request, a step, a cache or a batch, and to show /metrics."""
 
 import json
+import logging
 import subprocess
 import sys
 import time
@@ -12,6 +13,9 @@ from snap.observability.metrics import SHOWN_SECONDS
 from tests.bench.bench import Bench
 from tests.bench.figures import Figures, under
 from tests.bench.usage import cpu_seconds
+
+# httpx logs a line for every request.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 TIMES = 20_000
 SCRAPES = 20
