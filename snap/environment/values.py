@@ -86,7 +86,9 @@ class Environment:
                 return [each for each in parsed if each]
         return [each for each in text.split(",") if each.strip()] or default
 
-    def pairs(self, name: builtins.str) -> dict[builtins.str, builtins.str]:
+    def pairs(
+        self, name: builtins.str, default: dict[builtins.str, builtins.str]
+    ) -> dict[builtins.str, builtins.str]:
         """Return `name=value` pairs that are separated by commas, as OpenTelemetry writes them.
 
         Values are percent-encoded. A wrong one is not repeated, because it may be a secret.
@@ -102,7 +104,7 @@ class Environment:
                     " percent-encoded ASCII."
                 )
             pairs[key.strip()] = decoded
-        return pairs
+        return pairs or default
 
     def list(
         self, name: builtins.str, default: builtins.list[builtins.str]
@@ -326,9 +328,9 @@ class Environment:
             return ""
         return public_url(name, text, path=True)
 
-    def sentry_dsn(self, name: builtins.str) -> builtins.str:
-        """Return the address of a project in Sentry, "" if none is set."""
-        return sentry_dsn(name, self.secret(name, "").strip())
+    def sentry_dsn(self, name: builtins.str, default: builtins.str) -> builtins.str:
+        """Return the address of a project in Sentry, "" where that is the default."""
+        return sentry_dsn(name, self.secret(name, default).strip())
 
     def db_url(self, name: builtins.str) -> dict[builtins.str, Any]:
         return database_settings(name, self.secret(name).strip())

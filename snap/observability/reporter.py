@@ -43,18 +43,18 @@ class ReportTransport(HttpTransport):
     def __init__(self, options: dict[str, Any]) -> None:
         super().__init__(options)
         self._pool.pool_classes_by_scheme = POOLS
-        self._is_failing = False
+        self.is_failing = False
 
     def _request(self, *arguments: Any, **options: Any) -> Any:
         response = super()._request(*arguments, **options)
-        if self._is_failing and response.status < 300:
-            self._is_failing = False
+        if self.is_failing and response.status < 300:
+            self.is_failing = False
             log.info("reports_sent_again")
         return response
 
     def on_dropped_event(self, reason: str) -> None:
-        if not self._is_failing:
-            self._is_failing = True
+        if not self.is_failing:
+            self.is_failing = True
             log.warning("reports_not_sent", extra={"reason": reason})
 
 
@@ -120,7 +120,6 @@ class Reporter:
             default_integrations=False,
             auto_enabling_integrations=False,
             auto_session_tracking=False,
-            send_default_pii=False,
             include_local_variables=False,
             max_request_body_size="never",
             max_breadcrumbs=0,
