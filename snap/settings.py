@@ -872,7 +872,7 @@ OTEL_EXPORTER_OTLP_ENDPOINT = env.url("OTEL_EXPORTER_OTLP_ENDPOINT", default="")
     "/v1/traces"
 )
 # Headers that the receiver wants, such as `authorization=Bearer%20secret`.
-OTEL_EXPORTER_OTLP_HEADERS = env.pairs("OTEL_EXPORTER_OTLP_HEADERS", default={})
+OTEL_EXPORTER_OTLP_HEADERS = env.pairs("OTEL_EXPORTER_OTLP_HEADERS", default={}, are_secret=True)
 # Share of requests and tasks whose traces are recorded, from 0 to 1. A request that is not recorded
 # costs a tenth of one that is.
 OTEL_TRACES_SAMPLER_ARG = env.share("OTEL_TRACES_SAMPLER_ARG", default=0.1)
@@ -896,3 +896,6 @@ SILENCED_SYSTEM_CHECKS = [
     "auth.E003",
     "auth.W004",  # The constraint on phones is partial: a phone is null once it was removed.
 ]
+
+# The log hides them.
+SECRET_VALUES = env.known_secrets

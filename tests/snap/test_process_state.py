@@ -14,17 +14,21 @@ from waffle.models import Switch
 
 from accounts import countries, forms
 from guests.emergency import mirror_sync
+from guests.overview import events
+from guests.staff import boards, system
 from guests.venue_networks import venue_networks
 from notifications import outcomes, smtp
 from notifications.delivery import Outcome, Result
 from notifications.providers import providers
 from promo.api.schema import CachedSchemaGenerator
-from snap.control import snapshot
+from snap.control import modes, snapshot
 from snap.limits import counters, layers
 from snap.local_cache import reset_process_state
+from snap.monitor import host
 from snap.observability import error_reports, tracing
 from snap.resilience import database
 from snap.resilience.breaker import Breaker
+from tests.helpers.load import mode_on
 
 APPS = ("accounts", "guests", "notifications", "promo", "snap")
 # Caches of functions whose results depend on nothing but their arguments.
@@ -42,6 +46,7 @@ PURE = {
     ("guests/qr/codewords.py", "_contributions"),
     ("promo/api/serializers.py", "_shared"),
     ("snap/addresses.py", "normal_address"),
+    ("snap/observability/request_log.py", "safe_path"),
 }
 
 
@@ -72,6 +77,12 @@ def refresh_with_a_switch() -> None:
     snapshot.refresh()
 
 
+def follow_a_mode() -> None:
+    with mode_on(modes.QUEUE):
+        reported = modes._Process.modes
+    modes._Process.modes = reported
+
+
 # What puts state into a process, and the size of that state, by the place that keeps it.
 STATES: dict[str, tuple[Callable[[], Any], Callable[[], int]]] = {
     "accounts/countries.py:_country_labels": (
@@ -85,6 +96,18 @@ STATES: dict[str, tuple[Callable[[], Any], Callable[[], int]]] = {
     "guests/emergency/mirror_sync.py": (
         lambda: mirror_sync._rebuilt_at.update({Path("mirror"): 1.0}),
         lambda: len(mirror_sync._rebuilt_at),
+    ),
+    "guests/overview/events.py": (
+        events.read_night,
+        lambda: int(events._Process.known.counted_at is not None),
+    ),
+    "guests/staff/boards.py": (
+        boards._read_night,
+        lambda: int(boards._Process.night is not None),
+    ),
+    "guests/staff/system.py": (
+        lambda: system.read_state(is_database_available=True),
+        lambda: int(system._Process.state is not None),
     ),
     "guests/venue_networks.py": (
         lambda: venue_networks._networks.append(ip_network("198.51.100.0/24")),
@@ -103,6 +126,8 @@ STATES: dict[str, tuple[Callable[[], Any], Callable[[], int]]] = {
         lambda: CachedSchemaGenerator().get_schema(public=True),  # type: ignore[no-untyped-call]
         lambda: len(CachedSchemaGenerator._schemas),
     ),
+    "snap/control/modes.py": (follow_a_mode, lambda: len(modes._Process.modes)),
+    "snap/monitor/host.py": (host.take_reading, lambda: int(host._host.taken is not None)),
     "snap/control/snapshot.py": (
         refresh_with_a_switch,
         lambda: len(snapshot.current().switches),
