@@ -77,16 +77,16 @@ class Throttle:
 
     def admits_record(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
-        return self._known.add((record.name, record.msg, place_of(error)), None)
+        if error is not None:
+            return self.admits(error)
+        return self._known.add((record.name, record.msg), None)
 
     def admits(self, error: BaseException) -> bool:
         return self._known.add(place_of(error), None)
 
 
-def place_of(error: BaseException | None) -> object:
+def place_of(error: BaseException) -> object:
     """Return what is equal for errors of the same kind from the same line."""
-    if error is None:
-        return None
     innermost = error.__traceback__
     while innermost is not None and innermost.tb_next is not None:
         innermost = innermost.tb_next
