@@ -9,12 +9,17 @@ from snap.observability import error_reports
 
 class SnapConfig(AppConfig):
     name = "snap"
+    verbose_name = _("operations")
     default = True
 
     def ready(self) -> None:
         error_reports.start()
         # These register the system checks.
         from snap import checks  # noqa: F401
+        from snap.monitor import admin  # noqa: F401  (registers the pages of modes)
+
+        # Registers its look at the pool.
+        from snap.observability import pool_metrics  # noqa: F401
         from snap.setup import addresses, clock, files, observability, postgresql, redis  # noqa: F401
 
 

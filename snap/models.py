@@ -175,7 +175,7 @@ class LoadMonitor(models.Model):
 
     decided_at = models.DateTimeField(_("decided"), db_default=Now())
     # The host and the process id.
-    decided_by = models.CharField(_("decided by"), max_length=120, blank=True, db_default="")
+    decided_by = models.CharField(_("decision of"), max_length=120, blank=True, db_default="")
     # The fields of `snap.monitor.rules.Figures`.
     figures = models.JSONField(_("figures"), default=dict, db_default={})
 

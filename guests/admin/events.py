@@ -39,6 +39,7 @@ from guests.requests.waiting_list import events_with_unfilled_places, fill_free_
 from guests.templatetags.event_time import plain_event_time
 from snap.admin import ChangedFieldsAdmin, NamedChoices, log_changes
 from snap.admin_output import MAX_SHOWN, link_to
+from snap.control.modes import is_emergency
 from snap.error_pages import too_many_requests
 from snap.limits.counters import acquire
 from snap.limits.layers import Layer
@@ -161,11 +162,18 @@ class EventAdmin(EventSharing, EventEmails, EventCancelling, KeptWithGuests, Cha
         self.message_user(request, link, messages.INFO)
         return super().response_change(request, obj)
 
-    def export_guest_list(self, request: HttpRequest, pk: int) -> StreamingHttpResponse:
-        """Send the list as CSV, with phones and emails, to staff who may change guests."""
+    def export_guest_list(
+        self, request: HttpRequest, pk: int
+    ) -> StreamingHttpResponse | HttpResponse:
+        """Send the list as CSV, with phones and emails, to staff who may change guests.
+
+        In emergency mode it asks first.
+        """
         event = get_object_or_404(Event, pk=pk)
         if not request.user.has_perm("guests.change_guest"):
             raise PermissionDenied
+        if is_emergency() and "now" not in request.GET:
+            return self._postpone_export(request, event)
         user = acting_user(request)
         log.warning("guest_list_exported", extra={"event_id": pk, "account_id": user.pk})
         self.log_change(request, event, gettext("Guest list exported."))
@@ -175,6 +183,17 @@ class EventAdmin(EventSharing, EventEmails, EventCancelling, KeptWithGuests, Cha
         response["Content-Disposition"] = f'attachment; filename="{event.slug}.csv"'
         add_never_cache_headers(response)
         return response
+
+    def _postpone_export(self, request: HttpRequest, event: Event) -> HttpResponse:
+        """Ask staff to wait, with a link that does not: the door may need the list."""
+        text = gettext(
+            "SNAP serves a crowd right now, and an export makes it slower. Try again in some"
+            " minutes, or export now if the door needs the list."
+        )
+        url = reverse("admin:guests_event_export", args=[event.pk])
+        link = format_html('{} <a href="{}?now=1">{}</a>', text, url, gettext("Export now"))
+        self.message_user(request, link, messages.WARNING)
+        return HttpResponseRedirect(reverse("admin:guests_event_change", args=[event.pk]))
 
     def get_fieldsets(self, request: HttpRequest, obj: Event | None = None) -> Any:
         """Show times in the event's zone to staff who may not change them, too."""

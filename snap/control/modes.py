@@ -4,9 +4,15 @@ The load monitor (`snap.monitor`) sets them; staff can override it. Code reads t
 snapshot of its process: no query. docs/reference.md lists what each mode changes.
 """
 
+import logging
+
 from django.conf import settings
 
+from snap.control import snapshot
 from snap.control.snapshot import current
+from snap.local_cache import on_reset
+
+log = logging.getLogger(__name__)
 
 EMERGENCY = "emergency"
 QUEUE = "queue"
@@ -14,6 +20,12 @@ MODES = (EMERGENCY, QUEUE)
 
 # In emergency mode, what is shown to staff by itself is refreshed so many times less often.
 SLOWER = 5
+
+
+class _Process:
+    """The modes that this process has told the log."""
+
+    modes: frozenset[str] = frozenset()
 
 
 def is_emergency() -> bool:
@@ -62,3 +74,18 @@ def email_wait(*, is_bulk: bool = False) -> float:
     if is_bulk:
         return settings.MODE_BULK_EMAIL_SECONDS
     return settings.MODE_EMAIL_SECONDS
+
+
+def _report() -> None:
+    """Log the modes that this process follows, when they have changed."""
+    if current().modes != _Process.modes:
+        _Process.modes = current().modes
+        log.info("modes_followed", extra={"modes": ",".join(sorted(_Process.modes)) or "none"})
+
+
+def _forget() -> None:
+    _Process.modes = frozenset()
+
+
+snapshot.on_change.append(_report)
+on_reset(_forget)

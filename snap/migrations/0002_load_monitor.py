@@ -30,7 +30,7 @@ class Migration(migrations.Migration):
                 (
                     "decided_by",
                     models.CharField(
-                        blank=True, db_default="", max_length=120, verbose_name="decided by"
+                        blank=True, db_default="", max_length=120, verbose_name="decision of"
                     ),
                 ),
                 ("figures", models.JSONField(db_default={}, default=dict, verbose_name="figures")),

@@ -4,15 +4,18 @@ import logging
 from datetime import timedelta
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from snap.control.modes import MODES
 from snap.models import Mode, ModeChange
+from snap.text import clean_line
 
 log = logging.getLogger(__name__)
 
 # The longest time for which staff set a mode. After a night the load monitor decides again.
 MAX_MINUTES = 24 * 60
+MAX_REASON = 200
 
 
 class ModeError(ValueError):
@@ -21,6 +24,17 @@ class ModeError(ValueError):
     def __init__(self, code: str) -> None:
         super().__init__(code)
         self.code = code
+
+
+def _cleaned(reason: str) -> str:
+    """Return a reason as it is stored. Raises ModeError `reason`."""
+    try:
+        cleaned = clean_line(reason)
+    except ValidationError:
+        raise ModeError("reason") from None
+    if not 0 < len(cleaned) <= MAX_REASON:
+        raise ModeError("reason")
+    return cleaned
 
 
 def locked_mode(name: str) -> Mode:
@@ -37,11 +51,10 @@ def locked_modes() -> list[Mode]:
 def set_mode(name: str, *, is_on: bool, minutes: int, reason: str, by: Any = None) -> Mode:
     """Set a mode by hand for so many minutes, whatever the load monitor decides. Return it.
 
-    Raises ModeError: `reason` without one, `minutes` if there are none or more than MAX_MINUTES.
+    Raises ModeError: `reason` without one in a line of text, `minutes` without any, or with more
+    than MAX_MINUTES.
     """
-    reason = reason.strip()
-    if not reason:
-        raise ModeError("reason")
+    reason = _cleaned(reason)
     if not 0 < minutes <= MAX_MINUTES:
         raise ModeError("minutes")
     mode = locked_mode(name)
@@ -61,9 +74,7 @@ def leave_to_monitor(name: str, *, reason: str, by: Any = None) -> bool:
 
     Raises ModeError `reason` without a reason.
     """
-    reason = reason.strip()
-    if not reason:
-        raise ModeError("reason")
+    reason = _cleaned(reason)
     mode = locked_mode(name)
     if not mode.is_set_by_hand:
         return False

@@ -22,7 +22,7 @@ from snap.models import HostReading, LoadMonitor, Mode, ModeChange
 from snap.monitor.changes import locked_modes, note_change
 from snap.monitor.host import MEGABYTE
 from snap.monitor.rules import Figures, Load, Standing, load_of, next_standing
-from snap.monitor.samples import WINDOW, Sample, error_share, response_ms, traffic
+from snap.monitor.samples import Sample, error_share, response_ms, traffic, window
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +32,10 @@ LOCK = 17_001
 STUCK_SECONDS = 4
 # A decision is due so many seconds early: sweepers look every second, and the one that takes over
 # must decide within MONITOR_SECONDS of the last decision.
-EARLY_SECONDS = 1.0
-# After so many readings that did not come a host counts as gone, and its memory is not shown.
-MISSED_READINGS = 3.5
-# Seconds after which the row of such a host is deleted: its samples are too old by then.
+EARLY_SECONDS = 1.5
+# Seconds after the end of the window at which a host counts as gone: its samples are too old.
+GONE_SECONDS = 5.0
+# Seconds after which the row of such a host is deleted.
 FORGOTTEN_SECONDS = 300.0
 
 # Cheaper than the rows of pg_stat_activity, and visible to a role without rights over other roles.
@@ -92,14 +92,14 @@ def _lock() -> bool:
 
 def measure(queue_depth: int) -> Figures:
     """Return the figures of all hosts whose sweepers store readings. Two queries."""
-    hosts = HostReading.objects.recent(MISSED_READINGS * settings.MONITOR_SECONDS)
+    hosts = HostReading.objects.recent(window() + GONE_SECONDS)
     samples = []
     memory = 0
     for host in hosts:
         for stored in host.values.get("samples", []):
             samples.append(Sample.from_json(stored).aged(host.age))
         memory = max(memory, *host.values.get("memory", {}).values(), 0)
-    counts = traffic(samples, WINDOW)
+    counts = traffic(samples, window())
     with connection.cursor() as cursor:
         cursor.execute(CONNECTIONS)
         connections, max_connections = cursor.fetchone()

@@ -8,10 +8,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from django.conf import settings
+
 from snap.observability.readings import Reading, error_percent, percentile_ms, total
 
-# Seconds on which the monitor decides, and over which `error_rate_percent` is taken.
+# Seconds on which the monitor decides, at least. They have three readings by default.
 WINDOW = 30.0
+READINGS = 3
+# Seconds over which `error_rate_percent` is taken.
 LONG_WINDOW = 300.0
 # The share of requests whose response time is compared with the threshold.
 SHARE = 0.95
@@ -59,6 +63,11 @@ def _grown(earlier: float, later: float) -> float:
     if later < earlier:
         return later
     return later - earlier
+
+
+def window() -> float:
+    """Return the seconds on which the monitor decides."""
+    return max(WINDOW, READINGS * settings.MONITOR_SECONDS)
 
 
 def traffic(samples: Iterable[Sample], seconds: float) -> Reading:

@@ -52,7 +52,7 @@ def test_ten_questions_have_an_answer_with_file_and_function() -> None:
 def test_thirty_words_are_explained_and_found_in_the_code() -> None:
     rows = re.findall(r"^\| (.+) \| (.+) \| (.+) \|$", section("Glossary"), re.MULTILINE)[1:]
     terms = [term for term, _, _ in rows]
-    assert len(terms) == 30
+    assert len(terms) >= 30
     assert terms == sorted(terms)
     for term, meaning, where in rows:
         assert meaning, term

@@ -2,17 +2,13 @@
 
 import inspect
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
-import psycopg
 import pytest
 from django.conf import settings
 from django.core.mail import EmailMessage
 from django.core.management import call_command
-from django.db import connection
 from django.db.models.functions import Now
 from redis import Redis
 
@@ -22,6 +18,7 @@ from notifications.models import Email
 from notifications.services import queue_email
 from tests.factories import make_account, make_event, make_guest, make_request
 from tests.helpers.invariants import broken_invariants
+from tests.helpers.outages import database_unavailable
 from tests.helpers.programs import running_command
 from tests.helpers.stack import wait_for
 
@@ -121,24 +118,6 @@ def test_emails_that_no_worker_sends_are_sent_by_the_sweeper(
 
 
 # The process -------------------------------------------------------------------------------------
-
-
-@contextmanager
-def database_unavailable() -> Iterator[None]:
-    """Make PostgreSQL refuse new connections, and cut those of other processes."""
-    name = connection.settings_dict["NAME"]
-    parameters = connection.get_connection_params() | {"dbname": "postgres"}
-    with psycopg.connect(**parameters, autocommit=True) as server:
-        server.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
-        try:
-            server.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE application_name = 'snap-manage' AND datname = %s",
-                [name],
-            )
-            yield
-        finally:
-            server.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
 
 
 @pytest.mark.slow

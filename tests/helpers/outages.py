@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import psycopg
 from django.core.management import call_command
-from django.db import close_old_connections
+from django.db import close_old_connections, connection
 from django.test import Client
 
 from guests.emergency.draining import drain
@@ -68,3 +69,21 @@ def drain_journal() -> None:
 def start_database_and_drain() -> None:
     start_database()
     drain_journal()
+
+
+@contextmanager
+def database_unavailable() -> Iterator[None]:
+    """Make PostgreSQL refuse new connections, and cut those of other processes."""
+    name = connection.settings_dict["NAME"]
+    parameters = connection.get_connection_params() | {"dbname": "postgres"}
+    with psycopg.connect(**parameters, autocommit=True) as server:
+        server.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+        try:
+            server.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = 'snap-manage' AND datname = %s",
+                [name],
+            )
+            yield
+        finally:
+            server.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')

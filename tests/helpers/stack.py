@@ -66,6 +66,8 @@ class Stack:
             # Another folder than the tests' own: every test client would scan it, for 0.1 s.
             "STATIC_ROOT": os.environ["COLLECTED_STATIC"],
             "PYTHONUNBUFFERED": "1",
+            # A slow machine must not begin a mode in the middle of a test.
+            "MONITOR_SECONDS": "0",
             "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
         }
 

@@ -20,11 +20,13 @@ from notifications import outcomes, smtp
 from notifications.delivery import Outcome, Result
 from notifications.providers import providers
 from promo.api.schema import CachedSchemaGenerator
-from snap.control import snapshot
+from snap.control import modes, snapshot
 from snap.limits import counters, layers
 from snap.local_cache import reset_process_state
+from snap.monitor import host
 from snap.resilience import database
 from snap.resilience.breaker import Breaker
+from tests.helpers.load import mode_on
 
 APPS = ("accounts", "guests", "notifications", "promo", "snap")
 # Caches of functions whose results depend on nothing but their arguments.
@@ -42,6 +44,7 @@ PURE = {
     ("guests/qr/codewords.py", "_contributions"),
     ("promo/api/serializers.py", "_shared"),
     ("snap/addresses.py", "normal_address"),
+    ("snap/observability/request_log.py", "safe_path"),
 }
 
 
@@ -59,6 +62,12 @@ def keep_in_memory() -> None:
 def refresh_with_a_switch() -> None:
     Switch.objects.get_or_create(name="check_in", defaults={"active": True})
     snapshot.refresh()
+
+
+def follow_a_mode() -> None:
+    with mode_on(modes.QUEUE):
+        reported = modes._Process.modes
+    modes._Process.modes = reported
 
 
 # What puts state into a process, and the size of that state, by the place that keeps it.
@@ -104,6 +113,8 @@ STATES: dict[str, tuple[Callable[[], Any], Callable[[], int]]] = {
         lambda: CachedSchemaGenerator().get_schema(public=True),  # type: ignore[no-untyped-call]
         lambda: len(CachedSchemaGenerator._schemas),
     ),
+    "snap/control/modes.py": (follow_a_mode, lambda: len(modes._Process.modes)),
+    "snap/monitor/host.py": (host.take_reading, lambda: int(host._host.taken is not None)),
     "snap/control/snapshot.py": (
         refresh_with_a_switch,
         lambda: len(snapshot.current().switches),

@@ -74,7 +74,7 @@ def test_setting_a_mode_again_replaces_what_was_set() -> None:
     assert list(changes) == [(False, True, "first"), (True, False, "second")]
 
 
-@pytest.mark.parametrize("reason", ["", "  ", "\n\t"])
+@pytest.mark.parametrize("reason", ["", "  ", "\n\t", "two\nlines", "x" * 201, "\u200b"])
 def test_a_reason_is_required(reason: str) -> None:
     with pytest.raises(ModeError, match="reason"):
         set_mode("emergency", is_on=True, minutes=30, reason=reason)
