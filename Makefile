@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run logs dev test faults load bench lighthouse metrics settings grafana translations countries lint types security requirements
+.PHONY: run logs dev test faults load night bench lighthouse metrics settings grafana translations countries lint types security requirements
 
 # What a shell sets for other projects would lead Python to other modules, and installers to other
 # folders. If PYTHONDONTWRITEBYTECODE is set, as in many images, every process compiles its imports
@@ -63,6 +63,11 @@ SCENARIO ?= 200-in-1
 LOOP ?= open
 load: .venv/.dev
 	$(BIN)/python -m tests.load $(SCENARIO) --loop $(LOOP) $(if $(findstring ://,$(HOST)),--host $(HOST)) $(if $(EVENT),--event $(EVENT))
+
+# Six minutes: 3,000 people within a minute, PostgreSQL killed in the middle, watched by Prometheus,
+# Alertmanager and staff. Writes a section of docs/operations.md and its screenshots.
+night: .venv/.dev
+	$(BIN)/python -m tests.night
 
 # An hour: writes docs/performance.md. `make bench PARTS="journeys sockets" RUNS=3` measures those.
 RUNS ?= 1

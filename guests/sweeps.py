@@ -24,6 +24,7 @@ from guests.lists.messages import queue_messages
 from guests.models import GuestRequest
 from guests.news.announcing import announce_changes
 from guests.news.reminders import queue_reminders
+from guests.overview.gauges import show_host, show_queues
 from guests.overview.queues import read_requests
 from guests.posters.upkeep import add_missing_sizes, delete_unused_posters
 from guests.previews import delete_old_previews
@@ -183,6 +184,16 @@ def sweep_posters(is_stopping: IsStopping) -> None:
     delete_old_previews(is_stopping)
 
 
+def sweep_queue_metrics(is_stopping: IsStopping) -> None:
+    """Show the queues of the database in metrics."""
+    show_queues()
+
+
+def sweep_host_metrics(is_stopping: IsStopping) -> None:
+    """Show the level of service and the journal of this host in metrics."""
+    show_host()
+
+
 def sweep_readings(is_stopping: IsStopping) -> None:
     """Measure what the processes of this host have done since the last reading."""
     if settings.MONITOR_SECONDS:
@@ -213,6 +224,8 @@ SWEEPS = [
     Sweep(sweep_suspicious_activity, interval=3600.0, can_wait=True),
     Sweep(sweep_mirror, max_share=0.02),
     Sweep(sweep_posters, interval=3600.0, can_wait=True),
+    Sweep(sweep_queue_metrics, interval=5.0, max_share=0.02),
+    Sweep(sweep_host_metrics, interval=5.0, needs_database=False),
     Sweep(sweep_readings, interval=settings.MONITOR_SECONDS or 10.0, needs_database=False),
     Sweep(sweep_load, interval=1.0),
 ]

@@ -107,6 +107,10 @@ def is_paused(kind: str) -> bool:
     return not is_on(EMAILS + kind)
 
 
+def paused_kinds() -> list[str]:
+    return [kind for kind in known_kinds() if is_paused(kind)]
+
+
 def kinds_to_send() -> list[str]:
     """Return the kinds that this process knows and that are not paused."""
     return [kind for kind in known_kinds() if not is_paused(kind)]

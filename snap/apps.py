@@ -17,6 +17,9 @@ class SnapConfig(AppConfig):
         # These register the system checks.
         from snap import checks  # noqa: F401
         from snap.monitor import admin  # noqa: F401  (registers the pages of modes)
+
+        # Registers its look at the pool.
+        from snap.observability import pool_metrics  # noqa: F401
         from snap.setup import addresses, clock, files, observability, postgresql, redis  # noqa: F401
 
 

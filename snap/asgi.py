@@ -7,6 +7,7 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "snap.settings")
 get_asgi_application()
 
+from asyncio import BaseTransport  # noqa: E402
 from typing import Any  # noqa: E402
 from urllib.parse import urlsplit  # noqa: E402
 
@@ -24,15 +25,24 @@ from snap.control import snapshot  # noqa: E402
 from snap.limits.policy import require_policies  # noqa: E402
 from snap.observability import tracing  # noqa: E402
 from snap.observability.request_log import HandshakeLog  # noqa: E402
+from snap.observability.socket_metrics import sockets_open  # noqa: E402
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's protocol with three changes.
+    """uvicorn's protocol with four changes.
 
     It discards its copy of the headers, an eighth of the memory of an idle socket. It rejects an
     invalid handshake with 400, where uvicorn leaves the connection open without a response. It
-    discards all messages from the page.
+    discards all messages from the page. It counts the open sockets.
     """
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        super().connection_made(transport)
+        sockets_open.inc()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        sockets_open.dec()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)

@@ -896,3 +896,6 @@ SILENCED_SYSTEM_CHECKS = [
     "auth.E003",
     "auth.W004",  # The constraint on phones is partial: a phone is null once it was removed.
 ]
+
+# The log hides them.
+SECRET_VALUES = env.known_secrets

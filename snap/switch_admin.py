@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from waffle.models import Switch as SwitchRow
 
 from snap.admin import ReadOnlyAdmin, log_changes
-from snap.admin_output import EMPTY, render_lines, render_time
+from snap.admin_output import EMPTY, render_lines, render_time, words_filter
 from snap.control.switches import find_switch
 from snap.text_fields import CleanedFormField
 
@@ -45,7 +45,7 @@ class SwitchAdmin(ReadOnlyAdmin):
     form = SwitchForm
     list_display = ["label", "is_active", "meaning", "note_text", "modified_at"]
     list_display_links = ["label"]
-    list_filter = ["active"]
+    list_filter = [words_filter("active", _("state"), lambda: {True: _("on"), False: _("off")})]
     search_fields = ["name__icontains", "note__icontains"]
     ordering = ["active", "name"]
     actions = ["turn_on", "turn_off"]

@@ -5,6 +5,7 @@ from tests.helpers import servers
 # The servers must run before `snap.settings` is imported.
 servers.start()
 
+from snap.observability.tracing import make_importable  # noqa: E402
 from snap.settings import *  # noqa: E402, F403
 
 # Its `flush` replaces Django's.
@@ -21,6 +22,9 @@ STORAGES = {
 
 # Links are not cached, so that a test sees its changes at once. Tests of the cache set a time.
 LINK_SECONDS = 0.0
+
+# Tests receive the traces that SNAP sends.
+make_importable()
 
 # The thread would not see what a test has not committed. Tests call `snapshot.refresh`.
 CONTROL_REFRESH_SECONDS = 0.0

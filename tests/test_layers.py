@@ -35,6 +35,7 @@ OWNERS = {
     "challenge": "promo",
     "email_links": "promo",
     "guests": "guests",
+    "staff": "guests",
 }
 # Routes without a namespace.
 ROUTE_OWNERS = {

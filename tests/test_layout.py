@@ -16,6 +16,7 @@ BESIDE = {
     "grafana",
     "helpers",
     "load",
+    "night",
     "management",
     "security",
 }

@@ -92,6 +92,17 @@ class Journal:
             body = journal.execute("SELECT body FROM entry WHERE id = ?", [oldest]).fetchone()[0]
         return count, str(body)
 
+    def count_waiting(self, after: str, until: str) -> int:
+        """Return how many `waiting` entries were accepted in a period, both ends in ISO 8601."""
+        with self._open(to_write=False) as journal:
+            row = journal.execute(
+                "SELECT count(*) FROM entry WHERE state = 'waiting' AND json_valid(body)"
+                " AND json_extract(body, '$.accepted_at') > ?"
+                " AND json_extract(body, '$.accepted_at') <= ?",
+                [after, until],
+            ).fetchone()
+        return int(row[0])
+
     def remove_imported(self, stored: StoredEntry, outcome: str) -> None:
         """Remove an entry that is in the database now. Its history stays and gets `outcome`."""
         with self._open() as journal:

@@ -15,12 +15,11 @@ from django.db.models.functions import Now
 
 from guests.models import Event, Promoter
 from guests.overview.counting import NO_PROMOTER, EventCounts, Tally, add_changes, count_all
-from snap.control.modes import is_emergency
+from snap.control.modes import slowed
 from snap.local_cache import LocalCache, on_reset
 
-# Seconds between two counts. In emergency mode the database does more important work.
+# Seconds between two counts. Emergency mode makes them more.
 SECONDS = 1.0
-EMERGENCY_SECONDS = 5.0
 # The counts of an event that is not tonight's are cached for this time.
 OTHER_EVENT_SECONDS = 10.0
 PROMOTER_SECONDS = 60.0
@@ -99,9 +98,7 @@ _promoter_names: LocalCache[int, str] = LocalCache(size=5_000, seconds=lambda: P
 
 def seconds_between() -> float:
     """Return the seconds between two counts."""
-    if is_emergency():
-        return EMERGENCY_SECONDS
-    return SECONDS
+    return slowed(SECONDS)
 
 
 def tonights_events() -> list[Event]:
@@ -126,7 +123,7 @@ def read_night() -> Night:
     events = tonights_events()
     _now, age = _read_row()
     if not _is_current(age, events):
-        _bring_up_to_date(events)
+        _bring_up_to_date(events, has_row=age is not None)
     known = _Process.known
     assert known.counted_at is not None
     counted = []
@@ -191,17 +188,17 @@ def _read_row(lock: str = "") -> tuple[float, float | None]:
 
 
 @transaction.atomic
-def _bring_up_to_date(events: list[Event]) -> None:
+def _bring_up_to_date(events: list[Event], *, has_row: bool) -> None:
     """Lock the shared row, count, and write it, unless another process has just done so.
 
     While another process counts, the last values hold. A process that knows none waits for them.
     """
-    lock = "FOR UPDATE"
-    if _Process.known.has(events):
-        lock = "FOR UPDATE SKIP LOCKED"
-    else:
+    if not has_row:
         with connection.cursor() as cursor:
             cursor.execute(ADD_ROW)
+    lock = "FOR UPDATE"
+    if has_row and _Process.known.has(events):
+        lock = "FOR UPDATE SKIP LOCKED"
     now, age = _read_row(lock)
     if age is None or _is_current(age, events):
         return

@@ -21,6 +21,7 @@ from django.db.models.functions import Greatest, Now
 from guests.emergency.intake import EMAIL_TAKEN
 from guests.emergency.journal import JournalError, get_journal
 from guests.models import DeadEntry, GuestRequest
+from notifications.kinds import paused_kinds
 from notifications.models import Email
 
 CODES = "codes"
@@ -92,10 +93,11 @@ def due_since() -> Case:
 
 
 def read_emails() -> dict[str, Queue]:
-    """Return the queued emails by lane. One query."""
+    """Return the queued emails by lane, without those that wait for a switch. One query."""
     queues = {CODES: Queue(), BULK: Queue()}
-    queued = Email.objects.filter(state=Email.State.QUEUED).order_by().values("fast")
-    for row in queued.annotate(depth=Count("pk"), oldest=Max(_age_of(F("queued_at")))):
+    queued = Email.objects.filter(state=Email.State.QUEUED).exclude(kind__in=paused_kinds())
+    lanes = queued.order_by().values("fast")
+    for row in lanes.annotate(depth=Count("pk"), oldest=Max(_age_of(F("queued_at")))):
         lane = CODES if row["fast"] else BULK
         queues[lane] = _queue(row["depth"], row["oldest"])
     return queues

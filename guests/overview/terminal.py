@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 
 from django.utils import timezone, translation
 
+from guests.overview.counting import CHECKED_IN, ON_LIST, REQUESTS, WAITING
+from guests.overview.events import Night, NightEvent
 from guests.overview.problems import MEGABYTE, Problem, Severity, severity_of
 from guests.overview.queues import BULK, CODES, Queue, Queues
 from guests.overview.system import Host, ModeState, Rows, System
@@ -14,14 +16,18 @@ WIDTH = 80
 LABEL = 11  # columns of the names of lines
 LEVELS = {1: "normal", 2: "direct", 3: "emergency", 4: "nothing left"}
 TITLES = {Severity.WELL: "well", Severity.ATTENTION: "needs attention", Severity.DOWN: "down"}
+MOST_EVENTS = 5
 RUNBOOK = "docs/operations.md#"
 
 
-def describe(system: System, problems: list[Problem]) -> list[str]:
-    """Return the picture as lines of at most WIDTH columns."""
+def describe(system: System, problems: list[Problem], night: Night | None) -> list[str]:
+    """Return the picture as lines of at most WIDTH columns. `night` is None if it is unknown."""
     # Reasons of modes are texts of the catalogues, and the rest here is English.
     with translation.override("en"):
-        return list(_lines(system, problems))
+        lines = list(_lines(system, problems))
+        if night is not None:
+            lines += _events(night)
+    return lines
 
 
 def title_of(system: System, problems: list[Problem]) -> str:
@@ -148,3 +154,40 @@ def _host(host: Host) -> str:
         largest = max(host.memory, key=lambda process: host.memory[process])
         text += f" ({largest} {host.memory[largest] // MEGABYTE} MB)"
     return f"{text}, {host.sockets} websockets"
+
+
+# Events -------------------------------------------------------------------------------------------
+
+
+def _events(night: Night) -> Iterator[str]:
+    """Yield the busiest events: a terminal has some 24 lines."""
+    yield ""
+    if not night.events:
+        yield from _line("Events", "none tonight")
+    busiest = sorted(night.events, key=_in_last_minute, reverse=True)
+    for each in busiest[:MOST_EVENTS]:
+        yield textwrap.shorten(each.event.title, WIDTH, placeholder="…")
+        yield from textwrap.wrap(_counts(each), WIDTH, initial_indent="  ", subsequent_indent="  ")
+    if len(busiest) > MOST_EVENTS:
+        yield f"and {len(busiest) - MOST_EVENTS} more events"
+
+
+def _counts(each: NightEvent) -> str:
+    totals = each.counts.totals
+    parts = [
+        f"{totals.get(ON_LIST, 0)} of {each.event.capacity} on the list",
+        f"{totals.get(WAITING, 0)} waiting",
+        f"{totals.get('refused', 0)} refused",
+        f"{totals.get('pending', 0)} pending",
+        f"{totals.get(REQUESTS, 0)} requests",
+        f"{_in_last_minute(each)} in the last minute",
+    ]
+    if totals.get(CHECKED_IN):
+        parts.append(f"{totals[CHECKED_IN]} checked in")
+    return ", ".join(parts)
+
+
+def _in_last_minute(each: NightEvent) -> int:
+    """Return how many requests came in the last full minute, by the database's clock."""
+    minute = int(each.event.database_now.timestamp()) // 60 - 1
+    return each.counts.minutes.get(REQUESTS, {}).get(minute, 0)

@@ -141,24 +141,24 @@ def _render(
     zone = timezone.get_default_timezone()
     if key.page != TONIGHT:
         zone = shown[0].event.zone
-    context: dict[str, Any] = {"rights": key.rights, "state": state}
+    context: dict[str, Any] = {"rights": key.rights}
     parts: dict[str, str] = {}
 
     def add(name: str, partial: str, **values: Any) -> None:
         parts[name] = render_to_string(f"staff/parts.html#{partial}", context | values)
 
     if key.page == TONIGHT:
-        add("state", "state", lines=state.lines)
+        add("state", "state", lines=state.lines())
         if key.rights.events:
             for each in shown:
                 add(card_part(each.event), "card", **_numbers(each))
     else:
-        add("state", "state", lines=[*state.lines, *_event_lines(shown[0].event)])
+        add("state", "state", lines=state.lines(), notes=_notes_on(shown[0].event))
         add("numbers", "numbers", **_numbers(shown[0]))
     if key.rights.guests:
         _add_plots(add, key, shown, counted_at, zone)
     if key.rights.system:
-        add("system", "system")
+        add("system", "system", facts=state.facts())
     as_of = gettext("As of %(time)s") % {"time": f"{counted_at.astimezone(zone):%H:%M:%S}"}
     return Board(parts, as_of, tuple(each.event for each in shown))
 
@@ -217,14 +217,14 @@ def _numbers(each: NightEvent) -> dict[str, Any]:
     }
 
 
-def _event_lines(event: Event) -> list[str]:
+def _notes_on(event: Event) -> list[str]:
     """Return what is worth telling about the list of an event."""
     state = event.list_state()
     if state == Event.ListState.CANCELLED:
         return [gettext("The event is cancelled.")]
+    if state == Event.ListState.FULL and event.takes_waiting():
+        return [gettext("The list is full. Newcomers go to the waiting list.")]
     if state == Event.ListState.FULL:
-        if event.takes_waiting():
-            return [gettext("The list is full. Newcomers go to the waiting list.")]
         return [gettext("The list is full.")]
     if state == Event.ListState.CLOSED:
         return [gettext("The list is closed.")]

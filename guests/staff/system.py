@@ -1,43 +1,262 @@
-"""The state of the system as staff read it: sentences for all, and facts for those who may."""
+"""The state of the system as staff read it: sentences for all, and facts for those who may.
 
+Reading it takes some 15 ms, and seconds while a server is silent. So a thread reads it again every
+SECONDS while somebody looks, and boards show the last values.
+"""
+
+import logging
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from datetime import UTC, datetime
+from time import monotonic
 
-from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy as _
+from django.conf import settings
+from django.db import Error, connection
+from django.utils import timezone
+from django.utils.formats import number_format
+from django.utils.text import capfirst
+from django.utils.translation import gettext, ngettext
 
-from snap.control.modes import is_emergency, is_queueing
+from guests.overview.problems import (
+    BULK_SECONDS,
+    CODE_SECONDS,
+    CONNECTIONS_SHARE,
+    JOURNAL_SECONDS,
+    MEGABYTE,
+    QUEUE_DEPTH,
+    REQUEST_SECONDS,
+)
+from guests.overview.queues import BULK, CODES, Queue, Queues
+from guests.overview.system import Load, Rows, System, read_system
+from notifications.models import Email
+from snap.control.modes import is_emergency, is_queueing, slowed
+from snap.local_cache import on_reset
+from snap.models import Mode
+from snap.observability.health import DIRECT, EMERGENCY, NORMAL, UNAVAILABLE
+
+log = logging.getLogger(__name__)
+
+SECONDS = 5.0
+# Values of the system that are older are shown with their time.
+OLD_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
 class Fact:
     """One value of the system. `is_bad`: it needs somebody's attention."""
 
-    label: str | Promise
-    value: str | Promise
+    label: str
+    value: str
     is_bad: bool = False
 
 
 @dataclass(frozen=True)
 class SystemState:
-    """What the dashboard says of the system. Texts are translated when they are rendered."""
+    """The system as it was read last, and whether the database answers now."""
 
-    # What is unusual, a sentence each.
-    lines: list[Any]
-    facts: list[Fact]
-    is_current: bool = True
+    system: System
+    modes: tuple[Mode, ...]
+    is_database_available: bool = True
+
+    @property
+    def level(self) -> int:
+        if not self.is_database_available:
+            return max(EMERGENCY, self.system.health.level)
+        return self.system.health.level
+
+    def lines(self) -> list[str]:
+        """Return what is unusual, a sentence each, in the current language."""
+        lines = []
+        if self.level == DIRECT:
+            lines.append(gettext("Workers do not take up requests. Guests get their place slower."))
+        elif self.level == EMERGENCY:
+            lines.append(
+                gettext("The database does not answer. Requests are kept, and end when it is back.")
+            )
+        elif self.level == UNAVAILABLE:
+            lines.append(gettext("Nothing can be accepted: guests are asked to try again."))
+        if not self.is_database_available:
+            lines.append(gettext("The numbers are the last known ones."))
+        if is_emergency():
+            lines.append(gettext("Emergency mode: emails wait, and newcomers are slowed down."))
+        if is_queueing():
+            lines.append(gettext("Queue mode: guests wait longer for their place than usual."))
+        return lines
+
+    def facts(self) -> list[Fact]:
+        """Return the values in the current language."""
+        facts = [self._level(), self._breakers()]
+        facts.extend(map(_mode, self.modes))
+        if self.system.rows is not None:
+            facts.extend(_facts_of_rows(self.system.rows))
+        age = (datetime.now(UTC) - self.system.read_at).total_seconds()
+        if age > slowed(OLD_SECONDS):
+            read_at = timezone.localtime(self.system.read_at)
+            facts.append(Fact(gettext("These values are of"), f"{read_at:%H:%M:%S}", is_bad=True))
+        return facts
+
+    def _level(self) -> Fact:
+        words = {
+            NORMAL: gettext("1, normal"),
+            DIRECT: gettext("2, direct"),
+            EMERGENCY: gettext("3, emergency"),
+            UNAVAILABLE: gettext("4, nothing left"),
+        }
+        return Fact(gettext("Level"), words[self.level], is_bad=self.level > NORMAL)
+
+    def _breakers(self) -> Fact:
+        unusual = [name for name, state in self.system.breakers.items() if state != "closed"]
+        value = ", ".join(sorted(unusual)) or gettext("none")
+        return Fact(gettext("Open breakers"), value, is_bad=bool(unusual))
+
+
+class _Process:
+    """What this process has read last."""
+
+    state: SystemState | None = None
+    read_at = 0.0
+    thread: threading.Thread | None = None
 
 
 def read_state(*, is_database_available: bool) -> SystemState:
-    """Return the state of the system now."""
-    lines: list[Any] = []
-    if not is_database_available:
-        lines.append(
-            _("The database does not answer. Requests are kept and guests get their place later.")
+    """Return the state of the system, some seconds old. The first call of a process reads it."""
+    state = _Process.state
+    if state is None:
+        state = _read()
+    elif monotonic() - _Process.read_at > slowed(SECONDS):
+        _read_in_thread()
+    return SystemState(state.system, state.modes, is_database_available)
+
+
+def _read() -> SystemState:
+    began = monotonic()
+    system = read_system()
+    modes: tuple[Mode, ...] = ()
+    if system.rows is not None:
+        modes = tuple(Mode.objects.with_last_change())
+    _Process.state = SystemState(system, modes)
+    _Process.read_at = began
+    return _Process.state
+
+
+def _read_in_thread() -> None:
+    """Start a thread that reads the state, unless one still does."""
+    if _Process.thread is None or not _Process.thread.is_alive():
+        _Process.thread = threading.Thread(target=_read_safely, name="system", daemon=True)
+        _Process.thread.start()
+
+
+def _read_safely() -> None:
+    try:
+        _read()
+    except Error as error:
+        log.warning("system_not_read", extra={"error": type(error).__name__})
+    finally:
+        connection.close()
+
+
+def _mode(mode: Mode) -> Fact:
+    """Say whether a mode is on, and if it is set by hand, by whom, until when and why."""
+    value = gettext("on") if mode.is_active else gettext("off")
+    if mode.is_set_by_hand and mode.override_until is not None:
+        until = timezone.localtime(mode.override_until)
+        by_hand = gettext("%(value)s, set by %(name)s until %(time)s: %(reason)s")
+        name = mode.override_by or gettext("a deleted account")
+        value = by_hand % {
+            "value": value,
+            "name": name,
+            "time": f"{until:%d/%m %H:%M}",
+            "reason": mode.override_reason,
+        }
+    elif mode.is_active and mode.why:
+        value = f"{value}: {mode.why}"
+    return Fact(capfirst(mode.get_name_display()), value, is_bad=mode.is_active)
+
+
+def _facts_of_rows(rows: Rows) -> Iterator[Fact]:
+    yield from _facts_of_queues(rows.queues)
+    yield from _facts_of_load(rows.load)
+    states = []
+    for state, label in Email.State.choices:
+        if size := rows.emails.get(state):
+            states.append(f"{label} {_number(size)}")
+    yield Fact(gettext("Latest emails"), ", ".join(states) or gettext("none"))
+    yield Fact(
+        gettext("Database connections"),
+        f"{rows.connections} / {rows.max_connections}",
+        is_bad=rows.connections > rows.max_connections * CONNECTIONS_SHARE,
+    )
+    largest = 0
+    sockets = 0
+    for host in rows.hosts:
+        largest = max([largest, *host.memory.values()])
+        sockets += host.sockets
+    if rows.hosts:
+        yield Fact(gettext("Open pages with a socket"), _number(sockets))
+        yield Fact(
+            gettext("Largest process"),
+            f"{_number(largest // MEGABYTE)} MB",
+            is_bad=largest > settings.MEMORY_WARNING_MB * MEGABYTE,
         )
-        lines.append(_("The numbers below are the last known ones."))
-    if is_emergency():
-        lines.append(_("Emergency mode: emails wait, and newcomers are let in more slowly."))
-    if is_queueing():
-        lines.append(_("Queue mode: guests wait longer for their place than usual."))
-    return SystemState(lines, [], is_current=is_database_available)
+
+
+def _facts_of_queues(queues: Queues) -> Iterator[Fact]:
+    requests = queues.requests
+    is_late = requests.oldest_age > REQUEST_SECONDS or requests.depth > QUEUE_DEPTH
+    yield Fact(gettext("Requests in the queue"), _queue(requests), is_bad=is_late)
+    if queues.in_line:
+        yield Fact(gettext("Requests in line"), _number(queues.in_line))
+    if queues.dead_requests:
+        yield Fact(gettext("Failed requests"), _number(queues.dead_requests), is_bad=True)
+    codes, bulk = queues.emails.get(CODES, Queue()), queues.emails.get(BULK, Queue())
+    yield Fact(gettext("Codes to send"), _queue(codes), is_bad=codes.oldest_age > CODE_SECONDS)
+    yield Fact(gettext("Emails to send"), _queue(bulk), is_bad=bulk.oldest_age > BULK_SECONDS)
+    if queues.dead_emails:
+        yield Fact(gettext("Failed emails"), _number(queues.dead_emails), is_bad=True)
+    if queues.journal is None:
+        yield Fact(gettext("Emergency journal"), gettext("cannot be read"), is_bad=True)
+    elif queues.journal.depth:
+        is_late = queues.journal.oldest_age > JOURNAL_SECONDS
+        yield Fact(gettext("Emergency journal"), _queue(queues.journal), is_bad=is_late)
+
+
+def _facts_of_load(load: Load | None) -> Iterator[Fact]:
+    if load is None:
+        yield Fact(gettext("Error rate"), gettext("unknown: no host has reported lately"))
+        return
+    yield Fact(
+        gettext("Error rate, 5 minutes"),
+        f"{number_format(load.error_percent, decimal_pos=1)} %",
+        is_bad=load.error_percent > settings.MONITOR_ERROR_PERCENT,
+    )
+    yield Fact(
+        gettext("95 % of responses within"),
+        f"{_number(round(load.response_ms))} ms",
+        is_bad=load.response_ms > settings.MONITOR_RESPONSE_MS,
+    )
+    yield Fact(gettext("Average response"), f"{_number(round(load.average_ms))} ms")
+    yield Fact(gettext("Requests a second"), number_format(load.requests_per_second, decimal_pos=1))
+
+
+def _queue(queue: Queue) -> str:
+    if not queue.depth:
+        return "0"
+    seconds = round(queue.oldest_age)
+    text = ngettext(
+        "%(size)s, the oldest for %(seconds)s second",
+        "%(size)s, the oldest for %(seconds)s seconds",
+        seconds,
+    )
+    return text % {"size": _number(queue.depth), "seconds": _number(seconds)}
+
+
+def _number(size: int) -> str:
+    return number_format(size, force_grouping=True)
+
+
+def _forget() -> None:
+    _Process.state = None
+
+
+on_reset(_forget)

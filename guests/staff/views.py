@@ -33,16 +33,16 @@ RELOAD_SECONDS = 15
 
 
 @limited(read=STAFF)
-@admin.site.admin_view
 @require_safe
+@admin.site.admin_view
 def tonight(request: HttpRequest) -> HttpResponse:
     """Show all events of tonight, and the state of the system."""
     return _render_page(request, TONIGHT)
 
 
 @limited(read=STAFF)
-@admin.site.admin_view
 @require_safe
+@admin.site.admin_view
 def event(request: HttpRequest, slug: str) -> HttpResponse:
     """Show one event: how its list fills, and through whom."""
     return _render_page(request, slug)

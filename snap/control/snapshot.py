@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 # Seconds that connecting and reading may take together. libpq itself waits 2 seconds or more.
 QUERY_SECONDS = 2.0
 
+# Functions that the thread calls after each look, to show figures of this process.
+each_round: list[Callable[[], None]] = []
+
 # A mode is on if staff have set it so, and else if the monitor has.
 QUERY = """
 SELECT 'switch', name, active FROM waffle_switch
@@ -48,6 +51,7 @@ class _Process:
     is_read = False
     thread: threading.Thread | None = None
     is_failing = False
+    has_warned_of_figures = False
 
 
 # Called after a refresh with other values than before, and after the first one of a process.
@@ -92,7 +96,18 @@ def _run() -> None:
     own: BoundedConnection | None = None
     while True:
         own = _refresh_over(own)
+        _show_figures()
         sleep(settings.CONTROL_REFRESH_SECONDS)
+
+
+def _show_figures() -> None:
+    try:
+        for show in each_round:
+            show()
+    except Exception as error:  # noqa: BLE001 (the thread must live as long as its process)
+        if not _Process.has_warned_of_figures:
+            log.warning("figures_not_shown", extra={"error": type(error).__name__})
+        _Process.has_warned_of_figures = True
 
 
 def _refresh_over(own: BoundedConnection | None) -> BoundedConnection | None:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from snap.environment.errors import SettingError
 from snap.environment.postgresql import database_settings
@@ -44,6 +44,8 @@ class Environment:
         self._variables = variables
         # Paths are relative to it, because processes may run in different folders.
         self._folder = folder
+        # All secrets that were read, which the log hides.
+        self.known_secrets: builtins.list[builtins.str] = []
 
     # Text -----------------------------------------------------------------------------------------
 
@@ -60,6 +62,7 @@ class Environment:
         secret = self._variables.get(name, "") or self._default(name, default)
         if len(secret) < least:
             raise SettingError(f"{name} must have at least {least} random characters.")
+        self.known_secrets.append(secret)
         return secret
 
     def credentials(self, name: builtins.str, default: builtins.str) -> builtins.str:
@@ -68,6 +71,7 @@ class Environment:
         user, colon, password = secret.partition(":")
         if secret and not (user and colon and password):
             raise SettingError(f"{name} must be like name:password.")
+        self.known_secrets.append(password)
         return secret
 
     def secrets(
@@ -83,8 +87,12 @@ class Environment:
             if isinstance(parsed, builtins.list) and all(
                 isinstance(each, builtins.str) for each in parsed
             ):
-                return [each for each in parsed if each]
-        return [each for each in text.split(",") if each.strip()] or default
+                return self._remember([each for each in parsed if each])
+        return self._remember([each for each in text.split(",") if each.strip()]) or default
+
+    def _remember(self, secrets: builtins.list[builtins.str]) -> builtins.list[builtins.str]:
+        self.known_secrets += secrets
+        return secrets
 
     def pairs(self, name: builtins.str) -> dict[builtins.str, builtins.str]:
         """Return `name=value` pairs that are separated by commas, as OpenTelemetry writes them.
@@ -102,6 +110,7 @@ class Environment:
                     " percent-encoded ASCII."
                 )
             pairs[key.strip()] = decoded
+            self.known_secrets.append(decoded)
         return pairs
 
     def list(
@@ -331,7 +340,9 @@ class Environment:
         return sentry_dsn(name, self.secret(name, "").strip())
 
     def db_url(self, name: builtins.str) -> dict[builtins.str, Any]:
-        return database_settings(name, self.secret(name).strip())
+        database = database_settings(name, self.secret(name).strip())
+        self.known_secrets.append(builtins.str(database.get("PASSWORD") or ""))
+        return database
 
     def redis_url(
         self, name: builtins.str, *, server: builtins.str = "", offset: builtins.int = 0
@@ -343,7 +354,9 @@ class Environment:
         given = self._variables.get(name, "").strip()
         if not given and server:
             return redis_address(name, server).after(offset).url
-        return redis_address(name, given or self._default(name, None)).url
+        url = redis_address(name, given or self._default(name, None)).url
+        self.known_secrets.append(unquote(urlsplit(url).password or ""))
+        return url
 
     # Relations ------------------------------------------------------------------------------------
 

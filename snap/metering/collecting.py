@@ -1,8 +1,9 @@
 """Reads the metric files of all processes of this host and adds them up.
 
-prometheus_client's own collector fails when one file is damaged or vanishes, knows processes by
-their pid only, and takes 20 times as long: it parses every key of every file each time. Keys stay
-where they are in a file, so this module remembers where.
+prometheus_client's own collector fails when one file is damaged or being made, shows gauges until
+somebody removes their files, and takes three times as long: it parses every key of every file each
+time. Keys stay where they are in a file, so this module remembers where: 18 processes with 7,000
+values take 13 ms.
 """
 
 import json
@@ -53,28 +54,25 @@ class _Process:
     lock = Lock()
 
 
-def collect() -> list[Metric]:
+def collect(kind: str = "") -> list[Metric]:
     """Return the metrics of all processes of this host, in the order of their names.
 
-    Without a folder, those of this process. Files that cannot be read are left out.
+    Without a folder, those of this process. `kind` may be `gauge`, `counter` or `histogram`. Files
+    that cannot be read are left out.
     """
     if slots.folder() is None:
-        return list(REGISTRY.collect())
-    return _to_metrics(_add_up())
+        return [metric for metric in REGISTRY.collect() if not kind or metric.type == kind]
+    return _to_metrics(_add_up(kind))
 
 
-def _add_up() -> Totals:
+def _add_up(kind: str) -> Totals:
     totals: Totals = {}
     newest: dict[Key, float] = {}
     with _Process.lock:
-        seen = set()
-        for name, inode, content in _contents():
-            seen.add(name)
+        for name, inode, content in _contents(kind):
             for key, position in _layout(name, inode, content).entries:
                 value, time = value_at(content, position)
                 _add(totals, newest, key, value, time)
-        for gone in _Process.layouts.keys() - seen:
-            del _Process.layouts[gone]
     return totals
 
 
@@ -93,11 +91,11 @@ def _add(totals: Totals, newest: dict[Key, float], key: Key, value: float, time:
         totals[key] = earlier + value
 
 
-def _contents() -> Iterator[tuple[str, int, bytes]]:
+def _contents(kind: str) -> Iterator[tuple[str, int, bytes]]:
     """Yield the name, the inode and the content of each file, without gauges of ended processes."""
     where = slots.folder()
     living = {name for name, _ in slots.living()}
-    for path in sorted(where.glob("*.db")) if where else []:
+    for path in sorted(where.glob(f"{kind}*.db")) if where else []:
         if path.name.startswith("gauge_") and _process_of(path.name) not in living:
             continue
         try:
@@ -107,7 +105,8 @@ def _contents() -> Iterator[tuple[str, int, bytes]]:
         except OSError:
             continue
     for name, content in files.in_memory().items():
-        yield f"memory/{name}", 0, content
+        if name.startswith(kind):
+            yield f"memory/{name}", 0, content
 
 
 def _inode(path: Path) -> int:

@@ -33,10 +33,10 @@ class EcsFormatter(StdlibFormatter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._hostname = socket.gethostname()
-        self._process = process_name()
-        self._second = 0
-        self._time = ""
+        self.hostname = socket.gethostname()
+        self.process = process_name()
+        # Threads read both at once.
+        self.last_second = (0, "")
 
     def format(self, record: logging.LogRecord) -> str:
         return _encode(self.format_to_ecs(record))
@@ -44,13 +44,13 @@ class EcsFormatter(StdlibFormatter):
     def format_to_ecs(self, record: logging.LogRecord) -> dict[str, Any]:
         text = text_of(record)
         line: dict[str, Any] = {
-            "@timestamp": self._record_timestamp(record),
+            "@timestamp": self.timestamp_of(record),
             "log.level": record.levelname.lower(),
             "message": text,
             "ecs.version": ECS_VERSION,
             "log": {"logger": record.name},
-            "service": {"name": "snap", "node": {"name": self._hostname}},
-            "process": {"name": self._process, "pid": record.process},
+            "service": {"name": "snap", "node": {"name": self.hostname}},
+            "process": {"name": self.process, "pid": record.process},
         }
         if is_ours(record) and " " not in text:
             line["event"] = {"action": text}
@@ -63,25 +63,24 @@ class EcsFormatter(StdlibFormatter):
             line["trace"] = {"id": str(traceparent)[3:35]}
         for key, value in own.items():
             _put(line, FIELDS.get(key) or ("snap", key), value)
-        self._add_error(line, record)
+        if stack := traceback_of(record):
+            _put(line, ("error", "stack_trace"), stack)
+            _describe_error(line["error"], record)
         return line
 
-    def _record_timestamp(self, record: logging.LogRecord) -> str:
+    def timestamp_of(self, record: logging.LogRecord) -> str:
         second = int(record.created)
-        if second != self._second:
+        known, text = self.last_second
+        if second != known:
             text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-            self._second, self._time = second, text
-            return f"{text}.{int(record.msecs):03d}Z"
-        return f"{self._time}.{int(record.msecs):03d}Z"
+            self.last_second = (second, text)
+        return f"{text}.{int(record.msecs):03d}Z"
 
-    def _add_error(self, line: dict[str, Any], record: logging.LogRecord) -> None:
-        if not (stack := traceback_of(record)):
-            return
-        error = line.setdefault("error", {})
-        error["stack_trace"] = stack
-        if kind := self._record_error_type(record):
-            error["type"] = kind
-            error["message"] = hide_in_error(kind, self._record_error_message(record) or "")
+
+def _describe_error(error: dict[str, Any], record: logging.LogRecord) -> None:
+    if record.exc_info and record.exc_info[0] is not None:
+        error["type"] = record.exc_info[0].__name__
+        error["message"] = hide_in_error(error["type"], str(record.exc_info[1]))
 
 
 def _put(line: dict[str, Any], path: tuple[str, ...], value: object) -> None:

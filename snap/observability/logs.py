@@ -7,6 +7,7 @@ Elastic Common Schema. Both hide the same.
 import logging
 import logging.config
 import os
+import re
 import smtplib
 import sys
 import threading
@@ -15,18 +16,31 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
+
 from snap.metering.processes import COMMAND, process_name
 from snap.observability.context import NONE, current
-from snap.observability.redaction import hide_in_traceback, hide_in_value, hide_personal_data
+from snap.observability.redaction import (
+    hide_in_error,
+    hide_in_traceback,
+    hide_in_value,
+    hide_personal_data,
+    hide_values,
+)
 
 OURS = frozenset({"accounts", "guests", "notifications", "promo", "snap"})
 # Characters of a traceback that a line has. Collectors of logs cut lines at 16 KiB.
 LONGEST_TRACEBACK = 8_000
 
 _STANDARD_FIELDS = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"})
-_IDS = frozenset({"request_id", "ticket_id", "traceparent"})
+CONTEXT_FIELDS = ("request_id", "ticket_id", "traceparent")
+_IDS = frozenset(CONTEXT_FIELDS)
 # What SNAP makes, and paths, which snap.observability.request_log cleans: not searched for secrets.
-_CLEAN = _IDS | {"method", "path", "route", "state", "kind"}
+_CLEAN = _IDS | {"inbox_name", "kind", "method", "path", "route", "state"}
+# A warning of Python. A line of code follows.
+_WARNING = re.compile(
+    r"(?P<place>[^\n]+:\d+: (?P<kind>\w+Warning): )(?P<text>.*?)(?:\n  [^\n]*)?\n?", re.DOTALL
+)
 # Characters that end a line or control a terminal, so that values from users start no log line.
 _CONTROLS = {0x2028: "\\u2028", 0x2029: "\\u2029"}
 for _code in (*range(32), *range(127, 160)):
@@ -40,7 +54,7 @@ class ContextFilter(logging.Filter):
         context = current()
         if context is not NONE:
             fields = vars(record)
-            for name, value in context._asdict().items():
+            for name, value in zip(CONTEXT_FIELDS, context, strict=True):
                 if value:
                     fields.setdefault(name, value)
         return True
@@ -85,6 +99,8 @@ def text_of(record: logging.LogRecord) -> str:
         text = str(record.msg)
     if is_ours(record):
         return hide_in_value(text)
+    if warning := _WARNING.fullmatch(text):
+        return warning["place"] + hide_in_error(warning["kind"], warning["text"])
     return hide_personal_data(text)
 
 
@@ -156,6 +172,7 @@ def configure(config: dict[str, Any]) -> None:
     """
     logging.config.dictConfig(config)
     logging.captureWarnings(capture=True)
+    hide_values(settings.SECRET_VALUES)
     if process_name() != COMMAND or os.environ.get("LOG_FORMAT") == "ecs":
         report_uncaught_errors()
 

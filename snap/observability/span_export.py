@@ -69,13 +69,14 @@ Attributes = Mapping[str, AttributeValue]
 class RedactingExporter(SpanExporter):
     """Sends spans, redacted. Logs a failure once, until it is over."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = EXPORT_SECONDS) -> None:
+        self._seconds = seconds
         session = requests.Session()
         limit_responses(session)
         self._exporter = OTLPSpanExporter(
             endpoint=settings.OTEL_EXPORTER_OTLP_ENDPOINT + TRACES_PATH,
             headers=settings.OTEL_EXPORTER_OTLP_HEADERS,
-            timeout=EXPORT_SECONDS,
+            timeout=seconds,
             compression=Compression.Gzip,
             session=session,
         )
@@ -98,7 +99,7 @@ class RedactingExporter(SpanExporter):
 
     def hurry(self) -> None:
         """Begin no batch after EXPORT_SECONDS from now: the process ends."""
-        self._stop_at = monotonic() + EXPORT_SECONDS
+        self._stop_at = monotonic() + self._seconds
 
     def shutdown(self) -> None:
         self._exporter.shutdown()  # type: ignore[no-untyped-call]

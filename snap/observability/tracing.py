@@ -8,6 +8,7 @@ Wake-ups carry none: one of them stands for many rows.
 """
 
 import os
+import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Protocol
@@ -46,13 +47,20 @@ def start(*, runs_tasks: bool = False) -> None:
     """
     if not settings.OTEL_EXPORTER_OTLP_ENDPOINT or _Process.spans is not None:
         return
-    # OpenTelemetry's packages read it when they are imported.
-    os.environ["OTEL_SEMCONV_STABILITY_OPT_IN"] = STABLE_NAMES
+    make_importable()
     from snap.observability.instruments import instrument
     from snap.observability.spans import Spans
 
     _Process.spans = Spans()
     instrument(_Process.spans.provider, runs_tasks=runs_tasks)
+
+
+def make_importable() -> None:
+    """Let this process import OpenTelemetry, which snap/__init__.py prevents."""
+    if sys.modules.get("opentelemetry", sys) is None:
+        del sys.modules["opentelemetry"]
+    # Its packages read it when they are imported.
+    os.environ["OTEL_SEMCONV_STABILITY_OPT_IN"] = STABLE_NAMES
 
 
 def stop() -> None:

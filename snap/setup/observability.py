@@ -49,7 +49,7 @@ def check_metrics(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 def check_logs_and_errors(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Note what larger installations have."""
     found: list[CheckMessage] = []
-    if getattr(settings, "LOG_FORMAT", "plain") != "ecs":
+    if settings.LOG_FORMAT != "ecs":
         found.append(
             Info(
                 "Logs are readable lines, which an ELK stack has to take apart.",
@@ -57,7 +57,7 @@ def check_logs_and_errors(app_configs: Any, **kwargs: Any) -> list[CheckMessage]
                 id="snap.I114",
             )
         )
-    if not getattr(settings, "SENTRY_DSN", ""):
+    if not settings.SENTRY_DSN:
         found.append(
             Info(
                 "Nobody is told of errors in the code: they are only in the logs.",

@@ -1,52 +1,20 @@
 """The dashboard of Grafana: its form, its queries, and the metrics that they name."""
 
 import json
-import os
 import re
-import shutil
 import subprocess
 from itertools import combinations
 from pathlib import Path
-from typing import Any
-
-import pytest
 
 from snap.local.processes import BASE_DIR
 from tests.grafana.dashboard import PAGE, WIDTH, as_text
+from tests.helpers.grafana import BUILT_IN, DASHBOARD, PANELS, VARIABLE, as_prometheus, queries
+from tests.helpers.watching import program
 
-DASHBOARD: dict[str, Any] = json.loads(PAGE.read_text())
-PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 ALL = DASHBOARD["panels"]
 # Units that this dashboard uses, as Grafana names them.
 UNITS = {"none", "short", "percent", "ms", "s", "bytes", "reqps", "cpm"}
 KINDS = {"stat", "timeseries", "bargauge", "state-timeline", "table"}
-VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
-# What Grafana itself puts in, and an example of it.
-BUILT_IN = {"__rate_interval": "1m", "__range": "1h", "__interval": "10s"}
-
-
-def queries() -> dict[str, str]:
-    """Return all expressions by panel and letter, with those of annotations and variables."""
-    found = {}
-    for panel in PANELS:
-        for target in panel["targets"]:
-            found[f"{panel['title']} {target['refId']}"] = target["expr"]
-    for annotation in DASHBOARD["annotations"]["list"]:
-        found[f"annotation {annotation['name']}"] = annotation["expr"]
-    for variable in DASHBOARD["templating"]["list"]:
-        if variable["type"] == "query":
-            inside = re.fullmatch(r"label_values\((.+), \w+\)", variable["query"]["query"])
-            assert inside, variable
-            found[f"variable {variable['name']}"] = inside[1]
-    return found
-
-
-def as_prometheus(expression: str) -> str:
-    """Return an expression as Grafana sends it, for all hosts."""
-    values = BUILT_IN | {"host": ".*"}
-    return VARIABLE.sub(lambda match: values[match[1] or match[2]], expression)
-
-
 # Form ---------------------------------------------------------------------------------------------
 
 
@@ -128,26 +96,14 @@ def test_rows_of_the_database_are_not_added_up_over_hosts() -> None:
 # Queries ------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def promtool() -> str:
-    """The path of promtool. Without it the test is skipped, and fails in CI."""
-    path = shutil.which("promtool")
-    if path is None:
-        message = "promtool is missing: `apt-get install prometheus`"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
-    return path
-
-
-def check_rules(promtool: str, path: Path, expressions: dict[str, str]) -> str:
+def check_rules(path: Path, expressions: dict[str, str]) -> str:
     """Return what promtool says about expressions; "" if it reads all of them."""
     rules = []
     for number, expression in enumerate(expressions.values()):
         rules.append({"record": f"query:{number}", "expr": as_prometheus(expression)})
     # JSON is YAML, too.
     path.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))
-    command = [promtool, "check", "rules", str(path)]
+    command = [program("promtool"), "check", "rules", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30)
     if done.returncode == 0:
         assert f"{len(rules)} rules found" in done.stdout
@@ -155,13 +111,13 @@ def check_rules(promtool: str, path: Path, expressions: dict[str, str]) -> str:
     return done.stdout + done.stderr
 
 
-def test_promtool_reads_every_query(promtool: str, tmp_path: Path) -> None:
-    assert check_rules(promtool, tmp_path / "rules.yml", queries()) == ""
+def test_promtool_reads_every_query(tmp_path: Path) -> None:
+    assert check_rules(tmp_path / "rules.yml", queries()) == ""
 
 
-def test_promtool_finds_a_query_that_is_wrong(promtool: str, tmp_path: Path) -> None:
+def test_promtool_finds_a_query_that_is_wrong(tmp_path: Path) -> None:
     wrong = queries() | {"wrong": "sum by (step) (rate(guest_steps_total[1m])"}
-    assert "unclosed left parenthesis" in check_rules(promtool, tmp_path / "rules.yml", wrong)
+    assert "unclosed left parenthesis" in check_rules(tmp_path / "rules.yml", wrong)
 
 
 # Provisioning -------------------------------------------------------------------------------------

@@ -31,8 +31,9 @@ def cases(path: Path) -> list[dict[str, Any]]:
 
 
 def sections() -> dict[str, str]:
-    """Return the text below each heading of the third order in the runbook."""
-    parts = re.split(r"^### (.+)$", RUNBOOK.read_text(), flags=re.MULTILINE)
+    """Return the text below the heading of each alert in the runbook."""
+    alerts = RUNBOOK.read_text().partition("\n## Alerts\n")[2].partition("\n## ")[0]
+    parts = re.split(r"^### (.+)$", alerts, flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 

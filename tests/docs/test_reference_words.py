@@ -25,6 +25,7 @@ from promo.api.errors import PERMISSION_CODES
 from promo.sockets.messages import Message, ticket_message
 from snap.api_errors import DEFAULT_ERRORS
 from snap.celery import app
+from snap.control.switches import EMAILS, known_switches
 from snap.observability.health import service_level
 from tests import settings_reference
 from tests.docs.reference_tables import ROOT, assert_same, codes_in, table_of, tables_with
@@ -228,6 +229,15 @@ def test_every_kind_of_email_is_on_the_page() -> None:
     assert_same("Emails", documented, [name.removesuffix(".subject.txt") for name in templates])
     unknown = set(documented) - set(known_kinds())
     assert not unknown, f"No app registers the kinds of email {', '.join(sorted(unknown))}."
+
+
+def test_every_switch_is_on_the_page() -> None:
+    documented = table_of("Switches", "Switch").codes("Switch")
+    in_code = set()
+    for switch in known_switches():
+        is_of_kind = switch.name.startswith(EMAILS)
+        in_code.add(f"{EMAILS}<kind>" if is_of_kind else switch.name)
+    assert_same("Switches", documented, in_code)
 
 
 def test_every_command_is_on_the_page() -> None:

@@ -99,6 +99,12 @@ def admin_client(account: User) -> Client:
     return client
 
 
+def staff_cookie_of(account: User) -> str:
+    """Return a Cookie header with which a member of staff is signed in to admin."""
+    name = settings.SESSION_COOKIE_NAME
+    return f"{name}={admin_client(account).cookies[name].value}"
+
+
 def sign_in_to_admin(browser: BrowserContext, stack: Stack, account: User) -> None:
     """Give a browser the session cookie of a staff member who signed in with a password."""
     client = admin_client(account)

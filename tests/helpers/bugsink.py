@@ -85,7 +85,12 @@ def manage(folder: Path, *arguments: str) -> str:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    return {"PATH": os.environ.get("PATH", ""), "PYTHONPATH": str(folder), "LANG": "C.UTF-8"}
+    return {
+        "PATH": os.environ.get("PATH", ""),
+        "PYTHONPATH": str(folder),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "LANG": "C.UTF-8",
+    }
 
 
 class Bugsink:

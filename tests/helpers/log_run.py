@@ -21,7 +21,7 @@ NAMES = ("Filomena", "Quitéria-Zarco")
 EMAIL = "filomena.zarco@correio.example"
 STRANGE_EMAIL = "филомена@пример.example"
 PASSWORD = "palavra-passe-secreta-42"
-REQUEST_ID = "0123456789abcdef-proxy"
+REQUEST_ID, LATE_REQUEST_ID = "0123456789abcdef-proxy", "0123456789abcdef-late"
 HEADERS = {"Referer": f"http://x.example/?email={EMAIL}", "User-Agent": f"{EMAIL} {PHONE}"}
 REGISTRATION = {"firstName": NAMES[0], "lastName": NAMES[1], "email": EMAIL}
 
@@ -34,7 +34,10 @@ class LoggedRun:
         self.browser = httpx.Client(base_url=stack.url, headers=HEADERS, timeout=30)
         self.secrets = [PHONE, REFUSED, BROKEN, LATE, *NAMES, EMAIL, STRANGE_EMAIL, PASSWORD]
         self.secrets += [settings.SECRET_KEY, "filomena.zarco"]
-        self.ticket_id = self.request_id = ""
+        self.ticket_id = self.request_id = self.late_ticket_id = ""
+
+    def close(self) -> None:
+        self.browser.close()
 
     def post(self, path: str, body: Any, **headers: str) -> httpx.Response:
         token = self.browser.cookies.get(settings.CSRF_COOKIE_NAME) or ""

@@ -1,19 +1,26 @@
-"""A receiver of OpenTelemetry traces: OTLP over HTTP, in protobuf."""
+"""A receiver of OpenTelemetry traces (OTLP over HTTP, in protobuf), and of anything by POST."""
 
 import gzip
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import brotli
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as SpanMessage
 
-PATH = "/v1/traces"
+DECODERS: dict[str, Callable[[bytes], bytes]] = {
+    "": bytes,
+    "br": brotli.decompress,
+    "gzip": gzip.decompress,
+}
 
 
 @dataclass(frozen=True)
@@ -32,20 +39,21 @@ class ReceivedSpan:
 
 
 class OtlpReceiver:
-    """Keeps what it receives. `behave` replaces its response, for a receiver that is not well."""
+    """Keeps what it receives. `behave` is how it responds, for a receiver that is not well."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
         self.headers: list[Mapping[str, str]] = []
+        self.paths: list[str] = []
         self.behave: Callable[[BaseHTTPRequestHandler], None] = accept
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                if self.headers.get("Content-Encoding") == "gzip":
-                    body = gzip.decompress(body)
-                assert self.path == PATH, self.path
+                decode = DECODERS[self.headers.get("Content-Encoding", "")]
+                body = decode(body)
+                receiver.paths.append(self.path)
                 receiver.headers.append(dict(self.headers))
                 if receiver.behave is accept:
                     receiver.bodies.append(body)
@@ -71,7 +79,7 @@ class OtlpReceiver:
                 about = _values(resource.resource.attributes)
                 for scope in resource.scope_spans:
                     for span in scope.spans:
-                        found.append(_received(span, str(about["process.executable.name"])))
+                        found.append(_received(span, str(about.get("process.executable.name", ""))))
         return found
 
     def named(self, name: str) -> list[ReceivedSpan]:
@@ -79,7 +87,7 @@ class OtlpReceiver:
 
     def text(self) -> str:
         """Return all bytes that have arrived as a text, to search in it."""
-        return b"\n".join(self.bodies).decode("latin-1")
+        return b"\n".join(self.bodies).decode(errors="replace")
 
 
 def _received(span: SpanMessage, process: str) -> ReceivedSpan:
@@ -125,15 +133,18 @@ def overloaded(handler: BaseHTTPRequestHandler) -> None:
 
 
 def hang(handler: BaseHTTPRequestHandler) -> None:
-    time.sleep(30)
+    """Wait until the client gives up."""
+    handler.connection.recv(1)
 
 
 def drip(handler: BaseHTTPRequestHandler) -> None:
-    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
-    for _ in range(300):
-        handler.wfile.write(b"x")
-        time.sleep(0.1)
+    """Send a byte now and then, until the client gives up."""
+    with suppress(OSError):
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+        while True:
+            handler.wfile.write(b"x")
+            time.sleep(0.05)
 
 
 def break_off(handler: BaseHTTPRequestHandler) -> None:
-    handler.connection.close()
+    handler.connection.shutdown(socket.SHUT_RDWR)

@@ -5,6 +5,7 @@ the files of `deploy/`.
 """
 
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -35,6 +36,9 @@ PACKAGES = {
     "amtool": "prometheus-alertmanager",
 }
 START_TIMEOUT = 20.0
+
+# httpx logs a line for every request.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 def program(name: str) -> str:
@@ -74,11 +78,13 @@ class SlackServer:
 
     def __init__(self) -> None:
         self.messages: list[dict[str, Any]] = []
-        messages = self.messages
+        self._arrived_at: list[float] = []
+        messages, arrived_at = self.messages, self._arrived_at
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                arrived_at.append(time.time())
                 messages.append(json.loads(body))
                 self.send_response(200)
                 self.end_headers()
@@ -103,6 +109,10 @@ class SlackServer:
     def titles(self) -> list[str]:
         """Return the titles of all messages, in order."""
         return [part["title"] for message in self.messages for part in message["attachments"]]
+
+    def arrivals(self) -> list[tuple[float, str]]:
+        """Return when each title arrived, in seconds since 1970."""
+        return list(zip(self._arrived_at, self.titles(), strict=True))
 
     def texts(self) -> list[str]:
         return [part["text"] for message in self.messages for part in message["attachments"]]

@@ -13,6 +13,8 @@ from waffle.models import Switch
 
 from accounts import countries, forms
 from guests.emergency import mirror_sync
+from guests.overview import events
+from guests.staff import boards, system
 from guests.venue_networks import venue_networks
 from notifications import outcomes, smtp
 from notifications.delivery import Outcome, Result
@@ -42,6 +44,7 @@ PURE = {
     ("guests/qr/codewords.py", "_contributions"),
     ("promo/api/serializers.py", "_shared"),
     ("snap/addresses.py", "normal_address"),
+    ("snap/observability/request_log.py", "safe_path"),
 }
 
 
@@ -80,6 +83,18 @@ STATES: dict[str, tuple[Callable[[], Any], Callable[[], int]]] = {
     "guests/emergency/mirror_sync.py": (
         lambda: mirror_sync._rebuilt_at.update({Path("mirror"): 1.0}),
         lambda: len(mirror_sync._rebuilt_at),
+    ),
+    "guests/overview/events.py": (
+        events.read_night,
+        lambda: int(events._Process.known.counted_at is not None),
+    ),
+    "guests/staff/boards.py": (
+        boards._read_night,
+        lambda: int(boards._Process.night is not None),
+    ),
+    "guests/staff/system.py": (
+        lambda: system.read_state(is_database_available=True),
+        lambda: int(system._Process.state is not None),
     ),
     "guests/venue_networks.py": (
         lambda: venue_networks._networks.append(ip_network("198.51.100.0/24")),

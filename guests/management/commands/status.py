@@ -8,11 +8,13 @@ from time import monotonic, sleep
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from django.db import close_old_connections
+from django.db import Error, close_old_connections
 
+from guests.overview.events import Night, NightEvent, read_night
 from guests.overview.problems import Problem, Severity, problems_of, severity_of
-from guests.overview.system import System, read_system
+from guests.overview.system import QUERY_SECONDS, System, read_system
 from guests.overview.terminal import describe
+from snap.resilience.connections import deadline
 
 SECONDS = 1.0  # between two pictures
 # ANSI: the cursor to the top left, and everything below it away.
@@ -58,23 +60,26 @@ class Command(BaseCommand):
 
     def _show(self, options: dict[str, Any]) -> Severity:
         system = read_system()
+        night = None
+        if system.rows is not None:
+            night = _read_night()
         close_old_connections()
         problems = problems_of(system)
         if options["json"]:
-            self.stdout.write(json.dumps(_as_json(system, problems)))
+            self.stdout.write(json.dumps(_as_json(system, problems, night)))
         else:
-            self._print(system, problems, is_watching=options["watch"])
+            self._print(describe(system, problems, night), problems, options["watch"])
         self.stdout.flush()
         return severity_of(problems)
 
-    def _print(self, system: System, problems: list[Problem], *, is_watching: bool) -> None:
-        title, *lines = describe(system, problems)
+    def _print(self, lines: list[str], problems: list[Problem], is_watching: bool) -> None:
+        title, *others = lines
         styles = {
             Severity.WELL: self.style.SUCCESS,
             Severity.ATTENTION: self.style.WARNING,
             Severity.DOWN: self.style.ERROR,
         }
-        text = "\n".join([styles[severity_of(problems)](title), *lines])
+        text = "\n".join([styles[severity_of(problems)](title), *others])
         if is_watching and self.stdout.isatty():
             text = f"{CLEAR}{text}"
         elif is_watching:
@@ -82,7 +87,15 @@ class Command(BaseCommand):
         self.stdout.write(text)
 
 
-def _as_json(system: System, problems: list[Problem]) -> dict[str, Any]:
+def _read_night() -> Night | None:
+    try:
+        with deadline(QUERY_SECONDS):
+            return read_night()
+    except Error:
+        return None
+
+
+def _as_json(system: System, problems: list[Problem], night: Night | None) -> dict[str, Any]:
     found = []
     for problem in problems:
         found.append(
@@ -93,4 +106,16 @@ def _as_json(system: System, problems: list[Problem]) -> dict[str, Any]:
             }
         )
     severity = severity_of(problems)
-    return {"status": severity.name.lower(), "problems": found, **system.to_json()}
+    told = {"status": severity.name.lower(), "problems": found, **system.to_json(), "events": None}
+    if night is not None:
+        told["events"] = list(map(_event_as_json, night.events))
+    return told
+
+
+def _event_as_json(each: NightEvent) -> dict[str, Any]:
+    return {
+        "slug": each.event.slug,
+        "title": each.event.title,
+        "capacity": each.event.capacity,
+        "counts": dict(each.counts.totals),
+    }

@@ -42,6 +42,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, once: bool, **options: Any) -> None:
         if once:
+            snapshot.refresh()
             for sweep in SWEEPS:
                 sweep.run(lambda: False)
         else:

@@ -14,6 +14,7 @@ from guests.overview.queues import Queue, read_journal, read_queues, read_reques
 from notifications.models import Email
 from tests.factories import make_event, make_request
 from tests.helpers.journal import registration_entry
+from tests.helpers.switches import turn_off, turn_on
 
 pytestmark = pytest.mark.django_db
 
@@ -77,6 +78,14 @@ def test_emails_wait_in_two_lanes() -> None:
     assert 3 <= queues.emails["codes"].oldest_age < 8
     assert 40 <= queues.emails["bulk"].oldest_age < 45
     assert queues.dead_emails == 1
+
+
+def test_emails_that_wait_for_a_switch_are_not_late() -> None:
+    queue_email("1", fast=False, seconds=40)
+    turn_off("emails_welcome")
+    assert read_queues().emails["bulk"] == Queue()
+    turn_on("emails_welcome")
+    assert read_queues().emails["bulk"].depth == 1
 
 
 def test_dead_requests_are_those_of_the_table_and_of_the_journals() -> None:

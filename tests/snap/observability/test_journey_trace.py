@@ -22,7 +22,8 @@ from tests.helpers.bugsink import Bugsink
 from tests.helpers.otlp import OtlpReceiver, ReceivedSpan
 from tests.helpers.stack import Stack, wait_for
 
-pytestmark = [pytest.mark.processes, pytest.mark.slow]
+# The first run installs Bugsink.
+pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(600)]
 
 ALL = ("web", "ws", "worker", "emails", "sweeper")
 PERSON = {"first_name": "Quitéria", "last_name": "Zambujal", "email": "quiteria@example.com"}
@@ -64,7 +65,9 @@ class Browser:
     """A visitor of an event, with HTMX."""
 
     def __init__(self, stack: Stack, event: Event) -> None:
-        self.client = httpx.Client(base_url=stack.url, timeout=20)
+        self.client = httpx.Client(
+            base_url=stack.url, timeout=20, limits=httpx.Limits(max_keepalive_connections=0)
+        )
         self.event = f"/promo/{event.slug}/"
         self.step = f"{self.event}-"
 

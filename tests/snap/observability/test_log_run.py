@@ -1,7 +1,7 @@
 """The logs of all real processes over a run with errors and an outage, in both formats."""
 
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import httpx
 import pytest
@@ -11,7 +11,7 @@ from guests.models import GuestRequest
 from tests.factories import make_event
 from tests.helpers import servers
 from tests.helpers.log_lines import find_secrets, read_ecs
-from tests.helpers.log_run import LATE, REQUEST_ID, LoggedRun
+from tests.helpers.log_run import LATE, LATE_REQUEST_ID, REQUEST_ID, LoggedRun
 from tests.helpers.own_servers import own_postgresql
 from tests.helpers.stack import Stack, wait_for
 
@@ -37,36 +37,44 @@ def logs_of(stack: Stack) -> dict[str, str]:
 
 
 def run_everything(stack: Stack) -> LoggedRun:
-    run = LoggedRun(stack, make_event())
-    run.visit()
-    run.sign_in_wrongly()
-    run.ask_oddly()
-    run.work_in_admin()
-    run.meet_errors()
-    run_through_an_outage(run)
+    with closing(LoggedRun(stack, make_event())) as run:
+        run.visit()
+        run.sign_in_wrongly()
+        run.ask_oddly()
+        run.work_in_admin()
+        run.meet_errors()
+        run_through_an_outage(run)
+        for name in PROCESSES:
+            stack.stop(name)
     return run
 
 
 def run_through_an_outage(run: LoggedRun) -> None:
-    """Kill PostgreSQL under requests. What was accepted is drained afterwards."""
-    late = LoggedRun(run.stack, run.event)
-    late.browser.get(f"/promo/{run.event.slug}/")
-    own_postgresql().stop("immediate")
-    connection.close()
-    for _ in range(8):
-        with suppress(httpx.TransportError):
-            late.register(LATE)
-            late.request_place()
-    own_postgresql().start()
-    accepted = GuestRequest.objects.filter(event=run.event)
-    wait_for(lambda: not accepted.filter(state="pending").exists(), 30)
-    # Each process has seen that the database is back.
-    for name in ("web", "ws", "worker", "emails", "sweeper"):
-        run.stack.stop(name)
+    """Kill PostgreSQL under a request. It is accepted at level 3, and drained afterwards."""
+    with closing(LoggedRun(run.stack, run.event)) as late:
+        late.browser.get(f"/promo/{run.event.slug}/")
+        late.register(LATE)
+        own_postgresql().stop("immediate")
+        connection.close()
+        with closing(LoggedRun(run.stack, run.event)) as unknown:
+            unknown.register(LATE)
+        run.late_ticket_id = wait_for(lambda: ticket_at_level_3(late), 30)
+        own_postgresql().start()
+    drained = GuestRequest.objects.filter(ticket_id=run.late_ticket_id, state="created")
+    wait_for(drained.exists, 30)
+
+
+def ticket_at_level_3(late: LoggedRun) -> str:
+    """Ask for a place. Return the ticket of a request that is in the journal, "" for none."""
+    with suppress(httpx.TransportError):
+        asked = late.request_place(**{"X-Request-ID": LATE_REQUEST_ID})
+        if asked.status_code == httpx.codes.ACCEPTED:
+            return str(asked.json()["ticketId"])
+    return ""
 
 
 @pytest.mark.parametrize("logging_stack", ["ecs"], indirect=True)
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_an_elk_stack_takes_every_line_and_finds_a_request_in_all_processes(
     logging_stack: Stack,
 ) -> None:
@@ -86,13 +94,24 @@ def test_an_elk_stack_takes_every_line_and_finds_a_request_in_all_processes(
     for name in ("web", "worker", "emails"):
         found = [each for each in lines[name] if each.get("http.request.id") == run.request_id]
         assert found, f"{name} has no line of the request"
+    for name, event in (
+        ("web", "guest_request_journalled"),
+        ("sweeper", "entry_drained"),
+        ("worker", "guest_request_ended"),
+        ("emails", "email_sent"),
+    ):
+        about = [each for each in lines[name] if each.get("event.action") == event]
+        ids = {(each.get("http.request.id"), each.get("snap.ticket_id")) for each in about}
+        assert (LATE_REQUEST_ID, run.late_ticket_id) in ids, name
+    for name in PROCESSES:
+        assert {each["process.name"] for each in lines[name]} == {name}
     statuses = {each.get("http.response.status_code") for each in lines["web"]}
     assert {200, 201, 202, 404, 500} <= statuses
     assert [each for each in lines["web"] if "error.stack_trace" in each]
 
 
 @pytest.mark.parametrize("logging_stack", ["plain"], indirect=True)
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_readable_lines_have_no_personal_data(logging_stack: Stack) -> None:
     run = run_everything(logging_stack)
     logs = logs_of(logging_stack)

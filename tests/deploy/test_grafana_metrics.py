@@ -1,0 +1,57 @@
+"""The queries of Grafana's dashboard, asked of a real Prometheus that watches real processes."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from snap.monitor.changes import set_mode
+from tests.factories import make_event
+from tests.faults.people import make_people
+from tests.faults.storm import Storm
+from tests.helpers.grafana import as_prometheus, queries
+from tests.helpers.promql import metrics_of, unknown_metrics
+from tests.helpers.stack import Stack, wait_for
+from tests.helpers.watching import Watch
+
+# Series of Prometheus itself.
+OF_PROMETHEUS = {"up", "ALERTS"}
+# Queries that have no samples while all is well, and the reason.
+QUIET: dict[str, str] = {}
+
+
+def test_every_metric_is_documented() -> None:
+    for title, expression in queries().items():
+        assert metrics_of(expression), title
+        assert unknown_metrics(expression) == set(), title
+
+
+@pytest.fixture
+def night(stack: Stack, tmp_path: Path) -> Iterator[Watch]:
+    """Some people request places while Prometheus watches, and staff set a mode."""
+    event = make_event(capacity=20)
+    set_mode("queue", is_on=True, minutes=5, reason="a test")
+    with Watch(tmp_path, {"snap": [f"127.0.0.1:{stack.web_port}"]}, every=1) as watch:
+        storm = Storm(stack.url, event, make_people(40), rate=10, sockets=stack.sockets_url)
+        with storm:
+            time.sleep(5)
+        yield watch
+
+
+@pytest.mark.slow
+@pytest.mark.processes
+def test_every_query_has_an_answer_while_guests_come(night: Watch, stack: Stack) -> None:
+    def without_answer() -> set[str]:
+        empty = set()
+        for title, expression in queries().items():
+            if not night.query(as_prometheus(expression)):
+                empty.add(title)
+        return empty
+
+    wait_for(lambda: without_answer() <= set(QUIET), 30)
+    exported = httpx.get(f"{stack.url}/metrics").text
+    for title, expression in queries().items():
+        for metric in metrics_of(expression) - OF_PROMETHEUS:
+            assert f"\n{metric}{{" in exported or f"\n{metric} " in exported, (title, metric)
