@@ -27,9 +27,9 @@ MAX_NOTE = 200
 
 
 class SwitchForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable at run time
-    active = forms.BooleanField(label=_("on"), required=False)
+    active = forms.BooleanField(label=_("On"), required=False)
     note = CleanedFormField(
-        label=_("reason"),
+        label=_("Reason"),
         required=False,
         max_length=MAX_NOTE,
         help_text=_("For the team: why it is off, and until when."),
