@@ -97,7 +97,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "rest_framework",
     "template_partials",
-    "snap.apps.SwitchesConfig",
+    "waffle",
 ]
 
 MIDDLEWARE = [
