@@ -60,8 +60,9 @@ def count(request: HttpRequest, status: int, milliseconds: float) -> None:
     increase = _Process.counters.get(key)
     if increase is None:
         labels = (key[0], key[1], str(status))
-        increase = _Process.counters[key] = requests_total.labels(*labels).inc
+        # First, because another thread that finds the counter reads the histogram too.
         _Process.histograms[route] = request_duration.labels(route).observe
+        increase = _Process.counters[key] = requests_total.labels(*labels).inc
     increase()
     _Process.histograms[route](milliseconds)
 
