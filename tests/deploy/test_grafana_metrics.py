@@ -13,7 +13,7 @@ from tests.faults.people import make_people
 from tests.faults.storm import Storm
 from tests.helpers.grafana import as_prometheus, queries
 from tests.helpers.promql import metrics_of, unknown_metrics
-from tests.helpers.stack import Stack
+from tests.helpers.stack import Stack, monitored
 from tests.helpers.watching import Watch
 
 # Series of Prometheus itself.
@@ -34,11 +34,13 @@ def test_every_metric_is_documented() -> None:
 def night(stack: Stack, tmp_path: Path) -> Iterator[Watch]:
     """More people than an event lets in at once, while Prometheus watches, and a mode is on."""
     event = make_event(capacity=20, limit_per_minute=20)
-    set_mode("queue", is_on=True, minutes=5, reason="a test")
-    with Watch(tmp_path, {"snap": [f"127.0.0.1:{stack.web_port}"]}, every=1) as watch:
+    targets = {"snap": [f"127.0.0.1:{stack.web_port}"]}
+    with monitored(stack), Watch(tmp_path, targets, every=1) as watch:
         storm = Storm(stack.url, event, make_people(40), rate=10, sockets=stack.sockets_url)
         with storm:
-            time.sleep(5)
+            time.sleep(3)
+            set_mode("queue", is_on=True, minutes=5, reason="a test")
+            time.sleep(3)
         yield watch
 
 
