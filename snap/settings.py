@@ -97,7 +97,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "rest_framework",
     "template_partials",
-    "snap.apps.SwitchesConfig",
+    "waffle",
 ]
 
 MIDDLEWARE = [
@@ -882,7 +882,7 @@ OTEL_EXPORTER_OTLP_ENDPOINT = env.url("OTEL_EXPORTER_OTLP_ENDPOINT", default="")
     "/v1/traces"
 )
 # Headers that the receiver wants, such as `authorization=Bearer%20secret`.
-OTEL_EXPORTER_OTLP_HEADERS = env.pairs("OTEL_EXPORTER_OTLP_HEADERS")
+OTEL_EXPORTER_OTLP_HEADERS = env.pairs("OTEL_EXPORTER_OTLP_HEADERS", default={}, are_secret=True)
 # Share of requests and tasks whose traces are recorded, from 0 to 1. A request that is not recorded
 # costs a tenth of one that is.
 OTEL_TRACES_SAMPLER_ARG = env.share("OTEL_TRACES_SAMPLER_ARG", default=0.1)
@@ -892,11 +892,11 @@ OTEL_TRUST_TRACEPARENT = env.bool("OTEL_TRUST_TRACEPARENT", default=False)
 # Name of this installation in traces.
 OTEL_SERVICE_NAME = env.str("OTEL_SERVICE_NAME", default="snap")
 # Further attributes of all processes in traces, such as `deployment.environment.name=production`.
-OTEL_RESOURCE_ATTRIBUTES = env.pairs("OTEL_RESOURCE_ATTRIBUTES")
+OTEL_RESOURCE_ATTRIBUTES = env.pairs("OTEL_RESOURCE_ATTRIBUTES", default={})
 
 # Address (DSN) of a project in Sentry, or in a server that speaks its protocol, to which errors are
 # reported. Empty: no reports, and Sentry's package is not imported.
-SENTRY_DSN = env.sentry_dsn("SENTRY_DSN")
+SENTRY_DSN = env.sentry_dsn("SENTRY_DSN", default="")
 # Name of this installation in reports of errors.
 SENTRY_ENVIRONMENT = env.str("SENTRY_ENVIRONMENT", default="production")
 # Name of the running release in reports of errors, such as a commit. Empty: reports name none.
