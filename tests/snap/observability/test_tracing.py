@@ -18,7 +18,7 @@ from notifications.models import Email
 from notifications.sending import send_due_emails
 from snap.local.processes import BASE_DIR
 from snap.observability import tracing
-from snap.observability.request_traces import TraceRequests, method_of
+from snap.observability.request_traces import TraceRequests, known_method
 from tests.factories import make_account, make_event, make_request
 from tests.helpers.otlp import OtlpReceiver, ReceivedSpan
 from tests.helpers.programs import program_environment
@@ -75,6 +75,7 @@ print([name for name, module in sys.modules.items() if module and name.startswit
 """
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 def test_no_process_imports_the_packages_without_the_settings() -> None:
     done = subprocess.run(
@@ -131,8 +132,8 @@ def test_supervisors_leave_no_traces(client: Client, recording: Recording, path:
 
 
 def test_an_invented_method_is_no_name(rf: RequestFactory) -> None:
-    assert method_of(rf.generic("RITA", "/")) == "_OTHER"
-    assert method_of(rf.post("/")) == "POST"
+    assert known_method(rf.generic("RITA", "/")) == "_OTHER"
+    assert known_method(rf.post("/")) == "POST"
 
 
 def test_a_failed_request_has_the_class_of_its_error(
