@@ -97,7 +97,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "rest_framework",
     "template_partials",
-    "snap.apps.SwitchesConfig",
+    "waffle",
 ]
 
 MIDDLEWARE = [
@@ -819,6 +819,12 @@ if HTTPS or TRUSTED_PROXIES:
 CONTROL_REFRESH_SECONDS = env.float("CONTROL_REFRESH_SECONDS", default=0.8, least=0)
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+# Level from which messages are logged: DEBUG, INFO, WARNING, ERROR or CRITICAL. Those of libraries
+# are logged from INFO at the lowest, because they show headers, frames and arguments at DEBUG.
+LOG_LEVEL = env.choice("LOG_LEVEL", LOG_LEVELS, default="INFO")
+LIBRARIES_LOG_LEVEL = LOG_LEVEL
+if LOG_LEVEL == "DEBUG":
+    LIBRARIES_LOG_LEVEL = "INFO"
 # Format of log lines: plain, for people, or ecs, which is JSON with the fields of the Elastic
 # Common Schema.
 LOG_FORMAT = env.choice("LOG_FORMAT", ("plain", "ecs"), default="plain")
@@ -839,9 +845,13 @@ LOGGING = {
             "filters": ["context"],
         }
     },
-    # Level from which messages are logged: DEBUG, INFO, WARNING, ERROR or CRITICAL.
-    "root": {"handlers": ["console"], "level": env.choice("LOG_LEVEL", LOG_LEVELS, default="INFO")},
+    "root": {"handlers": ["console"], "level": LIBRARIES_LOG_LEVEL},
     "loggers": {
+        "accounts": {"level": LOG_LEVEL},
+        "guests": {"level": LOG_LEVEL},
+        "notifications": {"level": LOG_LEVEL},
+        "promo": {"level": LOG_LEVEL},
+        "snap": {"level": LOG_LEVEL},
         "django": {"handlers": [], "level": "INFO", "propagate": True},
         # snap.requests has a line for each request. Those of a 4xx and 503 would be second ones.
         "django.request": {"filters": ["only_errors"]},

@@ -14,7 +14,7 @@ from waffle.models import Switch
 
 from accounts import countries, forms
 from guests.emergency import mirror_sync
-from guests.overview import events
+from guests.overview import events, success
 from guests.staff import boards, system
 from guests.venue_networks import venue_networks
 from notifications import outcomes, smtp
@@ -24,6 +24,7 @@ from promo.api.schema import CachedSchemaGenerator
 from snap.control import modes, snapshot
 from snap.limits import counters, layers
 from snap.local_cache import reset_process_state
+from snap.metering import collecting
 from snap.monitor import host
 from snap.observability import error_reports, tracing
 from snap.resilience import database
@@ -125,6 +126,14 @@ STATES: dict[str, tuple[Callable[[], Any], Callable[[], int]]] = {
     "promo/api/schema.py": (
         lambda: CachedSchemaGenerator().get_schema(public=True),  # type: ignore[no-untyped-call]
         lambda: len(CachedSchemaGenerator._schemas),
+    ),
+    "guests/overview/success.py": (
+        success.success_percent,
+        lambda: int(success._Process.last_before is not None),
+    ),
+    "snap/metering/collecting.py": (
+        lambda: collecting._parse("counter", b'["a", "a_total", {}, "A"]'),
+        lambda: len(collecting._Process.keys),
     ),
     "snap/control/modes.py": (follow_a_mode, lambda: len(modes._Process.modes)),
     "snap/monitor/host.py": (host.take_reading, lambda: int(host._host.taken is not None)),
