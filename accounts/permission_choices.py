@@ -19,7 +19,7 @@ ACTIONS = {
     "send": _("send"),
 }
 # The apps of which staff get permissions. Only superusers manage second factors and groups.
-APPS = ["accounts", "guests", "notifications", "snap", "waffle"]
+APPS = ["accounts", "guests", "notifications", "snap"]
 
 
 class PermissionsField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]

@@ -1,7 +1,6 @@
 from django.apps import AppConfig
 from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
-from waffle.apps import WaffleConfig
 
 from snap import celery  # noqa: F401  (every process sends its messages by this application)
 from snap.observability import error_reports
@@ -15,23 +14,16 @@ class SnapConfig(AppConfig):
     def ready(self) -> None:
         error_reports.start()
         # These register the system checks.
-        from snap import checks  # noqa: F401
+        from snap import (
+            checks,  # noqa: F401
+            switch_admin,  # noqa: F401  (registers the page of switches)
+        )
+        from snap.control.rows import add_missing_rows
         from snap.monitor import admin  # noqa: F401  (registers the pages of modes)
 
-        # Registers its look at the pool.
-        from snap.observability import pool_metrics  # noqa: F401
+        # These register metrics that no other module imports in each process.
+        from snap.observability import pool_metrics, socket_metrics  # noqa: F401
         from snap.setup import addresses, clock, files, observability, postgresql, redis  # noqa: F401
 
-
-class SwitchesConfig(WaffleConfig):
-    """django-waffle, of which only the switches are used."""
-
-    default = False
-    verbose_name = _("switches")  # type: ignore[assignment]  # translated when it is shown
-
-    def ready(self) -> None:
-        from snap import switch_admin  # noqa: F401  (registers the page of switches)
-        from snap.control.rows import add_missing_rows
-
-        super().ready()
+        # The signal comes after all apps have migrated.
         post_migrate.connect(add_missing_rows, sender=self)

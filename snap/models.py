@@ -1,4 +1,4 @@
-"""What all processes of all hosts share about the load: modes, their history, and readings."""
+"""What all processes of all hosts share: modes, their history, readings of load, and switches."""
 
 from datetime import datetime, timedelta
 from typing import Any, Self
@@ -8,9 +8,15 @@ from django.db import models
 from django.db.models import F, OuterRef, Q, Subquery
 from django.db.models.functions import Extract, Now
 from django.utils.formats import number_format
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
+from waffle.models import Switch as WaffleSwitch
 
 from snap.control.modes import EMERGENCY, QUEUE
+from snap.control.switches import find_switch
+
+# What staff read of a switch that this release does not know.
+OTHER_RELEASE = _("Only another release of SNAP knows this switch. It has no effect here.")
 
 
 class ModeName(models.TextChoices):
@@ -120,7 +126,7 @@ class ModeChange(models.Model):
     mode = models.CharField(_("mode"), max_length=20, choices=ModeName.choices)
     was_on = models.BooleanField(_("before"))
     is_on = models.BooleanField(_("after"))
-    source = models.CharField(_("by"), max_length=10, choices=Source.choices)
+    source = models.CharField(_("origin"), max_length=10, choices=Source.choices)
     reason = models.CharField(_("reason"), max_length=200, blank=True)
     changed_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
@@ -232,3 +238,26 @@ class HostReading(models.Model):
 
     def __str__(self) -> str:
         return self.host
+
+
+class Switch(WaffleSwitch):
+    """A row of django-waffle, with the words that staff read."""
+
+    class Meta:
+        proxy = True
+        verbose_name = _("switch")
+        verbose_name_plural = _("switches")
+
+    def __str__(self) -> str:
+        known = find_switch(self.name)
+        if known is None:
+            return str(self.name)
+        return capfirst(str(known.label))
+
+    @property
+    def meaning(self) -> str:
+        """What happens while it is off."""
+        known = find_switch(self.name)
+        if known is None:
+            return str(OTHER_RELEASE)
+        return str(known.meaning)

@@ -11,14 +11,12 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.text import capfirst
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from waffle.models import Switch as SwitchRow
 
 from snap.admin import ReadOnlyAdmin, log_changes
 from snap.admin_output import EMPTY, render_lines, render_time, words_filter
-from snap.control.switches import find_switch
+from snap.models import Switch
 from snap.text_fields import CleanedFormField
 
 log = logging.getLogger(__name__)
@@ -26,13 +24,12 @@ log = logging.getLogger(__name__)
 # Lines of the history on the page of a switch. The page "History" has all of them.
 SHOWN_CHANGES = 10
 MAX_NOTE = 200
-OTHER_RELEASE = _("Only another release of SNAP knows this switch. It has no effect here.")
 
 
 class SwitchForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable at run time
-    active = forms.BooleanField(label=_("on"), required=False)
+    active = forms.BooleanField(label=_("On"), required=False)
     note = CleanedFormField(
-        label=_("reason"),
+        label=_("Reason"),
         required=False,
         max_length=MAX_NOTE,
         help_text=_("For the team: why it is off, and until when."),
@@ -40,7 +37,7 @@ class SwitchForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptabl
     )
 
 
-@admin.register(SwitchRow)
+@admin.register(Switch)
 class SwitchAdmin(ReadOnlyAdmin):
     form = SwitchForm
     list_display = ["label", "is_active", "meaning", "note_text", "modified_at"]
@@ -49,36 +46,33 @@ class SwitchAdmin(ReadOnlyAdmin):
     search_fields = ["name__icontains", "note__icontains"]
     ordering = ["active", "name"]
     actions = ["turn_on", "turn_off"]
-    fields = ["label", "name", "meaning", "active", "note", "modified_at", "changes"]
-    readonly_fields = ["label", "name", "meaning", "modified_at", "changes"]
+    fields = ["label", "meaning", "active", "note", "modified_at", "changes"]
+    readonly_fields = ["label", "meaning", "modified_at", "changes"]
 
     # Fields -----------------------------------------------------------------------------------
 
     @admin.display(description=_("switch"), ordering="name")
-    def label(self, row: SwitchRow) -> str:
-        return label_of(row)
+    def label(self, row: Switch) -> str:
+        return str(row)
 
     @admin.display(description=_("on"), boolean=True, ordering="active")
-    def is_active(self, row: SwitchRow) -> bool:
+    def is_active(self, row: Switch) -> bool:
         return row.active
 
     @admin.display(description=_("while it is off"))
-    def meaning(self, row: SwitchRow) -> str:
-        known = find_switch(row.name)
-        if known is None:
-            return str(OTHER_RELEASE)
-        return str(known.meaning)
+    def meaning(self, row: Switch) -> str:
+        return row.meaning
 
     @admin.display(description=_("reason"), ordering="note")
-    def note_text(self, row: SwitchRow) -> str:
+    def note_text(self, row: Switch) -> str:
         return row.note or EMPTY
 
     @admin.display(description=_("changed"), ordering="modified")
-    def modified_at(self, row: SwitchRow) -> str:
+    def modified_at(self, row: Switch) -> str:
         return render_time(row.modified)
 
     @admin.display(description=_("history"))
-    def changes(self, row: SwitchRow) -> SafeString | str:
+    def changes(self, row: Switch) -> SafeString | str:
         """Return the last changes, the newest first: when, by whom and what."""
         kind = get_content_type_for_model(row)
         entries = LogEntry.objects.filter(content_type=kind, object_id=row.pk)
@@ -104,14 +98,14 @@ class SwitchAdmin(ReadOnlyAdmin):
             self._report(request, [obj])
 
     @admin.action(description=_("Turn on"), permissions=["change"])
-    def turn_on(self, request: HttpRequest, queryset: QuerySet[SwitchRow]) -> None:
+    def turn_on(self, request: HttpRequest, queryset: QuerySet[Switch]) -> None:
         self._turn(request, queryset, is_on=True)
 
     @admin.action(description=_("Turn off"), permissions=["change"])
-    def turn_off(self, request: HttpRequest, queryset: QuerySet[SwitchRow]) -> None:
+    def turn_off(self, request: HttpRequest, queryset: QuerySet[Switch]) -> None:
         self._turn(request, queryset, is_on=False)
 
-    def _turn(self, request: HttpRequest, queryset: QuerySet[SwitchRow], *, is_on: bool) -> None:
+    def _turn(self, request: HttpRequest, queryset: QuerySet[Switch], *, is_on: bool) -> None:
         changed = list(queryset.exclude(active=is_on).order_by("name"))
         for row in changed:
             row.active = is_on
@@ -126,7 +120,7 @@ class SwitchAdmin(ReadOnlyAdmin):
         level = messages.SUCCESS if changed else messages.WARNING
         self.message_user(request, text % {"n": len(changed)}, level)
 
-    def _report(self, request: HttpRequest, rows: list[SwitchRow]) -> None:
+    def _report(self, request: HttpRequest, rows: list[Switch]) -> None:
         """Write changes to the log, and tell staff what follows from each."""
         for row in rows:
             log.warning(
@@ -134,16 +128,8 @@ class SwitchAdmin(ReadOnlyAdmin):
                 extra={"switch": row.name, "account_id": request.user.pk},
             )
             if not row.active:
-                text = format_html("<strong>{}</strong>: {}", label_of(row), self.meaning(row))
+                text = format_html("<strong>{}</strong>: {}", row, row.meaning)
                 self.message_user(request, text, messages.WARNING)
-
-
-def label_of(row: SwitchRow) -> str:
-    """Return what staff call a switch, its name if only another release knows it."""
-    known = find_switch(row.name)
-    if known is None:
-        return row.name
-    return capfirst(str(known.label))
 
 
 def change_text(is_on: bool) -> str:

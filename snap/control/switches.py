@@ -109,7 +109,7 @@ register_switch(
 register_switch(
     OPEN_TRACKING,
     _("Reports of opened emails"),
-    _("Emails do not report that they are opened, even if EMAIL_OPEN_TRACKING is on."),
+    _("Emails do not report that they are opened, even where the settings allow it."),
 )
 register_switch(
     CHECK_IN,

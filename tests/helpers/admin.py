@@ -10,6 +10,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Response
+from waffle.models import Switch
 
 from accounts.models import BlockedPhone, Claim, User
 from guests.models import Event
@@ -39,6 +40,7 @@ LISTS: dict[str, Callable[[], object]] = {
     ),
     "guests_listmessage": lambda: make_message(make_event()),
     "notifications_email": make_guest,
+    "snap_switch": lambda: Switch.objects.create(name=f"switch {Switch.objects.count()}"),
     "notifications_suppression": lambda: suppress(make_account().email, "unsubscribed"),
 }
 

@@ -6,12 +6,13 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.core.management import call_command
 from django.test import Client
-from waffle.models import Flag, Sample, Switch
+from waffle.models import Flag, Sample
 
 from accounts.models import User
 from snap.control import snapshot
 from snap.control.rows import add_missing_rows
 from snap.control.switches import is_on, known_switches
+from snap.models import Switch
 from tests.helpers.admin import admin_client, admin_url, staff_with
 from tests.helpers.own_servers import own_valkey
 
@@ -34,13 +35,13 @@ def row(name: str) -> Switch:
 
 
 def change(admin: Client, switch: str, /, **form: str) -> str:
-    url = admin_url("waffle_switch_change", row(switch).pk)
+    url = admin_url("snap_switch_change", row(switch).pk)
     return admin.post(url, form, follow=True).content.decode()
 
 
 def choose(admin: Client, action: str, *names: str) -> str:
     form = {"action": action, "_selected_action": [row(name).pk for name in names]}
-    return admin.post(admin_url("waffle_switch_changelist"), form, follow=True).content.decode()
+    return admin.post(admin_url("snap_switch_changelist"), form, follow=True).content.decode()
 
 
 def plain(page: str) -> str:
@@ -61,7 +62,7 @@ def test_staff_read_what_each_switch_turns_off(
     admin: Client, language: str, words: list[str]
 ) -> None:
     headers = {"accept-language": language}
-    page = plain(admin.get(admin_url("waffle_switch_changelist"), headers=headers).content.decode())
+    page = plain(admin.get(admin_url("snap_switch_changelist"), headers=headers).content.decode())
     for word in words:
         assert word in page
     for switch in known_switches():
@@ -70,19 +71,19 @@ def test_staff_read_what_each_switch_turns_off(
 
 def test_those_that_are_off_come_first(admin: Client) -> None:
     Switch.objects.filter(name="qr_pool").update(active=False)
-    page = admin.get(admin_url("waffle_switch_changelist")).content.decode()
+    page = admin.get(admin_url("snap_switch_changelist")).content.decode()
     assert page.index("QR codes made ahead") < page.index("Line past the admission rate")
 
 
 def test_the_first_page_of_admin_leads_there(admin: Client) -> None:
     page = admin.get("/admin/").content.decode()
-    assert admin_url("waffle_switch_changelist") in page
+    assert admin_url("snap_switch_changelist") in page
     assert "django-waffle" not in page
 
 
 def test_a_switch_of_another_release_says_so(admin: Client) -> None:
     Switch.objects.create(name="of_tomorrow", active=True)
-    page = admin.get(admin_url("waffle_switch_changelist")).content.decode()
+    page = admin.get(admin_url("snap_switch_changelist")).content.decode()
     assert "Only another release of SNAP knows this switch." in page
 
 
@@ -101,7 +102,7 @@ def test_staff_turn_a_switch_off_with_a_reason(
     assert entry.user.is_staff
     (logged,) = [each for each in caplog.records if each.message == "switch_turned_off"]
     assert vars(logged)["switch"] == "batching"
-    page = admin.get(admin_url("waffle_switch_change", row("batching").pk)).content.decode()
+    page = admin.get(admin_url("snap_switch_change", row("batching").pk)).content.decode()
     assert "Turned off. The database is slow" in plain(page)
     change(admin, "batching", active="on", note="")
     snapshot.refresh()
@@ -131,8 +132,8 @@ def test_the_name_stays_whatever_a_form_says(admin: Client) -> None:
 
 def test_no_switch_is_added_or_deleted(admin: Client, manager: User) -> None:
     for client in (admin, admin_client(manager)):
-        assert client.get(admin_url("waffle_switch_add")).status_code == 403
-        delete = admin_url("waffle_switch_delete", row("batching").pk)
+        assert client.get(admin_url("snap_switch_add")).status_code == 403
+        delete = admin_url("snap_switch_delete", row("batching").pk)
         assert client.post(delete, {"post": "yes"}).status_code == 403
         choose(client, "delete_selected", "batching")
         assert row("batching")
@@ -141,7 +142,7 @@ def test_no_switch_is_added_or_deleted(admin: Client, manager: User) -> None:
 @pytest.mark.parametrize("permissions", [[], ["view_switch"]])
 def test_who_may_not_change_switches_changes_none(permissions: list[str]) -> None:
     client = admin_client(staff_with(*permissions))
-    url = admin_url("waffle_switch_change", row("batching").pk)
+    url = admin_url("snap_switch_change", row("batching").pk)
     assert client.get(url).status_code == (200 if permissions else 403)
     assert client.post(url, {}).status_code == 403
     choose(client, "turn_off", "batching")
