@@ -62,6 +62,7 @@ def _proof_url(account: User) -> str:
 @email_kind(
     "login_code",
     _("Sign-in code"),
+    is_code=True,
     when_off=_(
         "Nobody can sign in with a code by email: the page says that we send no codes now. Codes by"
         " SMS still go out."

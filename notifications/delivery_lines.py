@@ -5,7 +5,7 @@ from datetime import datetime, tzinfo
 from enum import StrEnum
 
 from notifications.bounces import OUR_REASONS, BounceReason, bounce_reason
-from notifications.kinds import is_paused
+from notifications.kinds import is_late
 from notifications.models import Email
 from notifications.services import TOO_MANY_FOR_RECIPIENT
 from snap.mail_addresses import is_same_address
@@ -16,7 +16,7 @@ class DeliveryCode(StrEnum):
 
     UNKNOWN = "unknown"  # There is no email to tell about.
     ON_ITS_WAY = "on_its_way"
-    PAUSED = "paused"  # Staff have turned this kind off: it waits.
+    PAUSED = "paused"  # Staff have turned this kind off, or emergency mode is on: it waits.
     UNSURE = "unsure"  # The provider's response was lost, and nothing is known yet.
     SENT = "sent"
     DELIVERED = "delivered"
@@ -85,7 +85,7 @@ def delivery_of(email: Email | None, address: str) -> Delivery:
         case Email.State.QUEUED | Email.State.DEAD if email.unsure_provider:
             # After the last attempt, too: each of them may have arrived.
             return Delivery(DeliveryCode.UNSURE)
-        case Email.State.QUEUED if is_paused(email.kind):
+        case Email.State.QUEUED if is_late(email.kind):
             return Delivery(DeliveryCode.PAUSED)
         case Email.State.QUEUED:
             return Delivery(DeliveryCode.ON_ITS_WAY)

@@ -13,6 +13,7 @@ from django.utils.functional import Promise
 from django.utils.text import capfirst, format_lazy
 from django.utils.translation import gettext_lazy as _
 
+from snap.control.modes import is_emergency
 from snap.control.switches import EMAILS, is_on, register_switch
 
 
@@ -52,6 +53,7 @@ class _Kind:
     build: Builder
     label: Promise | None
     is_bulk: bool
+    is_code: bool
 
 
 # Examples for staff, of any kind, have causes of this prefix, and a builder of their own.
@@ -70,20 +72,27 @@ WAITS = _(
 
 
 def email_kind(
-    kind: str, label: Promise | None = None, *, is_bulk: bool = False, when_off: Promise = WAITS
+    kind: str,
+    label: Promise | None = None,
+    *,
+    is_bulk: bool = False,
+    is_code: bool = False,
+    when_off: Promise = WAITS,
 ) -> Callable[[Builder], Builder]:
     """Register a function that builds the contents of a kind of email from their causes.
 
     It builds a batch at once, in as many queries as for one. It leaves out the causes whose email
     is no longer wanted; these are cancelled then. Staff read the `label`. `is_bulk` marks kinds
     that nobody asked for one by one, such as reminders: their emails can be unsubscribed from.
-    Each kind has a switch; `when_off` tells staff what happens while it is off.
+    `is_code` marks kinds that people wait for: they are queued in the fast lane, and emergency mode
+    does not postpone them. Each kind has a switch; `when_off` tells staff what happens while it is
+    off.
     """
 
     def register(builder: Builder) -> Builder:
         if kind in _kinds:
             raise ValueError(f"The kind of email {kind!r} is registered twice.")
-        _kinds[kind] = _Kind(builder, label, is_bulk)
+        _kinds[kind] = _Kind(builder, label, is_bulk, is_code)
         register_switch(
             EMAILS + kind,
             format_lazy(_("Emails: {kind}"), kind=label or kind.replace("_", " ")),
@@ -107,6 +116,15 @@ def known_kinds() -> list[str]:
 def is_paused(kind: str) -> bool:
     """Return whether staff have turned this kind off: its emails wait."""
     return not is_on(EMAILS + kind)
+
+
+def is_late(kind: str) -> bool:
+    """Return whether emails of this kind do not go out at once now.
+
+    Staff have turned the kind off, or emergency mode postpones it.
+    """
+    known = _kinds.get(kind)
+    return is_paused(kind) or (is_emergency() and not (known and known.is_code))
 
 
 def paused_kinds() -> list[str]:

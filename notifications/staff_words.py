@@ -7,7 +7,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from notifications.bounces import DEFERRED, BounceReason, bounce_reason, code_in
-from notifications.kinds import is_paused, kind_label
+from notifications.kinds import is_late, is_paused, kind_label
 from notifications.models import Email
 from notifications.services import TOO_MANY_FOR_RECIPIENT
 from notifications.suppressions import UNSUBSCRIBED
@@ -56,6 +56,8 @@ def email_problem(email: Email) -> str:
     """Return what went wrong with an email, in words, "" when nothing did."""
     if email.state == Email.State.QUEUED and is_paused(email.kind):
         return gettext("This kind of email is turned off by a switch: it waits.")
+    if email.state == Email.State.QUEUED and not email.error and is_late(email.kind):
+        return gettext("Emergency mode postpones it.")
     if not email.error:
         return ""
     if email.error == UNSUBSCRIBED and email.state == Email.State.CANCELLED:

@@ -21,8 +21,8 @@ class SnapConfig(AppConfig):
         from snap.control.rows import add_missing_rows
         from snap.monitor import admin  # noqa: F401  (registers the pages of modes)
 
-        # Registers its look at the pool.
-        from snap.observability import pool_metrics  # noqa: F401
+        # These register metrics that no other module imports in each process.
+        from snap.observability import pool_metrics, socket_metrics  # noqa: F401
         from snap.setup import addresses, clock, files, observability, postgresql, redis  # noqa: F401
 
         # The signal comes after all apps have migrated.

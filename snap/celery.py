@@ -158,20 +158,21 @@ def write_line(text: str, _stream: object = None) -> None:
 
 @worker_process_init.connect
 @worker_ready.connect
-def start_snapshot(sender: Any = None, **_signal: object) -> None:
-    """Follow the switches and modes in each process that runs tasks.
+def start_threads(sender: Any = None, **_signal: object) -> None:
+    """Record traces, and follow the switches and modes, in each process that runs tasks.
 
     The parent of prefork runs none. It forks for as long as it lives, and has no thread whose locks
     a child could inherit.
     """
     if not isinstance(getattr(sender, "pool", None), prefork.TaskPool):
+        tracing.start(runs_tasks=True)
         snapshot.start()
 
 
 @celeryd_init.connect
-def start_tracing(**_signal: object) -> None:
-    """Record traces in this worker and its children."""
-    tracing.start(runs_tasks=True)
+def import_tracing(**_signal: object) -> None:
+    """Import what traces need before the fork: the children then share its memory."""
+    tracing.prepare()
 
 
 @worker_process_shutdown.connect

@@ -126,7 +126,7 @@ class ModeChange(models.Model):
     mode = models.CharField(_("mode"), max_length=20, choices=ModeName.choices)
     was_on = models.BooleanField(_("before"))
     is_on = models.BooleanField(_("after"))
-    source = models.CharField(_("by"), max_length=10, choices=Source.choices)
+    source = models.CharField(_("origin"), max_length=10, choices=Source.choices)
     reason = models.CharField(_("reason"), max_length=200, blank=True)
     changed_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"

@@ -819,6 +819,12 @@ if HTTPS or TRUSTED_PROXIES:
 CONTROL_REFRESH_SECONDS = env.float("CONTROL_REFRESH_SECONDS", default=0.8, least=0)
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+# Level from which messages are logged: DEBUG, INFO, WARNING, ERROR or CRITICAL. Those of libraries
+# are logged from INFO at the lowest, because they show headers, frames and arguments at DEBUG.
+LOG_LEVEL = env.choice("LOG_LEVEL", LOG_LEVELS, default="INFO")
+LIBRARIES_LOG_LEVEL = LOG_LEVEL
+if LOG_LEVEL == "DEBUG":
+    LIBRARIES_LOG_LEVEL = "INFO"
 # Format of log lines: plain, for people, or ecs, which is JSON with the fields of the Elastic
 # Common Schema.
 LOG_FORMAT = env.choice("LOG_FORMAT", ("plain", "ecs"), default="plain")
@@ -839,9 +845,13 @@ LOGGING = {
             "filters": ["context"],
         }
     },
-    # Level from which messages are logged: DEBUG, INFO, WARNING, ERROR or CRITICAL.
-    "root": {"handlers": ["console"], "level": env.choice("LOG_LEVEL", LOG_LEVELS, default="INFO")},
+    "root": {"handlers": ["console"], "level": LIBRARIES_LOG_LEVEL},
     "loggers": {
+        "accounts": {"level": LOG_LEVEL},
+        "guests": {"level": LOG_LEVEL},
+        "notifications": {"level": LOG_LEVEL},
+        "promo": {"level": LOG_LEVEL},
+        "snap": {"level": LOG_LEVEL},
         "django": {"handlers": [], "level": "INFO", "propagate": True},
         # snap.requests has a line for each request. Those of a 4xx and 503 would be second ones.
         "django.request": {"filters": ["only_errors"]},
@@ -872,7 +882,7 @@ OTEL_EXPORTER_OTLP_ENDPOINT = env.url("OTEL_EXPORTER_OTLP_ENDPOINT", default="")
     "/v1/traces"
 )
 # Headers that the receiver wants, such as `authorization=Bearer%20secret`.
-OTEL_EXPORTER_OTLP_HEADERS = env.pairs("OTEL_EXPORTER_OTLP_HEADERS")
+OTEL_EXPORTER_OTLP_HEADERS = env.pairs("OTEL_EXPORTER_OTLP_HEADERS", default={}, are_secret=True)
 # Share of requests and tasks whose traces are recorded, from 0 to 1. A request that is not recorded
 # costs a tenth of one that is.
 OTEL_TRACES_SAMPLER_ARG = env.share("OTEL_TRACES_SAMPLER_ARG", default=0.1)
@@ -882,11 +892,11 @@ OTEL_TRUST_TRACEPARENT = env.bool("OTEL_TRUST_TRACEPARENT", default=False)
 # Name of this installation in traces.
 OTEL_SERVICE_NAME = env.str("OTEL_SERVICE_NAME", default="snap")
 # Further attributes of all processes in traces, such as `deployment.environment.name=production`.
-OTEL_RESOURCE_ATTRIBUTES = env.pairs("OTEL_RESOURCE_ATTRIBUTES")
+OTEL_RESOURCE_ATTRIBUTES = env.pairs("OTEL_RESOURCE_ATTRIBUTES", default={})
 
 # Address (DSN) of a project in Sentry, or in a server that speaks its protocol, to which errors are
 # reported. Empty: no reports, and Sentry's package is not imported.
-SENTRY_DSN = env.sentry_dsn("SENTRY_DSN")
+SENTRY_DSN = env.sentry_dsn("SENTRY_DSN", default="")
 # Name of this installation in reports of errors.
 SENTRY_ENVIRONMENT = env.str("SENTRY_ENVIRONMENT", default="production")
 # Name of the running release in reports of errors, such as a commit. Empty: reports name none.

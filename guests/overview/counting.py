@@ -212,7 +212,8 @@ def count_all(event_ids: Sequence[int], *, now: float) -> Tally:
 def add_changes(tally: Tally, *, now: float) -> Tally:
     """Return the tally with the lines of the history that it does not contain yet. One query.
 
-    The given tally and its counts stay as they are: other threads may read them.
+    It is the given one if there are none. Otherwise the given tally and its counts stay as they
+    are: other threads may read them.
     """
     changed = replace(tally, events=dict(tally.events), gaps=dict(tally.gaps))
     copies: dict[int, EventCounts] = {}
@@ -227,6 +228,8 @@ def add_changes(tally: Tally, *, now: float) -> Tally:
                 copies[event_id] = tally.events[event_id].copy()
             if not _add_change(copies[event_id], *change):
                 changed.is_doubtful = True
+    if not ids and not tally.gaps:
+        return tally
     changed.events.update(copies)
     changed.seen = max([tally.seen, *ids])
     note_gaps(changed, tally.seen, ids, now=now)

@@ -50,6 +50,8 @@ ON CONFLICT DO NOTHING
 WRITE = """
 UPDATE guests_nightcounts SET counted_at = clock_timestamp(), values = %s RETURNING counted_at
 """
+# For a second in which nothing has changed.
+WRITE_TIME = "UPDATE guests_nightcounts SET counted_at = clock_timestamp() RETURNING counted_at"
 
 
 @dataclass(frozen=True)
@@ -204,7 +206,10 @@ def _bring_up_to_date(events: list[Event], *, has_row: bool) -> None:
         return
     tally = _count(_Process.known.tally, events, now=now, age=age)
     with connection.cursor() as cursor:
-        cursor.execute(WRITE, [json.dumps(tally.to_json())])
+        if tally is _Process.known.tally:
+            cursor.execute(WRITE_TIME)
+        else:
+            cursor.execute(WRITE, [json.dumps(tally.to_json())])
         (counted_at,) = cursor.fetchone()
     _Process.known = _Known(counted_at, tally)
 

@@ -23,7 +23,7 @@ from guests.overview.events import (
     read_night,
     seconds_between,
 )
-from guests.staff.plots import draw_curve, draw_pace, draw_ranking
+from guests.staff.plots import draw_curve, draw_pace, draw_ranking, minute_of
 from guests.staff.rights import Rights
 from guests.staff.system import SystemState, read_state
 from snap.local_cache import LocalCache, on_reset
@@ -41,6 +41,7 @@ PLOTS = {
 }
 # Rendered boards are cached for this share of the seconds between two counts.
 CACHED_SHARE = 0.5
+DRAWN_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,10 @@ class _Process:
 
 _boards: LocalCache[BoardKey, Board] = LocalCache(
     size=200, seconds=lambda: seconds_between() * CACHED_SHARE
+)
+# The plots of boards, each with the values that it was drawn from.
+_drawn: LocalCache[BoardKey, tuple[Any, dict[str, str]]] = LocalCache(
+    size=200, seconds=lambda: DRAWN_SECONDS
 )
 
 
@@ -156,37 +161,51 @@ def _render(
         add("state", "state", lines=state.lines(), notes=_notes_on(shown[0].event))
         add("numbers", "numbers", **_numbers(shown[0]))
     if key.rights.guests:
-        _add_plots(add, key, shown, counted_at, zone)
+        parts |= _plots(key, shown, counted_at, zone)
     if key.rights.system:
         add("system", "system", facts=state.facts())
     as_of = gettext("As of %(time)s") % {"time": f"{counted_at.astimezone(zone):%H:%M:%S}"}
     return Board(parts, as_of, tuple(each.event for each in shown))
 
 
-def _add_plots(
-    add: Any, key: BoardKey, shown: tuple[NightEvent, ...], now: datetime, zone: tzinfo
-) -> None:
+def _plots(
+    key: BoardKey, shown: tuple[NightEvent, ...], now: datetime, zone: tzinfo
+) -> dict[str, str]:
+    """Return the plots and their tables, drawn anew when a number or the minute has changed."""
+    drawn_from = (
+        minute_of(now),
+        [(each.counts, each.event.capacity, each.event.places_taken) for each in shown],
+    )
+    drawn = _drawn.get(key)
+    if drawn is None or drawn[0] != drawn_from:
+        drawn = (drawn_from, _draw_plots(key, shown, now, zone))
+        _drawn.set(key, drawn)
+    return drawn[1]
+
+
+def _draw_plots(
+    key: BoardKey, shown: tuple[NightEvent, ...], now: datetime, zone: tzinfo
+) -> dict[str, str]:
     requests: dict[int, int] = {}
     for each in shown:
         for minute, size in each.counts.minutes[REQUESTS].items():
             requests[minute] = requests.get(minute, 0) + size
-    pace = draw_pace(requests, now, zone)
-    add("pace-plot", "pace", pace=pace)
-    add("pace-table", "pace-table", pace=pace)
-    if key.page == TONIGHT:
-        return
-    (each,) = shown
-    curve = draw_curve(each.counts.minutes[ON_LIST], each.event.capacity, now, zone)
-    add("curve-plot", "curve", curve=curve, on_list=each.event.places_taken)
-    add("curve-table", "curve-table", curve=curve)
-    ranking = draw_ranking(_promoters(each.counts))
-    add("promoters-plot", "promoters", ranking=ranking)
-    add(
-        "promoters-table",
-        "promoters-table",
-        ranking=ranking,
-        shows_checked_in=each.counts.totals[CHECKED_IN] > 0,
-    )
+    context: dict[str, Any] = {"pace": draw_pace(requests, now, zone)}
+    names = ["pace"]
+    if key.page != TONIGHT:
+        (each,) = shown
+        names = list(PLOTS)
+        context |= {
+            "on_list": each.event.places_taken,
+            "curve": draw_curve(each.counts.minutes[ON_LIST], each.event.capacity, now, zone),
+            "ranking": draw_ranking(_promoters(each.counts)),
+            "shows_checked_in": each.counts.totals[CHECKED_IN] > 0,
+        }
+    parts: dict[str, str] = {}
+    for name in names:
+        parts[f"{name}-plot"] = render_to_string(f"staff/parts.html#{name}", context)
+        parts[f"{name}-table"] = render_to_string(f"staff/parts.html#{name}-table", context)
+    return parts
 
 
 def _promoters(counts: EventCounts) -> list[tuple[str, dict[str, int]]]:

@@ -1,13 +1,13 @@
-"""What pages say of emails while staff have turned their kinds off."""
+"""What pages say of emails that wait: staff have turned their kind off, or emergency mode is on."""
 
 from django import template
 
-from notifications.kinds import is_paused
+from notifications.kinds import is_late
 
 register = template.Library()
 
 
 @register.simple_tag
 def paused_emails(*kinds: str) -> bool:
-    """Return whether one of these kinds is turned off: no page may promise it for now."""
-    return any(map(is_paused, kinds))
+    """Return whether emails of one of these kinds wait: no page may promise it for now."""
+    return any(map(is_late, kinds))

@@ -94,7 +94,13 @@ class Environment:
         self.known_secrets += secrets
         return secrets
 
-    def pairs(self, name: builtins.str) -> dict[builtins.str, builtins.str]:
+    def pairs(
+        self,
+        name: builtins.str,
+        default: dict[builtins.str, builtins.str],
+        *,
+        are_secret: builtins.bool = False,
+    ) -> dict[builtins.str, builtins.str]:
         """Return `name=value` pairs that are separated by commas, as OpenTelemetry writes them.
 
         Values are percent-encoded. A wrong one is not repeated, because it may be a secret.
@@ -110,8 +116,9 @@ class Environment:
                     " percent-encoded ASCII."
                 )
             pairs[key.strip()] = decoded
-            self.known_secrets.append(decoded)
-        return pairs
+            if are_secret:
+                self.known_secrets.append(decoded)
+        return pairs or default
 
     def list(
         self, name: builtins.str, default: builtins.list[builtins.str]
@@ -335,9 +342,9 @@ class Environment:
             return ""
         return public_url(name, text, path=True)
 
-    def sentry_dsn(self, name: builtins.str) -> builtins.str:
-        """Return the address of a project in Sentry, "" if none is set."""
-        return sentry_dsn(name, self.secret(name, "").strip())
+    def sentry_dsn(self, name: builtins.str, default: builtins.str) -> builtins.str:
+        """Return the address of a project in Sentry, "" where that is the default."""
+        return sentry_dsn(name, self.secret(name, default).strip())
 
     def db_url(self, name: builtins.str) -> dict[builtins.str, Any]:
         database = database_settings(name, self.secret(name).strip())

@@ -245,7 +245,7 @@ class PostgreSQL(_Server):
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
             "unix_socket_directories": "",
-            "max_connections": "100",
+            "max_connections": "200",
             # Otherwise errors quote the row and the statement, with phones and names.
             "log_error_verbosity": "terse",
             "log_min_error_statement": "panic",

@@ -123,7 +123,7 @@ class Migration(migrations.Migration):
                             ("expiry", "end of what staff had set"),
                         ],
                         max_length=10,
-                        verbose_name="by",
+                        verbose_name="origin",
                     ),
                 ),
                 ("reason", models.CharField(blank=True, max_length=200, verbose_name="reason")),

@@ -7,6 +7,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.formats import number_format
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext, ngettext
@@ -66,17 +67,17 @@ class ModeForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable 
     """Sets a mode for a time, with a reason."""
 
     setting = forms.ChoiceField(
-        label=_("this mode is"), choices=Setting.CHOICES, widget=forms.RadioSelect
+        label=_("This mode is"), choices=Setting.CHOICES, widget=forms.RadioSelect
     )
     minutes = forms.TypedChoiceField(
-        label=_("for how long"),
+        label=_("For how long"),
         choices=duration_choices,
         coerce=int,
         initial=60,
         help_text=_("After that the load monitor decides again."),
     )
     reason = CleanedFormField(
-        label=_("reason"),
+        label=_("Reason"),
         max_length=MAX_REASON,
         widget=forms.TextInput(attrs={"class": "vTextField"}),
         help_text=_("For the team, in the history."),
@@ -101,12 +102,12 @@ def setting_of(mode: Mode) -> str:
 @admin.register(Mode)
 class ModeAdmin(ReadOnlyAdmin):
     form = ModeForm
-    list_display = ["mode", "is_active", "decided_by", "until", "since", "why", "meaning"]
+    list_display = ["mode", "state", "decided_by", "until", "since", "why", "meaning"]
     list_display_links = ["mode"]
     ordering = ["pk"]
     fields = [
         "meaning",
-        "is_active",
+        "state",
         "decided_by",
         "until",
         "why",
@@ -118,7 +119,7 @@ class ModeAdmin(ReadOnlyAdmin):
     ]
     readonly_fields = [
         "meaning",
-        "is_active",
+        "state",
         "decided_by",
         "until",
         "why",
@@ -140,9 +141,12 @@ class ModeAdmin(ReadOnlyAdmin):
     def mode(self, row: Mode) -> str:
         return capfirst(row.get_name_display())
 
-    @admin.display(description=_("on"), boolean=True)
-    def is_active(self, row: Mode) -> bool:
-        return row.is_active
+    @admin.display(description=_("state"))
+    def state(self, row: Mode) -> SafeString | str:
+        """Return the state in words: a mode that is off is no failure."""
+        if row.is_active:
+            return format_html("<strong>{}</strong>", gettext("on"))
+        return gettext("off")
 
     @admin.display(description=_("decision of"))
     def decided_by(self, row: Mode) -> str:
@@ -240,19 +244,24 @@ def state_text(row: Mode) -> str:
     return gettext("%(mode)s is off until %(until)s. All processes follow within a second.") % about
 
 
+def state_word(is_on: bool) -> str:
+    if is_on:
+        return gettext("on")
+    return gettext("off")
+
+
 def change_line(change: ModeChange) -> str:
     """Return a line of the history: when, what, by whom and why."""
-    state = gettext("on") if change.is_on else gettext("off")
     who = change.changed_by or change.get_source_display()
-    parts = [render_time(change.changed_at), state, str(who), change.why]
+    parts = [render_time(change.changed_at), state_word(change.is_on), str(who), change.why]
     return " · ".join(part for part in parts if part)
 
 
 @admin.register(ModeChange)
 class ModeChangeAdmin(LongListAdmin, ReadOnlyAdmin):
-    list_display = ["when", "mode", "was_on", "is_on", "who", "reason_text"]
+    list_display = ["when", "mode", "state", "reason_text", "who"]
     list_display_links = None
-    list_filter = ["mode", "source", "is_on"]
+    list_filter = ["mode", "source"]
     list_select_related = ["changed_by"]
     ordering = ["-pk"]
 
@@ -263,7 +272,11 @@ class ModeChangeAdmin(LongListAdmin, ReadOnlyAdmin):
     def when(self, row: ModeChange) -> str:
         return render_time(row.changed_at)
 
-    @admin.display(description=_("by"), ordering="source")
+    @admin.display(description=_("state"), ordering="is_on")
+    def state(self, row: ModeChange) -> str:
+        return state_word(row.is_on)
+
+    @admin.display(description=_("decision of"), ordering="source")
     def who(self, row: ModeChange) -> str:
         return str(row.changed_by or row.get_source_display())
 

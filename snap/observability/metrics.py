@@ -70,10 +70,10 @@ class _Host:
     """The metrics of all processes of this host, for `generate_latest`."""
 
     def collect(self) -> list[Metric]:
-        return [*collect(), _memory()]
+        return [*collect(), memory_of_processes()]
 
 
-def _memory() -> Metric:
+def memory_of_processes() -> Metric:
     """Return the memory of each process, as the kernel tells it: also of one that hangs."""
     family = GaugeMetricFamily(
         "process_memory_bytes",

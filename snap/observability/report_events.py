@@ -13,7 +13,7 @@ from typing import Any
 from sentry_sdk.types import Event, Hint
 
 from snap.metering.processes import process_name
-from snap.observability.context import current
+from snap.observability.context import LogContext, current
 from snap.observability.redaction import hide_secrets
 from snap.observability.tracing import current_traceparent
 
@@ -44,7 +44,10 @@ ABOUT_CODE = (
 OUR_LOGGERS = ("accounts", "guests", "notifications", "promo", "snap")
 # What could be a phone, a code or an email, in a text where none should be.
 _PERSONAL = re.compile(r"\S+@\S+|\+?\d(?:[\d ()./-]*\d){4,}")
-_STANDARD_FIELDS = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"})
+# Attributes of each record, and those that are tags of a report.
+NOT_FIELDS = frozenset(
+    {*vars(logging.makeLogRecord({})), *LogContext._fields, "message", "asctime", "taskName"}
+)
 
 
 def reduced_event(event: Event, hint: Hint) -> Event:
@@ -53,7 +56,7 @@ def reduced_event(event: Event, hint: Hint) -> Event:
     error = error_of(record, hint)
     reduced: dict[str, Any] = {name: event[name] for name in KEPT if event.get(name)}  # type: ignore[literal-required]
     reduced["tags"] = tags_of(record)
-    traceparent = current_traceparent() or current().traceparent
+    traceparent = current().traceparent or current_traceparent()
     if traceparent:
         _, trace_id, span_id, _ = traceparent.split("-")
         reduced["contexts"] = {"trace": {"trace_id": trace_id, "span_id": span_id}}
@@ -121,7 +124,7 @@ def fields_of(record: logging.LogRecord) -> dict[str, str | int | float]:
         return {}
     fields = {}
     for name, value in vars(record).items():
-        if name in _STANDARD_FIELDS or not isinstance(value, (int, float, str)):
+        if name in NOT_FIELDS or not isinstance(value, (int, float, str)):
             continue
         fields[name] = masked(value) if isinstance(value, str) else value
     return fields

@@ -43,18 +43,18 @@ class ReportTransport(HttpTransport):
     def __init__(self, options: dict[str, Any]) -> None:
         super().__init__(options)
         self._pool.pool_classes_by_scheme = POOLS
-        self._is_failing = False
+        self.is_failing = False
 
     def _request(self, *arguments: Any, **options: Any) -> Any:
         response = super()._request(*arguments, **options)
-        if self._is_failing and response.status < 300:
-            self._is_failing = False
+        if self.is_failing and response.status < 300:
+            self.is_failing = False
             log.info("reports_sent_again")
         return response
 
     def on_dropped_event(self, reason: str) -> None:
-        if not self._is_failing:
-            self._is_failing = True
+        if not self.is_failing:
+            self.is_failing = True
             log.warning("reports_not_sent", extra={"reason": reason})
 
 
@@ -77,16 +77,16 @@ class Throttle:
 
     def admits_record(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
-        return self._known.add((record.name, record.msg, place_of(error)), None)
+        if error is not None:
+            return self.admits(error)
+        return self._known.add((record.name, record.msg), None)
 
     def admits(self, error: BaseException) -> bool:
         return self._known.add(place_of(error), None)
 
 
-def place_of(error: BaseException | None) -> object:
+def place_of(error: BaseException) -> object:
     """Return what is equal for errors of the same kind from the same line."""
-    if error is None:
-        return None
     innermost = error.__traceback__
     while innermost is not None and innermost.tb_next is not None:
         innermost = innermost.tb_next
@@ -120,7 +120,6 @@ class Reporter:
             default_integrations=False,
             auto_enabling_integrations=False,
             auto_session_tracking=False,
-            send_default_pii=False,
             include_local_variables=False,
             max_request_body_size="never",
             max_breadcrumbs=0,

@@ -11,7 +11,6 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from prometheus_client import Counter, Histogram
 
-from snap.local_cache import on_reset
 from snap.resilience.overload import ARRIVED_AT
 
 requests_total = Counter("http_requests", "Requests that ended", ["route", "method", "status"])
@@ -61,8 +60,9 @@ def count(request: HttpRequest, status: int, milliseconds: float) -> None:
     increase = _Process.counters.get(key)
     if increase is None:
         labels = (key[0], key[1], str(status))
-        increase = _Process.counters[key] = requests_total.labels(*labels).inc
+        # First, because another thread that finds the counter reads the histogram too.
         _Process.histograms[route] = request_duration.labels(route).observe
+        increase = _Process.counters[key] = requests_total.labels(*labels).inc
     increase()
     _Process.histograms[route](milliseconds)
 
@@ -79,11 +79,3 @@ def route_of(request: HttpRequest) -> str:
     if match.url_name or match.route.startswith("^"):
         return match.view_name
     return f"/{match.route}"
-
-
-def _forget() -> None:
-    _Process.counters = {}
-    _Process.histograms = {}
-
-
-on_reset(_forget)

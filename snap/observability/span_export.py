@@ -70,39 +70,39 @@ class RedactingExporter(SpanExporter):
     """Sends spans, redacted. Logs a failure once, until it is over."""
 
     def __init__(self, seconds: float = EXPORT_SECONDS) -> None:
-        self._seconds = seconds
+        self.seconds = seconds
         session = requests.Session()
         limit_responses(session)
-        self._exporter = OTLPSpanExporter(
+        self.exporter = OTLPSpanExporter(
             endpoint=settings.OTEL_EXPORTER_OTLP_ENDPOINT + TRACES_PATH,
             headers=settings.OTEL_EXPORTER_OTLP_HEADERS,
             timeout=seconds,
             compression=Compression.Gzip,
             session=session,
         )
-        self._is_failing = False
-        self._stop_at = float("inf")
+        self.is_failing = False
+        self.stop_at = float("inf")
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        if monotonic() > self._stop_at:
+        if monotonic() > self.stop_at:
             return SpanExportResult.FAILURE
-        result = self._exporter.export([redacted(span) for span in spans])
-        self._log_change(result is SpanExportResult.FAILURE)
+        result = self.exporter.export([redacted(span) for span in spans])
+        self.log_change(result is SpanExportResult.FAILURE)
         return result
 
-    def _log_change(self, is_failing: bool) -> None:
-        if is_failing and not self._is_failing:
+    def log_change(self, is_failing: bool) -> None:
+        if is_failing and not self.is_failing:
             log.warning("traces_not_sent", extra={"receiver": receiver_name()})
-        elif self._is_failing and not is_failing:
+        elif self.is_failing and not is_failing:
             log.info("traces_sent_again", extra={"receiver": receiver_name()})
-        self._is_failing = is_failing
+        self.is_failing = is_failing
 
     def hurry(self) -> None:
         """Begin no batch after EXPORT_SECONDS from now: the process ends."""
-        self._stop_at = monotonic() + self._seconds
+        self.stop_at = monotonic() + self.seconds
 
     def shutdown(self) -> None:
-        self._exporter.shutdown()  # type: ignore[no-untyped-call]
+        self.exporter.shutdown()  # type: ignore[no-untyped-call]
 
 
 def receiver_name() -> str:

@@ -47,7 +47,7 @@ class RootSampler(Sampler):
     """
 
     def __init__(self, share: float) -> None:
-        self._by_share = TraceIdRatioBased(share)
+        self.by_share = TraceIdRatioBased(share)
 
     def should_sample(
         self,
@@ -61,14 +61,14 @@ class RootSampler(Sampler):
     ) -> SamplingResult:
         if kind in {SpanKind.CLIENT, SpanKind.PRODUCER}:
             return SamplingResult(Decision.DROP)
-        return self._by_share.should_sample(parent_context, trace_id, name)
+        return self.by_share.should_sample(parent_context, trace_id, name)
 
     def get_description(self) -> str:
-        return f"RootSampler({self._by_share.rate})"
+        return f"RootSampler({self.by_share.rate})"
 
 
 class Spans:
-    """Records and sends the spans of one process, and of its children after a fork."""
+    """Records and sends the spans of one process."""
 
     def __init__(self) -> None:
         self._exporter = RedactingExporter()

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
 from django.conf import settings
@@ -42,8 +43,7 @@ NO_SPAN: AbstractContextManager[None] = nullcontext()
 def start(*, runs_tasks: bool = False) -> None:
     """Record traces in this process, if the settings say so. `runs_tasks` is for Celery's workers.
 
-    Call it before the first connection to PostgreSQL and Redis. Children of a fork go on by
-    themselves.
+    Call it after a fork, and before the first connection to PostgreSQL and Redis.
     """
     if not settings.OTEL_EXPORTER_OTLP_ENDPOINT or _Process.spans is not None:
         return
@@ -53,6 +53,14 @@ def start(*, runs_tasks: bool = False) -> None:
 
     _Process.spans = Spans()
     instrument(_Process.spans.provider, runs_tasks=runs_tasks)
+
+
+def prepare() -> None:
+    """Import what `start` needs, if the settings say so. Starts no thread."""
+    if settings.OTEL_EXPORTER_OTLP_ENDPOINT:
+        make_importable()
+        import_module("snap.observability.instruments")
+        import_module("snap.observability.spans")
 
 
 def make_importable() -> None:

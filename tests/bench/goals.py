@@ -116,5 +116,6 @@ GOALS = [
     Goal("phone check, 1,000 → 1,000,000 guests", growth_of("check"), 20, "% more"),
     Goal("a whole journey, 1,000 → 1,000,000 guests", growth_of("create"), 20, "% more"),
     Goal("admin's list, 1,000 → 1,000,000 guests", growth_of("admin"), 20, "% more"),
+    Goal("counting a request, CPU", lambda m: m["metrics"]["us/request"], 60, "µs"),
     Goal("memory after ten times as many journeys", memory_growth, 10, "% more"),
 ]

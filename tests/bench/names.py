@@ -11,5 +11,6 @@ PARTS = {
     "sockets": "memory of idle websockets, and the latency of a push",
     "growth": "one and two web workers; lists of 1,000 to 1,000,000 guests",
     "attacks": "what an attacker achieves in a minute (docs/security.md)",
+    "metrics": "what it costs to count a request and to show /metrics",
     "memory": "resident memory after 10,000 and 100,000 journeys",
 }

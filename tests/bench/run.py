@@ -14,6 +14,7 @@ from tests.bench import (
     growth,
     journeys,
     memory,
+    metrics,
     peak,
     report,
     sockets,
@@ -36,6 +37,7 @@ PARTS: dict[str, Callable[[Bench], Figures]] = {
     "sockets": sockets.sockets,
     "growth": growth.growth,
     "attacks": attacks.attacks,
+    "metrics": metrics.metrics,
     "memory": memory.memory,
 }
 

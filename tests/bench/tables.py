@@ -299,6 +299,22 @@ def memory(figures: Figures) -> list[str]:
     ]
 
 
+def metrics(figures: Figures) -> list[str]:
+    names = {
+        "request": "a request, with its duration",
+        "step": "a step of the guest's way",
+        "cache": "a hit or miss of a cache",
+        "histogram": "a batch of a worker",
+    }
+    rows = [[text, number(figures, f"us/{name}", 2)] for name, text in names.items()]
+    return [
+        *table(["CPU µs to count", ""], rows),
+        f"A response of `/metrics`: {number(figures, 'scrape ms')} ms of CPU,"
+        f" {number(figures, 'scrape bytes', 0)} bytes. It includes what `web` does in the second"
+        " before it.",
+    ]
+
+
 def emails(figures: Figures) -> list[str]:
     kinds = {"qr_code": "QR code", "welcome": "welcome", "login_code": "sign-in code"}
     rows = [
@@ -350,5 +366,6 @@ MAKERS: dict[str, Callable[[Figures], list[str]]] = {
     "emails": emails,
     "sockets": sockets,
     "growth": growth,
+    "metrics": metrics,
     "memory": memory,
 }

@@ -134,7 +134,8 @@ def code_files() -> list[Path]:
 def words_of_code() -> frozenset[str]:
     """Return every word of our code, templates and scripts. Documentation is not among them."""
     others = [ROOT / name for name in ("Makefile", "Procfile", "pyproject.toml", ".ci/run")]
-    for folder, kinds in {"templates": ("html", "txt"), "static/js": ("js",)}.items():
+    kinds_by_folder = {"templates": ("html", "txt"), "static/js": ("js",), "deploy": ("yml",)}
+    for folder, kinds in kinds_by_folder.items():
         others += [path for kind in kinds for path in (ROOT / folder).rglob(f"*.{kind}")]
     texts = [path.read_text() for path in (*code_files(), *others)]
     return frozenset(re.findall(r"\w+", " ".join(texts)))

@@ -27,6 +27,7 @@ from snap.api_errors import DEFAULT_ERRORS
 from snap.celery import app
 from snap.control.switches import EMAILS, known_switches
 from snap.observability.health import service_level
+from snap.observability.metrics import memory_of_processes
 from tests import settings_reference
 from tests.docs.reference_tables import ROOT, assert_same, codes_in, table_of, tables_with
 
@@ -266,7 +267,8 @@ def test_every_field_of_readyz_is_on_the_page(client: Client) -> None:
 def test_every_metric_is_on_the_page() -> None:
     rows = table_of("Health and metrics", "Metric").rows
     documented = [(codes_in(row["Metric"])[0], row["Type"]) for row in rows]
-    in_code = []
+    memory = memory_of_processes()
+    in_code = [(memory.name, memory.type)]
     for metric in REGISTRY.collect():
         if not metric.name.startswith(("django_", "python_", "process_")):
             suffix = "_total" if metric.type == "counter" else ""

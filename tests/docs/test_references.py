@@ -56,7 +56,7 @@ def test_an_existing_name_is_no_problem(text: str) -> None:
         ("`setings.py`", "No file is named setings.py."),
         ("`test_there_is_none`", "No test is named test_there_is_none."),
         ("`no_such_function`", "No code has the name no_such_function."),
-        ("`NoSuchClass.method_of`", "No code has the name NoSuchClass.method_of."),
+        ("`NoSuchClass.a_missing_one`", "No code has the name NoSuchClass.a_missing_one."),
         ("LIMIT_NOBODY", "No code has the setting or constant LIMIT_NOBODY."),
         ("[it](docs/nothing.md)", "The link to docs/nothing.md leads nowhere."),
         ("[it](#nothing)", "The link to #nothing leads to no heading."),

@@ -252,7 +252,7 @@ EMAILS = [
         "percent",
         (
             (
-                f'100 * sum(rate(emails_total{{{HOST}, state="bounced"}}[15m]))'
+                f'100 * (sum(rate(emails_total{{{HOST}, state="bounced"}}[15m])) or vector(0))'
                 f' / sum(rate(emails_total{{{HOST}, state="sent"}}[15m]))',
                 "bounced",
             ),

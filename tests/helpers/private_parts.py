@@ -30,6 +30,8 @@ PRIVATE_NAMES = {
     "prometheus-client": {"_capacity", "_f", "_init_value", "_m", "_used"},
     "django": {"_cached_user", "_db", "_reject", "_state"},
     "djangorestframework": {"_request"},
+    # ReportTransport overrides _request, too.
+    "sentry-sdk": {"_pool"},
 }
 # Private parts without an underscore: modules and attributes that no documentation names.
 UNDOCUMENTED = {
@@ -39,7 +41,15 @@ UNDOCUMENTED = {
     "prometheus-client": "snap/metering/slots.py",
 }
 # Names with an underscore that their documentation has.
-DOCUMENTED_NAMES = {"_default_manager", "_exit", "_meta", "_replace"}
+DOCUMENTED_NAMES = {
+    "_OTHER",
+    "_asdict",
+    "_default_manager",
+    "_exit",
+    "_fields",
+    "_meta",
+    "_replace",
+}
 
 APPS = ["snap", "promo", "guests", "accounts", "notifications"]
 

@@ -38,7 +38,7 @@ def _read(path: Path, process: str) -> Iterator[Line]:
         try:
             fields = dict(_flatten(json.loads(text)))
             at = datetime.fromisoformat(fields["@timestamp"]).timestamp()
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             continue
         yield Line(process, at, fields)
 

@@ -19,6 +19,8 @@ BEGIN = "<!-- The lines from here to the next comment are written by `make night
 END = "<!-- End of what `make night` writes. -->"
 # Seconds between two rows of the table.
 EVERY = 10
+# Fields of the line of a request, whose message has them.
+SAID_BY_MESSAGE = {"method", "path", "route", "status_code"}
 PROCESSES = ("web", "ws", "worker", "emails", "sweeper")
 CAPTIONS = {
     "rush": "In the rush, before the outage",
@@ -43,11 +45,11 @@ def write(night: Night) -> list[str]:
     ]
     if problems:
         sections += ["", "Wrong or missing in this run:", "", *(f"- {each}" for each in problems)]
-    _replace(night.plan.page, "\n".join(sections))
+    replace_section(night.plan.page, "\n".join(sections))
     return problems
 
 
-def _replace(page: Path, section: str) -> None:
+def replace_section(page: Path, section: str) -> None:
     """Put the section between the markers of a page, or make a page of it."""
     before, after = f"{BEGIN}\n", f"\n{END}\n"
     if page.exists() and BEGIN in page.read_text():
@@ -236,12 +238,12 @@ def _followed(night: Night, level: int) -> Response | None:
 
 
 def _fields(line: logs.Line) -> str:
-    """Return the fields of a line that are SNAP's own or HTTP's, without the ids."""
+    """Return SNAP's own fields of a line, without ids and what its message says."""
     shown = []
     for name, value in line.fields.items():
-        is_own = name.startswith(("snap.", "http.", "url.")) and not name.endswith("id")
-        if is_own:
-            shown.append(f"{name.rpartition('.')[2]}={value}")
+        own = name.removeprefix("snap.")
+        if own != name and not own.endswith("_id") and own not in SAID_BY_MESSAGE:
+            shown.append(f"{own}={value}")
     return " ".join(shown)
 
 

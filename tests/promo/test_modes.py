@@ -7,11 +7,13 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from guests.models import Event, Guest, GuestRequest
+from notifications.kinds import is_late
 from snap.control.modes import EMERGENCY, QUEUE
 from tests.factories import make_account, make_event
 from tests.helpers.api import CREATE_ASYNC
 from tests.helpers.load import mode_on
 from tests.helpers.sessions import session_of
+from tests.helpers.visitors import Visitor, html_of
 
 pytestmark = pytest.mark.django_db
 
@@ -106,3 +108,21 @@ def test_the_modes_cost_no_query(guest: Client, event: Event, modes: tuple[str, 
     usual = queries()
     with mode_on(*modes):
         assert queries() == usual
+
+
+def test_while_emails_wait_no_page_says_that_one_is_on_its_way() -> None:
+    visitor = Visitor(make_event(), htmx=True)
+    visitor.give_phone()
+    with mode_on(EMERGENCY):
+        page = html_of(visitor.register())
+    assert "qr/" in page
+    assert "on its way" not in page
+    assert "Our emails rest for now." in page
+
+
+def test_in_emergency_mode_codes_are_promised(client: Client) -> None:
+    with mode_on(EMERGENCY):
+        assert not is_late("login_code")
+        assert is_late("qr_code")
+        assert is_late("a_kind_of_another_release")
+    assert not is_late("qr_code")

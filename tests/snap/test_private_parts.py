@@ -25,6 +25,7 @@ from kombu import Connection
 from accounts.models import User
 from snap.metering.entries import read_entries, value_at
 from snap.metering.files import SIZE, ReservedDict
+from snap.resilience.http_sessions import POOLS
 from tests.helpers.private_parts import UNDOCUMENTED, changed, require
 
 # channels_redis ----------------------------------------------------------------------------------
@@ -295,6 +296,45 @@ def test_prometheus_client_keeps_the_values_of_a_process_in_a_mapped_file(tmp_pa
     assert values.MmapedDict is ReservedDict, changed(  # type: ignore[attr-defined]
         "prometheus-client", file, "values.MmapedDict, the class of such files"
     )
+
+
+def test_sentry_sends_through_the_pool_of_its_transport(monkeypatch: pytest.MonkeyPatch) -> None:
+    from urllib3 import HTTPResponse
+
+    from snap.observability.reporter import ReportTransport
+
+    file = "snap/observability/reporter.py"
+    dropped: list[str] = []
+
+    class Recording(ReportTransport):
+        def on_dropped_event(self, reason: str) -> None:
+            dropped.append(reason)
+
+    from sentry_sdk.consts import DEFAULT_OPTIONS
+    from sentry_sdk.envelope import Envelope
+
+    given = {"dsn": "http://key@127.0.0.1:9/1", "send_client_reports": False}
+    transport = Recording(DEFAULT_OPTIONS | given)
+    require(transport, {"_pool", "_request"}, "sentry-sdk", file)
+    assert transport._pool.pool_classes_by_scheme is POOLS, changed(
+        "sentry-sdk", file, "_pool, a PoolManager of urllib3"
+    )
+    asked: list[str] = []
+
+    def respond(method: str, url: str, **_options: object) -> HTTPResponse:
+        asked.append(url)
+        return HTTPResponse(status=500)
+
+    monkeypatch.setattr(transport._pool, "request", respond)
+    envelope = Envelope()
+    envelope.add_event({"message": "an event"})
+    transport.capture_envelope(envelope)
+    transport.flush(timeout=10)
+    transport.kill()
+    assert asked == ["http://127.0.0.1:9/api/1/envelope/"], changed(
+        "sentry-sdk", file, "_request, which sends each envelope"
+    )
+    assert dropped == ["status_500"], changed("sentry-sdk", file, "on_dropped_event")
 
 
 # Django and Django REST Framework ----------------------------------------------------------------

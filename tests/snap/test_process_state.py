@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.test import override_settings
 from waffle.models import Switch
 
 from accounts import countries, forms
 from guests.emergency import mirror_sync
-from guests.overview import events
+from guests.overview import events, success
 from guests.staff import boards, system
 from guests.venue_networks import venue_networks
 from notifications import outcomes, smtp
@@ -23,7 +24,9 @@ from promo.api.schema import CachedSchemaGenerator
 from snap.control import modes, snapshot
 from snap.limits import counters, layers
 from snap.local_cache import reset_process_state
+from snap.metering import collecting
 from snap.monitor import host
+from snap.observability import error_reports, tracing
 from snap.resilience import database
 from snap.resilience.breaker import Breaker
 from tests.helpers.load import mode_on
@@ -51,6 +54,17 @@ PURE = {
 def open_breaker(breaker: Breaker) -> None:
     for _ in range(breaker.threshold):
         breaker.failed()
+
+
+def record_traces() -> None:
+    from snap.observability.spans import Spans
+
+    tracing._Process.spans = Spans()
+
+
+def report_errors() -> None:
+    with override_settings(SENTRY_DSN="http://key@127.0.0.1:9/1"):
+        error_reports.start()
 
 
 def keep_in_memory() -> None:
@@ -113,6 +127,14 @@ STATES: dict[str, tuple[Callable[[], Any], Callable[[], int]]] = {
         lambda: CachedSchemaGenerator().get_schema(public=True),  # type: ignore[no-untyped-call]
         lambda: len(CachedSchemaGenerator._schemas),
     ),
+    "guests/overview/success.py": (
+        success.success_percent,
+        lambda: int(success._Process.last_before is not None),
+    ),
+    "snap/metering/collecting.py": (
+        lambda: collecting._parse("counter", b'["a", "a_total", {}, "A"]'),
+        lambda: len(collecting._Process.keys),
+    ),
     "snap/control/modes.py": (follow_a_mode, lambda: len(modes._Process.modes)),
     "snap/monitor/host.py": (host.take_reading, lambda: int(host._host.taken is not None)),
     "snap/control/snapshot.py": (
@@ -138,6 +160,14 @@ STATES: dict[str, tuple[Callable[[], Any], Callable[[], int]]] = {
     "snap/limits/layers.py:hash_of": (
         lambda: layers.hash_of("a"),
         lambda: layers.hash_of.cache_info().currsize,
+    ),
+    "snap/observability/tracing.py": (
+        record_traces,
+        lambda: int(tracing.current() is not None),
+    ),
+    "snap/observability/error_reports.py": (
+        report_errors,
+        lambda: int(error_reports._Process.reporter is not None),
     ),
     "snap/resilience/database.py": (
         lambda: open_breaker(database.database_breaker),

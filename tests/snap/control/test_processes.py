@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from guests.models import Guest
 from snap.control.modes import EMERGENCY
+from snap.models import HostReading, ModeChange
 from snap.monitor.changes import leave_to_monitor, set_mode
 from tests.factories import make_account, make_event
 from tests.helpers.load import make_modes
@@ -17,6 +18,11 @@ from tests.helpers.stack import Stack, wait_for
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
+METRICS = (
+    'load_mode{mode="emergency"} 1.0',
+    'load_mode_changes_total{mode="emergency",source="monitor"}',
+    "error_rate_percent 0.0",
+)
 PROCESSES = ("web", "ws", "worker", "emails", "sweeper")
 # A process looks every 0.8 s. The rest is for a machine that is busy with other tests.
 PATIENCE = timedelta(seconds=5)
@@ -30,6 +36,10 @@ def followed(stack: Stack, process: str, modes: str) -> list[datetime]:
         if said == modes:
             found.append(datetime.strptime(at, "%Y-%m-%d %H:%M:%S,%f").astimezone())
     return found
+
+
+def metrics_of(stack: Stack) -> str:
+    return httpx.get(f"{stack.url}/metrics", verify=False).text
 
 
 def request_place(stack: Stack, slug: str) -> str:
@@ -65,3 +75,24 @@ def test_every_process_follows_a_mode_and_its_end(stack: Stack) -> None:
         leave_to_monitor(EMERGENCY, reason="over")
         wait_for(lambda: len(followed(stack, "web", "none")) >= ended + 2)
         assert request_place(stack, event.slug) == "processing"
+
+
+def test_slow_responses_of_web_begin_emergency_mode(stack: Stack) -> None:
+    """From the response of a web process to the mode in another: metric files, rows, snapshot."""
+    make_modes()
+    event = make_event()
+    quick = {"MONITOR_SECONDS": "1", "MONITOR_LEAST_REQUESTS": "5", "MONITOR_RESPONSE_MS": "0.1"}
+    stack.restart("sweeper", **quick)
+    try:
+        wait_for(lambda: HostReading.objects.exists(), timeout=30)
+        for _ in range(10):
+            httpx.get(f"{stack.url}/promo/{event.slug}/", verify=False)
+        change = wait_for(lambda: ModeChange.objects.filter(is_on=True).first(), timeout=20)
+        assert change is not None
+        assert (change.mode, change.source) == (EMERGENCY, "monitor")
+        assert change.reason.startswith("response_ms ")
+        wait_for(lambda: followed(stack, "web", "emergency"))
+        for line in METRICS:
+            wait_for(lambda line=line: line in metrics_of(stack))  # type: ignore[misc]
+    finally:
+        stack.restart("sweeper")

@@ -111,6 +111,23 @@ ADDRESSES["WEB_HOST"] = ADDRESSES["WEB_METRICS_HOST"] = ("http://localhost", "an
 ADDRESSES["LIKELY_COUNTRIES"] = ("Portugal", "PT;ES", "PT,XX")
 ADDRESSES["SECRET_KEY"] = ("secret", "s" * 49)
 ADDRESSES["RESEND_API_URL"] = ADDRESSES["SENDGRID_API_URL"] = ADDRESSES["MAILGUN_API_URL"]
+ADDRESSES["OTEL_EXPORTER_OTLP_ENDPOINT"] = ("localhost:4318", "grpc://localhost:4317", "http://")
+ADDRESSES["OTEL_TRACES_SAMPLER_ARG"] = ("1.01", "10%", "always_on", *WRONG["number"])
+ADDRESSES["OTEL_EXPORTER_OTLP_HEADERS"] = ("authorization", "a b=1", "=1", "x=é", "x=%0a")
+ADDRESSES["OTEL_RESOURCE_ATTRIBUTES"] = ADDRESSES["OTEL_EXPORTER_OTLP_HEADERS"]
+ADDRESSES["SENTRY_DSN"] = (
+    "sentry.example/1",
+    "https://sentry.example/1",
+    "https://key@sentry.example",
+    "https://key@sentry.example/",
+    "https://key@sentry.example/project",
+    "https://key@/1",
+    "https://@sentry.example/1",
+    "https://k y@sentry.example/1",
+    "https://key@sentry.example:port/1",
+    "https://key@sentry.example/1?environment=x",
+    "ftp://key@sentry.example/1",
+)
 ADDRESSES["MAIL_WEBHOOK_SECRET"] = ("secret", ":secret", "secret:")
 
 # Signs that a shell, a file or a parser could take for something else.

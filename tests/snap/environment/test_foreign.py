@@ -16,6 +16,7 @@ def test_every_variable_of_libpq_is_known() -> None:
 def test_variables_of_other_programs_are_removed_and_no_others() -> None:
     ours = {"CACHE_URL": "1", "PGPASSWORD": "2", "https_proxy": "3", "PGSSLMODE": "4", "PATH": "5"}
     theirs = {"PGHOST", "PGOPTIONS", "CELERY_BROKER_URL", "GRANIAN_PORT", "UVICORN_FD", "APP"}
+    theirs |= {"OTEL_SDK_DISABLED", "OTEL_PYTHON_DJANGO_TRACED_REQUEST_ATTRS", "SENTRY_DEBUG"}
     environ = ours | dict.fromkeys(theirs | {"WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS"}, "x")
     foreign.remove_foreign_variables(environ)
     assert environ == ours

@@ -23,6 +23,7 @@ from snap.resilience.workers import (
     record_heartbeat,
 )
 from tests.factories import make_event, make_request
+from tests.helpers.metering import run
 from tests.helpers.own_servers import own_postgresql, own_valkey, valkey_without_writes
 from tests.helpers.stack import Stack, readiness, wait_for
 
@@ -160,11 +161,10 @@ def test_metrics_add_up_what_several_processes_counted(
     rf: RequestFactory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
-    program = "from prometheus_client import Counter; Counter('seen', 'Seen.').inc()"
     for _ in range(2):
-        subprocess.run([sys.executable, "-c", program], check=True, env=dict(os.environ))
+        run(tmp_path, "seen.labels('a').inc()")
     response = metrics.metrics(rf.get("/metrics"))
-    assert b"\nseen_total 2.0\n" in response.content
+    assert b'\nseen_total{page="a"} 2.0\n' in response.content
 
 
 def test_metrics_show_the_breaker_of_another_process_while_it_lives(

@@ -228,7 +228,7 @@ def test_errors_of_one_way_are_reported_with_its_trace(stack: Stack, receivers: 
     spans = [each for each in receivers.traces.spans() if each.trace_id == trace_id]
     form = only(spans, "POST promo/<event:event>/<promoter:promoter>/register/")
     assert form.is_error
-    assert form.attributes["error.type"] == "InternalError"
+    assert form.attributes["error.type"] == "ProgrammingError"
     for report in (in_web, in_worker):
         assert "RaiseException" in types_in(report)
         frames = report["exception"]["values"][-1]["stacktrace"]["frames"]

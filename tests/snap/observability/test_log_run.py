@@ -25,7 +25,8 @@ def logging_stack(stack: Stack, request: pytest.FixtureRequest) -> Iterator[Stac
     """All processes, restarted with a LOG_FORMAT. Their logs begin there."""
     own_postgresql()
     servers.empty_journal()
-    stack.restart(*PROCESSES, LOG_FORMAT=request.param, TRUSTED_PROXIES="1", METRICS_TOKEN="x" * 9)
+    given = {"LOG_FORMAT": request.param, "LOG_LEVEL": "DEBUG"}
+    stack.restart(*PROCESSES, **given, TRUSTED_PROXIES="1", METRICS_TOKEN="x" * 9)
     yield stack
     connection.close()
     servers.freshen()

@@ -95,14 +95,14 @@ def test_a_process_that_ends_begins_no_batch_after_its_time(receiver: OtlpReceiv
 
 
 def test_only_listed_attributes_leave_the_process() -> None:
-    harmless = {
+    harmless: dict[str, Any] = {
         "http.request.method": "GET",
         "http.route": "promo/<event:event>/",
         "http.response.status_code": 200,
         "snap.event_id": 7,
         "db.system.name": "postgresql",
     }
-    personal = {
+    personal: dict[str, Any] = {
         "url.full": f"https://snap.example/promo/?phone={PHONE}",
         "url.path": "/guest/token",
         "url.query": f"phone={PHONE}",
@@ -119,7 +119,8 @@ def test_only_listed_attributes_leave_the_process() -> None:
         "exception.message": PHONE,
         "snapshot": PHONE,
     }
-    span = redacted(recorded(**harmless, **personal))
+    both: dict[str, Any] = harmless | personal
+    span = redacted(recorded(**both))
     assert dict(span.attributes or {}) == harmless
 
 
