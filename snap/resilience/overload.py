@@ -23,6 +23,10 @@ MULTIPART = "multipart/form-data"
 REPORTS_PATH = "/webhooks/mail/"
 MAX_LENGTH_DIGITS = 18
 CHUNK_SIZE = 65_536  # bytes
+# Paths of supervisors, load balancers and Prometheus, and how many of their requests run at once.
+# They wait for no visitor: in a rush alerts would see nothing.
+MONITORING_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+MONITORING_TURNS = 2
 # Marks in the environment of a request. A client cannot set these keys.
 # When the last byte of the request arrived, by `time.perf_counter`.
 ARRIVED_AT = "snap.arrived_at"
@@ -120,13 +124,15 @@ class BufferedBody:
 
     A thread of the server waits for each body, as long as the client takes. These threads are many
     and cheap. `turns` is how many requests the application works on at once. A request without a
-    turn after `patience` seconds reaches the application marked as OVERLOADED.
+    turn after `patience` seconds reaches the application marked as OVERLOADED. Requests for
+    MONITORING_PATHS have turns of their own.
     """
 
     def __init__(self, application: Application, turns: int, patience: float) -> None:
         self._application = application
         self._patience = patience
         self._limiter = PriorityLimiter(turns)
+        self._monitoring = PriorityLimiter(MONITORING_TURNS)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         if not is_utf8(environ.get("CONTENT_TYPE", "")):
@@ -141,13 +147,15 @@ class BufferedBody:
                 return []
             environ["wsgi.input"] = body
         environ[ARRIVED_AT] = perf_counter()
-        if not self._limiter.acquire(has_session=has_session(environ), timeout=self._patience):
+        is_monitoring = environ.get("PATH_INFO") in MONITORING_PATHS
+        limiter = self._monitoring if is_monitoring else self._limiter
+        if not limiter.acquire(has_session=has_session(environ), timeout=self._patience):
             environ[OVERLOADED] = True
             return self._application(environ, start_response)
         try:
             return self._application(environ, start_response)
         finally:
-            self._limiter.release()
+            limiter.release()
 
 
 def buffer_body(source: Any, length: int) -> IO[bytes] | None:

@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from snap.resilience.overload import OVERLOADED, BufferedBody, PriorityLimiter
+from snap.resilience.overload import (
+    MONITORING_TURNS,
+    OVERLOADED,
+    BufferedBody,
+    PriorityLimiter,
+)
 from tests.helpers.stack import wait_for
 
 
@@ -65,6 +70,56 @@ def test_a_visitor_with_a_session_is_served_before_an_earlier_new_visitor() -> N
     for thread in threads:
         thread.join()
     assert served == ["first", "with a session", "new visitor"]
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+def test_monitoring_is_answered_while_visitors_have_taken_all_slots(path: str) -> None:
+    """In a rush Prometheus would see nothing, and a load balancer would take the host away."""
+    limiting, may_go = threading.Event(), threading.Event()
+    seen: dict[str, bool] = {}
+
+    def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        seen[environ["PATH_INFO"]] = OVERLOADED in environ
+        if environ["PATH_INFO"] == "first":
+            limiting.set()
+            may_go.wait(10)
+        return []
+
+    server = BufferedBody(application, turns=1, patience=0.05)
+    first = threading.Thread(target=server, args=(environ(PATH_INFO="first"), None))
+    first.start()
+    limiting.wait(10)
+    for each in (path, "/promo/", f"{path}/"):
+        server(environ(PATH_INFO=each), None)
+    may_go.set()
+    first.join()
+    assert seen == {"first": False, path: False, "/promo/": True, f"{path}/": True}
+
+
+def test_monitoring_has_few_slots_itself() -> None:
+    """A flood of its paths must not take the CPU of visitors."""
+    may_go = threading.Event()
+    marked: list[bool] = []
+
+    def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        marked.append(OVERLOADED in environ)
+        if not marked[-1]:
+            may_go.wait(10)
+        return []
+
+    server = BufferedBody(application, turns=1, patience=0.05)
+    threads = [
+        threading.Thread(target=server, args=(environ(PATH_INFO="/readyz"), None))
+        for _ in range(MONITORING_TURNS)
+    ]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: len(marked) == MONITORING_TURNS)
+    server(environ(PATH_INFO="/readyz"), None)
+    may_go.set()
+    for thread in threads:
+        thread.join()
+    assert marked == [False] * MONITORING_TURNS + [True]
 
 
 def test_no_slot_is_lost_when_requests_give_up_and_others_get_slots() -> None:
