@@ -19,7 +19,7 @@ from notifications.mending import mending_notices
 from notifications.models import Email
 from notifications.providers import providers
 from notifications.resending import Resend, resend_email
-from notifications.staff_words import REASON_GROUPS, email_problem, render_reports
+from notifications.staff_words import REASON_GROUPS, email_problem, render_reports, warn_if_paused
 from notifications.suppression_admin import SuppressionAdmin  # noqa: F401 (registers its pages)
 from snap.admin import LongListAdmin, NameOrderList, ReadOnlyAdmin
 from snap.admin_output import (
@@ -263,6 +263,7 @@ def show_resends(request: HttpRequest, resends: list[Resend], *, is_all: bool = 
         ),
         is_all=is_all,
     )
+    warn_if_paused(request, [resend.kind for resend in resends if not resend.refusal])
 
 
 def actor_of(request: HttpRequest) -> str:

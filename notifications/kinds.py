@@ -94,7 +94,9 @@ def email_kind(
             raise ValueError(f"The kind of email {kind!r} is registered twice.")
         _kinds[kind] = _Kind(builder, label, is_bulk, is_code)
         register_switch(
-            EMAILS + kind, format_lazy(_("Emails: {kind}"), kind=label or kind), when_off
+            EMAILS + kind,
+            format_lazy(_("Emails: {kind}"), kind=label or kind.replace("_", " ")),
+            when_off,
         )
         return builder
 

@@ -1,9 +1,13 @@
 """What staff read about an email: what went wrong with it, and when its provider reported what."""
 
+from collections.abc import Iterable
+
+from django.contrib import messages
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
 from notifications.bounces import DEFERRED, BounceReason, bounce_reason, code_in
@@ -43,6 +47,7 @@ REASON_GROUPS = {
 }
 # The emails on the page of an account.
 LAST_EMAILS = 10
+PAUSED = gettext_noop("This kind of email is turned off by a switch: it waits.")
 # What a report tells, by the column with its time.
 REPORTED = {
     "delivered_at": _("delivered"),
@@ -52,10 +57,16 @@ REPORTED = {
 }
 
 
+def warn_if_paused(request: HttpRequest, kinds: Iterable[str]) -> None:
+    """Tell staff that what they send waits, if it is of a kind that is turned off."""
+    if any(map(is_paused, kinds)):
+        messages.warning(request, gettext(PAUSED))
+
+
 def email_problem(email: Email) -> str:
     """Return what went wrong with an email, in words, "" when nothing did."""
     if email.state == Email.State.QUEUED and is_paused(email.kind):
-        return gettext("This kind of email is turned off by a switch: it waits.")
+        return gettext(PAUSED)
     if email.state == Email.State.QUEUED and not email.error and is_late(email.kind):
         return gettext("Emergency mode postpones it.")
     if not email.error:

@@ -26,7 +26,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from guests.admin.base import acting_user
 from guests.models import Event
-from notifications.kinds import bulk_kinds, kind_label
+from notifications.kinds import bulk_kinds, is_paused, kind_label
 from notifications.messages import RelatedMessage
 from notifications.models import Email
 from notifications.previews import (
@@ -238,6 +238,8 @@ def refuse_test(kind: str, to: str) -> str:
     """Return why staff cannot get a test of a kind at their own address, "" if they can."""
     if not to:
         return gettext("Your account has no email address.")
+    if is_paused(kind):
+        return gettext("This kind of email is turned off by a switch.")
     if kind in bulk_kinds() and is_suppressed(to):
         return gettext(
             "Your own address gets no reminders and messages to lists: allow them again in the list"

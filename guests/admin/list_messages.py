@@ -39,6 +39,7 @@ from guests.lists.messages import (
 from guests.models import Event, ListMessage, ListMessageChange
 from guests.refusals import staff_refusal_text
 from notifications.models import Email
+from notifications.staff_words import warn_if_paused
 from snap.admin import LongListAdmin, ReadOnlyAdmin
 from snap.admin_output import EMPTY, actor_names, render_lines, render_time
 from snap.error_pages import too_many_requests
@@ -247,6 +248,7 @@ class ListMessageAdmin(LongListAdmin, ReadOnlyAdmin):
         text = gettext("The message goes out to %(guests)s.")
         text %= {"guests": number_of_guests(recipients)}
         self.message_user(request, text, messages.SUCCESS)
+        warn_if_paused(request, [KIND])
         return _redirect_to(message)
 
     def stop_view(self, request: HttpRequest, pk: int) -> HttpResponse:

@@ -1,6 +1,7 @@
 """QR codes: tokens, images, and the pool of codes that are drawn ahead."""
 
 import secrets
+import threading
 from base64 import b64encode
 from functools import lru_cache
 from hashlib import sha256
@@ -24,6 +25,7 @@ from qrcode.util import QRData
 from guests.models import PooledQr
 from guests.qr.codewords import codewords
 from snap.control.switches import QR_POOL, is_on
+from snap.local_cache import on_reset
 
 TOKEN_BYTES = 18  # 144 bits
 MODULE_PIXELS = 10
@@ -43,6 +45,20 @@ generation_duration = Histogram(
     "Milliseconds to draw and store one QR image",
     buckets=(0.5, 1, 2, 5, 10, 20, 50, 100, 500),
 )
+
+
+class _Ready(threading.local):
+    """The codes that this thread has drawn for its next guests while the pool is turned off."""
+
+    def __init__(self) -> None:
+        self.tokens: list[str] = []
+
+    def forget(self) -> None:
+        self.tokens = []
+
+
+_ready = _Ready()
+on_reset(_ready.forget)
 
 
 def make_token() -> str:
@@ -130,12 +146,17 @@ def store_image(token: str) -> None:
 def fill_pool(size: int) -> int:
     """Fill the pool for guests who are about to get places. Return how many codes were drawn.
 
-    While the pool is turned off each code is drawn when it is taken. Not for use inside a
-    transaction.
+    While staff have turned the pool off, the codes are drawn for this thread alone. Images are
+    stored before guests are created in both cases. Not for use inside a transaction.
     """
-    if not is_on(QR_POOL):
-        return 0
-    return make_ahead(size)
+    if is_on(QR_POOL):
+        return make_ahead(size)
+    missing = max(0, size - len(_ready.tokens))
+    for _ in range(missing):
+        token = make_token()
+        store_image(token)
+        _ready.tokens.append(token)
+    return missing
 
 
 def make_ahead(size: int) -> int:
@@ -157,10 +178,12 @@ def make_ahead(size: int) -> int:
 def take_from_pool(count: int) -> list[str]:
     """Take at most `count` tokens out of the pool. They come back if the transaction rolls back.
 
-    While the pool is turned off return `count` new tokens, whose images are drawn after the commit.
+    While staff have turned the pool off, return `count` tokens that are not from the pool: those
+    that `fill_pool` has drawn for this thread, then new ones, drawn after the commit.
     """
     if not is_on(QR_POOL):
-        return new_tokens(count)
+        taken, _ready.tokens = _ready.tokens[:count], _ready.tokens[count:]
+        return taken + new_tokens(count - len(taken))
     unlocked = PooledQr.objects.select_for_update(skip_locked=True)
     tokens = list(unlocked.values_list("token", flat=True)[:count])
     PooledQr.objects.filter(token__in=tokens).delete()

@@ -63,6 +63,13 @@ def test_an_account_whose_email_is_corrected_reads_so() -> None:
     assert TEXT in html_of(visitor.send("email", send="1"))
 
 
+def test_a_proof_that_an_event_requires_says_so_too() -> None:
+    turn_off("emails_login_code")
+    visitor = Visitor(make_event(requires_proof=True)).signed_in(make_account())
+    visitor.open("prove")
+    assert TEXT in html_of(visitor.send("prove"))
+
+
 def test_codes_by_sms_still_go_out(settings: Settings) -> None:
     settings.SMS_BACKEND = sms.WORKING
     turn_off("emails_login_code")

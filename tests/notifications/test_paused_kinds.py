@@ -8,8 +8,10 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from accounts.models import LoginCode
+from guests.admin.email_previews import refuse_test
+from guests.models import Guest
 from notifications.kinds import is_paused
-from notifications.models import Email
+from notifications.models import Email, EmailResend
 from notifications.reports import Report, ReportKind, record_reports
 from notifications.sending import send_due_emails
 from notifications.tracking import tracks_opens
@@ -107,6 +109,27 @@ def test_staff_read_why_an_email_waits() -> None:
     admin: Client = admin_client(staff_with("view_email"))
     page = admin.get(admin_url("notifications_email_change", email.pk)).content.decode()
     assert "This kind of email is turned off by a switch: it waits." in page
+
+
+def test_staff_who_send_an_email_again_read_that_it_waits(guest: Guest) -> None:
+    admin = admin_client(staff_with("view_guest", "change_guest"))
+
+    def send_again() -> str:
+        EmailResend.objects.all().delete()
+        Email.objects.update(state="dead")
+        url = admin_url("guests_guest_changelist")
+        form = {"action": "send_email_again", "_selected_action": guest.pk}
+        return admin.post(url, form, follow=True).content.decode()
+
+    assert "turned off by a switch" not in send_again()
+    turn_off("emails_qr_code")
+    assert "This kind of email is turned off by a switch: it waits." in send_again()
+
+
+def test_staff_get_no_test_of_a_kind_that_is_off() -> None:
+    assert refuse_test("welcome", "ana@example.com") == ""
+    turn_off("emails_welcome")
+    assert "turned off by a switch" in refuse_test("welcome", "ana@example.com")
 
 
 # Batches ------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from waffle.models import Switch
 from accounts import countries, forms
 from guests.emergency import mirror_sync
 from guests.overview import events, success
+from guests.qr import codes
 from guests.staff import boards, system
 from guests.venue_networks import venue_networks
 from notifications import outcomes, smtp
@@ -30,6 +31,7 @@ from snap.observability import error_reports, tracing
 from snap.resilience import database
 from snap.resilience.breaker import Breaker
 from tests.helpers.load import mode_on
+from tests.helpers.switches import turn_off
 
 APPS = ("accounts", "guests", "notifications", "promo", "snap")
 # Caches of functions whose results depend on nothing but their arguments.
@@ -73,6 +75,11 @@ def keep_in_memory() -> None:
     outcomes._memory[kept.key] = kept
 
 
+def draw_without_the_pool() -> None:
+    turn_off("qr_pool")
+    codes.fill_pool(1)
+
+
 def refresh_with_a_switch() -> None:
     Switch.objects.get_or_create(name="check_in", defaults={"active": True})
     snapshot.refresh()
@@ -94,6 +101,7 @@ STATES: dict[str, tuple[Callable[[], Any], Callable[[], int]]] = {
         lambda: str(forms.PhoneForm()),
         lambda: forms._country_options.cache_info().currsize,
     ),
+    "guests/qr/codes.py": (draw_without_the_pool, lambda: len(codes._ready.tokens)),
     "guests/emergency/mirror_sync.py": (
         lambda: mirror_sync._rebuilt_at.update({Path("mirror"): 1.0}),
         lambda: len(mirror_sync._rebuilt_at),

@@ -1,6 +1,7 @@
 """Requests while staff have turned workers, batches, the pool or the line off, and on again."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from django.core.files.storage import default_storage
@@ -145,11 +146,31 @@ def test_codes_made_ahead_stay_while_the_pool_is_off() -> None:
 
 def test_the_pool_is_not_filled_while_it_is_off() -> None:
     turn_off("qr_pool")
+    assert fill_pool(3) == 3, "for the guests of this thread"
     assert fill_pool(3) == 0
+    assert not PooledQr.objects.exists()
     call_command("pregenerate_qr", make_event().slug, "2")
     assert PooledQr.objects.count() == 2, "the command fills it for later"
     turn_on("qr_pool")
     assert fill_pool(3) == 1
+
+
+def test_images_are_stored_before_guests_are_created_while_the_pool_is_off(
+    settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "qr").write_text("no folder")
+    turn_off("qr_pool")
+    event = make_event()
+    ask(event, 2)
+    media, settings.MEDIA_ROOT = settings.MEDIA_ROOT, tmp_path
+    with pytest.raises(OSError, match="qr"):
+        create_due_guests()
+    assert not Guest.objects.exists(), "nobody has a code without an image"
+    settings.MEDIA_ROOT = media
+    create_due_guests()
+    for guest in Guest.objects.all():
+        assert default_storage.exists(image_name(guest.qr_token or ""))
+    assert Guest.objects.count() == 2
 
 
 @pytest.mark.django_db(transaction=True)

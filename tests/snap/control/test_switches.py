@@ -6,12 +6,13 @@ from timeit import timeit
 
 import pytest
 from django.conf import settings
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from waffle.models import Switch
 
 from notifications.kinds import known_kinds
+from snap.control import snapshot
 from snap.control.rows import add_missing_rows
 from snap.control.switches import (
     EMAILS,
@@ -101,6 +102,15 @@ def test_a_migration_adds_a_row_for_each_switch_and_changes_none() -> None:
     row = Switch.objects.get(name="batching")
     assert (row.active, row.note) == (False, "Too many errors")
     assert set(Switch.objects.exclude(name="batching").values_list("active", flat=True)) == {True}
+
+
+def test_an_operator_turns_a_switch_from_a_terminal() -> None:
+    add_missing_rows()
+    call_command("waffle_switch", "batching", "off")
+    snapshot.refresh()
+    assert not is_on("batching")
+    with pytest.raises(CommandError):
+        call_command("waffle_switch", "batchign", "off")
 
 
 def test_without_the_table_no_row_is_added() -> None:
