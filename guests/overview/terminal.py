@@ -140,7 +140,7 @@ def _emails(rows: Rows) -> str:
 def _responses(rows: Rows) -> str:
     load = rows.load
     if load is None:
-        return "unknown: no sweeper has reported lately"
+        return "unknown: no sweeper has measured it lately"
     return (
         f"{load.requests_per_second:.1f} a second, 95 % within {load.response_ms:.0f} ms,"
         f" {load.error_percent:.1f} % errors in 5 minutes"

@@ -94,7 +94,10 @@ class _Process:
 _boards: LocalCache[BoardKey, Board] = LocalCache(
     size=200, seconds=lambda: seconds_between() * CACHED_SHARE
 )
-# The plots of boards, each with the values that it was drawn from.
+# The parts and the plots of boards, each with the values that it was rendered from.
+_rendered: LocalCache[tuple[BoardKey, str], tuple[dict[str, Any], str]] = LocalCache(
+    size=2_000, seconds=lambda: DRAWN_SECONDS
+)
 _drawn: LocalCache[BoardKey, tuple[Any, dict[str, str]]] = LocalCache(
     size=200, seconds=lambda: DRAWN_SECONDS
 )
@@ -146,26 +149,34 @@ def _render(
     zone = timezone.get_default_timezone()
     if key.page != TONIGHT:
         zone = shown[0].event.zone
-    context: dict[str, Any] = {"rights": key.rights}
     parts: dict[str, str] = {}
 
     def add(name: str, partial: str, **values: Any) -> None:
-        parts[name] = render_to_string(f"staff/parts.html#{partial}", context | values)
+        parts[name] = _render_part(key, name, partial, values)
 
     if key.page == TONIGHT:
         add("state", "state", lines=state.lines())
         if key.rights.events:
             for each in shown:
-                add(card_part(each.event), "card", **_numbers(each))
+                add(card_part(each.event), "card", **_numbers(each, key.rights))
     else:
         add("state", "state", lines=state.lines(), notes=_notes_on(shown[0].event))
-        add("numbers", "numbers", **_numbers(shown[0]))
+        add("numbers", "numbers", **_numbers(shown[0], key.rights))
     if key.rights.guests:
         parts |= _plots(key, shown, counted_at, zone)
     if key.rights.system:
         add("system", "system", facts=state.facts())
     as_of = gettext("As of %(time)s") % {"time": f"{counted_at.astimezone(zone):%H:%M:%S}"}
     return Board(parts, as_of, tuple(each.event for each in shown))
+
+
+def _render_part(key: BoardKey, name: str, partial: str, values: dict[str, Any]) -> str:
+    """Return a part, rendered anew only if its values have changed. They compare by content."""
+    rendered = _rendered.get((key, name))
+    if rendered is None or rendered[0] != values:
+        rendered = (values, render_to_string(f"staff/parts.html#{partial}", values))
+        _rendered.set((key, name), rendered)
+    return rendered[1]
 
 
 def _plots(
@@ -219,16 +230,18 @@ def _promoters(counts: EventCounts) -> list[tuple[str, dict[str, int]]]:
     return named
 
 
-def _numbers(each: NightEvent) -> dict[str, Any]:
+def _numbers(each: NightEvent, rights: Rights) -> dict[str, Any]:
     """Return the numbers of an event for its templates."""
     event, totals = each.event, each.counts.totals
     percent = 100
     if event.capacity:
         percent = min(100, 100 * event.places_taken // event.capacity)
     return {
-        "event": event,
+        "shows_guests": rights.guests,
+        "taken": event.places_taken,
+        "capacity": event.capacity,
+        "left": event.places_left,
         "list_state": event.list_state(),
-        "phase": event.phase(),
         "percent": percent,
         "totals": {name: max(0, size) for name, size in totals.items()},
         # The door writes check-ins. Without any, the number would say nothing.

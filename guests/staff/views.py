@@ -22,13 +22,13 @@ from guests.staff.boards import (
     render_board,
 )
 from guests.staff.rights import rights_of
+from snap.control.modes import slowed
 from snap.limits.policy import STAFF, limited
 from snap.pages import websocket_url
 
 # In the path of the socket, in the place of an event.
 NO_EVENT = "-"
-# Seconds between two polls of a page without a websocket, and without JavaScript.
-POLL_SECONDS = 5
+# Seconds after which a page without JavaScript loads again.
 RELOAD_SECONDS = 15
 
 
@@ -58,7 +58,12 @@ def _render_page(request: HttpRequest, page: str) -> HttpResponse:
     if board is None:
         raise Http404
     template = "staff/board.html"
-    context: dict[str, Any] = {"board": board, "parts": board.parts, "seconds": seconds_between()}
+    context: dict[str, Any] = {
+        "board": board,
+        "parts": board.parts,
+        "is_full": True,
+        "seconds": seconds_between(),
+    }
     if not request.htmx:  # type: ignore[attr-defined]
         template = "staff/page.html"
         context |= admin.site.each_context(request) | _page_context(request, key, board)
@@ -82,8 +87,7 @@ def _page_context(request: HttpRequest, key: BoardKey, board: Board) -> dict[str
         "plots": _plots(board),
         "rights": key.rights,
         "websocket_url": websocket_url("staff", key.page or NO_EVENT, request.get_host()),
-        "poll_seconds": POLL_SECONDS * seconds_between(),
-        "reload_seconds": RELOAD_SECONDS,
+        "reload_seconds": round(slowed(RELOAD_SECONDS)),
         "is_nav_sidebar_enabled": False,
     }
 

@@ -26,6 +26,7 @@ from promo.sockets.messages import processing_message, ticket_message
 from promo.ticket_access import FoundTicket, TicketAccess
 from snap.channel_layer import GroupChannelLayer
 from snap.limits.policy import SOCKETS, limited
+from snap.observability import tracing
 from snap.resilience.database import DatabaseUnavailableError
 
 NORMAL_CLOSE = 1000
@@ -67,7 +68,8 @@ class FollowingConsumer(AsyncWebsocketConsumer):
         self.session_id = session.get(SESSION_ID_KEY, "")
         if account_id := session.get(SESSION_KEY):
             await self.join(sockets_of(account_id), places_group(account_id))
-        await self.open(session)
+        with tracing.span("open socket", kind=type(self).__name__):
+            await self.open(session)
 
     def may_ask(self, session: Any) -> bool:
         """Return whether a session may have what the path names. No query."""

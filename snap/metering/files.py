@@ -40,7 +40,7 @@ class ReservedDict(MmapedDict):
         where = slots.folder()
         if where is not None:
             path = where / path.name
-        self._name = path.name
+        self.file_name = path.name
         if not slots.has_slot() or not _reserve_file(path):
             # A name of the descriptor, which the base class opens.
             with _memory_file() as memory:
@@ -65,10 +65,10 @@ class ReservedDict(MmapedDict):
         self._note_memory()
 
     def _note_memory(self) -> None:
-        _Process.in_memory[self._name] = self
+        _Process.in_memory[self.file_name] = self
         if not _Process.has_warned:
             _Process.has_warned = True
-            log.warning("metrics_kept_in_memory", extra={"file": self._name})
+            log.warning("metrics_kept_in_memory", extra={"file": self.file_name})
 
     def content(self) -> bytes:
         """Return the bytes of the file."""

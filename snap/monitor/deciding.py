@@ -169,7 +169,12 @@ def _count_changes() -> list[tuple[str, str]]:
 
 
 def export_modes() -> None:
-    """Set `load_mode` to the modes that are on as this process knows them. No query."""
+    """Set `load_mode` to the modes that are on as this process knows them. No query.
+
+    The counter begins at 0 for each mode: Prometheus cannot see the first increase otherwise.
+    """
     active = current().modes
     for name in MODES:
         mode_gauge.labels(name).set(name in active)
+        for source in ModeChange.Source.values:
+            mode_changes.labels(name, source)

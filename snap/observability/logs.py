@@ -31,6 +31,8 @@ from snap.observability.redaction import (
 OURS = frozenset({"accounts", "guests", "notifications", "promo", "snap"})
 # Characters of a traceback that a line has. Collectors of logs cut lines at 16 KiB.
 LONGEST_TRACEBACK = 8_000
+# Characters of a message or a field that a line has.
+LONGEST_TEXT = 1_000
 
 _STANDARD_FIELDS = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"})
 CONTEXT_FIELDS = ("request_id", "ticket_id", "traceparent")
@@ -97,6 +99,7 @@ def text_of(record: logging.LogRecord) -> str:
         text = record.getMessage()
     except Exception:  # noqa: BLE001 (arguments that do not fit their message)
         text = str(record.msg)
+    text = text[:LONGEST_TEXT]
     if is_ours(record):
         return hide_in_value(text)
     if warning := _WARNING.fullmatch(text):
@@ -116,7 +119,7 @@ def fields_of(record: logging.LogRecord) -> dict[str, object]:
             continue
         value = record_fields[name]
         if name not in _CLEAN and not isinstance(value, (int, float)) and value is not None:
-            value = hide_in_value(str(value))
+            value = hide_in_value(str(value)[:LONGEST_TEXT])
         if value is not None:
             fields[name] = value
     return fields

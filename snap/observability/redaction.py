@@ -2,7 +2,8 @@
 
 Our own lines hold none. Lines of libraries, addresses of requests and texts of exceptions can, so
 each rule knows one form in which they appear. A rule that needs a rare character looks for it
-first: most lines are clean, and cost a few microseconds.
+first: most lines are clean, and cost a few microseconds. Repetitions have limits, so that no text
+takes a time that grows with its square.
 """
 
 import re
@@ -26,23 +27,23 @@ _TOKEN = re.compile(
 )
 SHORTEST_TOKEN = 22
 # Base64 that ends with padding.
-_BASE64 = re.compile(r"()(?<![\w+/])[A-Za-z0-9+/_-]{10,}={1,2}(?![\w=])")
+_BASE64 = re.compile(r"()(?<![\w+/-])[A-Za-z0-9+/_-]{10,}={1,2}(?![\w=])")
 # A value signed by django.core.signing: the value, in most cases a time, and the signature. The
 # search for a signature costs a tenth of the search for a signed value.
 _SIGNATURE = re.compile(r":[\w-]{27,}", re.ASCII)
-_SIGNED = re.compile(r"()[\w.-]+(?::[A-Za-z0-9]{6})?:[\w-]{27,}", re.ASCII)
+_SIGNED = re.compile(r"()(?<![\w.-])[\w.-]+(?::[A-Za-z0-9]{6})?:[\w-]{27,}", re.ASCII)
 
 # Persons -----------------------------------------------------------------------------------------
 
 # User and password of an address of a server.
-_CREDENTIALS = re.compile(r"(://)[^\s@/'\"<>]*(?:/[^\s@'\"<>]*)?@")
+_CREDENTIALS = re.compile(r"(://)[^\s@'\"<>]{0,300}@")
 _AT = r"(?:@|%40|\uff20|\ufe6b)"
-_PART = r"[^\s@<>\"'(),:;=&?\[\]{}|/\\\uff20\ufe6b]+"
-# Not the name of a Celery worker, such as worker@web1.
+_PART = r"[^\s@<>\"'(),:;=&?\[\]{}|/\\\uff20\ufe6b]"
 _EMAIL = re.compile(
-    r"()(?<![\w.+-])(?!(?:worker|emails)@[\w-]+(?![\w.@-]))"
-    rf"(?:\"[^\"\n]{{1,64}}\"|{_PART}){_AT}(?:{_PART}|\[[^\]\s]+\])"
+    rf"(?:\"[^\"\n]{{1,64}}\"|{_PART}{{1,64}}){_AT}(?:{_PART}{{1,255}}|\[[^\]\s]{{1,64}}\])"
 )
+# The name of a Celery worker.
+_WORKER = re.compile(r"(?:worker|emails)@[\w-]+")
 _HAS_AT = re.compile(_AT)
 # Any digits of Unicode, in groups. `_hide_phone` decides.
 _SEPARATOR = r"(?:[ .()/\u00a0\u2009\u202f\u2010-\u2015-]{0,3}|%20|\+|%2D)"
@@ -68,18 +69,20 @@ _KEYS = rf"{_NAMES}|to|q|note|code|message|body|subject"
 _STRING = r"b?\"(?:[^\"\\\n]|\\.)*\"?|b?'(?:[^'\\\n]|\\.)*'?"
 # `"phone": "…"` and `'first_name': ['…']`, in bodies and representations.
 _KEY = re.compile(
-    rf"([\"'](?:\w*_)?(?:{_KEYS})[\"']\s*:\s*[\[(]?\s*)(?:{_STRING}|[\w+.-]+)", re.IGNORECASE
+    rf"([\"'](?:\w{{0,30}}_)?(?:{_KEYS})[\"']\s*:\s*[\[(]?\s*)(?:{_STRING}|[\w+.-]+)", re.IGNORECASE
 )
 # `phone=…` and `First name: …`, up to the next field.
 _FIELD = re.compile(
-    rf"((?<![A-Za-z])(?:\w*_)?(?:{_NAMES})\)?\s*(?:=|:|%3D)\s*[\[(]?)"
-    rf"(?:{_STRING}|(?![\[(\s\"'])[^,;&)}}\]\"'\n]+?(?=\s+[\w.-]+\s*[=:]|[,;&)}}\]\"'\n]|$))",
+    rf"((?<![A-Za-z])(?:\w{{0,30}}_)?(?:{_NAMES})\)?\s*(?:=|:|%3D)\s*[\[(]?)"
+    rf"(?:{_STRING}|(?![\[(\s\"'])[^,;&)}}\]\"'\n]+?(?=\s{{1,3}}[\w.-]{{1,40}}[=:]|[,;&)}}\]\"'\n]|$))",
     re.IGNORECASE,
 )
 _CODE = re.compile(r"(\bcode\W{1,4})\d{6}(?!\d)", re.IGNORECASE)
 _HEADER = re.compile(r"((?:cookie|authorization)\s*[:=]\s*)[^'\"\n]+", re.IGNORECASE)
 # PostgreSQL quotes rows and statements in the texts of its errors.
-_ROW = re.compile(r"((?:Key \([^)\n]*\)=|Failing row contains )\().*?(?:\)(?=[\s.,]|$)|$)", re.M)
+_ROW = re.compile(
+    r"((?:Key \([^)\n]{0,200}\)=|Failing row contains )\().*?(?:\)(?=[\s.,]|$)|$)", re.M
+)
 _STATEMENT = re.compile(r"^((?:LINE \d+|QUERY|CONTEXT|STATEMENT):).*", re.M)
 _DATABASE_NAME = re.compile(
     r"((?:relation|constraint|column|index|table|function|type) \"[a-z_][a-z0-9_]*\")"
@@ -87,7 +90,7 @@ _DATABASE_NAME = re.compile(
 # From the first quotation mark to the last one: a quoted value can have more of them.
 _QUOTED = re.compile(r"()(?<!\w)[bru]?[\"'\u201c](?:.*[\"'\u201d]|.*$)")
 # The representation of an exception, such as ValueError('…').
-_ERROR_OBJECT = re.compile(r"(\w*(?:Error|Exception|Warning)\()(?!\)).*(?=\))")
+_ERROR_OBJECT = re.compile(r"((?:Error|Exception|Warning)\()(?!\))(?:.*(?=\))|.*)")
 
 # The first line of an exception in a traceback. A group of exceptions has a margin.
 _EXCEPTION = re.compile(r"(?P<type>[A-Za-z_][\w.]*)(?::(?P<text>.*))?$")
@@ -145,7 +148,7 @@ def hide_secrets(text: str) -> str:
         text = _SIGNED.sub(_keep_context, text)
     if _HAS_AT.search(text):
         text = _CREDENTIALS.sub(r"\1[hidden]@", text)
-        text = _EMAIL.sub(_keep_context, text)
+        text = _EMAIL.sub(_hide_email, text)
     if _HAS_DIGITS.search(text):
         text = _DIGITS.sub(_hide_phone, text)
     return text
@@ -218,6 +221,12 @@ def _hide_further_line(kind: str, line: str) -> str:
 
 def _keep_context(match: re.Match[str]) -> str:
     return match[1] + HIDDEN
+
+
+def _hide_email(match: re.Match[str]) -> str:
+    if _WORKER.fullmatch(match[0]):
+        return match[0]
+    return HIDDEN
 
 
 def _hide_phone(match: re.Match[str]) -> str:

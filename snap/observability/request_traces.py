@@ -32,7 +32,7 @@ class TraceRequests:
         spans = tracing.current()
         if spans is None or request.path in UNTRACED:
             return self.get_response(request)
-        with spans.request(method_of(request), request.headers) as span:
+        with spans.request(known_method(request), request.headers) as span:
             set_traceparent(tracing.current_traceparent())
             response = self.get_response(request)
             if span.is_recording():
@@ -46,7 +46,7 @@ class TraceRequests:
         error_type.set(request, type(error).__qualname__)
 
 
-def method_of(request: HttpRequest) -> str:
+def known_method(request: HttpRequest) -> str:
     """Return the method, OTHER_METHOD for one that a client has invented."""
     method = request.method or ""
     return method if method in METHODS else OTHER_METHOD
@@ -59,12 +59,12 @@ def route_of(request: HttpRequest) -> str:
 
 
 def name_of(request: HttpRequest) -> str:
-    return f"{method_of(request)} {route_of(request)}".rstrip()
+    return f"{known_method(request)} {route_of(request)}".rstrip()
 
 
 def attributes_of(request: HttpRequest, response: HttpResponse) -> dict[str, str | int]:
     attributes: dict[str, str | int] = {
-        "http.request.method": method_of(request),
+        "http.request.method": known_method(request),
         "http.route": route_of(request),
         "http.response.status_code": response.status_code,
         "snap.request_id": current().request_id,

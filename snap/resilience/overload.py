@@ -4,6 +4,7 @@ Limits how long a body may be and how many requests run at once. A slow upload o
 visitors with a session are served before new visitors, and no request waits without an end.
 """
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -13,6 +14,8 @@ from typing import IO, Any
 
 from django.conf import settings
 from django.utils.http import parse_header_parameters
+
+log = logging.getLogger(__name__)
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -133,6 +136,7 @@ class BufferedBody:
         if length:
             body = buffer_body(environ["wsgi.input"], length)
             if body is None:
+                log.info("request_incomplete")
                 start_response("400 Bad Request", [("Content-Length", "0")])
                 return []
             environ["wsgi.input"] = body

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Info, Warning, register
 
 from snap.environment.processes import METRICS_DIR
+from snap.metering.collecting import collect
 from snap.setup import SETUP
 
 # Characters of a token that cannot be guessed.
@@ -43,6 +44,29 @@ def check_metrics(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             )
         )
     return found
+
+
+@register(SETUP, deploy=True)
+def check_alerts(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Note that Prometheus has never asked this host for its metrics."""
+    if METRICS_DIR not in os.environ or _count_scrapes():
+        return []
+    return [
+        Info(
+            "Nothing has read /metrics of this host yet: no alert can fire.",
+            hint="Let Prometheus and Alertmanager watch it, as docs/operations.md says.",
+            id="snap.I116",
+        )
+    ]
+
+
+def _count_scrapes() -> float:
+    scrapes = 0.0
+    for metric in collect():
+        for sample in metric.samples:
+            if sample.name == "http_requests_total" and sample.labels["route"] == "/metrics":
+                scrapes += sample.value
+    return scrapes
 
 
 @register(SETUP, deploy=True)

@@ -5,6 +5,8 @@
 
 // Milliseconds between two requests that keep the session while a socket pushes.
 const KEEP_SESSION = 120000;
+// Without a socket the page polls each time when so many pushes were missed.
+const PUSHES_PER_POLL = 5;
 // Longest pause before a closed socket is opened again.
 const LONGEST_PAUSE = 15000;
 
@@ -122,7 +124,7 @@ function tick() {
   if (document.hidden) {
     return;
   }
-  const pause = isConnected() ? KEEP_SESSION : 1000 * Number(night.dataset.poll);
+  const pause = isConnected() ? KEEP_SESSION : 1000 * PUSHES_PER_POLL * seconds;
   if (now - lastRequest > pause) {
     poll();
   }

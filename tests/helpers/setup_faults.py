@@ -4,7 +4,10 @@ Servers, disks and rows are real. Only what no test can change is given to a che
 version of PostgreSQL, a server in another network, the state of the kernel's clock.
 """
 
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -27,6 +30,7 @@ from guests.demo import EVENTS, GUEST_PHONE, STAFF_PHONE
 from notifications.checks import check_emails_of_production
 from promo.checks import check_privacy
 from snap.environment.processes import METRICS_DIR
+from snap.local.processes import BASE_DIR
 from snap.models import HostReading
 from snap.setup import addresses, clock, files, observability, postgresql, redis
 from snap.static import StaticStorage
@@ -37,6 +41,12 @@ from tests.helpers.own_servers import own_postgresql, own_valkey
 Found = list[CheckMessage]
 State = AbstractContextManager[Any]
 DATABASES = ["default"]
+COUNT_SCRAPE = """
+import django
+django.setup()
+from snap.observability.request_metrics import requests_total
+requests_total.labels("/metrics", "GET", "200").inc()
+"""
 
 
 @dataclass(frozen=True)
@@ -102,6 +112,15 @@ def metrics_folder(folder: Path) -> Iterator[None]:
 def no_metrics_folder(folder: Path) -> Iterator[None]:
     with metrics_folder(folder), pytest.MonkeyPatch.context() as patch:
         patch.delenv(METRICS_DIR)
+        yield
+
+
+@contextmanager
+def scraped_host(folder: Path) -> Iterator[None]:
+    """Have a process of this host count one request of Prometheus."""
+    with metrics_folder(folder):
+        environ = os.environ | {"DJANGO_SETTINGS_MODULE": "snap.settings", "SNAP_PROCESS": "web"}
+        subprocess.run([sys.executable, "-c", COUNT_SCRAPE], cwd=BASE_DIR, env=environ, check=True)
         yield
 
 
@@ -307,6 +326,7 @@ CASES: dict[str, Case] = {
     "snap.W113": of_states(
         lambda: observability.check_metrics(None), no_metrics_folder, metrics_folder
     ),
+    "snap.I116": of_states(lambda: observability.check_alerts(None), metrics_folder, scraped_host),
     "snap.I114": of_settings(
         observability.check_logs_and_errors, {"LOG_FORMAT": "plain"}, LOG_FORMAT="ecs"
     ),

@@ -246,6 +246,16 @@ class Stack:
                 process.signal(signum)
 
 
+@contextmanager
+def monitored(stack: Stack, seconds: float = 0.5) -> Iterator[None]:
+    """Have the load monitor of the stack measure and decide for the length of a block."""
+    stack.restart("sweeper", MONITOR_SECONDS=str(seconds))
+    try:
+        yield
+    finally:
+        stack.restart("sweeper")
+
+
 T = TypeVar("T")
 
 

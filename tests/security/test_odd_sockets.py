@@ -41,6 +41,7 @@ def test_sockets_at_unknown_paths_are_refused(quiet: Stack, ticket: GuestRequest
     wrong += [f"/ws/promo/{own}/x", f"/ws/promo/{own}%0a/", f"/ws/promo/{own}/%0a", "/ws/promo/x/"]
     wrong += [f"/ws/nothing/{own}/", f"/ws/promo/{uuid.UUID(own).hex}/", "/promo/", "/%00"]
     wrong += [f"/ws/promo/{uuid.uuid4()}/", "/ws/promo/%ed%a0%80/", "/ws/promo/" + "x" * 3000 + "/"]
+    wrong += ["/ws/staff/", "/ws/staff/-", "/ws/staff/-/", "/ws/staff/-/x", "/ws/staff/%00/"]
     for path in wrong:
         assert request_socket(quiet, path.encode(), cookie, origin) in {403, 404}, path
     for odd in (b"/\xff\xfe", b"*", b"http://[/", b"//", b"/?\xff"):

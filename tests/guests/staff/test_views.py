@@ -19,6 +19,7 @@ from snap.local_cache import reset_process_state
 from snap.models import Mode
 from tests.factories import make_account, make_event, make_guest, make_promoter, make_request
 from tests.helpers.admin import admin_client, staff_with
+from tests.helpers.outages import open_breaker
 from tests.helpers.visitors import html_of
 
 pytestmark = pytest.mark.django_db
@@ -176,6 +177,16 @@ def test_a_mode_is_told_to_everybody(guest: Guest) -> None:
     assert "Emergency mode" in text
     assert "All is well." not in text
     assert f'data-seconds="{5 * events.SECONDS}"' in text
+
+
+def test_the_last_numbers_stay_while_the_database_is_away(guest: Guest, manager: User) -> None:
+    client = admin_client(manager)
+    client.get("/staff/")
+    with open_breaker():
+        boards._boards.clear()
+        text = html_of(client.get("/staff/"))
+    assert "The numbers are the last known ones." in text
+    assert f'data-part="now-{guest.event.pk}"' in text
 
 
 def test_one_count_serves_many_readers(

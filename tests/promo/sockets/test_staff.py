@@ -9,7 +9,6 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 from websockets.exceptions import ConnectionClosed
-from websockets.protocol import State
 from websockets.sync.client import ClientConnection
 
 from accounts.models import User
@@ -168,7 +167,7 @@ def update(account: User, **fields: bool) -> None:
 def closing_code(opened: ClientConnection, *, seconds: float) -> int:
     """Read messages until the server closes the socket, and return its code."""
     until = time.monotonic() + seconds
-    while opened.state is State.OPEN and time.monotonic() < until:
+    while opened.close_code is None and time.monotonic() < until:
         with suppress(ConnectionClosed):
             opened.recv(timeout=seconds)
     assert opened.close_code is not None, "the socket stays open"

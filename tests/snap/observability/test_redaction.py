@@ -190,3 +190,34 @@ def test_secrets_of_the_settings_are_hidden(secret: str) -> None:
     assert secret in hide_secrets(f"the key {secret}")
     hide_values([secret, "", "short"])
     assert hide_secrets(f"the key {secret} is short") == f"the key {HIDDEN} is short"
+
+
+LONG = 60_000
+REPEATED = (
+    *"a1_-.:/=@(\"' ?&%+",
+    "a!",
+    "1 ",
+    "a-",
+    "://",
+    "?a",
+    "_a",
+    'a"',
+    "name=",
+    "name = ",
+    "Key (",
+    "Error(",
+    ":aaaaaa",
+    "%40",
+    "a\n",
+    "LINE 1:",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("part", REPEATED)
+def test_no_text_takes_long(part: str) -> None:
+    """With the square of the length each would take minutes."""
+    text = f"x@y :{'s' * 30} {part * (LONG // len(part))} x@y ("
+    assert hide_personal_data(text)
+    assert hide_in_traceback(f"ValueError: {text}\n{text}")

@@ -12,14 +12,17 @@ from django.test import Client, RequestFactory
 from opentelemetry.trace import SpanKind
 from pytest_django import Settings
 
+from guests.emergency.draining import drain
+from guests.emergency.journal import get_journal
 from guests.models import GuestRequest
 from guests.requests.creating import create_due_guests
 from notifications.models import Email
 from notifications.sending import send_due_emails
 from snap.local.processes import BASE_DIR
 from snap.observability import tracing
-from snap.observability.request_traces import TraceRequests, method_of
+from snap.observability.request_traces import TraceRequests, known_method
 from tests.factories import make_account, make_event, make_request
+from tests.helpers.journal import registration_entry
 from tests.helpers.otlp import OtlpReceiver, ReceivedSpan
 from tests.helpers.programs import program_environment
 from tests.helpers.stack import wait_for
@@ -75,6 +78,7 @@ print([name for name, module in sys.modules.items() if module and name.startswit
 """
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 def test_no_process_imports_the_packages_without_the_settings() -> None:
     done = subprocess.run(
@@ -131,8 +135,8 @@ def test_supervisors_leave_no_traces(client: Client, recording: Recording, path:
 
 
 def test_an_invented_method_is_no_name(rf: RequestFactory) -> None:
-    assert method_of(rf.generic("RITA", "/")) == "_OTHER"
-    assert method_of(rf.post("/")) == "POST"
+    assert known_method(rf.generic("RITA", "/")) == "_OTHER"
+    assert known_method(rf.post("/")) == "POST"
 
 
 def test_a_failed_request_has_the_class_of_its_error(
@@ -245,6 +249,16 @@ def test_an_email_continues_the_trace_of_its_cause(recording: Recording) -> None
     }
     (batch,) = [span for span in spans if span.name == "send emails"]
     assert email.linked_to == (batch.span_id,)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_request_of_an_outage_keeps_its_trace(recording: Recording) -> None:
+    get_journal().accept(registration_entry(make_event(), traceparent=TRACEPARENT))
+    assert drain(get_journal()) == 1
+    assert GuestRequest.objects.get().traceparent == TRACEPARENT
+    create_due_guests()
+    guests = [span for span in recording.spans() if span.name == "create guest"]
+    assert [span.trace_id for span in guests] == [TRACE_ID]
 
 
 @pytest.mark.parametrize("wrong", ["x", "00-1-2-01", "00-" + "0" * 32 + "-" + "0" * 16 + "-01"])

@@ -1,9 +1,11 @@
 """Slots of a web process: a request without one in time gets a 503 and takes no slot."""
 
+import logging
 import threading
 from io import BytesIO
 from typing import Any
 
+import pytest
 from django.test import Client
 
 from snap.resilience.overload import OVERLOADED, BufferedBody, PriorityLimiter
@@ -98,3 +100,17 @@ def test_without_a_slot_a_call_of_the_api_is_a_503_in_json(client: Client) -> No
 
 def test_a_header_cannot_mark_a_request_as_overloaded(client: Client) -> None:
     assert client.get("/healthz", headers={OVERLOADED: "1"}).status_code == 200
+
+
+def test_a_body_whose_client_disconnects_is_a_line_of_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    statuses = []
+    reached = BufferedBody(lambda *_given: [b"reached"], turns=1, patience=1)
+    body = reached(
+        environ(CONTENT_LENGTH="10") | {"wsgi.input": BytesIO(b"short")},
+        lambda status, _headers: statuses.append(status),
+    )
+    assert (body, statuses) == ([], ["400 Bad Request"])
+    assert caplog.messages == ["request_incomplete"]
