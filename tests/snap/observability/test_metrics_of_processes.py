@@ -2,6 +2,7 @@
 
 import re
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from guests.models import GuestRequest
 from snap.local.embedded import free_port
 from snap.metering.slots import FOLDER
+from snap.observability.metrics import SHOWN_SECONDS
 from tests.factories import make_event, make_request
 from tests.faults.breaking import kill_one_child
 from tests.helpers.stack import Stack, http, wait_for
@@ -49,9 +51,12 @@ def test_all_processes_are_in_the_metrics(stack: Stack) -> None:
         ended = ("yes", "created")
         totals = [each["guest_requests_ended_total"].get(ended, 0.0) for each in (before, now)]
         is_well = now.get("service_level") == {(): 1.0}
-        return totals[1] > totals[0] and is_well and "guest_creation_queue_depth" in now
+        is_shown = ("GET", "promo:events", "200") in now["http_requests_total"]
+        is_swept = is_well and "guest_creation_queue_depth" in now
+        return totals[1] > totals[0] and is_swept and is_shown
 
     wait_for(is_counted, 20)
+    time.sleep(SHOWN_SECONDS)  # Another web process may show an older text.
     now = read_metrics(stack.url)
     names = {name.rpartition("-")[0] for name in processes(stack)}
     assert names == {"web", "ws", "worker", "emails", "sweeper"}
