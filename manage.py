@@ -24,6 +24,8 @@ from snap.environment.errors import (  # noqa: E402
 )
 from snap.environment.foreign import remove_foreign_variables  # noqa: E402
 
+# How a shell says that a program was ended by SIGPIPE.
+BROKEN_PIPE = 141
 OUR_PACKAGES = ("accounts", "guests", "notifications", "promo", "snap", "tests")
 
 
@@ -41,6 +43,10 @@ def main() -> None:
             f"the package {package} is not installed for {sys.executable};"
             f" run `make run` once, and use {PYTHON}."
         ) from error
+    except BrokenPipeError:
+        # The reader of a pipe, such as `head`, has seen enough. Python must not flush again.
+        sys.stdout = None
+        sys.exit(BROKEN_PIPE)
     except OSError as error:
         if not is_about_storage(error):
             raise

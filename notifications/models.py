@@ -125,6 +125,8 @@ class Email(models.Model):
                 condition=Q(state="queued"),
                 name="email_due",
             ),
+            # Few: the sweeper counts them every few seconds.
+            models.Index(fields=["id"], condition=Q(state="dead"), name="email_dead"),
             models.Index(
                 fields=["provider_id"],
                 condition=~Q(provider_id=""),

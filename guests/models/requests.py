@@ -102,6 +102,10 @@ class GuestRequest(ReadAtDatabaseTime):
                 name="guests_pending_requests",
             ),
             models.Index(fields=["event", "account", "-id"], name="guests_requests_by_account"),
+            # Few: the sweeper counts them every few seconds.
+            models.Index(
+                fields=["id"], condition=models.Q(state="dead"), name="guests_dead_requests"
+            ),
             # For the list in admin (snap/search.py).
             GinIndex(
                 OpClass(Folded("name"), "gin_trgm_ops"),

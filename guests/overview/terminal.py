@@ -17,6 +17,14 @@ LABEL = 11  # columns of the names of lines
 LEVELS = {1: "normal", 2: "direct", 3: "emergency", 4: "nothing left"}
 TITLES = {Severity.WELL: "well", Severity.ATTENTION: "needs attention", Severity.DOWN: "down"}
 MOST_EVENTS = 5
+# What is shown of an event if there is any.
+OTHER_MEASURES = {
+    WAITING: "waiting",
+    "refused": "refused",
+    "pending": "pending",
+    "dead": "dead",
+    CHECKED_IN: "checked in",
+}
 RUNBOOK = "docs/operations.md#"
 
 
@@ -174,16 +182,11 @@ def _events(night: Night) -> Iterator[str]:
 
 def _counts(each: NightEvent) -> str:
     totals = each.counts.totals
-    parts = [
-        f"{totals.get(ON_LIST, 0)} of {each.event.capacity} on the list",
-        f"{totals.get(WAITING, 0)} waiting",
-        f"{totals.get('refused', 0)} refused",
-        f"{totals.get('pending', 0)} pending",
-        f"{totals.get(REQUESTS, 0)} requests",
-        f"{_in_last_minute(each)} in the last minute",
-    ]
-    if totals.get(CHECKED_IN):
-        parts.append(f"{totals[CHECKED_IN]} checked in")
+    parts = [f"{totals.get(ON_LIST, 0)} of {each.event.capacity} on the list"]
+    for measure, words in OTHER_MEASURES.items():
+        if totals.get(measure):
+            parts.append(f"{totals[measure]} {words}")
+    parts.append(f"{_in_last_minute(each)} requests in the last minute")
     return ", ".join(parts)
 
 

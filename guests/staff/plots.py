@@ -8,7 +8,7 @@ from datetime import UTC, datetime, tzinfo
 # The units of the drawings. A phone shows about one unit as one pixel, so texts stay readable.
 WIDTH = 340
 HEIGHT = 150
-LEFT, RIGHT, TOP, BOTTOM = 34, 6, 10, 20
+LEFT, RIGHT, TOP, BOTTOM = 42, 6, 10, 20
 INNER_WIDTH = WIDTH - LEFT - RIGHT
 INNER_HEIGHT = HEIGHT - TOP - BOTTOM
 FLOOR = HEIGHT - BOTTOM

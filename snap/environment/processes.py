@@ -34,5 +34,5 @@ def check_process_variables(environ: MutableMapping[str, str]) -> None:
             )
     # The library for metrics also reads this name, and any text as a folder.
     environ.pop(METRICS_DIR.lower(), None)
-    if not environ.get(METRICS_DIR, "").strip():
+    if not env.str(METRICS_DIR, "").strip():
         environ.pop(METRICS_DIR, None)

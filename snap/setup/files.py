@@ -9,16 +9,19 @@ from typing import Any
 
 import psutil
 from django.conf import settings
+from django.contrib.staticfiles.utils import matches_patterns
 from django.core.checks import CheckMessage, Error, Info, Warning, register
 from django.core.files.storage import FileSystemStorage, default_storage
 
 from snap.setup import SETUP
+from snap.static import SnapStaticFilesConfig
 
 # File systems that end with the machine or with its container.
 FLEETING = ("tmpfs", "ramfs", "overlay", "aufs")
 # Bytes that a disk must have free.
 LEAST_FREE = 1_000_000_000
 ROOT = Path("/")
+IGNORED = SnapStaticFilesConfig.ignore_patterns
 # References that the storage of static files replaces by hashed names.
 REWRITTEN = (b"url(", b"@import", b"sourceMappingURL")
 
@@ -137,7 +140,8 @@ def count_missing_static_files() -> int:
     for folder in map(Path, settings.STATICFILES_DIRS):
         for path in folder.rglob("*"):
             name = path.relative_to(folder).as_posix()
-            if path.is_file() and not _is_collected(path, names.get(name, "")):
+            is_wanted = path.is_file() and not matches_patterns(name, IGNORED)
+            if is_wanted and not _is_collected(path, names.get(name, "")):
                 missing += 1
     return missing
 
@@ -161,4 +165,4 @@ def _is_collected(path: Path, hashed_name: str) -> bool:
     if any(word in content for word in REWRITTEN):
         return True
     digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    return f".{digest[:12]}." in hashed_name
+    return f".{digest[:12]}" in hashed_name

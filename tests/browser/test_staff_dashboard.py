@@ -81,6 +81,7 @@ def test_an_event_that_opens_appears(stack: Stack, staff_page: Page) -> None:
     expect(staff_page.locator(".night-event")).to_contain_text(event.title, timeout=SOON)
 
 
+@pytest.mark.slow
 def test_a_page_without_a_socket_polls(stack: Stack, staff_page: Page) -> None:
     event = make_event()
     with stack.without("ws"):

@@ -155,9 +155,11 @@ def static_files(folder: Path) -> Iterator[Path]:
     (source / "page.css").write_text("a { color: red }")
     (source / "icon.css").write_text("a { background: url(dot.png) }")
     (source / "dot.png").write_bytes(b"dot")
-    shutil.copytree(source, root)
+    (source / "SHA256SUMS").write_text("a name without a suffix")
+    (source / "LICENSE.txt").write_text("which the release leaves out")
+    shutil.copytree(source, root, ignore=shutil.ignore_patterns("LICENSE*"))
     paths: dict[str, Any] = {
-        path.name: (FileSystemStorage(source), path.name) for path in source.iterdir()
+        path.name: (FileSystemStorage(root), path.name) for path in root.iterdir()
     }
     list(StaticStorage(location=root, base_url="/static/").post_process(paths))
     with override_settings(STATICFILES_DIRS=[source], STATIC_ROOT=root):

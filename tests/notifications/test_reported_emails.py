@@ -91,19 +91,22 @@ def test_staff_find_emails_by_provider_and_by_reason(admin: Client, email: Email
     assert found(reason="' OR 1=1") == everything
 
 
-def test_emails_are_counted_by_kind_and_state(
+def test_emails_are_counted_by_kind_state_and_provider(
     email: Email, django_capture_on_commit_callbacks: Any
 ) -> None:
     def value(name: str, **labels: str) -> float:
         return REGISTRY.get_sample_value(name, labels) or 0.0
 
     labels = {"kind": "qr_code", "state": "delivered"}
+    of_provider = {"provider": email.provider or "none", "state": "delivered"}
     before = value("emails_total", **labels), value("email_delivery_duration_ms_sum")
+    before_of_provider = value("emails_by_provider_total", **of_provider)
     for _ in range(2):
         with django_capture_on_commit_callbacks(execute=True):
             at = AT + timedelta(seconds=3)
             record_reports("resend", [Report(ReportKind.DELIVERED, at=at, provider_id="id-1")])
     assert value("emails_total", **labels) == before[0] + 1
+    assert value("emails_by_provider_total", **of_provider) == before_of_provider + 1
     assert value("email_delivery_duration_ms_sum") == before[1] + 3000
 
 

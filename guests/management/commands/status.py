@@ -46,9 +46,6 @@ class Command(BaseCommand):
                 severity = self._show_again(options)
         except KeyboardInterrupt:
             pass  # Ctrl-C is how a watch ends.
-        except BrokenPipeError:
-            # The reader, such as `head`, has seen enough. Nothing is left to write.
-            sys.stdout = None
         finally:
             logging.disable(logging.NOTSET)
         if severity:

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.conf import settings
+from django.db import connection
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
 from pytest_django import DjangoAssertNumQueries
@@ -110,6 +111,16 @@ def test_a_journal_that_cannot_be_read_is_no_queue() -> None:
     settings.JOURNAL_PATH.parent.mkdir(parents=True, exist_ok=True)
     settings.JOURNAL_PATH.write_bytes(b"no database" * 1000)
     assert read_journal() is None
+
+
+@pytest.mark.parametrize("table", ["guests_guestrequest", "notifications_email"])
+def test_dead_rows_are_counted_by_an_index(table: str) -> None:
+    """Among a million rows there are few."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute(f"EXPLAIN SELECT count(*) FROM {table} WHERE state = 'dead'")
+        plan = " ".join(row[0] for row in cursor.fetchall())
+    assert "dead" in plan.partition("using")[2].partition(" on ")[0]
 
 
 def test_the_queries_do_not_grow(django_assert_num_queries: DjangoAssertNumQueries) -> None:

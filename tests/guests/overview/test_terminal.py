@@ -117,8 +117,7 @@ def test_the_busiest_events_come_first() -> None:
     text = text_of(WELL, make_night("Quiet", "Noite"))
     assert text.index("Noite") < text.index("Quiet")
     joined_text = " ".join(text.split())
-    assert "200 of 200 on the list, 31 waiting, 0 refused, 0 pending, 260 requests," in joined_text
-    assert "12 in the last minute" in joined_text
+    assert "200 of 200 on the list, 31 waiting, 12 requests in the last minute" in joined_text
     assert "checked in" not in text
 
 

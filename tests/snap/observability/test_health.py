@@ -157,6 +157,31 @@ def test_with_a_token_only_its_holder_reads_metrics(
     assert metrics.metrics(request).status_code == status
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/metrics", "/metrics/", "//metrics", "/Metrics", "/metrics?x=1", "/metrics/..", "/%6detrics"],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS", "MADEUP"])
+def test_no_path_or_method_shows_metrics_to_strangers(
+    client: Client, settings: Settings, path: str, method: str
+) -> None:
+    settings.METRICS_TOKEN = "right"
+    response = client.generic(method, path, REMOTE_ADDR="127.0.0.1")
+    assert response.status_code in {301, 302, 403, 404, 405}
+    assert b"http_requests" not in response.content
+
+
+def test_the_holder_of_the_token_reads_metrics_by_head_too(
+    client: Client, settings: Settings
+) -> None:
+    settings.METRICS_TOKEN = "right"
+    headers = {"Authorization": "Bearer right", "X-Forwarded-For": "192.0.2.7"}
+    assert b"http_requests" in client.get("/metrics", headers=headers).content
+    response = client.head("/metrics", headers=headers)
+    assert (response.status_code, response.content) == (200, b"")
+    assert client.post("/metrics", headers=headers).status_code == 405
+
+
 def test_metrics_add_up_what_several_processes_counted(
     rf: RequestFactory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -80,6 +80,18 @@ def test_missing_tables_are_one_finding() -> None:
 
 
 @pytest.mark.slow
+def test_a_reader_that_has_seen_enough_ends_it() -> None:
+    """Every command of manage.py ends so."""
+    environ = os.environ | {"DJANGO_SETTINGS_MODULE": "snap.settings"}
+    command = f"{sys.executable} manage.py check_setup | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=BASE_DIR, env=environ, capture_output=True, timeout=60
+    )
+    assert done.stderr == b""
+    assert done.returncode == 141
+
+
+@pytest.mark.slow
 @pytest.mark.usefixtures("stoppable_database")
 def test_a_database_that_is_away_is_said_within_seconds() -> None:
     own_postgresql().stop("immediate")
