@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import django_ratelimit.core
 import pytest
 from django.contrib.auth.models import Permission
 from django.db import close_old_connections
@@ -78,6 +80,16 @@ def _fresh_servers() -> Iterator[None]:
     servers.freshen()
     servers.empty_journal()
     reset_process_state()
+
+
+@pytest.fixture(autouse=True)
+def _whole_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the minutes of django-ratelimit begin with the test.
+
+    They are fixed: a minute that ends in the middle of a test forgets the failures before.
+    """
+    end = int(time.time()) + 60
+    monkeypatch.setattr(django_ratelimit.core, "_get_window", lambda value, period: end)
 
 
 @pytest.fixture
