@@ -112,6 +112,7 @@ threading.Thread(target=count, daemon=True).start()
 for _ in range(100):
     child = os.fork()
     if not child:
+        signal.alarm(10)  # A child that waits for ever would outlive the test.
         seen.labels("b").inc()
         os._exit(0)
     os.waitpid(child, 0)
