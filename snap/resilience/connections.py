@@ -5,11 +5,12 @@ TCP's own timeouts have none either, because the kernel of a frozen server still
 """
 
 import select
+import traceback
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from time import monotonic
-from typing import Any
+from typing import Any, Self
 
 import psycopg
 from django.conf import settings
@@ -41,6 +42,20 @@ class BoundedConnection(psycopg.Connection[Any]):
     """
 
     answered_at = 0.0  # monotonic clock
+
+    @classmethod
+    def connect(cls, *args: Any, **options: Any) -> Self:
+        """Connect. An attempt that fails is closed at once.
+
+        psycopg leaves one that timed out to the garbage collector, which a quiet process runs
+        seldom. PostgreSQL counts each of them once it is back, and refuses others: "too many
+        clients already".
+        """
+        try:
+            return super().connect(*args, **options)
+        except psycopg.Error as error:
+            _close_attempts(error)
+            raise
 
     def execute(self, query: Any, *args: Any, **options: Any) -> Any:
         """Execute a query. Skip the pool's health check for a connection that responded just now.
@@ -89,6 +104,13 @@ class BoundedConnection(psycopg.Connection[Any]):
             for report in on_silence:
                 report()
             return super().wait(resume(gen), interval, limit - SILENCE_SECONDS)
+
+
+def _close_attempts(error: BaseException | None) -> None:
+    """Forget the local variables of psycopg's functions, which hold the connections."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
 
 
 def resume(gen: Any) -> Generator[Any, Any, Any]:
