@@ -1,5 +1,6 @@
 """The queues as operators see them: how much waits, and since when."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -120,7 +121,7 @@ def test_dead_rows_are_counted_by_an_index(table: str) -> None:
         cursor.execute("SET LOCAL enable_seqscan = off")
         cursor.execute(f"EXPLAIN SELECT count(*) FROM {table} WHERE state = 'dead'")
         plan = " ".join(row[0] for row in cursor.fetchall())
-    assert "dead" in plan.partition("using")[2].partition(" on ")[0]
+    assert re.search(r"guests_dead_requests|email_dead", plan)
 
 
 def test_the_queries_do_not_grow(django_assert_num_queries: DjangoAssertNumQueries) -> None:
