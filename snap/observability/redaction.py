@@ -52,7 +52,7 @@ _SEPARATOR = (
     r"|%2[0CDEF]|\+|%C2%A[0D]|%E2%80%[89][0-9A-F])"
 )
 _DIGITS = re.compile(
-    r"(?<![\w.:-])(?P<plus>\+|\uff0b|%(?:25){0,2}2B|00)?[( ]{0,2}"
+    r"(?<![\w:-])(?<!\d\.)(?P<plus>\+|\uff0b|%(?:25){0,2}2B|00)?[( ]{0,2}"
     rf"\d(?:{_SEPARATOR}\d){{5,18}}(?![\w:-]|\.\d)",
     re.IGNORECASE,
 )

@@ -81,7 +81,8 @@ def choose_id(given: str) -> str:
 def is_well_formed(request_id: str) -> bool:
     if not _WELL_FORMED.fullmatch(request_id):
         return False
-    return not request_id.isdigit() and hide_secrets(request_id) == request_id
+    has_letter = any(map(str.isalpha, request_id))
+    return has_letter and hide_secrets(request_id) == request_id
 
 
 def log_line(
