@@ -222,8 +222,9 @@ BROKER_URL = env.redis_url("BROKER_URL", server=REDIS_URL, offset=3)
 REDIS_TIMEOUT = 0.5
 
 CACHES = {
+    # The backend of django-redis, with counts of what it is asked for and of what fails.
     "default": {
-        "BACKEND": "django_redis.cache.RedisCache",
+        "BACKEND": "django_prometheus.cache.backends.redis.RedisCache",
         "LOCATION": CACHE_URL,
         "KEY_PREFIX": "snap",
         "OPTIONS": {

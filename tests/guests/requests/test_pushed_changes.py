@@ -19,6 +19,7 @@ from accounts.models import Claim, User, sockets_of
 from guests.claims.corrections import correct_email_by_staff
 from guests.claims.proof import prove_by_link
 from guests.claims.services import grant_claim, undo_claim
+from guests.door.services import check_in_guest, undo_check_in
 from guests.emergency.replay import replay_requests
 from guests.lists.services import (
     NewGuest,
@@ -213,7 +214,20 @@ def _attributed_by_staff() -> Case:
     return change, _request_of(guest)
 
 
+def _checked_in() -> Case:
+    guest, staff = make_guest(), make_staff()
+    return partial(check_in_guest, guest, acting_user=staff), _request_of(guest)
+
+
+def _check_in_undone() -> Case:
+    guest, staff = make_guest(), make_staff()
+    check_in_guest(guest, acting_user=staff)
+    return partial(undo_check_in, guest, acting_user=staff), _request_of(guest)
+
+
 CASES = [
+    _checked_in,
+    _check_in_undone,
     _added_by_staff,
     _reinstated_by_staff,
     _moved_by_staff,
@@ -240,6 +254,8 @@ CASES = [
 ]
 # Services that tests above call, and those that change nothing that a holder reads.
 WALKED = {
+    "check_in_guest",
+    "undo_check_in",
     "add_guest",
     "correct_email_by_staff",
     "reinstate_guest",
