@@ -129,7 +129,7 @@ def _of_queues(queues: Queues) -> Iterator[Problem]:
     if queues.requests.depth > QUEUE_DEPTH:
         yield _attention(f"{queues.requests.depth} requests wait.", "GuestQueueDeep")
     if queues.dead_requests:
-        text = f"{queues.dead_requests} requests are out of attempts."
+        text = f"Requests out of attempts: {queues.dead_requests}."
         yield _attention(text, "GuestRequestsDead")
     code_age = queues.emails.get(CODES, Queue()).oldest_age
     if code_age > CODE_SECONDS:

@@ -161,7 +161,7 @@ def _host(host: Host) -> str:
     if host.memory:
         largest = max(host.memory, key=lambda process: host.memory[process])
         text += f" ({largest} {host.memory[largest] // MEGABYTE} MB)"
-    return f"{text}, {host.sockets} websockets"
+    return f"{text}, websockets: {host.sockets}"
 
 
 # Events -------------------------------------------------------------------------------------------
@@ -177,7 +177,7 @@ def _events(night: Night) -> Iterator[str]:
         yield textwrap.shorten(each.event.title, WIDTH, placeholder="…")
         yield from textwrap.wrap(_counts(each), WIDTH, initial_indent="  ", subsequent_indent="  ")
     if len(busiest) > MOST_EVENTS:
-        yield f"and {len(busiest) - MOST_EVENTS} more events"
+        yield f"more events: {len(busiest) - MOST_EVENTS}"
 
 
 def _counts(each: NightEvent) -> str:
@@ -186,7 +186,7 @@ def _counts(each: NightEvent) -> str:
     for measure, words in OTHER_MEASURES.items():
         if totals.get(measure):
             parts.append(f"{totals[measure]} {words}")
-    parts.append(f"{_in_last_minute(each)} requests in the last minute")
+    parts.append(f"requests in the last minute: {_in_last_minute(each)}")
     return ", ".join(parts)
 
 

@@ -117,11 +117,23 @@ def minute_of(time: datetime) -> int:
     return int(time.timestamp() // 60)
 
 
-def label_of(minute: int, zone: tzinfo, *, with_day: bool = False) -> str:
-    local = datetime.fromtimestamp(minute * 60, UTC).astimezone(zone)
+def label_of(minute: int, zone: tzinfo, *, with_day: bool = False, with_zone: bool = False) -> str:
+    local = _local(minute, zone)
+    label = f"{local:%H:%M}"
     if with_day:
-        return f"{local:%d/%m %H:%M}"
-    return f"{local:%H:%M}"
+        label = f"{local:%d/%m} {label}"
+    if with_zone:
+        label = f"{label} {local:%Z}"
+    return label
+
+
+def has_clock_change(first: int, last: int, zone: tzinfo) -> bool:
+    """Return whether the clocks change between two minutes. Then labels name the zone."""
+    return _local(first, zone).utcoffset() != _local(last, zone).utcoffset()
+
+
+def _local(minute: int, zone: tzinfo) -> datetime:
+    return datetime.fromtimestamp(minute * 60, UTC).astimezone(zone)
 
 
 def round_up(size: int) -> int:
@@ -142,11 +154,12 @@ def draw_pace(minutes: Mapping[int, int], now: datetime, zone: tzinfo) -> Pace:
     sizes = [max(0, minutes.get(minute, 0)) for minute in range(first, last + 1)]
     top = round_up(max([1, *sizes]))
     width = INNER_WIDTH / PACE_MINUTES
+    with_zone = has_clock_change(first, last, zone)
     bars = []
     for number, size in enumerate(sizes):
         height = round(INNER_HEIGHT * size / top, 1)
         x = round(LEFT + number * width, 1)
-        label = label_of(first + number, zone)
+        label = label_of(first + number, zone, with_zone=with_zone)
         bars.append(Bar(x, round(FLOOR - height, 1), round(width - 0.8, 1), height, label, size))
     busiest = max(bars, key=lambda bar: bar.size)
     ticks = [Tick(bars[number].x, bars[number].label) for number in (0, 20, 40)]
@@ -163,9 +176,11 @@ def draw_curve(minutes: Mapping[int, int], capacity: int, now: datetime, zone: t
     sizes = _running_totals(minutes, ends)
     top = max([1, capacity, *sizes])
     with_day = last - first >= 24 * 60
+    with_zone = has_clock_change(first, last, zone)
     points, steps = [], []
     for end, size in zip(ends, sizes, strict=True):
-        points.append(Point(label_of(end, zone, with_day=with_day), size))
+        label = label_of(end, zone, with_day=with_day, with_zone=with_zone)
+        points.append(Point(label, size))
         x = round(LEFT + INNER_WIDTH * (end - ends[0]) / max(1, last - ends[0]), 1)
         steps.append((x, round(FLOOR - INNER_HEIGHT * size / top, 1)))
     line = "L".join(f"{x} {y}" for x, y in steps)

@@ -17,6 +17,7 @@ from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.text import capfirst
 from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 
 from guests.overview.problems import (
     BULK_SECONDS,
@@ -26,11 +27,13 @@ from guests.overview.problems import (
     MEGABYTE,
     QUEUE_DEPTH,
     REQUEST_SECONDS,
+    problems_of,
 )
 from guests.overview.queues import BULK, CODES, Queue, Queues
 from guests.overview.system import Load, Rows, System, read_system
 from notifications.models import Email
 from snap.control.modes import is_emergency, is_queueing, slowed
+from snap.control.switches import switches_off
 from snap.local_cache import on_reset
 from snap.models import Mode
 from snap.observability.health import DIRECT, EMERGENCY, NORMAL, UNAVAILABLE
@@ -40,6 +43,36 @@ log = logging.getLogger(__name__)
 SECONDS = 5.0
 # Values of the system that are older are shown with their time.
 OLD_SECONDS = 20.0
+# Seconds that a page waits for values of the system, if nobody has looked for a while.
+WAIT_SECONDS = 0.5
+
+# What staff read of a problem, by its heading in the runbook. No figures: a screen reader reads a
+# line again each time that it changes.
+PROBLEMS = {
+    "GuestRequestsDead": _("Requests have failed: their guests have no answer."),
+    "GuestRequestsLate": _("A request has waited for more than a minute."),
+    "GuestQueueDeep": _("Many requests wait to be taken up."),
+    "LoginCodesLate": _("Codes to sign in go out late."),
+    "EmailsLate": _("Emails go out late."),
+    "MailProviderAway": _("The email service does not respond. Emails wait."),
+    "EmailsBounce": _("Many emails come back."),
+    "ErrorsHigh": _("Many pages end with an error."),
+    "ResponsesSlow": _("Pages respond slowly."),
+    "RedisAway": _("Redis does not respond. SNAP runs without it."),
+    "DatabaseConnectionsHigh": _("The database has few connections left."),
+    "JournalLate": _("Requests kept in an outage have not been taken up yet."),
+    "JournalNotDrained": _("Requests could not be kept in an outage of the database."),
+    "SweeperAway": _("The load is unknown: no sweeper has reported lately."),
+    "MemoryHigh": _("A process uses a lot of memory."),
+}
+# The level or the mode has a line of its own.
+TOLD_BY_LEVEL_OR_MODE = {
+    "NothingAccepted",
+    "DatabaseAway",
+    "WorkersAway",
+    "EmergencyMode",
+    "QueueMode",
+}
 
 
 @dataclass(frozen=True)
@@ -82,12 +115,23 @@ class SystemState:
             lines.append(gettext("Emergency mode: emails wait, and newcomers are slowed down."))
         if is_queueing():
             lines.append(gettext("Queue mode: guests wait longer for their place than usual."))
+        if self.is_database_available:
+            lines.extend(self._problems())
+        if off := _switches_off():
+            lines.append(gettext("Turned off by staff: %(switches)s.") % {"switches": off})
         return lines
+
+    def _problems(self) -> list[str]:
+        """Return a sentence for each other kind of problem, the worst first."""
+        headings = [problem.heading for problem in problems_of(self.system)]
+        return [str(PROBLEMS[each]) for each in dict.fromkeys(headings) if each in PROBLEMS]
 
     def facts(self) -> list[Fact]:
         """Return the values in the current language."""
         facts = [self._level(), self._breakers()]
         facts.extend(map(_mode, self.modes))
+        off = _switches_off()
+        facts.append(Fact(gettext("Turned off"), off or gettext("nothing"), is_bad=bool(off)))
         if self.system.rows is not None:
             facts.extend(_facts_of_rows(self.system.rows))
         age = (datetime.now(UTC) - self.system.read_at).total_seconds()
@@ -120,16 +164,23 @@ class _Process:
 
 
 def read_state(*, is_database_available: bool) -> SystemState:
-    """Return the state of the system, some seconds old. The first call of a process reads it."""
+    """Return the state of the system, some seconds old. The first call of a process reads it.
+
+    After a pause in which nobody looked, a call waits for up to WAIT_SECONDS.
+    """
+    if _Process.state is None:
+        _read()
+    age = monotonic() - _Process.read_at
+    if age > slowed(SECONDS):
+        thread = _read_in_thread()
+        if age > slowed(OLD_SECONDS):
+            thread.join(WAIT_SECONDS)
     state = _Process.state
-    if state is None:
-        state = _read()
-    elif monotonic() - _Process.read_at > slowed(SECONDS):
-        _read_in_thread()
+    assert state is not None
     return SystemState(state.system, state.modes, is_database_available)
 
 
-def _read() -> SystemState:
+def _read() -> None:
     began = monotonic()
     system = read_system()
     modes: tuple[Mode, ...] = ()
@@ -137,14 +188,16 @@ def _read() -> SystemState:
         modes = tuple(Mode.objects.with_last_change())
     _Process.state = SystemState(system, modes)
     _Process.read_at = began
-    return _Process.state
 
 
-def _read_in_thread() -> None:
-    """Start a thread that reads the state, unless one still does."""
-    if _Process.thread is None or not _Process.thread.is_alive():
-        _Process.thread = threading.Thread(target=_read_safely, name="system", daemon=True)
-        _Process.thread.start()
+def _read_in_thread() -> threading.Thread:
+    """Start a thread that reads the state, unless one still does. Return the one that reads."""
+    thread = _Process.thread
+    if thread is None or not thread.is_alive():
+        thread = threading.Thread(target=_read_safely, name="system", daemon=True)
+        thread.start()
+        _Process.thread = thread
+    return thread
 
 
 def _read_safely() -> None:
@@ -154,6 +207,10 @@ def _read_safely() -> None:
         log.warning("system_not_read", extra={"error": type(error).__name__})
     finally:
         connection.close()
+
+
+def _switches_off() -> str:
+    return ", ".join(str(switch.label) for switch in switches_off())
 
 
 def _mode(mode: Mode) -> Fact:

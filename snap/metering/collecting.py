@@ -30,14 +30,17 @@ Totals = dict["Key", float]
 
 @dataclass(frozen=True)
 class Key:
-    """What an entry of a file counts. `le` is the bound of a histogram's bucket."""
+    """What an entry of a file counts. `le` is the bound of a histogram's bucket.
+
+    The same value may have two texts: the files outlive the release that wrote them.
+    """
 
     kind: str  # counter, histogram, or a gauge's mode such as `livemax`
     metric: str
     sample: str
     labels: Labels
     le: float | None
-    help: str
+    help: str = field(compare=False)
 
 
 @dataclass

@@ -5,11 +5,11 @@ TCP's own timeouts have none either, because the kernel of a frozen server still
 """
 
 import select
-import traceback
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from time import monotonic
+from traceback import clear_frames
 from typing import Any, Self
 
 import psycopg
@@ -45,16 +45,16 @@ class BoundedConnection(psycopg.Connection[Any]):
 
     @classmethod
     def connect(cls, *args: Any, **options: Any) -> Self:
-        """Connect. An attempt that fails is closed at once.
+        """Connect. An attempt that fails leaves no socket open.
 
-        psycopg leaves one that timed out to the garbage collector, which a quiet process runs
-        seldom. PostgreSQL counts each of them once it is back, and refuses others: "too many
-        clients already".
+        psycopg's error and its frames refer to each other, and to the connection that is not
+        finished. Its socket would stay open until the garbage collector runs. A server that was
+        frozen serves all these connections when it is back, and has no place for others meanwhile.
         """
         try:
             return super().connect(*args, **options)
         except psycopg.Error as error:
-            _close_attempts(error)
+            clear_frames(error.__traceback__)
             raise
 
     def execute(self, query: Any, *args: Any, **options: Any) -> Any:
@@ -106,13 +106,6 @@ class BoundedConnection(psycopg.Connection[Any]):
             return super().wait(resume(gen), interval, limit - SILENCE_SECONDS)
 
 
-def _close_attempts(error: BaseException | None) -> None:
-    """Forget the local variables of psycopg's functions, which hold the connections."""
-    while error is not None:
-        traceback.clear_frames(error.__traceback__)
-        error = error.__context__
-
-
 def resume(gen: Any) -> Generator[Any, Any, Any]:
     """Return a generator with which a second `wait` continues `gen`, which has already started.
 
@@ -133,7 +126,7 @@ def connection_problem() -> str:
     The pool only says that it has none. Takes up to 2 seconds.
     """
     try:
-        psycopg.connect(**connection.get_connection_params()).close()
+        BoundedConnection.connect(**connection.get_connection_params()).close()
     except psycopg.Error as error:
         return str(error).strip().partition("\n")[0].rstrip(".") + "."
     return ""

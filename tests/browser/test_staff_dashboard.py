@@ -34,7 +34,7 @@ TAKEN = ".night-taken strong"
 @pytest.fixture
 def busy(stack: Stack) -> Event:
     """A full event with promoters, a waiting list and requests of the last hour."""
-    event = make_event(capacity=4, title="Noite de São João com um título comprido")
+    event = make_event(capacity=4, title=f"Noite de São João {'comprida' * 10}")
     for name in ("Marta Exemplo", "Colectivo Nocturno da Beira-Mar e Amigos, Associação"):
         promoter = make_promoter(name=name)
         for _ in range(3):

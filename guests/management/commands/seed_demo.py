@@ -72,6 +72,7 @@ class Command(BaseCommand):
             self.stdout.write(
                 f"              .venv/bin/python manage.py changepassword {STAFF_PHONE}"
             )
+        self.stdout.write(f"Dashboard     {url}/staff/")
 
 
 def store_posters() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import sys
 from argparse import ArgumentParser
 from time import monotonic, sleep
@@ -65,7 +66,10 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps(_as_json(system, problems, night)))
         else:
-            self._print(describe(system, problems, night), problems, options["watch"])
+            lines = describe(system, problems, night)
+            if options["watch"] and self.stdout.isatty():
+                lines = fitting(lines, shutil.get_terminal_size().lines)
+            self._print(lines, problems, options["watch"])
         self.stdout.flush()
         return severity_of(problems)
 
@@ -82,6 +86,14 @@ class Command(BaseCommand):
         elif is_watching:
             text = f"{text}\n"
         self.stdout.write(text)
+
+
+def fitting(lines: list[str], rows: int) -> list[str]:
+    """Return the lines that fit into a terminal: what scrolls away is the top, which says most."""
+    # The cursor stands in the last row.
+    if len(lines) < rows:
+        return lines
+    return [*lines[: rows - 2], "… (more in a higher terminal)"]
 
 
 def _read_night() -> Night | None:

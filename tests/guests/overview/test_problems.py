@@ -69,7 +69,7 @@ WRONG: dict[str, tuple[System, str, str, Severity]] = {
     "dead requests": (
         with_queues(dead_requests=3),
         "GuestRequestsDead",
-        "3 requests are out of attempts",
+        "Requests out of attempts: 3",
         Severity.ATTENTION,
     ),
     "late code": (

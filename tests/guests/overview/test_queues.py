@@ -113,14 +113,17 @@ def test_a_journal_that_cannot_be_read_is_no_queue() -> None:
     assert read_journal() is None
 
 
-@pytest.mark.parametrize("table", ["guests_guestrequest", "notifications_email"])
-def test_dead_rows_are_counted_by_an_index(table: str) -> None:
+@pytest.mark.parametrize(
+    ("table", "index"),
+    [("guests_guestrequest", "guests_dead_requests"), ("notifications_email", "email_dead")],
+)
+def test_dead_rows_are_counted_by_an_index(table: str, index: str) -> None:
     """Among a million rows there are few."""
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
         cursor.execute(f"EXPLAIN SELECT count(*) FROM {table} WHERE state = 'dead'")
         plan = " ".join(row[0] for row in cursor.fetchall())
-    assert "dead" in plan.partition("using")[2].partition(" on ")[0]
+    assert index in plan
 
 
 def test_the_queries_do_not_grow(django_assert_num_queries: DjangoAssertNumQueries) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
+from guests.management.commands.status import fitting
 from snap.local.processes import BASE_DIR
 from tests.helpers.own_servers import own_postgresql
 from tests.helpers.stack import Stack, database_url, monitored, wait_for
@@ -113,6 +114,15 @@ def test_a_terminal_is_redrawn() -> None:
     os.close(theirs)
     assert seen.count(b"\x1b[H\x1b[J") >= 2
     assert b"Traceback" not in seen
+
+
+def test_the_top_of_the_picture_stays_in_a_low_terminal() -> None:
+    lines = [str(number) for number in range(40)]
+    shown = fitting(lines, 24)
+    assert len(shown) == 23
+    assert shown[:22] == lines[:22]
+    assert "more" in shown[-1]
+    assert fitting(lines, 41) == lines
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """The geometry of the dashboard's plots."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -45,6 +46,23 @@ def test_a_curve_has_few_points_however_long_the_list_is_open(minutes: int) -> N
     for x, y in coordinates(curve.line):
         assert plots.LEFT <= x <= plots.WIDTH - plots.RIGHT
         assert plots.TOP <= y <= plots.FLOOR
+
+
+def test_labels_name_the_zone_on_the_night_in_which_clocks_change() -> None:
+    lisbon = ZoneInfo("Europe/Lisbon")
+    back = datetime(2026, 10, 25, 1, 0, tzinfo=UTC)
+    now = back + timedelta(minutes=29)
+    pace = draw_pace({minute_of(now): 1}, now, lisbon)
+    assert [pace.bars[number].label for number in (0, 29, 30, 59)] == [
+        "01:30 WEST",
+        "01:59 WEST",
+        "01:00 WET",
+        "01:29 WET",
+    ]
+    curve = draw_curve({minute_of(back) - 120: 1}, 10, now, lisbon)
+    labels = [point.label for point in curve.points]
+    assert len(set(labels)) == len(labels)
+    assert "WE" not in draw_pace({}, back + timedelta(hours=2), lisbon).bars[0].label
 
 
 def coordinates(path: str) -> list[tuple[float, float]]:

@@ -1,5 +1,6 @@
 """The state of the system, as the dashboard tells it."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -8,11 +9,15 @@ from django.utils import translation
 
 from guests.models import GuestRequest
 from guests.staff import system
-from guests.staff.system import Fact, read_state
+from guests.staff.system import Fact, SystemState, read_state
 from snap.control import snapshot
+from snap.control.switches import QR_POOL
+from snap.local.processes import BASE_DIR
 from snap.models import Mode
 from tests.factories import make_request, make_staff
 from tests.helpers.stack import wait_for
+from tests.helpers.switches import turn_off
+from tests.helpers.systems import WELL, with_queues
 
 pytestmark = pytest.mark.django_db
 
@@ -70,6 +75,29 @@ def test_modes_are_told_from_the_snapshot() -> None:
     assert "Queue mode" in lines
 
 
+def test_what_is_wrong_beside_the_level_is_told_once_each() -> None:
+    with translation.override("en"):
+        assert SystemState(WELL, ()).lines() == []
+        lines = SystemState(with_queues(dead_requests=2), ()).lines()
+        assert lines == ["Requests have failed: their guests have no answer."]
+        away = SystemState(with_queues(dead_requests=2), (), is_database_available=False)
+        assert not set(lines) & set(away.lines())
+
+
+def test_every_problem_of_the_terminal_has_words_for_staff() -> None:
+    source = (BASE_DIR / "guests" / "overview" / "problems.py").read_text()
+    headings = set(re.findall(r'"([A-Z][a-z]+(?:[A-Z][a-z]+)+)"', source))
+    assert headings == set(system.PROBLEMS) | system.TOLD_BY_LEVEL_OR_MODE
+
+
+def test_switches_that_are_off_are_told() -> None:
+    assert facts()["Turned off"] == Fact("Turned off", "nothing")
+    turn_off(QR_POOL)
+    assert facts()["Turned off"] == Fact("Turned off", "QR codes made ahead", is_bad=True)
+    with translation.override("en"):
+        assert SystemState(WELL, ()).lines() == ["Turned off by staff: QR codes made ahead."]
+
+
 def test_old_values_say_of_when_they_are() -> None:
     assert "These values are of" not in facts()
     state = system._Process.state
@@ -87,3 +115,11 @@ def test_the_state_is_read_again_by_a_thread() -> None:
     system._Process.read_at -= system.SECONDS
     assert facts()["Requests in the queue"].value.startswith("1,")
     wait_for(lambda: facts()["Requests in the queue"].value.startswith("2,"))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_after_a_pause_the_first_look_has_present_values() -> None:
+    assert facts()["Requests in the queue"].value == "0"
+    make_request()
+    system._Process.read_at -= 3600
+    assert facts()["Requests in the queue"].value.startswith("1,")

@@ -115,7 +115,7 @@ def test_a_page_shows_how_full_the_list_is(admin: Client) -> None:
     text = html_of(client.get(page_of(event)))
     assert "<strong>2</strong> <span>of 2 on the list" in text
     assert "The list is full. Newcomers go to the waiting list." in text
-    assert "Most are on the list through Marta Exemplo: 2." in text
+    assert "The most: Marta Exemplo, 2 on the list." in text
     assert "3 requests. The most in one minute were" in text
     assert "Checked in" not in text
     Guest.objects.filter(state="on_list").update(checked_in_at=Now())

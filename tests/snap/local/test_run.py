@@ -80,6 +80,7 @@ def test_the_screen_shows_steps_and_addresses_and_the_logs_are_files(checkout: P
         f"Promo link    {run.url}/promo/noite-de-abertura/ana/",
         f"Admin         {run.url}/admin/",
         f"phone +351 910 000 000, password {password}",
+        f"Dashboard     {run.url}/staff/",
         f"Inbox         {run.url}/inbox/",
         "make logs",
     ):
