@@ -29,6 +29,7 @@ Disallow: /i18n/
 Disallow: /inbox/
 Disallow: /media/qr/
 Disallow: /sign-out/
+Disallow: /staff/
 Disallow: /ws/
 Disallow: /promo/*/*/*/
 """

@@ -104,7 +104,7 @@ def test_every_search_of_admin_is_cleaned(rf: RequestFactory) -> None:
     for page in admin.site._registry.values():
         if page.search_fields:
             # PostgreSQL takes neither of these characters.
-            for term in ("a\0b", "a\ud800b"):
+            for term in ("zq\0zq", "zq\ud800zq"):
                 found, _ = page.get_search_results(request, page.model.objects.all(), term)
                 assert not found.exists()
 

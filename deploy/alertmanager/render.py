@@ -7,7 +7,7 @@
     ALERT_SMTP_USER           name at the mail server, if it asks for one
     ALERT_SMTP_PASSWORD_FILE  file with the password of that name
     ALERT_SMTP_TLS            false: the mail server has no TLS (true)
-    ALERT_DOCS_URL            address of the folder that has docs/, with a slash at its end
+    ALERT_DOCS_URL            address of the folder that has docs/
 
 Without ALERT_SLACK_URL_FILE or without ALERT_EMAIL_TO the other receiver stays.
 """
@@ -37,13 +37,15 @@ NEEDED_BY_EMAIL = ("ALERT_EMAIL_FROM", "ALERT_SMTP_HOST")
 
 
 class MissingError(Exception):
-    """A variable is missing. The text says which, in a sentence."""
+    """A variable is missing or wrong. The text says which, in a sentence."""
 
 
 def render(environment: Mapping[str, str]) -> dict[str, Any]:
     """Return the configuration. Raises MissingError."""
     values = DEFAULTS | {name: environment[name] for name in DEFAULTS if environment.get(name)}
     _check(values)
+    if values["ALERT_DOCS_URL"]:
+        values["ALERT_DOCS_URL"] = values["ALERT_DOCS_URL"].rstrip("/") + "/"
     config: dict[str, Any] = _fill(yaml.safe_load(TEMPLATE.read_text()), values)
     (receiver,) = config["receivers"]
     if not values["ALERT_SLACK_URL_FILE"]:
@@ -64,6 +66,8 @@ def _check(values: Mapping[str, str]) -> None:
         raise MissingError("Set both ALERT_SMTP_USER and ALERT_SMTP_PASSWORD_FILE, or neither.")
     if values["ALERT_SMTP_TLS"] not in ("true", "false"):
         raise MissingError("ALERT_SMTP_TLS is true or false.")
+    if not values["ALERT_SMTP_PORT"].isdecimal():
+        raise MissingError("ALERT_SMTP_PORT is the number of a port.")
 
 
 def _fill(node: Any, values: Mapping[str, str]) -> Any:

@@ -21,9 +21,9 @@ from snap.monitor.samples import (
     LONG_WINDOW,
     NOTHING,
     WINDOW,
-    Sample,
     error_share,
     response_ms,
+    stored_samples,
     traffic,
 )
 from snap.observability.health import Health, read_health
@@ -175,8 +175,7 @@ def _load_of(hosts: Iterable[HostReading]) -> Load | None:
     """Return the load of all hosts; None if none has stored a difference of two readings."""
     samples = []
     for host in hosts:
-        for stored in host.values.get("samples", []):
-            samples.append(Sample.from_json(stored).aged(host.age))
+        samples += stored_samples(host.values, host.age)
     if not samples:
         return None
     lately = traffic(samples, WINDOW)

@@ -47,7 +47,7 @@ DIRECT_SECONDS = 1.0
 guests_created = Counter("guests_created", "Guests put on a list")
 requests_ended = Counter(
     "guest_requests_ended",
-    "Requests that ended, and whether they did within IN_TIME_MS of their turn",
+    "Requests that ended, and whether they did within 60 seconds of their turn",
     ["outcome", "in_time"],
 )
 # A request should end within this time (milliseconds).

@@ -7,6 +7,7 @@ values take 13 ms.
 """
 
 import json
+import logging
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,20 +22,25 @@ from snap.local_cache import on_reset
 from snap.metering import files, slots
 from snap.metering.entries import HEADER, CorruptFileError, read_entries, used_bytes, value_at
 
+log = logging.getLogger(__name__)
+
 Labels = tuple[tuple[str, str], ...]
 Totals = dict["Key", float]
 
 
 @dataclass(frozen=True)
 class Key:
-    """What an entry of a file counts. `le` is the bound of a histogram's bucket."""
+    """What an entry of a file counts. `le` is the bound of a histogram's bucket.
+
+    The same value may have two texts: the files outlive the release that wrote them.
+    """
 
     kind: str  # counter, histogram, or a gauge's mode such as `livemax`
     metric: str
     sample: str
     labels: Labels
     le: float | None
-    help: str
+    help: str = field(compare=False)
 
 
 @dataclass
@@ -52,6 +58,7 @@ class _Process:
     layouts: dict[str, _Layout] = {}
     keys: dict[tuple[str, bytes], Key] = {}
     lock = Lock()
+    has_warned = False
 
 
 def collect(kind: str = "") -> list[Metric]:
@@ -62,7 +69,15 @@ def collect(kind: str = "") -> list[Metric]:
     """
     if slots.folder() is None:
         return [metric for metric in REGISTRY.collect() if not kind or metric.type == kind]
+    _warn_of_removal()
     return _to_metrics(_add_up(kind))
+
+
+def _warn_of_removal() -> None:
+    """Log once if somebody has removed the files: what processes count is then shown nowhere."""
+    if slots.is_removed() and not _Process.has_warned:
+        _Process.has_warned = True
+        log.warning("metrics_folder_removed", extra={"folder": str(slots.folder())})
 
 
 def _add_up(kind: str) -> Totals:
@@ -185,6 +200,7 @@ def _add_buckets(metric: Metric, labels: Labels, counts: dict[float, float]) -> 
 def _forget() -> None:
     _Process.layouts = {}
     _Process.keys = {}
+    _Process.has_warned = False
 
 
 on_reset(_forget)

@@ -45,6 +45,11 @@ def has_slot() -> bool:
     return bool(slot_name()) and _Process.descriptor != -1
 
 
+def is_removed() -> bool:
+    """Return whether the slot file of this process, and so its folder, was removed meanwhile."""
+    return _Process.descriptor != -1 and os.fstat(_Process.descriptor).st_nlink == 0
+
+
 def folder() -> Path | None:
     """Return the folder of all metric files of this host; None for a process on its own."""
     path = os.environ.get(FOLDER_VARIABLE)

@@ -22,7 +22,8 @@ from snap.models import HostReading, LoadMonitor, Mode, ModeChange
 from snap.monitor.changes import locked_modes, note_change
 from snap.monitor.host import MEGABYTE
 from snap.monitor.rules import Figures, Load, Standing, load_of, next_standing
-from snap.monitor.samples import Sample, error_share, response_ms, traffic, window
+from snap.monitor.samples import error_share, response_ms, stored_samples, traffic, window
+from snap.observability.readings import Reading
 
 log = logging.getLogger(__name__)
 
@@ -96,9 +97,8 @@ def measure(queue_depth: int) -> Figures:
     samples = []
     memory = 0
     for host in hosts:
-        for stored in host.values.get("samples", []):
-            samples.append(Sample.from_json(stored).aged(host.age))
-        memory = max(memory, *host.values.get("memory", {}).values(), 0)
+        samples += stored_samples(host.values, host.age)
+        memory = max(memory, *Reading.from_json(host.values).memory.values(), 0)
     counts = traffic(samples, window())
     with connection.cursor() as cursor:
         cursor.execute(CONNECTIONS)

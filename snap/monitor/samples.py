@@ -4,7 +4,8 @@ A sample is a Reading whose counters count only what happened since the reading 
 several hosts add up, also when a host has just started or ended.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -53,9 +54,25 @@ class Sample:
         return stored
 
     @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        """Read a sample of this release or another one."""
-        return cls(float(stored.get("ago", 0.0)), Reading.from_json(dict(stored)))
+    def from_json(cls, stored: Any) -> Self:
+        """Read a sample of this release or another one. Raises ValueError."""
+        try:
+            return cls(float(stored.get("ago", 0.0)), Reading.from_json(stored))
+        except (AttributeError, TypeError, OverflowError) as error:
+            raise ValueError("not a sample") from error
+
+
+def stored_samples(values: Any, age: float) -> list[Sample]:
+    """Return the samples in the row of a host that was stored `age` seconds ago.
+
+    Another release may have written it: what this one does not understand is left out.
+    """
+    stored = values.get("samples") if isinstance(values, dict) else None
+    samples = []
+    for each in stored if isinstance(stored, list) else []:
+        with suppress(ValueError):
+            samples.append(Sample.from_json(each).aged(age))
+    return samples
 
 
 def _grown(earlier: float, later: float) -> float:

@@ -9,7 +9,14 @@ from typing import Any
 from ecs_logging import StdlibFormatter
 
 from snap.metering.processes import process_name
-from snap.observability.logs import LONGEST_TEXT, fields_of, is_ours, text_of, traceback_of
+from snap.observability.logs import (
+    LONGEST_TEXT,
+    SEARCHED_TEXT,
+    fields_of,
+    is_ours,
+    text_of,
+    traceback_of,
+)
 from snap.observability.redaction import hide_in_error
 
 ECS_VERSION = "1.6.0"  # of ecs_logging
@@ -80,7 +87,8 @@ class EcsFormatter(StdlibFormatter):
 def _describe_error(error: dict[str, Any], record: logging.LogRecord) -> None:
     if record.exc_info and record.exc_info[0] is not None:
         error["type"] = record.exc_info[0].__name__
-        error["message"] = hide_in_error(error["type"], str(record.exc_info[1])[:LONGEST_TEXT])
+        text = str(record.exc_info[1])[:SEARCHED_TEXT]
+        error["message"] = hide_in_error(error["type"], text)[:LONGEST_TEXT]
 
 
 def _put(line: dict[str, Any], path: tuple[str, ...], value: object) -> None:

@@ -33,6 +33,8 @@ OURS = frozenset({"accounts", "guests", "notifications", "promo", "snap"})
 LONGEST_TRACEBACK = 8_000
 # Characters of a message or a field that a line has.
 LONGEST_TEXT = 1_000
+# Characters that are searched. The rest is cut afterwards, because half a phone is not found.
+SEARCHED_TEXT = 2 * LONGEST_TEXT
 
 _STANDARD_FIELDS = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"})
 CONTEXT_FIELDS = ("request_id", "ticket_id", "traceparent")
@@ -99,12 +101,14 @@ def text_of(record: logging.LogRecord) -> str:
         text = record.getMessage()
     except Exception:  # noqa: BLE001 (arguments that do not fit their message)
         text = str(record.msg)
-    text = text[:LONGEST_TEXT]
+    text = text[:SEARCHED_TEXT]
     if is_ours(record):
-        return hide_in_value(text)
-    if warning := _WARNING.fullmatch(text):
-        return warning["place"] + hide_in_error(warning["kind"], warning["text"])
-    return hide_personal_data(text)
+        text = hide_in_value(text)
+    elif warning := _WARNING.fullmatch(text):
+        text = warning["place"] + hide_in_error(warning["kind"], warning["text"])
+    else:
+        text = hide_personal_data(text)
+    return text[:LONGEST_TEXT]
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, object]:
@@ -119,7 +123,7 @@ def fields_of(record: logging.LogRecord) -> dict[str, object]:
             continue
         value = record_fields[name]
         if name not in _CLEAN and not isinstance(value, (int, float)) and value is not None:
-            value = hide_in_value(str(value)[:LONGEST_TEXT])
+            value = hide_in_value(str(value)[:SEARCHED_TEXT])[:LONGEST_TEXT]
         if value is not None:
             fields[name] = value
     return fields

@@ -5,7 +5,7 @@ The sweeper takes a reading every few seconds. The difference of two is the load
 
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 import psutil
@@ -14,6 +14,9 @@ from prometheus_client.metrics_core import Metric
 from snap.metering import slots
 from snap.metering.collecting import collect
 from snap.observability.request_metrics import NOT_OF_VISITORS
+
+# Counters are below this.
+LARGEST = 1e15
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,44 @@ class Reading:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Self:
-        """Return the reading of a JSON field. Fields of a later release are left out."""
-        known = {each.name for each in fields(cls)}
-        return cls(**{"at": 0.0, **{name: values[name] for name in values.keys() & known}})
+    def from_json(cls, values: Any) -> Self:
+        """Return the reading of a JSON field.
+
+        Another release may have written it: what this one does not understand counts as 0.
+        """
+        stored = _dict(values)
+        durations = _numbers(stored.get("duration_ms"))
+        memory = _numbers(stored.get("memory"))
+        return cls(
+            at=_number(stored.get("at")),
+            requests=_number(stored.get("requests")),
+            errors=_number(stored.get("errors")),
+            duration_sum_ms=_number(stored.get("duration_sum_ms")),
+            duration_ms={bound: count for bound, count in durations.items() if _is_bound(bound)},
+            memory={process: int(size) for process, size in memory.items()},
+            sockets=int(_number(stored.get("sockets"))),
+        )
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, (int, float)) and 0 <= value < LARGEST:
+        return value
+    return 0.0
+
+
+def _numbers(value: Any) -> dict[str, float]:
+    return {name: _number(each) for name, each in _dict(value).items()}
+
+
+def _is_bound(text: str) -> bool:
+    try:
+        return float(text) >= 0
+    except ValueError:
+        return False
 
 
 def read_host() -> Reading:

@@ -37,7 +37,7 @@ _SIGNED = re.compile(r"()(?<![\w.-])[\w.-]+(?::[A-Za-z0-9]{6})?:[\w-]{27,}", re.
 
 # User and password of an address of a server.
 _CREDENTIALS = re.compile(r"(://)[^\s@'\"<>]{0,300}@")
-_AT = r"(?:@|%40|\uff20|\ufe6b)"
+_AT = r"(?:@|%(?:25){0,2}40|\uff20|\ufe6b|\(at\)|\[at\])"
 _PART = r"[^\s@<>\"'(),:;=&?\[\]{}|/\\\uff20\ufe6b]"
 _EMAIL = re.compile(
     rf"(?:\"[^\"\n]{{1,64}}\"|{_PART}{{1,64}}){_AT}(?:{_PART}{{1,255}}|\[[^\]\s]{{1,64}}\])"
@@ -46,13 +46,22 @@ _EMAIL = re.compile(
 _WORKER = re.compile(r"(?:worker|emails)@[\w-]+")
 _HAS_AT = re.compile(_AT)
 # Any digits of Unicode, in groups. `_hide_phone` decides.
-_SEPARATOR = r"(?:[ .()/\u00a0\u2009\u202f\u2010-\u2015-]{0,3}|%20|\+|%2D)"
+# Characters that nobody sees count as separators, also where a URL quotes them.
+_SEPARATOR = (
+    r"(?:[ .,_()/\u00a0\u00ad\u2009\u200b-\u200f\u202f\u2010-\u2015\u2060\ufeff-]{0,3}"
+    r"|%2[0CDEF]|\+|%C2%A[0D]|%E2%80%[89][0-9A-F])"
+)
 _DIGITS = re.compile(
-    r"(?<![\w.:-])(?P<plus>\+|\uff0b|%2B|00)?[( ]{0,2}"
+    r"(?<![\w:-])(?<!\d\.)(?P<plus>\+|\uff0b|%(?:25){0,2}2B|00)?[( ]{0,2}"
     rf"\d(?:{_SEPARATOR}\d){{5,18}}(?![\w:-]|\.\d)",
     re.IGNORECASE,
 )
 _HAS_DIGITS = re.compile(r"\d\D{0,3}\d\D{0,3}\d\D{0,3}\d\D{0,3}\d\D{0,3}\d")
+# A word with a phone and something else, such as `tel912345678`. `_hide_in_word` decides.
+_WORD_WITH_DIGITS = re.compile(r"(?<!\w)\w*?\d{9,15}(?!\d)\w*")
+_NINE_DIGITS = re.compile(r"\d(?:_?\d){8}")
+# Ids in hexadecimal digits have 12 or more, and addresses of objects begin with 0x.
+_HEXADECIMAL = re.compile(r"[0-9a-f]{12,}|0x[0-9a-f]+")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _DECIMAL = re.compile(r"\d+\.\d+")
 # Digits that make a phone, with a plus and without.
@@ -129,7 +138,8 @@ def hide_values(secrets: Iterable[str]) -> None:
 
 def hide_in_value(value: str) -> str:
     """Return a value of one of our own fields without secrets. A word or a name is none."""
-    if value.isidentifier() and (len(value) < SHORTEST_TOKEN or value.islower()):
+    is_word = value.isidentifier() and (len(value) < SHORTEST_TOKEN or value.islower())
+    if is_word and not _NINE_DIGITS.search(value):
         return value
     return hide_secrets(value)
 
@@ -151,6 +161,8 @@ def hide_secrets(text: str) -> str:
         text = _EMAIL.sub(_hide_email, text)
     if _HAS_DIGITS.search(text):
         text = _DIGITS.sub(_hide_phone, text)
+        if _NINE_DIGITS.search(text):
+            text = _WORD_WITH_DIGITS.sub(_hide_in_word, text)
     return text
 
 
@@ -235,6 +247,14 @@ def _hide_phone(match: re.Match[str]) -> str:
     least = LEAST_WITH_PLUS if match["plus"] else LEAST
     if digits < least or _DATE.match(text) or _DECIMAL.fullmatch(text) or _is_address(text):
         return text
+    return HIDDEN
+
+
+def _hide_in_word(match: re.Match[str]) -> str:
+    """Hide a word with the digits of a phone. `_hide_phone` has seen words of digits alone."""
+    word = match[0]
+    if word.isdigit() or _HEXADECIMAL.fullmatch(word):
+        return word
     return HIDDEN
 
 

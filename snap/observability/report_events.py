@@ -15,6 +15,7 @@ from sentry_sdk.types import Event, Hint
 from snap.metering.processes import process_name
 from snap.observability.context import LogContext, current
 from snap.observability.redaction import hide_secrets
+from snap.observability.request_log import known_method
 from snap.observability.tracing import current_traceparent
 
 # Parts of an event that Sentry's package fills without data of requests.
@@ -137,7 +138,7 @@ def tags_of(record: logging.LogRecord | None) -> dict[str, str]:
     tags = {
         "process": process_name(),
         "route": getattr(match, "route", ""),
-        "http.method": getattr(request, "method", "") or "",
+        "http.method": known_method(getattr(request, "method", "") or ""),
         "request_id": current().request_id,
         "ticket_id": current().ticket_id,
     }

@@ -29,6 +29,8 @@ _WELL_FORMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:=-]{7,63}")
 CHECKS = frozenset({"/healthz", "/readyz", "/metrics"})
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 LONGEST_PATH = 200
+# Characters of a path that are searched for secrets, and kept in memory.
+SEARCHED_PATH = 600
 SWITCHING_PROTOCOLS = 101
 FORBIDDEN = 403
 FIRST_ERROR = 500
@@ -79,17 +81,16 @@ def choose_id(given: str) -> str:
 def is_well_formed(request_id: str) -> bool:
     if not _WELL_FORMED.fullmatch(request_id):
         return False
-    return not request_id.isdigit() and hide_secrets(request_id) == request_id
+    has_letter = any(map(str.isalpha, request_id))
+    return has_letter and hide_secrets(request_id) == request_id
 
 
 def log_line(
     level: int, method: str, path: str, route: str, status: int, began: float, ticket_id: str
 ) -> None:
-    if method not in METHODS:
-        method = "OTHER"
     fields: Message = {
-        "method": method,
-        "path": safe_path(path),
+        "method": known_method(method),
+        "path": safe_path(path[:SEARCHED_PATH]),
         "status": status,
         "duration_ms": round((perf_counter() - began) * 1000, 1),
         "route": route,
@@ -99,10 +100,18 @@ def log_line(
     log.log(level, "request", extra=fields)
 
 
+def known_method(method: str) -> str:
+    """Return a method, OTHER for one that a client has invented, and "" for none."""
+    return method if method in METHODS or not method else "OTHER"
+
+
 @lru_cache(maxsize=1024)
 def safe_path(path: str) -> str:
-    """Return a path without secrets and of a limited length."""
-    return hide_secrets(path[:LONGEST_PATH])
+    """Return a path without secrets and of a limited length.
+
+    It is cut afterwards: half a phone or an email would not be found.
+    """
+    return hide_secrets(path)[:LONGEST_PATH]
 
 
 def _ticket_of(match: ResolverMatch | None) -> str:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from time import monotonic
-from typing import Any
+from traceback import clear_frames
+from typing import Any, Self
 
 import psycopg
 from django.conf import settings
@@ -41,6 +42,20 @@ class BoundedConnection(psycopg.Connection[Any]):
     """
 
     answered_at = 0.0  # monotonic clock
+
+    @classmethod
+    def connect(cls, *args: Any, **options: Any) -> Self:
+        """Connect. An attempt that fails leaves no socket open.
+
+        psycopg's error and its frames refer to each other, and to the connection that is not
+        finished. Its socket would stay open until the garbage collector runs. A server that was
+        frozen serves all these connections when it is back, and has no place for others meanwhile.
+        """
+        try:
+            return super().connect(*args, **options)
+        except psycopg.Error as error:
+            clear_frames(error.__traceback__)
+            raise
 
     def execute(self, query: Any, *args: Any, **options: Any) -> Any:
         """Execute a query. Skip the pool's health check for a connection that responded just now.
@@ -111,7 +126,7 @@ def connection_problem() -> str:
     The pool only says that it has none. Takes up to 2 seconds.
     """
     try:
-        psycopg.connect(**connection.get_connection_params()).close()
+        BoundedConnection.connect(**connection.get_connection_params()).close()
     except psycopg.Error as error:
         return str(error).strip().partition("\n")[0].rstrip(".") + "."
     return ""

@@ -78,6 +78,7 @@ def test_only_the_receivers_that_are_set_stay() -> None:
     [
         ({}, "nobody gets alerts"),
         ({"ALERT_EMAIL_TO": "a@example.com"}, "ALERT_EMAIL_FROM and ALERT_SMTP_HOST"),
+        (EMAIL | {"ALERT_SMTP_PORT": "smtp"}, "ALERT_SMTP_PORT is the number"),
         (EMAIL | {"ALERT_SMTP_USER": "alerts"}, "ALERT_SMTP_PASSWORD_FILE"),
         (EMAIL | {"ALERT_SMTP_TLS": "no"}, "ALERT_SMTP_TLS is true or false"),
     ],
@@ -87,6 +88,12 @@ def test_a_missing_variable_is_named(variables: dict[str, str], words: str) -> N
     assert ended.returncode == 1
     assert words in ended.stderr
     assert not ended.stdout
+
+
+@pytest.mark.parametrize("url", ["https://example.com/snap", "https://example.com/snap/"])
+def test_the_runbook_is_below_the_address_of_the_docs(url: str) -> None:
+    rendered = render(**SLACK, ALERT_DOCS_URL=url)
+    assert "What to do: https://example.com/snap/{{ .Annotations.runbook }}" in rendered
 
 
 def test_inhibitions_name_alerts_that_exist() -> None:

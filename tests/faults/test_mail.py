@@ -51,7 +51,7 @@ def test_mail_provider_misbehaves(
                 wait_for(lambda: mailgun.request_count, 30)
         healed_at = time.time()
         unsure = Email.objects.exclude(unsure_provider="").count()
-        wait_for(lambda: not Email.objects.exclude(state__in=DONE).exists(), form(60, 180))
+        wait_for(lambda: not Email.objects.exclude(state__in=DONE).exists(), 180)
         emails = Email.objects.exclude(state=Email.State.CANCELLED).count()
         assert not Email.objects.filter(state=Email.State.DEAD).exists()
         assert max(mailgun.copies.values()) == 1

@@ -18,6 +18,8 @@ COMPUTED = {
     "guests/requests/accepting.py": {"not_open_yet", "closed"},
     # The refusal of a request that a list did not take.
     "guests/lists/services.py": set(),
+    # Why a guest was not checked in.
+    "guests/door/services.py": {"for_event_cancelled", "has_arrived", "not_on_list"},
     # The code of a ticket: its refusal, which one of the others is, or its state.
     "promo/api/responses.py": set(),
 }
@@ -31,6 +33,9 @@ STORED = {"phone_on_list"}
 ADMIN_ONLY = {"claim_decided", "needs_superuser"}
 # Errors of what staff do with the guests of a list.
 LISTS_ONLY = {
+    "check_in_off",
+    "not_here",
+    "not_on_list",
     "for_account_refused",
     "for_account_with_rights",
     "for_event_cancelled",

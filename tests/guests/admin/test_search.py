@@ -35,9 +35,10 @@ NOT_NAMES = {
     "idempotency_key", "key", "kind", "language", "network_hash", "nonce", "note", "origin",
     "page", "password", "payload", "phone", "phone_hash", "phone_prefix", "place", "poster",
     "proof", "proven_by", "provider", "provider_id", "qr_token", "reason", "recipient",
-    "refusal", "replay_by", "session_nonce", "slug", "state", "subject_en", "subject_pt",
+    "refusal", "replay_by", "request_id", "session_nonce", "slug", "state", "subject_en",
+    "subject_pt",
     "text_en", "text_pt", "time_zone", "to", "to_email", "to_state", "to_value", "token",
-    "unsure_provider", "venue_networks", "what",
+    "ticket_id", "traceparent", "unsure_provider", "venue_networks", "what",
 }  # fmt: skip
 
 

@@ -59,9 +59,12 @@ def test_a_folder_that_does_not_exist_is_made(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_vanishes_later(tmp_path: Path) -> None:
+    """The process goes on. A process that collects metrics logs it once."""
     program = f"import shutil; shutil.rmtree({str(tmp_path / 'x')!r}){MANY}"
-    done = run(tmp_path / "x", f"seen.labels('a').inc()\n{program}")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "7.0 1999.0\n", "")
+    collect = "\nfrom snap.metering.collecting import collect\ncollect(); print(collect())"
+    done = run(tmp_path / "x", f"seen.labels('a').inc()\n{program}{collect}")
+    assert (done.returncode, done.stdout) == (0, "7.0 1999.0\n[]\n")
+    assert done.stderr == "metrics_folder_removed\n"
 
 
 def test_children_of_a_process_that_has_warned_do_not_repeat_it(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from snap.metering import slots
+from snap.metering.collecting import collect
 from tests.helpers.metering import living, run, values
 
 COUNT = "seen.labels('a').inc(); took.observe(5)"
@@ -55,6 +56,22 @@ def test_a_slot_of_a_killed_process_is_taken_again_with_its_counts(tmp_path: Pat
             assert names() == ["web-1", "web-2"]
             assert values("seen_total") == {("a",): 3}
             assert values("took_count") == {(): 3}
+
+
+def test_counts_go_on_when_a_release_words_a_metric_otherwise(tmp_path: Path) -> None:
+    """Prometheus refuses a series that comes twice."""
+    for text in ("Seen", "Times that it was seen"):
+        program = f"""
+again = Counter("again", {text!r}, ["page"])
+again.labels("a").inc(2)
+long = Histogram("long", {text!r}, buckets=(1,))
+long.observe(0.5)
+"""
+        assert run(tmp_path, program).returncode == 0
+    assert values("again_total") == {("a",): 4}
+    assert values("long_count") == {(): 2}
+    metrics = {metric.name: metric for metric in collect()}
+    assert [len(metrics[name].samples) for name in ("again", "long")] == [1, 4]
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from django.db.models.functions import Now
 from prometheus_client import REGISTRY
 from pytest_django import Settings
 
+from guests.overview.system import read_rows
 from snap.control import snapshot
 from snap.control.modes import is_crowded, is_emergency, is_queueing
 from snap.models import HostReading, LoadMonitor, Mode, ModeChange
@@ -256,3 +257,29 @@ def test_the_modes_are_a_metric() -> None:
     snapshot.refresh()
     export_modes()
     assert exported() == {"emergency": 0, "queue": 1}
+
+
+STRANGE: list[Any] = [
+    [],
+    "x",
+    5,
+    {"samples": None, "memory": None},
+    {"samples": 5, "memory": [1]},
+    {"samples": [5, None, "x", [], {}], "memory": {"web-1": "large", "web-2": None}},
+    {"samples": [{"ago": "x"}, {"ago": None}, {"ago": [1]}, {"ago": 10**400}]},
+    {"samples": [{"ago": 1, "requests": "9", "errors": None, "duration_ms": [1]}]},
+    {"samples": [{"ago": 1, "duration_ms": {"abc": 5, "+Inf": "d", "nan": 1, "-1": 2}}]},
+    {"samples": [{"ago": 1, "requests": 1e308}, {"ago": 1, "requests": 1e308, "errors": -1}]},
+]
+
+
+@pytest.mark.parametrize("values", STRANGE)
+def test_a_row_that_is_not_understood_stops_no_decision(values: Any) -> None:
+    """Another release may write it, or nobody knows who."""
+    store_load("good", make_sample(requests=100, slow=50))
+    HostReading.objects.store("strange", values)
+    decide_now()
+    assert is_emergency()
+    row = LoadMonitor.objects.get()
+    assert row.figures["requests"] == 100
+    assert read_rows().load is not None

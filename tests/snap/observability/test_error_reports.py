@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, connection
 from django.template import VariableDoesNotExist
-from django.test import Client
+from django.test import Client, RequestFactory
 from pytest_django import Settings
 
 from snap.local.embedded import free_port
@@ -208,6 +208,15 @@ def test_no_report_has_anything_of_a_person(reporting: Reporting, kind: str, by:
     text = json.dumps(event, ensure_ascii=False)
     assert [word for word in PERSONAL if word in text] == []
     assert type(error).__name__ in text
+
+
+def test_a_method_that_a_client_has_invented_is_not_reported(reporting: Reporting) -> None:
+    request = RequestFactory().generic(PHONE, "/")
+    error = caught(ValueError())
+    failed = (type(error), error, error.__traceback__)
+    logging.getLogger("django.request").error("x", exc_info=failed, extra={"request": request})
+    (event,) = reporting.events()
+    assert event["tags"]["http.method"] == "OTHER"
 
 
 @pytest.mark.django_db

@@ -116,6 +116,16 @@ def test_odd_values_make_valid_lines() -> None:
         read_ecs(line)
 
 
+@pytest.mark.parametrize("formatter", [PlainFormatter(), EcsFormatter()])
+@pytest.mark.parametrize("name", ["guests.tests", "celery.app.trace"])
+def test_a_long_text_is_cut_after_it_was_searched(formatter: logging.Formatter, name: str) -> None:
+    for size in range(975, 1001):
+        text = f"{'x ' * 500}"[:size] + " +351 912 345 678"
+        line = formatter.format(record_of(name, text, exc_info=failed(), note=text))
+        assert "+3" not in line.partition("Traceback")[0]
+        assert len(line) < 12_000
+
+
 def test_a_long_traceback_is_cut() -> None:
     def recurse(depth: int) -> None:
         if not depth:

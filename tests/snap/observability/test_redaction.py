@@ -33,6 +33,17 @@ PHONES = [
     "\uff0b\uff13\uff15\uff11\uff19\uff11\uff12\uff13\uff14\uff15\uff16\uff17\uff18",
     "912\u00a0345\u202f678",
     "912\u2011345\u2011678",
+    "912_345_678",
+    "912,345,678",
+    "912%2F345%2F678",
+    "%2B351%2E912%2E345%2E678",
+    "%252B351912345678",
+    "912\u00ad345\u00ad678",
+    "912%E2%80%8B345%E2%80%8B678",
+    "+351912345678x",
+    "tel912345678",
+    "a912345678",
+    "912345678_ana",
 ]
 EMAILS = [
     "ana.silva@example.pt",
@@ -45,6 +56,9 @@ EMAILS = [
     "ana@localhost",
     "ana@[192.0.2.1]",
     "worker@example.pt",
+    "ana%2540example.pt",
+    "ana.silva(at)example.pt",
+    "ana[at]example.pt",
 ]
 SECRETS = [
     "postgres://snap:s3cr3t/x@db.example:5432/snap",
@@ -91,6 +105,8 @@ def test_it_is_hidden_in_any_text(value: str, frame: str) -> None:
         'connection to server at "127.0.0.1", port 5432 failed',
         "Listening at: http://192.168.100.100:8000",
         "request_id=12345678901234567890123456789012",
+        "<Task pending at 0x7f1234567890>",
+        "a1234567890b of 10,000,000 rows, layers ip,phone",
         "emails=3 email_id=12 code=list_full error=SMTPDataError 554 (smtplib.py:887)",
         "worker@web1 ready.",
         "@limited(read=PAGES)",

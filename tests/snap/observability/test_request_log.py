@@ -17,6 +17,7 @@ from notifications.models import Email
 from snap.observability.context import LogContext, begin, context_of, current, following
 from snap.observability.ecs import EcsFormatter
 from snap.observability.logs import ContextFilter, LineHandler
+from snap.observability.request_log import log_line, safe_path
 from tests.factories import make_account, make_event, make_request
 from tests.helpers.log_lines import read_ecs
 from tests.helpers.visitors import PHONE, registered
@@ -97,6 +98,8 @@ WRONG_IDS = (
     "912345678",
     "912-345-678",
     "00351912345678",
+    "912:345:678",
+    "tel.912345678",
     "a,b0123456",
     "c1li-pY3-Uidc97lwpZZWfN3",
     '"quoted-id"',
@@ -175,3 +178,19 @@ def test_a_row_of_the_previous_release_has_no_id() -> None:
     GuestRequest.objects.filter(pk=request.pk).update(request_id="", traceparent="")
     with following(CLIENT):
         assert GuestRequest.objects.get().request_id == ""
+
+
+def test_a_long_path_is_cut_after_it_was_searched(written: Lines) -> None:
+    for size in range(170, 201):
+        path = f"/{'x' * size}/ana.silva@example.pt/" + "y" * 60_000
+        log_line(logging.WARNING, "GET", path, "unknown", 404, 0.0, "")
+    for line in lines_of(written, "request"):
+        assert "ana" not in str(line["url.path"])
+        assert len(str(line["url.path"])) <= 200
+
+
+def test_long_paths_are_not_kept_in_memory() -> None:
+    safe_path.cache_clear()
+    for number in range(3):
+        log_line(logging.WARNING, "GET", "/" + "x" * 60_000 + str(number), "", 404, 0.0, "")
+    assert safe_path.cache_info().currsize == 1

@@ -1,7 +1,9 @@
 """The database is away: a real PostgreSQL is stopped or frozen."""
 
+import gc
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -51,6 +53,25 @@ def test_a_request_waits_for_a_frozen_server_until_its_deadline(
     with pytest.raises(DatabaseUnavailableError), guarded_database():
         User.objects.count()
     assert monotonic() - began < 4  # The pool waits up to 2 s for a good connection.
+
+
+@pytest.mark.slow
+def test_an_attempt_that_a_frozen_server_leaves_open_is_closed_by_us() -> None:
+    """The collector of garbage may run minutes later, and a probe asks each second."""
+    gc.disable()
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            silent.settimeout(5)
+            address = {"hostaddr": "127.0.0.1", "port": silent.getsockname()[1]}
+            with pytest.raises(psycopg.errors.ConnectionTimeout):
+                BoundedConnection.connect(**address, sslmode="disable", connect_timeout=2)
+            attempt, _ = silent.accept()
+            with attempt:
+                attempt.settimeout(5)
+                while attempt.recv(1024):  # What it had sent, and then its end.
+                    pass
+    finally:
+        gc.enable()
 
 
 def test_a_connection_without_a_pool_reports_that_the_server_has_closed_it() -> None:
