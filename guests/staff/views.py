@@ -10,7 +10,7 @@ from django.utils.cache import patch_vary_headers
 from django.utils.translation import get_language, gettext
 from django.views.decorators.http import require_safe
 
-from guests.overview.events import seconds_between
+from guests.overview.events import MAX_EVENTS, seconds_between
 from guests.staff.boards import (
     GROUPS,
     PLOTS,
@@ -84,6 +84,7 @@ def _page_context(request: HttpRequest, key: BoardKey, board: Board) -> dict[str
         "title": found.title if found else gettext("Tonight"),
         "event": found,
         "groups": groups,
+        "is_cut": len(board.events) >= MAX_EVENTS,
         "plots": _plots(board),
         "rights": key.rights,
         "websocket_url": websocket_url("staff", key.page or NO_EVENT, request.get_host()),

@@ -239,9 +239,9 @@ def state_text(row: Mode) -> str:
     about["until"] = render_time(row.override_until)
     if row.override:
         return (
-            gettext("%(mode)s is on until %(until)s. All processes follow within a second.") % about
+            gettext("%(mode)s is on until %(until)s: all processes follow within a second.") % about
         )
-    return gettext("%(mode)s is off until %(until)s. All processes follow within a second.") % about
+    return gettext("%(mode)s is off until %(until)s: all processes follow within a second.") % about
 
 
 def state_word(is_on: bool) -> str:

@@ -7,10 +7,14 @@ from django.contrib import admin as django_admin
 from django.http import HttpRequest
 from django.test import RequestFactory
 from playwright.sync_api import Browser, BrowserContext, Page, expect
+from waffle.models import Switch
 
 from accounts.models import BlockedPhone, Claim, User
 from guests.models import Event, Guest, GuestRequest
 from notifications.models import Email
+from snap.control.modes import EMERGENCY
+from snap.control.switches import BATCHING
+from snap.monitor.changes import set_mode
 from tests.factories import make_event_promoter, make_guest, make_request, make_staff, make_team
 from tests.helpers.admin import admin_url, sign_in_to_admin, watch_admin
 from tests.helpers.browser import PHONE_SCREEN, assert_accessible, shoot, width_beyond
@@ -136,6 +140,35 @@ def test_other_lists_are_not_wider_than_the_screen(
         sign_in_to_admin(context, stack, make_staff())
         page = context.new_page()
         for name in ("guests_event", "guests_guestrequest", "accounts_user", "notifications_email"):
+            page.goto(admin_url(f"{name}_changelist"))
+            table = page.locator("#changelist-form .results")
+            hidden = table.evaluate("table => table.scrollWidth - table.clientWidth")
+            assert hidden <= 0, name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("screen", [PHONE_SCREEN, NARROW, DESKTOP], ids=["390", "320", "1280"])
+def test_the_pages_of_switches_and_modes_are_not_wider_than_the_screen(
+    browser: Browser, stack: Stack, screen: dict[str, object]
+) -> None:
+    staff = make_staff()
+    set_mode(EMERGENCY, is_on=True, minutes=15, reason="a noite está cheia " * 5, by=staff)
+    row, _ = Switch.objects.get_or_create(name=BATCHING)
+    with browser.new_context(**screen, base_url=stack.url) as context:  # type: ignore[arg-type]
+        sign_in_to_admin(context, stack, staff)
+        page = context.new_page()
+        page.goto(admin_url("snap_switch_change", row.pk))
+        page.locator("[name=active]").set_checked(not row.active)
+        page.fill("[name=note]", "porque-o-armazenamento-está-cheio-" * 4)
+        page.click("[name=_save]")
+        for path in (
+            admin_url("snap_switch_history", row.pk),
+            admin_url("snap_switch_change", row.pk),
+            admin_url("snap_mode_change", EMERGENCY),
+        ):
+            page.goto(path)
+            assert width_beyond(page) <= 0, path
+        for name in ("snap_switch", "snap_mode", "snap_modechange"):
             page.goto(admin_url(f"{name}_changelist"))
             table = page.locator("#changelist-form .results")
             hidden = table.evaluate("table => table.scrollWidth - table.clientWidth")

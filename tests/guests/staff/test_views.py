@@ -13,7 +13,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from accounts.models import User
 from guests.models import Event, Guest
 from guests.overview import events
-from guests.staff import boards
+from guests.staff import boards, views
 from snap.control import snapshot
 from snap.local_cache import reset_process_state
 from snap.models import Mode
@@ -160,6 +160,26 @@ def test_events_are_grouped_by_how_far_they_are(admin: Client) -> None:
     text = html_of(admin.get("/staff/"))
     for group, event in (("now", running), ("soon", opens), ("ended", ended)):
         assert f'data-part="{group}-{event.pk}"' in text
+
+
+def test_a_night_with_more_events_than_are_shown_says_so(
+    admin: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admin.cookies["language"] = "en"
+    make_event()
+    assert "events are shown" not in html_of(admin.get("/staff/"))
+    reset_process_state()
+    for module in (events, views):
+        monkeypatch.setattr(module, "MAX_EVENTS", 1)
+    assert "The first 1 events are shown" in html_of(admin.get("/staff/"))
+
+
+def test_a_cancelled_event_has_no_places_left_to_tell(admin: Client) -> None:
+    admin.cookies["language"] = "en"
+    assert "50 places left" in html_of(admin.get(page_of(make_event())))
+    cancelled = html_of(admin.get(page_of(make_event(cancelled_at=timezone.now()))))
+    assert "The event is cancelled." in cancelled
+    assert "places left" not in cancelled
 
 
 def test_an_empty_night_says_so(admin: Client) -> None:

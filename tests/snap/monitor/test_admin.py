@@ -44,7 +44,7 @@ def staff_with(client: Client, *codenames: str) -> User:
 
 def test_staff_set_a_mode_for_a_time(admin: Client) -> None:
     response = admin.post(EMERGENCY, SET, headers=ENGLISH, follow=True)
-    assert "All processes follow within a second." in response.content.decode()
+    assert "all processes follow within a second." in response.content.decode()
     snapshot.refresh()
     assert is_emergency()
     change = ModeChange.objects.get()
