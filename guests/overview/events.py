@@ -70,8 +70,9 @@ class Night:
     events: tuple[NightEvent, ...]
 
     def find(self, slug: str) -> NightEvent | None:
+        """Return an event by the name in its link, of which capitals are no part."""
         for each in self.events:
-            if each.event.slug == slug:
+            if each.event.slug.lower() == slug.lower():
                 return each
         return None
 

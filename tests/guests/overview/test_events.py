@@ -224,6 +224,12 @@ def test_only_tonights_events_are_counted() -> None:
     assert events.read_event("nothing") is None
 
 
+def test_another_spelling_of_a_link_counts_nothing_again() -> None:
+    """Addresses are typed, and capitals are no part of them."""
+    event = make_event()
+    assert events.read_night().find(event.slug.upper()) == events.read_night().find(event.slug)
+
+
 def test_an_event_that_is_published_now_is_counted() -> None:
     counts_of(make_event())
     event = make_event()
