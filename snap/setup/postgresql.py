@@ -23,8 +23,10 @@ SAFE = {
     "full_page_writes": "a crash of the machine can damage the database",
     "synchronous_commit": "a crash of the server loses requests that were accepted",
 }
-# Connections of one worker process: its task, its snapshot, and a probe.
-WORKER_CONNECTIONS = 3
+# Connections that a process has beside those of its pool: of its snapshot, and of a probe.
+OUTSIDE_POOL = 2
+# A process of `worker` has one task at a time.
+WORKER_POOL = 1
 # Processes of each host beside those of `web` and `worker`: ws, emails, sweeper.
 OTHER_PROCESSES = 3
 # Seconds by which the clocks of this host and of the database may differ.
@@ -123,7 +125,8 @@ def connections_of_a_host() -> int:
     pool: int = settings.DATABASES["default"]["OPTIONS"]["pool"]["max_size"]
     web = int(os.environ.get("WEB_WORKERS") or 2)
     workers = int(os.environ.get("WORKER_CONCURRENCY") or 10)
-    return pool * (web + OTHER_PROCESSES) + min(pool, WORKER_CONNECTIONS) * workers
+    with_threads = (pool + OUTSIDE_POOL) * (web + OTHER_PROCESSES)
+    return with_threads + (WORKER_POOL + OUTSIDE_POOL) * workers
 
 
 def _count_hosts() -> int:

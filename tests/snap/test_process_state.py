@@ -26,7 +26,8 @@ from snap.control import modes, snapshot
 from snap.limits import counters, layers
 from snap.local_cache import reset_process_state
 from snap.metering import collecting
-from snap.monitor import host
+from snap.monitor import deciding, host
+from snap.monitor.rules import Figures
 from snap.observability import error_reports, tracing
 from snap.resilience import database
 from snap.resilience.breaker import Breaker
@@ -144,6 +145,10 @@ STATES: dict[str, tuple[Callable[[], Any], Callable[[], int]]] = {
         lambda: len(collecting._Process.keys),
     ),
     "snap/control/modes.py": (follow_a_mode, lambda: len(modes._Process.modes)),
+    "snap/monitor/deciding.py": (
+        lambda: deciding._note_decision(Figures()),
+        lambda: int(deciding._Process.has_decided),
+    ),
     "snap/monitor/host.py": (host.take_reading, lambda: int(host._host.taken is not None)),
     "snap/control/snapshot.py": (
         refresh_with_a_switch,

@@ -140,11 +140,12 @@ def test_the_socket_of_no_event_is_closed(stack: Stack) -> None:
 
 
 def test_signing_out_closes_the_socket_at_once(stack: Stack) -> None:
+    """By a push, which a busy machine can delay, and not by the next check of all sessions."""
     account = make_staff()
     with open_socket(stack, TONIGHT, kind="staff", cookie=staff_cookie_of(account)) as opened:
         next_message(opened)
         account.sign_out_everywhere()
-        assert closing_code(opened, seconds=2) == 1000
+        assert closing_code(opened, seconds=CHECK_SECONDS - 1) == 1000
 
 
 @pytest.mark.slow
@@ -177,8 +178,8 @@ def closing_code(opened: ClientConnection, *, seconds: float) -> int:
     """Read messages until the server closes the socket, and return its code."""
     until = time.monotonic() + seconds
     while opened.close_code is None and time.monotonic() < until:
-        with suppress(ConnectionClosed):
-            opened.recv(timeout=seconds)
+        with suppress(ConnectionClosed, TimeoutError):
+            opened.recv(timeout=max(0.0, until - time.monotonic()))
     assert opened.close_code is not None, "the socket stays open"
     return opened.close_code
 

@@ -283,3 +283,11 @@ def test_a_row_that_is_not_understood_stops_no_decision(values: Any) -> None:
     row = LoadMonitor.objects.get()
     assert row.figures["requests"] == 100
     assert read_rows().load is not None
+
+
+def test_sweepers_that_take_turns_are_in_the_log_once(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        for _ in range(3):
+            decide_now()
+            LoadMonitor.objects.update(decided_by="another:1")
+    assert caplog.messages.count("load_monitor_decides") == 1

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage
 from django.db import transaction
@@ -92,3 +93,11 @@ def test_a_safe_server_passes(tmp_path: Path) -> None:
 def parameters_of(server: PostgreSQL) -> dict[str, str]:
     with psycopg.connect(server.url) as own:
         return dict(own.execute("SELECT name, setting FROM pg_settings").fetchall())
+
+
+def test_connections_outside_of_pools_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each process has one for its snapshot, and one for a probe during an outage."""
+    monkeypatch.setenv("WEB_WORKERS", "4")
+    monkeypatch.setenv("WORKER_CONCURRENCY", "20")
+    pool = settings.DATABASES["default"]["OPTIONS"]["pool"]["max_size"]
+    assert postgresql.connections_of_a_host() == (pool + 2) * (4 + 3) + 3 * 20
