@@ -15,6 +15,7 @@ from django.utils.translation import get_language
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from accounts.email_changes import usable_code
 from accounts.exceptions import AccountError
 from accounts.forms import CodeForm, PhoneForm, RegisterForm
 from accounts.login_codes import latest_code, send_login_code
@@ -376,11 +377,16 @@ def _send_code(request: HttpRequest, link: PromoLink, account: User) -> HttpResp
 def _render_code_refusal(
     request: HttpRequest, link: PromoLink, account: User, error: AccountError
 ) -> HttpResponse:
+    number = account.phone or ""
+    if error.code == "codes_paused" and usable_code(account, ensure_browser_id(request)):
+        # The form says that no more come. A code that came before can still be typed.
+        context = {"form": CodeForm(), **_code_context(request, number)}
+        return next_step(request, link, "code", context, phone=number)
     if error.code != "too_many_codes":
         return render_step(request, link, "unavailable", {"refusal": error.code})
     if error.may_solve:
         return render_too_many(request, error.retry_after, "code")
-    context: dict[str, Any] = {"retry_after": error.retry_after}
+    context = {"retry_after": error.retry_after}
     if account.phone and account_of(request) != account:
         # An impostor may have used up the codes: the owner of the phone can make a claim.
         context["claim_query"] = remember_phone(request, link.event.slug, account.phone)

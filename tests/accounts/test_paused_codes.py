@@ -51,7 +51,21 @@ def test_a_page_with_a_field_for_a_code_says_that_more_may_not_come() -> None:
     assert TEXT not in html_of(visitor.open("code"))
     turn_off("emails_login_code")
     assert TEXT in html_of(visitor.open("code"))
-    assert TEXT in html_of(visitor.send("code", resend="1"))
+
+
+@with_and_without_htmx
+def test_a_code_that_came_before_can_still_be_typed(htmx: bool) -> None:
+    account = make_account(phone=PHONE)
+    visitor = Visitor(make_event(), htmx=htmx)
+    visitor.give_phone()
+    turn_off("emails_login_code")
+    for asked in (visitor.send("code", resend="1"), visitor.give_phone()):
+        page = html_of(asked if asked.status_code == 200 else visitor.get(asked["Location"]))
+        assert TEXT in page
+        assert 'name="code"' in page
+    visitor.type_code(account)
+    account.refresh_from_db()
+    assert account.verified_at
 
 
 def test_an_account_whose_email_is_corrected_reads_so() -> None:
