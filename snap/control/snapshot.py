@@ -70,6 +70,12 @@ def refresh() -> None:
         _store(cursor.fetchall())
 
 
+def refresh_without_thread() -> None:
+    """Refresh in a process that has no thread for it, such as a command. Raises django.db.Error."""
+    if _Process.thread is None:
+        refresh()
+
+
 def _store(rows: Iterable[tuple[str, str, bool]]) -> None:
     switches, modes = {}, set()
     for source, name, is_on in rows:

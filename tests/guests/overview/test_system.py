@@ -110,6 +110,19 @@ def test_its_queries_do_not_grow(django_assert_num_queries: DjangoAssertNumQueri
         read_rows()
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_command_counts_no_email_that_waits_for_a_switch() -> None:
+    """A command has no thread that follows the switches."""
+    Email.objects.create(kind="welcome", cause="1", to="a@b.example")
+    rows = read_system().rows
+    assert rows is not None
+    assert rows.queues.emails["bulk"].depth == 1
+    Switch.objects.update_or_create(name="emails_welcome", defaults={"active": False})
+    rows = read_system().rows
+    assert rows is not None
+    assert rows.queues.emails["bulk"].depth == 0
+
+
 @pytest.mark.usefixtures("stoppable_database")
 def test_it_is_told_while_the_database_is_away() -> None:
     own_postgresql().stop("immediate")
