@@ -92,7 +92,7 @@ def test_a_watch_prints_again_and_ends_by_ctrl_c() -> None:
         while seen.count(b"SNAP at ") < 2:
             seen += os.read(process.stdout.fileno(), 65_536)
         process.send_signal(signal.SIGINT)
-        rest, errors = process.communicate(timeout=10)
+        rest, errors = process.communicate(timeout=60)
     assert b"\x1b[" not in seen + rest, "plain text, because nobody looks at a terminal"
     assert errors == b""
     assert process.returncode == 2
@@ -109,7 +109,7 @@ def test_a_terminal_is_redrawn() -> None:
             if select.select([ours], [], [], 1)[0]:
                 seen += os.read(ours, 65_536)
         process.send_signal(signal.SIGINT)
-        process.wait(10)
+        process.wait(60)
     os.close(ours)
     os.close(theirs)
     assert seen.count(b"\x1b[H\x1b[J") >= 2
@@ -134,7 +134,7 @@ def test_a_reader_that_has_seen_enough_ends_it() -> None:
         with process.stdout as output, process.stderr as errors:
             output.readline()
             output.close()
-            process.wait(10)
+            process.wait(60)
             assert errors.read() == b""
 
 
