@@ -4,13 +4,16 @@ There is no Celery beat. A periodic job is a sweep of the sweeper (guests/sweeps
 """
 
 import os
+import signal
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from celery import Celery, bootsteps
 from celery.app.amqp import AMQP
-from celery.signals import task_postrun, task_prerun, worker_ready
+from celery.apps import worker as worker_program
+from celery.signals import celeryd_init, task_postrun, task_prerun, worker_ready
 from django.conf import settings
 from django.db import close_old_connections
 from kombu import Connection
@@ -119,3 +122,38 @@ def apply_nice_to_autogroup(**_signal: object) -> None:
     if niceness > 0 and os.getpgrp() == os.getsid(0):
         with suppress(OSError):  # The kernel has no autogroups.
             Path("/proc/self/autogroup").write_text(str(niceness))
+
+
+@celeryd_init.connect
+def guard_sigterm(**_signal: object) -> None:
+    """Have the worker handle one SIGTERM at a time.
+
+    Celery's handler takes a lock that is not reentrant. A second SIGTERM at that moment waits for
+    itself, and the worker never ends.
+    """
+    program: Any = worker_program
+    install = program.install_worker_term_handler
+
+    def install_guarded(worker: Any) -> None:
+        install(worker)
+        handler: Any = signal.getsignal(signal.SIGTERM)
+        signal.signal(signal.SIGTERM, one_at_a_time(handler))
+
+    program.install_worker_term_handler = install_guarded
+
+
+def one_at_a_time(handler: Callable[..., None]) -> Callable[..., None]:
+    """Return a handler that ignores a signal that comes while it handles another one."""
+    is_handling = False
+
+    def handle(*args: object) -> None:
+        nonlocal is_handling
+        if is_handling:
+            return
+        is_handling = True
+        try:
+            handler(*args)
+        finally:
+            is_handling = False
+
+    return handle

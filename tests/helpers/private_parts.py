@@ -36,6 +36,7 @@ UNDOCUMENTED = {
     "qrcode": "guests/qr",
     "uvicorn": "snap/asgi.py",
     "granian": "snap/granian.py",
+    "celery": "snap/celery.py",
     "prometheus-client": "snap/observability/metrics.py",
 }
 # Names with an underscore that their documentation has.
