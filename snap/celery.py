@@ -3,8 +3,11 @@
 There is no Celery beat. A periodic job is a sweep of the sweeper (guests/sweeps.py).
 """
 
+import importlib
 import logging
 import os
+import signal
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -140,12 +143,16 @@ def apply_nice_to_autogroup(**_signal: object) -> None:
             Path("/proc/self/autogroup").write_text(str(niceness))
 
 
+def worker_program() -> Any:
+    """Return Celery's module of workers. Other processes do not import it: it takes 2 MB."""
+    return importlib.import_module("celery.apps.worker")
+
+
 @celeryd_init.connect
 def say_in_lines(**_signal: object) -> None:
     """Have Celery's words at its end be lines of the log. It writes them past logging."""
-    from celery.apps import worker
-
-    worker.safe_say = write_line  # type: ignore[attr-defined]
+    program = worker_program()
+    program.safe_say = write_line
 
 
 def write_line(text: str, _stream: object = None) -> None:
@@ -180,3 +187,38 @@ def send_the_last(**_signal: object) -> None:
     """Send what a child has recorded. It ends without `atexit`, also when it is recycled."""
     tracing.stop()
     error_reports.stop()
+
+
+@celeryd_init.connect
+def guard_sigterm(**_signal: object) -> None:
+    """Have the worker handle one SIGTERM at a time.
+
+    Celery's handler takes a lock that is not reentrant. A second SIGTERM at that moment waits for
+    itself, and the worker never ends.
+    """
+    program = worker_program()
+    install = program.install_worker_term_handler
+
+    def install_guarded(worker: Any) -> None:
+        install(worker)
+        handler: Any = signal.getsignal(signal.SIGTERM)
+        signal.signal(signal.SIGTERM, one_at_a_time(handler))
+
+    program.install_worker_term_handler = install_guarded
+
+
+def one_at_a_time(handler: Callable[..., None]) -> Callable[..., None]:
+    """Return a handler that ignores a signal that comes while it handles another one."""
+    is_handling = False
+
+    def handle(*args: object) -> None:
+        nonlocal is_handling
+        if is_handling:
+            return
+        is_handling = True
+        try:
+            handler(*args)
+        finally:
+            is_handling = False
+
+    return handle

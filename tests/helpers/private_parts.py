@@ -38,6 +38,7 @@ UNDOCUMENTED = {
     "qrcode": "guests/qr",
     "uvicorn": "snap/asgi.py",
     "granian": "snap/granian.py",
+    "celery": "snap/celery.py",
     "prometheus-client": "snap/metering/slots.py",
 }
 # Names with an underscore that their documentation has.

@@ -228,6 +228,15 @@ def test_kombu_passes_the_intervals_between_two_tries() -> None:
     )
 
 
+def test_celery_installs_its_handler_of_sigterm_by_a_function_of_its_module() -> None:
+    from celery.apps import worker
+
+    name = "install_worker_term_handler"
+    require(worker, {name}, "celery", UNDOCUMENTED["celery"])
+    called = worker.Worker.install_platform_tweaks.__code__.co_names
+    assert name in called, changed("celery", UNDOCUMENTED["celery"], name)
+
+
 METERING = "snap/metering/files.py"
 
 # Logs and metrics --------------------------------------------------------------------------------

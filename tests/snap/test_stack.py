@@ -87,5 +87,7 @@ def test_each_process_ends_at_a_storm_of_signals(stack: Stack, name: str) -> Non
     leader = psutil.Process(stack.pid(name))
     for _ in range(200):
         leader.send_signal(signal.SIGTERM)
-    wait_for(lambda: not is_alive(leader), 60)
-    stack.start(name)
+    try:
+        wait_for(lambda: not is_alive(leader), 60)
+    finally:
+        stack.restart(name)
