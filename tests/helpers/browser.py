@@ -4,13 +4,15 @@ With SNAP_SCREENSHOTS set to a folder, `shoot` saves a screenshot of every state
 """
 
 import os
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from axe_playwright_python.base import AxeResults
 from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page, expect
+from playwright.sync_api import BrowserContext, ConsoleMessage, Error, Page, expect
 
 from accounts.models import User
 from guests.models import Event
@@ -65,14 +67,30 @@ def wait_until(page: Page, expression: str) -> None:
     Playwright's own `wait_for_function` evaluates text in the page, which the content security
     policy forbids.
     """
-    wait_for(lambda: page.evaluate(expression))
+    wait_for(lambda: _evaluate(page, expression))
+
+
+def _evaluate(page: Page, expression: str) -> Any:
+    """Return the value of an expression, None while the page is being replaced by another one."""
+    with suppress(Error):
+        return page.evaluate(expression)
+    page.wait_for_load_state()
+    return None
 
 
 def assert_accessible(page: Page, options: dict[str, Any] | None = None) -> None:
     """Check that axe finds no violation on a page."""
-    wait_until(page, NO_ANIMATION_RUNS)
-    found = Axe().run(page, options=options)
+    found: Any = wait_for(lambda: _run_axe(page, options), 30)
     assert found.violations_count == 0, found.generate_report()
+
+
+def _run_axe(page: Page, options: dict[str, Any] | None) -> AxeResults | None:
+    """Return what axe finds, None if the page has replaced itself meanwhile, as some do."""
+    wait_until(page, NO_ANIMATION_RUNS)
+    with suppress(Error):
+        return Axe().run(page, options=options)
+    page.wait_for_load_state()
+    return None
 
 
 def expect_qr(page: Page, timeout: float = 20_000) -> None:
