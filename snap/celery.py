@@ -3,6 +3,7 @@
 There is no Celery beat. A periodic job is a sweep of the sweeper (guests/sweeps.py).
 """
 
+import importlib
 import os
 import signal
 from collections.abc import Callable
@@ -12,7 +13,6 @@ from typing import Any
 
 from celery import Celery, bootsteps
 from celery.app.amqp import AMQP
-from celery.apps import worker as worker_program
 from celery.signals import celeryd_init, task_postrun, task_prerun, worker_ready
 from django.conf import settings
 from django.db import close_old_connections
@@ -131,7 +131,8 @@ def guard_sigterm(**_signal: object) -> None:
     Celery's handler takes a lock that is not reentrant. A second SIGTERM at that moment waits for
     itself, and the worker never ends.
     """
-    program: Any = worker_program
+    # Only workers import this module: it takes 2 MB.
+    program: Any = importlib.import_module("celery.apps.worker")
     install = program.install_worker_term_handler
 
     def install_guarded(worker: Any) -> None:
