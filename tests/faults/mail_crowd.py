@@ -30,7 +30,6 @@ QUICK = {
     "EMAIL_LEASE": "10",
     "EMAIL_UNSURE_SECONDS": "20",
     "SWEEP_TAKES_OVER_EMAILS": "2",
-    "EMAILS_CONCURRENCY": "5",
 }
 CODE_PAUSE = 0.5  # seconds between two sign-in codes
 

@@ -50,7 +50,6 @@ class Run:
             "WS_PORT": str(free_port()),
             "WEB_WORKERS": "1",
             "WORKER_CONCURRENCY": "2",
-            "EMAILS_CONCURRENCY": "1",
             **variables,
         }
         for name, value in os.environ.items():

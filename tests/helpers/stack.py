@@ -61,7 +61,6 @@ class Stack:
             "WS_PORT": str(self.ws_port),
             "WEBSOCKET_PORT": str(self.ws_port),
             "WORKER_CONCURRENCY": "4",
-            "EMAILS_CONCURRENCY": "2",
             "PROMETHEUS_MULTIPROC_DIR": str(prometheus),
             # Another folder than the tests' own: every test client would scan it, for 0.1 s.
             "STATIC_ROOT": os.environ["COLLECTED_STATIC"],
