@@ -54,7 +54,7 @@ _SEPARATOR = (
     r"|%2[0CDEF]|\+|%C2%A[0D]|%E2%80%[89][0-9A-F])"
 )
 _DIGITS = re.compile(
-    r"(?<![\w-])(?<!\d[.:])(?P<plus>\+|\uff0b|%(?:25){0,2}2B|00)?[( ]{0,2}"
+    r"(?<!\w)(?<![0-9a-f]{4}-)(?<!\d[.:])(?P<plus>\+|\uff0b|%(?:25){0,2}2B|00)?[( ]{0,2}"
     rf"\d(?:{_SEPARATOR}\d){{5,18}}(?![\w-]|[.:]\d)",
     re.IGNORECASE,
 )
@@ -64,6 +64,7 @@ _WORD_WITH_DIGITS = re.compile(r"(?<!\w)\w*?\d{9,15}(?!\d)\w*")
 _NINE_DIGITS = re.compile(r"\d(?:_?\d){8}")
 # Ids in hexadecimal digits have 12 or more, and addresses of objects begin with 0x.
 _HEXADECIMAL = re.compile(r"[0-9a-f]{12,}|0x[0-9a-f]+")
+_GROUP_OF_UUID = re.compile(r"[0-9a-fA-F]{4}-")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _DECIMAL = re.compile(r"\d+\.\d+")
 # Digits that make a phone, with a plus and without.
@@ -260,8 +261,15 @@ def _hide_phone(match: re.Match[str]) -> str:
 
 
 def _hide_in_word(match: re.Match[str]) -> str:
-    """Hide a word with the digits of a phone. `_hide_phone` has seen words of digits alone."""
+    """Hide a word with the digits of a phone.
+
+    `_hide_phone` has seen words of digits alone, but for those at a hyphen, as UUIDs have it.
+    """
     word = match[0]
+    begin, end = match.span()
+    if word.isdigit() and "-" in match.string[max(0, begin - 1) : end + 1]:
+        before = match.string[max(0, begin - 5) : begin]
+        return word if _GROUP_OF_UUID.fullmatch(before) else HIDDEN
     if word.isdigit() or _HEXADECIMAL.fullmatch(word):
         return word
     return HIDDEN
