@@ -4,8 +4,9 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+from celery.utils.log import get_multiprocessing_logger
 
-from snap.celery import write_line
+from snap.celery import app, write_line
 from snap.observability.logs import LineHandler, make_formatter
 
 
@@ -28,3 +29,15 @@ def test_a_word_of_celery_is_one_line_whoever_else_listens(
     write_line("\nworker: Warm shutdown (MainProcess)\n")
     [line] = capfd.readouterr().err.splitlines()
     assert line.startswith('{"@timestamp"')
+
+
+def test_how_a_process_ended_is_a_line_of_ours() -> None:
+    logger = get_multiprocessing_logger()
+    before = list(logger.handlers)
+    try:
+        app.log.setup_handlers(logger, None, "%(message)s", None)
+        added = [each for each in logger.handlers if each not in before]
+    finally:
+        logger.handlers = before
+    assert any(isinstance(each, LineHandler) for each in before)
+    assert not added
