@@ -33,9 +33,10 @@ def test_a_word_of_celery_is_one_line_whoever_else_listens(
 
 def test_how_a_process_ended_is_a_line_of_ours() -> None:
     logger = get_multiprocessing_logger()
+    assert logger is not None
     before = list(logger.handlers)
     try:
-        app.log.setup_handlers(logger, None, "%(message)s", None)
+        app.log.setup_handlers(logger, None, "%(message)s", colorize=False)
         added = [each for each in logger.handlers if each not in before]
     finally:
         logger.handlers = before
