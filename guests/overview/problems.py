@@ -117,7 +117,7 @@ def _of_hosts(rows: Rows) -> Iterator[Problem]:
         yield _down("No sweeper has reported lately: the load is unknown.", "SweeperAway")
     for host in rows.hosts:
         if not host.memory:
-            text = f"No process at {host.name} can be measured: its folder of metrics is gone."
+            text = f"No process at {host.name} can be measured: it has no folder of metrics."
             yield _attention(text, "SweeperAway")
         for process, used in sorted(host.memory.items()):
             if used > settings.MEMORY_WARNING_MB * MEGABYTE:
