@@ -59,7 +59,7 @@ PROBLEMS = {
     "ErrorsHigh": _("Some pages end with an error."),
     "ResponsesSlow": _("Some pages respond slowly."),
     "RedisAway": _("Redis does not respond. SNAP runs without it."),
-    "DatabaseConnectionsHigh": _("The database has few connections left."),
+    "DatabaseConnectionsHigh": _("The database has many connections open."),
     "JournalLate": _("Requests kept in an outage have not been taken up yet."),
     "JournalNotDrained": _("Requests could not be kept in an outage of the database."),
     "SweeperAway": _("The load is unknown: no sweeper has reported lately."),
