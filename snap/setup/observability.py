@@ -1,7 +1,6 @@
 """Checks of what operators see: metrics, logs, errors."""
 
 import os
-from collections.abc import Collection
 from typing import Any
 
 from django.conf import settings
@@ -9,7 +8,6 @@ from django.core.checks import CheckMessage, Info, Warning, register
 
 from snap.environment.processes import METRICS_DIR
 from snap.metering.collecting import collect
-from snap.metering.files import in_memory
 from snap.setup import SETUP
 
 # Characters of a token that cannot be guessed.
@@ -46,25 +44,6 @@ def check_metrics(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             )
         )
     return found
-
-
-@register(SETUP, deploy=True)
-def check_metrics_folder(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Warn of a folder for metrics in which this process could not reserve its files."""
-    return folder_findings(in_memory())
-
-
-def folder_findings(kept_in_memory: Collection[str]) -> list[CheckMessage]:
-    if not kept_in_memory:
-        return []
-    return [
-        Warning(
-            f"The folder of {METRICS_DIR} cannot be written, or its disk is full: /metrics shows"
-            " one process only, and the load monitor sees none.",
-            hint="Give the folder to the user of SNAP's processes, with space, and restart them.",
-            id="snap.W117",
-        )
-    ]
 
 
 @register(SETUP, deploy=True)
