@@ -226,7 +226,8 @@ def test_a_granted_claim_says_that_codes_rest() -> None:
     register_holder(event)
     claimant = Visitor(event)
     path = claim_by(claimant)["Location"]
-    Claim.objects.update(state=Claim.State.GRANTED)
+    decided = {"decided_at": "2026-11-28T00:00Z", "taken": {"email": "ana@example.com"}}
+    Claim.objects.update(state=Claim.State.GRANTED, **decided)
     assert "Our emails rest for now" not in text_of(claimant, path)
     turn_off("emails_login_code")
     page = text_of(claimant, path)
