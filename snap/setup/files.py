@@ -52,7 +52,7 @@ def check_media(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 
 def _check_folder(setting: str, folder: Path, content: str) -> list[CheckMessage]:
-    if not _is_writable(folder):
+    if not is_writable(folder):
         return [
             Error(
                 f"The folder {folder} cannot be written, so it takes no {content}.",
@@ -83,7 +83,7 @@ def _check_folder(setting: str, folder: Path, content: str) -> list[CheckMessage
     return found
 
 
-def _is_writable(folder: Path) -> bool:
+def is_writable(folder: Path) -> bool:
     """Return whether a file can be made there, or the folder itself where it does not exist."""
     place = _existing(folder)
     try:
