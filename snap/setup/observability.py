@@ -1,7 +1,6 @@
 """Checks of what operators see: metrics, logs, errors."""
 
 import os
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -10,7 +9,6 @@ from django.core.checks import CheckMessage, Info, Warning, register
 from snap.environment.processes import METRICS_DIR
 from snap.metering.collecting import collect
 from snap.setup import SETUP
-from snap.setup.files import is_writable
 
 # Characters of a token that cannot be guessed.
 TOKEN_LENGTH = 20
@@ -44,15 +42,6 @@ def check_metrics(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                 hint=f"Set {METRICS_DIR}, for processes and commands alike, to a folder that all of"
                 " them can write. Those of `make run` have one.",
                 id="snap.W113",
-            )
-        )
-    elif not is_writable(Path(os.environ[METRICS_DIR])):
-        found.append(
-            Warning(
-                f"The folder {os.environ[METRICS_DIR]} cannot be written, so it takes no metrics:"
-                " /metrics shows one process of this host, another one each time.",
-                hint=f"Change the owner of the folder, or set {METRICS_DIR} to another one.",
-                id="snap.W117",
             )
         )
     return found

@@ -280,7 +280,6 @@ def find_staff() -> Found:
 
 HTTPS = {"HTTPS": True, "TRUSTED_PROXIES": 1, "PUBLIC_URL": "https://lista.festas.pt"}
 LONG_TOKEN = "k" * 30
-NOWHERE = Path("/proc/metrics")
 NO_REDIS = "redis://127.0.0.1:1/0"
 SENDERS = {"DEFAULT_FROM_EMAIL": "SNAP <ola@festas.pt>", "EMAIL_SENDERS": {}}
 SENT = {**SENDERS, "EMAIL_PROVIDER": "smtp", "HTTPS": False, "EMAIL_FALLBACK_PROVIDER": "smtp"}
@@ -320,7 +319,7 @@ CASES: dict[str, Case] = {
         observability.check_metrics, {"METRICS_TOKEN": "short"}, METRICS_TOKEN=LONG_TOKEN
     ),
     "snap.W113": of_states(find_metrics, no_metrics_folder, metrics_folder),
-    "snap.W117": of_states(find_metrics, lambda _: metrics_folder(NOWHERE), metrics_folder),
+    "snap.W117": of_values(lambda: files.about_metrics({"x"}), lambda: files.about_metrics(())),
     "snap.I116": of_states(lambda: observability.check_alerts(None), metrics_folder, scraped_host),
     "snap.I114": of_settings(
         observability.check_logs_and_errors, {"LOG_FORMAT": "plain"}, LOG_FORMAT="ecs"
