@@ -4,10 +4,12 @@ Pages, the API, the sockets and admin render refusals from this table. The API's
 codes of those that reach visitors.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+
+from notifications.kinds import is_late
 
 MISTAKE_HINT = _("If you think this is a mistake, talk to whoever invited you.")
 NEXT_NIGHT_HINT = _("There is always a next night.")
@@ -20,7 +22,8 @@ class Refusal:
     `status`: of the API's response and of the page. `field`: the field of the request that the
     refusal is about, "" for none. `hint` follows the text on the page of a step, and `ticket_hint`
     on the page of a ticket. `ticket_heading` and `staff_text` replace the text on the page of a
-    ticket and in admin. `is_for_staff`: only admin has this refusal.
+    ticket and in admin. `is_for_staff`: only admin has this refusal. While emails of one of
+    `kinds` do not go out, `late_text` replaces a text that says that one has gone or will come.
     """
 
     code: str
@@ -32,6 +35,19 @@ class Refusal:
     ticket_hint: Promise = MISTAKE_HINT
     staff_text: Promise | None = None
     is_for_staff: bool = False
+    kinds: tuple[str, ...] = ()
+    late_text: Promise | None = None
+    late_heading: Promise | None = None
+
+    def as_it_is(self) -> "Refusal":
+        """Return it with texts that promise no email that waits."""
+        if self.late_text is None or not any(map(is_late, self.kinds)):
+            return self
+        ticket_hint = self.ticket_hint
+        if ticket_hint is self.text:
+            ticket_hint = self.late_text
+        heading = self.late_heading or self.ticket_heading
+        return replace(self, text=self.late_text, ticket_hint=ticket_hint, ticket_heading=heading)
 
     @property
     def fields(self) -> dict[str, list[str]] | None:
@@ -42,6 +58,8 @@ class Refusal:
 
 
 _BY_EMAIL = _("This phone has an account already, so the answer went to that account's email.")
+# The kinds of the emails that answer a request.
+ANSWERS = ("qr_code", "waitlisted", "place_to_prove")
 _TABLE = [
     Refusal(
         "not_open_yet",
@@ -104,9 +122,25 @@ _TABLE = [
         "claim_waits",
         _("The code is right. Our team decides this one: you hear from us by email."),
         403,
+        kinds=("claim_decided",),
+        late_text=_(
+            "The code is right. Our team decides this one: the page of your claim says how it"
+            " stands."
+        ),
     ),
     Refusal("unproven", _("You are on the list. Prove that it is you to see the QR code."), 403),
-    Refusal("by_email", _BY_EMAIL, ticket_heading=_("Look in your email"), ticket_hint=_BY_EMAIL),
+    Refusal(
+        "by_email",
+        _BY_EMAIL,
+        ticket_heading=_("Look in your email"),
+        ticket_hint=_BY_EMAIL,
+        kinds=ANSWERS,
+        late_text=_(
+            "This phone has an account already, so the answer goes to that account's email. Our"
+            " emails rest for now: if it is not there yet, it comes later."
+        ),
+        late_heading=_("The answer comes by email"),
+    ),
     Refusal(
         "registered_elsewhere",
         _("This number was registered with another email. The answer went there."),
@@ -114,6 +148,11 @@ _TABLE = [
         ticket_hint=_(
             "We kept what you wrote, and our team sees both. Is the number yours and that email"
             " not? Give your number again and choose “This is not my email”."
+        ),
+        kinds=ANSWERS,
+        late_text=_(
+            "This number was registered with another email. The answer goes there. Our emails rest"
+            " for now: if it is not there yet, it comes later."
         ),
     ),
     Refusal(
@@ -199,7 +238,7 @@ def refusal_of(code: str) -> Refusal:
     An unknown code gets the text and status of `refused`: a stored request may have a code that an
     earlier release has written.
     """
-    return REFUSALS.get(code, REFUSALS["refused"])
+    return REFUSALS.get(code, REFUSALS["refused"]).as_it_is()
 
 
 def refusal_text(code: str) -> str:

@@ -14,6 +14,8 @@ class NotificationsConfig(AppConfig):
 
     def ready(self) -> None:
         """Refuse senders that cannot be used. The apps above have registered all kinds."""
+        from notifications import sign_ins  # noqa: F401 (registers checks)
+
         unknown = settings.EMAIL_SENDERS.keys() - set(known_kinds())
         if unknown:
             raise SettingError(

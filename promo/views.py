@@ -25,6 +25,7 @@ from accounts.phone_checks import check_phone
 from accounts.services import find_account
 from accounts.services import register as register_account
 from accounts.sessions import account_of, end_session, ensure_browser_id, sign_in
+from accounts.sms import sms_channel_to
 from accounts.suspicious import note_suspicious
 from guests.claims.proof import prove_by_code
 from guests.emergency.intake import queued_ticket
@@ -234,7 +235,8 @@ def prove(request: HttpRequest, event: str, promoter: str) -> HttpResponse:
     if account.verified_at:
         return redirect(link.url)
     if request.method == "GET":
-        return render_step(request, link, "prove", {}, phone=account.phone)
+        context = {"by_sms": sms_channel_to(account.phone) is not None}
+        return render_step(request, link, "prove", context, phone=account.phone)
     if step_phone(request) != account.phone:
         return restart_steps(request, link)
     return _send_code(request, link, account)

@@ -1,5 +1,6 @@
 """The client address of a request, behind any number of trusted proxies."""
 
+import re
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
@@ -10,13 +11,10 @@ from django.http import HttpRequest
 # Placeholder for an unknown client address. It is a valid IP, so callers can parse it.
 UNKNOWN = "0.0.0.0"  # noqa: S104  # nosec B104
 
-FORWARDING_HEADERS = (
-    "Forwarded",
-    "Via",
-    "X-Forwarded-For",
-    "X-Forwarded-Host",
-    "X-Forwarded-Proto",
-    "X-Real-IP",
+# Headers that proxies, tunnels and content delivery networks add: the standard ones, and what each
+# calls the address of its client, such as CF-Connecting-IP.
+FORWARDING_HEADER = re.compile(
+    r"via|cdn-loop|.*forwarded.*|.*(ip|ipv6|addr|address)", re.IGNORECASE
 )
 
 
@@ -49,9 +47,9 @@ def _trusted_address(peer: str, forwarded: str) -> str:
 def is_this_machine(request: HttpRequest) -> bool:
     """Return whether the client runs on this machine and is no proxy or tunnel.
 
-    Proxies and tunnels add one of FORWARDING_HEADERS.
+    Proxies and tunnels add a header that FORWARDING_HEADER matches.
     """
-    if any(name in request.headers for name in FORWARDING_HEADERS):
+    if any(map(FORWARDING_HEADER.fullmatch, request.headers)):
         return False
     try:
         return ip_address(request.META.get("REMOTE_ADDR", "")).is_loopback

@@ -162,17 +162,19 @@ def fill_pool(size: int) -> int:
 def make_ahead(size: int) -> int:
     """Draw and store QR codes until the pool holds `size` of them. Return how many were drawn.
 
-    Images are stored before their tokens, so each token in the pool has an image. Not for use
-    inside a transaction.
+    Images are stored before their tokens, so each token in the pool has an image. What this thread
+    has drawn while the pool was off, and not used, goes into the pool. Not for use inside a
+    transaction.
     """
-    missing = size - PooledQr.objects.count()
-    pooled = []
+    tokens = list(_ready.tokens)
+    missing = max(0, size - PooledQr.objects.count() - len(tokens))
     for _ in range(missing):
         token = make_token()
         store_image(token)
-        pooled.append(PooledQr(token=token))
-    PooledQr.objects.bulk_create(pooled)
-    return len(pooled)
+        tokens.append(token)
+    PooledQr.objects.bulk_create([PooledQr(token=token) for token in tokens])
+    _ready.forget()
+    return missing
 
 
 def take_from_pool(count: int) -> list[str]:

@@ -37,9 +37,10 @@ def check_metrics(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if METRICS_DIR not in os.environ:
         found.append(
             Warning(
-                f"{METRICS_DIR} is not set: /metrics shows one process of this host, another one"
-                " each time.",
-                hint=f"Set {METRICS_DIR} to a folder that all processes of this host can write.",
+                f"This command has no {METRICS_DIR}. If the processes have none either, /metrics"
+                " shows one of them only, another one each time.",
+                hint=f"Set {METRICS_DIR}, for processes and commands alike, to a folder that all of"
+                " them can write. Those of `make run` have one.",
                 id="snap.W113",
             )
         )

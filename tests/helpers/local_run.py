@@ -52,8 +52,10 @@ class Run:
             "WORKER_CONCURRENCY": "2",
             **variables,
         }
+        left = read_file(BASE_DIR / "var" / "env")
         for name, value in os.environ.items():
-            if name not in GIVEN_BY_TESTS:
+            # The settings of the tests have read what a run in this folder may have left.
+            if name not in GIVEN_BY_TESTS and name not in left:
                 self.env.setdefault(name, value)
         self.screen = checkout / f"up-{self.web_port}.txt"
         with self.screen.open("wb") as output:

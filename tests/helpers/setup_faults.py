@@ -256,10 +256,6 @@ def of_redis(**faulty: str) -> Case:
     return of_states(find_in_redis, lambda _: redis_with(**named), lambda _: redis_with())
 
 
-def redis_elsewhere(_folder: Path) -> State:
-    return override_settings(CACHE_URL="redis://127.0.0.1:1/0")
-
-
 # Rows ---------------------------------------------------------------------------------------------
 
 
@@ -284,6 +280,7 @@ def find_staff() -> Found:
 
 HTTPS = {"HTTPS": True, "TRUSTED_PROXIES": 1, "PUBLIC_URL": "https://lista.festas.pt"}
 LONG_TOKEN = "k" * 30
+NO_REDIS = "redis://127.0.0.1:1/0"
 SENDERS = {"DEFAULT_FROM_EMAIL": "SNAP <ola@festas.pt>", "EMAIL_SENDERS": {}}
 SENT = {**SENDERS, "EMAIL_PROVIDER": "smtp", "HTTPS": False, "EMAIL_FALLBACK_PROVIDER": "smtp"}
 PRIVATE = {
@@ -297,8 +294,8 @@ def find_journal() -> Found:
     return files.check_journal(None)
 
 
-def find_static_files() -> Found:
-    return files.check_static_files(None)
+def find_metrics() -> Found:
+    return observability.check_metrics(None)
 
 
 CASES: dict[str, Case] = {
@@ -321,9 +318,7 @@ CASES: dict[str, Case] = {
     "snap.W112": of_settings(
         observability.check_metrics, {"METRICS_TOKEN": "short"}, METRICS_TOKEN=LONG_TOKEN
     ),
-    "snap.W113": of_states(
-        lambda: observability.check_metrics(None), no_metrics_folder, metrics_folder
-    ),
+    "snap.W113": of_states(find_metrics, no_metrics_folder, metrics_folder),
     "snap.W117": of_values(lambda: files.about_metrics({"x"}), lambda: files.about_metrics(())),
     "snap.I116": of_states(lambda: observability.check_alerts(None), metrics_folder, scraped_host),
     "snap.I114": of_settings(
@@ -358,7 +353,7 @@ CASES: dict[str, Case] = {
         lambda: postgresql.check_clock(datetime.now(UTC) - timedelta(seconds=90)),
         lambda: postgresql.check_clock(datetime.now(UTC)),
     ),
-    "snap.E131": of_states(find_in_redis, redis_elsewhere, unchanged),
+    "snap.E131": of_states(find_in_redis, with_settings(CACHE_URL=NO_REDIS), unchanged),
     "snap.W132": of_redis(maxmemory="0"),
     "snap.E133": of_redis(maxmemory_policy="allkeys-lru"),
     "snap.W134": of_redis(appendonly="no"),
@@ -370,7 +365,9 @@ CASES: dict[str, Case] = {
     "snap.E142": of_states(find_journal, journal_on_a_small_disk, journal_in),
     "snap.W143": of_states(lambda: files.check_media(None), media_on_a_small_disk, unchanged),
     "snap.I144": of_states(find_journal, journal_in, journal_on_a_small_disk),
-    "snap.E145": of_states(find_static_files, changed_static_files, static_files),
+    "snap.E145": of_states(
+        lambda: files.check_static_files(None), changed_static_files, static_files
+    ),
     "snap.W151": of_values(lambda: clock.check_state(5), lambda: clock.check_state(0)),
     "accounts.W101": of_settings(
         check_second_factor, {"STAFF_SECOND_FACTOR": False}, STAFF_SECOND_FACTOR=True

@@ -129,9 +129,42 @@ def test_production_starts_with_a_token() -> None:
     assert start("snap.wsgi", METRICS_TOKEN="y" * 32).stdout == "started\n"
 
 
-@pytest.mark.parametrize(
-    "header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via", "X-Forwarded-Proto"]
-)
+# What proxies, tunnels and content delivery networks add, as their documentation names it.
+FORWARDING_HEADERS = [
+    "Via",
+    "CDN-Loop",
+    "Forwarded",
+    "Forwarded-For",
+    "X-Forwarded",
+    "X-Forwarded-For",
+    "X-Forwarded-Host",
+    "X-Forwarded-Port",
+    "X-Forwarded-Proto",
+    "X-Forwarded-Server",
+    "X-Original-Forwarded-For",
+    "X-Real-IP",
+    "CF-Connecting-IP",
+    "CF-Connecting-IPv6",
+    "True-Client-IP",
+    "Fastly-Client-IP",
+    "Fly-Client-IP",
+    "X-Client-IP",
+    "X-Cluster-Client-IP",
+    "X-Azure-ClientIP",
+    "X-Azure-SocketIP",
+    "X-Appengine-User-IP",
+    "X-Remote-IP",
+    "X-Envoy-External-Address",
+    "X-NF-Client-Connection-IP",
+    "X-ProxyUser-IP",
+    "Ali-CDN-Real-IP",
+    "CloudFront-Viewer-Address",
+    "X-Vercel-Forwarded-For",
+    "WL-Proxy-Client-IP",
+]
+
+
+@pytest.mark.parametrize("header", FORWARDING_HEADERS)
 def test_a_proxy_on_this_machine_does_not_open_metrics(client: Client, header: str) -> None:
     assert client.get("/metrics").status_code == 200
     assert client.get("/metrics", headers={header: "127.0.0.1"}).status_code == 403

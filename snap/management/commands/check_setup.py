@@ -1,15 +1,17 @@
 """`manage.py check_setup`: say in sentences what production lacks, and what to do about it."""
 
 import json
+import re
 import sys
 import textwrap
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterable
+from inspect import getmodule, getsource
 from typing import Any
 
 from django.core import checks
 from django.core.checks import CheckMessage
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS
 
 from snap.setup import SERVERS
@@ -17,6 +19,8 @@ from snap.setup.postgresql import NO_DATABASE, UNMIGRATED
 
 WIDTH = 80
 # Django's warnings that follow from PUBLIC_URL without HTTPS, or from DEBUG. One of ours says that.
+# The id of a finding as the source of its check has it.
+ID = re.compile(r'"([a-z_]+\.[EWIC]\d+)"')
 CONSEQUENCES = {"security.W004", "security.W008", "security.W012", "security.W016", "security.W018"}
 
 
@@ -91,12 +95,35 @@ def find_all(accepted: Iterable[str] = ()) -> list[CheckMessage]:
     messages += checks.run_checks(
         tags=list(tags), include_deployment_checks=True, databases=databases
     )
+    require_known(accepted, known_ids() | {str(message.id) for message in messages})
     left_out = CONSEQUENCES | set(accepted)
     found = []
     for message in messages:
         if message.id not in left_out and not message.is_silenced():
             found.append(message)
     return sorted(found, key=lambda message: (-message.level, str(message.id)))
+
+
+def require_known(accepted: Iterable[str], known: set[str]) -> None:
+    """Raise CommandError for an id that no check has: its finding would not be left out."""
+    for each in accepted:
+        if each not in known:
+            raise CommandError(
+                f"--accept {each}: there is no such finding. There are {', '.join(sorted(known))}.",
+                returncode=2,
+            )
+
+
+def known_ids() -> set[str]:
+    """Return the ids of what checks for production can find, from the source of their modules."""
+    modules = set()
+    for check in checks.registry.registry.deployment_checks:
+        modules.add(getmodule(check))
+    ids: set[str] = set()
+    for module in modules:
+        if module is not None:
+            ids.update(ID.findall(getsource(module)))
+    return ids
 
 
 def _wrapped(text: str, first: str, later: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.core.management import call_command
 from django.db.models.functions import Now
@@ -149,10 +150,27 @@ def test_the_pool_is_not_filled_while_it_is_off() -> None:
     assert fill_pool(3) == 3, "for the guests of this thread"
     assert fill_pool(3) == 0
     assert not PooledQr.objects.exists()
-    call_command("pregenerate_qr", make_event().slug, "2")
-    assert PooledQr.objects.count() == 2, "the command fills it for later"
     turn_on("qr_pool")
-    assert fill_pool(3) == 1
+    assert fill_pool(5) == 2
+    turn_off("qr_pool")
+    call_command("pregenerate_qr", make_event().slug, "7")
+    assert PooledQr.objects.count() == 7, "the command fills it for later"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_codes_that_were_drawn_while_the_pool_was_off_go_to_the_next_guests() -> None:
+    """No image is left over."""
+    default_storage.save("qr/of-another-test.png", ContentFile(b""))
+    before = set(default_storage.listdir("qr")[1])
+    turn_off("qr_pool")
+    fill_pool(3)
+    turn_on("qr_pool")
+    ask(make_event(), 2)
+    create_due_guests()
+    tokens = [guest.qr_token or "" for guest in Guest.objects.all()]
+    tokens += PooledQr.objects.values_list("token", flat=True)
+    stored = set(default_storage.listdir("qr")[1]) - before
+    assert stored == {f"{token}.png" for token in tokens}
 
 
 def test_images_are_stored_before_guests_are_created_while_the_pool_is_off(

@@ -117,6 +117,8 @@ class HTTPProvider:
 
     def respond(self, method: str, request: Request) -> tuple[Reply | None, Fault | None]:
         """Handle a request. Return the reply, None for none, and the fault that was played."""
+        if method == "GET" and (reply := self.sign_in(request)):
+            return reply, None
         if method != "POST":
             self.note(f"{self.name} got a {method} of {request.path}")
             return self.error(405, ""), None
@@ -196,6 +198,10 @@ class HTTPProvider:
         return email
 
     # What a provider defines --------------------------------------------------------------------
+
+    def sign_in(self, request: Request) -> Reply | None:
+        """Return what a key reads of its own rights, None for another request."""
+        return None
 
     def handle(self, request: Request) -> Reply:
         """Accept the email of a request. Raises Refusal."""

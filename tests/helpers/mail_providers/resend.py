@@ -68,6 +68,14 @@ class Resend(HTTPProvider):
     def settings(self) -> dict[str, str]:
         return {"RESEND_API_KEY": KEY, "RESEND_API_URL": self.url}
 
+    def sign_in(self, request: Request) -> Reply | None:
+        """Refuse the list of domains to a key that may only send, by its own error."""
+        if request.path != "/domains":
+            return None
+        if request.headers.get("authorization") == f"Bearer {KEY}":
+            return json_reply(401, {"statusCode": 401, "name": "restricted_api_key"})
+        return json_reply(403, {"statusCode": 403, "name": "invalid_api_key"})
+
     def handle(self, request: Request) -> Reply:
         checks = Checks()
         if request.path != "/emails":

@@ -79,6 +79,14 @@ class SendGrid(HTTPProvider):
     def settings(self) -> dict[str, str]:
         return {"SENDGRID_API_KEY": KEY, "SENDGRID_API_URL": f"{self.url}/v3/"}
 
+    def sign_in(self, request: Request) -> Reply | None:
+        """Return the rights of a key."""
+        if request.path != "/v3/scopes":
+            return None
+        if request.headers.get("authorization") == f"Bearer {KEY}":
+            return json_reply(200, {"scopes": ["2fa_required", "mail.send"]})
+        return json_reply(401, {"errors": [{"message": "authorization required"}]})
+
     def handle(self, request: Request) -> Reply:
         checks = Checks()
         if request.path != "/v3/mail/send":

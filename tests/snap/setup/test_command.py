@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from io import StringIO
@@ -9,11 +10,15 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.core.management.base import CommandError
 from django.db import connection
 from django.test import override_settings
 
 from snap.local.processes import BASE_DIR
+from snap.management.commands.check_setup import known_ids
 from tests.helpers.own_servers import own_postgresql
+from tests.helpers.setup_faults import CASES
+from tests.helpers.sign_in_faults import SIGN_IN_CASES
 
 pytestmark = pytest.mark.django_db
 
@@ -61,6 +66,20 @@ def test_errors_come_first_and_notes_do_not_count() -> None:
     assert status == 0
     assert "Nothing is to be mended." in text
     assert "To consider" in text
+
+
+@pytest.mark.parametrize("wrong", ["snap.I414", "snap.i144", "I144"])
+def test_an_id_that_no_check_has_is_refused_with_those_there_are(wrong: str) -> None:
+    with pytest.raises(CommandError) as refused:
+        run(f"--accept={wrong}")
+    assert refused.value.returncode == 2
+    text = str(refused.value)
+    assert f"--accept {wrong}: there is no such finding." in text
+    assert {"snap.I144", "accounts.W101", "security.W019"} <= set(re.findall(r"[a-z]+\.\w+", text))
+
+
+def test_each_finding_can_be_accepted_while_it_is_absent() -> None:
+    assert known_ids() >= set(CASES) | set(SIGN_IN_CASES)
 
 
 def test_silenced_checks_stay_silent() -> None:

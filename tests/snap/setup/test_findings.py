@@ -15,9 +15,11 @@ from snap.local.embedded import PostgreSQL
 from snap.local.processes import BASE_DIR
 from snap.setup import SERVERS, SETUP, postgresql
 from snap.setup.postgresql import NO_DATABASE
-from tests.helpers.setup_faults import CASES
+from tests.helpers.setup_faults import CASES as OTHER_CASES
+from tests.helpers.sign_in_faults import SIGN_IN_CASES
 
 APPS = ("snap", "promo", "guests", "accounts", "notifications")
+CASES = OTHER_CASES | SIGN_IN_CASES
 # Ids of the checks for production begin at 101; the others stop a start or warn at each.
 ID = re.compile(r'"((?:snap|promo|guests|accounts|notifications)\.[EWI]1\d\d)"')
 # The same finding comes from a usual check and from one for production.
