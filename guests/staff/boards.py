@@ -10,7 +10,7 @@ from typing import Any
 
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
-from django.utils.translation import gettext, pgettext_lazy
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from guests.models import Event
@@ -37,7 +37,7 @@ NOW, SOON, CANCELLED, ENDED = "now", "soon", "cancelled", "ended"
 GROUPS = {
     NOW: _("Now"),
     SOON: _("Soon"),
-    CANCELLED: pgettext_lazy("events", "Cancelled"),
+    CANCELLED: _("Cancelled events"),
     ENDED: _("Ended"),
 }
 PLOTS = {
