@@ -34,6 +34,19 @@ def count_emails(reached: Iterable[tuple[str, str, str]]) -> None:
         emails_by_provider.labels(provider=provider or "none", state=state).inc()
 
 
+def begin_at_zero(kinds: Iterable[str], states: Iterable[str], providers: Iterable[str]) -> None:
+    """Show each count of emails before its first email, at 0. What is counted stays.
+
+    Prometheus cannot see the increase of a count that appears with its first email. The sweeper of
+    a host shows them for all processes: in each process they would make `/metrics` slow.
+    """
+    for state in states:
+        for kind in kinds:
+            emails.labels(kind=kind, state=state)
+        for provider in providers:
+            emails_by_provider.labels(provider=provider, state=state)
+
+
 def observe_delivery(duration: timedelta) -> None:
     """Count the time from the acceptance of an email to its delivery. Clocks may differ."""
     delivery_duration.observe(max(0.0, duration.total_seconds() * 1000))

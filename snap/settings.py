@@ -794,8 +794,9 @@ MONITOR_ERROR_PERCENT = env.float("MONITOR_ERROR_PERCENT", default=5.0)
 # Connections to PostgreSQL above which queue mode begins. It also begins above four fifths of
 # PostgreSQL's own max_connections.
 MONITOR_CONNECTIONS = env.int("MONITOR_CONNECTIONS", default=150)
-# Requests in half a minute below which response times and errors decide nothing: of three requests
-# at night one slow one is a third.
+# Requests in half a minute below which response times and errors decide nothing, and are no problem
+# on the dashboard (for errors there: in five minutes): of three requests at night one slow one is
+# a third.
 MONITOR_LEAST_REQUESTS = env.int("MONITOR_LEAST_REQUESTS", default=50)
 # Megabytes of memory above which a process is named in the log.
 MEMORY_WARNING_MB = env.int("MEMORY_WARNING_MB", default=500)

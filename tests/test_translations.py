@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +43,15 @@ def texts_of_module(path: Path) -> Iterator[str]:
             yield first.value
 
 
-def all_texts() -> Iterator[tuple[str, str]]:
+@cache
+def all_texts() -> list[tuple[str, str]]:
+    found = []
     for path in (ROOT / "templates").rglob("*.*"):
-        yield from ((text, str(path.relative_to(ROOT))) for text in texts_of_template(path))
+        found += [(text, str(path.relative_to(ROOT))) for text in texts_of_template(path)]
     for app in APPS:
         for path in (ROOT / app).rglob("*.py"):
-            yield from ((text, str(path.relative_to(ROOT))) for text in texts_of_module(path))
+            found += [(text, str(path.relative_to(ROOT))) for text in texts_of_module(path)]
+    return found
 
 
 def test_there_are_texts_to_translate() -> None:

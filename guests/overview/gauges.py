@@ -7,11 +7,15 @@ values vanish with the sweeper: an alert tells that.
 from time import time
 from typing import Final
 
-from django.db import connection
 from prometheus_client import Gauge
 
 from guests.overview.queues import BULK, CODES, Queue, read_journal, read_queues
 from guests.overview.success import success_percent
+from notifications.email_metrics import begin_at_zero
+from notifications.kinds import known_kinds
+from notifications.models import Email
+from notifications.providers import providers
+from snap.monitor.connections import connection_limit, read_connections
 from snap.observability.health import read_health
 
 # Of several processes the latest value is shown: a command may run the sweeps, too.
@@ -74,13 +78,19 @@ connections = Gauge(
     "Connections to the database, of all hosts and programs",
     multiprocess_mode=LATEST,
 )
+connections_limit = Gauge(
+    "database_connections_limit",
+    "Connections to the database above which queue mode begins",
+    multiprocess_mode=LATEST,
+)
 read_at = Gauge(
     "queues_read_timestamp_seconds",
     "When the sweeper last read the queues, in seconds since 1970",
     multiprocess_mode=LATEST,
 )
 
-CONNECTIONS = "SELECT numbackends FROM pg_stat_database WHERE datname = current_database()"
+# What an email is counted for. Queued emails have gauges.
+REACHED = [state.value for state in Email.State if state != Email.State.QUEUED]
 NAN = float("nan")
 
 
@@ -97,19 +107,15 @@ def show_queues() -> None:
         emails_age.labels(lane).set(queue.oldest_age)
     emails_dead.set(queues.dead_emails)
     success.set(success_percent())
-    connections.set(count_connections())
+    now = read_connections()
+    connections.set(now.used)
+    connections_limit.set(connection_limit(now.most))
     read_at.set(time())
-
-
-def count_connections() -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(CONNECTIONS)
-        row = cursor.fetchone()
-    return int(row[0])
 
 
 def show_host() -> None:
     """Set the gauges of this host. Asks each server, and needs none of them."""
+    begin_at_zero(known_kinds(), REACHED, [provider.name for provider in providers()])
     level.set(read_health().level)
     journal = read_journal()
     journal_depth.set(NAN if journal is None else journal.depth)

@@ -12,6 +12,7 @@ from django.conf import settings
 from guests.overview.queues import BULK, CODES, Queue, Queues
 from guests.overview.system import Load, Rows, System
 from snap.control.modes import EMERGENCY, QUEUE
+from snap.monitor.connections import are_connections_high
 
 MEGABYTE = 1_000_000
 # Seconds after which the oldest row of a queue is late.
@@ -20,8 +21,6 @@ CODE_SECONDS = 60
 BULK_SECONDS = 900
 JOURNAL_SECONDS = 300
 QUEUE_DEPTH = 50
-# The share of PostgreSQL's connections beyond which they are close to the end.
-CONNECTIONS_SHARE = 0.9
 # Of the latest emails at least so many, and this share of them, have come back.
 BOUNCED = 10
 BOUNCED_SHARE = 0.05
@@ -106,7 +105,7 @@ def _of_rows(rows: Rows) -> Iterator[Problem]:
     for mode in rows.modes:
         if mode.is_on:
             yield _attention(f"The mode {mode.name} is on.", MODE_HEADINGS[mode.name])
-    if rows.connections > rows.max_connections * CONNECTIONS_SHARE:
+    if are_connections_high(rows.connections, rows.max_connections):
         text = f"PostgreSQL has {rows.connections} of {rows.max_connections} connections in use."
         yield _attention(text, "DatabaseConnectionsHigh")
     yield from _of_bounces(rows.emails)
@@ -143,10 +142,10 @@ def _of_queues(queues: Queues) -> Iterator[Problem]:
 
 
 def _of_load(load: Load) -> Iterator[Problem]:
-    if load.error_percent > settings.MONITOR_ERROR_PERCENT:
+    if load.is_failing:
         text = f"{load.error_percent:.1f} % of the requests in 5 minutes ended with an error."
         yield _attention(text, "ErrorsHigh")
-    if load.response_ms > settings.MONITOR_RESPONSE_MS:
+    if load.is_slow:
         text = f"One in 20 requests takes longer than {load.response_ms / 1000:.1f} s."
         yield _attention(text, "ResponsesSlow")
 

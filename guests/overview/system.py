@@ -18,10 +18,12 @@ from guests.overview.queues import Queues, read_journal, read_queues
 from snap.control import snapshot
 from snap.metering import slots
 from snap.models import HostReading, Mode, ModeChange
+from snap.monitor.connections import read_connections
 from snap.monitor.samples import (
     LONG_WINDOW,
     NOTHING,
     WINDOW,
+    are_enough,
     error_share,
     response_ms,
     stored_samples,
@@ -39,10 +41,6 @@ MISSED_READINGS = 3.5
 # The emails whose states are counted: the latest so many, by their ids.
 LATEST_EMAILS = 1_000
 
-CONNECTIONS = """
-SELECT numbackends, current_setting('max_connections')::int
-FROM pg_stat_database WHERE datname = current_database()
-"""
 EMAIL_STATES = """
 SELECT state, count(*)
 FROM (SELECT state FROM notifications_email ORDER BY id DESC LIMIT %s) AS latest GROUP BY state
@@ -72,13 +70,27 @@ class Host:
 
 @dataclass(frozen=True)
 class Load:
-    """The requests of visitors at all hosts: of the last half minute, errors of five minutes."""
+    """The requests of visitors at all hosts: of the last half minute, errors of five minutes.
+
+    `requests` and `requests_in_five_minutes` are the numbers of them.
+    """
 
     requests_per_second: float
     average_ms: float
     # 95 % of the requests took no longer.
     response_ms: float
     error_percent: float
+    requests: int
+    requests_in_five_minutes: int
+
+    @property
+    def is_slow(self) -> bool:
+        return are_enough(self.requests) and self.response_ms > settings.MONITOR_RESPONSE_MS
+
+    @property
+    def is_failing(self) -> bool:
+        is_above = self.error_percent > settings.MONITOR_ERROR_PERCENT
+        return are_enough(self.requests_in_five_minutes) and is_above
 
 
 @dataclass(frozen=True)
@@ -146,7 +158,7 @@ def _read_rows_in_time() -> Rows | None:
 def read_rows() -> Rows:
     """Return what the database says. Ten queries, 5 ms. Raises django.db.Error."""
     hosts = list(HostReading.objects.recent(MISSED_READINGS * (settings.MONITOR_SECONDS or 10)))
-    connections, max_connections = _read_connections()
+    connections = read_connections()
     off = Switch.objects.filter(active=False).order_by("name")
     return Rows(
         modes=tuple(map(_mode_state, Mode.objects.with_last_change())),
@@ -154,8 +166,8 @@ def read_rows() -> Rows:
         queues=read_queues(),
         hosts=tuple(map(_host, hosts)),
         load=_load_of(hosts),
-        connections=connections,
-        max_connections=max_connections,
+        connections=connections.used,
+        max_connections=connections.most,
         emails=_count_emails(),
     )
 
@@ -182,19 +194,15 @@ def _load_of(hosts: Iterable[HostReading]) -> Load | None:
     if not samples:
         return None
     lately = traffic(samples, WINDOW)
+    longer = traffic(samples, LONG_WINDOW)
     return Load(
         requests_per_second=round(lately.requests / WINDOW, 1),
         average_ms=round(average_ms(NOTHING, lately), 1),
         response_ms=round(response_ms(lately), 1),
-        error_percent=round(error_share(traffic(samples, LONG_WINDOW)), 2),
+        error_percent=round(error_share(longer), 2),
+        requests=round(lately.requests),
+        requests_in_five_minutes=round(longer.requests),
     )
-
-
-def _read_connections() -> tuple[int, int]:
-    with connection.cursor() as cursor:
-        cursor.execute(CONNECTIONS)
-        used, most = cursor.fetchone()
-    return int(used), int(most)
 
 
 def _count_emails() -> dict[str, int]:

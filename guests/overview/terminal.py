@@ -108,7 +108,7 @@ def _rows(rows: Rows) -> Iterator[str]:
 def _mode(mode: ModeState) -> str:
     text = f"{mode.name} {'ON' if mode.is_on else 'off'}"
     if mode.until is not None:
-        return f"{text} (by staff until {timezone.localtime(mode.until):%H:%M})"
+        return f"{text} (by staff until {timezone.localtime(mode.until):%d/%m %H:%M})"
     if mode.is_on and mode.why:
         return f"{text} ({words_of(mode.why)})"
     return text

@@ -22,7 +22,6 @@ from django.utils.translation import gettext_lazy as _
 from guests.overview.problems import (
     BULK_SECONDS,
     CODE_SECONDS,
-    CONNECTIONS_SHARE,
     JOURNAL_SECONDS,
     MEGABYTE,
     QUEUE_DEPTH,
@@ -36,6 +35,7 @@ from snap.control.modes import is_emergency, is_queueing, slowed
 from snap.control.switches import switches_off
 from snap.local_cache import on_reset
 from snap.models import Mode
+from snap.monitor.connections import are_connections_high
 from snap.observability.health import DIRECT, EMERGENCY, NORMAL, UNAVAILABLE
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ PROBLEMS = {
     "ErrorsHigh": _("Some pages end with an error."),
     "ResponsesSlow": _("Some pages respond slowly."),
     "RedisAway": _("Redis does not respond. SNAP runs without it."),
-    "DatabaseConnectionsHigh": _("The database has few connections left."),
+    "DatabaseConnectionsHigh": _("The database has many connections open."),
     "JournalLate": _("Requests kept in an outage have not been taken up yet."),
     "JournalNotDrained": _("Requests could not be kept in an outage of the database."),
     "SweeperAway": _("The load is unknown: no sweeper has reported lately."),
@@ -262,7 +262,7 @@ def _facts_of_rows(rows: Rows) -> Iterator[Fact]:
     yield Fact(
         gettext("Database connections"),
         f"{rows.connections} / {rows.max_connections}",
-        is_bad=rows.connections > rows.max_connections * CONNECTIONS_SHARE,
+        is_bad=are_connections_high(rows.connections, rows.max_connections),
     )
     largest = 0
     sockets = 0
@@ -305,12 +305,12 @@ def _facts_of_load(load: Load | None) -> Iterator[Fact]:
     yield Fact(
         gettext("Error rate, 5 minutes"),
         f"{number_format(load.error_percent, decimal_pos=1)} %",
-        is_bad=load.error_percent > settings.MONITOR_ERROR_PERCENT,
+        is_bad=load.is_failing,
     )
     yield Fact(
         gettext("95 % of responses within"),
         f"{_number(round(load.response_ms))} ms",
-        is_bad=load.response_ms > settings.MONITOR_RESPONSE_MS,
+        is_bad=load.is_slow,
     )
     yield Fact(gettext("Average response"), f"{_number(round(load.average_ms))} ms")
     yield Fact(gettext("Requests a second"), number_format(load.requests_per_second, decimal_pos=1))

@@ -21,6 +21,7 @@ from snap.control.snapshot import current
 from snap.local_cache import on_reset
 from snap.models import HostReading, LoadMonitor, Mode, ModeChange
 from snap.monitor.changes import locked_modes, note_change
+from snap.monitor.connections import read_connections
 from snap.monitor.host import MEGABYTE
 from snap.monitor.rules import Figures, Load, Standing, load_of, next_standing
 from snap.monitor.samples import error_share, response_ms, stored_samples, traffic, window
@@ -39,12 +40,6 @@ EARLY_SECONDS = 1.5
 GONE_SECONDS = 5.0
 # Seconds after which the row of such a host is deleted.
 FORGOTTEN_SECONDS = 300.0
-
-# Cheaper than the rows of pg_stat_activity, and visible to a role without rights over other roles.
-CONNECTIONS = """
-SELECT numbackends, current_setting('max_connections')::int
-FROM pg_stat_database WHERE datname = current_database()
-"""
 
 mode_gauge = Gauge(
     "load_mode", "1 while the mode is on", ["mode"], multiprocess_mode="livemostrecent"
@@ -107,16 +102,14 @@ def measure(queue_depth: int) -> Figures:
         samples += stored_samples(host.values, host.age)
         memory = max(memory, *Reading.from_json(host.values).memory.values(), 0)
     counts = traffic(samples, window())
-    with connection.cursor() as cursor:
-        cursor.execute(CONNECTIONS)
-        connections, max_connections = cursor.fetchone()
+    connections = read_connections()
     return Figures(
         hosts=len(hosts),
         requests=round(counts.requests),
         response_ms=round(response_ms(counts), 1),
         error_percent=round(error_share(counts), 2),
-        connections=connections,
-        max_connections=max_connections,
+        connections=connections.used,
+        max_connections=connections.most,
         queue_depth=queue_depth,
         memory=memory // MEGABYTE,
     )

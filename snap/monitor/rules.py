@@ -12,6 +12,8 @@ from typing import Any, Self
 from django.conf import settings
 
 from snap.control.modes import EMERGENCY, QUEUE
+from snap.monitor.connections import connection_limit
+from snap.monitor.samples import are_enough
 
 # The share of a threshold below which a figure counts as well. A mode itself lowers the load. Were
 # the share close to 1, the end of a mode would bring the load that begins it again.
@@ -20,8 +22,6 @@ WELL = 0.6
 WELL_SECONDS = 60.0
 # Seconds between two changes of a mode, at least: the window of the figures.
 CHANGE_SECONDS = 30.0
-# The share of PostgreSQL's max_connections that counts as a threshold, too.
-MOST_CONNECTIONS = 0.8
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def load_of(mode: str, figures: Figures) -> Load:
 
 def _slowness(figures: Figures) -> list[Load]:
     """Return the loads that emergency mode is about. Few requests decide nothing."""
-    if figures.requests < settings.MONITOR_LEAST_REQUESTS:
+    if not are_enough(figures.requests):
         return [Load(0.0, "requests", figures.requests)]
     slow, failing = settings.MONITOR_RESPONSE_MS, settings.MONITOR_ERROR_PERCENT
     return [
@@ -93,10 +93,8 @@ def _slowness(figures: Figures) -> list[Load]:
 
 
 def _crowd(figures: Figures) -> list[Load]:
-    most = float(settings.MONITOR_CONNECTIONS)
-    if figures.max_connections:
-        most = min(most, MOST_CONNECTIONS * figures.max_connections)
-    return [Load(figures.connections / most, "connections", figures.connections)]
+    limit = connection_limit(figures.max_connections)
+    return [Load(figures.connections / limit, "connections", figures.connections)]
 
 
 def next_standing(standing: Standing, share: float, now: float) -> Standing:

@@ -97,6 +97,11 @@ def response_ms(counts: Reading) -> float:
     return percentile_ms(NOTHING, counts, SHARE)
 
 
+def are_enough(requests: float) -> bool:
+    """Return whether requests are enough to judge by: one slow one of three is a third."""
+    return requests >= settings.MONITOR_LEAST_REQUESTS
+
+
 def error_share(counts: Reading) -> float:
     """Return the percentage of requests that ended with a 5xx; 0 without requests."""
     return error_percent(NOTHING, counts)

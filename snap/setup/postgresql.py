@@ -23,6 +23,8 @@ SAFE = {
     "full_page_writes": "a crash of the machine can damage the database",
     "synchronous_commit": "a crash of the server loses requests that were accepted",
 }
+# What SNAP asks of each of its connections, so that nothing hangs. PgBouncer leaves that out.
+TIME_LIMITS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
 # Connections that a process has beside those of its pool: of its snapshot, and of a probe.
 OUTSIDE_POOL = 2
 # A process of `worker` has one task at a time.
@@ -57,6 +59,7 @@ def check_postgresql(
     return [
         *check_version(parameters),
         *check_durability(parameters),
+        *check_time_limits(parameters),
         *check_connections(parameters),
         *check_archive(parameters),
         *check_role(parameters),
@@ -67,7 +70,14 @@ def check_postgresql(
 
 
 def read_parameters() -> dict[str, str]:
-    names = [*SAFE, "server_version_num", "server_version", "max_connections", "archive_mode"]
+    names = [
+        *SAFE,
+        *TIME_LIMITS,
+        "server_version_num",
+        "server_version",
+        "max_connections",
+        "archive_mode",
+    ]
     names += ["superuser_reserved_connections", "is_superuser"]
     with connection.cursor() as cursor:
         cursor.execute(
@@ -101,6 +111,22 @@ def check_durability(parameters: dict[str, str]) -> list[CheckMessage]:
                 )
             )
     return found
+
+
+def check_time_limits(parameters: dict[str, str]) -> list[CheckMessage]:
+    """Warn if PostgreSQL lets a statement, a wait for a lock or a transaction hang."""
+    missing = [name for name in TIME_LIMITS if parameters[name] == "0"]
+    if not missing:
+        return []
+    return [
+        Warning(
+            f"Connections of SNAP have no {', '.join(missing)}: a statement that hangs holds its"
+            " locks.",
+            hint="PgBouncer leaves them out. Set them for the role of SNAP, as docs/operations.md"
+            " says under PgBouncer.",
+            id="snap.W120",
+        )
+    ]
 
 
 def check_connections(parameters: dict[str, str]) -> list[CheckMessage]:

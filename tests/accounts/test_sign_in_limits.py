@@ -55,6 +55,7 @@ def test_a_stranger_does_not_block_the_second_factor_of_staff(
     assert colleague.post("/admin/second-factor/", {"code": "123456"}).status_code == 200
 
 
+@pytest.mark.slow
 def test_a_known_browser_of_staff_has_a_limit_as_well(staff: User, settings: Settings) -> None:
     settings.LIMIT_SIGN_IN = 1000
     known, copy = Client(), Client(REMOTE_ADDR="203.0.113.9")
@@ -136,6 +137,7 @@ def test_codes_of_authenticator_apps_count_as_well(staff: User, settings: Settin
     assert statuses == [200] * 20 + [429]
 
 
+@pytest.mark.slow
 def test_few_images_of_one_account_are_decoded_a_minute(staff: User) -> None:
     client = Client()
     client.force_login(staff)

@@ -175,6 +175,7 @@ def test_the_pages_of_switches_and_modes_are_not_wider_than_the_screen(
             assert hidden <= 0, name
 
 
+@pytest.mark.slow
 def test_staff_add_a_guest_without_javascript(browser: Browser, stack: Stack, guest: Guest) -> None:
     with browser.new_context(
         **PHONE_SCREEN, base_url=stack.url, java_script_enabled=False

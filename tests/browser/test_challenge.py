@@ -108,6 +108,7 @@ def come_to_the_code(page: Page, web: str, account: User, *, in_dialog: bool) ->
     return last_code(account).digits()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("in_dialog", [True, False], ids=["dialog", "page"])
 def test_the_page_sends_a_code_again_after_the_challenge(
     strict_web: str, phone: BrowserContext, *, in_dialog: bool
@@ -178,6 +179,7 @@ def test_after_many_codes_for_strangers_the_owner_solves_a_challenge(
     shoot(page, "code-after-challenge")
 
 
+@pytest.mark.slow
 def test_two_tabs_keep_their_own_phones(stack: Stack, phone: BrowserContext) -> None:
     event = make_event()
     tabs = []

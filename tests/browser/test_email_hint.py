@@ -127,6 +127,7 @@ def test_a_usual_domain_has_no_hint(stack: Stack, page: Page) -> None:
     expect(page.locator(".email-hint")).to_be_empty()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("color_scheme", ["light", "dark"])
 def test_the_hint_fits_a_narrow_screen(stack: Stack, browser: Browser, color_scheme: str) -> None:
     screen: dict[str, Any] = {"viewport": {"width": 320, "height": 568}, "locale": "en-GB"}
@@ -145,6 +146,7 @@ def test_the_hint_fits_a_narrow_screen(stack: Stack, browser: Browser, color_sch
         assert width_beyond(page) <= 0
 
 
+@pytest.mark.slow
 def test_the_hint_is_at_the_correction_of_the_email_too(stack: Stack, page: Page) -> None:
     open_registration(page)
     type_email(page, "ines@example.com")

@@ -67,6 +67,7 @@ def event() -> Event:
     )
 
 
+@pytest.mark.slow
 def test_no_email_is_wider_than_a_small_phone_with_words_of_any_length(browser: Browser) -> None:
     unbroken = make_event(
         title="T" * 120,

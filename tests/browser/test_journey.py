@@ -159,6 +159,7 @@ def test_a_visitor_with_an_account_signs_in_with_a_code(stack: Stack, page: Page
     assert errors == []
 
 
+@pytest.mark.slow
 def test_a_visitor_refused_after_signing_in_tries_again_on_the_same_page(
     stack: Stack, page: Page
 ) -> None:

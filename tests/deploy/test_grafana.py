@@ -87,6 +87,18 @@ def test_states_have_words_for_their_values() -> None:
             assert all(option["text"] for option in mapping["options"].values())
 
 
+def test_a_panel_of_counts_says_what_it_means_without_samples() -> None:
+    """ "No data" is true of gauges only: SNAP is not watched then."""
+    for panel in PANELS:
+        text = panel["fieldConfig"]["defaults"].get("noValue")
+        expressions = " ".join(target["expr"] for target in panel["targets"])
+        is_counted = bool(re.search(r"\b(rate|increase)\(", expressions))
+        assert bool(text) == is_counted, panel["title"]
+        # The 95 % of nothing are not 0 ms.
+        is_zero = is_counted and not re.search(r"quantile|^100 \*", expressions)
+        assert (text == "0") == is_zero, panel["title"]
+
+
 def test_rows_of_the_database_are_not_added_up_over_hosts() -> None:
     """Each host's sweeper exports the same rows, so their sum would be too high."""
     of_rows = r"(guest_creation_queue_depth|guest_creation_oldest\w+|emails_(queue|oldest|dead)\w*)"

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from snap.local.embedded import free_port
 from snap.monitor.changes import set_mode
 from tests.factories import make_event
 from tests.faults.people import make_people
@@ -34,8 +35,14 @@ def test_every_metric_is_documented() -> None:
 def night(stack: Stack, tmp_path: Path) -> Iterator[Watch]:
     """More people than an event lets in at once, while Prometheus watches, and a mode is on."""
     event = make_event(capacity=20, limit_per_minute=20)
-    targets = {"snap": [f"127.0.0.1:{stack.web_port}"]}
-    with monitored(stack), Watch(tmp_path, targets, every=1) as watch:
+    port = free_port()
+    targets = {"snap": [f"127.0.0.1:{stack.web_port}"], "granian": [f"127.0.0.1:{port}"]}
+    with (
+        monitored(stack),
+        stack.another_web(WEB_METRICS_PORT=str(port)) as web,
+        Watch(tmp_path, targets, every=1) as watch,
+    ):
+        httpx.get(f"{web}/healthz")
         storm = Storm(stack.url, event, make_people(40), rate=10, sockets=stack.sockets_url)
         with storm:
             time.sleep(5)
@@ -55,6 +62,8 @@ def test_every_query_has_an_answer_while_guests_come(night: Watch, stack: Stack)
         time.sleep(0.5)
     assert unanswered.keys() <= QUIET.keys()
     exported = httpx.get(f"{stack.url}/metrics").text
+    (granian,) = night.targets["granian"]
+    exported += httpx.get(f"http://{granian}/metrics").text
     for title, expression in queries().items():
         for metric in metrics_of(expression) - OF_PROMETHEUS:
             assert f"\n{metric}{{" in exported or f"\n{metric} " in exported, (title, metric)

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 import yaml
+from django.conf import settings
 
 from snap.local.processes import BASE_DIR
+from snap.monitor.connections import HIGH
 from tests.helpers.promql import metrics_of, unknown_metrics
 from tests.helpers.watching import PROMETHEUS, RULES, rules, run_program
 
@@ -102,6 +104,19 @@ def test_the_alerts_of_the_contract_have_its_limits() -> None:
         rule = rules()[name]
         assert limit in rule["expr"]
         assert rule.get("for") == duration
+
+
+def test_alerts_and_the_monitor_judge_by_as_many_requests() -> None:
+    least = settings.MONITOR_LEAST_REQUESTS
+    for name, rule in rules().items():
+        is_share = re.search(r"/\s*sum\(rate\(http_", rule["expr"])
+        assert bool(is_share) == (name in {"ResponsesSlow", "ErrorsHigh"})
+        if is_share:
+            assert re.search(rf"and sum\(increase\(http_.*\) >= {least}$", rule["expr"]), name
+
+
+def test_connections_are_high_where_staff_are_told() -> None:
+    assert f"> {HIGH} * " in rules()["DatabaseConnectionsHigh"]["expr"]
 
 
 @pytest.mark.parametrize(

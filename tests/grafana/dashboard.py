@@ -7,6 +7,7 @@ writes them as Grafana stores them: its classic model, which Grafana reads from 
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,12 @@ ROWS = [
     ("Emails", night.EMAILS),
     ("Databases and caches", servers.SERVERS),
     ("Processes", servers.PROCESSES),
+    ("HTTP server", servers.GRANIAN),
     ("Limits, modes and switches", servers.CONTROL),
     ("Routes", servers.ROUTES),
 ]
+
+COUNTED = re.compile(r"\b(rate|increase)\(")
 
 Json = dict[str, Any]
 
@@ -169,6 +173,8 @@ def _field(panel: Panel) -> Json:
         field["decimals"] = panel.decimals
     if panel.least is None:
         del field["min"]
+    if text := _without_samples(panel):
+        field["noValue"] = text
     if panel.thresholds:
         steps: list[Json] = [{"color": panel.base, "value": None}]
         for value, colour in panel.thresholds:
@@ -189,6 +195,20 @@ def _field(panel: Panel) -> Json:
     if panel.kind is Kind.STATES:
         field["custom"] = {"fillOpacity": 80, "lineWidth": 0}
     return field
+
+
+def _without_samples(panel: Panel) -> str:
+    """Return what a panel shows without samples; "" for Grafana's own "No data".
+
+    What was not counted is 0, and a time or share of nothing is no fault. Gauges are always there
+    while SNAP is watched: without them "No data" is true.
+    """
+    queries = " ".join(expression for expression, _ in panel.queries)
+    if not COUNTED.search(queries):
+        return ""
+    if "histogram_quantile" in queries or panel.unit == "percent":
+        return "nothing measured"
+    return "0"
 
 
 def _mappings(words: Iterable[tuple[int, str, str]]) -> Iterator[Json]:

@@ -4,6 +4,7 @@ from tests.grafana.panels import (
     GREEN,
     HOST,
     ORANGE,
+    RATE,
     RED,
     VISITORS,
     YELLOW,
@@ -33,10 +34,12 @@ SERVERS = [
     ),
     Panel(
         "Connections to PostgreSQL",
-        "Of all processes of all hosts. Above 150 queue mode goes on.",
+        "Of all processes of all hosts, and above how many queue mode goes on.",
         "short",
-        ((gauge("database_connections"), "connections"),),
-        thresholds=((150, RED),),
+        (
+            (gauge("database_connections"), "connections"),
+            (gauge("database_connections_limit", how="min"), "queue mode"),
+        ),
     ),
     Panel(
         "Pools",
@@ -96,6 +99,66 @@ PROCESSES = [
         "short",
         ((gauge("websockets_open", "instance", how="sum"), "{{instance}}"),),
         width=12,
+    ),
+]
+
+# The hosts of these have the port of granian's own metrics, so they are not those of `$host`.
+WEB = '{job="granian"}'
+BUSY = f"rate(granian_blocking_busy_cumulative{WEB}{RATE})"
+IDLE = f"rate(granian_blocking_idle_cumulative{WEB}{RATE})"
+
+GRANIAN = [
+    Panel(
+        "Open connections of web",
+        "Connections of clients and proxies, by host. Needs WEB_METRICS_PORT, as all of this row.",
+        "short",
+        ((f"sum by (instance) (granian_connections_active{WEB})", "{{instance}}"),),
+    ),
+    Panel(
+        "Threads of web",
+        "Threads that read bodies and wait, of WEB_WAITING_THREADS in each process, and requests"
+        " that wait for one.",
+        "short",
+        (
+            (f"sum by (instance) (granian_blocking_threads{WEB})", "threads at {{instance}}"),
+            (f"sum by (instance) (granian_blocking_queue{WEB})", "waiting at {{instance}}"),
+        ),
+    ),
+    Panel(
+        "Busy threads of web",
+        "The share of their time in which these threads had a request.",
+        "percent",
+        (
+            (
+                f"100 * sum by (instance) ({BUSY}) / sum by (instance) ({BUSY} + {IDLE})",
+                "{{instance}}",
+            ),
+        ),
+    ),
+    Panel(
+        "Connections taken",
+        "New connections a minute, and those that failed.",
+        "cpm",
+        (
+            (f"60 * sum (rate(granian_connections_handled{WEB}{RATE}))", "taken"),
+            (f"60 * sum (rate(granian_connections_err{WEB}{RATE}))", "failed"),
+        ),
+        width=12,
+    ),
+    Panel(
+        "Processes of web that were started",
+        "In the time that is shown. After an error means that a process had ended by itself.",
+        "short",
+        (
+            (f"sum (increase(granian_workers_spawns{WEB}[$__range]))", "started"),
+            (
+                f"sum (increase(granian_workers_respawns_for_err{WEB}[$__range]))",
+                "after an error",
+            ),
+        ),
+        Kind.BARS,
+        width=12,
+        decimals=0,
     ),
 ]
 

@@ -52,6 +52,7 @@ def decided_at() -> datetime:
     return LoadMonitor.objects.values_list("decided_at", flat=True).get()
 
 
+@pytest.mark.slow
 def test_a_sweeper_stores_what_its_host_does_and_begins_a_mode(tmp_path: Path) -> None:
     make_modes()
     store_load("another host", make_sample(requests=1000, errors=200))

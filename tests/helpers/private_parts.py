@@ -5,6 +5,7 @@ import importlib
 import importlib.metadata
 import sys
 from collections.abc import Iterator
+from functools import cache
 from types import ModuleType
 
 from snap.local.processes import BASE_DIR
@@ -177,6 +178,7 @@ def sources() -> Iterator[tuple[str, ast.Module]]:
                 yield path.relative_to(BASE_DIR).as_posix(), ast.parse(path.read_text())
 
 
+@cache
 def names_by_place() -> dict[str, str]:
     """Return each private name of another package in the code, with the first place of its use."""
     found: dict[str, str] = {}

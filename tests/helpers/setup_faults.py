@@ -216,16 +216,12 @@ def many_hosts(_folder: Path) -> Iterator[None]:
     yield
 
 
-def find_connections() -> Found:
-    return postgresql.check_connections(postgresql.read_parameters())
-
-
 def role_of_its_own(_folder: Path) -> State:
     return executed("CREATE ROLE snap_plain", "SET ROLE snap_plain")
 
 
-def find_role() -> Found:
-    return postgresql.check_role(postgresql.read_parameters())
+def in_parameters(check: Callable[[dict[str, str]], Found]) -> Callable[[], Found]:
+    return lambda: check(postgresql.read_parameters())
 
 
 def missing_migration(_folder: Path) -> State:
@@ -335,18 +331,23 @@ CASES: dict[str, Case] = {
     "snap.I115": of_settings(
         observability.check_logs_and_errors, {"SENTRY_DSN": ""}, SENTRY_DSN="http://k@h/1"
     ),
+    "snap.W120": of_states(
+        in_parameters(postgresql.check_time_limits),
+        lambda _folder: executed("SET statement_timeout = 0"),
+        unchanged,
+    ),
     "snap.E121": of_states(find_in_postgresql, stopped_postgresql, unchanged),
     "snap.E122": of_values(
         lambda: postgresql.check_version({"server_version_num": "130021", "server_version": "13"}),
         lambda: postgresql.check_version(postgresql.read_parameters()),
     ),
     "snap.E123": of_states(find_unsafe_commits, unsafe_commits, unchanged),
-    "snap.W124": of_states(find_connections, many_hosts, unchanged),
+    "snap.W124": of_states(in_parameters(postgresql.check_connections), many_hosts, unchanged),
     "snap.I125": of_values(
         lambda: postgresql.check_archive(postgresql.read_parameters()),
         lambda: postgresql.check_archive({"archive_mode": "on"}),
     ),
-    "snap.W126": of_states(find_role, unchanged, role_of_its_own),
+    "snap.W126": of_states(in_parameters(postgresql.check_role), unchanged, role_of_its_own),
     "snap.E129": of_states(postgresql.check_migrations, missing_migration, unchanged),
     "snap.W127": of_values(
         lambda: postgresql.check_encryption("db.festas.pt", is_encrypted=False),

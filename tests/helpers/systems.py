@@ -19,7 +19,7 @@ WELL = System(
         switches_off=(),
         queues=Queues(emails={CODES: Queue(), BULK: Queue()}),
         hosts=(Host("alfa", 2.0, {"web-1": 130_000_000, "worker-1": 90_000_000}, 340),),
-        load=Load(41.2, 22.0, 85.0, 0.0),
+        load=Load(41.2, 22.0, 85.0, 0.0, 1236, 9800),
         connections=37,
         max_connections=100,
         emails={"delivered": 950, "sent": 40},

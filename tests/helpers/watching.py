@@ -34,6 +34,7 @@ RENDER = DEPLOY / "alertmanager" / "render.py"
 PACKAGES = {
     "prometheus-alertmanager": "prometheus-alertmanager",
     "amtool": "prometheus-alertmanager",
+    "pgbouncer": "pgbouncer",
 }
 START_TIMEOUT = 20.0
 
@@ -42,11 +43,11 @@ logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 def program(name: str) -> str:
-    """Return the path of a program of Prometheus. Without it tests are skipped, and fail in CI."""
+    """Return the path of a program of `deploy/`. Without it tests are skipped, and fail in CI."""
     if path := shutil.which(name):
         return path
     package = PACKAGES.get(name, "prometheus")
-    message = f"TESTS OF ALERTS NEED {name}: install it with `apt-get install {package}`"
+    message = f"TESTS OF deploy/ NEED {name}: install it with `apt-get install {package}`"
     if os.environ.get("CI") == "true":
         pytest.fail(message)
     pytest.skip(message)
@@ -95,7 +96,9 @@ class SlackServer:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}/services/night"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.02,), daemon=True
+        )
 
     def __enter__(self) -> Self:
         self._thread.start()

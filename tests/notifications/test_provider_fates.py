@@ -219,6 +219,7 @@ def test_an_email_with_a_lost_response_never_goes_to_the_other_provider(
         assert email.provider == names[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [("resend", "mailgun"), ("sendgrid", "resend")])
 def test_an_email_that_was_certainly_not_accepted_goes_to_the_other_provider(
     choose: Choose, names: tuple[str, str]
@@ -287,6 +288,7 @@ def test_a_code_does_not_wait_for_a_provider_that_accepts_no_more_for_now(choose
     assert time.monotonic() - began < 3
 
 
+@pytest.mark.slow
 def test_a_provider_with_a_limit_gets_all_emails_and_no_attempt_is_used_up(choose: Choose) -> None:
     (resend,) = choose("resend")
     assert isinstance(resend, HTTPProvider)

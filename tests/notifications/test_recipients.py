@@ -183,6 +183,7 @@ def test_entries_of_the_journal_are_refused_with_the_same_reason(
 # Emails to one recipient -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 def test_codes_for_unproven_accounts_fill_no_mailbox(settings: Settings) -> None:
     settings.LOGIN_CODES_PER_PHONE = 1000

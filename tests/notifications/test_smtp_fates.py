@@ -52,6 +52,7 @@ FATES = [
 ]
 
 
+@pytest.mark.slow
 def test_the_row_says_what_became_of_an_email(choose: Choose, settings: Settings) -> None:
     (server,) = choose("smtp")
     assert isinstance(server, MailServer)

@@ -70,6 +70,7 @@ def test_a_new_visitor_is_queued_and_gets_a_place_afterwards(client: Client, eve
     assert page.wsgi_request.user == Guest.objects.get().account
 
 
+@pytest.mark.slow
 def test_a_registration_is_cleaned_before_it_is_journalled(client: Client, event: Event) -> None:
     stop_database()
     step = client.post("/promo/festa/-/phone/", {"country": "PT", "phone": "'+351 920\u202f999999"})
@@ -157,6 +158,7 @@ def test_without_a_journal_the_response_is_a_503(
     assert api.json()["retryAfter"] == int(api.headers["Retry-After"])
 
 
+@pytest.mark.slow
 def test_a_request_with_an_unchecked_code_belongs_to_the_account_of_the_phone(
     client: Client, event: Event
 ) -> None:

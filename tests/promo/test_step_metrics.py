@@ -99,6 +99,7 @@ def test_a_request_that_is_rolled_back_is_no_step() -> None:
     assert counted == {}
 
 
+@pytest.mark.slow
 def test_a_request_of_the_journal_is_accepted_once() -> None:
     visitor = Visitor(make_event())
     visitor.look()

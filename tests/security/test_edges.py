@@ -124,6 +124,7 @@ def test_production_does_not_start_without_a_token_for_metrics(
     assert refused.stderr.startswith("SNAP cannot start: METRICS_TOKEN must be set ")
 
 
+@pytest.mark.slow
 def test_production_starts_with_a_token() -> None:
     assert start("snap.wsgi", METRICS_TOKEN="y" * 32).stdout == "started\n"
 

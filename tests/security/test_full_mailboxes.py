@@ -137,6 +137,7 @@ def test_a_new_browser_solves_a_challenge_and_the_code_is_sent(event: Event) -> 
     assert "/ticket/" in location_of(elsewhere.type_code(User.objects.get(phone=PHONE)))
 
 
+@pytest.mark.slow
 def test_the_page_says_how_long_a_mailbox_stays_full(event: Event) -> None:
     owner_of(event)
     let_minutes_pass(5)
@@ -172,6 +173,7 @@ def test_three_registrations_with_a_victims_email_do_not_fill_the_mailbox() -> N
     assert emails_caused() == 10 + 9
 
 
+@pytest.mark.slow
 def test_challenges_double_the_emails_that_strangers_cause(event: Event) -> None:
     owner_of(event)
     for _ in range(4):

@@ -77,6 +77,7 @@ def test_one_address_learns_twenty_neighbouring_numbers() -> None:
     assert revealed == 20
 
 
+@pytest.mark.slow
 def test_all_addresses_learn_sixty_numbers_of_a_block() -> None:
     robots = [Robot(f"203.0.113.{number}") for number in range(10)]
     revealed = sum(robots[number % 10].check(in_a_row(number)) for number in range(100))

@@ -49,6 +49,7 @@ def test_every_process_and_command_says_one_sentence(names: tuple[str, ...]) -> 
     assert screens(*names, EMAIL_PORT="many") == dict.fromkeys(names, (1, sentence))
 
 
+@pytest.mark.slow
 def test_what_an_app_finds_out_is_one_sentence_too() -> None:
     variables = {"SMS_BACKEND": "accounts.sms.nothing"}
     with start(COMMANDS["sweeper"], **variables) as process:

@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -199,6 +200,7 @@ def test_the_reset_empties_each_registered_state(place: str) -> None:
     assert size() == 0
 
 
+@cache
 def calls_and_cached_functions() -> tuple[set[str], set[tuple[str, str]]]:
     """Return the files that call `on_reset`, and each function with a cache of functools."""
     callers, cached = set(), set()

@@ -123,6 +123,7 @@ def test_a_command_counts_no_email_that_waits_for_a_switch() -> None:
     assert rows.queues.emails["bulk"].depth == 0
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("stoppable_database")
 def test_it_is_told_while_the_database_is_away() -> None:
     own_postgresql().stop("immediate")

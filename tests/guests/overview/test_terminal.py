@@ -86,7 +86,7 @@ def test_each_problem_has_the_link_to_the_runbook() -> None:
 def test_modes_say_who_or_what_set_them() -> None:
     text = joined(CROWDED)
     assert "emergency ON (responses take up to 3400 ms)" in text
-    assert "queue off (by staff until 23:59)" in text
+    assert "queue off (by staff until 27/11 23:59)" in text
     assert "OFF: admission_pacing, async_creation" in text
 
 

@@ -149,6 +149,7 @@ def test_a_link_signed_with_an_older_key_opens_while_the_key_is_a_fallback(
     assert not shows_pass(browser().get(link), guest)
 
 
+@pytest.mark.slow
 def test_a_browser_keeps_the_last_passes_only() -> None:
     client = browser()
     opened = [guest_with_email() for _ in range(12)]

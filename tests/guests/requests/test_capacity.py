@@ -68,6 +68,7 @@ def messages_of(admin: Client) -> str:
 # Raising a capacity ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_staff_wait_for_one_batch_and_the_sweeper_fills_the_other_places(admin: Client) -> None:
     event = make_line(MANY)
     assert change_event(admin, event, capacity=MANY).status_code == 302
@@ -140,6 +141,7 @@ def test_a_new_request_does_not_overtake_guests_who_are_owed_a_place() -> None:
     assert broken_invariants() == []
 
 
+@pytest.mark.slow
 def test_raising_creating_and_cancelling_at_once_keep_order_and_capacity() -> None:
     event, staff = make_line(150, capacity=20), make_staff()
     fill_free_places(event)

@@ -62,6 +62,7 @@ def test_postgresql_keeps_its_data_and_port_when_it_crashes(postgresql: PostgreS
         assert connection.execute("SELECT one FROM kept").fetchone() == (1,)
 
 
+@pytest.mark.slow
 def test_postgresql_takes_a_second_object_over_the_same_data(postgresql: PostgreSQL) -> None:
     postgresql.start()
     postgresql.stop()
@@ -72,6 +73,7 @@ def test_postgresql_takes_a_second_object_over_the_same_data(postgresql: Postgre
     again.stop()
 
 
+@pytest.mark.slow
 def test_postgresql_ends_the_server_that_an_earlier_run_left(postgresql: PostgreSQL) -> None:
     postgresql.start()
     left = postgresql.pid
@@ -82,6 +84,7 @@ def test_postgresql_ends_the_server_that_an_earlier_run_left(postgresql: Postgre
     again.stop()
 
 
+@pytest.mark.slow
 def test_postgresql_asks_for_a_password_that_only_its_owner_can_read(
     postgresql: PostgreSQL,
 ) -> None:
@@ -91,6 +94,7 @@ def test_postgresql_asks_for_a_password_that_only_its_owner_can_read(
         psycopg.connect(f"postgres://snap:wrong@127.0.0.1:{postgresql.port}/snap")
 
 
+@pytest.mark.slow
 def test_postgresql_says_why_it_does_not_start(postgresql: PostgreSQL) -> None:
     postgresql.start()
     postgresql.stop()
@@ -126,6 +130,7 @@ def test_a_missing_wheel_is_one_clear_sentence(
         PostgreSQL(folder / "postgresql")
 
 
+@pytest.mark.slow
 def test_servers_end_with_a_process_that_was_killed(folder: Path) -> None:
     program = (
         "import os, pathlib, signal, sys; from snap.local.embedded import PostgreSQL, Valkey;"
