@@ -31,6 +31,7 @@ from redis.exceptions import ResponseError
 from snap.control import snapshot
 from snap.observability import error_reports, tracing
 from snap.observability.context import begin
+from snap.observability.logs import LineHandler
 from snap.resilience.workers import HEARTBEAT_INTERVAL, record_heartbeat
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "snap.settings")
@@ -160,7 +161,9 @@ def write_line(text: str, _stream: object = None) -> None:
     fields = {"name": "celery.apps.worker", "levelname": "INFO", "msg": text.strip()}
     record = logging.makeLogRecord(fields)
     for handler in logging.getLogger().handlers:
-        os.write(2, f"{handler.format(record)}\n".encode())
+        # Reports of errors have a handler, too.
+        if isinstance(handler, LineHandler):
+            os.write(2, f"{handler.format(record)}\n".encode())
 
 
 @worker_process_init.connect

@@ -869,6 +869,9 @@ LOGGING = {
         # Celery logs a line for each wake-up. The tasks themselves log what they did.
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
+        # Says how processes of workers ended. It does not propagate. Without a handler Celery gives
+        # it one of its own, which hides nothing.
+        "multiprocessing": {"handlers": ["console"], "propagate": False},
         # They log each failure. `traces_not_sent` and `reports_not_sent` are logged once.
         "opentelemetry": {"level": "CRITICAL"},
         "sentry_sdk": {"level": "CRITICAL"},

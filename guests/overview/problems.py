@@ -115,6 +115,9 @@ def _of_hosts(rows: Rows) -> Iterator[Problem]:
     if settings.MONITOR_SECONDS and not rows.hosts:
         yield _down("No sweeper has reported lately: the load is unknown.", "SweeperAway")
     for host in rows.hosts:
+        if not host.memory:
+            text = f"No process at {host.name} can be measured: it has no folder of metrics."
+            yield _attention(text, "SweeperAway")
         for process, used in sorted(host.memory.items()):
             if used > settings.MEMORY_WARNING_MB * MEGABYTE:
                 text = f"{process} at {host.name} uses {used // MEGABYTE} MB of memory."

@@ -44,7 +44,7 @@ waiters = BoundedSemaphore(settings.CREATE_WAITERS)
 # Seconds for which a thread tries to create a guest directly.
 DIRECT_SECONDS = 1.0
 
-guests_created = Counter("guests_created", "Guests put on a list")
+guests_created = Counter("guests_created", "Guests put on a list at once, not promoted later")
 requests_ended = Counter(
     "guest_requests_ended",
     "Requests that ended, and whether they did within 60 seconds of their turn",

@@ -32,11 +32,20 @@ class Rights:
 
 def rights_of(account: Any) -> Rights:
     """Return the rights of an account. At most two queries."""
+
+    def may_view(permission: str) -> bool:
+        return bool(account.has_perm(permission) or account.has_perm(to_change(permission)))
+
     return Rights(
-        events=account.has_perm(EVENTS),
-        guests=account.has_perm(EVENTS) and account.has_perm(GUESTS),
-        system=account.has_perm(SYSTEM),
+        events=may_view(EVENTS),
+        guests=may_view(EVENTS) and may_view(GUESTS),
+        system=may_view(SYSTEM),
     )
+
+
+def to_change(permission: str) -> str:
+    """Return the permission to change what a permission shows. In admin it shows that as well."""
+    return permission.replace(".view_", ".change_")
 
 
 def find_rights(sessions: Sequence[Mapping[str, Any]]) -> list[Rights | None]:
@@ -61,8 +70,9 @@ def find_rights(sessions: Sequence[Mapping[str, Any]]) -> list[Rights | None]:
 
 
 def _holders(permission: str, ids: set[int]) -> set[int]:
-    """Return those of the accounts that have a permission. One query."""
+    """Return those of the accounts that have a permission, or the one to change. One query."""
     if not ids:
         return set()
-    holders = ModelBackend().with_perm(permission)
+    backend = ModelBackend()
+    holders = backend.with_perm(permission) | backend.with_perm(to_change(permission))
     return set(holders.filter(pk__in=ids).values_list("pk", flat=True))

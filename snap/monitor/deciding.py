@@ -97,21 +97,22 @@ def measure(queue_depth: int) -> Figures:
     """Return the figures of all hosts whose sweepers store readings. Two queries."""
     hosts = HostReading.objects.recent(window() + GONE_SECONDS)
     samples = []
-    memory = 0
+    memory: list[int] = []
     for host in hosts:
         samples += stored_samples(host.values, host.age)
-        memory = max(memory, *Reading.from_json(host.values).memory.values(), 0)
+        memory += Reading.from_json(host.values).memory.values()
     counts = traffic(samples, window())
     connections = read_connections()
     return Figures(
         hosts=len(hosts),
+        has_metrics=bool(memory),
         requests=round(counts.requests),
         response_ms=round(response_ms(counts), 1),
         error_percent=round(error_share(counts), 2),
         connections=connections.used,
         max_connections=connections.most,
         queue_depth=queue_depth,
-        memory=memory // MEGABYTE,
+        memory=max(memory, default=0) // MEGABYTE,
     )
 
 

@@ -29,10 +29,12 @@ class Figures:
     """What the monitor has measured over all hosts.
 
     `requests` are those of the last half minute, and so are `response_ms` (19 of 20 requests took
-    no longer) and `error_percent`. `memory` has the megabytes of the largest process.
+    no longer) and `error_percent`. `memory` has the megabytes of the largest process. Requests are
+    not measured (`has_metrics`) while no host can read its folder of metrics.
     """
 
     hosts: int = 0
+    has_metrics: bool = True
     requests: int = 0
     response_ms: float = 0.0
     error_percent: float = 0.0
@@ -82,7 +84,12 @@ def load_of(mode: str, figures: Figures) -> Load:
 
 
 def _slowness(figures: Figures) -> list[Load]:
-    """Return the loads that emergency mode is about. Few requests decide nothing."""
+    """Return the loads that emergency mode is about. Few requests decide nothing.
+
+    Without metrics the mode neither begins nor ends.
+    """
+    if not figures.has_metrics:
+        return [Load(WELL, "requests", 0)]
     if not are_enough(figures.requests):
         return [Load(0.0, "requests", figures.requests)]
     slow, failing = settings.MONITOR_RESPONSE_MS, settings.MONITOR_ERROR_PERCENT

@@ -42,6 +42,8 @@ _PART = r"[^\s@<>\"'(),:;=&?\[\]{}|/\\\uff20\ufe6b]"
 _EMAIL = re.compile(
     rf"(?:\"[^\"\n]{{1,64}}\"|{_PART}{{1,64}}){_AT}(?:{_PART}{{1,255}}|\[[^\]\s]{{1,64}}\])"
 )
+# The address of a recipient in the address of a bounce, which `_EMAIL` ends at the equals sign.
+_BOUNCE = re.compile(r"()(?<![\w.+-])[\w.-]{1,40}\+[\w.-]{1,64}=\[hidden\]")
 # The name of a Celery worker.
 _WORKER = re.compile(r"(?:worker|emails)@[\w-]+")
 _HAS_AT = re.compile(_AT)
@@ -52,8 +54,8 @@ _SEPARATOR = (
     r"|%2[0CDEF]|\+|%C2%A[0D]|%E2%80%[89][0-9A-F])"
 )
 _DIGITS = re.compile(
-    r"(?<![\w:-])(?<!\d\.)(?P<plus>\+|\uff0b|%(?:25){0,2}2B|00)?[( ]{0,2}"
-    rf"\d(?:{_SEPARATOR}\d){{5,18}}(?![\w:-]|\.\d)",
+    r"(?<!\w)(?<![0-9a-f]{4}-)(?<!\d[.:])(?P<plus>\+|\uff0b|%(?:25){0,2}2B|00)?[( ]{0,2}"
+    rf"\d(?:{_SEPARATOR}\d){{5,18}}(?![\w-]|[.:]\d)",
     re.IGNORECASE,
 )
 _HAS_DIGITS = re.compile(r"\d\D{0,3}\d\D{0,3}\d\D{0,3}\d\D{0,3}\d\D{0,3}\d")
@@ -62,6 +64,7 @@ _WORD_WITH_DIGITS = re.compile(r"(?<!\w)\w*?\d{9,15}(?!\d)\w*")
 _NINE_DIGITS = re.compile(r"\d(?:_?\d){8}")
 # Ids in hexadecimal digits have 12 or more, and addresses of objects begin with 0x.
 _HEXADECIMAL = re.compile(r"[0-9a-f]{12,}|0x[0-9a-f]+")
+_GROUP_OF_UUID = re.compile(r"[0-9a-fA-F]{4}-")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _DECIMAL = re.compile(r"\d+\.\d+")
 # Digits that make a phone, with a plus and without.
@@ -86,7 +89,12 @@ _FIELD = re.compile(
     rf"(?:{_STRING}|(?![\[(\s\"'])[^,;&)}}\]\"'\n]+?(?=\s{{1,3}}[\w.-]{{1,40}}[=:]|[,;&)}}\]\"'\n]|$))",
     re.IGNORECASE,
 )
-_CODE = re.compile(r"(\bcode\W{1,4})\d{6}(?!\d)", re.IGNORECASE)
+_CODE = re.compile(
+    r"(\b(?:code|c[o\u00f3]digo|otp|pin)\b(?:[^\w\n]{1,4}(?:is|\u00e9))?[^\w\n]{1,4})\d{6}(?!\d)",
+    re.IGNORECASE,
+)
+# As the subject of the email with a code begins.
+_CODE_FIRST = re.compile(r"()(?<!\d)\d{6}(?= (?:is your|\u00e9 o teu) )")
 _HEADER = re.compile(r"((?:cookie|authorization)\s*[:=]\s*)[^'\"\n]+", re.IGNORECASE)
 # PostgreSQL quotes rows and statements in the texts of its errors.
 _ROW = re.compile(
@@ -159,6 +167,8 @@ def hide_secrets(text: str) -> str:
     if _HAS_AT.search(text):
         text = _CREDENTIALS.sub(r"\1[hidden]@", text)
         text = _EMAIL.sub(_hide_email, text)
+        if f"={HIDDEN}" in text:
+            text = _BOUNCE.sub(_keep_context, text)
     if _HAS_DIGITS.search(text):
         text = _DIGITS.sub(_hide_phone, text)
         if _NINE_DIGITS.search(text):
@@ -173,7 +183,7 @@ def hide_personal_data(text: str) -> str:
     """
     text = _ROW.sub(_keep_context, text)
     text = _STATEMENT.sub(rf"\1 {HIDDEN}", text)
-    for field in (_HEADER, _KEY, _FIELD, _CODE):
+    for field in (_HEADER, _KEY, _FIELD, _CODE, _CODE_FIRST):
         text = field.sub(_keep_context, text)
     if "(" in text:
         text = _ERROR_OBJECT.sub(_keep_context, text)
@@ -251,8 +261,15 @@ def _hide_phone(match: re.Match[str]) -> str:
 
 
 def _hide_in_word(match: re.Match[str]) -> str:
-    """Hide a word with the digits of a phone. `_hide_phone` has seen words of digits alone."""
+    """Hide a word with the digits of a phone.
+
+    `_hide_phone` has seen words of digits alone, but for those at a hyphen, as UUIDs have it.
+    """
     word = match[0]
+    begin, end = match.span()
+    if word.isdigit() and "-" in match.string[max(0, begin - 1) : end + 1]:
+        before = match.string[max(0, begin - 5) : begin]
+        return word if _GROUP_OF_UUID.fullmatch(before) else HIDDEN
     if word.isdigit() or _HEXADECIMAL.fullmatch(word):
         return word
     return HIDDEN

@@ -1,9 +1,10 @@
-"""Checks of folders: the journal, posters and QR codes, static files."""
+"""Checks of folders: the journal, posters and QR codes, static files, metrics."""
 
 import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from django.contrib.staticfiles.utils import matches_patterns
 from django.core.checks import CheckMessage, Error, Info, Warning, register
 from django.core.files.storage import FileSystemStorage, default_storage
 
+from snap.environment.processes import METRICS_DIR
+from snap.metering.files import in_memory
 from snap.setup import SETUP
 from snap.static import SnapStaticFilesConfig
 
@@ -166,3 +169,22 @@ def _is_collected(path: Path, hashed_name: str) -> bool:
         return True
     digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
     return f".{digest[:12]}" in hashed_name
+
+
+@register(SETUP, deploy=True)
+def check_metrics_folder(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Warn of a folder for metrics in which this process could not reserve its files."""
+    return about_metrics(in_memory())
+
+
+def about_metrics(kept_in_memory: Collection[str]) -> list[CheckMessage]:
+    if not kept_in_memory:
+        return []
+    return [
+        Warning(
+            f"The folder of {METRICS_DIR} cannot be written, or its disk is full: /metrics shows"
+            " one process only, and the load monitor sees none.",
+            hint="Give the folder to the user of SNAP's processes, with space, and restart them.",
+            id="snap.W117",
+        )
+    ]

@@ -324,6 +324,7 @@ CASES: dict[str, Case] = {
     "snap.W113": of_states(
         lambda: observability.check_metrics(None), no_metrics_folder, metrics_folder
     ),
+    "snap.W117": of_values(lambda: files.about_metrics({"x"}), lambda: files.about_metrics(())),
     "snap.I116": of_states(lambda: observability.check_alerts(None), metrics_folder, scraped_host),
     "snap.I114": of_settings(
         observability.check_logs_and_errors, {"LOG_FORMAT": "plain"}, LOG_FORMAT="ecs"

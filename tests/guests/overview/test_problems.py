@@ -48,6 +48,12 @@ WRONG: dict[str, tuple[System, str, str, Severity]] = {
         Severity.ATTENTION,
     ),
     "no sweeper": (with_rows(hosts=(), load=None), "SweeperAway", "unknown", Severity.DOWN),
+    "no metrics": (
+        with_rows(hosts=(Host("alfa", 2.0, {}, 0),)),
+        "SweeperAway",
+        "No process at alfa can be measured",
+        Severity.ATTENTION,
+    ),
     "memory": (
         with_rows(hosts=(LARGE,)),
         "MemoryHigh",

@@ -52,6 +52,8 @@ def in_a_group(account: User) -> User:
         lambda: staff_with("view_guest"),
         lambda: staff_with("view_event", "view_guest"),
         lambda: staff_with("view_mode"),
+        lambda: staff_with("change_event", "change_guest"),
+        lambda: staff_with("change_event", "view_guest", "change_mode"),
         lambda: in_a_group(staff_with()),
     ],
 )
@@ -63,6 +65,13 @@ def test_rights_are_those_of_the_permissions(
     with django_assert_num_queries(4):
         found = find_rights(sessions)
     assert found == [rights_of(User.objects.get(pk=account.pk))] * 3
+
+
+def test_who_may_change_may_see_as_in_admin() -> None:
+    account = staff_with("change_event", "change_guest", "change_mode")
+    assert rights_of(account) == Rights(events=True, guests=True, system=True)
+    assert rights_of(staff_with("change_guest")) == Rights(False, False, False)  # noqa: FBT003
+    assert "/staff/" in admin_client(account).get("/admin/").content.decode()
 
 
 def signed_out(client: Client, account: User) -> None:

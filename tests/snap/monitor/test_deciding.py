@@ -99,6 +99,20 @@ def test_the_figures_are_kept_for_those_who_show_them() -> None:
     assert figures.max_connections >= figures.connections
 
 
+def test_emergency_mode_stays_on_while_no_host_has_metrics() -> None:
+    store_load("a", make_sample(requests=100, slow=50))
+    decide_now()
+    Mode.objects.update(changed_at=Now() - LONG_AGO, well_since=Now() - LONG_AGO)
+    store_load("a", memory={})
+    decide_now()
+    assert is_emergency()
+    store_load("a")
+    decide_now()
+    Mode.objects.update(well_since=Now() - LONG_AGO)
+    decide_now()
+    assert not is_emergency()
+
+
 def test_hosts_that_ended_are_left_out_and_forgotten() -> None:
     store_load("gone", make_sample(requests=100, errors=100))
     HostReading.objects.update(read_at=Now() - timedelta(seconds=60))
@@ -126,7 +140,7 @@ def test_a_row_of_another_release_is_read() -> None:
 def test_a_mode_ends_when_it_was_well_for_a_minute() -> None:
     store_load("a", make_sample(requests=100, errors=50))
     decide_now()
-    HostReading.objects.all().delete()
+    store_load("a")
     Mode.objects.update(changed_at=Now() - LONG_AGO)
     decide_now()
     assert is_emergency()

@@ -50,6 +50,13 @@ def test_few_requests_decide_nothing() -> None:
     assert begins(EMERGENCY, requests=few + 1, response_ms=9_000)
 
 
+def test_without_metrics_emergency_mode_neither_begins_nor_ends() -> None:
+    share = load_of(EMERGENCY, Figures(has_metrics=False, requests=ENOUGH, error_percent=50)).share
+    assert not next_standing(Standing(), share, NOW).is_on
+    long_on = Standing(is_on=True, changed_at=NOW - 3_600, well_since=NOW - 3_500)
+    assert next_standing(long_on, share, NOW).is_on
+
+
 def test_a_server_with_few_connections_has_a_lower_threshold() -> None:
     assert not begins(QUEUE, connections=80, max_connections=100)
     assert begins(QUEUE, connections=81, max_connections=100)

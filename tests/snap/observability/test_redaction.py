@@ -44,6 +44,13 @@ PHONES = [
     "tel912345678",
     "a912345678",
     "912345678_ana",
+    "tel:912 345 678",
+    "id-912345678",
+    "id-912 345 678",
+    "912345678-abc",
+    "tel:912.345.678",
+    "+351912345678: refused",
+    "912 345 678: refused",
 ]
 EMAILS = [
     "ana.silva@example.pt",
@@ -59,6 +66,7 @@ EMAILS = [
     "ana%2540example.pt",
     "ana.silva(at)example.pt",
     "ana[at]example.pt",
+    "bounce+7-ana=example.pt@lists.example",
 ]
 SECRETS = [
     "postgres://snap:s3cr3t/x@db.example:5432/snap",
@@ -132,6 +140,11 @@ def test_what_operators_need_stays(text: str) -> None:
         "Authorization: Basic ana",
         "{'code': '123456', 'name': 'Ana'}",
         "code=123456",
+        "554 Subject: 123456 is your SNAP code",
+        "Assunto: 123456 \u00e9 o teu código SNAP",
+        "Your code is 123456",
+        "O teu código: 123456",
+        "OTP 123456",
         "password=Ana",
     ],
 )
