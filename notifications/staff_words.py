@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from django.contrib import messages
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_noop
@@ -104,7 +105,8 @@ def render_delivery(email: Email | None) -> SafeString | str:
     at = getattr(email, f"{email.state}_at", None)
     text = str(email.get_state_display())
     if at:
-        text = f"{text} {timezone.localtime(at):%d/%m %H:%M}"
+        time = date_format(timezone.localtime(at), "j M, H:i")
+        text = f"{text} {time}"
     problem = email_problem(email)
     if not problem:
         return text

@@ -3,6 +3,7 @@
 They read no database and no session, so they can be shown while the servers are away.
 """
 
+from collections.abc import Sequence
 from math import ceil
 
 from django.contrib.auth.models import AnonymousUser
@@ -18,6 +19,8 @@ from snap.limits.policy import PAGES, SAFE_METHODS, limited
 from snap.pages import event_page_of, page_path
 
 RETRY_AFTER = 5  # seconds
+# Pages of staff have words of their own where those for guests would not help.
+STAFF_PATHS = ("/admin/", "/staff/")
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
@@ -86,21 +89,31 @@ def server_error(request: HttpRequest) -> HttpResponse:
     return _render_error(request, 500)
 
 
-def unavailable(request: HttpRequest, *, is_unsure: bool = False) -> HttpResponse:
+def unavailable(
+    request: HttpRequest, *, is_unsure: bool = False, lines: Sequence[str] = ()
+) -> HttpResponse:
     """Render 503. A page with scripts keeps its form and sends it again by itself.
 
     `is_unsure`: the work had begun, so a POST may have been accepted. By default it was not. The
-    page and the error of the API say which.
+    page and the error of the API say which. `lines`: what pages of staff tell, a sentence each.
     """
-    # Admin's forms hold passwords: the page must not contain what was typed there.
-    method, kept = "get", QueryDict()
-    if not request.path.startswith("/admin/"):
-        method, kept = (request.method or "get").lower(), request.POST
+    template, method, kept = "503", (request.method or "get").lower(), request.POST
+    if request.path.startswith(STAFF_PATHS):
+        # Their forms hold passwords: the page must not contain what was typed there.
+        template, method, kept = "503_staff", "get", QueryDict()
     text: object = ""
     if is_unsure and request.method not in SAFE_METHODS:
         text = UNSURE_TEXT
     response = _render_error(
-        request, 503, text=text, retry_after=RETRY_AFTER, unsure_text=text, kept=kept, method=method
+        request,
+        503,
+        template=template,
+        text=text,
+        retry_after=RETRY_AFTER,
+        unsure_text=text,
+        kept=kept,
+        method=method,
+        lines=lines,
     )
     response["Retry-After"] = str(RETRY_AFTER)
     return response

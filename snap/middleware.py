@@ -8,6 +8,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.middleware.locale import LocaleMiddleware
 from django.utils import translation
+from django.utils.translation import gettext
 
 from snap import crawlers
 from snap.error_pages import bad_request, too_large, unavailable, unsupported
@@ -144,7 +145,8 @@ class DatabaseUnavailableMiddleware:
         if isinstance(error, (OperationalError, InterfaceError, DatabaseUnavailableError)):
             log.error("database_unavailable", extra={"error": type(error).__name__})
             # A commit whose response was lost, or an earlier commit, may have stored something.
-            return unavailable(request, is_unsure=True)
+            lines = [gettext("The database does not answer in time.")]
+            return unavailable(request, is_unsure=True, lines=lines)
         if isinstance(error, BusyError):
             log.warning("slots_taken", extra={"work": str(error)})
             return unavailable(request)

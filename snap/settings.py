@@ -707,6 +707,7 @@ INBOX_TOKEN = env.secret("INBOX_TOKEN", default="")
 LANGUAGE_CODE = "pt-pt"
 LANGUAGES = [("pt-pt", _("Portuguese")), ("en", _("English"))]
 LOCALE_PATHS = [BASE_DIR / "snap" / "locale"]
+FORMAT_MODULE_PATH = "snap.formats"
 TIME_ZONE = "Europe/Lisbon"
 USE_TZ = True
 

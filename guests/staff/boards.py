@@ -32,8 +32,14 @@ from snap.resilience.database import DatabaseUnavailableError, guarded_database
 # The page of all of tonight's events. No event has an empty slug.
 TONIGHT = ""
 # The groups of tonight's events, and the plots, each with its heading in the order of the page.
-NOW, SOON, ENDED = "now", "soon", "ended"
-GROUPS = {NOW: _("Now"), SOON: _("Soon"), ENDED: _("Ended")}
+# People come to a cancelled event all the same, so it is shown, but not among those that are on.
+NOW, SOON, CANCELLED, ENDED = "now", "soon", "cancelled", "ended"
+GROUPS = {
+    NOW: _("Now"),
+    SOON: _("Soon"),
+    CANCELLED: _("Cancelled events"),
+    ENDED: _("Ended"),
+}
 PLOTS = {
     "curve": _("The list against its capacity"),
     "pace": _("Requests a minute, last hour"),
@@ -69,6 +75,8 @@ class Board:
 
 def group_of(event: Event) -> str:
     """Return the group of an event on the page of tonight."""
+    if event.cancelled_at:
+        return CANCELLED
     if event.is_over():
         return ENDED
     if event.list_state() == Event.ListState.NOT_OPEN_YET:

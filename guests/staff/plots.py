@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 
+from django.utils.formats import date_format
+
 # The units of the drawings. A phone shows about one unit as one pixel, so texts stay readable.
 WIDTH = 340
 HEIGHT = 150
@@ -121,7 +123,8 @@ def label_of(minute: int, zone: tzinfo, *, with_day: bool = False, with_zone: bo
     local = _local(minute, zone)
     label = f"{local:%H:%M}"
     if with_day:
-        label = f"{local:%d/%m} {label}"
+        day = date_format(local, "j M")
+        label = f"{day} {label}"
     if with_zone:
         label = f"{label} {local:%Z}"
     return label

@@ -14,7 +14,7 @@ from time import monotonic
 from django.conf import settings
 from django.db import Error, connection
 from django.utils import timezone
-from django.utils.formats import number_format
+from django.utils.formats import date_format, number_format
 from django.utils.text import capfirst
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
@@ -98,8 +98,11 @@ class SystemState:
             return max(EMERGENCY, self.system.health.level)
         return self.system.health.level
 
-    def lines(self) -> list[str]:
-        """Return what is unusual, a sentence each, in the current language."""
+    def lines(self, *, has_numbers: bool = True) -> list[str]:
+        """Return what is unusual, a sentence each, in the current language.
+
+        `has_numbers`: the page shows the numbers of events too.
+        """
         lines = []
         if self.level == DIRECT:
             lines.append(gettext("Workers do not take up requests. Guests get their place slower."))
@@ -109,7 +112,7 @@ class SystemState:
             )
         elif self.level == UNAVAILABLE:
             lines.append(gettext("Nothing can be accepted: guests are asked to try again."))
-        if not self.is_database_available:
+        if not self.is_database_available and has_numbers:
             lines.append(gettext("The numbers are the last known ones."))
         if is_emergency():
             lines.append(gettext("Emergency mode: emails wait, and newcomers are slowed down."))
@@ -170,14 +173,31 @@ def read_state(*, is_database_available: bool) -> SystemState:
     """
     if _Process.state is None:
         _read()
+    _read_again_if_old()
+    state = _Process.state
+    assert state is not None
+    return SystemState(state.system, state.modes, is_database_available)
+
+
+def known_lines() -> list[str]:
+    """Return what is known of the system while the database does not answer, a sentence each.
+
+    Takes up to WAIT_SECONDS, and returns nothing if this process has read no state until then.
+    """
+    _read_again_if_old()
+    state = _Process.state
+    if state is None:
+        return []
+    away = SystemState(state.system, state.modes, is_database_available=False)
+    return away.lines(has_numbers=False)
+
+
+def _read_again_if_old() -> None:
     age = monotonic() - _Process.read_at
     if age > slowed(SECONDS):
         thread = _read_in_thread()
         if age > slowed(OLD_SECONDS):
             thread.join(WAIT_SECONDS)
-    state = _Process.state
-    assert state is not None
-    return SystemState(state.system, state.modes, is_database_available)
 
 
 def _read() -> None:
@@ -223,7 +243,7 @@ def _mode(mode: Mode) -> Fact:
         value = by_hand % {
             "value": value,
             "name": name,
-            "time": f"{until:%d/%m %H:%M}",
+            "time": date_format(until, "j M, H:i"),
             "reason": mode.override_reason,
         }
     elif mode.is_active and mode.why:
@@ -314,6 +334,7 @@ def _number(size: int) -> str:
 
 def _forget() -> None:
     _Process.state = None
+    _Process.read_at = 0.0
 
 
 on_reset(_forget)

@@ -1,15 +1,19 @@
 """The pages of the live dashboard. Access is that of admin."""
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import get_language, gettext
 from django.views.decorators.http import require_safe
 
+from accounts.staff_sessions import may_be_staff
 from guests.overview.events import MAX_EVENTS, seconds_between
 from guests.staff.boards import (
     GROUPS,
@@ -22,18 +26,43 @@ from guests.staff.boards import (
     render_board,
 )
 from guests.staff.rights import rights_of
+from guests.staff.system import known_lines
 from snap.control.modes import slowed
+from snap.error_pages import unavailable
 from snap.limits.policy import STAFF, limited
 from snap.pages import websocket_url
+from snap.resilience.database import DatabaseUnavailableError
 
 # In the path of the socket, in the place of an event.
 NO_EVENT = "-"
 # Seconds after which a page without JavaScript loads again.
 RELOAD_SECONDS = 15
 
+View = Callable[..., HttpResponse]
+
+
+def told_in_outages(view: View) -> View:
+    """Tell sessions of staff what is known while the database is away, and cannot say who they are.
+
+    Their page has no numbers: the permissions for them are not known either.
+    """
+
+    @wraps(view)
+    def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return view(request, *args, **kwargs)
+        except (OperationalError, InterfaceError, DatabaseUnavailableError):
+            lines = may_be_staff(request.session) and known_lines()
+            if not lines:
+                raise
+            return unavailable(request, lines=lines)
+
+    return wrapper
+
 
 @limited(read=STAFF)
 @require_safe
+@told_in_outages
 @admin.site.admin_view
 def tonight(request: HttpRequest) -> HttpResponse:
     """Show all events of tonight, and the state of the system."""
@@ -42,6 +71,7 @@ def tonight(request: HttpRequest) -> HttpResponse:
 
 @limited(read=STAFF)
 @require_safe
+@told_in_outages
 @admin.site.admin_view
 def event(request: HttpRequest, slug: str) -> HttpResponse:
     """Show one event: how its list fills, and through whom."""

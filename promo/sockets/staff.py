@@ -152,12 +152,12 @@ class Viewers:
                 if board is not None:
                     live.publish(board)
                 else:
-                    await self._close([each for each in self._viewers if each.key == key])
+                    self._close([each for each in self._viewers if each.key == key])
 
     async def _check_rights(self) -> None:
         """Close the sockets of sessions that have ended, or whose permissions have changed."""
         viewers = list(self._viewers)
-        await self._close([each for each in viewers if not is_recent(each.session)])
+        self._close([each for each in viewers if not is_recent(each.session)])
         try:
             rights = await find_rights_in_thread([each.session for each in viewers])
         except DatabaseUnavailableError:
@@ -166,11 +166,12 @@ class Viewers:
         for viewer, present in zip(viewers, rights, strict=True):
             if present != viewer.key.rights:
                 changed.append(viewer)
-        await self._close(changed)
+        self._close(changed)
 
-    async def _close(self, viewers: Sequence["StaffConsumer"]) -> None:
+    def _close(self, viewers: Sequence["StaffConsumer"]) -> None:
+        """Close sockets, and wait for none: a viewer that does not read takes no message either."""
         for viewer in viewers:
-            await viewer.finish(NORMAL_CLOSE)
+            viewer.closing = create_task(viewer.finish(NORMAL_CLOSE))
 
 
 viewers = Viewers()
@@ -183,6 +184,7 @@ class StaffConsumer(FollowingConsumer):
     key: BoardKey
     session: Any = None
     task: "Task[None] | None" = None
+    closing: "Task[None] | None" = None
 
     def may_ask(self, session: Any) -> bool:
         return may_be_staff(session)

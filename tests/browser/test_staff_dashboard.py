@@ -16,6 +16,8 @@ from tests.helpers.browser import (
     wait_until,
     width_beyond,
 )
+from tests.helpers.outages import start_database, stop_database
+from tests.helpers.own_servers import own_postgresql
 from tests.helpers.stack import Stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
@@ -107,6 +109,24 @@ def test_a_silent_socket_is_noticed_and_the_page_says_that_it_is_old(
     make_guest(event)
     expect(staff_page.locator(TAKEN)).to_have_text("1", timeout=2 * SOON)
     expect(note).to_have_text("")
+
+
+@pytest.mark.slow
+def test_a_page_that_is_opened_in_an_outage_comes_back(stack: Stack, staff_page: Page) -> None:
+    own_postgresql()  # Skips the test without one.
+    event = make_event()
+    stop_database()
+    try:
+        for path in ("/staff/", "/admin/"):
+            staff_page.goto(path)
+            expect(staff_page.locator("h1")).to_contain_text("tem de esperar")
+            assert width_beyond(staff_page) <= 0
+            shoot(staff_page, f"dashboard-outage{path.replace('/', '-')}")
+            assert_accessible(staff_page)
+        staff_page.goto("/staff/")
+    finally:
+        start_database()
+    expect(staff_page.locator(".night-event")).to_contain_text(event.title, timeout=3 * SOON)
 
 
 def test_the_page_works_without_scripts(stack: Stack, browser: Browser, busy: Event) -> None:

@@ -84,7 +84,7 @@ def test_subjects_are_in_the_rows_language(sink: Sink) -> None:
             "A place has become free: one step to your QR code for Noite de São João"
         ),
         ("reminder", "pt-pt"): "Noite de São João: quarta-feira, 23 de junho de 2027, 23:30",
-        ("reminder", "en"): "Noite de São João: Wednesday, June 23, 2027, 23:30",
+        ("reminder", "en"): "Noite de São João: Wednesday, 23 June 2027, 23:30",
         ("list_message", "pt-pt"): "Portas às 23:00",
         ("list_message", "en"): "Portas às 23:00",
         ("waitlisted", "pt-pt"): "Estás na lista de espera para Noite de São João",
@@ -157,7 +157,7 @@ def test_the_qr_email_says_what_to_do_and_when_in_the_events_own_zone(sink: Sink
             "Show your QR code at the entrance.",
             "Come 15 minutes early.",
             "Bring identification.",
-            "Wednesday, June 23, 2027",
+            "Wednesday, 23 June 2027",
             "23:30 (Atlantic/Azores) · Armazém do Cais",
         ):
             assert line in text

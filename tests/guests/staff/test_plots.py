@@ -42,7 +42,7 @@ def test_a_curve_has_few_points_however_long_the_list_is_open(minutes: int) -> N
     curve = draw_curve(sizes, 10, NOW, UTC)
     assert 2 <= len(curve.points) <= plots.MAX_POINTS + 1
     assert curve.points[-1].size == minutes + 1
-    assert ("/" in curve.points[0].label) == (minutes >= 24 * 60)
+    assert (" " in curve.points[0].label) == (minutes >= 24 * 60)
     for x, y in coordinates(curve.line):
         assert plots.LEFT <= x <= plots.WIDTH - plots.RIGHT
         assert plots.TOP <= y <= plots.FLOOR

@@ -157,9 +157,27 @@ def test_events_are_grouped_by_how_far_they_are(admin: Client) -> None:
         list_opens_at=now + timedelta(hours=2), list_closes_at=now + timedelta(hours=4)
     )
     running = make_event()
+    cancelled = [
+        make_event(cancelled_at=now),
+        make_event(starts_at=now - timedelta(hours=5), ends_at=now, cancelled_at=now),
+        make_event(list_opens_at=now + timedelta(hours=2), cancelled_at=now),
+    ]
     text = html_of(admin.get("/staff/"))
     for group, event in (("now", running), ("soon", opens), ("ended", ended)):
         assert f'data-part="{group}-{event.pk}"' in text
+    for event in cancelled:
+        assert f'data-part="cancelled-{event.pk}"' in text
+
+
+def test_a_cancelled_event_says_how_many_had_a_place(admin: Client) -> None:
+    """People come to the door all the same."""
+    admin.cookies["language"] = "en"
+    guest = make_guest(make_event(capacity=4))
+    Event.objects.update(cancelled_at=timezone.now())
+    text = html_of(admin.get("/staff/"))
+    assert guest.event.title in text
+    assert "<strong>1</strong> <span>of 4 on the list" in text
+    assert "Cancelled</p>" in text
 
 
 def test_a_night_with_more_events_than_are_shown_says_so(

@@ -1,9 +1,10 @@
 """What a viewer of the dashboard gets who has seen an earlier version of its board."""
 
 import asyncio
+from typing import Any
 
 from guests.staff.boards import Board
-from promo.sockets.staff import LiveBoard
+from promo.sockets.staff import LiveBoard, Viewers
 
 
 def board(**parts: str) -> Board:
@@ -63,3 +64,30 @@ def test_publishing_wakes_all_who_wait() -> None:
         return live.version
 
     assert asyncio.run(wait()) == 1
+
+
+class Viewer:
+    """A viewer whose connection takes the end at once, or never."""
+
+    closing: Any = None
+
+    def __init__(self, *, is_stuck: bool) -> None:
+        self.is_stuck = is_stuck
+        self.is_finished = False
+
+    async def finish(self, code: int) -> None:
+        if self.is_stuck:
+            await asyncio.Event().wait()
+        self.is_finished = True
+
+
+def test_a_viewer_who_takes_nothing_delays_the_end_of_no_other() -> None:
+    async def end() -> bool:
+        stuck, other = Viewer(is_stuck=True), Viewer(is_stuck=False)
+        viewers: Any = Viewers()
+        viewers._close([stuck, other])
+        await asyncio.sleep(0)
+        stuck.closing.cancel()
+        return other.is_finished
+
+    assert asyncio.run(end())

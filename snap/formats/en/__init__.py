@@ -1,0 +1,1 @@
+"""English, as the people at an event in Portugal read it."""
