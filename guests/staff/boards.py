@@ -205,11 +205,11 @@ def _plots(
 def _draw_plots(
     key: BoardKey, shown: tuple[NightEvent, ...], now: datetime, zone: tzinfo
 ) -> dict[str, str]:
-    requests: dict[int, int] = {}
+    by_minute: dict[int, int] = {}
     for each in shown:
         for minute, size in each.counts.minutes[REQUESTS].items():
-            requests[minute] = requests.get(minute, 0) + size
-    context: dict[str, Any] = {"pace": draw_pace(requests, now, zone)}
+            by_minute[minute] = by_minute.get(minute, 0) + size
+    context: dict[str, Any] = {"pace": draw_pace(by_minute, now, zone)}
     names = ["pace"]
     if key.page != TONIGHT:
         (each,) = shown
