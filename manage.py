@@ -34,7 +34,7 @@ def main() -> None:
     remove_foreign_variables(os.environ)
     os.environ["DJANGO_SETTINGS_MODULE"] = "snap.settings"
     try:
-        run_command()
+        run_and_flush()
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package in OUR_PACKAGES:
@@ -51,6 +51,14 @@ def main() -> None:
         if not is_about_storage(error):
             raise
         raise SettingError(describe_os_error(error)) from error
+
+
+def run_and_flush() -> None:
+    """Run the command. A pipe that nobody reads may be found out by its last words only."""
+    try:
+        run_command()
+    finally:
+        sys.stdout.flush()
 
 
 def run_command() -> None:

@@ -14,7 +14,7 @@ from tests.faults.people import make_people
 from tests.faults.storm import Storm
 from tests.helpers.grafana import as_prometheus, queries
 from tests.helpers.promql import metrics_of, unknown_metrics
-from tests.helpers.stack import Stack, monitored
+from tests.helpers.stack import Stack, monitored, wait_for
 from tests.helpers.watching import Watch
 
 # Series of Prometheus itself.
@@ -46,6 +46,8 @@ def night(stack: Stack, tmp_path: Path) -> Iterator[Watch]:
         storm = Storm(stack.url, event, make_people(40), rate=10, sockets=stack.sockets_url)
         with storm:
             time.sleep(5)
+        # A mode that is on since its first sample has not changed.
+        wait_for(lambda: watch.query('load_mode{mode="queue"} == 0'), PATIENCE)
         set_mode("queue", is_on=True, minutes=5, reason="a test")
         yield watch
 

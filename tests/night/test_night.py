@@ -29,8 +29,8 @@ def test_a_small_night_is_recorded(folder: Path, tmp_path: Path, chromium_path: 
     program("prometheus")
     program("prometheus-alertmanager")
     page = tmp_path / "page.md"
-    command = [sys.executable, "-m", "tests.night", "--people", "60", "--seconds", "20"]
-    command += ["--outage", "12", "--every", "2", "--settle", "40", "--write", str(page)]
+    command = [sys.executable, "-m", "tests.night", "--people", "60", "--seconds", "26"]
+    command += ["--outage", "18", "--every", "2", "--settle", "40", "--write", str(page)]
     command += ["--folder", str(folder)]
     # Emergency mode would postpone the emails for longer than the test waits.
     env = os.environ | {"MODE_EMAIL_SECONDS": "1"}

@@ -150,7 +150,9 @@ def test_a_process_that_grows_again_is_named_again(
     assert warnings(caplog) == 2
 
 
-def test_a_usual_process_is_not_named(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_usual_process_is_not_named(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    # This process runs thousands of tests.
+    settings.MEMORY_WARNING_MB = 5_000
     with caplog.at_level(logging.WARNING):
         take_reading()
     assert warnings(caplog) == 0

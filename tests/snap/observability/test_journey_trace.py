@@ -116,6 +116,16 @@ def only(spans: list[ReceivedSpan], name: str, **attributes: str) -> ReceivedSpa
     return found[0]
 
 
+def received(receivers: Receivers, ids: tuple[str, ...]) -> list[ReceivedSpan]:
+    """Wait for spans, and return them."""
+
+    def found() -> list[ReceivedSpan]:
+        return [span for span in receivers.traces.spans() if span.span_id in ids]
+
+    wait_for(lambda: len(found()) == len(ids), 20)
+    return found()
+
+
 def test_a_trace_goes_from_the_form_to_the_email(stack: Stack, receivers: Receivers) -> None:
     browser = Browser(stack, make_event())
     ticket = browser.register().headers["hx-push-url"]
@@ -128,7 +138,11 @@ def test_a_trace_goes_from_the_form_to_the_email(stack: Stack, receivers: Receiv
         return [span for span in receivers.traces.spans() if span.trace_id == trace_id]
 
     wait_for(lambda: [span.name for span in trace()].count("send email") == 2, 20)
-    form = only(trace(), "POST promo/<event:event>/<promoter:promoter>/register/")
+    # Each process sends its spans at a time of its own.
+    form_name = "POST promo/<event:event>/<promoter:promoter>/register/"
+    expected = {form_name, "create guest", "push"}
+    wait_for(lambda: expected <= {span.name for span in trace()}, 20)
+    form = only(trace(), form_name)
     assert (form.process, form.parent_id) == ("web", "")
     assert form.attributes["http.response.status_code"] == 200
     assert form.attributes["http.route"] == "promo/<event:event>/<promoter:promoter>/register/"
@@ -148,11 +162,10 @@ def test_a_trace_goes_from_the_form_to_the_email(stack: Stack, receivers: Receiv
     }
     assert systems == {"postgresql", "redis"}
     # The batch is a trace of its own, linked both ways, in the task of Celery.
-    spans = receivers.traces.spans()
-    (batch,) = [span for span in spans if span.span_id in guest.linked_to]
+    (batch,) = received(receivers, guest.linked_to)
     assert (batch.name, batch.process) == ("create guests", "worker")
     assert guest.span_id in batch.linked_to
-    (task,) = [span for span in spans if span.span_id == batch.parent_id]
+    (task,) = received(receivers, (batch.parent_id,))
     assert task.name == "run/guests.tasks.create_guests"
     assert receivers.traces.headers[0]["authorization"] == "Bearer only-for-tests"
 
