@@ -57,7 +57,7 @@ def night(stack: Stack, tmp_path: Path) -> Iterator[Watch]:
 def test_every_query_has_an_answer_while_guests_come(night: Watch, stack: Stack) -> None:
     unanswered = {title: as_prometheus(expression) for title, expression in queries().items()}
     deadline = time.monotonic() + PATIENCE
-    while unanswered.keys() > QUIET.keys() and time.monotonic() < deadline:
+    while unanswered.keys() - QUIET.keys() and time.monotonic() < deadline:
         for title, expression in list(unanswered.items()):
             if night.query(expression):
                 del unanswered[title]
