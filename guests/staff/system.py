@@ -62,7 +62,7 @@ PROBLEMS = {
     "DatabaseConnectionsHigh": _("The database has many connections open."),
     "JournalLate": _("Requests kept in an outage have not been taken up yet."),
     "JournalNotDrained": _("Requests could not be kept in an outage of the database."),
-    "SweeperAway": _("The load is unknown: no sweeper has reported lately."),
+    "SweeperAway": _("The load is not known in full: not every host measures it."),
     "MemoryHigh": _("A process uses a lot of memory."),
 }
 # The level or the mode has a line of its own.

@@ -18,9 +18,9 @@ from snap.setup import SERVERS
 from snap.setup.postgresql import NO_DATABASE, UNMIGRATED
 
 WIDTH = 80
-# Django's warnings that follow from PUBLIC_URL without HTTPS, or from DEBUG. One of ours says that.
 # The id of a finding as the source of its check has it.
 ID = re.compile(r'"([a-z_]+\.[EWIC]\d+)"')
+# Django's warnings that follow from PUBLIC_URL without HTTPS, or from DEBUG. One of ours says that.
 CONSEQUENCES = {"security.W004", "security.W008", "security.W012", "security.W016", "security.W018"}
 
 

@@ -82,6 +82,8 @@ def test_each_permission_opens_its_part(
     permissions: list[str], tonight: set[str] | None, event: set[str] | None, guest: Guest
 ) -> None:
     client = admin_client(staff_with(*permissions))
+    has_link = 'href="/staff/"' in client.get("/admin/").content.decode()
+    assert has_link == (tonight is not None)
     for path, parts in (("/staff/", tonight), (page_of(guest.event), event)):
         if parts is None:
             assert client.get(path).status_code == 403

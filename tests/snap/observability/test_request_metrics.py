@@ -115,9 +115,10 @@ def test_10_000_journeys_add_no_series(rf: RequestFactory) -> None:
         "http_requests",
         "http_request_duration_ms",
     }
-    by_route = [labels for name, labels in series() if name == "http_requests_total"]
+    # Tests before this one may have counted any route of the site.
+    by_route = [labels for name, labels in added if name == "http_requests_total"]
     assert {method for _, method, _ in by_route} <= {"GET", "HEAD", "POST", "other"}
-    assert len({route for route, _, _ in by_route}) < 100
+    assert len({route for route, _, _ in by_route}) < 60
     assert len(added) < 800
 
 
